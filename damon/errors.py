@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The errors that reach a person: one line that names the field, the value and the remedy."""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+
+
+class DamonError(OSError):
+    """A request refused with the kernel's errno; nothing was started or changed.
+
+    Args:
+        errno: the kernel's errno for this refusal (``errno.EINVAL``, ``EBUSY``, ...).
+        message: one line: field, value, remedy. Without it, the errno's own text.
+    """
+
+    def __init__(self, errno: int, message: str = "") -> None:
+        super().__init__(errno, message or os.strerror(errno))
+
+    def __str__(self) -> str:
+        name = _errno.errorcode.get(self.errno or 0, str(self.errno))
+        return f"{self.strerror} ({name})"
+
+
+class InvalidInput(DamonError):
+    """Input that is wrong whatever the machine: always EINVAL unless the kernel says otherwise (ERANGE)."""
+
+    def __init__(self, message: str, errno: int = _errno.EINVAL) -> None:
+        super().__init__(errno, message)
+
+
+class MissingCapability(Exception):
+    """This machine lacks something that the run needs; the message says what, and the remedy."""

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The two clocks. Every wait goes through one: ``RealClock`` is the monotonic clock, ``VirtualClock`` counts by itself.
+
+Under the virtual clock exactly one thread runs at a time. A thread that sleeps hands over to the one that wakes first
+(ties: first come, first served), so several workers interleave the same way in every run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+PR_SET_NAME = 15
+
+
+class Event(Protocol):
+    """A flag that threads wait for, as ``threading.Event``, on the clock's time."""
+
+    def set(self) -> None: ...
+    def is_set(self) -> bool: ...
+    def wait(self, timeout_us: int | None = None) -> bool: ...
+
+
+class Thread(Protocol):
+    """A running worker."""
+
+    name: str
+    native_id: int | None
+
+    def is_alive(self) -> bool: ...
+    def join(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, waiting and threads of one machine."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since an arbitrary start; never goes back."""
+
+    def sleep_us(self, us: int) -> None: ...
+
+    def event(self) -> Event: ...
+
+    def spawn(self, name: str, function: Callable[[], None]) -> Thread:
+        """Run ``function`` in a thread called ``name`` (also for the operating system)."""
+
+
+def _named(name: str, function: Callable[[], None]) -> Callable[[], None]:
+    """``function`` in a thread whose kernel name (``comm``) is ``name``: what ``ps -L`` and traces show."""
+
+    def run() -> None:
+        ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+        function()
+
+    return run
+
+
+class _RealEvent(threading.Event):
+    def wait(self, timeout_us: float | None = None) -> bool:
+        return super().wait(None if timeout_us is None else timeout_us / 1e6)
+
+
+class RealClock:
+    """The monotonic clock of the running system."""
+
+    def now_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def sleep_us(self, us: int) -> None:
+        time.sleep(us / 1e6)
+
+    def event(self) -> Event:
+        return _RealEvent()
+
+    def spawn(self, name: str, function: Callable[[], None]) -> Thread:
+        thread = threading.Thread(target=_named(name, function), name=name, daemon=True)
+        thread.start()
+        return thread
+
+
+class _Seat:
+    """One thread's place in the virtual clock: it runs when ``baton`` is released for it."""
+
+    __slots__ = ("baton", "queued")
+
+    def __init__(self) -> None:
+        self.baton = threading.Semaphore(0)
+        self.queued = 0  # ticket of its valid entry in the queue; entries with another ticket are stale
+
+
+class VirtualClock:
+    """Virtual time from 0. The creating thread is its first participant; others come by ``spawn``.
+
+    Args:
+        advance: called with the new time in ns each time that time moves on, before anybody wakes
+            (the simulated machine catches up here).
+    """
+
+    def __init__(self, advance: Callable[[int], None] | None = None) -> None:
+        self._now = 0
+        self.advance = advance
+        self._queue: list[tuple[int, int, _Seat]] = []
+        self._ticket = 0
+        self._local = threading.local()
+        self._local.seat = _Seat()
+
+    def now_ns(self) -> int:
+        return self._now
+
+    def charge_ns(self, ns: int) -> None:
+        """The calling thread worked for ``ns``: the same as sleeping that long."""
+        self._sleep_until(self._now + ns)
+
+    def sleep_us(self, us: int) -> None:
+        self._sleep_until(self._now + us * 1000)
+
+    def _sleep_until(self, wake: int) -> None:
+        queue = self._queue
+        if not queue or wake < queue[0][0]:  # nobody wakes before: keep running
+            if wake > self._now:
+                self._now = wake
+                if self.advance is not None:
+                    self.advance(wake)
+            return
+        seat = self._seat()
+        self._enqueue(seat, wake)
+        self._hand_over(seat)
+
+    def _seat(self) -> _Seat:
+        seat = getattr(self._local, "seat", None)
+        if seat is None:
+            raise RuntimeError("this thread takes no part in the virtual clock; start it with clock.spawn()")
+        return seat  # type: ignore[no-any-return]
+
+    def _enqueue(self, seat: _Seat, wake: int) -> None:
+        self._ticket += 1
+        seat.queued = self._ticket
+        heapq.heappush(self._queue, (wake, self._ticket, seat))
+
+    def _pass_baton(self) -> _Seat:
+        while self._queue:
+            wake, ticket, seat = heapq.heappop(self._queue)
+            if seat.queued != ticket:
+                continue
+            seat.queued = 0
+            if wake > self._now:
+                self._now = wake
+                if self.advance is not None:
+                    self.advance(wake)
+            return seat
+        raise RuntimeError("every thread of the virtual clock waits for another one: nobody can go on")
+
+    def _hand_over(self, me: _Seat) -> None:
+        seat = self._pass_baton()
+        if seat is not me:
+            seat.baton.release()
+            me.baton.acquire()
+
+    def event(self) -> Event:
+        return _VirtualEvent(self)
+
+    def spawn(self, name: str, function: Callable[[], None]) -> Thread:
+        seat = _Seat()
+        done = _VirtualEvent(self)
+        self._enqueue(seat, self._now)
+
+        def run() -> None:
+            self._local.seat = seat
+            seat.baton.acquire()
+            try:
+                function()
+            finally:
+                done.set()
+                if self._queue:
+                    self._pass_baton().baton.release()
+
+        thread = threading.Thread(target=_named(name, run), name=name, daemon=True)
+        thread.start()
+        return _VirtualThread(thread, done)
+
+
+class _VirtualThread:
+    def __init__(self, thread: threading.Thread, done: _VirtualEvent) -> None:
+        self._thread = thread
+        self._done = done
+        self.name = thread.name
+
+    @property
+    def native_id(self) -> int | None:
+        return self._thread.native_id
+
+    def is_alive(self) -> bool:
+        return not self._done.is_set()
+
+    def join(self) -> None:
+        """Wait on virtual time for the worker to end."""
+        self._done.wait()
+
+
+class _VirtualEvent:
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._set = False
+        self._waiting: list[_Seat] = []
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        for seat in self._waiting:
+            self._clock._enqueue(seat, self._clock.now_ns())
+        self._waiting.clear()
+
+    def wait(self, timeout_us: int | None = None) -> bool:
+        if not self._set:
+            seat = self._clock._seat()
+            self._waiting.append(seat)
+            if timeout_us is not None:
+                self._clock._enqueue(seat, self._clock.now_ns() + timeout_us * 1000)
+            self._clock._hand_over(seat)
+            if seat in self._waiting:
+                self._waiting.remove(seat)
+        return self._set

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What an operations set may ask of a machine. Addresses and sizes are bytes, page frames are 4096 bytes."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+from damon.mm.clock import Clock
+from damon.model.arrays import Buffer, FolioArray
+
+PAGE_SIZE: Final = 4096
+PAGE_SHIFT: Final = 12
+
+
+class Advice(enum.IntEnum):
+    """``madvise(2)`` advice that schemes give; values are those of the system call."""
+
+    NORMAL = 0
+    WILLNEED = 3
+    HUGEPAGE = 14
+    NOHUGEPAGE = 15
+    COLD = 20
+    PAGEOUT = 21
+    COLLAPSE = 25
+
+
+class AccessBits(Protocol):
+    """The pair "make old / young?" on an address space (DAMON spec, ops 1.3, 1.4, 2.2, 2.3 and 3)."""
+
+    def mkold(self, addrs: Buffer, nr: int) -> None:
+        """Clear the accessed state of the page (the whole folio) behind each of ``addrs[0:nr]`` (u64, bytes).
+
+        Addresses that are unmapped, not RAM or not on an LRU list are left alone, without error.
+        """
+
+    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
+        """``out[i]`` (u8) := 1 if ``addrs[i]`` was accessed since it was last made old, else 0. Nothing is cleared.
+
+        Called with the same ``addrs`` as the preceding ``mkold``. No page there (any more): 0.
+        """
+
+
+class ProcessSpace(AccessBits, Protocol):
+    """A process's virtual address space. Holds the process, not the number: a reused pid is another process."""
+
+    pid: int
+
+    def alive(self) -> bool:
+        """A zombie not yet reaped still counts."""
+
+    def mappings(self) -> Sequence[tuple[int, int]]:
+        """``[start, end)`` of the mapped areas in address order; empty when the address space is gone."""
+
+    def madvise(self, start: int, length: int, advice: Advice) -> int:
+        """Give ``advice`` for ``[start, start + length)``; 0, or a negative errno as ``madvise(2)`` has it (all or nothing)."""
+
+    def close(self) -> None:
+        """Release the process. Safe to call twice."""
+
+
+class PhysicalSpace(AccessBits, Protocol):
+    """Physical memory as folios on LRU lists. Anything else (free, slab, hugetlb, isolated, hole) is no folio."""
+
+    def folios(self, start: int, end: int) -> Iterator[FolioArray]:
+        """The folios with a page in ``[start, end)``, in address order, in batches.
+
+        A batch is reused: it is valid until the next one is asked for.
+        """
+
+    def folios_young(self, folios: FolioArray) -> None:
+        """Set or clear ``FOLIO_YOUNG`` on each folio without ``FOLIO_DECIDED``; nothing else changes."""
+
+    def folios_mkold(self, folios: FolioArray) -> None:
+        """Make old each folio with ``FOLIO_YOUNG`` and without ``FOLIO_DECIDED``."""
+
+    def pageout(self, folios: FolioArray) -> int:
+        """Reclaim the folios with ``FOLIO_PASS``; the number of pages that really left memory."""
+
+    def activate(self, folios: FolioArray) -> int:
+        """Move the folios with ``FOLIO_PASS`` to the active list; the pages of all of them (DAMON spec, ops 2.5)."""
+
+    def deactivate(self, folios: FolioArray) -> int:
+        """Move the folios with ``FOLIO_PASS`` to the inactive list; the pages of all of them."""
+
+
+class Machine(Protocol):
+    """One machine: its clock, its physical memory, its processes."""
+
+    name: str
+    clock: Clock
+    phys: PhysicalSpace
+
+    def require(self, ops: str, actions: Sequence[str]) -> None:
+        """Raise ``MissingCapability`` (what is missing, and the remedy) unless this machine can monitor with
+        ``ops`` (``vaddr``, ``fvaddr``, ``paddr``) and apply ``actions`` (kernel names; ``pageout`` of anonymous memory
+        needs swap and is then named ``pageout``, file-only ``pageout:file``)."""
+
+    def open_process(self, pid: int) -> ProcessSpace:
+        """The address space of ``pid``. ``DamonError(EINVAL)`` when there is no such process."""
+
+    def system_ram(self) -> Sequence[tuple[int, int]]:
+        """``[start, end)`` of each System RAM resource in address order, as in ``/proc/iomem`` (end exclusive here)."""
+
+    def free_mem(self) -> tuple[int, int]:
+        """Free and total pages (``NR_FREE_PAGES``, ``totalram_pages``)."""
+
+    def psi_some_us(self) -> int:
+        """Total "some" memory stall of the system in microseconds; 0 when pressure accounting is off."""
+
+    def close(self) -> None:
+        """Release everything that this machine holds."""

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Growable native arrays: regions of a target, addresses, bytes, folios. Python sees a row as a light view."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+MAX_PROBES: Final = 4
+#: Rows of the arrays that one call exchanges.
+U64 = ctypes.c_uint64
+U8 = ctypes.c_uint8
+
+
+class DamonRegion(ctypes.Structure):
+    """One monitored region ``[start, end)``: a row of ``struct damon_region`` (DAMON spec, core 2.3).
+
+    A view stays valid until its array grows, or a row before it is inserted or removed.
+    """
+
+    start: int
+    end: int
+    sampling_addr: int
+    nr_accesses: int
+    last_nr_accesses: int
+    age: int
+    probe_hits: ctypes.Array[ctypes.c_uint8]
+    last_probe_hits: ctypes.Array[ctypes.c_uint8]
+
+    _fields_ = (
+        ("start", ctypes.c_uint64),
+        ("end", ctypes.c_uint64),
+        ("sampling_addr", ctypes.c_uint64),
+        ("nr_accesses", ctypes.c_uint32),
+        ("last_nr_accesses", ctypes.c_uint32),
+        ("age", ctypes.c_uint32),
+        ("probe_hits", ctypes.c_uint8 * MAX_PROBES),
+        ("last_probe_hits", ctypes.c_uint8 * MAX_PROBES),
+    )
+
+    @property
+    def size(self) -> int:
+        """Bytes (core address units)."""
+        return self.end - self.start
+
+    def __repr__(self) -> str:
+        return f"[{self.start:#x}-{self.end:#x}: {self.nr_accesses} {self.age}]"
+
+
+ROW: Final = ctypes.sizeof(DamonRegion)
+
+
+class RegionArray:
+    """The regions of one target, sorted by address and disjoint: ``nr`` rows of one native array.
+
+    ``pointer`` is what C routines take. Routines that add rows need ``reserve()`` first; they never allocate.
+    """
+
+    __slots__ = ("_capacity", "_rows", "nr", "pointer")
+
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        self.nr = 0
+        self._capacity = 0
+        self.reserve(16)
+        for start, end in ranges:
+            self.insert(self.nr, start, end)
+
+    def reserve(self, capacity: int) -> None:
+        """Make room for ``capacity`` rows in all; existing rows move, views of them go stale."""
+        if capacity <= self._capacity:
+            return
+        capacity = max(capacity, 2 * self._capacity)
+        rows = (DamonRegion * capacity)()
+        if self.nr:
+            ctypes.memmove(rows, self._rows, self.nr * ROW)
+        self._rows = rows
+        self._capacity = capacity
+        self.pointer = ctypes.addressof(rows)
+
+    @property
+    def capacity(self) -> int:
+        return self._capacity
+
+    def __len__(self) -> int:
+        return self.nr
+
+    def __getitem__(self, index: int) -> DamonRegion:
+        if index < 0:
+            index += self.nr
+        if not 0 <= index < self.nr:
+            raise IndexError(f"region {index} of {self.nr}")
+        return self._rows[index]
+
+    def __iter__(self) -> Iterator[DamonRegion]:
+        for index in range(self.nr):
+            yield self._rows[index]
+
+    def insert(self, index: int, start: int, end: int) -> DamonRegion:
+        """A new region with zero counters at ``index``; rows from there on move up by one."""
+        self.reserve(self.nr + 1)
+        base = self.pointer + index * ROW
+        ctypes.memmove(base + ROW, base, (self.nr - index) * ROW)
+        ctypes.memset(base, 0, ROW)
+        self.nr += 1
+        region = self._rows[index]
+        region.start, region.end = start, end
+        return region
+
+    def append(self, start: int, end: int) -> DamonRegion:
+        return self.insert(self.nr, start, end)
+
+    def remove(self, index: int, count: int = 1) -> None:
+        """Drop ``count`` rows from ``index`` on."""
+        base = self.pointer + index * ROW
+        ctypes.memmove(base, base + count * ROW, (self.nr - index - count) * ROW)
+        self.nr -= count
+
+    def split_at(self, index: int, size: int) -> None:
+        """Cut region ``index`` after ``size`` bytes; the new right half copies its counters (core 5.5)."""
+        self.reserve(self.nr + 1)
+        base = self.pointer + index * ROW
+        ctypes.memmove(base + ROW, base, (self.nr - index) * ROW)
+        self.nr += 1
+        left, right = self._rows[index], self._rows[index + 1]
+        left.end = right.start = left.start + size
+
+    def clear(self) -> None:
+        self.nr = 0
+
+    def total_size(self) -> int:
+        return sum(region.size for region in self)
+
+    def ranges(self) -> list[tuple[int, int]]:
+        return [(region.start, region.end) for region in self]
+
+    def snapshot(self) -> bytes:
+        """The rows as bytes: equal bytes, equal regions."""
+        return ctypes.string_at(self.pointer, self.nr * ROW)
+
+
+class Buffer:
+    """A native scratch array of ``u64`` or ``u8`` that grows and is reused from call to call."""
+
+    __slots__ = ("_capacity", "_type", "pointer", "rows")
+
+    def __init__(self, ctype: type[ctypes.c_uint64] | type[ctypes.c_uint8], capacity: int = 64) -> None:
+        self._type = ctype
+        self._capacity = 0
+        self.reserve(capacity)
+
+    def reserve(self, capacity: int) -> None:
+        """Room for ``capacity`` rows; the content is lost when it grows."""
+        if capacity > self._capacity:
+            self._capacity = max(capacity, 2 * self._capacity)
+            self.rows = (self._type * self._capacity)()
+            self.pointer = ctypes.addressof(self.rows)
+
+    def __getitem__(self, index: int) -> int:
+        return int(self.rows[index])
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self.rows[index] = value  # type: ignore[assignment]
+
+
+#: ``DamonFolio.flags``. The first group is what the machine says, the second what the filter stage decides.
+FOLIO_ANON: Final = 1 << 0
+FOLIO_ACTIVE: Final = 1 << 1
+FOLIO_MAPPED: Final = 1 << 2
+FOLIO_UNEVICTABLE: Final = 1 << 3
+FOLIO_YOUNG: Final = 1 << 4  #: accessed since it was last made old; set by ``PhysicalSpace.folios_young`` only
+FOLIO_DECIDED: Final = 1 << 16  #: a filter has decided; later filters leave it alone
+FOLIO_PASS: Final = 1 << 17  #: it passed; actions act on folios with this flag and on no other
+
+
+class DamonFolio(ctypes.Structure):
+    """One folio on an LRU list: a row of ``struct damon_folio``."""
+
+    pfn: int  #: head page frame number
+    memcg: int  #: id of the cgroup that it is charged to, 0 if none
+    nr_pages: int
+    flags: int
+
+    _fields_ = (
+        ("pfn", ctypes.c_uint64),
+        ("memcg", ctypes.c_uint64),
+        ("nr_pages", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+    )
+
+
+class FolioArray:
+    """A batch of folios in address order: ``nr`` rows, ``pointer`` for C routines."""
+
+    __slots__ = ("capacity", "nr", "pointer", "rows")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.nr = 0
+        self.rows = (DamonFolio * capacity)()
+        self.pointer = ctypes.addressof(self.rows)
+
+    def __len__(self) -> int:
+        return self.nr
+
+    def __getitem__(self, index: int) -> DamonFolio:
+        return self.rows[index]
+
+    def __iter__(self) -> Iterator[DamonFolio]:
+        for index in range(self.nr):
+            yield self.rows[index]
+
+    def remove_first(self) -> None:
+        """Drop the first row."""
+        size = ctypes.sizeof(DamonFolio)
+        ctypes.memmove(self.pointer, self.pointer + size, (self.nr - 1) * size)
+        self.nr -= 1

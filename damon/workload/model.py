@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A parsed, valid workload: what the simulator plays and the native program performs. Plain records.
+
+Rates are in page touches: one touch is one access of a few bytes to one 4096-byte page. That keeps the meaning the same
+on both machines, and the truth simple: how often was this page touched.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Kind(enum.Enum):
+    """What an area is made of."""
+
+    ANON = "anon"
+    FILE = "file"
+
+
+class Pattern(enum.Enum):
+    """The order in which an area's pages are touched."""
+
+    SEQUENTIAL = "sequential"  #: page 0, 1, 2, ... and from the start again
+    STRIDED = "strided"  #: every ``stride``-th byte offset, wrapping at the area's end; lands on offset // 4096
+    RANDOM = "random"  #: uniformly random pages
+    ZIPF = "zipf"  #: page of rank r (its index, 1-based) with weight r ** -skew
+
+
+@dataclass(frozen=True)
+class Area:
+    """A named mapping of one process. Unique by ``name`` in the whole file."""
+
+    name: str
+    size: int  #: bytes, a multiple of 4096
+    kind: Kind = Kind.ANON
+    process: str = "main"
+    populate: bool = True  #: touch every page once when it is mapped; else pages appear at their first touch
+    mapped_at_start: bool = True  #: else an mmap event maps it
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one phase does to one area."""
+
+    area: str
+    rate: float  #: page touches per second over the whole area; > 0
+    pattern: Pattern = Pattern.RANDOM
+    write_share: float = 1.0  #: share of touches that write, 0..1
+    stride: int = 4096  #: bytes, for STRIDED
+    skew: float = 1.0  #: exponent, for ZIPF; > 0
+
+
+class Event(enum.Enum):
+    MMAP = "mmap"
+    MUNMAP = "munmap"
+    EXIT = "exit"
+
+
+@dataclass(frozen=True)
+class PhaseEvent:
+    """Happens at the start of its phase. ``name`` is an area (mmap, munmap) or a process (exit)."""
+
+    event: Event
+    name: str
+
+
+@dataclass(frozen=True)
+class Phase:
+    name: str
+    duration_us: int  #: > 0
+    accesses: tuple[Access, ...] = ()
+    events: tuple[PhaseEvent, ...] = ()
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A swap device of the simulated machine."""
+
+    size: int  #: bytes
+    read_us: float = 20.0  #: latency of one page in
+    write_us: float = 20.0  #: time of one page out
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """The machine that the simulator provides (ignored where the machine is real)."""
+
+    memory: int = 1 << 30  #: bytes of System RAM; placed as on a PC, with the hole below 4 GiB
+    swap: Swap | None = field(default_factory=lambda: Swap(1 << 30))
+    file_read_us: float = 100.0  #: latency of one page of file read
+    fault_us: float = 0.5  #: minor fault
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One workload file. Phases run in order, and again from the first when ``repeat`` is true, else the last goes on."""
+
+    name: str
+    areas: tuple[Area, ...]
+    phases: tuple[Phase, ...]
+    repeat: bool = False
+    machine: MachineSpec = field(default_factory=MachineSpec)
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Process names in order of first use."""
+        return tuple(dict.fromkeys(area.process for area in self.areas))
