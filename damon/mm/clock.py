@@ -28,9 +28,10 @@ class Event(Protocol):
 class Thread(Protocol):
     """A running worker."""
 
-    name: str
-    native_id: int | None
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def native_id(self) -> int | None: ...
     def is_alive(self) -> bool: ...
     def join(self) -> None: ...
 
@@ -187,7 +188,10 @@ class _VirtualThread:
     def __init__(self, thread: threading.Thread, done: _VirtualEvent) -> None:
         self._thread = thread
         self._done = done
-        self.name = thread.name
+
+    @property
+    def name(self) -> str:
+        return self._thread.name
 
     @property
     def native_id(self) -> int | None:

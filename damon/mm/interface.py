@@ -54,7 +54,7 @@ class ProcessSpace(AccessBits, Protocol):
         """``[start, end)`` of the mapped areas in address order; empty when the address space is gone."""
 
     def madvise(self, start: int, length: int, advice: Advice) -> int:
-        """Give ``advice`` for ``[start, start + length)``; 0, or a negative errno as ``madvise(2)`` has it (all or nothing)."""
+        """Give ``advice`` for ``[start, start + length)``; 0, or a negative errno of ``madvise(2)``: all or nothing."""
 
     def close(self) -> None:
         """Release the process. Safe to call twice."""
@@ -108,6 +108,9 @@ class Machine(Protocol):
 
     def psi_some_us(self) -> int:
         """Total "some" memory stall of the system in microseconds; 0 when pressure accounting is off."""
+
+    def lru_pages(self) -> tuple[int, int]:
+        """Pages on the active and on the inactive lists of the whole machine, anonymous and file together."""
 
     def close(self) -> None:
         """Release everything that this machine holds."""

@@ -59,6 +59,8 @@ class RegionArray:
 
     __slots__ = ("_capacity", "_rows", "nr", "pointer")
 
+    _rows: ctypes.Array[DamonRegion]
+
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
         self.nr = 0
         self._capacity = 0
@@ -160,7 +162,7 @@ class Buffer:
         return int(self.rows[index])
 
     def __setitem__(self, index: int, value: int) -> None:
-        self.rows[index] = value  # type: ignore[assignment]
+        self.rows[index] = value
 
 
 #: ``DamonFolio.flags``. The first group is what the machine says, the second what the filter stage decides.

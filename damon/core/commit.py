@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Online commit: a running context takes over new parameters (DAMON spec, core 9).
+
+Rehearsed on a scratch context first, so that parameters which the kernel would refuse change nothing. Lists match by
+position. Results, statistics and quota state survive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from damon.core.attrs import arm_scheme, set_attrs
+from damon.core.damos_filter import set_filters_default_reject
+from damon.core.damos_walk import forget_target
+from damon.errors import InvalidInput
+from damon.model.arrays import RegionArray
+from damon.model.context import DamonCtx
+from damon.model.regions import set_regions
+from damon.model.scheme import Damos, DamosQuota, DamosQuotaGoal, DamosQuotaGoalMetric, DamosStat
+from damon.model.target import DamonTarget
+
+
+def check_min_region_sz(ctx: DamonCtx) -> None:
+    """A power of two, or EINVAL."""
+    size = ctx.min_region_sz
+    if size <= 0 or size & (size - 1):
+        raise InvalidInput(
+            f"min_region_sz {size} (4096 / addr_unit {ctx.addr_unit}) is no power of two: give an addr_unit that is one"
+        )
+
+
+def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
+    """Raise what committing ``src`` into ``dst`` would raise; both stay as they are."""
+    check_min_region_sz(src)
+    scratch = DamonCtx(machine=dst.machine, ops=dst.ops)
+    _commit(scratch, dst)
+    _commit(scratch, src)
+
+
+def commit_ctx(dst: DamonCtx, src: DamonCtx) -> None:
+    """Make ``dst`` do what ``src`` says. Call it in the worker of ``dst`` (``Damon.call``), or before its start.
+
+    Raises:
+        InvalidInput: ``src`` has a field that is refused; ``dst`` is unchanged.
+    """
+    rehearse(dst, src)
+    dst.maybe_corrupted = True
+    _commit(dst, src)
+    dst.maybe_corrupted = False
+
+
+def _commit(dst: DamonCtx, src: DamonCtx) -> None:
+    _commit_schemes(dst, src)
+    _commit_targets(dst, src)
+    if _differs(dst, src):
+        set_attrs(dst, src.attrs)
+    dst.ops = src.ops
+    dst.addr_unit, dst.min_region_sz = src.addr_unit, src.min_region_sz
+
+
+def _differs(dst: DamonCtx, src: DamonCtx) -> bool:
+    return replace(dst.attrs, aggr_samples=0) != replace(src.attrs, aggr_samples=0)
+
+
+def _commit_schemes(dst: DamonCtx, src: DamonCtx) -> None:
+    del dst.schemes[len(src.schemes) :]
+    for scheme in src.schemes[len(dst.schemes) :]:
+        new = Damos(stat=DamosStat())
+        dst.schemes.append(new)
+        new.apply_interval_us = scheme.apply_interval_us
+        arm_scheme(dst, new)
+    for ours, theirs in zip(dst.schemes, src.schemes, strict=True):
+        _commit_scheme(ours, theirs)
+
+
+def _commit_scheme(dst: Damos, src: Damos) -> None:
+    dst.pattern = replace(src.pattern)
+    dst.action = src.action
+    dst.apply_interval_us = src.apply_interval_us
+    _commit_quota(dst.quota, src.quota)
+    dst.wmarks = replace(src.wmarks)
+    dst.target_nid = src.target_nid
+    dst.core_filters = [replace(wanted) for wanted in src.core_filters]
+    dst.ops_filters = [replace(wanted) for wanted in src.ops_filters]
+    set_filters_default_reject(dst)
+    dst.max_nr_snapshots = src.max_nr_snapshots
+
+
+def _commit_quota(dst: DamosQuota, src: DamosQuota) -> None:
+    dst.reset_interval, dst.ms, dst.sz = src.reset_interval, src.ms, src.sz
+    commit_quota_goals(dst, src)
+    dst.goal_tuner = src.goal_tuner
+    dst.fail_charge_num, dst.fail_charge_denom = src.fail_charge_num, src.fail_charge_denom
+    dst.weight_sz, dst.weight_nr_accesses, dst.weight_age = src.weight_sz, src.weight_nr_accesses, src.weight_age
+
+
+def commit_quota_goals(dst: DamosQuota, src: DamosQuota) -> None:
+    """Goals only: by position, measured values survive, a zero target is EINVAL."""
+    for goal in src.goals:
+        if not goal.target_value:
+            raise InvalidInput(f"quota goal {goal.metric.value} has target_value 0: give a target above 0")
+    del dst.goals[len(src.goals) :]
+    for ours, theirs in zip(dst.goals, src.goals, strict=False):
+        ours.metric, ours.target_value = theirs.metric, theirs.target_value
+        _commit_goal_values(ours, theirs)
+    dst.goals.extend(replace(goal) for goal in src.goals[len(dst.goals) :])
+
+
+def _commit_goal_values(dst: DamosQuotaGoal, src: DamosQuotaGoal) -> None:
+    if dst.metric is DamosQuotaGoalMetric.USER_INPUT:
+        dst.current_value = src.current_value
+    elif dst.metric is DamosQuotaGoalMetric.SOME_MEM_PSI_US:
+        dst.last_psi_total = None
+
+
+def _joined(regions: RegionArray) -> list[tuple[int, int]]:
+    """The ranges of ``regions``, contiguous ones as one."""
+    ranges: list[tuple[int, int]] = []
+    for region in regions:
+        if ranges and ranges[-1][1] == region.start:
+            ranges[-1] = ranges[-1][0], region.end
+        else:
+            ranges.append((region.start, region.end))
+    return ranges
+
+
+def _commit_targets(dst: DamonCtx, src: DamonCtx) -> None:
+    kept: list[DamonTarget] = []
+    for index, theirs in enumerate(src.targets):
+        if theirs.obsolete:
+            if index >= len(dst.targets):
+                raise InvalidInput(f"target {index} is obsolete but there is no such target to remove")
+            continue
+        ours = dst.targets[index] if index < len(dst.targets) else DamonTarget()
+        if theirs.regions.nr:
+            set_regions(ours, _joined(theirs.regions), src.min_region_sz)
+        ours.space = theirs.space
+        kept.append(ours)
+    for target in dst.targets:
+        if target not in kept:
+            forget_target(dst, target)
+    dst.targets[:] = kept

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""DAMON on one machine: contexts, workers, exclusivity, requests (DAMON spec, core 3.1, 3.2, 3.8)."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Sequence
+
+from damon.core.commit import rehearse
+from damon.core.kdamond import Kdamond
+from damon.core.regions import SplitState
+from damon.errors import DamonError, InvalidInput
+from damon.mm.interface import Machine
+from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+from damon.model.random import Random, mix64
+from damon.ops.operations import Operations
+from damon.ops.registry import OperationsRegistry
+
+
+class Damon:
+    """What is global in the kernel: running contexts, exclusivity, operations sets.
+
+    Args:
+        machine: the memory to work on.
+        seed: contexts' generators derive from it, each from its number.
+        reference: use the plain Python twins instead of the C routines.
+    """
+
+    def __init__(self, machine: Machine, seed: int = 0, *, reference: bool = False) -> None:
+        self.machine = machine
+        self.operations = OperationsRegistry()
+        self.nr_running_ctxs = 0
+        self._seed, self._reference = seed, reference
+        self._nr_ctxs = 0
+        self._exclusive = False
+        self._split_state = SplitState()
+        self._workers: dict[DamonCtx, Kdamond] = {}
+        self._lock = threading.Lock()
+
+    def new_ctx(self) -> DamonCtx:
+        """An empty context with default attributes and a generator of its own."""
+        self._nr_ctxs += 1
+        rnd = Random(mix64((self._seed << 16) + self._nr_ctxs & (1 << 64) - 1))
+        return DamonCtx(machine=self.machine, rnd=rnd, reference=self._reference)
+
+    def register_ops(self, operations: Operations) -> None:
+        """Add an operations set; EINVAL when its id is taken."""
+        self.operations.register(operations)
+
+    def select_ops(self, ctx: DamonCtx, name: str) -> None:
+        """Use the set ``name`` (``vaddr``, ``fvaddr``, ``paddr``, or a registered one); EINVAL when unknown."""
+        ctx.ops = self.operations.select(name)
+
+    def is_running(self, ctx: DamonCtx) -> bool:
+        return ctx.kdamond is not None
+
+    def kdamond_pid(self, ctx: DamonCtx) -> int:
+        """The worker's thread id, -1 when there is none."""
+        thread = ctx.kdamond
+        return thread.native_id or -1 if thread is not None else -1
+
+    def start(self, ctxs: Sequence[DamonCtx], exclusive: bool = False) -> None:
+        """Start a worker for each context.
+
+        Raises:
+            InvalidInput: a context has parameters that are refused.
+            DamonError: EBUSY when one of them runs already, ``exclusive`` and any runs, or an exclusive one runs.
+        """
+        for ctx in ctxs:
+            if ctx.ops is None:
+                raise InvalidInput("the context has no operations set: select one first")
+            rehearse(DamonCtx(machine=ctx.machine, ops=ctx.ops), ctx)
+        with self._lock:
+            if (exclusive and self.nr_running_ctxs) or (not exclusive and self._exclusive):
+                raise DamonError(errno.EBUSY, "another DAMON user is running: stop it first")
+        started: list[DamonCtx] = []
+        try:
+            for ctx in ctxs:
+                self._start_one(ctx)
+                started.append(ctx)
+        except BaseException:
+            self.stop(started)
+            raise
+        self._exclusive = exclusive and self.nr_running_ctxs > 0
+
+    def _start_one(self, ctx: DamonCtx) -> None:
+        if ctx.kdamond is not None:
+            raise DamonError(errno.EBUSY, "the context runs already: stop it first")
+        worker = Kdamond(ctx, self._split_state)
+        ctx.kdamond_stop = False
+        ctx.error = None
+        started = self.machine.clock.event()
+        with self._lock:
+            name = f"kdamond.{self.nr_running_ctxs}"
+            self.nr_running_ctxs += 1
+            self._workers[ctx] = worker
+        ctx.kdamond = self.machine.clock.spawn(name, lambda: worker.run(started.set, lambda: self._ended(ctx)))
+        started.wait()
+
+    def _ended(self, ctx: DamonCtx) -> None:
+        with self._lock:
+            ctx.kdamond = None
+            del self._workers[ctx]
+            self.nr_running_ctxs -= 1
+            if not self.nr_running_ctxs:
+                self._exclusive = False
+
+    def stop(self, ctxs: Sequence[DamonCtx]) -> None:
+        """Stop the workers of ``ctxs`` and wait for their end; contexts without one are passed over."""
+        for ctx in ctxs:
+            with self._lock:
+                worker, thread = self._workers.get(ctx), ctx.kdamond
+            if worker is not None and thread is not None:
+                worker.stop()
+                thread.join()
+
+    def call(self, ctx: DamonCtx, control: DamonCallControl) -> None:
+        """Have the worker run ``control.fn(ctx)`` between two samplings, and wait for it unless it repeats.
+
+        Raises:
+            DamonError: ECANCELED, when the worker has ended, or ends before it came to the request.
+            Exception: what the function raised.
+        """
+        control.done = self.machine.clock.event()
+        with ctx.lock:
+            if ctx.call_controls_obsolete or ctx.kdamond is None:
+                raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
+            ctx.call_controls.append(control)
+        if control.repeat:
+            return
+        control.done.wait()
+        if control.error is not None:
+            raise control.error
+
+    def walk(self, ctx: DamonCtx, control: DamosWalkControl) -> None:
+        """Have ``control.fn`` see each region of each scheme's next pass, and wait for the end of the last pass.
+
+        Raises:
+            DamonError: EBUSY while another walk is pending; ECANCELED when there are no active schemes, or no worker.
+        """
+        control.done = self.machine.clock.event()
+        with ctx.lock:
+            if ctx.walk_control_obsolete or ctx.kdamond is None:
+                raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
+            if ctx.walk_control is not None:
+                raise DamonError(errno.EBUSY, "another walk is pending: try again when it has ended")
+            ctx.walk_control = control
+        control.done.wait()
+        if control.canceled:
+            raise DamonError(errno.ECANCELED, "the walk was canceled: no scheme is active, or the worker ended")

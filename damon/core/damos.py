@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Applying one scheme to one region: charge resume, quota cut, filters, action, statistics (DAMON spec, damos 4)."""
+
+from __future__ import annotations
+
+from damon.core import quota as quotas
+from damon.core.damos_filter import core_filters_reject
+from damon.core.priority import DamosRates, matches, region_score
+from damon.model.context import DamonCtx
+from damon.model.regions import align_down
+from damon.model.scheme import Damos, DamosAction
+from damon.model.target import DamonTarget
+
+
+def _is_last(target: DamonTarget, index: int) -> bool:
+    return index == target.regions.nr - 1
+
+
+def skip_charged_region(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:
+    """Was region ``index`` charged before the quota ran out? A region that was in part is split there (damos 4)."""
+    quota, regions = scheme.quota, target.regions
+    if quota.charge_target_from is not None:
+        if quota.charge_target_from is not target:
+            return True
+        resume, region = quota.charge_addr_from, regions[index]
+        if resume and region.end <= resume:
+            _clear_charge_at_last(target, index, scheme)
+            return True
+        if resume and region.start < resume:
+            cut = align_down(resume - region.start, ctx.min_region_sz)
+            if not cut:
+                if region.size <= ctx.min_region_sz:
+                    _clear_charge_at_last(target, index, scheme)
+                    return True
+                cut = ctx.min_region_sz
+            regions.split_at(index, cut)
+            return True
+    _clear_charge_at_last(target, index, scheme)
+    return False
+
+
+def _clear_charge_at_last(target: DamonTarget, index: int, scheme: Damos) -> None:
+    """The target was walked to its end: the next window starts over."""
+    if _is_last(target, index):
+        scheme.quota.charge_target_from = None
+        scheme.quota.charge_addr_from = 0
+
+
+def eligible(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos, rates: DamosRates) -> bool:
+    """Pattern, and priority where a quota makes regions compete (damos 2)."""
+    region = target.regions[index]
+    if not matches(region, scheme, rates.left_bp):
+        return False
+    if not quotas.is_set(scheme.quota):
+        return True
+    return region_score(ctx, region, scheme, rates) >= scheme.quota.min_score
+
+
+def try_scheme(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos, rates: DamosRates) -> None:
+    """One due and active scheme on region ``index``, which becomes its front piece when it is split."""
+    if quotas.is_full(ctx, scheme.quota):
+        return
+    if skip_charged_region(ctx, target, index, scheme):
+        return
+    if scheme.max_nr_snapshots and scheme.stat.nr_snapshots >= scheme.max_nr_snapshots:
+        return
+    if eligible(ctx, target, index, scheme, rates):
+        _apply(ctx, target, index, scheme)
+    if _is_last(target, index):
+        scheme.stat.nr_snapshots += 1
+
+
+def _fit_quota(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:
+    """Cut region ``index`` to what is left of the quota; False when nothing fits."""
+    quota, size = scheme.quota, target.regions[index].size
+    if quotas.is_set(quota) and quota.charged_sz + size > quota.esz:
+        size = align_down(quota.esz - quota.charged_sz, ctx.min_region_sz)
+        if not size:
+            return False
+        target.regions.split_at(index, size)
+    return True
+
+
+def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> None:
+    size = applied = passed = 0
+    if _fit_quota(ctx, target, index, scheme):
+        if core_filters_reject(ctx, target, index, scheme):
+            return
+        region = target.regions[index]
+        size = region.size
+        clock = ctx.machine.clock
+        began = clock.now_ns()
+        applied, passed = ctx.ops.apply_scheme(ctx, target, region, scheme)
+        walk = ctx.walk_control
+        if walk is not None and not scheme.walk_completed:
+            walk.fn(ctx, target, region, scheme, passed)
+        quota = scheme.quota
+        quota.total_charged_ns += clock.now_ns() - began
+        quotas.charge(quota, size, applied)
+        if quotas.is_set(quota) and quotas.is_full(ctx, quota):
+            quota.charge_target_from = target
+            quota.charge_addr_from = region.end
+        if scheme.action is not DamosAction.STAT:
+            region.age = 0
+    stat = scheme.stat
+    stat.nr_tried += 1
+    stat.sz_tried += size
+    if applied > 0:
+        stat.nr_applied += 1
+    stat.sz_applied += applied
+    stat.sz_ops_filter_passed += passed

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Filters of the core layer, on regions (DAMON spec, damos 7.2), and the default of both layers."""
+
+from __future__ import annotations
+
+from damon.model.context import DamonCtx
+from damon.model.regions import align_down
+from damon.model.scheme import Damos, DamosFilter, DamosFilterType
+from damon.model.target import DamonTarget
+
+
+def set_filters_default_reject(scheme: Damos) -> None:
+    """What happens to units that no filter hits, from the last filter of each layer."""
+    ops, core = scheme.ops_filters, scheme.core_filters
+    scheme.ops_filters_default_reject = bool(ops) and ops[-1].allow
+    scheme.core_filters_default_reject = not ops and bool(core) and core[-1].allow
+
+
+def _inside(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter) -> bool:
+    """The test of an ``addr`` filter; a region across one of its bounds is split there, the front piece is judged."""
+    region = target.regions[index]
+    start = align_down(wanted.addr_start, ctx.min_region_sz)
+    end = align_down(wanted.addr_end, ctx.min_region_sz)
+    if start <= region.start and region.end <= end:
+        return True
+    if region.end <= start or end <= region.start:
+        return False
+    if region.start < start:
+        target.regions.split_at(index, start - region.start)
+        return False
+    target.regions.split_at(index, end - region.start)
+    return True
+
+
+def _hits(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter) -> bool:
+    if wanted.type is DamosFilterType.ADDR:
+        inside = _inside(ctx, target, index, wanted)
+    else:
+        position = next(i for i, other in enumerate(ctx.targets) if other is target)
+        inside = position == wanted.target_idx
+    return inside == wanted.matching
+
+
+def core_filters_reject(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:
+    """Is region ``index`` rejected? It may have been split: then this is said of its front piece."""
+    scheme.core_allowed = False
+    for wanted in scheme.core_filters:
+        if _hits(ctx, target, index, wanted):
+            scheme.core_allowed = wanted.allow
+            return not wanted.allow
+    return scheme.core_filters_default_reject

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pass of all due schemes over all regions (DAMON spec, damos 3), and walk requests (damos 10).
+
+Regions that no scheme can want are passed natively; Python sees the others and each target's last region.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import c_uint32, c_uint64, c_void_p
+
+from damon.core import quota as quotas
+from damon.core.attrs import arm_scheme
+from damon.core.damos import try_scheme
+from damon.core.priority import DamosRates, DamosSpec, fill_pattern, rates_of
+from damon.core.regions import region_sz_limit
+from damon.model.arrays import RegionArray
+from damon.model.context import DamonCtx
+from damon.model.scheme import Damos
+from damon.model.target import DamonTarget
+from damon.native import bind
+
+_next_region = bind("damos_next_region", c_uint32, c_void_p, c_void_p, c_uint32, c_void_p, c_uint32, c_void_p, c_uint64)
+
+
+def merge_back(regions: RegionArray, index: int, sz_limit: int) -> bool:
+    """Undo a cut that left no trace: extend the left neighbour over region ``index`` when they agree in everything."""
+    if not index:
+        return False
+    prev, region = regions[index - 1], regions[index]
+    same = (
+        prev.end == region.start
+        and prev.age == region.age
+        and prev.last_nr_accesses == region.last_nr_accesses
+        and prev.nr_accesses == region.nr_accesses
+        and prev.size + region.size <= sz_limit
+    )
+    if same:
+        prev.end = region.end
+        regions.remove(index)
+    return same
+
+
+class _Pass:
+    """One pass: what the due and active ``schemes`` want, natively readable."""
+
+    def __init__(self, ctx: DamonCtx, schemes: Sequence[Damos]) -> None:
+        self.ctx, self.schemes = ctx, schemes
+        self.rates: DamosRates = rates_of(ctx)
+        self.sz_limit = region_sz_limit(ctx)
+        self.specs = (DamosSpec * len(schemes))()
+        for spec, scheme in zip(self.specs, schemes, strict=True):
+            fill_pattern(spec, scheme, ctx.ops.score(scheme))
+        self._nr = c_uint32()
+
+    def _update_specs(self, target: DamonTarget) -> None:
+        """The parts that change with every attempt."""
+        for spec, scheme in zip(self.specs, self.schemes, strict=True):
+            quota = scheme.quota
+            here = quota.charge_target_from is None or quota.charge_target_from is target
+            spec.wants = here and not quotas.is_full(self.ctx, quota)
+            spec.skip_below = quota.charge_addr_from if quota.charge_target_from is target else 0
+            spec.scored = quotas.is_set(quota)
+            spec.min_score = quota.min_score
+
+    def _next(self, target: DamonTarget, index: int) -> int:
+        """The next region that Python must look at, from ``index`` on."""
+        if self.ctx.reference:
+            return index
+        regions = target.regions
+        self._nr.value = regions.nr
+        index = _next_region(
+            regions.pointer, ctypes.addressof(self._nr), index, ctypes.addressof(self.specs), len(self.specs),
+            ctypes.addressof(self.rates), self.sz_limit,
+        )  # fmt: skip
+        regions.nr = self._nr.value
+        return index
+
+    def run(self, target: DamonTarget) -> None:
+        index = 0
+        self._update_specs(target)
+        while True:
+            index = self._next(target, index)
+            if index >= target.regions.nr:
+                return
+            for scheme in self.schemes:
+                try_scheme(self.ctx, target, index, scheme, self.rates)
+            self._update_specs(target)
+            if not merge_back(target.regions, index, self.sz_limit):
+                index += 1
+
+
+def apply_schemes(ctx: DamonCtx) -> None:
+    """Apply the schemes that are due now."""
+    due = [scheme for scheme in ctx.schemes if ctx.passed_sample_intervals >= scheme.next_apply_sis]
+    active = [scheme for scheme in due if scheme.wmarks.activated]
+    if not active:
+        return
+    for scheme in active:
+        quotas.adjust(ctx, scheme)
+    this = _Pass(ctx, active)
+    for target in ctx.targets:
+        if ctx.ops.target_valid(target):
+            this.run(target)
+        else:
+            forget_target(ctx, target)
+    for scheme in due:
+        _walk_call_done(ctx, scheme)
+        arm_scheme(ctx, scheme)
+        scheme.last_applied = None
+
+
+def forget_target(ctx: DamonCtx, target: DamonTarget) -> None:
+    """Clear every scheme's resume point in ``target``."""
+    for scheme in ctx.schemes:
+        if scheme.quota.charge_target_from is target:
+            scheme.quota.charge_target_from = None
+            scheme.quota.charge_addr_from = 0
+
+
+def _walk_call_done(ctx: DamonCtx, finished: Damos) -> None:
+    """``finished`` did its pass; the request ends once every scheme has (damos 10)."""
+    control = ctx.walk_control
+    if control is None:
+        return
+    finished.walk_completed = True
+    if all(scheme.walk_completed for scheme in ctx.schemes):
+        end_walk(ctx, canceled=False)
+
+
+def end_walk(ctx: DamonCtx, canceled: bool) -> None:
+    """Finish or cancel a pending walk request, if there is one."""
+    with ctx.lock:
+        control, ctx.walk_control = ctx.walk_control, None
+    if control is None:
+        return
+    for scheme in ctx.schemes:
+        scheme.walk_completed = False
+    control.canceled = canceled
+    control.done.set()

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The worker: one iteration a sampling interval, in the kernel's order (DAMON spec, core 3.4-3.7)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Final
+
+from damon.core import watermarks
+from damon.core.attrs import arm_deadlines, arm_scheme, tune_intervals
+from damon.core.damos_filter import set_filters_default_reject
+from damon.core.damos_walk import apply_schemes, end_walk
+from damon.core.regions import SplitState, apply_min_nr_regions, merge_regions, reset_aggregated, split_regions
+from damon.errors import DamonError
+from damon.model.context import DamonCallControl, DamonCtx
+
+_INTERRUPTIBLE_US: Final = 20000  # waits from here on end early when the worker is asked to stop
+
+
+class _Ended(Exception):
+    """The worker has to leave its loop."""
+
+
+class Kdamond:
+    """The worker of one context."""
+
+    def __init__(self, ctx: DamonCtx, split_state: SplitState) -> None:
+        self.ctx = ctx
+        self._split_state = split_state
+        self._wake = ctx.machine.clock.event()
+        self._sz_limit = 0
+
+    def run(self, started: Callable[[], None], ended: Callable[[], None]) -> None:
+        """The thread's function; an unexpected error ends this worker only and stays in ``ctx.error``."""
+        try:
+            self._begin(started)
+            while not self._need_stop():
+                self._iteration()
+        except _Ended:
+            pass
+        except BaseException as error:
+            self.ctx.error = error
+        finally:
+            self._finish(ended)
+
+    def stop(self) -> None:
+        """Ask the worker to end; it does so within a sampling interval."""
+        self.ctx.kdamond_stop = True
+        self._wake.set()
+
+    def _begin(self, started: Callable[[], None]) -> None:
+        ctx = self.ctx
+        ctx.call_controls_obsolete = ctx.walk_control_obsolete = False
+        started()
+        ctx.passed_sample_intervals = 0
+        arm_deadlines(ctx)
+        ctx.next_intervals_tune_sis = ctx.next_aggregation_sis * ctx.attrs.intervals_goal.aggrs
+        for scheme in ctx.schemes:
+            arm_scheme(ctx, scheme)
+            set_filters_default_reject(scheme)
+        ctx.ops.init(ctx)
+        self._sz_limit = apply_min_nr_regions(ctx)
+
+    def _need_stop(self) -> bool:
+        ctx = self.ctx
+        if ctx.kdamond_stop:
+            return True
+        return ctx.ops.has_pid and not any(ctx.ops.target_valid(target) for target in ctx.targets)
+
+    def _sleep(self, us: int) -> None:
+        if us < _INTERRUPTIBLE_US:
+            self.ctx.machine.clock.sleep_us(us)
+        else:
+            self._wake.wait(us)
+
+    def _iteration(self) -> None:
+        ctx = self.ctx
+        next_aggregation = ctx.next_aggregation_sis
+        next_ops_update = ctx.next_ops_update_sis
+        sample_interval = ctx.attrs.sample_interval
+
+        self._wait_activation()
+        ctx.ops.prepare_access_checks(ctx)
+        self._sleep(sample_interval)
+        ctx.passed_sample_intervals += 1
+        max_nr_accesses = ctx.ops.check_accesses(ctx)
+
+        aggregated = ctx.passed_sample_intervals >= next_aggregation
+        if aggregated:
+            merge_regions(ctx, max_nr_accesses // 10, self._sz_limit)
+            self._sz_limit = apply_min_nr_regions(ctx)
+        self._run_calls()
+        if ctx.schemes:
+            apply_schemes(ctx)
+        else:
+            end_walk(ctx, canceled=True)
+        if aggregated:
+            self._finish_aggregation(next_aggregation)
+        if ctx.passed_sample_intervals >= next_ops_update:
+            ctx.next_ops_update_sis = next_ops_update + ctx.attrs.samples(ctx.attrs.ops_update_interval)
+            ctx.ops.update(ctx)
+
+    def _finish_aggregation(self, next_aggregation: int) -> None:
+        ctx = self.ctx
+        goal = ctx.attrs.intervals_goal
+        if goal.aggrs and ctx.passed_sample_intervals >= ctx.next_intervals_tune_sis:
+            ctx.next_aggregation_sis = next_aggregation
+            ctx.next_intervals_tune_sis += ctx.attrs.aggr_samples * goal.aggrs
+            tune_intervals(ctx)
+        ctx.next_aggregation_sis = next_aggregation + ctx.attrs.samples(ctx.attrs.aggr_interval)
+        reset_aggregated(ctx)
+        split_regions(ctx, self._split_state)
+
+    def _wait_activation(self) -> None:
+        """Sleep while the watermarks of all schemes say so (core 3.6)."""
+        ctx = self.ctx
+        shortest: int | None = None
+        while not self._need_stop():
+            wait = watermarks.min_wait_us(ctx)
+            shortest = wait if shortest is None else min(shortest, wait)
+            if not shortest:
+                return
+            self._sleep(shortest)
+            self._run_calls()
+            end_walk(ctx, canceled=True)
+        raise _Ended
+
+    def _run_calls(self) -> None:
+        """Run the requests that are pending now, each once; repeating ones stay queued."""
+        ctx = self.ctx
+        if not ctx.call_controls:
+            return
+        with ctx.lock:
+            pending = list(ctx.call_controls)
+            ctx.call_controls[:] = [control for control in pending if control.repeat]
+        for control in pending:
+            self._run_call(control)
+            if ctx.maybe_corrupted:
+                ctx.error = control.error
+                raise _Ended
+
+    def _run_call(self, control: DamonCallControl) -> None:
+        try:
+            control.fn(self.ctx)
+        except Exception as error:
+            if control.repeat and not isinstance(error, OSError):
+                raise
+            control.error = error
+        if not control.repeat:
+            control.done.set()
+
+    def _finish(self, ended: Callable[[], None]) -> None:
+        ctx = self.ctx
+        for target in ctx.targets:
+            ctx.ops.cleanup_target(target)
+        ctx.targets.clear()
+        with ctx.lock:
+            ctx.call_controls_obsolete = True
+            pending = list(ctx.call_controls)
+            ctx.call_controls.clear()
+        for control in pending:
+            control.canceled = True
+            control.error = DamonError(errno.ECANCELED, "the monitoring worker ended before the request ran")
+            control.done.set()
+        ctx.walk_control_obsolete = True
+        end_walk(ctx, canceled=True)
+        for scheme in ctx.schemes:
+            scheme.quota.charge_target_from = None
+            scheme.quota.charge_addr_from = 0
+        ended()

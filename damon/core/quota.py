@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Quotas: how much a scheme may do in a window, goals that tune it, charging (DAMON spec, damos 5 and 6)."""
+
+from __future__ import annotations
+
+from damon.core.damos_filter import core_filters_reject
+from damon.core.feedback import TARGET_SCORE, feedback_loop
+from damon.core.priority import ScoreHistogram
+from damon.model.attrs import ULONG_MAX
+from damon.model.context import DamonCtx
+from damon.model.scheme import (
+    Damos,
+    DamosQuota,
+    DamosQuotaGoal,
+    DamosQuotaGoalMetric,
+    DamosQuotaGoalTuner,
+)
+from damon.ops.operations import Score
+
+_DEFAULT_BYTES_PER_MS = 4096 * 1024  # before any throughput is known
+_BP = 10000
+
+
+def is_set(quota: DamosQuota) -> bool:
+    """Is there any limit? Then an effective size of 0 means "nothing", else it means "no limit"."""
+    return bool(quota.esz or quota.sz or quota.ms or quota.goals)
+
+
+def is_full(ctx: DamonCtx, quota: DamosQuota) -> bool:
+    """Is the window's share used up, or what is left smaller than a region can be (damos 4)?"""
+    if not is_set(quota):
+        return False
+    return quota.charged_sz >= quota.esz or quota.esz - quota.charged_sz < ctx.min_region_sz
+
+
+def charge(quota: DamosQuota, size: int, applied: int) -> None:
+    """Charge an attempt on ``size`` bytes of which ``applied`` were acted on (damos 5.4)."""
+    if not quota.fail_charge_denom or applied > size:
+        quota.charged_sz += size
+    else:
+        failed = size - applied
+        quota.charged_sz += applied + failed * quota.fail_charge_num // quota.fail_charge_denom
+
+
+def now_ms(ctx: DamonCtx) -> int:
+    return int(ctx.machine.clock.now_ns() // 1_000_000)
+
+
+def _measure(ctx: DamonCtx, quota: DamosQuota, goal: DamosQuotaGoal) -> None:
+    """Bring ``current_value`` of a self-measured goal up to date (damos 6.2b)."""
+    if goal.metric is DamosQuotaGoalMetric.USER_INPUT:
+        return
+    if goal.metric is DamosQuotaGoalMetric.SOME_MEM_PSI_US:
+        total = ctx.machine.psi_some_us()
+        if goal.last_psi_total is not None:
+            goal.current_value = total - goal.last_psi_total
+        elif quota.goal_tuner is DamosQuotaGoalTuner.CONSIST or not quota.esz:
+            goal.current_value = goal.target_value
+        else:
+            goal.current_value = 0
+        goal.last_psi_total = total
+        return
+    active, inactive = ctx.machine.lru_pages()
+    part = active if goal.metric is DamosQuotaGoalMetric.ACTIVE_MEM_BP else inactive
+    goal.current_value = part * _BP // max(active + inactive, 1)
+
+
+def _tune(ctx: DamonCtx, quota: DamosQuota) -> None:
+    """Run the goal tuner; the result is ``esz_bp`` (damos 6.2)."""
+    score = 0
+    for goal in quota.goals:
+        _measure(ctx, quota, goal)
+        score = max(score, goal.current_value * _BP // goal.target_value)
+    if quota.goal_tuner is DamosQuotaGoalTuner.CONSIST:
+        quota.esz_bp = feedback_loop(max(quota.esz_bp, _BP), score)
+    elif score >= TARGET_SCORE:
+        quota.esz_bp = 0
+    elif quota.sz and quota.sz <= ULONG_MAX // _BP:
+        quota.esz_bp = quota.sz * _BP
+    else:
+        quota.esz_bp = ULONG_MAX
+
+
+def set_effective_size(ctx: DamonCtx, quota: DamosQuota) -> None:
+    """Compute ``esz``, the bytes that the next window may charge (damos 5.2)."""
+    if not quota.ms and not quota.goals:
+        quota.esz = quota.sz
+        return
+    esz = ULONG_MAX
+    if quota.goals:
+        _tune(ctx, quota)
+        esz = quota.esz_bp // _BP
+    if quota.ms:
+        throughput = _DEFAULT_BYTES_PER_MS
+        if quota.total_charged_ns:
+            throughput = quota.total_charged_sz * 1_000_000 // quota.total_charged_ns
+        esz = min(esz, max(throughput * quota.ms, ctx.min_region_sz))
+    if quota.sz and quota.sz < esz:
+        esz = quota.sz
+    quota.esz = esz
+
+
+def adjust(ctx: DamonCtx, scheme: Damos) -> None:
+    """Open a new window when it is time, and find the priority that gets a share (damos 5.1)."""
+    quota = scheme.quota
+    if not is_set(quota):
+        return
+    now = now_ms(ctx)
+    if not quota.total_charged_sz and not quota.charged_from:
+        quota.charged_from = now
+        set_effective_size(ctx, quota)
+    if not quota.charged_from <= now < quota.charged_from + quota.reset_interval:
+        if is_full(ctx, quota):
+            scheme.stat.qt_exceeds += 1
+        quota.total_charged_sz += quota.charged_sz
+        quota.charged_from = now
+        quota.charged_sz = 0
+        set_effective_size(ctx, quota)
+    if ctx.ops.score(scheme) is not Score.MAX:
+        quota.min_score = _min_score(ctx, scheme)
+
+
+def _min_score(ctx: DamonCtx, scheme: Damos) -> int:
+    histogram = ScoreHistogram(ctx, scheme)
+    for target in ctx.targets:
+        if not scheme.core_filters:
+            histogram.add(target.regions)
+            continue
+        index = 0
+        while index < target.regions.nr:
+            if not core_filters_reject(ctx, target, index, scheme):
+                histogram.add_region(target.regions[index])
+            index += 1
+    return histogram.min_score(scheme.quota.esz)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The readable reference of region adjustment (DAMON spec, core 5): plain Python twins of ``native/src/region.c``.
+
+``regions.py`` calls these when a context asks for the reference; property tests hold both together bit for bit.
+"""
+
+from __future__ import annotations
+
+from damon.model.arrays import DamonRegion, RegionArray
+from damon.model.random import Random
+from damon.model.regions import align_down
+
+
+def _weighted(left: int, left_size: int, right: int, right_size: int) -> int:
+    return (left * left_size + right * right_size) // (left_size + right_size)
+
+
+def merge_two(left: DamonRegion, right: DamonRegion) -> None:
+    """``left`` takes over ``right``: size-weighted means; ``last_nr_accesses`` stays the left one's."""
+    sizes = left.size, right.size
+    left.nr_accesses = _weighted(left.nr_accesses, sizes[0], right.nr_accesses, sizes[1])
+    left.age = _weighted(left.age, sizes[0], right.age, sizes[1])
+    for index, hits in enumerate(right.probe_hits):
+        left.probe_hits[index] = _weighted(left.probe_hits[index], sizes[0], hits, sizes[1])
+    left.end = right.end
+
+
+def count_age(region: DamonRegion, threshold: int) -> None:
+    """One aggregation older, or newborn when the access rate changed (core 5.2 step 2)."""
+    now, before = region.nr_accesses, region.last_nr_accesses
+    if abs(now - before) > threshold or (now == 0) != (before == 0):
+        region.age = 0
+    else:
+        region.age += 1
+
+
+def merge_regions_of(regions: RegionArray, threshold: int, sz_limit: int, with_age: bool) -> None:
+    """One merge pass in address order (core 5.2)."""
+    index = 0
+    while index < regions.nr:
+        region = regions[index]
+        if with_age:
+            count_age(region, threshold)
+        if index:
+            prev = regions[index - 1]
+            if (
+                prev.end == region.start
+                and abs(prev.nr_accesses - region.nr_accesses) <= threshold
+                and prev.size + region.size <= sz_limit
+            ):
+                merge_two(prev, region)
+                regions.remove(index)
+                continue
+        index += 1
+
+
+def reset_aggregated(regions: RegionArray) -> None:
+    for region in regions:
+        region.last_nr_accesses, region.nr_accesses = region.nr_accesses, 0
+        for index in range(len(region.probe_hits)):
+            region.last_probe_hits[index], region.probe_hits[index] = region.probe_hits[index], 0
+
+
+def _random_cut(size: int, min_sz: int, rnd: Random) -> int:
+    """Where to cut ``size`` bytes; 0 for not this time."""
+    sub = align_down(rnd.rand(1, 10) * size // 10, min_sz)
+    return 0 if sub >= size else sub
+
+
+def split_regions_of(regions: RegionArray, nr_subs: int, min_sz: int, rnd: Random) -> None:
+    """Cut every region into up to ``nr_subs`` pieces (core 5.5); a later cut hits the left piece again."""
+    index = 0
+    while index < regions.nr:
+        before = regions.nr
+        size = regions[index].size
+        for _ in range(nr_subs - 1):
+            if size <= 2 * min_sz:
+                break
+            sub = _random_cut(size, min_sz, rnd)
+            if sub:
+                regions.split_at(index, sub)
+                size = sub
+        index += 1 + regions.nr - before
+
+
+def split_some_regions_of(regions: RegionArray, first: int, step: int, offset: int, min_sz: int, rnd: Random) -> None:
+    """Cut in two each region whose index over all targets falls on ``offset`` modulo ``step`` (core 5.5)."""
+    index, running = 0, first
+    while index < regions.nr:
+        size = regions[index].size
+        if running % step == offset and size >= 2 * min_sz:
+            sub = _random_cut(size, min_sz, rnd)
+            if sub:
+                regions.split_at(index, sub)
+                index += 1
+        index += 1
+        running += 1
+
+
+def split_to_limit(regions: RegionArray, limit: int) -> None:
+    """Cut pieces of ``limit`` bytes off the front of longer regions (core 5.4)."""
+    index = 0
+    while index < regions.nr:
+        if regions[index].size > limit:
+            regions.split_at(index, limit)
+        index += 1

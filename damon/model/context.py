@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The monitoring context (DAMON spec, core 2.1) and the requests that its worker takes (3.8)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from damon.model.attrs import DamonAttrs
+from damon.model.random import Random
+from damon.model.scheme import Damos
+from damon.model.target import DamonTarget
+
+if TYPE_CHECKING:
+    from damon.model.arrays import DamonRegion
+
+DAMON_MIN_REGION_SZ: Final = 4096
+
+
+@dataclass(eq=False)
+class DamonCallControl:
+    """A function to run in the worker between two samplings. ``fn`` returns nothing and may raise OSError.
+
+    ``repeat``: run in every iteration until the worker ends; the caller does not wait.
+    """
+
+    fn: Callable[[DamonCtx], None]
+    repeat: bool = False
+    canceled: bool = False
+    error: BaseException | None = None
+    done: Any = None  #: the clock's event
+
+
+@dataclass(eq=False)
+class DamosWalkControl:
+    """``fn(ctx, target, region, scheme, sz_filter_passed)`` for each region of each scheme's next pass."""
+
+    fn: Callable[[DamonCtx, DamonTarget, DamonRegion, Damos, int], None]
+    canceled: bool = False
+    done: Any = None
+
+
+@dataclass(eq=False)
+class DamonCtx:
+    """What one kdamond monitors and does. ``machine`` is the memory that it works on (``mm.interface.Machine``),
+    ``ops`` the operations set (``ops.operations.Operations``)."""
+
+    machine: Any = None
+    ops: Any = None
+    attrs: DamonAttrs = field(default_factory=DamonAttrs)
+    targets: list[DamonTarget] = field(default_factory=list)
+    schemes: list[Damos] = field(default_factory=list)
+    addr_unit: int = 1
+    min_region_sz: int = DAMON_MIN_REGION_SZ
+    rnd: Random = field(default_factory=lambda: Random(0))
+    reference: bool = False  #: use the plain Python twins instead of the C routines
+
+    passed_sample_intervals: int = 0
+    next_aggregation_sis: int = 0
+    next_ops_update_sis: int = 0
+    next_intervals_tune_sis: int = 0
+
+    kdamond: Any = None  #: the clock's thread while the worker runs
+    kdamond_stop: bool = False
+    call_controls: list[DamonCallControl] = field(default_factory=list)
+    call_controls_obsolete: bool = False
+    walk_control: DamosWalkControl | None = None
+    walk_control_obsolete: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    maybe_corrupted: bool = False
+    error: BaseException | None = None  #: what ended the worker, if it was not asked to
+
+    def nr_regions(self) -> int:
+        return sum(target.regions.nr for target in self.targets)

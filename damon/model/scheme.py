@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""DAMON-based operation schemes: pattern, action, quota, goals, filters, watermarks, statistics (DAMON spec, damos)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Final
+
+from damon.model.attrs import U32_MAX, ULONG_MAX
+from damon.model.target import DamonTarget
+
+DAMOS_MAX_SCORE: Final = 99
+
+
+class DamosAction(enum.Enum):
+    """In the kernel's enum order; values are the kernel's keywords."""
+
+    WILLNEED = "willneed"
+    COLD = "cold"
+    PAGEOUT = "pageout"
+    HUGEPAGE = "hugepage"
+    NOHUGEPAGE = "nohugepage"
+    COLLAPSE = "collapse"
+    LRU_PRIO = "lru_prio"
+    LRU_DEPRIO = "lru_deprio"
+    MIGRATE_HOT = "migrate_hot"
+    MIGRATE_COLD = "migrate_cold"
+    STAT = "stat"
+
+
+@dataclass
+class DamosAccessPattern:
+    """Closed intervals: bytes, samples per aggregation, aggregations. min > max matches nothing."""
+
+    min_sz_region: int = 0
+    max_sz_region: int = ULONG_MAX
+    min_nr_accesses: int = 0
+    max_nr_accesses: int = U32_MAX
+    min_age_region: int = 0
+    max_age_region: int = U32_MAX
+
+
+class DamosQuotaGoalMetric(enum.Enum):
+    """In the kernel's enum order (the metrics of nodes and cgroups have their place between the second and third)."""
+
+    USER_INPUT = "user_input"
+    SOME_MEM_PSI_US = "some_mem_psi_us"
+    ACTIVE_MEM_BP = "active_mem_bp"
+    INACTIVE_MEM_BP = "inactive_mem_bp"
+
+
+class DamosQuotaGoalTuner(enum.Enum):
+    CONSIST = "consist"
+    TEMPORAL = "temporal"
+
+
+@dataclass
+class DamosQuotaGoal:
+    """``target_value`` must not be zero. ``last_psi_total`` None means: not measured yet."""
+
+    metric: DamosQuotaGoalMetric
+    target_value: int
+    current_value: int = 0
+    last_psi_total: int | None = None
+
+
+@dataclass
+class DamosQuota:
+    """User part first; the internal part (from ``esz`` on) starts at zero and survives commits."""
+
+    ms: int = 0  #: time quota per window, 0 = off
+    sz: int = 0  #: bytes per window, 0 = off
+    reset_interval: int = 0  #: window in ms
+    weight_sz: int = 0  #: accepted, used by no operations set
+    weight_nr_accesses: int = 0
+    weight_age: int = 0
+    goals: list[DamosQuotaGoal] = field(default_factory=list)
+    goal_tuner: DamosQuotaGoalTuner = DamosQuotaGoalTuner.CONSIST
+    fail_charge_num: int = 0
+    fail_charge_denom: int = 0
+
+    esz: int = 0
+    total_charged_sz: int = 0
+    total_charged_ns: int = 0
+    charged_sz: int = 0
+    charged_from: int = 0  #: ms
+    charge_target_from: DamonTarget | None = None
+    charge_addr_from: int = 0
+    min_score: int = 0
+    esz_bp: int = 0
+
+
+class DamosWmarkMetric(enum.Enum):
+    NONE = "none"
+    FREE_MEM_RATE = "free_mem_rate"
+
+
+@dataclass
+class DamosWatermarks:
+    """``interval`` in us; marks in per mille for ``free_mem_rate``."""
+
+    metric: DamosWmarkMetric = DamosWmarkMetric.NONE
+    interval: int = 0
+    high: int = 0
+    mid: int = 0
+    low: int = 0
+    activated: bool = True
+
+
+class DamosFilterType(enum.Enum):
+    """In the kernel's enum order; values are the kernel's keywords."""
+
+    ANON = "anon"
+    ACTIVE = "active"
+    MEMCG = "memcg"
+    YOUNG = "young"
+    HUGEPAGE_SIZE = "hugepage_size"
+    UNMAPPED = "unmapped"
+    ADDR = "addr"
+    TARGET = "target"
+
+
+#: Types that the core evaluates on regions; the others are evaluated on folios by the operations set.
+CORE_FILTER_TYPES: Final = frozenset({DamosFilterType.ADDR, DamosFilterType.TARGET})
+
+
+@dataclass
+class DamosFilter:
+    """A unit hits iff its type's test equals ``matching``; the first hit decides by ``allow``."""
+
+    type: DamosFilterType
+    matching: bool
+    allow: bool = False
+    memcg_id: int = 0
+    addr_start: int = 0
+    addr_end: int = 0
+    target_idx: int = 0
+    sz_min: int = 0
+    sz_max: int = 0
+
+
+@dataclass
+class DamosStat:
+    """Cumulative since the scheme was created; survives commits (DAMON spec, damos 9)."""
+
+    nr_tried: int = 0
+    sz_tried: int = 0
+    nr_applied: int = 0
+    sz_applied: int = 0
+    sz_ops_filter_passed: int = 0
+    qt_exceeds: int = 0
+    nr_snapshots: int = 0
+
+
+@dataclass(eq=False)
+class Damos:
+    """One scheme. Fields from ``stat`` on are the worker's own."""
+
+    pattern: DamosAccessPattern = field(default_factory=DamosAccessPattern)
+    action: DamosAction = DamosAction.STAT
+    apply_interval_us: int = 0  #: 0: the aggregation interval
+    quota: DamosQuota = field(default_factory=DamosQuota)
+    wmarks: DamosWatermarks = field(default_factory=DamosWatermarks)
+    target_nid: int = -1
+    core_filters: list[DamosFilter] = field(default_factory=list)
+    ops_filters: list[DamosFilter] = field(default_factory=list)
+    max_nr_snapshots: int = 0
+
+    stat: DamosStat = field(default_factory=DamosStat)
+    next_apply_sis: int = 0
+    core_filters_default_reject: bool = False
+    ops_filters_default_reject: bool = False
+    core_allowed: bool = False  #: the core filters allowed the region at hand: ops filters are not asked
+    last_applied: int | None = None  #: head PFN of the last folio of the previous region
+    walk_completed: bool = False
+
+    def add_filter(self, new: DamosFilter) -> None:
+        """Route by type to the core or the ops list, keeping order (DAMON spec, damos 7.1)."""
+        (self.core_filters if new.type in CORE_FILTER_TYPES else self.ops_filters).append(new)

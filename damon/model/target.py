@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A monitored target (DAMON spec, core 2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from damon.model.arrays import U8, U64, Buffer, RegionArray
+
+
+class TargetSpace(Protocol):
+    """What a target holds of its process; the operations sets know more of it (``mm.interface.ProcessSpace``)."""
+
+    pid: int
+
+    def alive(self) -> bool: ...
+    def close(self) -> None: ...
+
+
+@dataclass(eq=False)
+class DamonTarget:
+    """One address space and its regions. ``space`` is the process for vaddr and fvaddr, None for paddr."""
+
+    space: TargetSpace | None = None
+    regions: RegionArray = field(default_factory=RegionArray)
+    obsolete: bool = False  #: of a commit's source only: remove the target at this position
+    #: Scratch of one sampling: addresses picked, their access results.
+    addrs: Buffer = field(default_factory=lambda: Buffer(U64), repr=False)
+    accessed: Buffer = field(default_factory=lambda: Buffer(U8), repr=False)
+
+    @property
+    def pid(self) -> int:
+        return self.space.pid if self.space is not None else 0

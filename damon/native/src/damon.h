@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Records that Python and C share (their twins are in damon/model/arrays.py), and the shared generator. */
+#ifndef PYDAMON_DAMON_H
+#define PYDAMON_DAMON_H
+
+#include <stdint.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define DAMON_MAX_PROBES 4
+
+struct damon_region {
+	uint64_t start, end, sampling_addr;
+	uint32_t nr_accesses, last_nr_accesses, age;
+	uint8_t probe_hits[DAMON_MAX_PROBES], last_probe_hits[DAMON_MAX_PROBES];
+};
+
+enum damon_folio_flags {
+	FOLIO_ANON = 1 << 0,
+	FOLIO_ACTIVE = 1 << 1,
+	FOLIO_MAPPED = 1 << 2,
+	FOLIO_UNEVICTABLE = 1 << 3,
+	FOLIO_YOUNG = 1 << 4,
+	FOLIO_DECIDED = 1 << 16,
+	FOLIO_PASS = 1 << 17,
+};
+
+struct damon_folio {
+	uint64_t pfn, memcg;
+	uint32_t nr_pages, flags;
+};
+
+static inline uint64_t damon_region_sz(const struct damon_region *r)
+{
+	return r->end - r->start;
+}
+
+static inline uint64_t damon_mix64(uint64_t v)
+{
+	v = (v ^ (v >> 30)) * 0xBF58476D1CE4E5B9ull;
+	v = (v ^ (v >> 27)) * 0x94D049BB133111EBull;
+	return v ^ (v >> 31);
+}
+
+static inline uint64_t damon_next(uint64_t *rnd)
+{
+	*rnd += 0x9E3779B97F4A7C15ull;
+	return damon_mix64(*rnd);
+}
+
+/* Uniform in [left, right). */
+static inline uint64_t damon_rand(uint64_t *rnd, uint64_t left, uint64_t right)
+{
+	return left + (uint64_t)(((unsigned __int128)damon_next(rnd) * (right - left)) >> 64);
+}
+
+#endif

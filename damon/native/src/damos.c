@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Schemes over the regions of one target: which to try next, priority scores. Twin: damon/core/damos_walk.py. */
+#include <string.h>
+
+#include "damon.h"
+
+enum damos_score { SCORE_MAX, SCORE_HOT, SCORE_COLD, SCORE_CUSTOM };
+
+/* What one scheme wants, for one target, as long as no region has been tried. */
+struct damos_spec {
+	uint64_t min_sz, max_sz;
+	uint64_t skip_below; /* charge resume: regions that end at or below are skipped */
+	uint32_t min_nr_accesses, max_nr_accesses, min_age, max_age;
+	uint32_t wants;	     /* 0: not due, not active, quota full, or resuming in another target */
+	uint32_t scored;     /* a region must reach min_score */
+	uint32_t score;	     /* enum damos_score */
+	uint32_t min_score, weight_nr_accesses, weight_age;
+};
+
+/* What turns counters into rates, the same for all regions of one pass. */
+struct damos_rates {
+	uint64_t aggr_us;
+	uint32_t left_bp;    /* unfinished share of the aggregation, basis points */
+	uint32_t max_nr_accesses;
+};
+
+static uint32_t moving_sum(const struct damon_region *r, uint32_t left_bp)
+{
+	if (left_bp == 10000)
+		return r->last_nr_accesses;
+	return r->nr_accesses + (uint32_t)((uint64_t)r->last_nr_accesses * left_bp / 10000);
+}
+
+EXPORT uint32_t damon_nr_accesses_mvsum(const struct damon_region *r, uint32_t left_bp)
+{
+	return moving_sum(r, left_bp);
+}
+
+static int64_t hot_score(uint32_t nr_accesses, uint32_t age, uint32_t weight_nr_accesses, uint32_t weight_age,
+			 const struct damos_rates *rates)
+{
+	int64_t freq = (int64_t)nr_accesses * 100 / rates->max_nr_accesses;
+	uint64_t age_in_sec = (uint64_t)((unsigned __int128)age * rates->aggr_us / 1000000);
+	int64_t log = 0, subscore, hotness;
+	uint64_t weights = (uint64_t)weight_nr_accesses + weight_age;
+
+	while (age_in_sec && log < 32) {
+		log++;
+		age_in_sec >>= 1;
+	}
+	if (!freq)
+		log = -log;
+	subscore = (log + 32) * 100 / 32 / 2;
+	hotness = weight_nr_accesses * freq + weight_age * subscore;
+	if (weights)
+		hotness /= (int64_t)weights;
+	hotness = hotness * 99 / 100;
+	return hotness < 0 ? 0 : hotness > 99 ? 99 : hotness;
+}
+
+EXPORT uint32_t damon_hot_score(uint32_t nr_accesses, uint32_t age, uint32_t weight_nr_accesses, uint32_t weight_age,
+				uint64_t aggr_us, uint32_t max_nr_accesses)
+{
+	struct damos_rates rates = { aggr_us, 0, max_nr_accesses };
+
+	return (uint32_t)hot_score(nr_accesses, age, weight_nr_accesses, weight_age, &rates);
+}
+
+static uint32_t score_of(const struct damos_spec *s, uint32_t v, uint32_t age, const struct damos_rates *rates)
+{
+	if (s->score == SCORE_HOT)
+		return (uint32_t)hot_score(v, age, s->weight_nr_accesses, s->weight_age, rates);
+	if (s->score == SCORE_COLD)
+		return 99 - (uint32_t)hot_score(v, age, s->weight_nr_accesses, s->weight_age, rates);
+	return 99;
+}
+
+static int matches(const struct damos_spec *s, const struct damon_region *r, uint32_t v)
+{
+	uint64_t sz = damon_region_sz(r);
+
+	return s->min_sz <= sz && sz <= s->max_sz && s->min_nr_accesses <= v && v <= s->max_nr_accesses &&
+	       s->min_age <= r->age && r->age <= s->max_age;
+}
+
+static int interesting(const struct damos_spec *s, const struct damon_region *r, const struct damos_rates *rates)
+{
+	uint32_t v;
+
+	if (!s->wants)
+		return 0;
+	if (s->skip_below) {
+		if (r->end <= s->skip_below)
+			return 0;
+		if (r->start < s->skip_below)
+			return 1;
+	}
+	v = moving_sum(r, rates->left_bp);
+	if (!matches(s, r, v))
+		return 0;
+	return !s->scored || s->score == SCORE_CUSTOM || score_of(s, v, r->age, rates) >= s->min_score;
+}
+
+static int same_slice(const struct damon_region *prev, const struct damon_region *r, uint64_t sz_limit)
+{
+	return prev->end == r->start && prev->age == r->age && prev->last_nr_accesses == r->last_nr_accesses &&
+	       prev->nr_accesses == r->nr_accesses && damon_region_sz(prev) + damon_region_sz(r) <= sz_limit;
+}
+
+/*
+ * The first region from index on that a scheme may try, or that is the target's last; *nr when there is none.
+ * Regions passed on the way are merged back into their left neighbour where that changes nothing
+ * (DAMON spec, damos 3), *nr shrinks accordingly.
+ */
+EXPORT uint32_t damos_next_region(struct damon_region *regions, uint32_t *nr, uint32_t index,
+				  const struct damos_spec *specs, uint32_t nr_specs, const struct damos_rates *rates,
+				  uint64_t sz_limit)
+{
+	uint32_t n = *nr, read = index, write = index;
+
+	for (; read < n; read++) {
+		const struct damon_region *r = &regions[read];
+		int stop = read == n - 1;
+
+		for (uint32_t i = 0; i < nr_specs && !stop; i++)
+			stop = interesting(&specs[i], r, rates);
+		if (stop)
+			break;
+		if (write && same_slice(&regions[write - 1], r, sz_limit)) {
+			regions[write - 1].end = r->end;
+			continue;
+		}
+		if (write != read)
+			regions[write] = *r;
+		write++;
+	}
+	if (write != read) {
+		memmove(&regions[write], &regions[read], (n - read) * sizeof(*regions));
+		*nr = n - (read - write);
+	}
+	return write;
+}
+
+/* Add the sizes of the matching regions to their scores' buckets; the highest score seen so far. */
+EXPORT uint32_t damos_score_histogram(const struct damon_region *regions, uint32_t nr, const struct damos_spec *spec,
+				      const struct damos_rates *rates, uint64_t *histogram, uint32_t max_score)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct damon_region *r = &regions[i];
+		uint32_t v = moving_sum(r, rates->left_bp), score;
+
+		if (!matches(spec, r, v))
+			continue;
+		score = score_of(spec, v, r->age, rates);
+		histogram[score] += damon_region_sz(r);
+		if (score > max_score)
+			max_score = score;
+	}
+	return max_score;
+}

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The interface between the core and an address space: the kernel's ``struct damon_operations`` (DAMON spec, ops)."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from damon.model.arrays import DamonRegion
+from damon.model.context import DamonCtx
+from damon.model.scheme import Damos
+from damon.model.target import DamonTarget
+
+
+class Score(enum.IntEnum):
+    """How a scheme's regions are prioritized under its quota. ``CUSTOM`` asks ``get_scheme_score`` for each region."""
+
+    MAX = 0  #: all alike, 99
+    HOT = 1
+    COLD = 2
+    CUSTOM = 3
+
+
+class Operations(ABC):
+    """One operations set. Instances hold no state of a context; everything is in ``ctx`` and its targets.
+
+    A new address space is a subclass that implements ``prepare_access_checks`` and ``check_accesses``;
+    the rest has defaults.
+    """
+
+    id: ClassVar[str]
+    #: Targets are processes, given by pid.
+    has_pid: ClassVar[bool] = False
+
+    def init(self, ctx: DamonCtx) -> None:
+        """Once, when the worker starts."""
+
+    def update(self, ctx: DamonCtx) -> None:
+        """Every operations update interval: follow changes of the address spaces."""
+
+    @abstractmethod
+    def prepare_access_checks(self, ctx: DamonCtx) -> None:
+        """Pick a sampling address in each region and make the page there old."""
+
+    @abstractmethod
+    def check_accesses(self, ctx: DamonCtx) -> int:
+        """Count the regions whose sampled page was accessed since; the highest ``nr_accesses`` of all regions."""
+
+    def score(self, scheme: Damos) -> Score:
+        """The kind of priority score for ``scheme``'s regions."""
+        return Score.MAX
+
+    def get_scheme_score(self, ctx: DamonCtx, region: DamonRegion, scheme: Damos) -> int:
+        """0..99; asked only when ``score`` says ``CUSTOM``."""
+        return 99
+
+    def apply_scheme(self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
+        """Act on ``region``: bytes acted on, and bytes that passed the operations layer's filters."""
+        return 0, 0
+
+    def target_valid(self, target: DamonTarget) -> bool:
+        """False once ``target`` can't be monitored any more; a worker ends when none of its targets is valid."""
+        return True
+
+    def cleanup_target(self, target: DamonTarget) -> None:
+        """Release what ``target`` holds."""

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``paddr``: the physical address space (DAMON spec, ops 2). The kernel's ``mm/damon/paddr.c``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from damon.mm.interface import PAGE_SIZE, PhysicalSpace
+from damon.model.arrays import DamonRegion, FolioArray
+from damon.model.context import DamonCtx
+from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType
+from damon.model.target import DamonTarget
+from damon.ops import sampling
+from damon.ops.folio_filter import Native, Reference, filter_folios
+from damon.ops.operations import Operations, Score
+
+#: Appended to a ``pageout`` scheme without a ``young`` filter of its own: recently accessed folios stay.
+REJECT_YOUNG: Final = DamosFilter(DamosFilterType.YOUNG, matching=True, allow=False)
+
+_SCORES: Final = {
+    DamosAction.PAGEOUT: Score.COLD,
+    DamosAction.LRU_DEPRIO: Score.COLD,
+    DamosAction.MIGRATE_COLD: Score.COLD,
+    DamosAction.LRU_PRIO: Score.HOT,
+    DamosAction.MIGRATE_HOT: Score.HOT,
+}
+
+
+class Paddr(Operations):
+    """Physical memory. Regions come from the user or from a module; holes in them never count as accessed."""
+
+    id: ClassVar[str] = "paddr"
+
+    def prepare_access_checks(self, ctx: DamonCtx) -> None:
+        for target in ctx.targets:
+            sampling.prepare(ctx, target, ctx.machine.phys, ctx.addr_unit)
+
+    def check_accesses(self, ctx: DamonCtx) -> int:
+        return max((sampling.check(ctx, target, ctx.machine.phys) for target in ctx.targets), default=0)
+
+    def score(self, scheme: Damos) -> Score:
+        return _SCORES.get(scheme.action, Score.MAX)
+
+    def apply_scheme(self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
+        phys: PhysicalSpace = ctx.machine.phys
+        filters = list(scheme.ops_filters)
+        act: Callable[[FolioArray], int] | None
+        if scheme.action is DamosAction.PAGEOUT:
+            act = phys.pageout
+            if not any(wanted.type is DamosFilterType.YOUNG for wanted in filters):
+                filters.append(REJECT_YOUNG)
+        elif scheme.action is DamosAction.LRU_PRIO:
+            act = phys.activate
+        elif scheme.action is DamosAction.LRU_DEPRIO:
+            act = phys.deactivate
+        elif scheme.action is DamosAction.STAT and filters:
+            act = None
+        else:
+            return 0, 0
+        if scheme.core_allowed:
+            filters.clear()
+        return self._walk(ctx, region, scheme, filters, act)
+
+    def _walk(
+        self,
+        ctx: DamonCtx,
+        region: DamonRegion,
+        scheme: Damos,
+        filters: list[DamosFilter],
+        act: Callable[[FolioArray], int] | None,
+    ) -> tuple[int, int]:
+        """The common walk over a region's folios (ops 2.5)."""
+        phys: PhysicalSpace = ctx.machine.phys
+        reject = scheme.ops_filters_default_reject and not scheme.core_allowed
+        end = region.end * ctx.addr_unit
+        applied = passed = 0
+        last: int | None = None
+        for folios in phys.folios(region.start * ctx.addr_unit, end):
+            if folios.nr and folios[0].pfn == scheme.last_applied:
+                folios.remove_first()
+            if not folios.nr:
+                continue
+            passed += filter_folios(phys, folios, filters, reject, Reference if ctx.reference else Native)
+            folio = folios[folios.nr - 1]
+            last = folio.pfn if (folio.pfn + folio.nr_pages) * PAGE_SIZE >= end else None
+            if act is not None:
+                applied += act(folios)
+        scheme.last_applied = last
+        return applied * PAGE_SIZE // ctx.addr_unit, passed * PAGE_SIZE // ctx.addr_unit

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``vaddr`` and ``fvaddr``: virtual address spaces of processes (DAMON spec, ops 1), as ``mm/damon/vaddr.c``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from damon.errors import InvalidInput
+from damon.mm.interface import PAGE_SIZE, Advice, ProcessSpace
+from damon.model.arrays import DamonRegion
+from damon.model.context import DamonCtx
+from damon.model.regions import align_up, set_regions
+from damon.model.scheme import Damos, DamosAction
+from damon.model.target import DamonTarget
+from damon.ops import sampling
+from damon.ops.operations import Operations, Score
+
+_ADVICE: Final = {
+    DamosAction.WILLNEED: Advice.WILLNEED,
+    DamosAction.COLD: Advice.COLD,
+    DamosAction.PAGEOUT: Advice.PAGEOUT,
+    DamosAction.HUGEPAGE: Advice.HUGEPAGE,
+    DamosAction.NOHUGEPAGE: Advice.NOHUGEPAGE,
+    DamosAction.COLLAPSE: Advice.COLLAPSE,
+}
+
+
+def three_regions(mappings: Sequence[tuple[int, int]], align: int = PAGE_SIZE) -> list[tuple[int, int]]:
+    """The mapped areas with the two biggest gaps between them cut out (ops 1.2), every bound aligned up.
+
+    Raises:
+        InvalidInput: there are fewer than two gaps.
+    """
+    first = second = (0, 0)
+    for (_, start), (end, _) in itertools.pairwise(mappings):
+        if end - start > first[1] - first[0]:
+            first, second = (start, end), first
+        elif end - start > second[1] - second[0]:
+            second = (start, end)
+    if first[0] == first[1] or second[0] == second[1]:
+        raise InvalidInput(f"an address space of {len(mappings)} mappings has fewer than two gaps between them")
+    low, high = sorted((first, second))
+    ranges = [(mappings[0][0], low[0]), (low[1], high[0]), (high[1], mappings[-1][1])]
+    return [(align_up(start, align), align_up(end, align)) for start, end in ranges]
+
+
+def _space(target: DamonTarget) -> ProcessSpace:
+    assert target.space is not None
+    return target.space  # type: ignore[return-value]
+
+
+class Fvaddr(Operations):
+    """Virtual address spaces, in fixed ranges that the user gives."""
+
+    id: ClassVar[str] = "fvaddr"
+    has_pid: ClassVar[bool] = True
+
+    def prepare_access_checks(self, ctx: DamonCtx) -> None:
+        for target in ctx.targets:
+            sampling.prepare(ctx, target, _space(target))
+
+    def check_accesses(self, ctx: DamonCtx) -> int:
+        return max((sampling.check(ctx, target, _space(target)) for target in ctx.targets), default=0)
+
+    def score(self, scheme: Damos) -> Score:
+        if scheme.action in (DamosAction.PAGEOUT, DamosAction.MIGRATE_COLD):
+            return Score.COLD
+        return Score.HOT if scheme.action is DamosAction.MIGRATE_HOT else Score.MAX
+
+    def apply_scheme(self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
+        advice = _ADVICE.get(scheme.action)
+        if advice is None:
+            return 0, 0
+        start, length = align_up(region.start, PAGE_SIZE), align_up(region.size, PAGE_SIZE)
+        return (0 if _space(target).madvise(start, length, advice) else length), 0
+
+    def target_valid(self, target: DamonTarget) -> bool:
+        return _space(target).alive()
+
+    def cleanup_target(self, target: DamonTarget) -> None:
+        _space(target).close()
+
+
+class Vaddr(Fvaddr):
+    """Virtual address spaces: all mappings but the two biggest gaps, followed as they change."""
+
+    id: ClassVar[str] = "vaddr"
+
+    def init(self, ctx: DamonCtx) -> None:
+        for target in ctx.targets:
+            if not target.regions.nr:
+                self._set_three_regions(ctx, target)
+
+    def update(self, ctx: DamonCtx) -> None:
+        for target in ctx.targets:
+            self._set_three_regions(ctx, target)
+
+    def _set_three_regions(self, ctx: DamonCtx, target: DamonTarget) -> None:
+        try:
+            ranges = three_regions(_space(target).mappings())
+            set_regions(target, ranges, ctx.min_region_sz)
+        except InvalidInput:
+            return  # exiting, or too few mappings: the old regions stay
