@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# `make demo`: the main job on the simulated machine. `make test`: everything, guest tests included.
+# Both do all set-up themselves. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := $(wildcard damon/native/src/*.[ch] damon/native/src/workload/*.[ch])
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PACKAGES := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/packages.txt)
+PYTEST_FLAGS ?=
+
+.PHONY: help build system demo demo-vm test test-fast lint bench clean
+
+help:
+	@echo "make demo     the main job on the simulated machine: no root, no guest"
+	@echo "make test     everything, guest tests included (installs system packages, builds kernel and image once)"
+	@echo "make demo-vm  the main job on real page tables, in a guest"
+	@echo "make lint     formatting, types, import rules"
+	@echo "make bench    benchmarks: ratios measured side by side"
+	@echo "make test-fast  only what needs no guest"
+
+# python3-venv is not part of Debian's python3; without root, say so and stop.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11: give a newer one, e.g. make PYTHON=python3.12" >&2; exit 3; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(SUDO) apt-get install -qq -y python3-venv >/dev/null || \
+		{ echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 3; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): $(BIN)/python pyproject.toml setup.py $(SOURCES)
+	@echo "setting up $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "setuptools>=77"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[vmtest,dev]"
+	@touch $@
+
+build: $(STAMP)
+
+# Only what is missing is installed, and only then is root asked for.
+system:
+	@missing=""; for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q "ok installed" || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing system packages:$$missing"; \
+	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qq -y --no-install-recommends $$missing >/dev/null; fi
+
+demo: $(STAMP)
+	@$(BIN)/python -m damon.cli.demo
+
+demo-vm: $(STAMP) system
+	@$(BIN)/vmtest build kernel
+	@$(BIN)/vmtest build image
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -s -p no:xdist tests/vm/test_main_job.py -k reclaim
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test-fast: $(STAMP)
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm
+
+# A guest test that cannot run is a failure here, not a skip.
+test: $(STAMP) system
+	@$(BIN)/vmtest build kernel
+	@$(BIN)/vmtest build image
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q tests/vm
+
+bench: $(STAMP)
+	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info damon/native/libdamon.so damon/native/bin

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A machine whose answers a test dictates, in virtual time: for tests of the core and the operations sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from damon.errors import InvalidInput
+from damon.mm.clock import VirtualClock
+from damon.mm.interface import Advice
+from damon.model.arrays import (
+    FOLIO_DECIDED,
+    FOLIO_PASS,
+    FOLIO_YOUNG,
+    Buffer,
+    FolioArray,
+    RegionArray,
+)
+
+PAGE = 4096
+
+
+def regions_of(*rows: tuple[int, ...]) -> RegionArray:
+    """Regions from ``(start, end[, nr_accesses[, last_nr_accesses[, age]]])``."""
+    regions = RegionArray()
+    for row in rows:
+        region = regions.append(row[0], row[1])
+        for field, value in zip(("nr_accesses", "last_nr_accesses", "age"), row[2:], strict=False):
+            setattr(region, field, value)
+    return regions
+
+
+class FakeSpace:
+    """Physical memory or a process: ``hot(addr)`` says what is accessed in every interval."""
+
+    def __init__(self, hot: Callable[[int], bool] = lambda addr: False) -> None:
+        self.hot = hot
+        self.pid = 7
+        self.exists = True
+        self.sampled: list[list[int]] = []
+        self.advice: list[tuple[int, int, Advice]] = []
+        self.areas: list[tuple[int, int]] = []
+        self.pages: dict[int, int] = {}  # pfn: flags
+        self.young_pages: set[int] = set()
+        self.paged_out: list[int] = []
+        self.activated: list[int] = []
+        self.deactivated: list[int] = []
+        self.on_pageout: Callable[[], None] = lambda: None
+
+    def mkold(self, addrs: Buffer, nr: int) -> None:
+        self.sampled.append([addrs[i] for i in range(nr)])
+
+    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
+        for i in range(nr):
+            out[i] = self.hot(addrs[i])
+
+    def alive(self) -> bool:
+        return self.exists
+
+    def mappings(self) -> Sequence[tuple[int, int]]:
+        return self.areas
+
+    def madvise(self, start: int, length: int, advice: Advice) -> int:
+        self.advice.append((start, length, advice))
+        return 0
+
+    def close(self) -> None:
+        self.exists = False
+
+    def folios(self, start: int, end: int) -> Iterator[FolioArray]:
+        batch = FolioArray(len(self.pages) or 1)
+        for pfn in sorted(self.pages):
+            if start <= pfn * PAGE < end:
+                folio = batch.rows[batch.nr]
+                folio.pfn, folio.nr_pages, folio.flags = pfn, 1, self.pages[pfn]
+                batch.nr += 1
+        yield batch
+
+    def folios_young(self, folios: FolioArray) -> None:
+        for folio in folios:
+            if not folio.flags & FOLIO_DECIDED:
+                folio.flags &= ~FOLIO_YOUNG
+                folio.flags |= FOLIO_YOUNG if folio.pfn in self.young_pages else 0
+
+    def folios_mkold(self, folios: FolioArray) -> None:
+        for folio in folios:
+            if folio.flags & FOLIO_YOUNG and not folio.flags & FOLIO_DECIDED:
+                self.young_pages.discard(folio.pfn)
+
+    def _passing(self, folios: FolioArray) -> list[int]:
+        return [folio.pfn for folio in folios if folio.flags & FOLIO_PASS]
+
+    def pageout(self, folios: FolioArray) -> int:
+        pfns = self._passing(folios)
+        self.paged_out += pfns
+        for pfn in pfns:
+            del self.pages[pfn]
+        self.on_pageout()
+        return len(pfns)
+
+    def activate(self, folios: FolioArray) -> int:
+        self.activated += self._passing(folios)
+        return len(self._passing(folios))
+
+    def deactivate(self, folios: FolioArray) -> int:
+        self.deactivated += self._passing(folios)
+        return len(self._passing(folios))
+
+
+class FakeMachine:
+    """One fake physical space, processes as given, free memory and pressure as set."""
+
+    name = "fake"
+
+    def __init__(self, hot: Callable[[int], bool] = lambda addr: False, **processes: FakeSpace) -> None:
+        self.clock = VirtualClock()
+        self.phys = FakeSpace(hot)
+        self.processes = {space.pid: space for space in processes.values()}
+        self.free = (500, 1000)
+        self.psi = 0
+        self.lru = (0, 0)
+        self.ram = [(0, 1 << 30)]
+
+    def require(self, ops: str, actions: Sequence[str]) -> None:
+        """Everything works here."""
+
+    def open_process(self, pid: int) -> FakeSpace:
+        if pid not in self.processes:
+            raise InvalidInput(f"no process {pid}")
+        return self.processes[pid]
+
+    def system_ram(self) -> Sequence[tuple[int, int]]:
+        return self.ram
+
+    def free_mem(self) -> tuple[int, int]:
+        return self.free
+
+    def lru_pages(self) -> tuple[int, int]:
+        return self.lru
+
+    def psi_some_us(self) -> int:
+        return self.psi
+
+    def close(self) -> None:
+        """Nothing to release."""
