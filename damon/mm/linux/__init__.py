@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The running kernel's memory, from user space: page_idle bitmap, pagemap, kpageflags, process_madvise.
+
+``machine.py`` is the machine, ``process.py`` and ``physical.py`` its address spaces, ``capabilities.py`` what it asks
+of a system, ``native.py`` the C routines, ``reference.py`` their plain twins. What is acted on: docs/linux.md.
+"""
+
+from damon.mm.linux.machine import LinuxMachine
+
+__all__ = ["LinuxMachine"]

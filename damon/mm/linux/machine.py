@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The running system as a machine to monitor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from damon.errors import MissingCapability
+from damon.mm.clock import RealClock
+from damon.mm.linux import native, parse
+from damon.mm.linux.capabilities import BITMAP, Capabilities
+from damon.mm.linux.native import Files, NativeSampler
+from damon.mm.linux.physical import LinuxPhysicalSpace
+from damon.mm.linux.process import LinuxProcessSpace
+from damon.mm.linux.reference import ReferenceSampler
+
+
+class LinuxMachine:
+    """The running kernel's memory, from user space. Nothing is opened before ``require()`` or the first use.
+
+    Args:
+        reference: sample with the plain Python twins of the C routines.
+        proc: where proc is mounted.
+        sys: where sysfs is mounted.
+        pidfd_open: how to hold a process.
+    """
+
+    name = "linux"
+
+    def __init__(
+        self,
+        reference: bool = False,
+        proc: str | os.PathLike[str] = "/proc",
+        sys: str | os.PathLike[str] = "/sys",
+        pidfd_open: Callable[[int], int] = os.pidfd_open,
+    ) -> None:
+        self.clock = RealClock()
+        self._proc = Path(proc)
+        self._sys = Path(sys)
+        self._pidfd_open = pidfd_open
+        self._sampler: Callable[[Files], NativeSampler | ReferenceSampler] = (
+            ReferenceSampler if reference else NativeSampler
+        )
+        self._files: Files | None = None
+        self._psi = -1
+        self._psi_tried = False
+        self.phys = LinuxPhysicalSpace(self.files, self._sampler)
+
+    def files(self) -> Files:
+        """The open kernel files; ``MissingCapability`` if one that monitoring needs can't be opened."""
+        if self._files is None:
+            files = Files()
+            try:
+                files.proc = self._open_needed(self._proc, os.O_RDONLY | os.O_DIRECTORY)
+                files.kpageflags = self._open_needed(self._proc / "kpageflags", os.O_RDONLY)
+                files.bitmap = self._open_needed(self._sys / BITMAP, os.O_RDWR)
+                with suppress(OSError):  # no memory control groups
+                    files.kpagecgroup = os.open(self._proc / "kpagecgroup", os.O_RDONLY | os.O_CLOEXEC)
+            except MissingCapability:
+                _close(files)
+                raise
+            self._files = files
+        return self._files
+
+    @staticmethod
+    def _open_needed(path: Path, flags: int) -> int:
+        try:
+            return os.open(path, flags | os.O_CLOEXEC)
+        except OSError as error:
+            raise MissingCapability(
+                f"{path} can't be opened ({error.strerror}); run as root on a kernel with idle page tracking"
+            ) from None
+
+    def counters(self) -> dict[str, int]:
+        """System calls made so far, by kind."""
+        return self._files.counters() if self._files else dict.fromkeys(native.CALLS, 0)
+
+    def require(self, ops: str, actions: Sequence[str]) -> None:
+        Capabilities(self._proc, self._sys).require(ops, actions)
+        self.files()
+        if ops == "paddr":
+            self.system_ram()
+
+    def open_process(self, pid: int) -> LinuxProcessSpace:
+        return LinuxProcessSpace(self.files(), pid, self._sampler, self._pidfd_open)
+
+    def system_ram(self) -> Sequence[tuple[int, int]]:
+        path = self._proc / "iomem"
+        try:
+            found = parse.system_ram(path.read_text())
+        except OSError as error:
+            raise MissingCapability(f"{path} can't be read ({error.strerror}); run as root") from None
+        if not any(end > 1 for _, end in found):
+            raise MissingCapability(
+                f"{path} hides its addresses (no CAP_SYS_ADMIN), or has no System RAM;"
+                " run as root of the initial user namespace"
+            )
+        return found
+
+    def free_mem(self) -> tuple[int, int]:
+        return native.free_mem()
+
+    def psi_some_us(self) -> int:
+        if not self._psi_tried:
+            self._psi_tried = True
+            with suppress(OSError):
+                self._psi = os.open(self._proc / "pressure/memory", os.O_RDONLY | os.O_CLOEXEC)
+        if self._psi < 0:
+            return 0
+        try:
+            return parse.psi_some_us(os.pread(self._psi, 512, 0).decode())
+        except OSError:  # booted with psi=0: the file is there, and reads as EOPNOTSUPP
+            return 0
+
+    def close(self) -> None:
+        self.phys.close()
+        if self._files is not None:
+            _close(self._files)
+            self._files = None
+        if self._psi >= 0:
+            os.close(self._psi)
+        self._psi, self._psi_tried = -1, False
+
+
+def _close(files: Files) -> None:
+    for name in ("bitmap", "kpageflags", "kpagecgroup", "proc"):
+        if getattr(files, name) >= 0:
+            os.close(getattr(files, name))
+            setattr(files, name, -1)

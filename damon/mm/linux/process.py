@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The address space of one process of the running kernel (DAMON spec, ops 1)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable, Sequence
+
+from damon.errors import DamonError
+from damon.mm.interface import Advice
+from damon.mm.linux import native
+from damon.mm.linux.native import Files, Mappings, NativeSampler
+from damon.mm.linux.reference import ReferenceSampler
+from damon.model.arrays import Buffer
+
+
+class LinuxProcessSpace:
+    """A process, held by a pidfd and by its open directory in /proc: neither passes to another process with the number.
+
+    Raises:
+        DamonError: ``EINVAL`` if there is no process ``pid``.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        pid: int,
+        sampler: Callable[[Files], NativeSampler | ReferenceSampler] = NativeSampler,
+        pidfd_open: Callable[[int], int] = os.pidfd_open,
+    ) -> None:
+        self.pid = pid
+        self._files = files
+        self._pidfd = self._directory = self._pagemap = -1
+        self._mappings = Mappings.empty()
+        self._prepared = False
+        try:
+            if pid <= 0:
+                raise ProcessLookupError
+            self._directory = os.open(str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=files.proc)
+            self._pidfd = pidfd_open(pid)
+            # Fails if the directory's process is gone: the number may have been another's when the pidfd was opened.
+            os.stat("stat", dir_fd=self._directory)
+        except (OSError, OverflowError):
+            self.close()
+            raise DamonError(errno.EINVAL, f"no process with pid {pid}; give the pid of a running one") from None
+        self._sampler = sampler(files)
+
+    def alive(self) -> bool:
+        return self._pidfd >= 0 and native.pidfd_alive(self._pidfd) == 0
+
+    def mappings(self) -> Sequence[tuple[int, int]]:
+        return self._mappings.read(self._files, self._directory) if self._directory >= 0 else []
+
+    def _reopen(self) -> bool:
+        """Open pagemap (again): an open one stays with the memory that the process had before it executed a program."""
+        self._close_pagemap()
+        if self._directory < 0:
+            return False
+        try:
+            self._pagemap = os.open("pagemap", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
+        except OSError:
+            return False
+        return True
+
+    def mkold(self, addrs: Buffer, nr: int) -> None:
+        self._prepared = False
+        for fresh in (False, True):
+            if (fresh or self._pagemap < 0) and not self._reopen():
+                return
+            try:
+                self._sampler.mkold_virt(self._pagemap, addrs, nr)
+            except ProcessLookupError:
+                continue
+            self._prepared = True
+            return
+
+    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
+        if self._prepared:
+            self._sampler.young_virt(self._pagemap, nr, out)
+        else:
+            ctypes.memset(out.pointer, 0, nr)
+
+    def madvise(self, start: int, length: int, advice: Advice) -> int:
+        """As the interface has it. ``HUGEPAGE`` and ``NOHUGEPAGE`` are ``-EINVAL``: the kernel takes them from the
+        process itself only."""
+        if self._pidfd < 0:
+            return -errno.ESRCH
+        return int(native.madvise(self._files.pointer, self._pidfd, start, length, int(advice)))
+
+    def _close_pagemap(self) -> None:
+        if self._pagemap >= 0:
+            os.close(self._pagemap)
+        self._pagemap = -1
+
+    def close(self) -> None:
+        self._close_pagemap()
+        for fd in (self._pidfd, self._directory):
+            if fd >= 0:
+                os.close(fd)
+        self._pidfd = self._directory = -1
+        self._prepared = False

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Folios of a range, their accessed state, the reverse map and the pages of an action, on made-up kernels."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from damon.mm.linux import native
+from damon.mm.linux import reference as ref
+from damon.mm.linux.native import Key, Result
+from damon.mm.linux.physical import LinuxPhysicalSpace
+from damon.mm.linux.rmap import MAX_AGE_NS, MIN_AGE_NS, ReverseMap
+from damon.model.arrays import (
+    FOLIO_ACTIVE,
+    FOLIO_ANON,
+    FOLIO_DECIDED,
+    FOLIO_MAPPED,
+    FOLIO_PASS,
+    FOLIO_UNEVICTABLE,
+    FOLIO_YOUNG,
+    U64,
+    Buffer,
+    DamonFolio,
+    FolioArray,
+)
+from tests.mm.linux.fake import FakeKernel, page_flags, present, write_u64
+
+ANON = ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON
+
+
+@contextmanager
+def fake_kernel(flags: list[int]) -> Iterator[FakeKernel]:
+    directory = Path(tempfile.mkdtemp(prefix="damon-test-"))
+    kernel = FakeKernel(directory, flags)
+    try:
+        yield kernel
+    finally:
+        kernel.close()
+        shutil.rmtree(directory)
+
+
+def row(folio: DamonFolio) -> tuple[int, int, int, int]:
+    return folio.pfn, folio.memcg, folio.nr_pages, folio.flags
+
+
+def batch(*rows: tuple[int, int, int]) -> FolioArray:
+    """(pfn, pages, flags) rows."""
+    folios = FolioArray(max(1, len(rows)))
+    folios.nr = len(rows)
+    for i, (pfn, pages, flags) in enumerate(rows):
+        folios.rows[i] = DamonFolio(pfn, 0, pages, flags)
+    return folios
+
+
+@settings(max_examples=200)
+@given(data=st.data(), flags=page_flags(), charged=st.booleans(), capacity=st.integers(1, 9))
+def test_folios_are_those_of_the_twin(data: st.DataObject, flags: list[int], charged: bool, capacity: int) -> None:
+    start = data.draw(st.integers(0, len(flags) + 3))
+    end = data.draw(st.integers(start, len(flags) + 20))
+    with fake_kernel(flags) as kernel:
+        if charged:
+            write_u64(kernel.directory / "kpagecgroup", [1000 + pfn // 3 for pfn in range(len(flags))])
+            kernel.files.kpagecgroup = os.open(kernel.directory / "kpagecgroup", os.O_RDONLY)
+        expected = [row(folio) for folio in ref.folios(kernel.files, start, end)]
+        found = []
+        out = FolioArray(capacity)
+        walk = native.walk_new(kernel.files.pointer, start, end)
+        while nr := native.walk_next(kernel.files.pointer, walk, out.pointer, out.capacity):
+            out.nr = nr
+            found += [row(folio) for folio in out]
+        native.walk_free(walk)
+        assert found == expected
+        space = LinuxPhysicalSpace(lambda: kernel.files)
+        assert [row(f) for folios in space.folios(start << 12, end << 12) for f in folios] == expected
+        if charged:
+            os.close(kernel.files.kpagecgroup)
+
+
+def test_folio_of_a_middle_page_and_of_a_range_not_page_aligned() -> None:
+    head, tail = ANON | ref.KPF_COMPOUND_HEAD, ref.KPF_COMPOUND_TAIL
+    with fake_kernel([ANON, 0, 0, 0, head, tail, tail, tail, ANON]) as kernel:
+        space = LinuxPhysicalSpace(lambda: kernel.files)
+        found = [(f.pfn, f.nr_pages) for folios in space.folios((6 << 12) + 1, (8 << 12) + 1) for f in folios]
+        assert found == [(4, 4), (8, 1)]
+        assert [f.pfn for folios in space.folios(0, 1) for f in folios] == [0]
+        assert list(space.folios(4096, 4096)) == []
+
+
+def test_folio_across_the_read_buffer() -> None:
+    """A huge page that begins near the end of one read and ends in the next."""
+    head, tail = ANON | ref.KPF_COMPOUND_HEAD, ref.KPF_COMPOUND_TAIL
+    flags = [ANON] * 4094 + [head] + [tail] * 511 + [ANON]
+    with fake_kernel(flags) as kernel:
+        space = LinuxPhysicalSpace(lambda: kernel.files)
+        found = [(f.pfn, f.nr_pages) for folios in space.folios(0, len(flags) << 12) for f in folios]
+        assert found[-2:] == [(4094, 512), (4606, 1)]
+        assert len(found) == 4096
+
+
+def test_flags_of_folios() -> None:
+    with fake_kernel([ANON | ref.KPF_ACTIVE, ref.KPF_LRU, ref.KPF_LRU | ref.KPF_UNEVICTABLE | ref.KPF_MMAP]) as kernel:
+        space = LinuxPhysicalSpace(lambda: kernel.files)
+        flags = [f.flags for folios in space.folios(0, 3 << 12) for f in folios]
+        assert flags == [FOLIO_ANON | FOLIO_ACTIVE | FOLIO_MAPPED, 0, FOLIO_UNEVICTABLE | FOLIO_MAPPED]
+
+
+def test_young_and_mkold_of_folios_leave_decided_ones_alone() -> None:
+    with fake_kernel([ANON] * 200) as kernel:
+        space = LinuxPhysicalSpace(lambda: kernel.files)
+        folios = batch(
+            (0, 1, 0), (1, 1, FOLIO_YOUNG), (2, 1, FOLIO_DECIDED), (70, 1, 0), (199, 1, FOLIO_DECIDED | FOLIO_YOUNG)
+        )
+        write_u64(kernel.directory / "bitmap", [0b11, 0])
+        space.folios_young(folios)
+        assert [f.flags for f in folios] == [0, 0, FOLIO_DECIDED, FOLIO_YOUNG, FOLIO_DECIDED | FOLIO_YOUNG]
+        write_u64(kernel.directory / "bitmap", [0, 0, 0, 0])
+        space.folios_mkold(folios)
+        assert kernel.bitmap() == [70]
+
+
+def test_folio_whose_word_cannot_be_read_stays() -> None:
+    with fake_kernel([ANON] * 64) as kernel:
+        space = LinuxPhysicalSpace(lambda: kernel.files)
+        folios = batch((1000, 1, 0))
+        space.folios_young(folios)
+        assert folios[0].flags == FOLIO_YOUNG
+
+
+processes = st.dictionaries(
+    st.integers(2, 5),
+    st.dictionaries(
+        st.integers(0, 90), st.one_of(st.just(0), st.builds(present, st.integers(1, 99)), st.integers(1, 99))
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=150)
+@given(tables=processes, first=st.integers(0, 60), nr=st.integers(1, 80), own=st.integers(1, 5))
+def test_reverse_map_is_that_of_the_twin(tables: dict[int, dict[int, int]], first: int, nr: int, own: int) -> None:
+    with fake_kernel([ANON] * 100) as kernel:
+        for pid, table in tables.items():
+            kernel.process(pid, [(0, 30), (40, 41), (50, 91)], table)
+        (kernel.proc / "sys").mkdir()
+        (kernel.proc / "77").mkdir()  # has just gone
+        rmap = ReverseMap(kernel.files)
+        assert native.rmap_build(kernel.files.pointer, rmap._map, own, first, nr) == 0
+        expected = ref.reverse_map(kernel.files, own, first, nr)
+        found = {pfn: rmap.get(pfn) for pfn in range(120)}
+        assert {pfn: entry for pfn, entry in found.items() if entry is not None} == expected
+        assert len(rmap) == len(expected)
+        rmap.close()
+
+
+def lookup(rmap: ReverseMap, folios: FolioArray, action: int) -> tuple[list[tuple[int, int, int]], Result]:
+    """(virtual page, row, page of the folio) of the pages found."""
+    keys, result = (Key * 64)(), Result()
+    nr = native.rmap_lookup(
+        rmap._map, folios.pointer, folios.nr, action, ctypes.addressof(keys), 64, ctypes.addressof(result)
+    )
+    return [(key.key & ((1 << 44) - 1), key.row, key.aux) for key in keys[:nr]], result
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[FakeKernel]:
+    kernel = FakeKernel(tmp_path, [ANON] * 256)
+    yield kernel
+    kernel.close()
+
+
+WANTED = FOLIO_PASS | FOLIO_MAPPED
+#: Above every kernel's pid_max.
+NOBODY = 5_000_000
+
+
+def test_pages_of_an_action(kernel: FakeKernel) -> None:
+    kernel.process(2, [(0, 64)], {10: present(20), 11: present(21), 12: present(22), 30: present(40)})
+    kernel.process(3, [(0, 64)], {5: present(50)})
+    rmap = ReverseMap(kernel.files)
+    assert native.rmap_build(kernel.files.pointer, rmap._map, 3, 0, 256) == 0
+    folios = batch(
+        (20, 4, WANTED),  # its last page is mapped by nobody
+        (40, 1, WANTED | FOLIO_ACTIVE),
+        (50, 1, WANTED),  # our own
+        (60, 1, WANTED),  # missing
+        (40, 1, FOLIO_PASS),  # page cache without a mapping
+        (40, 1, FOLIO_MAPPED),  # did not pass
+        (40, 1, WANTED | FOLIO_UNEVICTABLE),
+    )
+    pages, result = lookup(rmap, folios, native.PAGEOUT)
+    assert pages == [(10, 0, 0), (11, 0, 1), (12, 0, 2), (30, 1, 0)]
+    assert (result.wanted, result.missing, result.own) == (6, 1, 1)
+    pages, result = lookup(rmap, folios, native.DEACTIVATE)
+    assert pages == [(30, 1, 0)]
+    pages, result = lookup(rmap, folios, native.ACTIVATE)
+    assert pages == [(10, 0, 0)]  # one page speaks for a folio; an active one is not asked for
+    assert (result.wanted, result.missing, result.own) == (3, 1, 1)
+
+
+def verify(
+    kernel: FakeKernel, folios: FolioArray, pages: list[tuple[int, int]], exclusive: bool
+) -> tuple[list[int], Result]:
+    keys = (Key * len(pages))(*[Key(page, row, 0) for page, row in pages])
+    result, entries = Result(), Buffer(U64, len(pages))
+    pagemap = os.open(kernel.proc / "2/pagemap", os.O_RDONLY)
+    kept = native.verify(
+        kernel.files.pointer,
+        pagemap,
+        folios.pointer,
+        ctypes.addressof(keys),
+        len(pages),
+        exclusive,
+        entries.pointer,
+        ctypes.addressof(result),
+    )
+    os.close(pagemap)
+    return [key.key for key in keys[:kept]], result
+
+
+def test_pages_are_asked_for_again_before_anything_is_done(kernel: FakeKernel) -> None:
+    folios = batch((20, 1, WANTED), (21, 1, WANTED), (22, 1, WANTED), (23, 1, WANTED))
+    kernel.process(2, [(0, 64)], {1: present(20), 2: present(99), 3: 22, 4: present(23, exclusive=False)})
+    pages = [(1, 0), (2, 1), (3, 2), (4, 3), (90, 0)]
+    kept, result = verify(kernel, folios, pages, exclusive=True)
+    assert kept == [1]
+    assert (result.stale, result.shared) == (3, 1)
+    kept, result = verify(kernel, folios, pages, exclusive=False)
+    assert kept == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("entry", "flags", "left"),
+    [
+        (present(20), 0, 0),  # is still there
+        (0, 0, 1),
+        (20, 0, 1),  # swapped out
+        (0, ref.KPF_LRU | ref.KPF_UPTODATE, 0),  # unmapped, but in the page cache
+        (0, ref.KPF_UPTODATE | ref.KPF_SWAPCACHE, 0),  # on its way to disk, in a batch for its list
+        (0, ANON | ref.KPF_UPTODATE, 1),  # another's by now
+    ],
+)
+def test_what_left_memory(kernel: FakeKernel, entry: int, flags: int, left: int) -> None:
+    kernel.process(2, [(0, 64)], {1: entry})
+    kernel.set_flags([0] * 20 + [flags] + [0] * 235)
+    folios = batch((20, 1, WANTED))
+    keys, scratch, entries = (Key * 1)(Key(1, 0, 0)), (Key * 1)(), Buffer(U64, 1)
+    pagemap = os.open(kernel.proc / "2/pagemap", os.O_RDONLY)
+    found = native.count_left(
+        kernel.files.pointer,
+        pagemap,
+        folios.pointer,
+        ctypes.addressof(keys),
+        1,
+        ctypes.addressof(scratch),
+        entries.pointer,
+    )
+    os.close(pagemap)
+    assert found == left
+
+
+class Time:
+    """A clock that the test turns; every look takes ``step``."""
+
+    def __init__(self, step: int = 1000) -> None:
+        self.now, self.step = 0, step
+
+    def __call__(self) -> int:
+        self.now += self.step
+        return self.now
+
+
+def test_reverse_map_is_read_anew_by_age_and_on_mismatch(kernel: FakeKernel) -> None:
+    """A made-up process can't be acted on: no real one has such a number, so each of its pages is stale."""
+    time = Time()
+    kernel.process(NOBODY, [(0, 64)], {10: present(20)})
+    rmap = ReverseMap(kernel.files, time)
+    known, unknown = batch((20, 1, WANTED)), batch((60, 1, WANTED))
+    rmap.act(unknown, native.PAGEOUT)
+    assert rmap.builds == 1
+    rmap.act(unknown, native.PAGEOUT)
+    assert rmap.builds == 1  # too young to be read anew
+    time.now += MIN_AGE_NS
+    result = rmap.act(unknown, native.PAGEOUT)
+    assert rmap.builds == 2
+    assert result.missing == 1
+    time.now += MIN_AGE_NS
+    rmap.act(batch((60, 1, FOLIO_PASS)), native.PAGEOUT)  # nothing mapped: no reason
+    assert rmap.builds == 2
+    rmap.act(batch(), native.PAGEOUT)
+    rmap.act(known, native.ACTIVATE)
+    assert rmap.builds == 3  # stale
+    time.now += MAX_AGE_NS
+    rmap.act(batch((60, 1, FOLIO_PASS)), native.PAGEOUT)
+    assert rmap.builds == 4
+    rmap.act(batch((1 << 30, 1, WANTED)), native.PAGEOUT)  # another window
+    assert rmap.builds == 5
+    rmap.close()
+    assert rmap.act(known, native.PAGEOUT).wanted == 0
+
+
+def test_reading_the_map_takes_a_small_share_of_the_time(kernel: FakeKernel) -> None:
+    time = Time(step=1_000_000_000)
+    rmap = ReverseMap(kernel.files, time)
+    unknown = batch((60, 1, WANTED))
+    for _ in range(20):
+        rmap.act(unknown, native.PAGEOUT)
+    assert rmap.builds * rmap.cost_ns * 10 <= time.now
+    rmap.close()
+
+
+def test_result_of_list_actions_is_all_passing_pages(kernel: FakeKernel) -> None:
+    space = LinuxPhysicalSpace(lambda: kernel.files)
+    folios = batch((20, 4, WANTED), (40, 1, FOLIO_PASS), (60, 512, FOLIO_MAPPED))
+    assert space.activate(folios) == 5
+    assert space.deactivate(folios) == 5
+    assert space.pageout(folios) == 0
+    space.close()

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Make old / is it young: the C routines against their plain twins, on made-up kernels."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from damon.mm.linux import reference as ref
+from damon.mm.linux.native import NativeSampler
+from damon.mm.linux.reference import ReferenceSampler
+from damon.model.arrays import U8, Buffer
+from tests.mm.linux.fake import FakeKernel, addresses, page_flags, present
+
+ANON = ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON
+
+
+@contextmanager
+def kernels(flags: list[int]) -> Iterator[tuple[FakeKernel, FakeKernel]]:
+    directory = Path(tempfile.mkdtemp(prefix="damon-test-"))
+    pair = FakeKernel(directory / "native", flags), FakeKernel(directory / "reference", flags)
+    try:
+        yield pair
+    finally:
+        for kernel in pair:
+            kernel.close()
+        shutil.rmtree(directory)
+
+
+def young(sampler: NativeSampler | ReferenceSampler, nr: int, pagemap: int | None = None) -> list[int]:
+    out = Buffer(U8, max(1, nr))
+    for i in range(nr):
+        out[i] = 7  # must be overwritten
+    if pagemap is None:
+        sampler.young_phys(nr, out)
+    else:
+        sampler.young_virt(pagemap, nr, out)
+    return [out[i] for i in range(nr)]
+
+
+@settings(max_examples=200)
+@given(data=st.data(), flags=page_flags(), gaps=st.tuples(*[st.integers(0, 40)] * 3))
+def test_physical_twins_agree(data: st.DataObject, flags: list[int], gaps: tuple[int, int, int]) -> None:
+    frames = st.integers(0, len(flags) + 80)  # behind the last page frame too
+    picked = [(pfn << 12) + data.draw(st.integers(0, 4095)) for pfn in data.draw(st.lists(frames, max_size=60))]
+    with kernels(flags) as (ours, plain):
+        files = ours.files
+        files.gap_pagemap, files.gap_kpageflags, files.gap_write = gaps
+        native, reference = NativeSampler(files), ReferenceSampler(plain.files)
+        addrs, nr = addresses(picked), len(picked)
+        assert native.mkold_phys(addrs, nr) == reference.mkold_phys(addrs, nr)
+        assert ours.bitmap() == plain.bitmap()
+        touched = data.draw(st.lists(st.sampled_from(ours.bitmap()), unique=True)) if ours.bitmap() else []
+        later = data.draw(st.one_of(st.just(flags), st.permutations(flags)))
+        for kernel in (ours, plain):
+            kernel.clear_idle(touched)
+            kernel.set_flags(later)
+        first = young(native, nr)
+        assert first == young(reference, nr)
+        assert first == young(native, nr)  # nothing is cleared by asking
+
+
+@settings(max_examples=200)
+@given(data=st.data(), flags=page_flags())
+def test_virtual_twins_agree(data: st.DataObject, flags: list[int]) -> None:
+    pfns = st.integers(1, len(flags) + 10)
+    page_table = st.dictionaries(
+        st.integers(0, 150), st.one_of(st.just(0), st.builds(present, pfns), pfns), max_size=80
+    )
+    before, changes = data.draw(page_table), data.draw(page_table)
+    picked = [
+        (page << 12) + data.draw(st.integers(0, 4095)) for page in data.draw(st.lists(st.integers(0, 170), max_size=60))
+    ]
+    with kernels(flags) as (ours, plain):
+        samplers = NativeSampler(ours.files), ReferenceSampler(plain.files)
+        maps = [(0, 151)]
+        pagemaps = [os.open(kernel.process(1, maps, before), os.O_RDONLY) for kernel in (ours, plain)]
+        addrs, nr = addresses(picked), len(picked)
+        made = []
+        for sampler, pagemap in zip(samplers, pagemaps, strict=True):
+            try:
+                made.append(sampler.mkold_virt(pagemap, addrs, nr))
+            except ProcessLookupError:
+                made.append(-1)
+        assert made[0] == made[1]
+        assert ours.bitmap() == plain.bitmap()
+        touched = data.draw(st.lists(st.sampled_from(ours.bitmap()), unique=True)) if ours.bitmap() else []
+        after = before | changes if data.draw(st.booleans()) else before
+        for kernel in (ours, plain):
+            kernel.clear_idle(touched)
+            kernel.process(1, maps, after)
+        if made[0] >= 0:
+            first = young(samplers[0], nr, pagemaps[0])
+            assert first == young(samplers[1], nr, pagemaps[1])
+            assert first == young(samplers[0], nr, pagemaps[0])
+        for pagemap in pagemaps:
+            os.close(pagemap)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[FakeKernel]:
+    kernel = FakeKernel(tmp_path, [ANON] * 4096)
+    yield kernel
+    kernel.close()
+
+
+def test_neighbours_share_system_calls(kernel: FakeKernel) -> None:
+    sampler = NativeSampler(kernel.files)
+    addrs = addresses([pfn << 12 for pfn in range(0, 512, 8)])
+    sampler.mkold_phys(addrs, 64)
+    young(sampler, 64)
+    calls = kernel.files.counters()
+    assert calls["kpageflags_read"] == 1
+    assert calls["bitmap_write"] == 1
+    assert calls["bitmap_read"] == 1
+    assert kernel.bitmap() == list(range(0, 512, 8))
+
+
+def test_only_words_that_are_needed_are_read(kernel: FakeKernel) -> None:
+    sampler = NativeSampler(kernel.files)
+    sampler.mkold_phys(addresses([0, 128 << 12, 192 << 12]), 3)  # words 0, 2 and 3
+    assert kernel.files.counters()["bitmap_write"] == 1  # zero bits do nothing: one call
+    young(sampler, 3)
+    assert kernel.files.counters()["bitmap_read"] == 2  # reading word 1 would walk its pages' mappings
+
+
+def test_head_of_a_huge_page_is_asked_once(tmp_path: Path) -> None:
+    flags = [ANON | ref.KPF_COMPOUND_HEAD] + [ANON | ref.KPF_COMPOUND_TAIL] * 511
+    kernel = FakeKernel(tmp_path, [*flags, *flags])
+    kernel.files.gap_kpageflags = 1000
+    sampler = NativeSampler(kernel.files)
+    assert sampler.mkold_phys(addresses([pfn << 12 for pfn in (100, 101, 511, 512 + 511, 700)]), 5) == 5
+    assert kernel.bitmap() == [0, 512]
+    assert kernel.files.counters()["kpageflags_read"] < 30
+    kernel.clear_idle([0])
+    assert young(sampler, 5) == [1, 1, 1, 0, 0]
+    kernel.close()
+
+
+def test_young_of_another_batch_is_refused(kernel: FakeKernel) -> None:
+    sampler = NativeSampler(kernel.files)
+    sampler.mkold_phys(addresses([0, 4096]), 2)
+    with pytest.raises(OSError, match="Invalid argument"):
+        young(sampler, 3)
+
+
+def test_page_that_left_the_lru_was_not_accessed(kernel: FakeKernel) -> None:
+    sampler = NativeSampler(kernel.files)
+    sampler.mkold_phys(addresses([0, 4096]), 2)
+    kernel.clear_idle([0, 1])
+    kernel.set_flags([ANON, 0, *[ANON] * 4094])
+    assert young(sampler, 2) == [1, 0]
+
+
+def test_page_in_a_per_cpu_batch_was_not_accessed(kernel: FakeKernel) -> None:
+    kernel.set_flags([ANON & ~ref.KPF_LRU, ANON])
+    sampler = NativeSampler(kernel.files)
+    sampler.mkold_phys(addresses([0, 4096]), 2)
+    kernel.set_flags([ANON, ANON])  # drained meanwhile: its bit was never set
+    assert kernel.bitmap() == [1]
+    assert young(sampler, 2) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("later", "idle", "flags", "expected"),
+    [
+        (present(5), [5], ANON, 0),
+        (present(5), [], ANON, 1),
+        (present(6), [6], ANON, 0),  # migrated, and the idle flag with it
+        (present(6), [], ANON, 1),  # copied on write or swapped in: a fault is an access
+        (present(6), [], ANON & ~ref.KPF_LRU, 1),  # not yet on its list
+        (present(6), [], ANON & ~ref.KPF_LRU | ref.KPF_IDLE, 0),
+        (present(6), [], ref.KPF_ZERO_PAGE, 0),
+        (0, [], ANON, 0),
+        (5, [], ANON, 0),  # swapped out: bits 0 to 54 are no page frame then
+    ],
+)
+def test_page_that_moves(kernel: FakeKernel, later: int, idle: list[int], flags: int, expected: int) -> None:
+    sampler = NativeSampler(kernel.files)
+    pagemap = os.open(kernel.process(9, [(0, 4)], {2: present(5)}), os.O_RDONLY)
+    sampler.mkold_virt(pagemap, addresses([2 << 12]), 1)
+    assert kernel.bitmap() == [5]
+    kernel.process(9, [(0, 4)], {2: later})
+    kernel.clear_idle([5])
+    words = [0] * 64
+    for pfn in idle:
+        words[pfn // 64] |= 1 << pfn % 64
+    kernel.set_flags([ANON] * 5 + ([ANON, flags] if later == present(6) else [flags, ANON]) + [ANON] * 4089)
+    (kernel.directory / "bitmap").write_bytes(b"".join(word.to_bytes(8, "little") for word in words))
+    assert young(sampler, 1, pagemap) == [expected]
+    os.close(pagemap)
+
+
+def test_page_that_comes_is_accessed(kernel: FakeKernel) -> None:
+    sampler = NativeSampler(kernel.files)
+    pagemap = os.open(kernel.process(9, [(0, 4)], {}), os.O_RDONLY)
+    sampler.mkold_virt(pagemap, addresses([2 << 12, 3 << 12]), 2)
+    kernel.process(9, [(0, 4)], {2: present(7)})
+    assert young(sampler, 2, pagemap) == [1, 0]
+    os.close(pagemap)
+
+
+def test_a_dead_address_space_is_told_apart_from_an_empty_one(kernel: FakeKernel) -> None:
+    sampler = NativeSampler(kernel.files)
+    pagemap = os.open(kernel.process(9, [(0, 4)], {}), os.O_RDONLY)
+    assert sampler.mkold_virt(pagemap, addresses([4096]), 1) == 0
+    os.truncate(kernel.proc / "9/pagemap", 0)
+    with pytest.raises(ProcessLookupError):
+        sampler.mkold_virt(pagemap, addresses([4096]), 1)
+    assert sampler.mkold_virt(pagemap, addresses([]), 0) == 0
+    os.close(pagemap)
