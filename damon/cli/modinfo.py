@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon modinfo NAME``: what a module does and every parameter that it takes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from damon.modules.loader import find_module
+from damon.modules.params import ParamSpec, show_value
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "modinfo",
+        help="show a module's parameters",
+        description="Show what a module does and its parameters: type, permission, default, meaning with unit.",
+        epilog="example: damon modinfo damon_reclaim",
+    )
+    command.add_argument("name", help="damon_reclaim, damon_lru_sort, or a module of $DAMON_MODULES_PATH")
+    command.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    command.set_defaults(function=show)
+
+
+def _row(spec: ParamSpec) -> dict[str, str]:
+    return {
+        "name": spec.name,
+        "type": spec.type,
+        "perm": f"{spec.perm:04o}",
+        "default": show_value(spec.default),
+        "description": spec.description,
+    }
+
+
+def show(arguments: argparse.Namespace) -> int:
+    kind = find_module(arguments.name)
+    rows = [_row(spec) for spec in kind.specs()]
+    if arguments.json:
+        print(json.dumps({"name": kind.name, "description": kind.description, "parameters": rows}, indent=2))
+        return 0
+    from damon.cli.output import table
+
+    print(f"{kind.name}: {kind.description}")
+    table(("parameter", "type", "perm", "default", "meaning"), [tuple(row.values()) for row in rows])
+    return 0

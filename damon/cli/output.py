@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Printing for people: tables, sizes, the live view of a run; and writing JSON whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from damon.errors import InvalidInput
+
+_REFRESH_S = 0.25
+_LINE_S = 2.0
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: ``12.3 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(count) < 1024 or unit == "TiB":
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError
+
+
+def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
+    """A rich table; columns of numbers to the right."""
+    from rich import box
+    from rich.table import Table
+
+    result = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        cells = [row[index] for row in rows]
+        numeric = bool(cells) and all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
+        result.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 120).print(make_table(columns, rows))
+
+
+class Progress:
+    """What a running job shows on stderr: a live table on a terminal, else a line every two seconds.
+
+    Paced by the time of the person who looks, never by the job's own clock.
+    """
+
+    def __init__(self, columns: Sequence[str], *, quiet: bool = False) -> None:
+        self._columns = columns
+        self._next = time.monotonic() + _REFRESH_S
+        self._live: Any = None
+        self._quiet = quiet
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self._live.start()
+        elif not quiet:
+            self._next = time.monotonic() + _LINE_S
+
+    def update(self, title: str, rows: Callable[[], Sequence[Sequence[str]]]) -> None:
+        """Show ``rows()`` if it is time to."""
+        now = time.monotonic()
+        if self._quiet or now < self._next:
+            return
+        if self._live is not None:
+            from rich.console import Group
+
+            self._live.update(Group(title, make_table(self._columns, rows())), refresh=True)
+            self._next = now + _REFRESH_S
+        else:
+            cells = "; ".join(" ".join(row) for row in rows())
+            print(f"{title} {cells}", file=sys.stderr, flush=True)
+            self._next = now + _LINE_S
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def check_writable(path: str) -> None:
+    """Refuse a place where the result could not be written, before anything starts."""
+    if path != "-" and not os.access(Path(path).absolute().parent, os.W_OK):
+        raise InvalidInput(f"--json {path!r} cannot be written: its folder does not exist or is read only")
+
+
+def write_json(path: str, value: Any) -> None:
+    """Write to a temporary name, then rename; ``-`` is standard output."""
+    text = json.dumps(value, indent=2) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    target = Path(path).absolute()
+    fd, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What DAMON_RECLAIM and DAMON_LRU_SORT share (DAMON spec, modules 1-4): parameters, states, region."""
+
+from __future__ import annotations
+
+import errno
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Final
+
+from damon.core import Damon, commit_ctx, set_attrs, set_regions, system_ram_region
+from damon.core.commit import rehearse
+from damon.errors import DamonError, InvalidInput
+from damon.model.attrs import U32_MAX, ULONG_MAX, DamonAttrs, DamonIntervalsGoal
+from damon.model.context import DAMON_MIN_REGION_SZ, DamonCallControl, DamonCtx
+from damon.model.scheme import Damos, DamosAccessPattern, DamosStat, DamosWatermarks, DamosWmarkMetric
+from damon.model.target import DamonTarget
+from damon.modules.module import Module
+from damon.modules.params import Parameter, Parameters, ParamSpec, Value
+
+#: Sample and aggregation interval, goal and bounds that ``autotune_monitoring_intervals`` starts from.
+AUTOTUNE: Final = DamonAttrs(
+    sample_interval=5000, aggr_interval=100000, intervals_goal=DamonIntervalsGoal(40, 3, 5000, 10_000_000)
+)
+
+
+def ulong(name: str, default: int, description: str) -> ParamSpec:
+    return ParamSpec(name, "ulong", default, description)
+
+
+def counter(name: str, description: str) -> ParamSpec:
+    return ParamSpec(name, "ulong", 0, description, perm=0o400)
+
+
+def common_specs(wmarks: tuple[int, int, int]) -> list[ParamSpec]:
+    """The shared parameters; ``wmarks`` are the defaults of high, mid and low (DAMON spec, modules 1)."""
+    high, mid, low = wmarks
+    return [
+        ParamSpec("enabled", "bool", False, "run or stop; reads Y while the worker runs"),
+        ParamSpec("commit_inputs", "bool", False, "Y: take over the parameters while running; always reads N"),
+        ulong("quota_ms", 10, "time to spend on the action in each quota window, ms; 0: no limit"),
+        ulong("quota_reset_interval_ms", 1000, "length of a quota window, ms"),
+        ulong("wmarks_interval", 5000000, "time between two checks of the watermarks while inactive, us"),
+        ulong("wmarks_high", high, "inactive above this rate of free memory, per mille"),
+        ulong("wmarks_mid", mid, "active again below this rate of free memory, per mille"),
+        ulong("wmarks_low", low, "inactive below this rate of free memory, per mille"),
+        ulong("sample_interval", 5000, "sampling interval, us"),
+        ulong("aggr_interval", 100000, "aggregation interval, us"),
+        ulong("min_nr_regions", 10, "least number of regions, at least 3"),
+        ulong("max_nr_regions", 1000, "largest number of regions"),
+        ulong("monitor_region_start", 0, "physical address to monitor from, addr_unit; both 0: all System RAM"),
+        ulong("monitor_region_end", 0, "physical address to monitor up to (exclusive), addr_unit"),
+        ulong("addr_unit", 1, "bytes an address of the monitored region counts"),
+        ParamSpec(
+            "autotune_monitoring_intervals", "bool", False,
+            "find sampling and aggregation intervals by themselves; sample_interval and aggr_interval are ignored",
+        ),
+        ParamSpec("kdamond_pid", "int", -1, "thread id of the worker, -1 when there is none", perm=0o400),
+    ]  # fmt: skip
+
+
+class DamonModule(Module):
+    """A module with one physical address space context that starts exclusively."""
+
+    SPECS: Sequence[ParamSpec]
+
+    def __init__(self, damon: Damon) -> None:
+        super().__init__(damon)
+        self._initialized = False
+        self._wanted = False
+        self._ever_started = False
+        self.parameters = Parameters([self._parameter(spec) for spec in self.SPECS])
+
+    def _parameter(self, spec: ParamSpec) -> Parameter:
+        if spec.name == "enabled":
+            return Parameter(spec, setter=self._store_enabled, getter=lambda: self.running)
+        if spec.name == "commit_inputs":
+            return Parameter(spec, setter=self._store_commit_inputs, getter=lambda: False)
+        if spec.name == "addr_unit":
+            return Parameter(spec, setter=self._check_addr_unit)
+        if spec.name == "kdamond_pid":
+            return Parameter(spec, getter=lambda: self.damon.kdamond_pid(self.ctx) if self.ctx else -1)
+        return Parameter(spec)
+
+    # What a module of this kind says of itself.
+
+    @abstractmethod
+    def check_intervals(self) -> None:
+        """Refuse an interval of 0 that the module divides by (EINVAL)."""
+
+    @abstractmethod
+    def schemes(self, attrs: DamonAttrs) -> list[Damos]:
+        """The schemes that the parameters ask for; ``attrs`` are those in force."""
+
+    @abstractmethod
+    def copy_stats(self, schemes: Sequence[Damos]) -> None:
+        """Bring the read-only counters up to date."""
+
+    # State machine (modules 4).
+
+    def init(self) -> None:
+        """Create the context, and turn on if ``enabled`` was asked for."""
+        self.ctx = self.damon.new_ctx()
+        self.damon.select_ops(self.ctx, "paddr")
+        self._initialized = True
+        if self._wanted:
+            self._wanted = False
+            self._turn_on()
+
+    def exit(self) -> None:
+        if self.running:
+            self._turn_off()
+
+    @classmethod
+    def specs(cls) -> Sequence[ParamSpec]:
+        return cls.SPECS
+
+    @property
+    def wanted(self) -> bool:
+        return self._wanted
+
+    def progress(self) -> tuple[int, int]:
+        stats = [scheme.stat for scheme in self.ctx.schemes] if self.ctx is not None else []
+        return sum(stat.sz_tried for stat in stats), sum(stat.sz_applied for stat in stats)
+
+    def _store_enabled(self, value: Value) -> None:
+        if not self._initialized:
+            self._wanted = bool(value)
+        elif value != self.running:
+            if value:
+                self._turn_on()
+            else:
+                self._turn_off()
+
+    def _turn_on(self) -> None:
+        assert self.ctx is not None
+        commit_ctx(self.ctx, self._parameter_context(write_back=True))
+        self.damon.start([self.ctx], exclusive=True)
+        self._ever_started = True
+        self.damon.call(self.ctx, DamonCallControl(self._refresh_stats, repeat=True))
+
+    def _turn_off(self) -> None:
+        assert self.ctx is not None
+        self.damon.stop([self.ctx])
+        self._refresh_stats(self.ctx)
+
+    def _refresh_stats(self, ctx: DamonCtx) -> None:
+        self.copy_stats(ctx.schemes)
+
+    def _store_commit_inputs(self, value: Value) -> None:
+        if not value:
+            return
+        if self.ctx is None or not self._ever_started:
+            raise InvalidInput(
+                "commit_inputs: nothing to commit into, the module was never started: write Y to enabled"
+            )
+        ctx = self.ctx
+
+        def commit(ctx: DamonCtx) -> None:
+            commit_ctx(ctx, self._parameter_context(write_back=True))
+
+        self.damon.call(ctx, DamonCallControl(commit))
+
+    def _check_addr_unit(self, value: Value) -> None:
+        if not value:
+            raise InvalidInput("addr_unit=0 is no unit: give 1 or more")
+
+    # Parameters to context (modules 2, 3).
+
+    def check(self) -> None:
+        rehearse(self._blank_ctx(), self._parameter_context(write_back=False))
+
+    def _blank_ctx(self) -> DamonCtx:
+        ctx = DamonCtx(machine=self.damon.machine)
+        self.damon.select_ops(ctx, "paddr")
+        return ctx
+
+    def _number(self, name: str) -> int:
+        return self.parameters[name].number
+
+    def _parameter_context(self, write_back: bool) -> DamonCtx:
+        """A context as the parameters say. ``write_back``: the region found goes into its parameters."""
+        ctx = self._blank_ctx()
+        ctx.addr_unit = self._number("addr_unit")
+        ctx.min_region_sz = max(DAMON_MIN_REGION_SZ // ctx.addr_unit, 1)
+        self.check_intervals()
+        set_attrs(ctx, self._attrs())
+        ctx.schemes.extend(self.schemes(ctx.attrs))
+        start, end = (self._number(f"monitor_region_{edge}") for edge in ("start", "end"))
+        start, end = system_ram_region(self.damon.machine, start, end, ctx.addr_unit)
+        ctx.targets.append(DamonTarget())
+        if ctx.min_region_sz & (ctx.min_region_sz - 1):
+            return ctx  # the commit refuses it, with the reason
+        try:
+            set_regions(ctx.targets[0], [(start, end)], ctx.min_region_sz)
+        except InvalidInput as error:
+            raise InvalidInput(f"monitor_region_start={start}, monitor_region_end={end}: {error.strerror}") from None
+        if write_back:
+            self.parameters["monitor_region_start"].value = start
+            self.parameters["monitor_region_end"].value = end
+        return ctx
+
+    def _attrs(self) -> DamonAttrs:
+        attrs = DamonAttrs(
+            sample_interval=self._number("sample_interval"),
+            aggr_interval=self._number("aggr_interval"),
+            ops_update_interval=0,
+            min_nr_regions=self._number("min_nr_regions"),
+            max_nr_regions=self._number("max_nr_regions"),
+        )
+        if self.parameters["autotune_monitoring_intervals"].value:
+            tuned = AUTOTUNE.copy()
+            attrs.sample_interval, attrs.aggr_interval = tuned.sample_interval, tuned.aggr_interval
+            attrs.intervals_goal = tuned.intervals_goal
+        return attrs
+
+    def watermarks(self) -> DamosWatermarks:
+        """As the parameters say, on the rate of free memory."""
+        return DamosWatermarks(
+            DamosWmarkMetric.FREE_MEM_RATE,
+            interval=self._number("wmarks_interval"),
+            high=self._number("wmarks_high"),
+            mid=self._number("wmarks_mid"),
+            low=self._number("wmarks_low"),
+        )
+
+    def stats(self) -> dict[str, int]:
+        specs = (spec for spec in self.SPECS if not spec.writable and spec.name != "kdamond_pid")
+        return {spec.name: self._number(spec.name) for spec in specs}
+
+    def store_stats(self, names: Sequence[str], stat: DamosStat) -> None:
+        """tried regions, tried bytes, applied regions, applied bytes, exceeded quotas -> the parameters ``names``."""
+        values = (stat.nr_tried, stat.sz_tried, stat.nr_applied, stat.sz_applied, stat.qt_exceeds)
+        for name, value in zip(names, values, strict=True):
+            self.parameters[name].value = value
+
+
+def cold_pattern(min_age: int, aggr_interval: int) -> DamosAccessPattern:
+    """Not accessed for ``min_age`` us."""
+    return DamosAccessPattern(
+        min_sz_region=DAMON_MIN_REGION_SZ,
+        max_sz_region=ULONG_MAX,
+        min_nr_accesses=0,
+        max_nr_accesses=0,
+        min_age_region=min_age // aggr_interval,
+        max_age_region=U32_MAX,
+    )
+
+
+def refuse_zero(name: str, value: int) -> None:
+    """EINVAL when ``value`` of the interval ``name`` is 0."""
+    if not value:
+        raise DamonError(errno.EINVAL, f"{name}=0 is no interval: give microseconds above 0")

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a loadable module is: a class with a name, parameters, ``init`` and ``exit``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from damon.core import Damon
+from damon.model.context import DamonCtx
+from damon.modules.params import Parameters, ParamSpec
+
+
+class Module(ABC):
+    """Subclass it in a folder of modules, and name the subclass ``MODULE`` there.
+
+    Args:
+        damon: where it works. Parameters are stored before ``init``, as those of the boot command line are.
+    """
+
+    name: ClassVar[str]  #: as in /sys/module, e.g. ``damon_reclaim``
+    description: ClassVar[str]
+    parameters: Parameters
+    #: The monitoring context, once there is one.
+    ctx: DamonCtx | None = None
+
+    def __init__(self, damon: Damon) -> None:
+        self.damon = damon
+
+    @abstractmethod
+    def init(self) -> None:
+        """Start what the parameters ask for. An error leaves nothing running."""
+
+    @abstractmethod
+    def exit(self) -> None:
+        """Stop everything. Safe to call twice."""
+
+    @classmethod
+    @abstractmethod
+    def specs(cls) -> Sequence[ParamSpec]:
+        """The declarations of its parameters, in order."""
+
+    @property
+    def wanted(self) -> bool:
+        """Will ``init`` start it?"""
+        return True
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes tried and bytes applied so far."""
+        return 0, 0
+
+    def needs(self) -> tuple[str, Sequence[str]]:
+        """The operations set and the actions that the machine must be able to do, by the parameters as they are."""
+        return "paddr", ()
+
+    def check(self) -> None:
+        """Raise what starting with the parameters as they are would raise (EINVAL), changing nothing."""
+
+    @property
+    def running(self) -> bool:
+        return self.ctx is not None and self.damon.is_running(self.ctx)
+
+    def stats(self) -> dict[str, int]:
+        """The read-only counters by parameter name."""
+        return {}

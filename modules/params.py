@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Module parameters with the kernel's value grammar, permissions and defaults (DAMON spec, modules, head).
+
+A ``Parameter`` behaves like its file under ``/sys/module/NAME/parameters/``: ``store`` takes the text that is written,
+``show`` gives the text that is read.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from damon.errors import InvalidInput
+from damon.model.attrs import ULONG_MAX
+
+_INT_MAX: Final = (1 << 31) - 1
+
+Value = int | bool | tuple[int, ...]
+
+
+def _digits(text: str) -> tuple[int, str] | None:
+    """The number that ``text`` begins with, by the base its prefix says, and what follows; None without a digit."""
+    base, start = 10, 0
+    if text[:2].lower() == "0x" and text[2:3] and text[2] in "0123456789abcdefABCDEF":
+        base, start = 16, 2
+    elif text[:1] == "0":
+        base = 8
+    end = start
+    while end < len(text) and text[end].isascii() and text[end].isalnum() and int(text[end], 36) < base:
+        end += 1
+    return (int(text[start:end], base), text[end:]) if end > start else None
+
+
+def parse_ulong(text: str) -> int:
+    """Decimal, ``0x`` hexadecimal or ``0`` octal; an optional ``+``, one trailing newline.
+
+    Raises:
+        InvalidInput: EINVAL for anything else, ERANGE above 2**64 - 1. The message is the reason alone.
+    """
+    parsed = _digits(text.removeprefix("+"))
+    if parsed is not None and parsed[0] > ULONG_MAX:
+        raise InvalidInput(f"is above {ULONG_MAX}", errno.ERANGE)
+    if parsed is None or parsed[1] not in ("", "\n"):
+        raise InvalidInput("is no unsigned number: write decimal, 0x hexadecimal or 0 octal digits")
+    return parsed[0]
+
+
+def parse_int(text: str) -> int:
+    """As ``parse_ulong``, signed and of 32 bits."""
+    negative = text.startswith("-")
+    parsed = _digits(text[1:] if negative else text.removeprefix("+"))
+    if parsed is None or parsed[1] not in ("", "\n"):
+        raise InvalidInput("is no number: write decimal, 0x hexadecimal or 0 octal digits")
+    value = -parsed[0] if negative else parsed[0]
+    if not -_INT_MAX - 1 <= value <= _INT_MAX:
+        raise InvalidInput(f"lies outside of {-_INT_MAX - 1}..{_INT_MAX}", errno.ERANGE)
+    return value
+
+
+def parse_bool(text: str) -> bool:
+    """Y y T t 1 or N n F f 0 as the first character, or ``on`` / ``of...`` in any case."""
+    first, second = text[:1], text[1:2].lower()
+    if first and first in "yYtT1":
+        return True
+    if first and first in "nNfF0":
+        return False
+    if first and first in "oO" and second and second in "nf":
+        return second == "n"
+    raise InvalidInput("is no truth value: write Y or N")
+
+
+def _parse_ulongs(text: str) -> tuple[int, ...]:
+    return tuple(parse_ulong(word) for word in text.removesuffix("\n").split(",")) if text.strip() else ()
+
+
+_PARSERS: Final[dict[str, Callable[[str], Value]]] = {
+    "ulong": parse_ulong,
+    "int": parse_int,
+    "bool": parse_bool,
+    "array of ulong": _parse_ulongs,
+}
+
+
+def show_value(value: Value) -> str:
+    """As the kernel prints it, without the newline."""
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+@dataclass(frozen=True)
+class ParamSpec:
+    """The declaration of one parameter."""
+
+    name: str
+    type: str  #: "ulong", "int", "bool", "array of ulong"
+    default: Value
+    description: str  #: one line, with the unit
+    perm: int = 0o600  #: 0o400: read only
+
+    @property
+    def writable(self) -> bool:
+        return bool(self.perm & 0o200)
+
+
+class Parameter:
+    """One parameter of a loaded module.
+
+    Args:
+        spec: its declaration.
+        setter: called with the parsed value before it is kept; raises to refuse it.
+        getter: gives the value to show, for parameters whose value is a state.
+        bare: text meant by the parameter's name alone on the command line; None where a value is needed.
+    """
+
+    def __init__(
+        self,
+        spec: ParamSpec,
+        *,
+        setter: Callable[[Value], None] | None = None,
+        getter: Callable[[], Value] | None = None,
+        bare: str | None = None,
+    ) -> None:
+        self.spec = spec
+        self._setter, self._getter = setter, getter
+        self.bare = bare if bare is not None else ("Y" if spec.type == "bool" else None)
+        self._value = spec.default
+
+    @property
+    def value(self) -> Value:
+        return self._getter() if self._getter is not None else self._value
+
+    @value.setter
+    def value(self, value: Value) -> None:
+        """Set by the module itself; no check."""
+        self._value = value
+
+    @property
+    def number(self) -> int:
+        """The value of an integer parameter."""
+        value = self.value
+        assert isinstance(value, int)
+        return value
+
+    def parse(self, text: str) -> Value:
+        """The value that ``text`` stands for; EINVAL or ERANGE with parameter, value and remedy."""
+        try:
+            return _PARSERS[self.spec.type](text)
+        except InvalidInput as error:
+            raise InvalidInput(f"{self.spec.name}={text.strip()!r} {error.strerror}", error.errno or 0) from None
+
+    def store(self, text: str) -> None:
+        """Write ``text``.
+
+        Raises:
+            DamonError: refused; the value is unchanged. EPERM for a read-only parameter.
+        """
+        if not self.spec.writable:
+            raise InvalidInput(f"{self.spec.name} is read only: it shows the module's state", errno.EPERM)
+        value = self.parse(text)
+        if self._setter is not None:
+            self._setter(value)
+        self._value = value
+
+    def show(self) -> str:
+        """What reading the file gives, newline included."""
+        return show_value(self.value) + "\n"
+
+
+class Parameters(dict[str, Parameter]):
+    """The parameters of one module by name, in order of declaration."""
+
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        super().__init__((parameter.spec.name, parameter) for parameter in parameters)
+
+    def values_by_name(self) -> dict[str, Value]:
+        return {name: parameter.value for name, parameter in self.items()}
