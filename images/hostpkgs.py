@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the host must have installed: the list in ``packages.txt``, and the check for one program."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from .errors import MachineLacks
+
+LIST = Path(__file__).parent / "packages.txt"
+
+# Programs the harness runs itself, and the package that has each.
+PROGRAMS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
+    "make": "make",
+    "gcc": "gcc",
+    "flex": "flex",
+    "bison": "bison",
+    "bc": "bc",
+    "lz4": "lz4",
+    "xz": "xz-utils",
+    "mmdebstrap": "mmdebstrap",
+    "mksquashfs": "squashfs-tools",
+}
+
+
+def packages() -> dict[str, str]:
+    """The needed packages: name to what it is for, in the list's order."""
+    found: dict[str, str] = {}
+    for line in LIST.read_text().splitlines():
+        name, _, why = line.partition("#")
+        if name.strip():
+            found[name.strip()] = why.strip()
+    return found
+
+
+def program(name: str) -> str:
+    """Full path of a program.
+
+    Raises:
+        MachineLacks: it is not installed; the message names the package.
+    """
+    # Administrators' programs are not on every user's PATH.
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if path is None:
+        package = PROGRAMS.get(name, name)
+        raise MachineLacks(f"program {name!r} is not installed; install it with: apt-get install {package}")
+    return path
+
+
+def installed_version(package: str) -> str | None:
+    """Version of an installed Debian package, or None (also on a machine without dpkg)."""
+    try:
+        done = subprocess.run(
+            ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    status, _, version = done.stdout.partition(" ")
+    return version if done.returncode == 0 and status == "installed" else None

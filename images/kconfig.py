@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernel config fragments: what each asks for, and whether a finished ``.config`` really has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+FRAGMENTS = Path(__file__).parent / "kernel"
+_SET = re.compile(r"^(CONFIG_\w+)=(.*)$")
+_UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as a fragment asks for it; ``value`` None means "not set"."""
+
+    name: str
+    value: str | None
+    fragment: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}" if self.value is not None else f"{self.name} not set"
+
+
+def fragments(folder: Path = FRAGMENTS) -> list[Path]:
+    """The fragments in the order they are merged: by file name."""
+    return sorted(folder.glob("*.config"))
+
+
+def parse(text: str) -> dict[str, str | None]:
+    """Options of a ``.config`` or fragment: name to value, None for "is not set"."""
+    options: dict[str, str | None] = {}
+    for line in text.splitlines():
+        if match := _SET.match(line):
+            options[match[1]] = match[2]
+        elif match := _UNSET.match(line):
+            options[match[1]] = None
+    return options
+
+
+def requested(paths: Iterable[Path]) -> list[Option]:
+    """Every option the fragments ask for."""
+    return [Option(name, value, path.name) for path in paths for name, value in parse(path.read_text()).items()]
+
+
+def dropped(wanted: Iterable[Option], final: str) -> list[Option]:
+    """The requests that a finished ``.config`` does not honour: dependencies missing, renamed, or forced on by another.
+
+    An option that the tree does not know counts as not set.
+    """
+    have = parse(final)
+    return [option for option in wanted if have.get(option.name) != option.value]

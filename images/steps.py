@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs one step of a build: output to a log, progress shown, killed with its children when the build is given up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Thread
+
+from .errors import BuildFailed
+from .hostpkgs import program
+from .progress import Progress
+
+LOG_TAIL_LINES = 15
+# A build must not depend on who calls it: make's own variables leak from a calling make, locale changes tools' output.
+DROPPED_ENVIRONMENT = frozenset(
+    ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "KCONFIG_CONFIG", "KBUILD_OUTPUT", "LC_ALL")
+)
+
+
+def jobs() -> int:
+    """Number of parallel jobs: the CPUs this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def run(
+    command: Sequence[str | Path],
+    log: Path,
+    progress: Progress,
+    note: str | Callable[[str], str | None],
+    *,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+) -> None:
+    """Runs a command to its end.
+
+    Args:
+        command: program and arguments.
+        log: file that both output streams are appended to.
+        progress: where the note is shown.
+        note: a fixed text, or a function from one line of output to a text (None: unchanged).
+        cwd: working folder.
+        env: added to the environment.
+
+    Raises:
+        BuildFailed: it ended with another code than 0; the message has the end of the log.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in DROPPED_ENVIRONMENT}
+    environment.update(LC_ALL="C", **(env or {}))
+    # setpriv: a builder that is killed outright takes its children along.
+    words = [program("setpriv"), "--pdeathsig", "TERM", "--", *(str(word) for word in command)]
+    child = subprocess.Popen(
+        words,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    current = note if isinstance(note, str) else ""
+
+    def read() -> None:
+        nonlocal current
+        assert child.stdout is not None
+        with log.open("ab") as sink:
+            for line in child.stdout:
+                sink.write(line)
+                if not isinstance(note, str):
+                    current = note(line.decode(errors="replace").rstrip()) or current
+
+    reader = Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        while True:
+            try:
+                child.wait(timeout=0.5)
+                break
+            except subprocess.TimeoutExpired:
+                progress.update(current)
+        reader.join(timeout=10)
+    except BaseException:
+        os.killpg(child.pid, signal.SIGTERM)
+        try:
+            child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        raise
+    if child.returncode != 0:
+        tail = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        what = " ".join(words[4:7])
+        raise BuildFailed(f"{progress.label}: step '{what}' ended with code {child.returncode}:\n" + "\n".join(tail))

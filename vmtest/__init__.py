@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boots Linux guests in QEMU, runs commands in them, always cleans up. Knows nothing of what is tested in them.
+
+``Guest`` and ``GuestConfig`` are the way in, ``cli`` the command, ``pytest_plugin`` the fixture, ``images`` what boots.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import GuestConfig, Share, Tree
+    from .errors import CommandTimeout, GuestLost, HarnessError
+    from .guest import Guest
+    from .remote import Result
+
+__all__ = ["CommandTimeout", "Guest", "GuestConfig", "GuestLost", "HarnessError", "Result", "Share", "Tree"]
+
+_HOMES = {
+    "CommandTimeout": "errors",
+    "Guest": "guest",
+    "GuestConfig": "config",
+    "GuestLost": "errors",
+    "HarnessError": "errors",
+    "Result": "remote",
+    "Share": "config",
+    "Tree": "config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: building images and starting the supervisor need no SSH library.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

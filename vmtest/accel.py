@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which accelerator really works here: /dev/kvm may open and be unable to run a guest, so one is started to see."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pexpect
+
+from .errors import MachineLacks
+from .images.cache import cache_root
+from .images.hostpkgs import program
+from .machine import QEMU, accelerator_arguments
+
+KVM = Path("/dev/kvm")
+# A guest without a root: where it ends is proof that a kernel ran from its first to its last line.
+REACHED = rb"Kernel panic - not syncing: VFS: Unable to mount root"
+BROKEN = rb"emulation failure|KVM internal error"
+FIRST = rb"Linux version \d"
+FIRST_LINE_SECONDS = 8.0
+PROBE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """``name`` is "kvm" or "tcg"; ``reason`` says why in words."""
+
+    name: str
+    reason: str
+
+
+def choose(wanted: str, kernel: Path) -> Accelerator:
+    """The accelerator for "auto", "kvm" or "tcg".
+
+    Raises:
+        MachineLacks: "kvm" is asked for and does not work.
+    """
+    if wanted == "tcg":
+        return Accelerator("tcg", "asked for")
+    found = detect(kernel)
+    if wanted == "kvm" and found.name != "kvm":
+        raise MachineLacks(f"accelerator 'kvm' does not work here: {found.reason}; use --accelerator tcg")
+    return found
+
+
+def detect(kernel: Path) -> Accelerator:
+    """What works, from the cache or by a probe that takes seconds, once a host boot and QEMU version."""
+    if not os.access(KVM, os.R_OK | os.W_OK):
+        return Accelerator("tcg", f"{KVM} {'may not be opened by this user' if KVM.exists() else 'does not exist'}")
+    path = cache_root() / "accelerator.json"
+    key = _key()
+    try:
+        known = json.loads(path.read_text())
+        if known["key"] == key:
+            return Accelerator(known["name"], known["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none, or written by another version: probe
+    found = probe(kernel)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as scratch:
+        json.dump({"key": key, "name": found.name, "reason": found.reason}, scratch)
+    Path(scratch.name).replace(path)
+    return found
+
+
+def _key() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {qemu_version()} {KVM.stat().st_rdev} {os.getuid()}"
+
+
+def qemu_version() -> str:
+    """QEMU's version line.
+
+    Raises:
+        MachineLacks: QEMU is not installed.
+    """
+    done = subprocess.run([program(QEMU), "--version"], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[0]
+
+
+def _last(output: object) -> str:
+    return output[-200:].decode(errors="replace").strip() if isinstance(output, bytes) else ""
+
+
+def probe(kernel: Path, accelerator: str = "kvm", timeout: float = PROBE_SECONDS) -> Accelerator:
+    """Starts a guest without a root and sees how far it comes."""
+    words = [
+        "--pdeathsig",
+        "KILL",
+        "--",
+        program(QEMU),
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+    ]
+    words += ["-machine", "q35", *accelerator_arguments(accelerator), "-m", "128M", "-serial", "stdio"]
+    words += ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1 mitigations=off"]
+    child = pexpect.spawn(program("setpriv"), words, timeout=timeout, echo=False)
+    try:
+        # The kernel's first line comes within a second where it comes at all.
+        found = child.expect([FIRST, BROKEN, pexpect.EOF, pexpect.TIMEOUT], timeout=FIRST_LINE_SECONDS)
+        if found == 0:
+            found = child.expect([REACHED, BROKEN, pexpect.EOF, pexpect.TIMEOUT])
+        if found == 0:
+            return Accelerator(accelerator, "a probe guest ran")
+        what = (
+            "QEMU reports an emulation failure",
+            f"QEMU ended: {_last(child.before)!r}",
+            f"a probe guest wrote nothing for {FIRST_LINE_SECONDS:g} s or was not up within {timeout:g} s",
+        )[found - 1]
+        return Accelerator("tcg", f"{KVM} opens, but cannot run a guest ({what})")
+    finally:
+        child.close(force=True)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is missing on this machine for building and booting guests, with the remedy, and which accelerator works."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+import psutil
+
+from . import accel
+from .config import MIB, GuestConfig
+from .errors import HarnessError, MachineLacks
+from .images import cache, kernel_build, rootfs_build, source
+from .images.hostpkgs import PROGRAMS, installed_version, packages, program
+from .machine import OVERHEAD_BYTES
+
+# Kernel source, objects and image while they are built.
+DISK_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. ``optional``: it is made when first needed, so its absence is no fault."""
+
+    what: str
+    good: bool
+    found: str
+    remedy: str = ""
+    optional: bool = False
+
+
+def examine() -> list[Finding]:
+    """Looks at everything; starts at most one short probe guest."""
+    findings = [*_packages(), _room(), _memory()]
+    kernel = _kernel(findings)
+    findings.append(_image())
+    findings.append(_accelerator(kernel))
+    return findings
+
+
+def _packages() -> list[Finding]:
+    if installed_version("dpkg") is None:
+        # Not a Debian: programs are all that can be looked for.
+        return [_program(name) for name in PROGRAMS]
+    missing = [name for name in packages() if installed_version(name) is None]
+    found = "all installed" if not missing else f"missing: {' '.join(missing)}"
+    return [Finding("system packages", not missing, found, f"apt-get install {' '.join(missing)}" if missing else "")]
+
+
+def _program(name: str) -> Finding:
+    try:
+        return Finding(f"program {name}", True, program(name))
+    except MachineLacks as error:
+        return Finding(f"program {name}", False, "missing", str(error))
+
+
+def _room() -> Finding:
+    root = cache.cache_root()
+    free = shutil.disk_usage(root).free
+    return Finding(
+        "cache folder",
+        free >= DISK_BYTES,
+        f"{root}, {free // MIB} MiB free",
+        f"free {DISK_BYTES // MIB} MiB there, or set XDG_CACHE_HOME",
+    )
+
+
+def _memory() -> Finding:
+    available = psutil.virtual_memory().available
+    needed = GuestConfig().memory_bytes + OVERHEAD_BYTES
+    found = f"{available // MIB} MiB available, room for {available // needed} guests of {GuestConfig().memory}"
+    return Finding("memory", available >= needed, found, "end other programs, or give guests less with --memory")
+
+
+def _kernel(findings: list[Finding]) -> kernel_build.KernelBuild | None:
+    try:
+        built = kernel_build.find(source.from_package())
+    except HarnessError as error:
+        findings.append(Finding("guest kernel", False, "cannot be built", str(error)))
+        return None
+    found = str(built.image) if built else "not built yet"
+    findings.append(
+        Finding("guest kernel", built is not None, found, "vmtest build kernel (about five minutes)", optional=True)
+    )
+    return built
+
+
+def _image() -> Finding:
+    built = rootfs_build.find()
+    return Finding(
+        "guest image",
+        built is not None,
+        str(built.image) if built else "not built yet",
+        "vmtest build image (about a minute)",
+        optional=True,
+    )
+
+
+def _accelerator(kernel: kernel_build.KernelBuild | None) -> Finding:
+    if kernel is None:
+        return Finding("accelerator", False, "not known without a guest kernel", "vmtest build kernel", optional=True)
+    try:
+        found = accel.detect(kernel.image)
+    except HarnessError as error:
+        return Finding("accelerator", False, "not known", str(error))
+    return Finding("accelerator", True, f"{found.name} ({found.reason})")

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What can go wrong with a guest. A lost guest is never a failed command: it has an exception and a verdict."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from .images.errors import BuildFailed, HarnessError, InvalidInput, MachineLacks
+
+__all__ = ["BuildFailed", "CommandTimeout", "GuestLost", "HarnessError", "InvalidInput", "MachineLacks", "Verdict"]
+
+
+class Verdict(Enum):
+    """Why a guest was given up."""
+
+    PANIC = "panic"
+    OOPS = "oops"
+    LOCKUP = "lockup"
+    EMULATION_FAILURE = "emulation-failure"
+    SETUP_FAILED = "setup-failed"
+    BOOT_TIMEOUT = "boot-timeout"
+    SILENT = "silent"
+    LOGIN_FAILED = "login-failed"
+    HUNG = "hung"
+    POWERED_OFF = "powered-off"
+    QEMU_DIED = "qemu-died"
+
+
+class GuestLost(HarnessError):
+    """The guest can no longer be used; whatever ran in it has no result.
+
+    Attributes:
+        verdict: why.
+        excerpt: the console lines that tell, last ones last.
+    """
+
+    exit_code = 125
+
+    def __init__(self, verdict: Verdict, message: str, excerpt: str = "") -> None:
+        self.verdict = verdict
+        self.excerpt = excerpt
+        self.summary = f"guest {verdict.value}: {message}"
+        super().__init__(self.summary + (f"\n{excerpt}" if excerpt else ""))
+
+
+class CommandTimeout(HarnessError):
+    """A command did not end in its time while its guest was fine. The command was killed.
+
+    Attributes:
+        stdout: what it had written.
+        stderr: what it had written.
+    """
+
+    exit_code = 124
+
+    def __init__(self, message: str, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        self.stdout = stdout
+        self.stderr = stderr
+        super().__init__(message)

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest from start to end: ``with Guest(GuestConfig(memory="1G")) as guest: guest.run(["uname", "-r"])``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from . import accel, machine, seed, supervisor, transfer
+from .config import GuestConfig
+from .console import Console
+from .errors import CommandTimeout, GuestLost, Verdict
+from .images import kernel_build, rootfs_build, source
+from .images.hostpkgs import program
+from .keys import KeyPair
+from .monitor import Monitor, MonitorError
+from .remote import Link, Process, Result, Sink
+
+PREFIX = "vmtest."
+# The supervisor has QEMU to kill and a folder to remove.
+CLOSE_SECONDS = 15.0
+
+
+class Guest:
+    """One QEMU guest. Start it with ``with`` or :meth:`start`, and it is gone after :meth:`close`, whatever happens.
+
+    Attributes:
+        config: what it was made of.
+        accelerator: "kvm" or "tcg", after start.
+        timings: seconds by phase ("prepare", "boot", "login").
+    """
+
+    def __init__(self, config: GuestConfig | None = None) -> None:
+        self.config = config or GuestConfig()
+        self.accelerator = ""
+        self.command_line: list[str] = []
+        self.timings: dict[str, float] = {}
+        self._folder: Path | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._sockets: list[socket.socket] = []
+        self._console: Console | None = None
+        self._monitor: Monitor | None = None
+        self._link: Link | None = None
+
+    def __enter__(self) -> Guest:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> Guest:
+        """Boots and logs in; builds the kernel and the image first when there are none.
+
+        Raises:
+            InvalidInput: a file of the configuration is wrong.
+            MachineLacks: the host has no QEMU, no room, or misses a package.
+            GuestLost: it did not come up; the verdict says how, the excerpt shows the console.
+        """
+        try:
+            begun = time.monotonic()
+            host, client = KeyPair.fresh(), KeyPair.fresh()
+            self._launch(host, client)
+            launched = time.monotonic()
+            port = self._wait_ready()
+            booted = time.monotonic()
+            assert self._link is not None
+            self._link.connect(port, host, client, self.config.timeouts.login)
+            self.timings = {"prepare": launched - begun, "boot": booted - launched, "login": time.monotonic() - booted}
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _launch(self, host: KeyPair, client: KeyPair) -> None:
+        config = self.config
+        machine.check_memory(config)
+        program(machine.QEMU)
+        if config.rootfs:
+            rootfs_build.check_image(config.rootfs)
+        kernel = config.kernel or kernel_build.obtain(source.from_package()).image
+        rootfs = config.rootfs or rootfs_build.obtain().image
+        self.accelerator = accel.choose(config.accelerator, kernel).name
+        _sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}."))
+        files = {
+            "host_key": (host.private, 0o600),
+            "authorized_keys": (client.public_line, 0o600),
+            "settings": (seed.settings(config), 0o644),
+        }
+        seed.write(self._folder / "seed.tar", files, config.tree_list)
+        swap_disk = None
+        if config.swap_device and config.swap_device.kind == "disk":
+            swap_disk = self._folder / "swap.img"
+            with swap_disk.open("wb") as stream:
+                stream.truncate(config.swap_device.size)
+        console_here, console_there = socket.socketpair()
+        monitor_here, monitor_there = socket.socketpair()
+        self._sockets = [console_here, monitor_here]
+        with console_there, monitor_there:
+            passed = (console_there.fileno(), monitor_there.fileno())
+            parts = machine.Parts(kernel, rootfs, self._folder / "seed.tar", swap_disk, *passed, self.accelerator)
+            self.command_line = machine.command_line(config, parts)
+            self._supervisor = supervisor.spawn(self._folder, passed, self.command_line)
+        self._console = Console(console_here, self._folder)
+        self._link = Link(self._console)
+        self._console.on_end = self._link.close
+        self._console.start()
+
+    def _wait_ready(self) -> int:
+        assert self._console is not None
+        console, limits = self._console, self.config.timeouts
+        started = time.monotonic()
+        try:
+            self._monitor = Monitor(self._sockets[1])
+            port = self._monitor.ssh_port()
+        except MonitorError as error:
+            console.ended.wait(3.0)
+            raise console.lost or console.give_up(Verdict.QEMU_DIED, f"its monitor does not answer: {error}") from error
+        while not console.ready.wait(0.02):
+            now = time.monotonic()
+            if console.lost:
+                raise console.lost
+            if now - console.last_byte > limits.silence:
+                raise console.give_up(Verdict.SILENT, f"nothing on the console for {limits.silence:g} s while booting")
+            if now - started > limits.boot:
+                raise console.give_up(Verdict.BOOT_TIMEOUT, f"not up within {limits.boot:g} s")
+        return port
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float | None = None,
+        input: bytes | Iterable[bytes] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdout: Sink | None = None,
+        stderr: Sink | None = None,
+        check: bool = False,
+    ) -> Result:
+        """Runs a command to its end, as root.
+
+        Args:
+            command: a list of words, or a line for ``sh -c``.
+            timeout: seconds; default ``config.timeouts.command``.
+            input: bytes (or pieces of them) for its standard input.
+            env: added to the environment of ``config.env``.
+            cwd: working folder in the guest.
+            stdout: called with each piece as it comes, instead of collecting it.
+            stderr: likewise.
+            check: raise when the exit code is not 0.
+
+        Raises:
+            CommandTimeout: not in time, guest fine; the command was killed.
+            GuestLost: the guest is gone; the command has no result.
+            subprocess.CalledProcessError: with ``check``.
+        """
+        limit = self.config.timeouts.command if timeout is None else timeout
+        process = self.popen(command, input=input, env=env, cwd=cwd, stdout=stdout, stderr=stderr)
+        try:
+            result = process.wait(limit)
+        except CommandTimeout as error:
+            link = self._need_link()
+            if not link.answers():
+                raise self._lost_or_hung(f"no answer after a command's timeout ({error})") from error
+            process.kill()
+            raise
+        return result.check() if check else result
+
+    def popen(
+        self,
+        command: str | Sequence[str],
+        *,
+        input: bytes | Iterable[bytes] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdout: Sink | None = None,
+        stderr: Sink | None = None,
+    ) -> Process:
+        """Starts a command and returns at once; arguments as for :meth:`run`.
+
+        Raises:
+            GuestLost: the guest is gone.
+        """
+        pieces = (input,) if isinstance(input, bytes) else input
+        return self._need_link().start(command, {**self.config.env, **(env or {})}, cwd, pieces, stdout, stderr)
+
+    def put(self, host: Path | str, guest: str, *, exclude: tuple[str, ...] = (), timeout: float = 300.0) -> None:
+        """Copies a file or a folder with its content to the path ``guest``.
+
+        Raises:
+            InvalidInput: ``host`` does not exist.
+            subprocess.CalledProcessError: the guest has no room or no such place.
+        """
+        command, stream = transfer.pack(Path(host), guest, exclude)
+        self.run(command, input=transfer.chunks(stream), timeout=timeout, check=True)
+
+    def get(self, guest: str, host: Path | str, *, timeout: float = 300.0) -> None:
+        """Copies a file or a folder with its content out of the guest to the path ``host``.
+
+        Raises:
+            subprocess.CalledProcessError: there is no such path in the guest.
+        """
+        with tempfile.SpooledTemporaryFile(max_size=transfer.IN_MEMORY) as stream:
+            self.run(transfer.fetch_command(guest), stdout=stream.write, timeout=timeout, check=True)
+            transfer.unpack(stream, guest, Path(host).absolute())
+
+    @property
+    def console_text(self) -> str:
+        """The last lines of the console."""
+        return self._console.tail(5000) if self._console else ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Console lines that matter without ending the guest: WARNING, stalls, OOM kills, failed parts of its setup."""
+        return list(self._console.warnings) if self._console else []
+
+    @property
+    def lost(self) -> GuestLost | None:
+        """Why the guest is gone, or None while it lives."""
+        return self._console.lost if self._console else None
+
+    def poweroff(self, timeout: float = 30.0) -> None:
+        """Shuts down in order (file systems synced, swap off) and waits for it.
+
+        Raises:
+            GuestLost: it ended in another way.
+        """
+        assert self._console is not None
+        # It may be faster than its answer.
+        with contextlib.suppress(GuestLost):
+            self.run("poweroff", timeout=timeout)
+        if not self._console.ended.wait(timeout):
+            raise self._console.give_up(Verdict.HUNG, f"not powered off within {timeout:g} s")
+        if self._console.lost and self._console.lost.verdict is not Verdict.POWERED_OFF:
+            raise self._console.lost
+
+    def close(self) -> None:
+        """Ends the guest at once and removes all it left on the host. May be called twice."""
+        if self._link:
+            self._link.close()
+        if self._monitor:
+            self._monitor.close()
+        process, self._supervisor = self._supervisor, None
+        if process:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()  # QEMU dies with it
+                process.wait()
+        for sock in self._sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        if self._console and self._console.is_alive():
+            self._console.join(5)
+        for sock in self._sockets:
+            sock.close()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _need_link(self) -> Link:
+        if self._console is None or self._link is None:
+            raise RuntimeError("the guest is not started; use it in a with statement or call start()")
+        if self._console.lost:
+            raise self._console.lost
+        return self._link
+
+    def _lost_or_hung(self, message: str) -> GuestLost:
+        assert self._console is not None
+        return self._console.lost or self._console.give_up(Verdict.HUNG, message)
+
+
+def _sweep() -> None:
+    """Removes run folders whose owner was killed before it had a supervisor."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}[0-9]*.*"):
+        owner = path.name.split(".")[1]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            try:
+                mine = path.stat().st_uid == os.getuid() and path.is_dir()
+            except OSError:
+                continue
+            if mine:
+                shutil.rmtree(path, ignore_errors=True)
