@@ -8,3 +8,6 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# The `guest` fixture (costs nothing until a test asks for it), and pytest on pytest for its own tests.
+pytest_plugins = ["vmtest.pytest_plugin", "pytester"]

@@ -2,7 +2,7 @@
 """pytest: a ``guest`` fixture, one guest a module, configured by ``@pytest.mark.guest(memory="1G", swap="zram:512M")``.
 
 Load it from the top conftest: ``pytest_plugins = ["vmtest.pytest_plugin"]``. A module whose guest cannot be had is
-skipped, with the reason in the terminal summary; with ``VMTEST_REQUIRED=1`` in the environment that is a failure instead.
+skipped, with the reason in the terminal summary; with ``VMTEST_REQUIRED=1`` in the environment that is a failure.
 The SSH library is imported when a test asks for a guest, so the plugin may be loaded where it is not installed.
 """
 
@@ -51,13 +51,12 @@ def guest_env() -> dict[str, str]:
 def _module_guest(
     request: pytest.FixtureRequest, guest_trees: tuple[tuple[str, str], ...], guest_env: dict[str, str]
 ) -> Iterator[Guest]:
-    markers = [
-        marker
-        for item in request.session.items
-        if _module(item) == request.path
-        for marker in item.iter_markers("guest")
-    ]
-    config = GuestConfig(**{"trees": guest_trees, "env": guest_env, **_options(markers)})
+    from .config import GuestConfig
+    from .guest import Guest
+
+    items = [item for item in request.session.items if item.path == request.path]
+    options = _options([marker for item in items for marker in item.iter_markers("guest")])
+    config = GuestConfig(**{"trees": guest_trees, "env": guest_env, **options})
     guest = Guest(config)
     try:
         guest.start()
@@ -79,10 +78,6 @@ def guest(_module_guest: Guest) -> Guest:
     if _module_guest.lost:
         raise _module_guest.lost
     return _module_guest
-
-
-def _module(item: pytest.Item) -> object:
-    return item.path
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The console watch against recorded lines: each end of a guest gets its verdict, and quickly."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vmtest import console
+from vmtest.console import Console
+from vmtest.errors import Verdict
+from vmtest.supervisor import EXIT_FILE, LOG_FILE
+
+BOOT = "[    0.000000] Linux version 6.12\r\n[    1.5] Run /usr/lib/vmtest/init as init process\r\nvmtest: ready\r\n"
+SECONDS = 5.0
+
+
+class Feed:
+    """The other end of a console."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        here, self.sock = socket.socketpair()
+        self.keep = here
+        self.console = Console(here, folder)
+        self.console.start()
+
+    def send(self, text: str) -> None:
+        self.sock.sendall(text.encode())
+
+    def verdict(self) -> Verdict:
+        assert self.console.ended.wait(SECONDS), "no verdict in time"
+        assert self.console.lost is not None
+        return self.console.lost.verdict
+
+
+@pytest.fixture
+def feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
+    monkeypatch.setattr(console, "REPORT_SECONDS", 0.3)
+    made = Feed(tmp_path)
+    yield made
+    made.sock.close()
+    made.console.join(SECONDS)
+    assert not made.console.is_alive()
+    made.keep.close()
+
+
+def test_ready_is_seen_and_nothing_is_lost(feed: Feed) -> None:
+    feed.send(BOOT)
+    assert feed.console.ready.wait(SECONDS)
+    assert feed.console.lost is None
+    assert feed.console.tail(1) == "vmtest: ready"
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [
+        ("[   15.1] Kernel panic - not syncing: sysrq triggered crash", Verdict.PANIC),
+        ("[    9.9] BUG: kernel NULL pointer dereference, address: 0000000000000000", Verdict.OOPS),
+        ("[    9.9] BUG: unable to handle page fault for address: ffff", Verdict.OOPS),
+        ("[    9.9] Oops: general protection fault, probably for non-canonical address", Verdict.OOPS),
+        ("[    9.9] kernel BUG at mm/damon/core.c:1!", Verdict.OOPS),
+        ("[   60.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [cat:1]", Verdict.LOCKUP),
+        ("[   60.0] Watchdog detected hard LOCKUP on cpu 0", Verdict.LOCKUP),
+        ("vmtest: setup failed: no overlay", Verdict.SETUP_FAILED),
+    ],
+)
+def test_verdicts_while_qemu_lives_on(feed: Feed, line: str, verdict: Verdict) -> None:
+    feed.send(BOOT + line + "\r\n[   15.2] CPU: 1 Comm: sh\r\n")
+    started = time.monotonic()
+    assert feed.verdict() is verdict
+    assert time.monotonic() - started < SECONDS
+    assert feed.console.lost is not None
+    assert line in feed.console.lost.excerpt
+    assert "Comm: sh" in feed.console.lost.excerpt, "what follows the line is part of the evidence"
+
+
+def test_an_oops_that_panics_stays_an_oops(feed: Feed) -> None:
+    feed.send("[ 9.9] Oops: 0002 [#1] SMP\r\n[ 9.9] Kernel panic - not syncing: Fatal exception\r\n")
+    feed.sock.close()
+    assert feed.verdict() is Verdict.OOPS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[ 2.0] traps: python3[77] general protection fault ip:7f sp:7f error:0 in libc.so.6",
+        "[ 2.0] python3[77]: segfault at 0 ip 000 sp 000 error 4",
+        "debug: all good",
+    ],
+)
+def test_what_a_program_does_is_no_verdict(feed: Feed, line: str) -> None:
+    feed.send(f"{line}\r\n{BOOT}")
+    assert feed.console.ready.wait(SECONDS)
+    assert feed.console.lost is None
+    assert feed.console.warnings == []
+
+
+def test_warnings_are_kept(feed: Feed) -> None:
+    feed.send("[ 1.0] WARNING: CPU: 1 PID: 0 at kernel/x.c:1 f+0x1\r\nvmtest: setup: swap: zram was refused\r\n" + BOOT)
+    assert feed.console.ready.wait(SECONDS)
+    assert len(feed.console.warnings) == 2
+
+
+def test_qemu_died(feed: Feed) -> None:
+    (feed.folder / LOG_FILE).write_text("qemu-system-x86_64: could not open disk\n")
+    (feed.folder / EXIT_FILE).write_text("1")
+    feed.send("[ 0.0] half a li")
+    feed.sock.close()
+    assert feed.verdict() is Verdict.QEMU_DIED
+    assert feed.console.lost is not None
+    assert "code 1: qemu-system-x86_64: could not open disk" in feed.console.lost.summary
+    assert feed.console.lost.excerpt.endswith("half a li")
+
+
+def test_powered_off(feed: Feed) -> None:
+    feed.send(BOOT + "[ 9.0] reboot: Power down\r\n")
+    feed.sock.close()
+    assert feed.verdict() is Verdict.POWERED_OFF
+
+
+def test_emulation_failure_while_qemu_hangs(feed: Feed) -> None:
+    (feed.folder / LOG_FILE).write_text("KVM internal error. Suberror: 1\nemulation failure\n")
+    assert feed.verdict() is Verdict.EMULATION_FAILURE
+
+
+def test_whoever_waits_is_woken(feed: Feed) -> None:
+    woken: list[bool] = []
+    feed.console.on_end = lambda: woken.append(True)
+    feed.send("[ 1.0] Kernel panic - not syncing: x\r\n")
+    feed.sock.close()
+    feed.verdict()
+    assert woken == [True]

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Recipes without building anything: fragments, cache, package lists, apt sources, scripts."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from vmtest.errors import BuildFailed, InvalidInput, MachineLacks
+from vmtest.images import aptsources, cache, hostpkgs, kconfig, kernel_build, pydeps, rootfs_build, source, steps
+from vmtest.images.progress import Progress
+
+NEEDED = (
+    *(
+        "IDLE_PAGE_TRACKING",
+        "PROC_PAGE_MONITOR",
+        "MEMCG",
+        "PSI",
+        "ZRAM",
+        "TRANSPARENT_HUGEPAGE",
+        "NUMA",
+        "MEMORY_HOTPLUG",
+    ),
+    *("DAMON", "DAMON_VADDR", "DAMON_PADDR", "DAMON_SYSFS", "DAMON_RECLAIM", "DAMON_LRU_SORT"),
+    *("FUSE_FS", "OVERLAY_FS", "9P_FS", "SQUASHFS", "VIRTIO_BLK", "VIRTIO_NET", "FTRACE", "PERF_EVENTS"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_fragments_ask_for_what_the_project_needs_and_agree() -> None:
+    options = kconfig.requested(kconfig.fragments())
+    values: dict[str, str | None] = {}
+    for option in options:
+        assert values.setdefault(option.name, option.value) == option.value, f"{option.name}: two fragments disagree"
+        assert option.value != "m", f"{option}: nothing is a module"
+    for name in NEEDED:
+        assert values[f"CONFIG_{name}"] == "y"
+    assert values["CONFIG_DAMON_DBGFS_DEPRECATED"] is None
+    assert values["CONFIG_PSI_DEFAULT_DISABLED"] is None
+
+
+def test_every_line_of_a_fragment_is_understood() -> None:
+    for path in kconfig.fragments():
+        lines = path.read_text().splitlines()
+        assert lines[0].startswith("# SPDX"), path
+        settings = [line for line in lines if line.startswith(("CONFIG_", "# CONFIG_"))]
+        assert len(kconfig.parse("\n".join(settings))) == len(settings), f"{path}: a line is repeated or malformed"
+
+
+def test_dropped_options_are_named() -> None:
+    wanted = [
+        kconfig.Option("CONFIG_A", "y", "a.config"),
+        kconfig.Option("CONFIG_B", "y", "a.config"),
+        kconfig.Option("CONFIG_C", None, "b.config"),
+        kconfig.Option("CONFIG_D", None, "b.config"),
+        kconfig.Option("CONFIG_E", '"x"', "b.config"),
+    ]
+    final = 'CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=y\nCONFIG_E="x"\n'
+    assert [str(option) for option in kconfig.dropped(wanted, final)] == ["CONFIG_B=y", "CONFIG_C not set"]
+
+
+def test_kernel_key_changes_with_source_and_fragments(tmp_path: Path) -> None:
+    fragment = tmp_path / "a.config"
+    fragment.write_text("CONFIG_A=y\n")
+    one = source.KernelSource("x", "x 1", None)
+    keys = {
+        kernel_build.key_of(one, [fragment]),
+        kernel_build.key_of(source.KernelSource("x", "x 2", None), [fragment]),
+    }
+    fragment.write_text("CONFIG_A=n\n")
+    keys.add(kernel_build.key_of(one, [fragment]))
+    assert len(keys) == 3
+
+
+def test_content_key_keeps_parts_apart() -> None:
+    assert cache.content_key({"a": "bc"}) != cache.content_key({"ab": "c"})
+    assert cache.content_key({"a": "1", "b": "2"}) == cache.content_key({"b": b"2", "a": b"1"})
+
+
+def test_tree_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="has no Makefile; give the top folder of a kernel tree"):
+        source.from_tree(tmp_path)
+
+
+def test_tree_identity_sees_an_edit(tmp_path: Path) -> None:
+    for name in ("Makefile", "Kconfig", "scripts/kconfig/merge_config.sh", "mm/damon/core.c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    before = source.from_tree(tmp_path).identity
+    assert source.from_tree(tmp_path).identity == before
+    (tmp_path / "mm/damon/core.c").write_text("y")
+    os.utime(tmp_path / "mm/damon/core.c", ns=(1, 1))
+    assert source.from_tree(tmp_path).identity != before
+    (tmp_path / ".config").write_text("")
+    with pytest.raises(InvalidInput, match="make mrproper"):
+        source.from_tree(tmp_path)
+
+
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "installed_version", lambda _name: None)
+    with pytest.raises(MachineLacks, match=r"apt-get install linux-source-6\.12"):
+        source.from_package()
+    with pytest.raises(MachineLacks, match="'no-such-program' is not installed; install it with: apt-get install"):
+        hostpkgs.program("no-such-program")
+
+
+def test_package_list() -> None:
+    listed = hostpkgs.packages()
+    assert "qemu-system-x86" in listed
+    assert all(listed.values()), "each says what it is for"
+    assert set(hostpkgs.PROGRAMS.values()) <= {*listed, "util-linux"}
+
+
+def test_failed_build_leaves_nothing_and_the_next_works() -> None:
+    def fail(folder: Path, _progress: Progress) -> None:
+        (folder / "half").write_text("x")
+        raise BuildFailed("no")
+
+    with pytest.raises(BuildFailed):
+        cache.obtain("kind", "key", "label", fail, {})
+    assert cache.lookup("kind", "key") is None
+    left = [path.name for path in (cache.cache_root() / "kind").iterdir()]
+    assert left == ["key.lock"]
+    # What a builder that was killed leaves: a scratch folder, or a target without its manifest.
+    (cache.cache_root() / "kind/.key.dead").mkdir()
+    (cache.cache_root() / "kind/key").mkdir()
+    folder = cache.obtain("kind", "key", "label", lambda path, _progress: (path / "whole").touch(), {"a": 1})
+    assert (folder / "whole").exists()
+    assert json.loads((folder / cache.MANIFEST).read_text())["a"] == 1
+    assert not (cache.cache_root() / "kind/.key.dead").exists()
+    assert cache.obtain("kind", "key", "label", fail, {}) == folder, "not built twice"
+
+
+def _build_slowly(counter: str) -> str:
+    def build(folder: Path, _progress: Progress) -> None:
+        with Path(counter).open("a") as stream:
+            stream.write("x")
+        time.sleep(0.5)
+        (folder / "whole").touch()
+
+    return str(cache.obtain("kind", "both", "label", build, {}))
+
+
+def test_two_builders_build_once(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        first, second = pool.map(_build_slowly, [str(counter)] * 2)
+    assert first == second
+    assert counter.read_text() == "x"
+
+
+def test_a_step_that_fails_shows_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAKEFLAGS", "-j9 --jobserver-auth=3,4")
+    check = 'test -z "$MAKEFLAGS" && test "$X" = 1'
+    with Progress("thing") as progress:
+        steps.run(["sh", "-c", check], tmp_path / "log", progress, "x", env={"X": "1"})
+        with pytest.raises(BuildFailed, match=r"thing: step .* ended with code 3:\n(?s:.*)the reason"):
+            steps.run(["sh", "-c", "echo the reason; exit 3"], tmp_path / "log", progress, "x")
+
+
+def test_apt_sources_of_the_host(tmp_path: Path) -> None:
+    parts = tmp_path / "sources.list.d"
+    parts.mkdir()
+    (parts / "debian.sources").write_text(
+        "Types: deb\n# a remark\nURIs: http://mirror.invalid/debian\nSuites: bookworm bookworm-updates\n"
+        "\nTypes: deb\nURIs: http://mirror.invalid/security\nSuites: bookworm-security\nComponents: main\n"
+        "\nTypes: deb\nURIs: http://tools.invalid\nSuites: tools-bookworm\nComponents: main\n"
+        "\nTypes: deb-src\nURIs: http://mirror.invalid/debian\nSuites: bookworm\nComponents: main\n"
+        "\nEnabled: no\nTypes: deb\nURIs: http://off.invalid\nSuites: bookworm\nComponents: main\n"
+    )
+    text = aptsources.for_release("bookworm", tmp_path)
+    assert text.count("URIs:") == 2
+    assert "tools.invalid" not in text
+    assert "off.invalid" not in text
+    assert "deb-src" not in text
+    assert aptsources.for_release("trixie", tmp_path) == ""
+
+
+def test_apt_sources_in_the_old_form(tmp_path: Path) -> None:
+    (tmp_path / "sources.list").write_text(
+        "# deb http://no.invalid bookworm main\ndeb [signed-by=/k] http://mirror.invalid/debian bookworm main\n"
+        "deb http://mirror.invalid/security bookworm-security main\ndeb http://tools.invalid tools main\n"
+    )
+    lines = aptsources.for_release("bookworm", tmp_path).splitlines()
+    assert len(lines) == 2
+
+
+def test_image_requirements_are_the_projects_and_pytest() -> None:
+    names = " ".join(pydeps.requirements())
+    for name in ("msgspec", "psutil", "pyyaml", "rich", "pytest"):
+        assert name in names
+    for name in ("paramiko", "pexpect", "mypy"):
+        assert name not in names, "the harness's own needs stay on the host"
+
+
+def test_image_key_changes_with_its_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rootfs_build.key()
+    for path in rootfs_build.FILES.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(rootfs_build, "FILES", tmp_path)
+    assert rootfs_build.key() == before
+    (tmp_path / "setup").write_text("#!/bin/sh\n")
+    assert rootfs_build.key() != before
+
+
+@pytest.mark.parametrize("name", ["init", "setup"])
+def test_guest_scripts_parse_and_call_only_what_is_linked(name: str) -> None:
+    path = rootfs_build.FILES / name
+    subprocess.run(["sh", "-n", str(path)], check=True)
+    commands = {line.split()[0] for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")}
+    for applet in ("mount", "mkdir", "tar", "mkswap", "hostname", "umount", "pivot_root"):
+        assert applet not in commands or applet in rootfs_build.APPLETS
+
+
+def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"ELF?")
+    with pytest.raises(InvalidInput, match="is no squashfs image; build one with: vmtest build image"):
+        rootfs_build.check_image(path)
+    path.write_bytes(b"hsqs....")
+    rootfs_build.check_image(path)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU's command line and the seed disk: what a guest is given, without starting one."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from vmtest import GuestConfig, Tree, machine, seed
+from vmtest.errors import MachineLacks
+from vmtest.keys import KeyPair
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> machine.Parts:
+    monkeypatch.setattr(machine, "program", lambda name: f"/usr/bin/{name}")
+    return machine.Parts(Path("/k/bzImage"), Path("/i/root,1.squashfs"), Path("/r/seed.tar"), None, 5, 7, "tcg")
+
+
+def _value(words: list[str], option: str) -> str:
+    return words[words.index(option) + 1]
+
+
+def test_command_line(parts: machine.Parts) -> None:
+    words = machine.command_line(GuestConfig(memory="1536M", cpus=4, append="quiet damon.x=1"), parts)
+    assert _value(words, "-m") == "1536M"
+    assert _value(words, "-smp").startswith("4,")
+    assert _value(words, "-accel").startswith("tcg,thread=multi")
+    # The caller's words come last: the kernel takes the last of two.
+    assert _value(words, "-append").endswith("mitigations=off quiet damon.x=1")
+    assert "root,,1.squashfs" in _value(words, "-drive"), "QEMU ends a value at a single comma"
+    assert "readonly=on" in _value(words, "-drive")
+    for option in ("-nodefaults", "-no-user-config", "-no-reboot"):
+        assert option in words
+
+
+def test_nothing_but_the_loopback_listens(parts: machine.Parts) -> None:
+    network = _value(machine.command_line(GuestConfig(), parts), "-netdev")
+    assert "restrict=on" in network
+    assert "hostfwd=tcp:127.0.0.1:0-" in network
+
+
+@pytest.mark.parametrize(("cpus", "numa"), [(2, 2), (4, 2), (3, 2), (5, 3)])
+def test_numa_nodes_share_out_all_memory_and_processors(parts: machine.Parts, cpus: int, numa: int) -> None:
+    words = machine.command_line(GuestConfig(memory="1025M", cpus=cpus, numa=numa), parts)
+    sizes = [int(word.rpartition("size=")[2].rstrip("M")) for word in words if word.startswith("memory-backend-ram")]
+    assert sum(sizes) == 1025
+    ranges = [word.rpartition("cpus=")[2].split("-") for word in words if word.startswith("node,")]
+    covered = [cpu for first, last in ranges for cpu in range(int(first), int(last) + 1)]
+    assert covered == list(range(cpus))
+
+
+def test_a_guest_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(MachineLacks, match=r"memory '999T' does not fit: .* are available; give the guest less"):
+        machine.check_memory(GuestConfig(memory="999T"))
+
+
+def test_settings_are_shell_that_says_what_was_asked() -> None:
+    config = GuestConfig(swap="zram:64M:zstd", shares=(("/etc", "/mnt/a"), ("/usr", "/mnt/b")))
+    script = seed.settings(config) + 'printf "%s|%s|%s|%s" "$SWAP_KIND" "$SWAP_BYTES" "$SWAP_ALGORITHM" "$SHARES"'
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"zram|{64 << 20}|zstd|share0:/mnt/a share1:/mnt/b"
+
+
+def test_seed_disk(tmp_path: Path) -> None:
+    tree = tmp_path / "project"
+    (tree / "sub/.git").mkdir(parents=True)
+    (tree / "sub/__pycache__").mkdir()
+    (tree / "sub/run.sh").write_text("#!/bin/sh\n")
+    (tree / "sub/run.sh").chmod(0o755)
+    (tree / "sub/link").symlink_to("run.sh")
+    disk = tmp_path / "seed.tar"
+    seed.write(disk, {"host_key": ("secret", 0o600)}, [Tree(tree, "/opt/project")])
+    assert disk.stat().st_mode & 0o777 == 0o600
+    assert disk.stat().st_size % seed.SECTOR == 0
+    with tarfile.open(disk) as archive:
+        entries = {entry.name: entry for entry in archive}
+    assert set(entries) == {
+        "run/vmtest/host_key",
+        "opt/project",
+        "opt/project/sub",
+        "opt/project/sub/run.sh",
+        "opt/project/sub/link",
+    }
+    assert entries["run/vmtest/host_key"].mode == 0o600
+    assert entries["opt/project/sub/run.sh"].mode & 0o111
+    assert entries["opt/project/sub/link"].linkname == "run.sh"
+    assert {entry.uid for entry in entries.values()} == {0}
+
+
+def test_keys_are_fresh_and_readable_by_openssh(tmp_path: Path) -> None:
+    first, second = KeyPair.fresh(), KeyPair.fresh()
+    assert first.private != second.private
+    assert first.public_line.startswith("ssh-ed25519 ")
+    assert io.StringIO(first.private).readline() == "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+
+
+def test_the_shell_around_a_command_tells_deaths_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vmtest import remote
+
+    monkeypatch.setattr(remote, "JOBS", str(tmp_path))
+    cases: list[tuple[str | list[str], int, bytes, bytes]] = [
+        (["true"], 0, b"", b""),
+        (["sh", "-c", "exit 200"], 200, b"", b""),
+        ("kill -TERM $$", 143, b"", b""),
+        ("kill -KILL $$", 137, b"", b""),
+        ("kill -SEGV $$", 139, b"", b""),
+        ("printf out; printf err >&2; exit 3", 3, b"out", b"err"),
+        (["printf", "%s", "a b'c\"d$e\n"], 0, b"a b'c\"d$e\n", b""),
+    ]
+    for command, code, out, err in cases:
+        done = subprocess.run(
+            ["sh", "-c", remote.script(command, "1", {"X": "a'b"}, None)], capture_output=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (code, out, err), command
+        assert not list(tmp_path.iterdir()), "the job's mark is removed"
+    shown = subprocess.run(
+        ["sh", "-c", remote.script("echo $X; pwd", "1", {"X": "a'b"}, "/usr")], capture_output=True, check=False
+    )
+    assert shown.stdout == b"a'b\n/usr\n"
+    gone = subprocess.run(["sh", "-c", remote.script("true", "1", {}, "/no/such")], capture_output=True, check=False)
+    assert gone.returncode == 126
+    assert shlex.quote("/no/such") in gone.stderr.decode()

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest fixture with a stand-in for the guest: markers, loud skips, failures when a guest is required."""
+
+from __future__ import annotations
+
+import pytest
+
+CONFTEST = """
+import pytest
+import vmtest.guest
+from vmtest.errors import GuestLost, MachineLacks, Verdict
+
+class Guest:
+    lost = None
+    def __init__(self, config):
+        self.config = config
+    def start(self):
+        if self.config.append == "lacks":
+            raise MachineLacks("program 'qemu' is not installed; install it with: apt-get install qemu")
+    def close(self):
+        print("CLOSED")
+    def run(self, command):
+        self.lost = GuestLost(Verdict.PANIC, "it crashed", "[1.0] the console")
+        raise self.lost
+
+vmtest.guest.Guest = Guest
+"""
+MISSING = """
+import pytest
+pytestmark = pytest.mark.guest(append="lacks")
+def test_one(guest): ...
+def test_two(guest): ...
+"""
+
+
+@pytest.fixture
+def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.delenv("VMTEST_REQUIRED", raising=False)
+    pytester.makeconftest(CONFTEST)
+    pytester.makeini("[pytest]\nmarkers = guest\n")
+    return pytester
+
+
+def _run(inner: pytest.Pytester, text: str) -> pytest.RunResult:
+    inner.makepyfile(test_it=text)
+    return inner.runpytest_subprocess("-p", "vmtest.pytest_plugin", "-p", "no:xdist", "-p", "no:cacheprovider", "-rA")
+
+
+def test_markers_of_a_module_make_one_guest(inner: pytest.Pytester) -> None:
+    done = _run(
+        inner,
+        """
+import pytest
+pytestmark = pytest.mark.guest(memory="512M")
+seen = []
+@pytest.fixture(scope="module")
+def guest_env():
+    return {"A": "1"}
+@pytest.mark.guest(swap="zram:64M")
+def test_one(guest):
+    seen.append(guest)
+    assert guest.config.memory == "512M" and guest.config.swap == "zram:64M" and guest.config.env == {"A": "1"}
+def test_two(guest):
+    assert seen == [guest]
+""",
+    )
+    done.assert_outcomes(passed=2)
+    assert str(done.stdout).count("CLOSED") == 1
+
+
+def test_skips_are_loud(inner: pytest.Pytester) -> None:
+    done = _run(inner, MISSING)
+    done.assert_outcomes(skipped=2)
+    done.stdout.fnmatch_lines(
+        ["*guest tests NOT RUN*", "2 test(s) skipped, no guest: program 'qemu' is not installed*"]
+    )
+
+
+def test_required_fails_instead(inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMTEST_REQUIRED", "1")
+    done = _run(inner, MISSING)
+    done.assert_outcomes(errors=2)
+    done.stdout.fnmatch_lines(["*no guest, and VMTEST_REQUIRED is set*"])
+
+
+def test_a_lost_guest_fails_with_the_console_and_so_do_the_tests_after_it(inner: pytest.Pytester) -> None:
+    done = _run(inner, "def test_one(guest):\n    guest.run('x')\ndef test_two(guest): ...\n")
+    done.assert_outcomes(failed=1, errors=1)
+    done.stdout.fnmatch_lines(["*guest lost*", "guest panic: it crashed", "*the console"])
+
+
+def test_markers_that_disagree_are_an_error(inner: pytest.Pytester) -> None:
+    done = _run(
+        inner,
+        """
+import pytest
+@pytest.mark.guest(memory="1G")
+def test_one(guest): ...
+@pytest.mark.guest(memory="2G")
+def test_two(guest): ...
+""",
+    )
+    done.assert_outcomes(errors=2)
+    done.stdout.fnmatch_lines(["*memory='1G' and memory='2G' in one module*"])
