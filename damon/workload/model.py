@@ -87,14 +87,18 @@ class MachineSpec:
     """The machine that the simulator provides (ignored where the machine is real)."""
 
     memory: int = 1 << 30  #: bytes of System RAM; placed as on a PC, with the hole below 4 GiB
+    reserved: int = 0  #: bytes that the kernel and other programs hold: never free, never reclaimed
     swap: Swap | None = field(default_factory=lambda: Swap(1 << 30))
     file_read_us: float = 100.0  #: latency of one page of file read
     fault_us: float = 0.5  #: minor fault
+    file_write_us: float = 100.0  #: time of one dirty file page written back
+    reclaim_us: float = 1.0  #: processor time of taking one page away, on top of the writing
+    scan_us: float = 0.1  #: processor time of looking at one page, or moving it from list to list
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One workload file. Phases run in order, and again from the first when ``repeat`` is true, else the last goes on."""
+    """One workload file. Phases run in order; then from the first again if ``repeat``, else the last goes on."""
 
     name: str
     areas: tuple[Area, ...]

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* damon-workload: performs a compiled plan (standard input) for real, one process of ours a process of the plan. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plan.h"
+
+static pid_t *children;
+static int nr_children;
+static volatile sig_atomic_t asked;
+
+static void pass_on(int number)
+{
+	asked = number;
+	for (int i = 0; i < nr_children; i++)
+		if (children[i] > 0)
+			kill(children[i], number);
+}
+
+/* Wait for one byte from each child; 0 when one ended before. */
+static int all_ready(int fd)
+{
+	int ready = 0;
+	char byte;
+
+	while (ready < nr_children && !asked) {
+		ssize_t n = read(fd, &byte, 1);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return 0;
+		ready += n == 1;
+	}
+	return 1;
+}
+
+static int reap(void)
+{
+	int code = 0, left = nr_children;
+
+	while (left) {
+		int status;
+		pid_t pid = waitpid(-1, &status, 0);
+
+		if (pid < 0 && errno != EINTR)
+			break;
+		if (pid <= 0)
+			continue;
+		left--;
+		for (int i = 0; i < nr_children; i++)
+			if (children[i] == pid)
+				children[i] = 0;
+		if (WIFSIGNALED(status)) {
+			fprintf(stderr, "damon-workload: process %d was ended by signal %d\n", (int)pid, WTERMSIG(status));
+			code = 1;
+		} else if (WEXITSTATUS(status)) {
+			code = WEXITSTATUS(status);
+		}
+	}
+	return code;
+}
+
+int main(void)
+{
+	struct sigaction action = { .sa_handler = pass_on };
+	struct plan plan;
+	int ready[2], start[2], ok;
+
+	if (plan_read(stdin, &plan))
+		return 2;
+	children = calloc((size_t)plan.nr_processes, sizeof(*children));
+	if (!children || pipe(ready) || pipe(start)) {
+		perror("damon-workload");
+		return 1;
+	}
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	for (int i = 0; i < plan.nr_processes; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			close(ready[0]);
+			close(start[1]);
+			_exit(process_run(&plan, i, ready[1], start[0]));
+		}
+		if (pid < 0) {
+			perror("damon-workload: fork");
+			pass_on(SIGTERM);
+			break;
+		}
+		children[nr_children++] = pid;
+	}
+	close(ready[1]);
+	close(start[0]);
+	ok = all_ready(ready[0]);
+	if (!ok)
+		pass_on(SIGTERM);
+	close(start[1]);
+	ok = !reap() && ok;
+	free(children);
+	return ok ? 0 : 1;
+}

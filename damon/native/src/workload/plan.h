@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The compiled workload: what damon/workload/plan.py writes and the program performs. */
+#ifndef PYDAMON_PLAN_H
+#define PYDAMON_PLAN_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#define PAGE 4096ull
+#define NAME_MAX_LEN 64
+
+enum pattern { SEQUENTIAL, STRIDED, RANDOM, ZIPF };
+enum event_kind { EV_MMAP, EV_MUNMAP, EV_EXIT };
+
+struct area {
+	char name[NAME_MAX_LEN + 1];
+	int process, is_file, populate, mapped;
+	uint64_t size;
+	/* In its process only. */
+	uint8_t *base;
+	uint64_t touches, pairs;	/* (page, sampling interval) pairs with a touch */
+	uint64_t intervals_us;		/* time that the area was mapped and measured */
+	uint32_t *last_interval;
+};
+
+struct access {
+	int area;
+	enum pattern pattern;
+	double rate, write_share, skew;
+	uint64_t stride;
+	/* State. */
+	uint64_t position, done, dropped;
+	double *cumulative;		/* of zipf weights */
+};
+
+struct event {
+	enum event_kind kind;
+	int index;			/* of the area or process */
+};
+
+struct phase {
+	char name[NAME_MAX_LEN + 1];
+	uint64_t duration_us;
+	struct access *accesses;
+	struct event *events;
+	int nr_accesses, nr_events;
+};
+
+struct plan {
+	uint64_t seed, interval_us, duration_us, report_us;
+	int tlb_flush;			/* 2: only where the processor is emulated */
+	int huge_pages, repeat;
+	char dir[256];
+	char (*processes)[NAME_MAX_LEN + 1];
+	struct area *areas;
+	struct phase *phases;
+	int nr_processes, nr_areas, nr_phases;
+};
+
+/* 0, or -1 with one line on stderr. */
+int plan_read(FILE *file, struct plan *plan);
+
+/* Perform process number index until the plan, a signal or its exit event ends it; the exit code. */
+int process_run(struct plan *plan, int index, int ready_fd, int start_fd);
+
+#endif

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The main job on real page tables: cold memory leaves and hot memory stays, judged by the kernel's own accounts."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.vm.job import PROJECT, PYTHON, RunningWorkload, damon_run, share, workload
+from vmtest import Guest
+
+pytestmark = [pytest.mark.guest(memory="1G", cpus=2, swap="zram:768M"), pytest.mark.timeout(900)]
+
+HOT_COLD = f"{PROJECT}/workloads/hot-cold.yaml"
+ACCURACY = f"{PROJECT}/workloads/accuracy.yaml"
+#: The guest is mostly empty: without these the watermarks of both modules keep them asleep.
+AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0")
+
+
+def _throughput(running: RunningWorkload, seconds: float) -> float:
+    """Touches a second over the next ``seconds``, by the workload's own count."""
+    before = running.touches()
+    began = time.monotonic()
+    time.sleep(seconds)
+    return (running.touches() - before) / (time.monotonic() - began)
+
+
+def _say(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    with capsys.disabled():
+        print(text, flush=True)
+
+
+def test_reclaim_takes_the_cold_and_leaves_the_hot(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
+    """At most 10 % of the cold area and at least 95 % of the hot one in memory within 90 s, by pagemap."""
+    with workload(guest, HOT_COLD) as running:
+        before = _throughput(running, 4)
+        start = running.pages()
+        assert share(start["cold"], "present") > 0.99
+        began = time.monotonic()
+        run = guest.popen(damon_run(["damon_reclaim", "min_age=5000000", *AWAKE], duration=90))
+        took = None
+        while time.monotonic() - began < 90 and took is None:
+            time.sleep(3)
+            pages = running.pages()
+            _say(capsys, f"  {time.monotonic() - began:5.1f} s: cold {share(pages['cold'], 'present'):6.1%} in memory,"
+                         f" hot {share(pages['hot'], 'present'):6.1%}")  # fmt: skip
+            if share(pages["cold"], "present") <= 0.10:
+                took = time.monotonic() - began
+        run.terminate()
+        ended = run.wait(timeout=60)
+        assert ended.returncode == 0, ended.errors
+        pages = running.pages()
+        after = _throughput(running, 4)
+    result = json.loads(guest.run(["cat", "/tmp/run.json"]).text)
+    _say(capsys, f"  cold area reclaimed within {took} s; touches a second {before:,.0f} before, {after:,.0f} after;"
+                 f" worker CPU {result['timing']['kdamond_cpu_seconds']['damon_reclaim']:.2f} s")  # fmt: skip
+    assert took is not None, f"still in memory: {share(pages['cold'], 'present'):.1%} of the cold area"
+    assert share(pages["hot"], "present") >= 0.95
+    assert pages["cold"]["swapped"] >= 0.9 * pages["cold"]["pages"]
+    assert after > 0.5 * before
+    stats = result["modules"]["damon_reclaim"]["stats"]
+    assert stats["bytes_reclaimed_regions"] >= 0.9 * 224 * 2**20
+
+
+def test_lru_sort_sorts_the_lists(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
+    """By kpageflags: at least 90 % of the hot area active and 90 % of the cold inactive; both began elsewhere."""
+    with workload(guest, HOT_COLD) as running:
+        guest.run([PYTHON, "-m", "tests.vm.guest.activate", str(running.pid), *running.span("cold")]).check()
+        start = running.pages()
+        assert share(start["hot"], "active") < 0.5
+        assert share(start["cold"], "active") > 0.9
+        words = ["damon_lru_sort", "cold_min_age=5000000", *AWAKE]
+        run = guest.popen(damon_run(words, duration=90))
+        began = time.monotonic()
+        pages = start
+        while time.monotonic() - began < 90:
+            time.sleep(3)
+            pages = running.pages()
+            if share(pages["hot"], "active") >= 0.9 and share(pages["cold"], "inactive") >= 0.9:
+                break
+        run.terminate()
+        ended = run.wait(timeout=60)
+        assert ended.returncode == 0, ended.errors
+    _say(capsys, f"  after {time.monotonic() - began:.0f} s: hot {share(pages['hot'], 'active'):.1%} active"
+                 f" ({share(start['hot'], 'active'):.1%} before), cold {share(pages['cold'], 'inactive'):.1%} inactive"
+                 f" ({share(start['cold'], 'inactive'):.1%} before)")  # fmt: skip
+    assert share(pages["hot"], "active") >= 0.9
+    assert share(pages["cold"], "inactive") >= 0.9
+
+
+def _reclaim_by(guest: Guest, who: str, seconds: int) -> dict[str, Any]:
+    """One run of the workload under one reclaimer: what the pages say afterwards, and its CPU time."""
+    with workload(guest, HOT_COLD) as running:
+        time.sleep(2)
+        began = running.pages()
+        if who == "pydamon":
+            guest.run(
+                damon_run(["damon_reclaim", "min_age=2000000", *AWAKE], duration=seconds), timeout=seconds + 60
+            ).check()
+            cpu = json.loads(guest.run(["cat", "/tmp/run.json"]).text)["timing"]["kdamond_cpu_seconds"]["damon_reclaim"]
+        else:
+            result = guest.run(
+                [PYTHON, "-m", "tests.vm.guest.kernel_reclaim", who, "2000000", str(seconds)], timeout=seconds + 60
+            ).check()
+            cpu = json.loads(result.text)["cpu_seconds"]
+        pages = running.pages()
+    return {
+        "reclaimed": (began["cold"]["present"] - pages["cold"]["present"]) * 4096,
+        "hot_kept": share(pages["hot"], "present"),
+        "cpu": cpu,
+    }
+
+
+def test_table_beside_the_kernels_own_damon(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same workload, pattern and quota for 30 s; ours reclaims within 10 % of the kernel's scheme."""
+    rows = {who: _reclaim_by(guest, who, 30) for who in ("scheme", "module", "pydamon")}
+    names = {
+        "scheme": "kernel, pageout scheme on paddr",
+        "module": "kernel, its damon_reclaim module",
+        "pydamon": "pydamon, damon_reclaim",
+    }
+    _say(capsys, f"\n  {'hot-cold.yaml, 30 s, min_age 2 s':<34}{'reclaimed':>12}{'hot kept':>10}{'kdamond CPU':>13}")
+    for who, row in rows.items():
+        reclaimed = f"{row['reclaimed'] / 2**20:.1f} MiB"
+        _say(capsys, f"  {names[who]:<34}{reclaimed:>12}{row['hot_kept']:>9.1%}{row['cpu']:>11.2f} s")
+    assert rows["scheme"]["reclaimed"] > 0.8 * 224 * 2**20
+    assert rows["pydamon"]["reclaimed"] == pytest.approx(rows["scheme"]["reclaimed"], rel=0.10)
+    assert rows["pydamon"]["hot_kept"] >= 0.95
+
+
+def test_vaddr_sees_what_the_workload_did(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
+    """Size-weighted access ratio: hot within 10 % of the workload's own truth, cold at most 0.05."""
+    with workload(guest, ACCURACY) as running:
+        spans = [f"{name}={start}:{end}" for name, (start, end) in running.areas.items()]
+        result = json.loads(
+            guest.run(
+                [PYTHON, "-m", "tests.vm.guest.compare_vaddr", str(running.pid), "20", *spans], timeout=180
+            ).check().text
+        )  # fmt: skip
+        truth = running.truth()
+    _say(capsys, f"\n  {'access ratio':<12}" + "".join(f"{name:>12}" for name in ("truth", *result)))
+    for name in running.areas:
+        shares = [truth[name], *(result[who]["areas"][name] for who in result)]
+        _say(capsys, f"  {name:<12}" + "".join(f"{value:>12.3f}" for value in shares))
+    for who, row in result.items():
+        _say(capsys, f"  {who}: {row['regions']} regions, {row['aggregations']} aggregations,"
+                     f" {row['cpu_us_per_region_sample']:.1f} us of CPU a region sample")  # fmt: skip
+    ours = result["pydamon"]["areas"]
+    assert ours["hot"] == pytest.approx(truth["hot"], rel=0.10)
+    assert ours["cold"] <= 0.05
