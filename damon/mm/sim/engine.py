@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The routines on a machine's state: what ``SimulatedMachine`` calls, and the native ones.
+
+Times are ns of virtual time, costs ns of the caller's, pages and areas numbers within the state.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import byref, c_int, c_int64, c_uint32, c_uint64, c_void_p
+from typing import Any, Protocol
+
+from damon.mm.sim.layout import SimSeg
+from damon.mm.sim.state import State
+from damon.model.arrays import FolioArray
+from damon.native import bind
+
+
+class Engine(Protocol):
+    """What can be done with a machine's state. Addresses and folios come as pointers to native arrays."""
+
+    def area_map(self, area: int, populate: bool, t: int) -> None:
+        """Map an area; its pages at once when ``populate``."""
+
+    def area_clear(self, area: int, t: int) -> None:
+        """Unmap an area; nothing of its pages stays."""
+
+    def area_access(self, area: int, seg: SimSeg) -> None:
+        """The area is accessed as ``seg`` says from ``seg.t0`` on."""
+
+    def event_purge(self) -> None:
+        """Forget the events of areas that changed."""
+
+    def event_area(self, area: int, t: int) -> None:
+        """Events for the next touches of all absent pages of an area that changed at ``t``."""
+
+    def advance(self, now: int) -> None:
+        """Everything that happens up to ``now``."""
+
+    def phys_mkold(self, addrs: int, nr: int, now: int) -> None: ...
+
+    def phys_young(self, addrs: int, nr: int, out: int, now: int) -> None: ...
+
+    def virt_mkold(self, process: int, addrs: int, nr: int, now: int) -> None: ...
+
+    def virt_young(self, process: int, addrs: int, nr: int, out: int, now: int) -> None: ...
+
+    def folios(self, pfn: int, end: int, out: FolioArray) -> int:
+        """The folios in frames ``[pfn, end)``, as many as fit; where to go on."""
+
+    def folios_young(self, folios: FolioArray, now: int) -> None: ...
+
+    def folios_mkold(self, folios: FolioArray, now: int) -> None: ...
+
+    def pageout(self, folios: FolioArray, now: int) -> tuple[int, int]:
+        """Pages that left, and the cost."""
+
+    def lru_move(self, folios: FolioArray, active: bool) -> int:
+        """Pages of the chosen folios."""
+
+    def advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
+        """Pages acted on, and the cost."""
+
+
+_area_map = bind("sim_area_map", None, c_void_p, c_uint32, c_int, c_int64)
+_area_clear = bind("sim_area_clear", None, c_void_p, c_uint32, c_int64)
+_area_access = bind("sim_area_access", None, c_void_p, c_uint32, c_void_p)
+_event_purge = bind("sim_event_purge", None, c_void_p)
+_event_area = bind("sim_event_area", None, c_void_p, c_uint32, c_int64)
+_advance = bind("sim_advance", None, c_void_p, c_int64)
+_phys_mkold = bind("sim_phys_mkold", None, c_void_p, c_void_p, c_uint32, c_int64)
+_phys_young = bind("sim_phys_young", None, c_void_p, c_void_p, c_uint32, c_void_p, c_int64)
+_virt_mkold = bind("sim_virt_mkold", None, c_void_p, c_uint32, c_void_p, c_uint32, c_int64)
+_virt_young = bind("sim_virt_young", None, c_void_p, c_uint32, c_void_p, c_uint32, c_void_p, c_int64)
+_folios = bind("sim_folios", c_uint32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint32)
+_folios_young = bind("sim_folios_young", None, c_void_p, c_void_p, c_uint32, c_int64)
+_folios_mkold = bind("sim_folios_mkold", None, c_void_p, c_void_p, c_uint32, c_int64)
+_pageout = bind("sim_pageout", c_uint64, c_void_p, c_void_p, c_uint32, c_int64, c_void_p)
+_lru_move = bind("sim_lru_move", c_uint64, c_void_p, c_void_p, c_uint32, c_int)
+_advise = bind("sim_advise", c_uint64, c_void_p, c_uint32, c_uint64, c_uint64, c_int, c_int64, c_void_p)
+
+
+class NativeEngine:
+    """The routines in C."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state  # keeps the memory
+        self._m = ctypes.addressof(state.m)
+
+    def area_map(self, area: int, populate: bool, t: int) -> None:
+        _area_map(self._m, area, populate, t)
+
+    def area_clear(self, area: int, t: int) -> None:
+        _area_clear(self._m, area, t)
+
+    def area_access(self, area: int, seg: SimSeg) -> None:
+        _area_access(self._m, area, byref(seg))
+
+    def event_purge(self) -> None:
+        _event_purge(self._m)
+
+    def event_area(self, area: int, t: int) -> None:
+        _event_area(self._m, area, t)
+
+    def advance(self, now: int) -> None:
+        _advance(self._m, now)
+
+    def phys_mkold(self, addrs: int, nr: int, now: int) -> None:
+        _phys_mkold(self._m, addrs, nr, now)
+
+    def phys_young(self, addrs: int, nr: int, out: int, now: int) -> None:
+        _phys_young(self._m, addrs, nr, out, now)
+
+    def virt_mkold(self, process: int, addrs: int, nr: int, now: int) -> None:
+        _virt_mkold(self._m, process, addrs, nr, now)
+
+    def virt_young(self, process: int, addrs: int, nr: int, out: int, now: int) -> None:
+        _virt_young(self._m, process, addrs, nr, out, now)
+
+    def folios(self, pfn: int, end: int, out: FolioArray) -> int:
+        at = c_uint64(pfn)
+        out.nr = _folios(self._m, byref(at), end, out.pointer, out.capacity)
+        return at.value
+
+    def folios_young(self, folios: FolioArray, now: int) -> None:
+        _folios_young(self._m, folios.pointer, folios.nr, now)
+
+    def folios_mkold(self, folios: FolioArray, now: int) -> None:
+        _folios_mkold(self._m, folios.pointer, folios.nr, now)
+
+    def pageout(self, folios: FolioArray, now: int) -> tuple[int, int]:
+        return self._costs(_pageout, folios.pointer, folios.nr, now)
+
+    def lru_move(self, folios: FolioArray, active: bool) -> int:
+        return int(_lru_move(self._m, folios.pointer, folios.nr, active))
+
+    def advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
+        return self._costs(_advise, area, index, end, advice, now)
+
+    def _costs(self, routine: Any, *arguments: int) -> tuple[int, int]:
+        cost = c_int64(0)
+        return int(routine(self._m, *arguments, byref(cost))), cost.value

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The records of a simulated machine that Python and C share: twins of ``native/src/sim.h``, where each is explained."""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+from ctypes import c_double, c_int64, c_uint8, c_uint32, c_uint64
+from typing import Any, Final
+
+NEVER: Final = 2**63 - 1
+BLOCK_SHIFT: Final = 9
+BLOCK: Final = 1 << BLOCK_SHIFT
+LEAF: Final = 1
+PAGE_BITS: Final = 40
+PAGE_MASK: Final = (1 << PAGE_BITS) - 1
+KSWAPD: Final = 2**32 - 1
+MAX_RES: Final = 8
+MAX_SEG: Final = 1 << 20
+CLUSTER: Final = 32
+PRIORITY: Final = 12
+SWAPPINESS: Final = 60
+FAILURES: Final = 16
+NR_LIST: Final = 4
+INACTIVE, ACTIVE = 0, 1
+ANON, FILE = 0, 1
+
+PG_PRESENT, PG_IDLE, PG_ACTIVE, PG_REFERENCED, PG_DIRTY, PG_SWAPPED, PG_EVICTED = (1 << n for n in range(7))
+ST_VALID, ST_IDLE, ST_ABSENT = 1, 2, 4
+
+
+class SimPattern(enum.IntEnum):
+    NONE = 0
+    STRIDED = 1
+    RANDOM = 2
+    ZIPF = 3
+
+
+class Draw(enum.IntEnum):
+    """``enum sim_purpose``: what a random number is for."""
+
+    TOUCH = 0
+    WRITE = 1
+    NEXT = 2
+    WHICH = 3
+    ACCEPT = 4
+    FAULT = 5
+
+
+class SimPage(ctypes.Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("t_eval", "t_last", "t_old", "t_ref")),
+        *((name, c_uint64) for name in ("seq", "shadow")),
+        *((name, c_uint32) for name in ("frame", "covered", "flags", "pad")),
+    )
+
+
+class SimSeg(ctypes.Structure):
+    _fields_ = (
+        ("t0", c_int64),
+        *((name, c_double) for name in ("rate", "share", "skew", "write")),
+        *((name, c_uint64) for name in ("stride", "period", "base")),
+        *((name, c_uint32) for name in ("pattern", "pad")),
+    )
+
+
+class SimExt(ctypes.Structure):
+    _fields_ = tuple((name, c_uint64) for name in ("page", "nr", "frame"))
+
+
+class SimArea(ctypes.Structure):
+    _fields_ = (
+        ("page", ctypes.POINTER(SimPage)),
+        ("st", ctypes.POINTER(c_uint8)),
+        ("seg", ctypes.POINTER(SimSeg)),
+        ("ext", ctypes.POINTER(SimExt)),
+        *((name, c_uint64) for name in ("start", "nr_pages")),
+        *((name, c_uint32) for name in ("process", "kind", "mapped", "epoch", "nr_seg", "nr_ext")),
+        ("t_mapped", c_int64),
+        *((name, c_uint64) for name in ("nr_bulk", "bulk_seq", "nr_bulk_idle")),
+        *((name, c_uint64) for name in ("nr_present", "nr_swapped", "nr_active")),
+        *((name, c_uint64) for name in ("faults", "refaults", "reclaimed", "touches")),
+    )
+
+
+class SimProc(ctypes.Structure):
+    _fields_ = (
+        ("busy_until", c_int64),
+        *((name, c_uint64) for name in ("stall_ns", "faults", "refaults", "nr_present", "nr_swapped")),
+        *((name, c_uint32) for name in ("first_area", "nr_area", "alive", "pad")),
+    )
+
+
+class SimRun(ctypes.Structure):
+    _fields_ = (
+        *((name, c_uint64) for name in ("page", "nr", "seq")),
+        *((name, c_uint32) for name in ("area", "pad")),
+    )
+
+
+class SimFree(ctypes.Structure):
+    _fields_ = tuple((name, c_uint64) for name in ("frame", "nr"))
+
+
+class SimEvent(ctypes.Structure):
+    _fields_ = (
+        ("t", c_int64),
+        *((name, c_uint64) for name in ("id", "page", "nr")),
+        *((name, c_uint32) for name in ("area", "epoch")),
+    )
+
+
+class SimRes(ctypes.Structure):
+    _fields_ = tuple((name, c_uint64) for name in ("pfn", "nr", "frame"))
+
+
+#: Event counters by the names of ``/proc/vmstat`` where it has them, in the order of the record.
+COUNTERS: Final = (
+    *("pgfault", "pgmajfault", "pswpin", "pswpout", "refault_anon", "refault_file", "writeback"),
+    *("pgscan_kswapd", "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct", "pgsteal_advised"),
+    *("pgactivate", "pgdeactivate", "allocstall", "oom_kill"),
+)
+
+
+class SimState(ctypes.Structure):
+    """``struct sim_machine``."""
+
+    _fields_ = (
+        ("area", ctypes.POINTER(SimArea)),
+        ("process", ctypes.POINTER(SimProc)),
+        ("block", ctypes.POINTER(c_uint64)),
+        ("leaf", ctypes.POINTER(c_uint64)),
+        ("free", ctypes.POINTER(SimFree)),
+        ("event", ctypes.POINTER(SimEvent)),
+        ("run", ctypes.POINTER(SimRun) * NR_LIST),
+        *((name, c_uint64) for name in ("seed", "nr_area", "nr_process", "nr_res", "run_mask")),
+        ("res", SimRes * MAX_RES),
+        *((name, c_uint64) for name in ("wmark_min", "wmark_low", "wmark_high", "swap_pages")),
+        *((name, c_int64) for name in ("swap_read_ns", "swap_write_ns", "file_read_ns", "file_write_ns")),
+        *((name, c_int64) for name in ("fault_ns", "reclaim_ns", "scan_ns")),
+        ("next_event", c_int64),
+        *((name, c_uint64) for name in ("nr_free", "nr_free_runs", "nr_event", "next_id", "next_seq", "swap_used")),
+        *((name, c_uint64 * NR_LIST) for name in ("head", "tail", "nr")),
+        *((name, c_uint64) for name in ("age", "kswapd_awake", "kswapd_failures")),
+        *((name, c_int64) for name in ("psi_ns", "psi_end")),
+        *((name, c_uint64) for name in COUNTERS),
+    )
+
+    def __getattr__(self, name: str) -> Any:  # the fields: ctypes sets them up as descriptors, this is for the type check
+        raise AttributeError(name)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The simulated machine: a workload's areas and processes in memory, phase after phase, in virtual time."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import Final
+
+from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.mm.clock import VirtualClock
+from damon.mm.sim.engine import Engine, NativeEngine
+from damon.mm.sim.layout import COUNTERS, NEVER, SimArea, SimSeg
+from damon.mm.sim.phases import segment, truth
+from damon.mm.sim.reference import ReferenceEngine
+from damon.mm.sim.report import AreaStat, ProcessStat
+from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
+from damon.mm.sim.state import PlacedArea, State
+from damon.workload.model import Access, Event, Phase, Workload
+
+FIRST_PID: Final = 1000
+LISTS: Final = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")
+
+
+class SimulatedMachine:
+    """Plays ``workload`` from time 0 on, as far as its clock goes.
+
+    What it simplifies, on purpose:
+
+    - Accesses come at the workload's rates whether their process waits for a fault or not (open loop), and the faults
+      of one process are served one after the other. So the work done in a time is known, and ``slowdown()`` is the time
+      that it would really have taken, waits included, by the time it took here.
+    - Populating an area takes no time unless memory has to be reclaimed for it. Readahead, page tables, the page cache
+      of unmapped files and slab are not modelled; the kernel's own memory is a fixed part.
+    - One zone, the classic LRU lists, kswapd and direct reclaim as in ``mm/vmscan.c``, watermarks as the kernel sets
+      them. When nothing can be reclaimed the biggest process is killed and everything of it is unmapped.
+    - Anonymous pages always are written when they leave, and give up their swap slot when they come back.
+
+    Args:
+        workload: areas, phases and the machine's size and speed.
+        seed: the same seed, the same run, on any machine.
+        reference: run on the plain Python twins of the native routines.
+
+    Raises:
+        InvalidInput: a workload that cannot be played. MissingCapability: no address space for it.
+    """
+
+    name = "sim"
+
+    def __init__(self, workload: Workload, seed: int, *, reference: bool = False) -> None:
+        _check(workload)
+        self.workload = workload
+        self.state = State(workload, seed)
+        self._m = self.state.m
+        self._engine: Engine = ReferenceEngine(self.state) if reference else NativeEngine(self.state)
+        self.clock = VirtualClock(advance=self._advance)
+        self.phys = SimulatedPhysical(self)
+        self.pids: dict[str, int] = {}
+        self._next_pid = FIRST_PID
+        self._accesses: dict[str, Access | None] = {}
+        for name in workload.processes:
+            self._start_process(name)
+        for area in workload.areas:
+            if area.mapped_at_start:
+                self._map(area.name, 0)
+        self._phase = 0
+        self._phase_end = 0
+        self._start_phase(0)
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that is running."""
+        return self.workload.phases[self._phase]
+
+    # -- the Machine interface
+
+    def require(self, ops: str, actions: Sequence[str]) -> None:
+        if ops not in ("vaddr", "fvaddr", "paddr"):
+            raise MissingCapability(f"the simulated machine cannot monitor with {ops!r}; use vaddr, fvaddr or paddr")
+        if "pageout" in actions and not self._m.swap_pages:
+            raise MissingCapability(
+                "the simulated machine has no swap, so anonymous memory cannot be paged out; "
+                "give the workload file's machine a swap device"
+            )
+
+    def open_process(self, pid: int) -> SimulatedProcess:
+        for index, name in enumerate(self.state.processes):
+            if self.pids[name] == pid and self.state.process.rows[index].alive:
+                return SimulatedProcess(self, index, pid)
+        known = ", ".join(f"{pid} ({name})" for name, pid in self.pids.items())
+        raise DamonError(errno.EINVAL, f"no process {pid} on the simulated machine; it runs {known or 'none'}")
+
+    def system_ram(self) -> Sequence[tuple[int, int]]:
+        return tuple(self.state.ranges)
+
+    def free_mem(self) -> tuple[int, int]:
+        return self._m.nr_free, self.state.total_pages
+
+    def psi_some_us(self) -> int:
+        m = self._m
+        ahead = max(m.psi_end - self.clock.now_ns(), 0)  # waits that have begun, or queue, count as time passes
+        return int(m.psi_ns - ahead) // 1000
+
+    def close(self) -> None:
+        self.clock.advance = None
+
+    # -- what a person asks
+
+    def areas(self) -> list[AreaStat]:
+        """Every area, in the workload's order."""
+        result = []
+        for area in self.workload.areas:
+            row = self._row(area.name)
+            result.append(
+                AreaStat(
+                    name=area.name, process=area.process, kind=area.kind.value, start=row.start, size_bytes=area.size,
+                    mapped=bool(row.mapped), resident_bytes=row.nr_present * 4096, swapped_bytes=row.nr_swapped * 4096,
+                    active_pages=row.nr_active, faults=row.faults, refaults=row.refaults,
+                    reclaimed_pages=row.reclaimed, touches=self.touches(area.name),
+                )
+            )  # fmt: skip
+        return result
+
+    def processes(self) -> list[ProcessStat]:
+        """Every process, in the workload's order."""
+        now = self.clock.now_ns()
+        result = []
+        for index, name in enumerate(self.state.processes):
+            row = self.state.process.rows[index]
+            result.append(
+                ProcessStat(
+                    name=name, pid=self.pids[name], alive=bool(row.alive), rss_bytes=row.nr_present * 4096,
+                    swapped_bytes=row.nr_swapped * 4096, faults=row.faults, refaults=row.refaults,
+                    stall_us=row.stall_ns // 1000, slowdown=1.0 + (row.stall_ns / now if now else 0.0),
+                )
+            )  # fmt: skip
+        return result
+
+    def slowdown(self) -> float:
+        """The worst process's: (elapsed + waited) / elapsed.
+
+        Not elapsed / (elapsed - waited): accesses do not slow down here while their process waits, so what was done in
+        the elapsed time is the work of all of it, and the waits come on top. Without end for a thrashing machine, but finite.
+        """
+        return max((process.slowdown for process in self.processes()), default=1.0)
+
+    def truth(self, area: str, interval_us: int) -> float:
+        """The size-weighted share of sampling intervals of that length in which a page of ``area`` is touched, in the
+        phase that is running: what monitoring should see of it while it is in memory (0..1)."""
+        row = self._row(area)
+        return truth(row.seg[row.nr_seg - 1], row.nr_pages, interval_us * 1000) if row.mapped else 0.0
+
+    def touches(self, area: str) -> int:
+        """Touches of ``area`` so far."""
+        row = self._row(area)
+        if not row.mapped:
+            return int(row.touches)
+        seg = row.seg[row.nr_seg - 1]
+        return int(row.touches) + int(float(self.clock.now_ns() - seg.t0) * seg.rate)
+
+    def counters(self) -> dict[str, int]:
+        """The machine's event counters, free pages and lists, by the names of ``/proc/vmstat`` where it has them."""
+        m = self._m
+        result: dict[str, int] = {"nr_free_pages": m.nr_free, "nr_swap_pages": m.swap_pages - m.swap_used}
+        result.update((name, m.nr[index]) for index, name in enumerate(LISTS))
+        result.update((name, getattr(m, name)) for name in COUNTERS)
+        return result
+
+    # -- time
+
+    def _advance(self, now: int) -> None:
+        """The clock has moved to ``now``."""
+        if now < self._phase_end and now < self._m.next_event:
+            return
+        while self._phase_end <= now:
+            self._engine.advance(self._phase_end)
+            self._phase = (self._phase + 1) % len(self.workload.phases)
+            self._start_phase(self._phase_end)
+        self._engine.advance(now)
+
+    def _start_phase(self, t: int) -> None:
+        phase = self.phase
+        last = self._phase == len(self.workload.phases) - 1 and not self.workload.repeat
+        self._phase_end = NEVER if last else t + phase.duration_us * 1000
+        for event in phase.events:
+            if event.event is Event.MMAP:
+                self._map(event.name, t)
+            elif event.event is Event.MUNMAP:
+                self._unmap(event.name, t)
+            else:
+                self._exit(event.name, t)
+        wanted = {access.area: access for access in phase.accesses}
+        changed = []
+        for name, placed in self.state.placed.items():
+            access = wanted.get(name)
+            if self._row(name).mapped and access != self._accesses.get(name):
+                self._engine.area_access(placed.id, self._segment(placed, access, t))
+                self._accesses[name] = access
+                changed.append(placed.id)
+        if changed:
+            self._engine.event_purge()
+        for area in changed:
+            self._engine.event_area(area, t)
+
+    @staticmethod
+    def _segment(placed: PlacedArea, access: Access | None, t: int) -> SimSeg:
+        return segment(access, placed.area.size, t)
+
+    def _row(self, area: str) -> SimArea:
+        try:
+            return self.state.area.rows[self.state.placed[area].id]  # type: ignore[no-any-return]
+        except KeyError:
+            raise InvalidInput(f"area {area!r}: none of {', '.join(self.state.placed)}") from None
+
+    def _start_process(self, name: str) -> None:
+        self.state.process.rows[self.state.processes.index(name)].alive = 1
+        self.pids[name] = self._next_pid
+        self._next_pid += 1
+
+    def _map(self, area: str, t: int) -> None:
+        placed, row = self.state.placed[area], self._row(area)
+        if row.mapped:
+            return
+        if not self.state.process.rows[row.process].alive:  # it has exited: another one of that name starts
+            self._start_process(placed.area.process)
+        self._engine.area_map(placed.id, placed.area.populate, t)
+        self._accesses[area] = None
+
+    def _unmap(self, area: str, t: int) -> None:
+        self._engine.area_clear(self.state.placed[area].id, t)
+        self._accesses[area] = None
+
+    def _exit(self, process: str, t: int) -> None:
+        index = self.state.processes.index(process)
+        self.state.process.rows[index].alive = 0
+        for name, placed in self.state.placed.items():
+            if placed.area.process == process:
+                self._unmap(name, t)
+
+
+def _check(workload: Workload) -> None:
+    if not workload.phases:
+        raise InvalidInput(f"workload {workload.name!r}: phases is empty; give at least one")
+    if not workload.areas:
+        raise InvalidInput(f"workload {workload.name!r}: areas is empty; give at least one")
+    for phase in workload.phases:
+        names = [access.area for access in phase.accesses]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidInput(f"phase {phase.name!r}: accesses area {name!r} more than once; join them into one")

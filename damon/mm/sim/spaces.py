@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The simulated machine's physical and virtual address spaces, as operations sets see them."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from damon.mm.interface import PAGE_SHIFT, PAGE_SIZE, Advice
+from damon.mm.sim.state import PROGRAM, STACK
+from damon.model.arrays import Buffer, FolioArray
+
+if TYPE_CHECKING:
+    from damon.mm.sim.machine import SimulatedMachine
+
+#: Folios of one batch. The caller's time passes between batches, so it is not bigger than need be.
+BATCH: Final = 1024
+
+
+class SimulatedPhysical:
+    """Physical memory as folios of one page each (huge pages would be folios of more)."""
+
+    def __init__(self, machine: SimulatedMachine) -> None:
+        self._machine = machine
+
+    def mkold(self, addrs: Buffer, nr: int) -> None:
+        self._machine.engine.phys_mkold(addrs.pointer, nr, self._machine.clock.now_ns())
+
+    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
+        self._machine.engine.phys_young(addrs.pointer, nr, out.pointer, self._machine.clock.now_ns())
+
+    def folios(self, start: int, end: int) -> Iterator[FolioArray]:
+        batch = FolioArray(BATCH)
+        pfn, end_pfn = start >> PAGE_SHIFT, -(-end // PAGE_SIZE)
+        while pfn < end_pfn:
+            pfn = self._machine.engine.folios(pfn, end_pfn, batch)
+            if batch.nr:
+                yield batch
+
+    def folios_young(self, folios: FolioArray) -> None:
+        self._machine.engine.folios_young(folios, self._machine.clock.now_ns())
+
+    def folios_mkold(self, folios: FolioArray) -> None:
+        self._machine.engine.folios_mkold(folios, self._machine.clock.now_ns())
+
+    def pageout(self, folios: FolioArray) -> int:
+        """Reclaim; the caller spends the time of looking at each folio, taking pages away and writing them."""
+        clock = self._machine.clock
+        pages, cost = self._machine.engine.pageout(folios, clock.now_ns())
+        clock.charge_ns(cost + folios.nr * self._machine.state.m.scan_ns)
+        return pages
+
+    def activate(self, folios: FolioArray) -> int:
+        return self._lru_move(folios, True)
+
+    def deactivate(self, folios: FolioArray) -> int:
+        return self._lru_move(folios, False)
+
+    def _lru_move(self, folios: FolioArray, active: bool) -> int:
+        pages = self._machine.engine.lru_move(folios, active)
+        self._machine.clock.charge_ns(folios.nr * self._machine.state.m.scan_ns)
+        return pages
+
+
+class SimulatedProcess:
+    """One process's address space: its areas, and without memory behind them its program and stack."""
+
+    def __init__(self, machine: SimulatedMachine, index: int, pid: int) -> None:
+        self.pid = pid
+        self._machine = machine
+        self._index = index
+        self._closed = False
+
+    def alive(self) -> bool:
+        state = self._machine.state
+        here = self._machine.pids[state.processes[self._index]] == self.pid  # else a later one of that name
+        return not self._closed and here and bool(state.process.rows[self._index].alive)
+
+    def mkold(self, addrs: Buffer, nr: int) -> None:
+        if self.alive():
+            self._machine.engine.virt_mkold(self._index, addrs.pointer, nr, self._machine.clock.now_ns())
+
+    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
+        if self.alive():
+            self._machine.engine.virt_young(self._index, addrs.pointer, nr, out.pointer, self._machine.clock.now_ns())
+        else:
+            for index in range(nr):
+                out[index] = 0
+
+    def _mapped(self) -> list[tuple[int, int, int]]:
+        """``(start, end, area)`` of the mapped areas by address; program and stack are area -1."""
+        state = self._machine.state
+        areas = [
+            (placed.start, placed.end, placed.id)
+            for placed in state.placed.values()
+            if state.area.rows[placed.id].process == self._index and state.area.rows[placed.id].mapped
+        ]
+        return sorted([(*PROGRAM, -1), *areas, (*STACK, -1)])
+
+    def mappings(self) -> Sequence[tuple[int, int]]:
+        return [(start, end) for start, end, _ in self._mapped()] if self.alive() else []
+
+    def madvise(self, start: int, length: int, advice: Advice) -> int:
+        """As ``madvise(2)``: what lies in holes is left out, and ``-ENOMEM`` says so afterwards.
+
+        There are no huge pages here: advice about them is ``-EINVAL``, as on a kernel built without.
+        """
+        if not self.alive():
+            return -errno.ESRCH
+        if start % PAGE_SIZE or length < 0 or advice in (Advice.HUGEPAGE, Advice.NOHUGEPAGE, Advice.COLLAPSE):
+            return -errno.EINVAL
+        end = start + -(-length // PAGE_SIZE) * PAGE_SIZE
+        at, hole, cost = start, False, 0
+        clock, state = self._machine.clock, self._machine.state
+        for low, high, area in self._mapped():
+            low, high = max(low, start), min(high, end)
+            if low >= high:
+                continue
+            hole |= low > at
+            at = high
+            if area >= 0 and advice is not Advice.NORMAL:
+                base = state.area.rows[area].start
+                _done, spent = self._machine.engine.advise(
+                    area, (low - base) >> PAGE_SHIFT, (high - base) >> PAGE_SHIFT, advice, clock.now_ns()
+                )
+                cost += spent + ((high - low) >> PAGE_SHIFT) * state.m.scan_ns
+        clock.charge_ns(cost)
+        return -errno.ENOMEM if hole or at < end else 0
+
+    def close(self) -> None:
+        self._closed = True
+
+

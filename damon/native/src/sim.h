@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The state of a simulated machine. Python owns all memory (damon/mm/sim/state.py) and shares these records
+ * (twins in damon/mm/sim/layout.py); C never allocates. Big arrays are reserved address space, cheap until touched.
+ */
+#ifndef PYDAMON_SIM_H
+#define PYDAMON_SIM_H
+
+#include "damon.h"
+
+#define SIM_NEVER INT64_MAX
+#define SIM_BLOCK_SHIFT 9 /* frames of one entry of the block table: 2 MiB */
+#define SIM_BLOCK (1ull << SIM_BLOCK_SHIFT)
+#define SIM_LEAF 1ull /* block entry: look into leaf[] */
+#define SIM_PAGE_BITS 40
+#define SIM_PAGE_MASK ((1ull << SIM_PAGE_BITS) - 1)
+#define SIM_KSWAPD UINT32_MAX /* "area" of the reclaim daemon's event */
+#define SIM_MAX_RES 8
+#define SIM_MAX_SEG (1u << 20)
+#define SIM_CLUSTER 32 /* SWAP_CLUSTER_MAX */
+#define SIM_PRIORITY 12 /* DEF_PRIORITY */
+#define SIM_SWAPPINESS 60
+#define SIM_FAILURES 16 /* MAX_RECLAIM_RETRIES */
+
+enum sim_pattern { PATTERN_NONE, PATTERN_STRIDED, PATTERN_RANDOM, PATTERN_ZIPF };
+enum sim_kind { KIND_ANON, KIND_FILE };
+enum sim_list { LIST_INACTIVE, LIST_ACTIVE, NR_LIST = 4 }; /* kind * 2 + active */
+
+enum sim_page_flags {
+	PG_PRESENT = 1,
+	PG_IDLE = 2, /* made old at t_old */
+	PG_ACTIVE = 4,
+	PG_REFERENCED = 8, /* reclaim saw one access */
+	PG_DIRTY = 16, /* file pages only: anonymous memory is always written to swap */
+	PG_SWAPPED = 32,
+	PG_EVICTED = 64, /* was in memory before: coming back is a refault */
+};
+
+/* One byte a page. 0 = pristine: as the area's bulk state says, the record is not in use. */
+enum sim_state {
+	ST_VALID = 1, /* the record counts */
+	ST_IDLE = 2, /* a pristine page was made old while its area was not accessed */
+	ST_ABSENT = 4, /* valid, and not in memory */
+};
+
+/* One page that is more than a part of bulk state: one cache line. Times are ns; -1 = never. */
+struct sim_page {
+	int64_t t_eval; /* its accesses are drawn up to here */
+	int64_t t_last; /* the last one of them */
+	int64_t t_old; /* when access monitoring made it old */
+	int64_t t_ref; /* when reclaim last cleared its accessed bit */
+	uint64_t seq; /* run of a LRU list that it is on; other runs' claims are stale */
+	uint64_t shadow; /* age of the machine's lists when it was evicted */
+	uint32_t frame;
+	uint32_t covered; /* epoch of the area in which a pending event stands for this present page */
+	uint32_t flags;
+	uint32_t pad;
+};
+
+/* One stretch of time in which an area's accesses do not change, from t0 to the next one's. */
+struct sim_seg {
+	int64_t t0;
+	double rate; /* touches a ns, whole area */
+	double share; /* random: 1/pages; zipf: 1/sum of r^-skew */
+	double skew;
+	double write; /* share of writes */
+	uint64_t stride, period; /* bytes; touches until it starts over */
+	uint64_t base; /* touches that the cursor was ahead at t0 */
+	uint32_t pattern;
+	uint32_t pad;
+};
+
+/* Pristine pages [page, page + nr) in frames from frame on. */
+struct sim_ext {
+	uint64_t page, nr, frame;
+};
+
+struct sim_area {
+	struct sim_page *page;
+	uint8_t *st;
+	struct sim_seg *seg;
+	struct sim_ext *ext;
+	uint64_t start, nr_pages;
+	uint32_t process, kind;
+	/* from here on: changes */
+	uint32_t mapped, epoch, nr_seg, nr_ext;
+	int64_t t_mapped;
+	uint64_t nr_bulk, bulk_seq, nr_bulk_idle;
+	uint64_t nr_present, nr_swapped, nr_active;
+	uint64_t faults, refaults, reclaimed, touches;
+};
+
+struct sim_process {
+	int64_t busy_until;
+	uint64_t stall_ns, faults, refaults, nr_present, nr_swapped;
+	uint32_t first_area, nr_area; /* by ascending address */
+	uint32_t alive, pad;
+};
+
+/* Consecutive pages that were put on a list one after the other; the oldest first. */
+struct sim_run {
+	uint64_t page, nr, seq;
+	uint32_t area, pad;
+};
+
+struct sim_free {
+	uint64_t frame, nr;
+};
+
+/* The first touch of an absent page among [page, page + nr). */
+struct sim_event {
+	int64_t t;
+	uint64_t id, page, nr;
+	uint32_t area, epoch;
+};
+
+/* System RAM, whole frames, by ascending page frame number. NUMA: a node id belongs here. */
+struct sim_res {
+	uint64_t pfn, nr, frame;
+};
+
+struct sim_machine {
+	struct sim_area *area;
+	struct sim_process *process;
+	uint64_t *block; /* 0 none, SIM_LEAF, or (area + 2) << 32 | extent */
+	uint64_t *leaf; /* by frame: (area + 1) << 40 | page */
+	struct sim_free *free; /* a stack of runs */
+	struct sim_event *event; /* a binary heap by (t, id) */
+	struct sim_run *run[NR_LIST]; /* rings */
+	uint64_t seed, nr_area, nr_process, nr_res, run_mask;
+	struct sim_res res[SIM_MAX_RES];
+	uint64_t wmark_min, wmark_low, wmark_high, swap_pages;
+	int64_t swap_read_ns, swap_write_ns, file_read_ns, file_write_ns, fault_ns, reclaim_ns, scan_ns;
+	/* from here on: changes */
+	int64_t next_event;
+	uint64_t nr_free, nr_free_runs, nr_event, next_id, next_seq, swap_used;
+	uint64_t head[NR_LIST], tail[NR_LIST], nr[NR_LIST];
+	uint64_t age, kswapd_awake, kswapd_failures;
+	int64_t psi_ns, psi_end;
+	uint64_t pgfault, pgmajfault, pswpin, pswpout, refault_anon, refault_file, writeback;
+	uint64_t pgscan_kswapd, pgscan_direct, pgsteal_kswapd, pgsteal_direct, pgsteal_advised;
+	uint64_t pgactivate, pgdeactivate, allocstall, oom_kill;
+};
+
+/* sim_page.c */
+int sim_resolve(struct sim_machine *m, uint64_t pfn, uint32_t *area, uint64_t *index);
+int sim_resolve_va(struct sim_machine *m, uint32_t process, uint64_t addr, uint32_t *hint, uint64_t *index);
+struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t index);
+int sim_page_present(const struct sim_area *a, uint64_t index);
+uint64_t sim_page_pfn(const struct sim_machine *m, uint64_t frame);
+void sim_page_mkold(struct sim_machine *m, uint32_t area, uint64_t index, int64_t now);
+int sim_page_young(struct sim_machine *m, uint32_t area, uint64_t index, int64_t now);
+int sim_page_referenced(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t now);
+
+/* sim_access.c */
+void sim_page_advance(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t now);
+uint64_t sim_seg_count(const struct sim_seg *s, int64_t t);
+int64_t sim_seg_time(const struct sim_seg *s, uint64_t k);
+int sim_seg_next(const struct sim_seg *s, uint64_t page, uint64_t nr, uint64_t from, uint64_t *k);
+double sim_seg_weight(const struct sim_seg *s, uint64_t index);
+static inline const struct sim_seg *sim_seg_now(const struct sim_area *a)
+{
+	return &a->seg[a->nr_seg - 1];
+}
+
+/* sim_frame.c */
+uint64_t sim_frame_alloc(struct sim_machine *m, uint32_t area, uint64_t index);
+void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr);
+void sim_frame_bulk(struct sim_machine *m, uint32_t area, uint64_t nr);
+
+/* sim_lru.c */
+void sim_lru_add(struct sim_machine *m, int list, uint32_t area, uint64_t index, struct sim_page *p);
+void sim_lru_bulk(struct sim_machine *m, int list, uint32_t area, uint64_t nr);
+int sim_lru_pop(struct sim_machine *m, int list, uint32_t *area, uint64_t *index);
+int sim_lru_activate(struct sim_machine *m, uint32_t area, uint64_t index);
+int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index);
+
+/* sim_event.c */
+void sim_event_push(struct sim_machine *m, int64_t t, uint32_t area, uint64_t page, uint64_t nr);
+void sim_event_pop(struct sim_machine *m, struct sim_event *out);
+void sim_event_schedule(struct sim_machine *m, uint32_t area, uint64_t page, uint64_t nr, int64_t t);
+void sim_event_cover(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t);
+int sim_event_fire(struct sim_machine *m, const struct sim_event *ev, uint64_t *index);
+
+/* sim_fault.c */
+void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int active);
+int sim_page_alloc(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *stall);
+void sim_wake_kswapd(struct sim_machine *m, int64_t t);
+void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t);
+
+/* sim_reclaim.c */
+int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *cost);
+uint64_t sim_shrink(struct sim_machine *m, uint64_t goal, int64_t t, int64_t *cost, uint64_t *scanned);
+int sim_oom(struct sim_machine *m, int64_t t);
+
+#endif

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* When pages are touched: counts, times and lazily drawn histories. Twin: damon/mm/sim/reference/access.py. */
+#include "sim.h"
+#include "sim_math.h"
+
+/* Touches of a deterministic pattern up to and including time t, counted from the cursor's start. */
+uint64_t sim_seg_count(const struct sim_seg *s, int64_t t)
+{
+	return s->base + (uint64_t)((double)(t - s->t0) * s->rate);
+}
+
+/* The time of touch number k: the first t with count(t) > k. */
+int64_t sim_seg_time(const struct sim_seg *s, uint64_t k)
+{
+	double d = (double)(k + 1 - s->base) / s->rate;
+	int64_t t;
+
+	if (d > 4e18)
+		return SIM_NEVER;
+	t = s->t0 + (int64_t)d;
+	while (sim_seg_count(s, t) > k)
+		t--;
+	while (sim_seg_count(s, t) <= k)
+		t++;
+	return t;
+}
+
+/* Touches of one period that hit a page in [page, page + nr): [first, last). */
+static void residues(const struct sim_seg *s, uint64_t page, uint64_t nr, uint64_t *first, uint64_t *last)
+{
+	*first = (page * 4096 + s->stride - 1) / s->stride;
+	*last = ((page + nr) * 4096 + s->stride - 1) / s->stride;
+	if (*last > s->period)
+		*last = s->period;
+}
+
+/* The number of the first touch >= from that hits a page in [page, page + nr); 0: there is none. */
+int sim_seg_next(const struct sim_seg *s, uint64_t page, uint64_t nr, uint64_t from, uint64_t *k)
+{
+	uint64_t first, last, pass = from / s->period, at = from % s->period;
+
+	residues(s, page, nr, &first, &last);
+	if (first >= last)
+		return 0;
+	if (at < last)
+		*k = pass * s->period + (at > first ? at : first);
+	else
+		*k = (pass + 1) * s->period + first;
+	return 1;
+}
+
+/* The number of the last touch < before that hits the page; 0: there is none. */
+static int seg_prev(const struct sim_seg *s, uint64_t page, uint64_t before, uint64_t *k)
+{
+	uint64_t first, last, pass, at;
+
+	residues(s, page, 1, &first, &last);
+	if (first >= last || !before)
+		return 0;
+	pass = (before - 1) / s->period;
+	at = (before - 1) % s->period;
+	if (at >= first)
+		*k = pass * s->period + (at < last - 1 ? at : last - 1);
+	else if (pass)
+		*k = (pass - 1) * s->period + last - 1;
+	else
+		return 0;
+	return 1;
+}
+
+/* The share of the area's touches that hit one page (random patterns). */
+double sim_seg_weight(const struct sim_seg *s, uint64_t index)
+{
+	if (s->pattern == PATTERN_RANDOM)
+		return s->share;
+	return sim_exp(-s->skew * sim_log((double)(index + 1))) * s->share;
+}
+
+/* The logarithm of the probability that the touches in (lo, hi] are all reads. */
+static double log_no_write(const struct sim_seg *s, uint64_t index, int64_t lo, int64_t hi)
+{
+	if (s->pattern == PATTERN_NONE || s->write <= 0.0)
+		return 0.0;
+	if (s->pattern == PATTERN_STRIDED) {
+		uint64_t from = sim_seg_count(s, lo), to = sim_seg_count(s, hi), n = 0, k;
+
+		while (n < 64 && sim_seg_next(s, index, 1, from, &k) && k < to) {
+			from = k + 1;
+			n++;
+		}
+		if (!n)
+			return 0.0;
+		return s->write >= 1.0 ? -1000.0 : (double)n * sim_log(1.0 - s->write);
+	}
+	return -s->write * sim_seg_weight(s, index) * s->rate * (double)(hi - lo);
+}
+
+/* Was one of the touches in (from, to] a write? The last one happened at t in segment at. */
+static int written(struct sim_machine *m, uint32_t area, uint64_t index, int64_t from, int64_t t, uint32_t at)
+{
+	const struct sim_area *a = &m->area[area];
+	double logp = 0.0, last;
+	int64_t hi = t;
+
+	for (uint32_t n = at + 1; n-- > 0;) {
+		const struct sim_seg *s = &a->seg[n];
+		int64_t lo = from > s->t0 ? from : s->t0;
+
+		if (lo < hi)
+			logp += log_no_write(s, index, lo, hi);
+		hi = s->t0;
+		if (s->t0 <= from)
+			break;
+	}
+	last = a->seg[at].pattern == PATTERN_STRIDED ? 1.0 : 1.0 - a->seg[at].write;
+	return sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index, (uint64_t)from, DRAW_WRITE) >
+	       sim_exp(logp) * last;
+}
+
+/*
+ * The last touch in (from, to], or -1. One exponential, spent backwards through the segments, decides all the random
+ * ones: a Poisson process has no memory, so nothing but "when was the last touch" ever needs to be known.
+ */
+static int64_t last_touch(struct sim_machine *m, uint32_t area, uint64_t index, int64_t from, int64_t to, uint32_t *at)
+{
+	const struct sim_area *a = &m->area[area];
+	double left = -1.0;
+
+	for (uint32_t n = a->nr_seg; n-- > 0;) {
+		const struct sim_seg *s = &a->seg[n];
+		int64_t lo = from > s->t0 ? from : s->t0;
+		uint64_t k;
+
+		*at = n;
+		if (lo < to && s->pattern == PATTERN_STRIDED) {
+			if (seg_prev(s, index, sim_seg_count(s, to), &k) && k >= sim_seg_count(s, lo))
+				return sim_seg_time(s, k);
+		} else if (lo < to && s->pattern != PATTERN_NONE) {
+			double rate = sim_seg_weight(s, index) * s->rate, mean = rate * (double)(to - lo);
+
+			if (left < 0.0) {
+				double u = sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index,
+						       (uint64_t)from, DRAW_TOUCH);
+
+				/* -log(u) >= 1 - u: the usual miss needs no logarithm */
+				if (s->t0 <= from && mean < 1.0 - u)
+					return -1;
+				left = -sim_log(u);
+			}
+			if (left < mean) {
+				int64_t t = to - (int64_t)(left / rate);
+
+				return t > lo ? t : lo + 1;
+			}
+			left -= mean;
+		}
+		if (s->t0 <= from)
+			break;
+		to = s->t0;
+	}
+	return -1;
+}
+
+/* Bring the page's history up to now. */
+void sim_page_advance(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t now)
+{
+	int64_t t;
+	uint32_t at;
+
+	if (p->t_eval >= now)
+		return;
+	t = last_touch(m, area, index, p->t_eval, now, &at);
+	if (t >= 0) {
+		p->t_last = t;
+		if (m->area[area].kind == KIND_FILE && !(p->flags & PG_DIRTY) &&
+		    written(m, area, index, p->t_eval, t, at))
+			p->flags |= PG_DIRTY;
+	}
+	p->t_eval = now;
+}

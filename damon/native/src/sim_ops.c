@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What operations sets ask for, in batches. Twin: damon/mm/sim/reference/ops.py. */
+#include <errno.h>
+
+#include "sim.h"
+
+/* Hide the latency of memory: big machines do not fit the caches. */
+#define AHEAD 8
+
+static void prefetch(const struct sim_machine *m, uint64_t pfn)
+{
+	for (uint64_t n = 0; n < m->nr_res; n++)
+		if (pfn - m->res[n].pfn < m->res[n].nr) {
+			uint64_t frame = m->res[n].frame + (pfn - m->res[n].pfn), v;
+
+			v = m->block[frame >> SIM_BLOCK_SHIFT];
+			if (v == SIM_LEAF) {
+				__builtin_prefetch(&m->leaf[frame]);
+			} else if (v) {
+				const struct sim_area *a = &m->area[(v >> 32) - 2];
+				const struct sim_ext *x = &a->ext[(uint32_t)v];
+
+				__builtin_prefetch(&a->st[x->page + (frame - x->frame)]);
+			}
+			return;
+		}
+}
+
+EXPORT void sim_phys_mkold(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, int64_t now)
+{
+	uint32_t area;
+	uint64_t index;
+
+	for (uint32_t n = 0; n < nr; n++) {
+		if (n + AHEAD < nr)
+			prefetch(m, addrs[n + AHEAD] >> 12);
+		if (sim_resolve(m, addrs[n] >> 12, &area, &index))
+			sim_page_mkold(m, area, index, now);
+	}
+}
+
+EXPORT void sim_phys_young(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now)
+{
+	uint32_t area;
+	uint64_t index;
+
+	for (uint32_t n = 0; n < nr; n++)
+		out[n] = sim_resolve(m, addrs[n] >> 12, &area, &index) && sim_page_young(m, area, index, now);
+}
+
+EXPORT void sim_virt_mkold(struct sim_machine *m, uint32_t process, const uint64_t *addrs, uint32_t nr, int64_t now)
+{
+	uint32_t area = m->process[process].first_area;
+	uint64_t index;
+
+	for (uint32_t n = 0; n < nr; n++)
+		if (sim_resolve_va(m, process, addrs[n], &area, &index))
+			sim_page_mkold(m, area, index, now);
+}
+
+EXPORT void sim_virt_young(struct sim_machine *m, uint32_t process, const uint64_t *addrs, uint32_t nr, uint8_t *out,
+			   int64_t now)
+{
+	uint32_t area = m->process[process].first_area;
+	uint64_t index;
+
+	for (uint32_t n = 0; n < nr; n++)
+		out[n] = sim_resolve_va(m, process, addrs[n], &area, &index) && sim_page_young(m, area, index, now);
+}
+
+/* The folios in frames [*pfn, end), up to max of them. *pfn: where to go on. */
+EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, struct damon_folio *out, uint32_t max)
+{
+	uint32_t nr = 0, area;
+	uint64_t at = *pfn, index;
+
+	for (uint64_t r = 0; r < m->nr_res; r++) {
+		const struct sim_res *res = &m->res[r];
+		uint64_t stop = res->pfn + res->nr < end ? res->pfn + res->nr : end;
+
+		if (at < res->pfn)
+			at = res->pfn;
+		while (at < stop) {
+			uint64_t frame = res->frame + (at - res->pfn);
+			const struct sim_area *a;
+
+			if (!m->block[frame >> SIM_BLOCK_SHIFT]) {
+				at += SIM_BLOCK - (frame & (SIM_BLOCK - 1));
+				continue;
+			}
+			if (!sim_resolve(m, at, &area, &index)) {
+				at++;
+				continue;
+			}
+			if (nr == max) {
+				*pfn = at;
+				return nr;
+			}
+			a = &m->area[area];
+			out[nr].pfn = at++;
+			out[nr].memcg = 0; /* memory cgroups: the area's */
+			out[nr].nr_pages = 1; /* huge pages: the folio's */
+			out[nr].flags = FOLIO_MAPPED | (a->kind == KIND_ANON ? FOLIO_ANON : 0);
+			if (a->st[index] & ST_VALID && a->page[index].flags & PG_ACTIVE)
+				out[nr].flags |= FOLIO_ACTIVE;
+			nr++;
+		}
+	}
+	*pfn = end;
+	return nr;
+}
+
+EXPORT void sim_folios_young(struct sim_machine *m, struct damon_folio *folios, uint32_t nr, int64_t now)
+{
+	uint32_t area;
+	uint64_t index;
+
+	for (uint32_t n = 0; n < nr; n++) {
+		struct damon_folio *f = &folios[n];
+
+		if (f->flags & FOLIO_DECIDED)
+			continue;
+		if (sim_resolve(m, f->pfn, &area, &index) && sim_page_young(m, area, index, now))
+			f->flags |= FOLIO_YOUNG;
+		else
+			f->flags &= ~(uint32_t)FOLIO_YOUNG;
+	}
+}
+
+EXPORT void sim_folios_mkold(struct sim_machine *m, const struct damon_folio *folios, uint32_t nr, int64_t now)
+{
+	uint32_t area;
+	uint64_t index;
+
+	for (uint32_t n = 0; n < nr; n++)
+		if ((folios[n].flags & (FOLIO_DECIDED | FOLIO_YOUNG)) == FOLIO_YOUNG &&
+		    sim_resolve(m, folios[n].pfn, &area, &index))
+			sim_page_mkold(m, area, index, now);
+}
+
+/* Reclaim the chosen folios, accessed or not; the pages that left. */
+EXPORT uint64_t sim_pageout(struct sim_machine *m, const struct damon_folio *folios, uint32_t nr, int64_t now,
+			    int64_t *cost)
+{
+	uint64_t reclaimed = 0, index;
+	uint32_t area;
+
+	for (uint32_t n = 0; n < nr; n++)
+		if (folios[n].flags & FOLIO_PASS && sim_resolve(m, folios[n].pfn, &area, &index))
+			reclaimed += (uint64_t)sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, cost);
+	m->pgsteal_advised += reclaimed;
+	return reclaimed;
+}
+
+/* Put the chosen folios on the active or the inactive list; their pages. */
+EXPORT uint64_t sim_lru_move(struct sim_machine *m, const struct damon_folio *folios, uint32_t nr, int active)
+{
+	uint64_t pages = 0, index;
+	uint32_t area;
+
+	for (uint32_t n = 0; n < nr; n++) {
+		if (!(folios[n].flags & FOLIO_PASS) || !sim_resolve(m, folios[n].pfn, &area, &index))
+			continue;
+		if (active)
+			sim_lru_activate(m, area, index);
+		else
+			sim_lru_deactivate(m, area, index);
+		pages++;
+	}
+	return pages;
+}
+
+/* MADV_WILLNEED: read in what is in swap or on disk, as far as free memory goes; nobody waits for it. */
+static void willneed(struct sim_machine *m, uint32_t area, uint64_t index, int64_t now)
+{
+	struct sim_area *a = &m->area[area];
+	struct sim_page *p;
+
+	if (sim_page_present(a, index) || m->nr_free <= m->wmark_min)
+		return;
+	p = sim_page_get(m, area, index);
+	if (a->kind == KIND_ANON && !(p->flags & PG_SWAPPED))
+		return;
+	p->frame = (uint32_t)sim_frame_alloc(m, area, index);
+	sim_page_insert(m, area, index, p, now, 0);
+	p->t_ref = now;
+	if (sim_seg_now(a)->pattern != PATTERN_NONE)
+		p->covered = a->epoch;
+	sim_wake_kswapd(m, now);
+}
+
+enum sim_advice { ADVICE_WILLNEED = 3, ADVICE_COLD = 20, ADVICE_PAGEOUT = 21 };
+
+/* One advice for pages [index, end) of one area; the pages that left (pageout) or changed lists (cold). */
+EXPORT uint64_t sim_advise(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t end, int advice, int64_t now,
+			   int64_t *cost)
+{
+	struct sim_area *a = &m->area[area];
+	uint64_t done = 0;
+
+	for (; index < end; index++) {
+		if (advice == ADVICE_WILLNEED) {
+			willneed(m, area, index, now);
+		} else if (!sim_page_present(a, index)) {
+			continue;
+		} else if (advice == ADVICE_PAGEOUT) {
+			done += (uint64_t)sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, cost);
+		} else { /* the accessed bit goes, with it what monitoring has not seen yet */
+			struct sim_page *p = sim_page_get(m, area, index);
+
+			p->t_ref = now;
+			if (p->flags & PG_IDLE)
+				p->t_old = now;
+			p->flags &= ~(uint32_t)PG_REFERENCED;
+			done += (uint64_t)sim_lru_deactivate(m, area, index);
+		}
+	}
+	if (advice == ADVICE_PAGEOUT)
+		m->pgsteal_advised += done;
+	return done;
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Pages: from address to page, pristine and recorded ones, old and young. Twin: damon/mm/sim/reference/pages.py. */
+#include "sim.h"
+
+static const struct sim_ext *area_ext(const struct sim_area *a, uint64_t index)
+{
+	uint32_t lo = 0, hi = a->nr_ext;
+
+	while (hi - lo > 1) {
+		uint32_t mid = (lo + hi) / 2;
+
+		if (a->ext[mid].page <= index)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return &a->ext[lo];
+}
+
+static uint64_t pristine_frame(const struct sim_area *a, uint64_t index)
+{
+	const struct sim_ext *e = area_ext(a, index);
+
+	return e->frame + (index - e->page);
+}
+
+int sim_page_present(const struct sim_area *a, uint64_t index)
+{
+	if (a->st[index] & ST_VALID)
+		return !(a->st[index] & ST_ABSENT);
+	return index < a->nr_bulk;
+}
+
+/* The page's record, filled in from the area's bulk state at the first need. */
+struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t index)
+{
+	struct sim_area *a = &m->area[area];
+	struct sim_page *p = &a->page[index];
+	uint8_t st = a->st[index];
+
+	if (st & ST_VALID)
+		return p;
+	p->t_eval = a->t_mapped;
+	if (index < a->nr_bulk) {
+		p->t_last = a->t_mapped;
+		p->t_ref = a->t_mapped - 1;
+		p->frame = (uint32_t)pristine_frame(a, index);
+		p->seq = a->bulk_seq;
+		p->flags = PG_PRESENT;
+		if (st & ST_IDLE) {
+			/* made old in a stretch without accesses: any time in it is as good */
+			p->flags |= PG_IDLE;
+			p->t_old = sim_seg_now(a)->t0;
+			a->nr_bulk_idle--;
+		}
+		a->st[index] = ST_VALID;
+	} else {
+		p->t_last = -1;
+		p->t_ref = -1;
+		a->st[index] = ST_VALID | ST_ABSENT;
+	}
+	return p;
+}
+
+/* The mapped page in frame number pfn, 1 if there is one. */
+int sim_resolve(struct sim_machine *m, uint64_t pfn, uint32_t *area, uint64_t *index)
+{
+	const struct sim_area *a;
+	uint64_t frame = UINT64_MAX, v, e;
+
+	for (uint64_t n = 0; n < m->nr_res; n++)
+		if (pfn - m->res[n].pfn < m->res[n].nr) {
+			frame = m->res[n].frame + (pfn - m->res[n].pfn);
+			break;
+		}
+	if (frame == UINT64_MAX)
+		return 0;
+	v = m->block[frame >> SIM_BLOCK_SHIFT];
+	if (!v)
+		return 0;
+	if (v != SIM_LEAF) {
+		const struct sim_ext *x;
+
+		*area = (uint32_t)(v >> 32) - 2;
+		a = &m->area[*area];
+		x = &a->ext[(uint32_t)v];
+		if (frame - x->frame >= x->nr)
+			return 0;
+		*index = x->page + (frame - x->frame);
+		if (!(a->st[*index] & ST_VALID))
+			return 1;
+		return !(a->st[*index] & ST_ABSENT) && a->page[*index].frame == frame;
+	}
+	e = m->leaf[frame];
+	if (!e)
+		return 0;
+	*area = (uint32_t)(e >> SIM_PAGE_BITS) - 1;
+	*index = e & SIM_PAGE_MASK;
+	a = &m->area[*area];
+	if (!a->mapped)
+		return 0;
+	if (!(a->st[*index] & ST_VALID))
+		return *index < a->nr_bulk && pristine_frame(a, *index) == frame;
+	return !(a->st[*index] & ST_ABSENT) && a->page[*index].frame == frame;
+}
+
+/* The page of a process at addr, 1 if its area is mapped. *hint: area to try first, then the area found. */
+int sim_resolve_va(struct sim_machine *m, uint32_t process, uint64_t addr, uint32_t *hint, uint64_t *index)
+{
+	const struct sim_process *p = &m->process[process];
+	uint32_t lo = p->first_area, hi = lo + p->nr_area;
+
+	if (addr - m->area[*hint].start >= m->area[*hint].nr_pages * 4096) {
+		while (hi - lo > 1) {
+			uint32_t mid = (lo + hi) / 2;
+
+			if (m->area[mid].start <= addr)
+				lo = mid;
+			else
+				hi = mid;
+		}
+		if (addr - m->area[lo].start >= m->area[lo].nr_pages * 4096)
+			return 0;
+		*hint = lo;
+	}
+	*index = (addr - m->area[*hint].start) >> 12;
+	return (int)m->area[*hint].mapped;
+}
+
+uint64_t sim_page_pfn(const struct sim_machine *m, uint64_t frame)
+{
+	for (uint64_t n = 0; n < m->nr_res; n++)
+		if (frame - m->res[n].frame < m->res[n].nr)
+			return m->res[n].pfn + (frame - m->res[n].frame);
+	return UINT64_MAX;
+}
+
+/* Set idle and clear accessed: from now on only a touch makes the page young. No draw is needed. */
+void sim_page_mkold(struct sim_machine *m, uint32_t area, uint64_t index, int64_t now)
+{
+	struct sim_area *a = &m->area[area];
+	struct sim_page *p;
+
+	if (!(a->st[index] & ST_VALID)) {
+		if (index >= a->nr_bulk)
+			return;
+		if (sim_seg_now(a)->pattern == PATTERN_NONE) {
+			if (!(a->st[index] & ST_IDLE)) {
+				a->st[index] |= ST_IDLE;
+				a->nr_bulk_idle++;
+			}
+			return;
+		}
+	}
+	p = sim_page_get(m, area, index);
+	if (p->flags & PG_PRESENT) {
+		p->t_old = now;
+		p->flags |= PG_IDLE;
+	}
+}
+
+/* Not idle, or touched since it was made old. A page that was never made old counts as young, as in the kernel. */
+int sim_page_young(struct sim_machine *m, uint32_t area, uint64_t index, int64_t now)
+{
+	struct sim_area *a = &m->area[area];
+	struct sim_page *p;
+
+	if (!(a->st[index] & ST_VALID))
+		return index < a->nr_bulk && !(a->st[index] & ST_IDLE);
+	p = &a->page[index];
+	if (!(p->flags & PG_PRESENT))
+		return 0;
+	if (!(p->flags & PG_IDLE))
+		return 1;
+	sim_page_advance(m, area, index, p, now);
+	return p->t_last > p->t_old;
+}
+
+/* Reclaim's own question: touched since it last asked? Asking clears the accessed bit. */
+int sim_page_referenced(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t now)
+{
+	int referenced;
+
+	sim_page_advance(m, area, index, p, now);
+	referenced = p->t_last > p->t_ref;
+	p->t_ref = now;
+	return referenced;
+}

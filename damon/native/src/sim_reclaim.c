@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Reclaim, as mm/vmscan.c does it with the classic lists. Twin: damon/mm/sim/reference/reclaim.py. */
+#include <stddef.h>
+
+#include "sim.h"
+
+/* Out of memory, or 0: anonymous memory without room in swap becomes active instead. *cost grows by its time. */
+int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *cost)
+{
+	struct sim_area *a = &m->area[area];
+	struct sim_process *process = &m->process[a->process];
+
+	*cost += m->reclaim_ns;
+	if (a->kind == KIND_ANON) {
+		if (m->swap_used >= m->swap_pages) {
+			sim_lru_activate(m, area, index);
+			return 0;
+		}
+		m->swap_used++;
+		m->pswpout++;
+		a->nr_swapped++;
+		process->nr_swapped++;
+		*cost += m->swap_write_ns;
+	} else {
+		sim_page_advance(m, area, index, p, t); /* for the dirty bit */
+		if (p->flags & PG_DIRTY) {
+			m->writeback++;
+			*cost += m->file_write_ns;
+		}
+	}
+	m->nr[a->kind * 2 + !!(p->flags & PG_ACTIVE)]--;
+	if (p->flags & PG_ACTIVE)
+		a->nr_active--;
+	p->flags = PG_EVICTED | (a->kind == KIND_ANON ? PG_SWAPPED : 0);
+	p->seq = 0;
+	p->shadow = ++m->age;
+	a->st[index] |= ST_ABSENT;
+	a->nr_present--;
+	a->reclaimed++;
+	process->nr_present--;
+	sim_frame_free(m, p->frame, 1);
+	sim_event_cover(m, area, index, p, t);
+	return 1;
+}
+
+/* Active pages lose their place whether accessed or not; the access only counts again on the inactive list. */
+static void shrink_active(struct sim_machine *m, int kind, uint64_t nr, int64_t t, int64_t *cost)
+{
+	uint32_t area;
+	uint64_t index;
+
+	while (nr-- && sim_lru_pop(m, kind * 2 + LIST_ACTIVE, &area, &index)) {
+		*cost += m->scan_ns;
+		m->area[area].page[index].t_ref = t;
+		sim_lru_deactivate(m, area, index);
+	}
+}
+
+/* First access seen: stay; second: become active; none: leave. */
+static uint64_t shrink_inactive(struct sim_machine *m, int kind, uint64_t nr, int64_t t, int64_t *cost, uint64_t *scanned)
+{
+	int list = kind * 2 + LIST_INACTIVE;
+	uint64_t index, reclaimed = 0;
+	uint32_t area;
+
+	while (nr-- && sim_lru_pop(m, list, &area, &index)) {
+		struct sim_page *p = sim_page_get(m, area, index);
+
+		*cost += m->scan_ns;
+		++*scanned;
+		if (!sim_page_referenced(m, area, index, p, t)) {
+			reclaimed += (uint64_t)sim_reclaim_page(m, area, index, p, t, cost);
+		} else if (p->flags & PG_REFERENCED) {
+			sim_lru_activate(m, area, index);
+		} else {
+			p->flags |= PG_REFERENCED;
+			m->nr[list]--;
+			sim_lru_add(m, list, area, index, p);
+		}
+	}
+	return reclaimed;
+}
+
+static int inactive_is_low(const struct sim_machine *m, int kind)
+{
+	uint64_t inactive = m->nr[kind * 2], active = m->nr[kind * 2 + LIST_ACTIVE];
+	uint64_t gb = (inactive + active) >> 18, ratio = 1;
+
+	while (gb && (ratio + 1) * (ratio + 1) <= 10 * gb)
+		ratio++;
+	return inactive * ratio < active;
+}
+
+/* Reclaim until goal pages have left, looking harder and harder; the number that did. */
+uint64_t sim_shrink(struct sim_machine *m, uint64_t goal, int64_t t, int64_t *cost, uint64_t *scanned)
+{
+	uint64_t reclaimed = 0;
+
+	for (int priority = SIM_PRIORITY; priority >= 0; priority--) {
+		uint64_t left[2];
+
+		for (int kind = 0; kind < 2; kind++) {
+			uint64_t weight = kind == KIND_ANON ? SIM_SWAPPINESS : 200 - SIM_SWAPPINESS;
+
+			left[kind] = (m->nr[kind * 2] + m->nr[kind * 2 + 1]) >> priority;
+			if (m->swap_used >= m->swap_pages)
+				weight = kind == KIND_ANON ? 0 : 200;
+			else if (!priority)
+				weight = 200;
+			left[kind] = left[kind] * weight / 200;
+		}
+		while (left[0] || left[1]) {
+			for (int kind = 0; kind < 2; kind++) {
+				uint64_t nr = left[kind] < SIM_CLUSTER ? left[kind] : SIM_CLUSTER;
+
+				if (!nr)
+					continue;
+				left[kind] -= nr;
+				if (inactive_is_low(m, kind))
+					shrink_active(m, kind, nr, t, cost);
+				reclaimed += shrink_inactive(m, kind, nr, t, cost, scanned);
+				if (reclaimed >= goal)
+					return reclaimed;
+			}
+		}
+	}
+	return reclaimed;
+}
+
+/* Kill the biggest process. 0: there is none. */
+int sim_oom(struct sim_machine *m, int64_t t)
+{
+	struct sim_process *victim = NULL;
+
+	for (uint64_t n = 0; n < m->nr_process; n++) {
+		struct sim_process *p = &m->process[n];
+
+		if (p->alive && p->nr_present + p->nr_swapped &&
+		    (!victim || p->nr_present + p->nr_swapped > victim->nr_present + victim->nr_swapped))
+			victim = p;
+	}
+	if (!victim)
+		return 0;
+	m->oom_kill++;
+	victim->alive = 0;
+	for (uint32_t n = 0; n < victim->nr_area; n++)
+		sim_area_clear(m, victim->first_area + n, t);
+	return 1;
+}
