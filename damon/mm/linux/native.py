@@ -66,9 +66,9 @@ class Files(ctypes.Structure):
 
 
 # A hole costs what the kernel does for its entries; a system call, entering the kernel and finding the first one.
-GAP_PAGEMAP: Final = 16
-GAP_KPAGEFLAGS: Final = 16
-GAP_WRITE: Final = 4
+GAP_PAGEMAP: Final = 8
+GAP_KPAGEFLAGS: Final = 8
+GAP_WRITE: Final = 1
 
 
 class Result(ctypes.Structure):
@@ -123,6 +123,7 @@ verify = bind("linux_verify", c_size_t, c_void_p, c_int, c_void_p, c_void_p, c_s
 count_left = bind("linux_count_left", c_uint64, c_void_p, c_int, c_void_p, c_void_p, c_size_t, c_void_p, c_void_p)
 passing_pages = bind("linux_passing_pages", c_uint64, c_void_p, c_uint32)
 act = bind("linux_act", c_int, c_void_p, c_void_p, c_void_p, c_uint32, c_int, c_void_p)
+drain = bind("linux_drain", c_int, c_void_p)
 
 madvise = bind("linux_madvise", c_int, c_void_p, c_int, c_uint64, c_uint64, c_int)
 pidfd_alive = bind("linux_pidfd_alive", c_int, c_int)

@@ -29,6 +29,7 @@ KPF_COMPOUND_TAIL: Final = 1 << 16
 KPF_HUGE: Final = 1 << 17
 KPF_UNEVICTABLE: Final = 1 << 18
 KPF_NOPAGE: Final = 1 << 20
+KPF_THP: Final = 1 << 22
 KPF_OFFLINE: Final = 1 << 23
 KPF_ZERO_PAGE: Final = 1 << 24
 KPF_IDLE: Final = 1 << 25
