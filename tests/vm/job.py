@@ -30,15 +30,25 @@ class RunningWorkload:
         lines = self.guest.run(["cat", "/tmp/workload.out"]).text.splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
+    def touches(self) -> int:
+        """Touches by now."""
+        self.guest.run(["kill", "-USR1", str(self.pid)]).check()
+        time.sleep(0.3)
+        return int(self.reports()[-1]["touches"])
+
+    def truth(self) -> dict[str, float]:
+        """Of each area: the share of sampling intervals in which one of its pages was touched."""
+        return {area["name"]: area["share"] for area in self.reports()[-1]["areas"]}
+
+    def span(self, area: str) -> str:
+        """``START:END`` of an area."""
+        start, end = self.areas[area]
+        return f"{start}:{end}"
+
     def pages(self) -> dict[str, dict[str, int]]:
         """Of each area: present, swapped, active and inactive pages, by pagemap and kpageflags."""
-        spans = [f"{start}:{end}" for start, end in self.areas.values()]
-        result = self.guest.run([PYTHON, "-m", "tests.vm.guest.pages", str(self.pid), *spans], timeout=120).check()
-        return dict(zip(self.areas, json.loads(result.text), strict=True))
-
-    def wait_until_warm(self, seconds: float = 3.0) -> None:
-        """Until the workload has reported for some seconds."""
-        time.sleep(seconds)
+        words = [PYTHON, "-m", "tests.vm.guest.pages", str(self.pid), *map(self.span, self.areas)]
+        return dict(zip(self.areas, json.loads(self.guest.run(words, timeout=120).check().text), strict=True))
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def test_reclaim_takes_the_cold_and_leaves_the_hot(guest: Guest, capsys: pytest.
 def test_lru_sort_sorts_the_lists(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
     """By kpageflags: at least 90 % of the hot area active and 90 % of the cold inactive; both began elsewhere."""
     with workload(guest, HOT_COLD) as running:
-        guest.run([PYTHON, "-m", "tests.vm.guest.activate", str(running.pid), *running.span("cold")]).check()
+        guest.run([PYTHON, "-m", "tests.vm.guest.activate", str(running.pid), running.span("cold")]).check()
         start = running.pages()
         assert share(start["hot"], "active") < 0.5
         assert share(start["cold"], "active") > 0.9
@@ -134,7 +134,7 @@ def test_table_beside_the_kernels_own_damon(guest: Guest, capsys: pytest.Capture
 def test_vaddr_sees_what_the_workload_did(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
     """Size-weighted access ratio: hot within 10 % of the workload's own truth, cold at most 0.05."""
     with workload(guest, ACCURACY) as running:
-        spans = [f"{name}={start}:{end}" for name, (start, end) in running.areas.items()]
+        spans = [f"{name}={running.span(name)}" for name in running.areas]
         result = json.loads(
             guest.run(
                 [PYTHON, "-m", "tests.vm.guest.compare_vaddr", str(running.pid), "20", *spans], timeout=180

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the kernel says of a process's pages: ``pages.py PID START:END ...`` prints one object a range.
 
-present, swapped: by /proc/PID/pagemap. active, inactive: present pages by /proc/kpageflags (LRU with and without ACTIVE).
+present, swapped: by /proc/PID/pagemap. active, inactive: present pages by /proc/kpageflags (LRU, ACTIVE or not).
 """
 
 from __future__ import annotations
