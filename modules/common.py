@@ -10,6 +10,7 @@ from typing import Final
 
 from damon.core import Damon, commit_ctx, set_attrs, set_regions, system_ram_region
 from damon.core.commit import rehearse
+from damon.core.watermarks import free_mem_rate
 from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import U32_MAX, ULONG_MAX, DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DAMON_MIN_REGION_SZ, DamonCallControl, DamonCtx
@@ -22,14 +23,15 @@ from damon.modules.params import Parameter, Parameters, ParamSpec, Value
 AUTOTUNE: Final = DamonAttrs(
     sample_interval=5000, aggr_interval=100000, intervals_goal=DamonIntervalsGoal(40, 3, 5000, 10_000_000)
 )
+_WMARKS: Final = ("wmarks_low", "wmarks_mid", "wmarks_high")
 
 
-def ulong(name: str, default: int, description: str) -> ParamSpec:
-    return ParamSpec(name, "ulong", default, description)
+def ulong(name: str, default: int, unit: str, description: str) -> ParamSpec:
+    return ParamSpec(name, "ulong", default, description, unit)
 
 
-def counter(name: str, description: str) -> ParamSpec:
-    return ParamSpec(name, "ulong", 0, description, perm=0o400)
+def counter(name: str, unit: str, description: str) -> ParamSpec:
+    return ParamSpec(name, "ulong", 0, description, unit, perm=0o400)
 
 
 def common_specs(wmarks: tuple[int, int, int]) -> list[ParamSpec]:
@@ -38,24 +40,24 @@ def common_specs(wmarks: tuple[int, int, int]) -> list[ParamSpec]:
     return [
         ParamSpec("enabled", "bool", False, "run or stop; reads Y while the worker runs"),
         ParamSpec("commit_inputs", "bool", False, "Y: take over the parameters while running; always reads N"),
-        ulong("quota_ms", 10, "time to spend on the action in each quota window, ms; 0: no limit"),
-        ulong("quota_reset_interval_ms", 1000, "length of a quota window, ms"),
-        ulong("wmarks_interval", 5000000, "time between two checks of the watermarks while inactive, us"),
-        ulong("wmarks_high", high, "inactive above this rate of free memory, per mille"),
-        ulong("wmarks_mid", mid, "active again below this rate of free memory, per mille"),
-        ulong("wmarks_low", low, "inactive below this rate of free memory, per mille"),
-        ulong("sample_interval", 5000, "sampling interval, us"),
-        ulong("aggr_interval", 100000, "aggregation interval, us"),
-        ulong("min_nr_regions", 10, "least number of regions, at least 3"),
-        ulong("max_nr_regions", 1000, "largest number of regions"),
-        ulong("monitor_region_start", 0, "physical address to monitor from, addr_unit; both 0: all System RAM"),
-        ulong("monitor_region_end", 0, "physical address to monitor up to (exclusive), addr_unit"),
-        ulong("addr_unit", 1, "bytes an address of the monitored region counts"),
+        ulong("quota_ms", 10, "ms", "time to spend on the action in each quota window; 0: no limit"),
+        ulong("quota_reset_interval_ms", 1000, "ms", "length of a quota window"),
+        ulong("wmarks_interval", 5000000, "us", "time between two checks of the watermarks while inactive"),
+        ulong("wmarks_high", high, "per mille", "inactive above this rate of free memory"),
+        ulong("wmarks_mid", mid, "per mille", "active again below this rate of free memory"),
+        ulong("wmarks_low", low, "per mille", "inactive below this rate of free memory"),
+        ulong("sample_interval", 5000, "us", "sampling interval"),
+        ulong("aggr_interval", 100000, "us", "aggregation interval"),
+        ulong("min_nr_regions", 10, "count", "least number of regions, at least 3"),
+        ulong("max_nr_regions", 1000, "count", "largest number of regions"),
+        ulong("monitor_region_start", 0, "addr_unit", "physical address to monitor from; both 0: all System RAM"),
+        ulong("monitor_region_end", 0, "addr_unit", "physical address to monitor up to (exclusive)"),
+        ulong("addr_unit", 1, "bytes", "what one address of the monitored region counts; a power of two"),
         ParamSpec(
             "autotune_monitoring_intervals", "bool", False,
-            "find sampling and aggregation intervals by themselves; sample_interval and aggr_interval are ignored",
+            "find sampling and aggregation interval by itself; sample_interval and aggr_interval are ignored",
         ),
-        ParamSpec("kdamond_pid", "int", -1, "thread id of the worker, -1 when there is none", perm=0o400),
+        ParamSpec("kdamond_pid", "int", -1, "worker's thread, -1 when there is none", "thread id", perm=0o400),
     ]  # fmt: skip
 
 
@@ -224,6 +226,18 @@ class DamonModule(Module):
             low=self._number("wmarks_low"),
         )
 
+    def state(self) -> str:
+        if not self.running or self.ctx is None:
+            return "off"
+        if any(scheme.wmarks.activated for scheme in self.ctx.schemes):
+            return "active"
+        rate, low, mid, high = free_mem_rate(self.damon.machine), *map(self._number, _WMARKS)
+        if rate > high:
+            return f"waits: free memory is {rate} per mille, above wmarks_high={high}"
+        if rate < low:
+            return f"waits: free memory is {rate} per mille, below wmarks_low={low}"
+        return f"waits: free memory is {rate} per mille, not below wmarks_mid={mid}"
+
     def stats(self) -> dict[str, int]:
         specs = (spec for spec in self.SPECS if not spec.writable and spec.name != "kdamond_pid")
         return {spec.name: self._number(spec.name) for spec in specs}
@@ -242,7 +256,7 @@ def cold_pattern(min_age: int, aggr_interval: int) -> DamosAccessPattern:
         max_sz_region=ULONG_MAX,
         min_nr_accesses=0,
         max_nr_accesses=0,
-        min_age_region=min_age // aggr_interval,
+        min_age_region=min(min_age // aggr_interval, U32_MAX),
         max_age_region=U32_MAX,
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Finding, loading, unloading and listing modules, and the boot command line (``NAME.PARAM=VALUE ...``)."""
+"""Finding, loading, unloading and listing modules."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import difflib
 import importlib
 import importlib.util
 import os
-import shlex
 import sys
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -16,17 +16,13 @@ from types import ModuleType
 from damon.core import Damon
 from damon.errors import DamonError, InvalidInput
 from damon.mm.interface import Machine
+from damon.modules.cmdline import canonical, split_assignment
 from damon.modules.module import Module
 from damon.modules.params import Parameter
 
 #: Folders of the user's own modules, separated by colons.
 PATH_VARIABLE = "DAMON_MODULES_PATH"
 _HERE = Path(__file__).parent
-
-
-def canonical(name: str) -> str:
-    """Module and parameter names: '-' and '_' are the same, as in the kernel."""
-    return name.replace("-", "_")
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:
@@ -41,10 +37,17 @@ def _folders(extra: Iterable[Path]) -> list[Path]:
     return [_HERE, *extra, *own]
 
 
+def _is_module(folder: Path) -> bool:
+    return folder.name.isidentifier() and (folder / "__init__.py").is_file()
+
+
 def _import(folder: Path) -> ModuleType:
-    if folder.parent == _HERE:
+    """Once for each folder, however often it is looked for."""
+    if folder.parent.resolve() == _HERE.resolve():
         return importlib.import_module(f"damon.modules.{folder.name}")
-    name = f"damon_user_modules.{folder.name}"
+    name = f"damon_user_{folder.name}_{zlib.crc32(os.fsencode(folder.resolve())):08x}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(
         name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
@@ -52,29 +55,56 @@ def _import(folder: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
+
+
+def _kind_in(folder: Path) -> type[Module] | None:
+    """The module that ``folder`` declares, None when it declares none."""
+    try:
+        kind = getattr(_import(folder), "MODULE", None)
+    except Exception as error:  # whatever somebody's module does at its import
+        reason = " ".join(str(error).split())
+        raise InvalidInput(f"module in {str(folder)!r} cannot be imported: {type(error).__name__}: {reason}") from error
+    if kind is not None and not (isinstance(kind, type) and issubclass(kind, Module)):
+        raise InvalidInput(f"MODULE in {str(folder)!r} is no subclass of damon.modules.module.Module: make it one")
+    return kind
 
 
 def find_modules(extra: Iterable[Path] = ()) -> dict[str, type[Module]]:
     """All modules by name: those of this project, then of ``extra`` folders and of ``$DAMON_MODULES_PATH``.
 
     A module is a folder whose ``__init__`` has ``MODULE``, a subclass of ``Module``.
+
+    Raises:
+        InvalidInput: a folder of modules does not exist, one of them is broken, or a name is there twice.
     """
     found: dict[str, type[Module]] = {}
     for parent in _folders(extra):
         if not parent.is_dir():
             raise InvalidInput(f"module folder {str(parent)!r} does not exist: correct the path or ${PATH_VARIABLE}")
-        for folder in sorted(parent.iterdir()):
-            if (folder / "__init__.py").is_file():
-                kind = getattr(_import(folder), "MODULE", None)
-                if kind is not None:
-                    found.setdefault(kind.name, kind)
+        for folder in sorted(filter(_is_module, parent.iterdir())):
+            kind = _kind_in(folder)
+            if kind is not None and found.setdefault(kind.name, kind) is not kind:
+                raise InvalidInput(f"module {kind.name} in {str(folder)!r} has a name that is taken: rename it")
     return found
 
 
 def find_module(name: str, extra: Iterable[Path] = ()) -> type[Module]:
-    """The module called ``name`` (also without ``damon_``); EINVAL with the nearest name when there is none."""
+    """The module called ``name`` (also without ``damon_``), or in the folder ``name`` when that has a slash.
+
+    Raises:
+        InvalidInput: there is none; with the nearest name, or those that are known.
+    """
+    if "/" in name:
+        kind = _kind_in(Path(name)) if _is_module(Path(name)) else None
+        if kind is None:
+            raise InvalidInput(f"folder {name!r} is no module: it needs an __init__.py with MODULE")
+        return kind
     modules = find_modules(extra)
     wanted = canonical(name)
     for candidate in (wanted, f"damon_{wanted}"):
@@ -89,12 +119,6 @@ def parameter_of(module: Module, name: str) -> Parameter:
         return module.parameters[canonical(name)]
     except KeyError:
         raise _unknown(f"parameter of {module.name}", name, module.parameters) from None
-
-
-def split_assignment(word: str) -> tuple[str, str | None]:
-    """``name=value``, or a name alone."""
-    name, equals, value = word.partition("=")
-    return name, value if equals else None
 
 
 def store_word(module: Module, word: str) -> None:
@@ -114,32 +138,12 @@ def store_word(module: Module, word: str) -> None:
         raise DamonError(error.errno or 0, f"{module.name}.{error.strerror}") from None
 
 
-def parse_cmdline(line: str) -> dict[str, list[str]]:
-    """``damon_reclaim.enabled=Y ...`` as words by module, in order of first mention.
-
-    Words without a module (``quiet``) belong to somebody else and are passed over, as are modules that are no DAMON's.
-    """
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise InvalidInput(f"command line {line!r}: {error}") from None
-    result: dict[str, list[str]] = {}
-    for word in words:
-        name, value = split_assignment(word)
-        module, dot, parameter = name.partition(".")
-        if not dot:
-            continue
-        rest = parameter if value is None else f"{parameter}={value}"
-        result.setdefault(canonical(module), []).append(rest)
-    return result
-
-
 class Loader:
     """The modules loaded on one machine, in order of loading."""
 
     def __init__(self, damon: Damon, extra: Iterable[Path] = ()) -> None:
         self._damon = damon
-        self._extra = list(extra)
+        self._extra = tuple(extra)
         self._loaded: dict[str, Module] = {}
 
     @property
@@ -154,9 +158,9 @@ class Loader:
     def loaded(self) -> Mapping[str, Module]:
         return self._loaded
 
-    def prepare(self, name: str, words: Iterable[str] = ()) -> Module:
-        """The module with parameters stored, nothing started yet."""
-        kind = find_module(name, self._extra)
+    def prepare(self, name: str | type[Module], words: Iterable[str] = ()) -> Module:
+        """The module (its name, or what ``find_module`` gave) with parameters stored, nothing started yet."""
+        kind = find_module(name, self._extra) if isinstance(name, str) else name
         module = kind(self._damon)
         for word in words:
             store_word(module, word)
@@ -175,10 +179,10 @@ class Loader:
 
     def unload(self, name: str) -> None:
         """Stop a module and forget it."""
-        try:
-            module = self._loaded.pop(canonical(name))
-        except KeyError:
-            raise _unknown("loaded module", name, self._loaded) from None
+        wanted = canonical(name)
+        module = self._loaded.pop(wanted, None) or self._loaded.pop(f"damon_{wanted}", None)
+        if module is None:
+            raise _unknown("loaded module", name, self._loaded)
         module.exit()
 
     def unload_all(self) -> None:

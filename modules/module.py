@@ -21,6 +21,8 @@ class Module(ABC):
 
     name: ClassVar[str]  #: as in /sys/module, e.g. ``damon_reclaim``
     description: ClassVar[str]
+    #: Does it start exclusively? Then nothing else that monitors may run.
+    exclusive: ClassVar[bool] = True
     parameters: Parameters
     #: The monitoring context, once there is one.
     ctx: DamonCtx | None = None
@@ -60,6 +62,10 @@ class Module(ABC):
     @property
     def running(self) -> bool:
         return self.ctx is not None and self.damon.is_running(self.ctx)
+
+    def state(self) -> str:
+        """For people: ``off``, ``active``, or what it waits for."""
+        return "active" if self.running else "off"
 
     def stats(self) -> dict[str, int]:
         """The read-only counters by parameter name."""

@@ -15,8 +15,6 @@ from typing import Final
 from damon.errors import InvalidInput
 from damon.model.attrs import ULONG_MAX
 
-_INT_MAX: Final = (1 << 31) - 1
-
 Value = int | bool | tuple[int, ...]
 
 
@@ -47,16 +45,27 @@ def parse_ulong(text: str) -> int:
     return parsed[0]
 
 
-def parse_int(text: str) -> int:
-    """As ``parse_ulong``, signed and of 32 bits."""
+def parse_signed(text: str, bits: int) -> int:
+    """As ``parse_ulong``, with an optional ``-``, and ``bits`` wide: 32 for an int, 64 for a long."""
     negative = text.startswith("-")
     parsed = _digits(text[1:] if negative else text.removeprefix("+"))
+    value = (-parsed[0] if negative else parsed[0]) if parsed is not None else 0
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+    if not -(1 << 63) <= value < 1 << 63:
+        raise InvalidInput(f"lies outside of {low}..{high}", errno.ERANGE)
     if parsed is None or parsed[1] not in ("", "\n"):
         raise InvalidInput("is no number: write decimal, 0x hexadecimal or 0 octal digits")
-    value = -parsed[0] if negative else parsed[0]
-    if not -_INT_MAX - 1 <= value <= _INT_MAX:
-        raise InvalidInput(f"lies outside of {-_INT_MAX - 1}..{_INT_MAX}", errno.ERANGE)
+    if not low <= value <= high:
+        raise InvalidInput(f"lies outside of {low}..{high}", errno.ERANGE)
     return value
+
+
+def parse_int(text: str) -> int:
+    return parse_signed(text, 32)
+
+
+def parse_long(text: str) -> int:
+    return parse_signed(text, 64)
 
 
 def parse_bool(text: str) -> bool:
@@ -71,16 +80,24 @@ def parse_bool(text: str) -> bool:
     raise InvalidInput("is no truth value: write Y or N")
 
 
-def _parse_ulongs(text: str) -> tuple[int, ...]:
-    return tuple(parse_ulong(word) for word in text.removesuffix("\n").split(",")) if text.strip() else ()
-
-
-_PARSERS: Final[dict[str, Callable[[str], Value]]] = {
+_SCALARS: Final[dict[str, Callable[[str], int | bool]]] = {
     "ulong": parse_ulong,
+    "long": parse_long,
     "int": parse_int,
     "bool": parse_bool,
-    "array of ulong": _parse_ulongs,
 }
+_ARRAY: Final = "array of "
+
+
+def parse_value(type_name: str, text: str, length: int = 0) -> Value:
+    """``text`` as a value of a ``ParamSpec.type``; arrays have at most ``length`` elements, separated by commas."""
+    text = text.partition("\0")[0]
+    if not type_name.startswith(_ARRAY):
+        return _SCALARS[type_name](text)
+    words = text.split(",")
+    if len(words) > length:
+        raise InvalidInput(f"has {len(words)} elements: give at most {length}")
+    return tuple(_SCALARS[type_name.removeprefix(_ARRAY)](word) for word in words)
 
 
 def show_value(value: Value) -> str:
@@ -97,10 +114,12 @@ class ParamSpec:
     """The declaration of one parameter."""
 
     name: str
-    type: str  #: "ulong", "int", "bool", "array of ulong"
+    type: str  #: "ulong", "long", "int", "bool", or "array of ..." one of them
     default: Value
-    description: str  #: one line, with the unit
+    description: str  #: one line
+    unit: str = ""  #: of the value; empty for a truth value
     perm: int = 0o600  #: 0o400: read only
+    length: int = 0  #: most elements of an array
 
     @property
     def writable(self) -> bool:
@@ -149,7 +168,7 @@ class Parameter:
     def parse(self, text: str) -> Value:
         """The value that ``text`` stands for; EINVAL or ERANGE with parameter, value and remedy."""
         try:
-            return _PARSERS[self.spec.type](text)
+            return parse_value(self.spec.type, text, self.spec.length)
         except InvalidInput as error:
             raise InvalidInput(f"{self.spec.name}={text.strip()!r} {error.strerror}", error.errno or 0) from None
 
@@ -157,10 +176,10 @@ class Parameter:
         """Write ``text``.
 
         Raises:
-            DamonError: refused; the value is unchanged. EPERM for a read-only parameter.
+            DamonError: refused; the value is unchanged. EACCES for a read-only parameter, as on opening its file.
         """
         if not self.spec.writable:
-            raise InvalidInput(f"{self.spec.name} is read only: it shows the module's state", errno.EPERM)
+            raise InvalidInput(f"{self.spec.name} is read only: it shows the module's state", errno.EACCES)
         value = self.parse(text)
         if self._setter is not None:
             self._setter(value)

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``damon COMMAND``: the table of commands, and how errors end (0 fine, 1 a worker died, 2 invalid input, 3 lacking)."""
+"""``damon COMMAND``: the table of commands, and how errors end."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from damon.cli import modinfo, run
+from damon.cli.arguments import Parser
 from damon.errors import DamonError, MissingCapability
 
 #: Each has ``add(subparsers)``, which sets ``function`` to what takes the parsed arguments and returns the exit code.
@@ -16,15 +18,16 @@ COMMANDS: tuple[ModuleType, ...] = (run, modinfo)
 
 EPILOG = """\
 exit codes:
-  0  fine
-  1  a monitoring worker ended by an unexpected error
-  2  invalid input; nothing was started
-  3  this machine lacks something; the message says what, and the remedy
+  0    fine
+  1    a monitoring worker ended by an unexpected error, or the result could not be written
+  2    invalid input; nothing was started
+  3    this machine lacks something; the message says what, and the remedy
+  130  interrupted before anything was started
 """
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="damon",
         description="DAMON, Linux's data access monitor and its access-aware operation schemes, in user space.",
         epilog=EPILOG,
@@ -36,20 +39,29 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _fail(code: int, error: BaseException | str) -> int:
+    print(f"damon: {error}", file=sys.stderr)
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Errors are one line on stderr."""
     arguments = parser().parse_args(argv)
     try:
-        return int(arguments.function(arguments))
+        code = int(arguments.function(arguments))
+        sys.stdout.flush()
+        return code
     except MissingCapability as error:
-        print(f"damon: {error}", file=sys.stderr)
-        return 3
+        return _fail(3, error)
     except DamonError as error:
-        print(f"damon: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        sys.stderr.close()
+        return _fail(2, error)
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _fail(1, error)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

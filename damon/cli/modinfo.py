@@ -15,10 +15,10 @@ def add(commands: Any) -> None:
     command = commands.add_parser(
         "modinfo",
         help="show a module's parameters",
-        description="Show what a module does and its parameters: type, permission, default, meaning with unit.",
+        description="Show what a module does and its parameters: type, permission, default, unit, meaning.",
         epilog="example: damon modinfo damon_reclaim",
     )
-    command.add_argument("name", help="damon_reclaim, damon_lru_sort, or a module of $DAMON_MODULES_PATH")
+    command.add_argument("name", help="damon_reclaim, damon_lru_sort, one of $DAMON_MODULES_PATH, or a folder")
     command.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     command.set_defaults(function=show)
 
@@ -29,6 +29,7 @@ def _row(spec: ParamSpec) -> dict[str, str]:
         "type": spec.type,
         "perm": f"{spec.perm:04o}",
         "default": show_value(spec.default),
+        "unit": spec.unit,
         "description": spec.description,
     }
 
@@ -42,5 +43,5 @@ def show(arguments: argparse.Namespace) -> int:
     from damon.cli.output import table
 
     print(f"{kind.name}: {kind.description}")
-    table(("parameter", "type", "perm", "default", "meaning"), [tuple(row.values()) for row in rows])
+    table(("parameter", "type", "perm", "default", "unit", "meaning"), [tuple(row.values()) for row in rows])
     return 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Progress:
         self._next = time.monotonic() + _REFRESH_S
         self._live: Any = None
         self._quiet = quiet
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             from rich.console import Console
             from rich.live import Live
 
@@ -68,29 +69,45 @@ class Progress:
         elif not quiet:
             self._next = time.monotonic() + _LINE_S
 
-    def update(self, title: str, rows: Callable[[], Sequence[Sequence[str]]]) -> None:
-        """Show ``rows()`` if it is time to."""
-        now = time.monotonic()
-        if self._quiet or now < self._next:
-            return
+    def due(self) -> bool:
+        """Is it time to show something?"""
+        return not self._quiet and time.monotonic() >= self._next
+
+    def show(self, title: str, rows: Sequence[Sequence[str]]) -> None:
         if self._live is not None:
             from rich.console import Group
 
-            self._live.update(Group(title, make_table(self._columns, rows())), refresh=True)
-            self._next = now + _REFRESH_S
+            self._live.update(Group(title, make_table(self._columns, rows)), refresh=True)
         else:
-            cells = "; ".join(" ".join(row) for row in rows())
-            print(f"{title} {cells}", file=sys.stderr, flush=True)
-            self._next = now + _LINE_S
+            cells = (
+                "; " + ", ".join(f"{name} {cell}" for name, cell in zip(self._columns, row, strict=True))
+                for row in rows
+            )
+            print(title + "".join(cells), file=sys.stderr, flush=True)
+        self._next = time.monotonic() + (_LINE_S if self._live is None else _REFRESH_S)
 
     def close(self) -> None:
         if self._live is not None:
             self._live.stop()
 
 
+def _is_special(path: str) -> bool:
+    """Is ``path`` there and neither file nor folder (a pipe, ``/dev/null``)? Then it is written to, not replaced."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def check_writable(path: str) -> None:
     """Refuse a place where the result could not be written, before anything starts."""
-    if path != "-" and not os.access(Path(path).absolute().parent, os.W_OK):
+    if path == "-" or _is_special(path):
+        return
+    target = Path(path)
+    if not path or target.is_dir():
+        raise InvalidInput(f"--json {path!r} is a folder: give the name of a file")
+    if not os.access(target.resolve().parent, os.W_OK | os.X_OK):
         raise InvalidInput(f"--json {path!r} cannot be written: its folder does not exist or is read only")
 
 
@@ -100,7 +117,10 @@ def write_json(path: str, value: Any) -> None:
     if path == "-":
         sys.stdout.write(text)
         return
-    target = Path(path).absolute()
+    if _is_special(path):
+        Path(path).write_text(text)
+        return
+    target = Path(path).resolve()
     fd, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(fd, "w") as file:

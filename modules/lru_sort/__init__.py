@@ -36,6 +36,13 @@ def _stats(kind: str) -> tuple[str, ...]:
     )
 
 
+_STAT_MEANINGS: Final = (
+    ("count", "{} regions that it tried to sort"),
+    ("addr_unit", "size of the {} regions that it tried to sort"),
+    ("count", "{} regions of which something was sorted"),
+    ("addr_unit", "size of what was sorted as {}"),
+    ("count", "quota windows for {} memory that were used up"),
+)
 _MAX_BP: Final = 10000
 _OVERLAP_BP: Final = 2  # both goals can be met at once
 
@@ -48,18 +55,14 @@ class LruSort(DamonModule):
 
     SPECS: Sequence[ParamSpec] = (
         *common_specs(wmarks=(200, 150, 50)),
-        ulong("hot_thres_access_freq", 500, "accessed in at least so many samples is hot, per mille"),
-        ulong("cold_min_age", 120000000, "memory not accessed for so long is cold, us"),
-        ulong("active_mem_bp", 0, "wanted share of active memory, basis points; 0: not a goal"),
+        ulong("hot_thres_access_freq", 500, "per mille", "accessed in at least so many samples is hot"),
+        ulong("cold_min_age", 120000000, "us", "memory not accessed for so long is cold"),
+        ulong("active_mem_bp", 0, "bp", "wanted share of active memory, up to 10000; 0: not a goal"),
         ParamSpec("filter_young_pages", "bool", False, "look at each page again before moving it"),
         *(
-            counter(name, f"{what} {kind} regions")
+            counter(name, unit, description.format(kind))
             for kind in ("hot", "cold")
-            for name, what in zip(
-                _stats(kind),
-                ("tried", "bytes of tried", "sorted", "bytes of sorted", "used-up quota windows for"),
-                strict=True,
-            )
+            for name, (unit, description) in zip(_stats(kind), _STAT_MEANINGS, strict=True)
         ),
     )
 

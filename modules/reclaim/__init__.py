@@ -41,16 +41,16 @@ class Reclaim(DamonModule):
 
     SPECS: Sequence[ParamSpec] = (
         *common_specs(wmarks=(500, 400, 200)),
-        ulong("min_age", 120000000, "memory not accessed for so long is cold, us"),
-        ulong("quota_sz", 134217728, "memory to try in each quota window, bytes; 0: no limit"),
-        ulong("quota_mem_pressure_us", 0, "wanted memory pressure stall in a quota window, us; 0: not a goal"),
-        ulong("quota_autotune_feedback", 0, "how well it does, basis points, 10000 is right; 0: not a goal"),
+        ulong("min_age", 120000000, "us", "memory not accessed for so long is cold"),
+        ulong("quota_sz", 134217728, "bytes", "memory to try in each quota window; 0: no limit"),
+        ulong("quota_mem_pressure_us", 0, "us", "wanted memory pressure stall in a quota window; 0: not a goal"),
+        ulong("quota_autotune_feedback", 0, "bp", "how well it does, 10000 is just right; 0: not a goal"),
         ParamSpec("skip_anon", "bool", False, "leave anonymous memory alone"),
-        counter(_STATS[0], "regions that it tried to reclaim"),
-        counter(_STATS[1], "bytes that it tried to reclaim (addr_unit)"),
-        counter(_STATS[2], "regions of which something was reclaimed"),
-        counter(_STATS[3], "bytes reclaimed (addr_unit)"),
-        counter(_STATS[4], "quota windows that were used up"),
+        counter(_STATS[0], "count", "regions that it tried to reclaim"),
+        counter(_STATS[1], "addr_unit", "size of the regions that it tried to reclaim"),
+        counter(_STATS[2], "count", "regions of which something was reclaimed"),
+        counter(_STATS[3], "addr_unit", "size of what was reclaimed"),
+        counter(_STATS[4], "count", "quota windows that were used up"),
     )
 
     def needs(self) -> tuple[str, Sequence[str]]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 
 import pytest
 
@@ -22,7 +21,7 @@ from damon.model.scheme import (
     DamosWmarkMetric,
 )
 from damon.modules.common import DamonModule
-from damon.modules.loader import Loader, find_module, find_modules, parse_cmdline
+from damon.modules.loader import Loader
 from tests.fakes import FakeMachine
 
 COMMON = """
@@ -98,42 +97,6 @@ def test_every_parameter_of_the_specification_and_no_other(name: str, table: str
     ours = {f"{p.spec.name} {p.spec.type} {p.spec.perm:04o} {p.show().strip()}" for p in module.parameters.values()}
     assert ours == {line for line in (COMMON + table).splitlines() if line}
     assert all(p.spec.description for p in module.parameters.values())
-
-
-def test_modules_are_found_by_any_spelling() -> None:
-    assert set(find_modules()) == {"damon_reclaim", "damon_lru_sort"}
-    assert find_module("damon-lru-sort") is find_module("lru_sort") is find_module("damon_lru_sort")
-    with pytest.raises(DamonError, match="did you mean damon_reclaim"):
-        find_module("damon_reclam")
-
-
-def test_a_users_own_folder_of_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    (folder / "__init__.py").write_text(
-        "from damon.modules.module import Module\n"
-        "from damon.modules.params import Parameters, Parameter, ParamSpec\n"
-        "SPEC = ParamSpec('knob', 'ulong', 3, 'a knob')\n"
-        "class Mine(Module):\n"
-        "    name, description = 'mine', 'my own'\n"
-        "    def __init__(self, damon):\n"
-        "        super().__init__(damon)\n"
-        "        self.parameters = Parameters([Parameter(SPEC)])\n"
-        "    @classmethod\n"
-        "    def specs(cls): return [SPEC]\n"
-        "    def init(self): pass\n"
-        "    def exit(self): pass\n"
-        "MODULE = Mine\n"
-    )
-    monkeypatch.setenv("DAMON_MODULES_PATH", str(tmp_path))
-    _, _, loader = _loader()
-    module = loader.prepare("mine", ["knob=4"])
-    loader.load(module)
-    assert module.parameters["knob"].value == 4
-    assert list(loader.loaded) == ["mine"]
-    monkeypatch.setenv("DAMON_MODULES_PATH", str(tmp_path / "nowhere"))
-    with pytest.raises(DamonError, match="nowhere"):
-        find_modules()
 
 
 def test_reclaims_scheme() -> None:
@@ -270,6 +233,28 @@ def test_statistics_are_fresh_also_while_inactive() -> None:
     module.exit()
 
 
+@pytest.mark.parametrize(
+    ("free", "state"),
+    [(300, "active"), (600, "waits: free memory is 600 per mille, above wmarks_high=500"),
+     (100, "waits: free memory is 100 per mille, below wmarks_low=200"),
+     (450, "waits: free memory is 450 per mille, not below wmarks_mid=400")],
+)  # fmt: skip
+def test_it_says_what_it_waits_for(free: int, state: str) -> None:
+    machine, _, loader = _loader()
+    machine.free = (free, 1000)
+    module = loader.prepare("reclaim", ["enabled=Y"])
+    assert module.state() == "off"
+    loader.load(module)
+    machine.clock.sleep_us(10_000)
+    if free == 450:  # between mid and high an active scheme stays active; make it inactive first
+        machine.free = (501, 1000)
+        machine.clock.sleep_us(10_000)
+        machine.free = (free, 1000)
+    assert module.state() == state
+    module.exit()
+    assert module.state() == "off"
+
+
 def test_commit_inputs() -> None:
     """[7.x] synchronous: refused before the first start, applied while running, ECANCELED after the worker's end."""
     machine, _damon, module = _loaded("reclaim")
@@ -325,6 +310,18 @@ def test_contradictions_are_refused_on_enable(name: str, words: list[str], messa
     assert not loader.loaded
 
 
+@pytest.mark.parametrize(
+    ("name", "least", "regions"),
+    [("reclaim", "min_age", 0), ("lru_sort", "cold_min_age", 1)],
+)
+def test_an_age_beyond_any_region_is_not_wrapped_around(name: str, least: str, regions: int) -> None:
+    """2**64 - 1 us are more aggregations than an age can count: never, not some short age."""
+    _, _, module = _loaded(name, "enabled=Y", f"{least}={2**64 - 1}", "aggr_interval=5000")
+    assert module.ctx is not None
+    assert module.ctx.schemes[regions].pattern.min_age_region == U32_MAX
+    module.exit()
+
+
 def test_every_parameter_refuses_malformed_text() -> None:
     for name in ("damon_reclaim", "damon_lru_sort"):
         _, _, loader = _loader()
@@ -353,17 +350,3 @@ def test_no_system_ram() -> None:
     machine.ram = []
     with pytest.raises(DamonError, match="System RAM"):
         module.parameters["enabled"].store("Y")
-
-
-def test_boot_command_line() -> None:
-    line = 'quiet damon-reclaim.enabled=Y root=/dev/sda damon_lru_sort.commit_inputs "damon_reclaim.min-age=3000000"'
-    assert parse_cmdline(line) == {
-        "damon_reclaim": ["enabled=Y", "min-age=3000000"], "damon_lru_sort": ["commit_inputs"],
-    }  # fmt: skip
-    _, _, loader = _loader()
-    module = loader.prepare("damon_reclaim", ["min-age=3000000", "kdamond_pid=5"])
-    assert (module.parameters["min_age"].value, module.parameters["kdamond_pid"].value) == (3000000, -1)
-    with pytest.raises(DamonError, match="did you mean min_age"):
-        loader.prepare("damon_reclaim", ["min_aeg=1"])
-    with pytest.raises(DamonError, match="quotation"):
-        parse_cmdline('damon_reclaim.enabled="Y')

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.errors import DamonError
-from damon.modules.params import Parameter, ParamSpec, parse_bool, parse_int, parse_ulong
+from damon.modules.params import (
+    Parameter,
+    ParamSpec,
+    Value,
+    parse_bool,
+    parse_int,
+    parse_long,
+    parse_ulong,
+    parse_value,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,11 +66,35 @@ def test_int(text: str, value: int) -> None:
     assert parse_int(text) == value
 
 
-@pytest.mark.parametrize(("text", "code"), [("2147483648", errno.ERANGE), ("--1", errno.EINVAL), ("-", errno.EINVAL)])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("2147483648", errno.ERANGE), ("-2147483649", errno.ERANGE), ("99999999999999999999x", errno.ERANGE),
+     ("--1", errno.EINVAL), ("-+1", errno.EINVAL), ("-", errno.EINVAL), ("", errno.EINVAL)],
+)  # fmt: skip
 def test_int_refused(text: str, code: int) -> None:
     with pytest.raises(DamonError) as caught:
         parse_int(text)
     assert caught.value.errno == code
+
+
+def test_long() -> None:
+    assert (parse_long("-9223372036854775808"), parse_long("0x7fffffffffffffff\n")) == (-(2**63), 2**63 - 1)
+    for text in ("9223372036854775808", "-9223372036854775809"):
+        with pytest.raises(DamonError) as caught:
+            parse_long(text)
+        assert caught.value.errno == errno.ERANGE
+
+
+@pytest.mark.parametrize(("text", "value"), [("1,-2,3\n", (1, -2, 3)), ("0x10", (16,)), ("5\0rest", (5,))])
+def test_array(text: str, value: tuple[int, ...]) -> None:
+    assert parse_value("array of long", text, length=3) == value
+
+
+@pytest.mark.parametrize("text", ["", ",", "1,", "1,2,3,4", "1 ,2", "1,x"])
+def test_array_refused(text: str) -> None:
+    with pytest.raises(DamonError) as caught:
+        parse_value("array of long", text, length=3)
+    assert caught.value.errno == errno.EINVAL
 
 
 @given(st.integers(0, 2**64 - 1), st.sampled_from(["{}", "+{}", "{:#x}", "0{:o}", "{}\n"]))
@@ -75,9 +108,9 @@ def test_what_is_shown_can_be_stored_again(value: int, form: str) -> None:
 
 @given(st.text(max_size=12))
 def test_any_text_is_stored_or_refused_with_the_value_unchanged(text: str) -> None:
-    for kind in ("ulong", "int", "bool", "array of ulong"):
-        default = {"bool": False, "array of ulong": ()}.get(kind, 7)
-        parameter = Parameter(ParamSpec("x", kind, default, "for tests"))  # type: ignore[arg-type]
+    defaults: dict[str, Value] = {"ulong": 7, "long": -7, "int": 7, "bool": False, "array of long": (1,)}
+    for kind, default in defaults.items():
+        parameter = Parameter(ParamSpec("x", kind, default, "for tests", length=3))
         try:
             parameter.store(text)
         except DamonError as error:
@@ -90,4 +123,4 @@ def test_read_only() -> None:
     parameter = Parameter(ParamSpec("x", "ulong", 0, "for tests", perm=0o400))
     with pytest.raises(DamonError) as caught:
         parameter.store("1")
-    assert caught.value.errno == errno.EPERM
+    assert caught.value.errno == errno.EACCES

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One run of loaded modules: the loop that watches them, and the result as an object and as tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from damon.cli import output
+from damon.cli.observe import Observer, Seen
+from damon.modules.loader import Loader
+from damon.modules.module import Module
+from damon.modules.params import Value
+
+STEP_US = 100_000
+_COLUMNS = ("module", "tried", "applied", "state")
+
+
+class Session:
+    """From the first step to the summary.
+
+    Args:
+        observer: made before the modules were loaded.
+        modules: those to watch, as prepared with ``loader``.
+        seed: shown in the result.
+        quiet: no progress.
+    """
+
+    def __init__(self, observer: Observer, modules: Sequence[Module], loader: Loader, seed: int, quiet: bool) -> None:
+        self._observer, self._modules, self._loader = observer, modules, loader
+        self._seed, self._quiet = seed, quiet
+        self._clock = observer.machine.clock
+        self._simulated = observer.slowdown() is not None
+        self._start_ns = self._clock.now_ns()
+        self._wall = time.perf_counter()
+        self._start = observer.look()
+        self._ran = 0.0
+        self._cpu: dict[str, float] = {}
+        self._states: dict[str, str] = {}
+        self._parameters: dict[str, dict[str, Value]] = {}
+        self.error: BaseException | None = None  #: what ended a worker
+
+    def seconds(self) -> float:
+        """Of the machine's time since the start."""
+        return float(self._clock.now_ns() - self._start_ns) / 1e9
+
+    def loop(self, duration: float | None, stopped: Sequence[bool]) -> None:
+        """Let time pass until ``duration`` seconds are over, ``stopped[0]`` is true, or a worker has died."""
+        progress = output.Progress(_COLUMNS, quiet=self._quiet)
+        total = "" if duration is None else f" of {duration:g}"
+        try:
+            while not stopped[0] and self.error is None:
+                left = None if duration is None else round((duration - self.seconds()) * 1e6)
+                if left is not None and left <= 0:
+                    break
+                self._clock.sleep_us(STEP_US if left is None else min(STEP_US, left))
+                self._look_for_dead_workers()
+                if progress.due():
+                    progress.show(f"{self.seconds():.1f}{total} s: {self._memory(self._observer.look())}", self._rows())
+        finally:
+            progress.close()
+
+    def _look_for_dead_workers(self) -> None:
+        for module in self._modules:
+            if module.ctx is not None and module.ctx.error is not None:
+                self.error = module.ctx.error
+
+    @staticmethod
+    def _memory(seen: Seen) -> str:
+        return f"free {output.size(seen.free)}, RSS {output.size(seen.resident)}, refaults {seen.refaults}"
+
+    def _rows(self) -> Sequence[Sequence[str]]:
+        return [(module.name, *map(output.size, module.progress()), module.state()) for module in self._modules]
+
+    def end(self) -> None:
+        """Take down the parameters and CPU times while the workers live, then stop them."""
+        self._ran = round(self.seconds(), 6)
+        for module in self._modules:
+            self._states[module.name] = module.state()
+            self._parameters[module.name] = module.parameters.values_by_name() | {"kdamond_pid": -1}
+            self._cpu[module.name] = _thread_cpu(self._loader.kdamond_pid(module))
+        self._loader.unload_all()
+
+    def result(self) -> dict[str, Any]:
+        """One object, after ``end()``; all but ``timing`` is the same for the same seed in the simulator."""
+        start, now = self._start, self._observer.look()
+        return {
+            "seed": self._seed,
+            "machine": self._observer.machine.name,
+            "virtual_seconds": self._ran if self._simulated else None,
+            "modules": {
+                module.name: {
+                    "parameters": self._parameters[module.name],
+                    "stats": module.stats(),
+                    "state": self._states[module.name],
+                }
+                for module in self._modules
+            },
+            "areas": self._observer.areas(),
+            "slowdown": self._observer.slowdown(),
+            "memory": {
+                "total_bytes": now.total,
+                "free_bytes_start": start.free,
+                "free_bytes": now.free,
+                "resident_bytes_start": start.resident,
+                "resident_bytes": now.resident,
+                "refaults": now.refaults,
+            },
+            "psi_some_us": self._observer.machine.psi_some_us(),
+            "timing": {
+                "seconds": None if self._simulated else self._ran,
+                "wall_seconds": round(time.perf_counter() - self._wall, 6),
+                "kdamond_cpu_seconds": self._cpu,
+            },
+        }
+
+
+def _thread_cpu(tid: int) -> float:
+    """CPU seconds of one of our threads, 0 when it is gone."""
+    try:
+        with open(f"/proc/self/task/{tid}/schedstat") as file:
+            return int(file.read().split()[0]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def print_summary(result: dict[str, Any]) -> None:
+    """The result as tables on standard output."""
+    rows = [
+        (name, statistic, str(value))
+        for name, module in result["modules"].items()
+        for statistic, value in module["stats"].items()
+    ]
+    output.table(("module", "statistic", "value"), rows)
+    for name, module in result["modules"].items():
+        print(f"{name} at the end: {module['state']}")
+    if result["areas"]:
+        columns = ("area", "size", "resident at start", "at end", "share", "refaults")
+        output.table(columns, [_area_row(name, area) for name, area in result["areas"].items()])
+    memory, timing = result["memory"], result["timing"]
+    print(
+        f"free {output.size(memory['free_bytes_start'])} -> {output.size(memory['free_bytes'])}"
+        f" of {output.size(memory['total_bytes'])},"
+        f" RSS {output.size(memory['resident_bytes_start'])} -> {output.size(memory['resident_bytes'])},"
+        f" {memory['refaults']} refaults"
+    )
+    if result["slowdown"] is None:
+        print(f"{timing['seconds']:.1f} s")
+    else:
+        print(
+            f"estimated slowdown {result['slowdown']:.4f};"
+            f" {result['virtual_seconds']:g} virtual seconds in {timing['wall_seconds']:.2f} s"
+        )
+
+
+def _area_row(name: str, area: dict[str, int]) -> Sequence[str]:
+    end = area["resident_bytes_end"]
+    return (
+        name, output.size(area["size_bytes"]), output.size(area["resident_bytes_start"]), output.size(end),
+        f"{end / area['size_bytes']:.1%}", str(area["refaults"]),
+    )  # fmt: skip

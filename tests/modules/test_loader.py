@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Finding, loading, unloading; the boot command line."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from damon.core import Damon
+from damon.errors import DamonError
+from damon.modules.cmdline import parse_cmdline, split_assignment, split_words
+from damon.modules.loader import Loader, find_module, find_modules
+from tests.fakes import FakeMachine
+
+MINE = """\
+from damon.modules.module import Module
+from damon.modules.params import Parameters, Parameter, ParamSpec
+from .declared import SPEC
+
+class Mine(Module):
+    name, description = {name!r}, 'my own'
+    log = []
+
+    def __init__(self, damon):
+        super().__init__(damon)
+        self.parameters = Parameters([Parameter(SPEC)])
+
+    @classmethod
+    def specs(cls): return [SPEC]
+
+    def init(self):
+        self.log.append('init')
+        if self.parameters['knob'].value == 13:
+            raise OSError(12, 'no luck')
+
+    def exit(self): self.log.append('exit')
+
+MODULE = Mine
+"""
+DECLARED = "from damon.modules.params import ParamSpec\nSPEC = ParamSpec('knob', 'ulong', 3, 'a knob')\n"
+
+
+def _write(parent: Path, folder: str, text: str) -> Path:
+    place = parent / folder
+    place.mkdir(parents=True)
+    (place / "__init__.py").write_text(text)
+    (place / "declared.py").write_text(DECLARED)
+    return place
+
+
+def _loader() -> tuple[Damon, Loader]:
+    machine = FakeMachine()
+    machine.free = (300, 1000)
+    damon = Damon(machine)
+    return damon, Loader(damon)
+
+
+def test_modules_are_found_by_any_spelling() -> None:
+    assert set(find_modules()) == {"damon_reclaim", "damon_lru_sort"}
+    assert find_module("damon-lru-sort") is find_module("lru_sort") is find_module("damon_lru_sort")
+    with pytest.raises(DamonError, match="did you mean damon_reclaim"):
+        find_module("damon_reclam")
+    with pytest.raises(DamonError, match="known: damon_lru_sort, damon_reclaim"):
+        find_module("zswap")
+
+
+def test_a_users_own_folder_of_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path / "a", "mine", MINE.format(name="mine"))
+    _write(tmp_path / "b", "mine", MINE.format(name="another"))
+    (tmp_path / "a" / "no-module").mkdir()
+    _write(tmp_path / "a", "helpers", "")
+    monkeypatch.setenv("DAMON_MODULES_PATH", f"{tmp_path}/a:{tmp_path}/b")
+    assert set(find_modules()) == {"damon_reclaim", "damon_lru_sort", "mine", "another"}
+    assert find_module("mine") is find_module("mine") is find_module(f"{tmp_path}/a/mine")
+    _, loader = _loader()
+    module = loader.prepare("mine", ["knob=4"])
+    loader.load(module)
+    assert module.parameters["knob"].value == 4
+    assert list(loader.loaded) == ["mine"]
+
+
+def test_folders_of_modules_that_are_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAMON_MODULES_PATH", str(tmp_path / "nowhere"))
+    with pytest.raises(DamonError, match="nowhere"):
+        find_modules()
+    for folder, text, message in (
+        ("broken", "import nothing_of_that_name", "broken.*cannot be imported: ModuleNotFoundError"),
+        ("bad_syntax", "def (", "bad_syntax.*cannot be imported: SyntaxError"),
+        ("not_one", "MODULE = 7", "not_one.*no subclass"),
+        ("taken", MINE.format(name="damon_reclaim"), "damon_reclaim.*taken"),
+    ):
+        _write(tmp_path / folder, folder, text)
+        monkeypatch.setenv("DAMON_MODULES_PATH", str(tmp_path / folder))
+        for _ in range(2):
+            with pytest.raises(DamonError, match=message) as caught:
+                find_modules()
+            assert "\n" not in str(caught.value)
+    monkeypatch.delenv("DAMON_MODULES_PATH")
+    with pytest.raises(DamonError, match="is no module"):
+        find_module(f"{tmp_path}/nowhere/mine")
+
+
+def test_load_and_unload(tmp_path: Path) -> None:
+    damon, loader = _loader()
+    loader.load(loader.prepare("reclaim", ["enabled=Y"]))
+    with pytest.raises(DamonError, match="loaded already"):
+        loader.load(loader.prepare("damon_reclaim"))
+    with pytest.raises(DamonError, match="did you mean damon_reclaim"):
+        loader.unload("damon_reclain")
+    assert (list(loader.loaded), damon.nr_running_ctxs) == (["damon_reclaim"], 1)
+    loader.unload("reclaim")
+    assert (list(loader.loaded), damon.nr_running_ctxs) == ([], 0)
+
+
+def test_a_module_whose_init_fails_is_not_loaded(tmp_path: Path) -> None:
+    kind = find_module(str(_write(tmp_path, "unlucky", MINE.format(name="unlucky"))))
+    _, loader = _loader()
+    with pytest.raises(OSError, match="no luck"):
+        loader.load(loader.prepare(kind, ["knob=13"]))
+    assert not loader.loaded
+    assert kind.log == ["init", "exit"]  # type: ignore[attr-defined]
+
+
+def test_the_last_loaded_is_unloaded_first(tmp_path: Path) -> None:
+    _, loader = _loader()
+    order: list[str] = []
+    for name in ("one", "two"):
+        module = loader.prepare(str(_write(tmp_path, name, MINE.format(name=name))))
+        module.exit = lambda name=name: order.append(name)  # type: ignore[method-assign,misc]
+        loader.load(module)
+    loader.unload_all()
+    assert order == ["two", "one"]
+
+
+def test_boot_command_line() -> None:
+    line = 'quiet damon-reclaim.enabled=Y root=/dev/sda1 damon_lru_sort.commit_inputs "damon_reclaim.min-age=3000000"'
+    assert parse_cmdline(line) == {
+        "damon_reclaim": ["enabled=Y", "min-age=3000000"], "damon_lru_sort": ["commit_inputs"],
+    }  # fmt: skip
+    _, loader = _loader()
+    module = loader.prepare(
+        "damon_reclaim", ["min-age=3000000", "kdamond_pid=5", "skip_anon", "quota_sz=1", "quota_sz=2"]
+    )
+    values = module.parameters.values_by_name()
+    assert (values["min_age"], values["kdamond_pid"], values["skip_anon"], values["quota_sz"]) == (3000000, -1, True, 2)
+    with pytest.raises(DamonError, match="did you mean min_age"):
+        loader.prepare("damon_reclaim", ["min_aeg=1"])
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("", []), ("  a\tb\n", ["a", "b"]), ('a="x y" b', ['a="x y"', "b"]), ('"a=x y" b', ["a=x y", "b"]),
+     ("a='x y'", ["a='x", "y'"]), ("a -- b", ["a"]), ("a=\\n", ["a=\\n"]), ('a=x" "y', ['a=x" "y'])],
+)  # fmt: skip
+def test_words_as_the_kernel_splits_them(line: str, words: list[str]) -> None:
+    assert split_words(line) == words
+
+
+def test_quotes_around_a_value_come_off() -> None:
+    assert split_assignment('a="x=y z"') == ("a", "x=y z")
+    assert split_assignment("a") == ("a", None)
+    assert split_assignment("a=") == ("a", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [('damon_reclaim.enabled="Y', "quotation"), ("damon_reclaim_enabled=Y", "lacks the dot"),
+     ("damon-reclaim", "lacks the dot")],
+)  # fmt: skip
+def test_command_lines_refused(line: str, message: str) -> None:
+    with pytest.raises(DamonError, match=message) as caught:
+        parse_cmdline(line)
+    assert caught.value.errno == errno.EINVAL
+
+
+NAME = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
+
+
+@given(st.lists(st.tuples(NAME, NAME, st.text(st.characters(exclude_characters='"\0'), max_size=8)), max_size=5))
+def test_any_quoted_value_comes_through(parameters: list[tuple[str, str, str]]) -> None:
+    line = " ".join(f'{module}.{name}="{value}"' for module, name, value in parameters)
+    expected: dict[str, list[str]] = {}
+    for module, name, value in parameters:
+        expected.setdefault(module, []).append(f"{name}={value}")
+    assert parse_cmdline(line) == expected
