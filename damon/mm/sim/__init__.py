@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A simulated machine in virtual time, driven by a workload: ``machine.py``, and what can be asked of it in ``report.py``.
+"""A simulated machine in virtual time, driven by a workload: ``machine.py``; what it reports: ``report.py``.
 
 Its state is native memory (``layout.py``, ``state.py``); the routines on it are C, with plain Python twins in
 ``reference/``. Nothing steps through pages at ticks: accesses are drawn when somebody asks (``reference/access.py``).

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The records of a simulated machine that Python and C share: twins of ``native/src/sim.h``, where each is explained."""
+"""The records of a simulated machine, shared with C: twins of ``native/src/sim.h``, where each is explained."""
 
 from __future__ import annotations
 
 import ctypes
 import enum
 from ctypes import c_double, c_int64, c_uint8, c_uint32, c_uint64
-from typing import Any, Final
+from typing import Final
 
 NEVER: Final = 2**63 - 1
 BLOCK_SHIFT: Final = 9
@@ -145,6 +145,3 @@ class SimState(ctypes.Structure):
         *((name, c_int64) for name in ("psi_ns", "psi_end")),
         *((name, c_uint64) for name in COUNTERS),
     )
-
-    def __getattr__(self, name: str) -> Any:  # the fields: ctypes sets them up as descriptors, this is for the type check
-        raise AttributeError(name)

@@ -144,7 +144,7 @@ class SimulatedMachine:
         """The worst process's: (elapsed + waited) / elapsed.
 
         Not elapsed / (elapsed - waited): accesses do not slow down here while their process waits, so what was done in
-        the elapsed time is the work of all of it, and the waits come on top. Without end for a thrashing machine, but finite.
+        the elapsed time is the work of all of it, and the waits come on top. Finite, even when a machine thrashes.
         """
         return max((process.slowdown for process in self.processes()), default=1.0)
 

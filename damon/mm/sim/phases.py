@@ -45,16 +45,17 @@ def truth(seg: SimSeg, nr_pages: int, interval_ns: int) -> float:
 
 
 def _strided_truth(seg: SimSeg, nr_pages: int, touches: float) -> float:
-    """Time in units of the gap between touches: a page is touched ``burst`` times in a row, then not for the pass's rest."""
+    """In units of the gap between touches: a page is touched ``burst`` times in a row, then not for the pass's rest."""
 
     def covered(burst: int) -> float:
         if not burst:
             return 0.0
-        return (burst - 1) * min(touches, 1.0) + min(touches, seg.period - (burst - 1))
+        return float((burst - 1) * min(touches, 1.0) + min(touches, seg.period - (burst - 1)))
 
     few = PAGE_SIZE // seg.stride
     more = seg.period - few * nr_pages  # pages with one touch more than the others
-    return (covered(few) * (nr_pages - more) + covered(few + 1) * more) / (nr_pages * seg.period)
+    total = covered(few) * (nr_pages - more) + covered(few + 1) * more
+    return float(total / (nr_pages * seg.period))
 
 
 def _zipf_truth(seg: SimSeg, nr_pages: int, touches: float) -> float:

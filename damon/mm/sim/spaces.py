@@ -113,8 +113,8 @@ class SimulatedProcess:
         end = start + -(-length // PAGE_SIZE) * PAGE_SIZE
         at, hole, cost = start, False, 0
         clock, state = self._machine.clock, self._machine.state
-        for low, high, area in self._mapped():
-            low, high = max(low, start), min(high, end)
+        for first, last, area in self._mapped():
+            low, high = max(first, start), min(last, end)
             if low >= high:
                 continue
             hole |= low > at
@@ -130,5 +130,3 @@ class SimulatedProcess:
 
     def close(self) -> None:
         self._closed = True
-
-

@@ -144,7 +144,7 @@ class State:
         m.scan_ns = round(spec.scan_us * 1000)
 
     def _frames(self) -> None:
-        """All but the last frames are free; those are the lowest memory, where the kernel itself lies."""
+        """All but the last frames are free; the kernel itself has those: the lowest memory, and the top below 4 GiB."""
         m = self.m
         self.block = Reserve(ctypes.c_uint64, self.nr_frames // BLOCK + 1)
         self.leaf = Reserve(ctypes.c_uint64, self.nr_frames + BLOCK)
@@ -231,5 +231,3 @@ class State:
             image[f"segments {index}"] = head(seg, row.nr_seg)
             image[f"extents {index}"] = head(ext, row.nr_ext)
         return image
-
-

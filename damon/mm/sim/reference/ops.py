@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What operations sets ask for, in batches. Twin of ``sim_ops.c``."""
+
+from __future__ import annotations
+
+from damon.mm.interface import Advice
+from damon.mm.sim.layout import (
+    ANON,
+    BLOCK,
+    BLOCK_SHIFT,
+    PG_ACTIVE,
+    PG_IDLE,
+    PG_REFERENCED,
+    PG_SWAPPED,
+    ST_VALID,
+    SimPattern,
+)
+from damon.mm.sim.reference.access import seg_now
+from damon.mm.sim.reference.faults import page_insert, wake_kswapd
+from damon.mm.sim.reference.frames import frame_alloc
+from damon.mm.sim.reference.lru import lru_activate, lru_deactivate
+from damon.mm.sim.reference.pages import page_get, page_mkold, page_present, page_young, resolve
+from damon.mm.sim.reference.reclaim import Cost, reclaim_page
+from damon.mm.sim.state import State
+from damon.model.arrays import (
+    FOLIO_ACTIVE,
+    FOLIO_ANON,
+    FOLIO_DECIDED,
+    FOLIO_MAPPED,
+    FOLIO_PASS,
+    FOLIO_YOUNG,
+    FolioArray,
+)
+
+
+def folios(s: State, pfn: int, end: int, out: FolioArray) -> int:
+    """The folios in frames ``[pfn, end)``, as many as ``out`` has room for; where to go on."""
+    out.nr = 0
+    for n in range(s.m.nr_res):
+        res = s.m.res[n]
+        stop = min(res.pfn + res.nr, end)
+        pfn = max(pfn, res.pfn)
+        while pfn < stop:
+            frame = res.frame + pfn - res.pfn
+            if not s.block.rows[frame >> BLOCK_SHIFT]:
+                pfn += BLOCK - (frame & (BLOCK - 1))
+                continue
+            found = resolve(s, pfn)
+            if found is None:
+                pfn += 1
+                continue
+            if out.nr == out.capacity:
+                return int(pfn)
+            _describe(s, *found, pfn, out)
+            pfn += 1
+    return end
+
+
+def _describe(s: State, area: int, index: int, pfn: int, out: FolioArray) -> None:
+    a = s.area.rows[area]
+    folio = out.rows[out.nr]
+    folio.pfn = pfn
+    folio.memcg = 0  # memory cgroups: the area's
+    folio.nr_pages = 1  # huge pages: the folio's
+    folio.flags = FOLIO_MAPPED | (FOLIO_ANON if a.kind == ANON else 0)
+    if a.st[index] & ST_VALID and a.page[index].flags & PG_ACTIVE:
+        folio.flags |= FOLIO_ACTIVE
+    out.nr += 1
+
+
+def folios_young(s: State, folios: FolioArray, now: int) -> None:
+    for folio in folios:
+        if folio.flags & FOLIO_DECIDED:
+            continue
+        found = resolve(s, folio.pfn)
+        if found is not None and page_young(s, *found, now):
+            folio.flags |= FOLIO_YOUNG
+        else:
+            folio.flags &= ~FOLIO_YOUNG
+
+
+def folios_mkold(s: State, folios: FolioArray, now: int) -> None:
+    for folio in folios:
+        if folio.flags & (FOLIO_DECIDED | FOLIO_YOUNG) == FOLIO_YOUNG:
+            found = resolve(s, folio.pfn)
+            if found is not None:
+                page_mkold(s, *found, now)
+
+
+def pageout(s: State, folios: FolioArray, now: int, cost: Cost) -> int:
+    """Reclaim the chosen folios, accessed or not; the pages that left."""
+    reclaimed = 0
+    for folio in folios:
+        found = resolve(s, folio.pfn) if folio.flags & FOLIO_PASS else None
+        if found is not None:
+            reclaimed += reclaim_page(s, *found, page_get(s, *found), now, cost)
+    s.m.pgsteal_advised += reclaimed
+    return reclaimed
+
+
+def lru_move(s: State, folios: FolioArray, active: bool) -> int:
+    """Put the chosen folios on the active or the inactive list; their pages."""
+    pages = 0
+    for folio in folios:
+        found = resolve(s, folio.pfn) if folio.flags & FOLIO_PASS else None
+        if found is None:
+            continue
+        if active:
+            lru_activate(s, *found)
+        else:
+            lru_deactivate(s, *found)
+        pages += 1
+    return pages
+
+
+def _willneed(s: State, area: int, index: int, now: int) -> None:
+    """Read in what is in swap or on disk, as far as free memory goes; nobody waits for it."""
+    a = s.area.rows[area]
+    if page_present(a, index) or s.m.nr_free <= s.m.wmark_min:
+        return
+    p = page_get(s, area, index)
+    if a.kind == ANON and not p.flags & PG_SWAPPED:
+        return
+    p.frame = frame_alloc(s, area, index)
+    page_insert(s, area, index, p, now, False)
+    p.t_ref = now
+    if seg_now(a).pattern != SimPattern.NONE:
+        p.covered = a.epoch
+    wake_kswapd(s, now)
+
+
+def advise(s: State, area: int, index: int, end: int, advice: int, now: int, cost: Cost) -> int:
+    """One advice for pages ``[index, end)`` of one area; the pages that left (pageout) or changed lists (cold)."""
+    a = s.area.rows[area]
+    done = 0
+    for i in range(index, end):
+        if advice == Advice.WILLNEED:
+            _willneed(s, area, i, now)
+        elif not page_present(a, i):
+            continue
+        elif advice == Advice.PAGEOUT:
+            done += reclaim_page(s, area, i, page_get(s, area, i), now, cost)
+        else:  # the accessed bit goes, with it what monitoring has not seen yet
+            p = page_get(s, area, i)
+            p.t_ref = now
+            if p.flags & PG_IDLE:
+                p.t_old = now
+            p.flags &= ~PG_REFERENCED
+            done += lru_deactivate(s, area, i)
+    if advice == Advice.PAGEOUT:
+        s.m.pgsteal_advised += done
+    return done

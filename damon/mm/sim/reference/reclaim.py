@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reclaim, as ``mm/vmscan.c`` does it with the classic lists. Twin of ``sim_reclaim.c``. Costs are returned in ns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from damon.mm.sim.layout import (
+    ACTIVE,
+    ANON,
+    CLUSTER,
+    INACTIVE,
+    PG_ACTIVE,
+    PG_DIRTY,
+    PG_EVICTED,
+    PG_REFERENCED,
+    PG_SWAPPED,
+    PRIORITY,
+    ST_ABSENT,
+    SWAPPINESS,
+    SimPage,
+)
+from damon.mm.sim.reference.access import page_advance
+from damon.mm.sim.reference.events import event_cover
+from damon.mm.sim.reference.frames import frame_free
+from damon.mm.sim.reference.lru import lru_activate, lru_add, lru_deactivate, lru_pop
+from damon.mm.sim.reference.pages import page_get, page_referenced
+from damon.mm.sim.state import State
+
+
+@dataclass
+class Cost:
+    """What a reclaimer spends."""
+
+    ns: int = 0
+    scanned: int = 0
+
+
+def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost) -> bool:
+    """Out of memory. False: anonymous memory without room in swap becomes active instead."""
+    m, a = s.m, s.area.rows[area]
+    process = s.process.rows[a.process]
+    cost.ns += m.reclaim_ns
+    if a.kind == ANON:
+        if m.swap_used >= m.swap_pages:
+            lru_activate(s, area, index)
+            return False
+        m.swap_used += 1
+        m.pswpout += 1
+        a.nr_swapped += 1
+        process.nr_swapped += 1
+        cost.ns += m.swap_write_ns
+    else:
+        page_advance(s, area, index, p, t)  # for the dirty bit
+        if p.flags & PG_DIRTY:
+            m.writeback += 1
+            cost.ns += m.file_write_ns
+    active = bool(p.flags & PG_ACTIVE)
+    m.nr[a.kind * 2 + active] -= 1
+    a.nr_active -= active
+    p.flags = PG_EVICTED | (PG_SWAPPED if a.kind == ANON else 0)
+    p.seq = 0
+    m.age += 1
+    p.shadow = m.age
+    a.st[index] |= ST_ABSENT
+    a.nr_present -= 1
+    a.reclaimed += 1
+    process.nr_present -= 1
+    frame_free(s, p.frame, 1)
+    event_cover(s, area, index, p, t)
+    return True
+
+
+def _shrink_active(s: State, kind: int, nr: int, t: int, cost: Cost) -> None:
+    """Active pages lose their place whether accessed or not; the access only counts again on the inactive list."""
+    for _ in range(nr):
+        popped = lru_pop(s, kind * 2 + ACTIVE)
+        if popped is None:
+            return
+        area, index = popped
+        cost.ns += s.m.scan_ns
+        s.area.rows[area].page[index].t_ref = t
+        lru_deactivate(s, area, index)
+
+
+def _shrink_inactive(s: State, kind: int, nr: int, t: int, cost: Cost) -> int:
+    """First access seen: stay; second: become active; none: leave."""
+    which, reclaimed = kind * 2 + INACTIVE, 0
+    for _ in range(nr):
+        popped = lru_pop(s, which)
+        if popped is None:
+            break
+        area, index = popped
+        p = page_get(s, area, index)
+        cost.ns += s.m.scan_ns
+        cost.scanned += 1
+        if not page_referenced(s, area, index, p, t):
+            reclaimed += reclaim_page(s, area, index, p, t, cost)
+        elif p.flags & PG_REFERENCED:
+            lru_activate(s, area, index)
+        else:
+            p.flags |= PG_REFERENCED
+            s.m.nr[which] -= 1
+            lru_add(s, which, area, index, p)
+    return reclaimed
+
+
+def _inactive_is_low(s: State, kind: int) -> bool:
+    inactive, active = s.m.nr[kind * 2 + INACTIVE], s.m.nr[kind * 2 + ACTIVE]
+    gb, ratio = (inactive + active) >> 18, 1
+    while gb and (ratio + 1) * (ratio + 1) <= 10 * gb:
+        ratio += 1
+    return bool(inactive * ratio < active)
+
+
+def shrink(s: State, goal: int, t: int, cost: Cost) -> int:
+    """Reclaim until ``goal`` pages have left, looking harder and harder; the number that did."""
+    m, reclaimed = s.m, 0
+    for priority in range(PRIORITY, -1, -1):
+        left = [0, 0]
+        for kind in range(2):
+            weight = SWAPPINESS if kind == ANON else 200 - SWAPPINESS
+            if m.swap_used >= m.swap_pages:
+                weight = 0 if kind == ANON else 200
+            elif not priority:
+                weight = 200
+            left[kind] = ((m.nr[kind * 2] + m.nr[kind * 2 + 1]) >> priority) * weight // 200
+        while left[0] or left[1]:
+            for kind in range(2):
+                nr = min(left[kind], CLUSTER)
+                if not nr:
+                    continue
+                left[kind] -= nr
+                if _inactive_is_low(s, kind):
+                    _shrink_active(s, kind, nr, t, cost)
+                reclaimed += _shrink_inactive(s, kind, nr, t, cost)
+                if reclaimed >= goal:
+                    return reclaimed
+    return reclaimed

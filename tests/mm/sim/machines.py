@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Small machines and what must hold of every one of them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from damon.mm.sim import SimulatedMachine
+from damon.mm.sim.layout import (
+    KSWAPD,
+    LEAF,
+    PG_ACTIVE,
+    PG_PRESENT,
+    PG_SWAPPED,
+    ST_ABSENT,
+    ST_VALID,
+    SimPattern,
+)
+from damon.mm.sim.reference.access import seg_next
+from damon.mm.sim.reference.lru import _page_seq
+from damon.mm.sim.reference.pages import _pristine_frame, page_present, resolve
+from damon.model.arrays import U8, U64, Buffer
+from damon.workload.model import (
+    Access,
+    Area,
+    Event,
+    Kind,
+    MachineSpec,
+    Pattern,
+    Phase,
+    PhaseEvent,
+    Swap,
+    Workload,
+)
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+def machine(*areas: Area, accesses: tuple[Access, ...] = (), seed: int = 1, **spec: object) -> SimulatedMachine:
+    """One endless phase."""
+    workload = Workload("test", areas, (Phase("only", 1_000_000, accesses),), machine=MachineSpec(**spec))  # type: ignore[arg-type]
+    return SimulatedMachine(workload, seed)
+
+
+def addresses(values: list[int]) -> Buffer:
+    buffer = Buffer(U64, len(values))
+    for index, value in enumerate(values):
+        buffer[index] = value
+    return buffer
+
+
+def young(space: object, values: list[int], buffer: Buffer | None = None) -> list[int]:
+    out = Buffer(U8, len(values))
+    space.young(buffer or addresses(values), len(values), out)  # type: ignore[attr-defined]
+    return [out[index] for index in range(len(values))]
+
+
+def page_addrs(sim: SimulatedMachine, area: str) -> list[int]:
+    """The virtual address of each page of an area."""
+    placed = sim.state.placed[area]
+    return list(range(placed.start, placed.end, 4096))
+
+
+def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
+    """Frame -> (area, page), from the pages' side; checks each area's own counts."""
+    s = sim.state
+    owner: dict[int, tuple[int, int]] = {}
+    for area in range(s.m.nr_area):
+        a = s.area.rows[area]
+        present = swapped = active = 0
+        for index in range(a.nr_pages):
+            if a.st[index] & ST_VALID:
+                p = a.page[index]
+                assert bool(p.flags & PG_PRESENT) != bool(a.st[index] & ST_ABSENT)
+                swapped += bool(p.flags & PG_SWAPPED)
+                active += bool(p.flags & PG_ACTIVE)
+                frame = p.frame
+                assert p.t_last <= p.t_eval <= sim.clock.now_ns()
+            else:
+                frame = _pristine_frame(a, index) if index < a.nr_bulk else -1
+            if page_present(a, index):
+                present += 1
+                assert frame not in owner, "two pages in one frame"
+                owner[frame] = area, index
+        assert (present, swapped, active) == (a.nr_present, a.nr_swapped, a.nr_active)
+        assert a.mapped or not (present or swapped or active)
+    return owner
+
+
+def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
+    s = sim.state
+    free: set[int] = set()
+    for n in range(s.m.nr_free_runs):
+        run = s.free.rows[n]
+        span = set(range(run.frame, run.frame + run.nr))
+        assert span
+        assert not span & free, "free twice"
+        free |= span
+    assert len(free) == s.m.nr_free
+    assert not free & owner.keys(), "free and used"
+    assert len(free) + len(owner) == s.total_pages, "a frame is lost"
+    for n in range(s.m.nr_res):
+        res = s.m.res[n]
+        for pfn in range(res.pfn, res.pfn + res.nr):
+            assert resolve(s, pfn) == owner.get(res.frame + pfn - res.pfn)
+
+
+def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
+    s = sim.state
+    members: dict[tuple[int, int], int] = {}
+    for which in range(4):
+        live = 0
+        assert s.m.head[which] - s.m.tail[which] <= s.m.run_mask + 1
+        for at in range(s.m.tail[which], s.m.head[which]):
+            run = s.runs[which].rows[at & s.m.run_mask]
+            a = s.area.rows[run.area]
+            for index in range(run.page, run.page + run.nr):
+                if a.mapped and _page_seq(a, index) == run.seq:
+                    assert (run.area, index) not in members, "on two lists"
+                    members[run.area, index] = which
+                    live += 1
+        assert live == s.m.nr[which]
+    assert members.keys() == set(owner.values()), "a page in memory is on no list"
+    for (area, index), which in members.items():
+        a = s.area.rows[area]
+        active = a.st[index] & ST_VALID and a.page[index].flags & PG_ACTIVE
+        assert which == a.kind * 2 + bool(active)
+
+
+def _check_events(sim: SimulatedMachine) -> None:
+    """Each absent page that will be touched is covered by one event, and the heap is one."""
+    s = sim.state
+    rows = [s.event.rows[n] for n in range(s.m.nr_event)]
+    for n, ev in enumerate(rows[1:], 1):
+        parent = rows[(n - 1) // 2]
+        assert (parent.t, parent.id) < (ev.t, ev.id)
+    assert sum(ev.area == KSWAPD for ev in rows) == s.m.kswapd_awake
+    for area in range(s.m.nr_area):
+        a = s.area.rows[area]
+        covered = [0] * a.nr_pages
+        for ev in rows:
+            if ev.area == area and ev.epoch == a.epoch:
+                for index in range(ev.page, ev.page + ev.nr):
+                    covered[index] += 1
+        seg = a.seg[a.nr_seg - 1] if a.mapped else None
+        for index, events in enumerate(covered):
+            if seg is None or seg.pattern == SimPattern.NONE:
+                assert events == 0
+                continue
+            touched = seg.pattern != SimPattern.STRIDED or seg_next(seg, index, 1, 0) is not None
+            if not page_present(a, index):
+                assert events == 1 or not touched, "an absent page's next touch is lost"
+            assert events <= 1, "two next touches of one page"
+
+
+def check(sim: SimulatedMachine) -> None:
+    """What must hold of every machine at every moment."""
+    s, m = sim.state, sim.state.m
+    owner = _frames(sim)
+    _check_frames(sim, owner)
+    _check_lists(sim, owner)
+    _check_events(sim)
+    for n in range(m.nr_process):
+        process = s.process.rows[n]
+        areas = [s.area.rows[process.first_area + k] for k in range(process.nr_area)]
+        assert process.nr_present == sum(a.nr_present for a in areas)
+        assert process.nr_swapped == sum(a.nr_swapped for a in areas)
+        assert process.alive or not process.nr_present
+    assert m.swap_used == sum(s.area.rows[n].nr_swapped for n in range(m.nr_area)) <= m.swap_pages
+    assert all(v == LEAF or v == 0 or (v >> 32) >= 2 for v in s.block.rows)
+
+
+# -- random workloads
+
+sizes = st.one_of(
+    st.integers(1, 40).map(lambda n: n * 4096),
+    st.sampled_from([MIB, 2 * MIB, 3 * MIB]).flatmap(lambda size: st.sampled_from([size, size + 4096])),
+)
+
+
+@st.composite
+def accesses(draw: st.DrawFn, area: Area) -> Access:
+    pattern = draw(st.sampled_from(list(Pattern)))
+    return Access(
+        area.name,
+        rate=draw(st.sampled_from([3.0, 700.0, 1e5, 1e6])),
+        pattern=pattern,
+        write_share=draw(st.sampled_from([0.0, 0.01, 0.5, 1.0])),
+        stride=draw(st.sampled_from([64, 1000, 4096, 5000, 12288, 1 << 20])),
+        skew=draw(st.sampled_from([0.3, 1.0, 1.00001, 2.5])),
+    )
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Workload:
+    areas = tuple(
+        Area(
+            f"area{n}",
+            draw(sizes),
+            draw(st.sampled_from(list(Kind))),
+            draw(st.sampled_from(["one", "one", "two"])),
+            draw(st.booleans()),
+            draw(st.sampled_from([True, True, True, False])),
+        )
+        for n in range(draw(st.integers(1, 4)))
+    )
+    phases = []
+    for n in range(draw(st.integers(1, 3))):
+        used = [area for area in areas if draw(st.integers(0, 3))]
+        names = st.sampled_from([area.name for area in areas])
+        events = draw(
+            st.lists(
+                st.one_of(
+                    names.map(lambda name: PhaseEvent(Event.MMAP, name)),
+                    names.map(lambda name: PhaseEvent(Event.MUNMAP, name)),
+                    st.sampled_from([area.process for area in areas]).map(lambda name: PhaseEvent(Event.EXIT, name)),
+                ),
+                max_size=2,
+            )
+        )
+        phases.append(
+            Phase(
+                f"phase{n}",
+                draw(st.sampled_from([900, 5_000, 50_000])),
+                tuple(draw(accesses(area)) for area in used),
+                tuple(events) if n else (),
+            )
+        )
+    swap = draw(st.sampled_from([Swap(16 * MIB, 5.0, 2.0), Swap(64 * KIB, 20.0, 10.0), None]))
+    spec = MachineSpec(memory=draw(st.sampled_from([8, 6, 4])) * MIB, swap=swap)
+    return Workload("random", areas, tuple(phases), draw(st.booleans()), spec)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The native routines and their plain Python twins: the same state, byte for byte, after any sequence of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from damon.mm.interface import Advice
+from damon.mm.sim import SimulatedMachine
+from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, FOLIO_YOUNG, U8, Buffer
+from damon.workload.model import Workload
+from tests.mm.sim.machines import addresses, check, workloads
+
+#: An operation: what to do, where (a share of the address space), how much, how.
+Operation = tuple[str, float, float, int]
+
+operations = st.tuples(
+    st.sampled_from(["sleep", "phys", "virt", "young", "pageout", "activate", "deactivate", "madvise", "madvise"]),
+    st.floats(0.0, 1.0),
+    st.floats(0.0, 1.0),
+    st.integers(0, 2**16 - 1),
+)
+
+
+def _sleep(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+    sim.clock.sleep_us(1 + int(much * much * 40_000))
+    return sim.areas(), sim.processes(), sim.counters(), sim.psi_some_us()
+
+
+def _sample(sim: SimulatedMachine, space: object, addrs: list[int], us: int) -> object:
+    buffer, out = addresses(addrs), Buffer(U8, len(addrs))
+    space.mkold(buffer, len(addrs))  # type: ignore[attr-defined]
+    sim.clock.sleep_us(us)
+    space.young(buffer, len(addrs), out)  # type: ignore[attr-defined]
+    return [out[index] for index in range(len(addrs))]
+
+
+def _phys(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+    start, end = sim.system_ram()[-1]
+    at = start + int(where * (end - start))
+    return _sample(sim, sim.phys, [at + n * (1 + how) % (end + 8192) for n in range(100)], 1 + int(much * 5000))
+
+
+def _virt(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+    name = sim.workload.processes[how % len(sim.workload.processes)]
+    if not sim.state.process.rows[sim.workload.processes.index(name)].alive:
+        return None
+    space = sim.open_process(sim.pids[name])
+    maps = space.mappings()
+    addrs = [start + int(where * (end - start)) + n * 4096 * (how % 5) for start, end in maps for n in range(20)]
+    return maps, _sample(sim, space, addrs, 1 + int(much * 5000))
+
+
+def _folios(sim: SimulatedMachine, where: float, much: float, how: int, act: str) -> object:
+    low, high = sim.system_ram()[-1]
+    start = low + int(where * (high - low))
+    seen = []
+    for folios in sim.phys.folios(start, start + int(much * (high - start))):
+        for index, folio in enumerate(folios):
+            folio.flags |= (how >> index % 16 & 1) * FOLIO_PASS | (how >> (index + 3) % 16 & 1) * FOLIO_DECIDED
+        if act == "young":
+            sim.phys.folios_young(folios)
+            sim.phys.folios_mkold(folios)
+            assert all(folio.flags & FOLIO_DECIDED == 0 or not folio.flags & FOLIO_YOUNG for folio in folios)
+        seen.extend((folio.pfn, folio.flags) for folio in folios)
+        if act != "young":
+            seen.append(getattr(sim.phys, act)(folios))
+    return seen
+
+
+def _madvise(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+    name = sim.workload.processes[how % len(sim.workload.processes)]
+    if not sim.state.process.rows[sim.workload.processes.index(name)].alive:
+        return None
+    space = sim.open_process(sim.pids[name])
+    start, end = space.mappings()[1 + how % (len(space.mappings()) - 1)]
+    at = start + (int(where * where * (end - start)) & -4096)
+    advice = [Advice.WILLNEED, Advice.COLD, Advice.PAGEOUT, Advice.PAGEOUT, Advice.NORMAL, Advice.HUGEPAGE][how % 6]
+    return space.madvise(at, int(much * 1.2 * (end - at)), advice)
+
+
+_DO: dict[str, Callable[[SimulatedMachine, float, float, int], object]] = {
+    "sleep": _sleep,
+    "phys": _phys,
+    "virt": _virt,
+    "madvise": _madvise,
+}
+
+
+def _do(sim: SimulatedMachine, operation: Operation) -> object:
+    kind, where, much, how = operation
+    if kind in _DO:
+        return _DO[kind](sim, where, much, how)
+    return _folios(sim, where, much, how, kind)
+
+
+def _differences(native: SimulatedMachine, reference: SimulatedMachine) -> list[str]:
+    ours, theirs = native.state.snapshot(), reference.state.snapshot()
+    assert ours.keys() == theirs.keys()
+    return [name for name in ours if ours[name] != theirs[name]]
+
+
+@settings(max_examples=60)
+@given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=15))
+def test_native_equals_reference(workload: Workload, seed: int, steps: list[Operation]) -> None:
+    native, reference = SimulatedMachine(workload, seed), SimulatedMachine(workload, seed, reference=True)
+    assert not _differences(native, reference)
+    for step in steps:
+        assert _do(native, step) == _do(reference, step)
+        assert native.clock.now_ns() == reference.clock.now_ns()
+        assert not _differences(native, reference)
+
+
+@settings(max_examples=100)
+@given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=20))
+def test_nothing_is_lost(workload: Workload, seed: int, steps: list[Operation]) -> None:
+    """Frames, list members, swap slots, counts and pending touches add up after every step."""
+    sim = SimulatedMachine(workload, seed)
+    check(sim)
+    for step in steps:
+        _do(sim, step)
+        check(sim)
+
+
+@settings(max_examples=20)
+@given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=20))
+def test_same_seed_same_run(workload: Workload, seed: int, steps: list[Operation]) -> None:
+    first, second = SimulatedMachine(workload, seed), SimulatedMachine(workload, seed)
+    assert [_do(first, step) for step in steps] == [_do(second, step) for step in steps]
+    assert not _differences(first, second)
