@@ -76,29 +76,53 @@ EXPORT int linux_pidfd_alive(int pidfd)
 	return -errno;
 }
 
-/* Advice on many ranges; one that is refused is skipped. 0, or a negative errno when the process is out of reach. */
+static int out_of_reach(int err)
+{
+	return err == ESRCH || err == EPERM || err == EBADF || err == ENOSYS;
+}
+
+/* A range was refused, for one page of it perhaps (locked meanwhile): halve it until only such pages are left out. */
+static int advise_parts(struct lx_files *files, int pidfd, struct iovec range, int advice)
+{
+	size_t half = range.iov_len / 2 / LX_PAGE_SIZE * LX_PAGE_SIZE;
+	struct iovec parts[2] = {{range.iov_base, half}, {(char *)range.iov_base + half, range.iov_len - half}};
+
+	if (!half)
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		if (give_advice(files, pidfd, &parts[i], 1, advice) >= 0)
+			continue;
+		if (out_of_reach(errno))
+			return -errno;
+		int err = advise_parts(files, pidfd, parts[i], advice);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Advice on many ranges, pages that are refused left out. 0, or a negative errno when the process is out of reach. */
 static int advise(struct lx_files *files, int pidfd, const struct iovec *iov, size_t nr, int advice)
 {
 	while (nr) {
 		size_t take = 0;
-		uint64_t bytes = 0;
+		uint64_t bytes = 0, passed = 0;
 		ssize_t done;
+		int err;
 
 		while (take < nr && take < MAX_IOVECS && bytes + iov[take].iov_len <= MAX_BYTES)
 			bytes += iov[take++].iov_len;
 		done = give_advice(files, pidfd, iov, take, advice);
-		if (done < 0) {
-			if (errno == EINTR)
-				continue;
-			if (errno == ESRCH || errno == EPERM || errno == EBADF || errno == ENOSYS)
-				return -errno;
-			take = 1;
-		} else if ((uint64_t)done < bytes) {
-			uint64_t passed = 0;
-
-			for (take = 0; passed + iov[take].iov_len <= (uint64_t)done; take++)
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0 && out_of_reach(errno))
+			return -errno;
+		if (done < (ssize_t)bytes) {
+			for (take = 0; done > 0 && passed + iov[take].iov_len <= (uint64_t)done; take++)
 				passed += iov[take].iov_len;
-			take++; /* the one that was refused */
+			err = advise_parts(files, pidfd, iov[take++], advice);
+			if (err)
+				return err;
 		}
 		iov += take;
 		nr -= take;

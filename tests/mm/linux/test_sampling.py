@@ -217,3 +217,55 @@ def test_a_dead_address_space_is_told_apart_from_an_empty_one(kernel: FakeKernel
         sampler.mkold_virt(pagemap, addresses([4096]), 1)
     assert sampler.mkold_virt(pagemap, addresses([]), 0) == 0
     os.close(pagemap)
+
+
+def test_runs_longer_than_one_call(tmp_path: Path) -> None:
+    """512 entries a read of page flags; 512 words, 32768 page frames, a call on the bitmap."""
+    kernel = FakeKernel(tmp_path, [ANON] * 70_000)
+    kernel.files.gap_write = 10_000
+    sampler = NativeSampler(kernel.files)
+    sampler.mkold_phys(addresses([pfn << 12 for pfn in range(1025)]), 1025)
+    assert kernel.files.counters()["kpageflags_read"] == 3
+    pfns = list(range(0, 513 * 64, 64))
+    sampler.mkold_phys(addresses([pfn << 12 for pfn in pfns]), 513)
+    assert kernel.files.counters()["bitmap_write"] == 1 + 2
+    assert set(pfns) <= set(kernel.bitmap())
+    assert young(sampler, 513) == [0] * 513
+    assert kernel.files.counters()["bitmap_read"] == 2
+    kernel.close()
+
+
+@pytest.mark.parametrize(("hole", "reads"), [(5, 1), (6, 2)])
+def test_hole_that_is_read_over(kernel: FakeKernel, hole: int, reads: int) -> None:
+    kernel.files.gap_kpageflags = 5
+    NativeSampler(kernel.files).mkold_phys(addresses([0, (hole + 1) << 12]), 2)
+    assert kernel.files.counters()["kpageflags_read"] == reads
+
+
+@pytest.mark.parametrize(("hole", "writes"), [(2, 1), (3, 2)])
+def test_hole_that_is_written_over(kernel: FakeKernel, hole: int, writes: int) -> None:
+    kernel.files.gap_write = 2
+    NativeSampler(kernel.files).mkold_phys(addresses([0, (hole + 1) << 18]), 2)
+    assert kernel.files.counters()["bitmap_write"] == writes
+
+
+def test_tail_whose_head_has_just_gone(tmp_path: Path) -> None:
+    kernel = FakeKernel(tmp_path, [ANON, ANON, ANON, ANON | ref.KPF_COMPOUND_TAIL, *[ANON] * 60])
+    for sampler in (NativeSampler(kernel.files), ReferenceSampler(kernel.files)):
+        assert sampler.mkold_phys(addresses([3 << 12]), 1) == 0
+    assert kernel.bitmap() == []
+    kernel.close()
+
+
+def test_many_page_frames_in_any_order(tmp_path: Path) -> None:
+    """More than fit the simple sort, over several bytes of the page frame number."""
+    kernel = FakeKernel(tmp_path, [ANON] * 70_000)
+    sampler = NativeSampler(kernel.files)
+    pfns = [(i * 40_503) % 70_000 for i in range(500)]
+    pagemap = os.open(kernel.process(9, [(0, 500)], {page: present(pfn) for page, pfn in enumerate(pfns)}), os.O_RDONLY)
+    assert sampler.mkold_virt(pagemap, addresses([page << 12 for page in range(500)]), 500) == 499  # 0 is no page frame
+    assert kernel.bitmap() == sorted(pfns)[1:]
+    kernel.clear_idle(pfns[100:200])
+    assert young(sampler, 500, pagemap) == [int(100 <= page < 200) for page in range(500)]
+    os.close(pagemap)
+    kernel.close()

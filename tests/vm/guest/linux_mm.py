@@ -25,7 +25,7 @@ from damon.errors import MissingCapability
 from damon.mm.interface import Advice
 from damon.mm.linux import LinuxMachine, native
 from damon.mm.linux import reference as ref
-from damon.model.arrays import FOLIO_PASS, U8, U64, Buffer, FolioArray
+from damon.model.arrays import FOLIO_PASS, FOLIO_UNEVICTABLE, U8, U64, Buffer, FolioArray
 from tests.vm.guest.pages import PFN_MASK, PRESENT, SWAPPED, page_flags, pagemap
 
 PAGE = 4096
@@ -313,6 +313,39 @@ def pageout_spares_shared_and_locked_pages() -> dict[str, Any]:
         assert other.present() == before
         assert shared >= before * 0.95, f"{shared} of {before} were found to be shared"
         return {"shared": shared, "present": before}
+
+
+@check
+def refused_ranges_do_not_stop_the_others() -> dict[str, Any]:
+    """mlocked pages for advice, unreadable ones for reading; more ranges and pages than one call takes."""
+    with victim(16) as other, machine() as ours:
+        other.tell(f"write 0 {other.pages} 1")
+        settle(other)
+        other.tell("lock 1000 1002")
+        other.tell("lock 3000 3001")
+        other.tell("hide 2000 2004")
+        at = {page: entry & PFN_MASK for page, entry in enumerate(other.entries()) if page % 2 or page < 1400}
+        folios = passing(ours, list(at.values()))
+        for folio in folios:
+            folio.flags &= ~FOLIO_UNEVICTABLE
+        ours.phys.activate(folios)
+        flags = dict(zip(range(other.pages), other.flags(), strict=True))
+        active = sum(bool(flags[page] & ref.KPF_ACTIVE) for page in at)
+        hidden = [page for page in at if 2000 <= page < 2004]
+        assert not any(flags[page] & ref.KPF_ACTIVE for page in hidden)
+        assert active >= len(at) - 3 - len(hidden) - 4, f"{active} of {len(at)}"
+        left = ours.phys.pageout(folios)
+        here = {page for page, entry in enumerate(other.entries()) if entry & PRESENT}
+        locked = {1000, 1001, 3000} & set(at)
+        assert locked <= here
+        gone = sum(page not in here for page in at)
+        assert left == gone
+        assert gone >= len(at) - len(locked) - 4, f"{gone} of {len(at)}"
+        others = set(range(other.pages)) - set(at)
+        assert others <= here
+        other.tell("show 2000 2004")
+        assert other.tell("verify") == "same"
+        return {"wanted": len(at), "active": active, "left": left, "calls": ours.counters()}
 
 
 @check

@@ -6,6 +6,8 @@ write FIRST END STEP    write them, with their number as content
 verify                  "same" if each written page holds its number, else "differs"
 share                   fork: a child holds the same pages
 collapse                ask for huge pages and write everything
+lock FIRST END          mlock those pages
+hide FIRST END          take all access to them away; show gives it back
 reserve GIB             map so much without using it; the answer is its address
 exec                    become a fresh victim with the same number
 """
@@ -21,6 +23,7 @@ import time
 
 PAGE = 4096
 LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.mlock.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 LIBC.mprotect.argtypes = LIBC.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 #: Toggling the protection of more pages than the kernel flushes one by one makes it flush all: emulated processors keep
 #: translations, and with them "accessed", for long.
@@ -83,6 +86,11 @@ class Victim:
         elif name == "collapse":
             assert LIBC.madvise(self.base, self.pages * PAGE, 14) == 0
             self.obey(["write", "0", str(self.pages), "1"])
+        elif name == "lock":
+            assert LIBC.mlock(self.base + numbers[0] * PAGE, (numbers[1] - numbers[0]) * PAGE) == 0
+        elif name in ("hide", "show"):
+            protection = mmap.PROT_READ | mmap.PROT_WRITE if name == "show" else 0
+            assert LIBC.mprotect(self.base + numbers[0] * PAGE, (numbers[1] - numbers[0]) * PAGE, protection) == 0
         elif name == "reserve":
             self.reserved = mmap.mmap(-1, numbers[0] << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
             return str(address_of(self.reserved))
