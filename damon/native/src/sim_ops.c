@@ -86,6 +86,8 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 
 			if (!m->block[frame >> SIM_BLOCK_SHIFT]) {
 				at += SIM_BLOCK - (frame & (SIM_BLOCK - 1));
+				if (at > stop) /* the next frames are elsewhere */
+					at = stop;
 				continue;
 			}
 			if (!sim_resolve(m, at, &area, &index)) {

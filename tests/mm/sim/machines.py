@@ -87,6 +87,11 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
     return owner
 
 
+def _in_pfn_order(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> list[int]:
+    spans = [sim.state.m.res[n] for n in range(sim.state.m.nr_res)]
+    return [frame for res in spans for frame in range(res.frame, res.frame + res.nr) if frame in owner]
+
+
 def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
     s = sim.state
     free: set[int] = set()
@@ -99,6 +104,9 @@ def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> N
     assert len(free) == s.m.nr_free
     assert not free & owner.keys(), "free and used"
     assert len(free) + len(owner) == s.total_pages, "a frame is lost"
+    walked = [folio.pfn for folios in sim.phys.folios(0, 2**40) for folio in folios]
+    assert walked == sorted(walked)
+    assert [resolve(s, pfn) for pfn in walked] == [owner[frame] for frame in _in_pfn_order(sim, owner)]
     for n in range(s.m.nr_res):
         res = s.m.res[n]
         for pfn in range(res.pfn, res.pfn + res.nr):
@@ -167,7 +175,7 @@ def check(sim: SimulatedMachine) -> None:
         assert process.nr_swapped == sum(a.nr_swapped for a in areas)
         assert process.alive or not process.nr_present
     assert m.swap_used == sum(s.area.rows[n].nr_swapped for n in range(m.nr_area)) <= m.swap_pages
-    assert all(v == LEAF or v == 0 or (v >> 32) >= 2 for v in s.block.rows)
+    assert all(v in (LEAF, 0) or v >> 32 >= 2 for v in s.block.rows)
 
 
 # -- random workloads

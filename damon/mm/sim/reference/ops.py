@@ -43,7 +43,7 @@ def folios(s: State, pfn: int, end: int, out: FolioArray) -> int:
         while pfn < stop:
             frame = res.frame + pfn - res.pfn
             if not s.block.rows[frame >> BLOCK_SHIFT]:
-                pfn += BLOCK - (frame & (BLOCK - 1))
+                pfn = min(pfn + BLOCK - (frame & (BLOCK - 1)), stop)  # the next frames are elsewhere
                 continue
             found = resolve(s, pfn)
             if found is None:
