@@ -17,8 +17,8 @@ _SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _SHIFT = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 ACCELERATORS = ("auto", "kvm", "tcg")
 SWAP_KINDS = ("zram", "disk")
-# What a checkout has lying about.
-NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "build", "dist", "*.egg-info")
+# What a checkout has lying about; a slash in front: only at the top.
+NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "/build", "/dist", "*.egg-info")
 
 
 def parse_size(value: str | int, name: str) -> int:

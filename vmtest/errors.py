@@ -24,6 +24,7 @@ class Verdict(Enum):
     HUNG = "hung"
     POWERED_OFF = "powered-off"
     QEMU_DIED = "qemu-died"
+    CLOSED = "closed"
 
 
 class GuestLost(HarnessError):

@@ -170,8 +170,7 @@ class Guest:
         try:
             result = process.wait(limit)
         except CommandTimeout as error:
-            link = self._need_link()
-            if not link.answers():
+            if not self._need_link().answers():
                 raise self._lost_or_hung(f"no answer after a command's timeout ({error})") from error
             process.kill()
             raise
@@ -251,10 +250,15 @@ class Guest:
             self._link.close()
         if self._monitor:
             self._monitor.close()
+        if self._console:
+            self._console.give_up(Verdict.CLOSED, "it was closed")
         process, self._supervisor = self._supervisor, None
         if process:
             assert process.stdin is not None
-            process.stdin.close()
+            # A word, not only the end of file: a process forked meanwhile may hold the pipe open.
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(b"end")
+                process.stdin.close()
             try:
                 process.wait(CLOSE_SECONDS)
             except subprocess.TimeoutExpired:

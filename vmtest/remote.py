@@ -31,7 +31,9 @@ CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ct
 KEY_EXCHANGE = ("curve25519-sha256@libssh.org", "curve25519-sha256")
 # How long a lost connection may wait for the console to say why.
 WHY_SECONDS = 4.0
-PROBE_SECONDS = 15.0
+# A guest that swaps for its life still gets to start a command in this time, or to answer a question.
+START_SECONDS = 60.0
+PROBE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Link:
     def answers(self) -> bool:
         """Whether the guest still runs a command."""
         try:
-            return self.start("true", {}, None, None, None, None).wait(PROBE_SECONDS).returncode == 0
+            return self.start("true", {}, patience=PROBE_SECONDS).wait(PROBE_SECONDS).returncode == 0
         except (CommandTimeout, GuestLost):
             return False
 
@@ -140,12 +142,13 @@ class Link:
         self,
         command: str | Sequence[str],
         env: Mapping[str, str],
-        cwd: str | None,
-        stdin: Iterable[bytes] | None,
-        stdout: Sink | None,
-        stderr: Sink | None,
+        cwd: str | None = None,
+        stdin: Iterable[bytes] | None = None,
+        stdout: Sink | None = None,
+        stderr: Sink | None = None,
+        patience: float | None = None,
     ) -> Process:
-        """Starts a command.
+        """Starts a command, within ``patience`` seconds (default: a minute).
 
         Raises:
             GuestLost: there is no guest any more.
@@ -154,7 +157,7 @@ class Link:
         try:
             if self._transport is None:
                 raise EOFError
-            channel = self._transport.open_session(timeout=PROBE_SECONDS)
+            channel = self._transport.open_session(timeout=patience or START_SECONDS)
             channel.exec_command(script(command, token, env, cwd))
         except (OSError, EOFError, paramiko.SSHException) as error:
             if self._console.lost is None and self.alive:
@@ -263,6 +266,8 @@ class Process:
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
             what = f"command {self._name()} did not end within {timeout or 0:g} s"
+            if self._channel.exit_status_ready():
+                what += f" (it did, with code {self._channel.exit_status}, but what it started holds its output open)"
             raise CommandTimeout(what, self.stdout, self.stderr)
         self._ended = time.monotonic()
         code = self._code(WHY_SECONDS if deadline is None else max(1.0, deadline - time.monotonic()))
@@ -293,7 +298,7 @@ class Process:
         """
         self._killed_by = number
         kill = f"read pid <{JOBS}/{self._token} && kill -{int(number)} -$pid"
-        self._link.start(kill, {}, None, None, None, None).wait(PROBE_SECONDS)
+        self._link.start(kill, {}).wait(START_SECONDS)
 
     def terminate(self) -> None:
         """SIGTERM."""

@@ -7,6 +7,7 @@ A disk is faster than SSH under software emulation, and needs no file system tha
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import tarfile
 import time
@@ -62,20 +63,37 @@ def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str
 
     Args:
         archive: open for writing.
-        host: the folder.
+        host: the folder (or a single file).
         name: what it is called in the archive.
-        exclude: file name patterns left out, at any depth.
+        exclude: file name patterns left out, at any depth; with a slash in front only at the top.
+
+    Raises:
+        InvalidInput: something in it cannot be read.
     """
 
-    def keep(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        base = Path(entry.name).name
-        if entry.name != name and any(fnmatch(base, pattern) for pattern in exclude):
-            return None
+    def root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = "root"
         return entry
 
+    def keep(path: str, top: bool) -> bool:
+        return not any(fnmatch(path, pattern) or (top and fnmatch(f"/{path}", pattern)) for pattern in exclude)
+
+    def add(path: Path, where: str) -> None:
+        try:
+            archive.add(path, arcname=where, recursive=False, filter=root)
+        except FileNotFoundError:
+            if path == host:
+                raise
+            # Gone since the folder was read: a tree in use is copied as it is found.
+
     try:
-        archive.add(host, arcname=name, filter=keep)
+        add(host, name)
+        for folder, folders, files in os.walk(host):
+            inside = os.path.relpath(folder, host)
+            top = inside == "."
+            folders[:] = sorted(base for base in folders if keep(base, top))
+            for base in sorted([*folders, *(base for base in files if keep(base, top))]):
+                add(Path(folder) / base, f"{name}/{base}" if top else f"{name}/{inside}/{base}")
     except OSError as error:
         raise InvalidInput(f"tree {str(host)!r} cannot be read ({error}); correct its permissions") from error

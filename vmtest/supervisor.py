@@ -2,8 +2,8 @@
 """Owns one QEMU process and one run folder, and outlives whoever asked for them, just long enough to remove both.
 
 Run as a program of its own (standard library only, so that it starts fast):
-``supervisor.py PARENT_PID RUN_FOLDER FD[,FD...] -- COMMAND...``. It ends QEMU and removes the folder when its standard
-input is closed or its parent dies, by whatever signal. QEMU in turn dies with it.
+``supervisor.py PARENT_PID RUN_FOLDER FD[,FD...] -- COMMAND...``. It ends QEMU and removes the folder when something
+comes on its standard input or that is closed, or when its parent dies, by whatever signal. QEMU in turn dies with it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOG_FILE = "qemu.log"
 
 
 def spawn(folder: Path, descriptors: tuple[int, ...], command: list[str]) -> subprocess.Popen[bytes]:
-    """Starts a supervisor for a command; close its standard input to end both.
+    """Starts a supervisor for a command; write to its standard input, or close it, to end both.
 
     Args:
         folder: the run folder that it removes at the end.

@@ -71,6 +71,8 @@ def test_seed_disk(tmp_path: Path) -> None:
     tree = tmp_path / "project"
     (tree / "sub/.git").mkdir(parents=True)
     (tree / "sub/__pycache__").mkdir()
+    (tree / "build").mkdir()
+    (tree / "sub/build").mkdir()
     (tree / "sub/run.sh").write_text("#!/bin/sh\n")
     (tree / "sub/run.sh").chmod(0o755)
     (tree / "sub/link").symlink_to("run.sh")
@@ -84,6 +86,7 @@ def test_seed_disk(tmp_path: Path) -> None:
         "run/vmtest/host_key",
         "opt/project",
         "opt/project/sub",
+        "opt/project/sub/build",
         "opt/project/sub/run.sh",
         "opt/project/sub/link",
     }

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guests that end badly, and parents that do: each has its verdict, none leaves a process or a folder behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vmtest import Guest, GuestConfig, GuestLost
+from vmtest.config import Timeouts
+from vmtest.errors import Verdict
+
+pytestmark = [pytest.mark.guest(memory="256M", cpus=1), pytest.mark.timeout(300)]
+
+VERDICT_SECONDS = 5.0
+GONE_SECONDS = 10.0
+PARENT = """
+import time
+from vmtest import Guest, GuestConfig
+guest = Guest(GuestConfig(memory="256M"))
+guest.start()
+print("up", flush=True)
+time.sleep(300)
+"""
+
+
+def _qemus(above: int) -> list[psutil.Process]:
+    children = psutil.Process(above).children(recursive=True)
+    return [child for child in children if child.name().startswith("qemu-system")]
+
+
+def _qemu_of(guest: Guest) -> psutil.Process:
+    (found,) = [process for process in _qemus(os.getpid()) if process.cmdline() == guest.command_line]
+    return found
+
+
+def _folders(owner: int) -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"vmtest.{owner}.*"))
+
+
+# Other guests.
+
+
+def test_numa_share_and_disk_swap(tmp_path: Path, guest: Guest) -> None:
+    (tmp_path / "before").write_text("1")
+    config = GuestConfig(memory="512M", cpus=2, numa=2, swap="disk:64M", shares=((tmp_path, "/mnt/host"),))
+    with Guest(config) as other:
+        assert other.warnings == []
+        assert other.run("ls -d /sys/devices/system/node/node[0-9] | wc -l").text.strip() == "2"
+        assert "/dev/vdc" in other.run("cat /proc/swaps").text
+        (tmp_path / "after").write_text("2")
+        assert other.run("cat /mnt/host/before /mnt/host/after").text == "12"
+        assert other.run("touch /mnt/host/new").returncode != 0
+        assert guest.run("true").returncode == 0, "two guests at once"
+        other.poweroff()
+        assert other.lost is not None
+        assert other.lost.verdict is Verdict.POWERED_OFF
+
+
+def test_a_panic_is_a_panic_within_five_seconds() -> None:
+    with Guest(GuestConfig(memory="256M")) as other:
+        waiting = other.popen(["sleep", "1000"])
+        started = time.monotonic()
+        with pytest.raises(GuestLost) as caught:
+            other.run("echo c > /proc/sysrq-trigger")
+        assert time.monotonic() - started < VERDICT_SECONDS
+        assert caught.value.verdict is Verdict.PANIC
+        assert "sysrq triggered crash" in caught.value.summary
+        assert "sysrq_handle_crash" in caught.value.excerpt, "the excerpt has the call trace"
+        with pytest.raises(GuestLost, match="guest panic"):
+            waiting.wait(10)
+        with pytest.raises(GuestLost, match="guest panic"):
+            other.run("true")
+
+
+def test_a_killed_qemu_is_no_failed_command() -> None:
+    with Guest(GuestConfig(memory="256M")) as other:
+        qemu = _qemu_of(other)
+        process = other.popen("sleep 1000")
+        started = time.monotonic()
+        qemu.kill()
+        with pytest.raises(GuestLost) as caught:
+            process.wait(30)
+        assert time.monotonic() - started < VERDICT_SECONDS
+        assert caught.value.verdict is Verdict.QEMU_DIED
+
+
+def test_a_stopped_qemu_is_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vmtest import remote
+
+    monkeypatch.setattr(remote, "PROBE_SECONDS", 3.0)
+    monkeypatch.setattr(remote, "START_SECONDS", 3.0)
+    with Guest(GuestConfig(memory="256M")) as other:
+        qemu = _qemu_of(other)
+        qemu.suspend()
+        with pytest.raises(GuestLost) as caught:
+            other.run("true", timeout=2)
+        assert caught.value.verdict is Verdict.HUNG
+
+
+@pytest.mark.parametrize(
+    ("append", "verdict"),
+    [
+        ("root=/dev/none rootfstype=ext4", Verdict.PANIC),
+        ("init=/bin/false", Verdict.PANIC),
+        ("init=/bin/cat console=hvc9", Verdict.SILENT),
+    ],
+)
+def test_a_boot_that_fails_says_why(append: str, verdict: Verdict) -> None:
+    started = time.monotonic()
+    with (
+        pytest.raises(GuestLost) as caught,
+        Guest(GuestConfig(memory="256M", append=append, timeouts=Timeouts(silence=8))),
+    ):
+        pass
+    assert caught.value.verdict is verdict
+    assert time.monotonic() - started < 30
+
+
+def test_a_file_that_is_no_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "bzImage"
+    path.write_bytes(b"no kernel" * 1000)
+    with pytest.raises(GuestLost) as caught:
+        Guest(GuestConfig(kernel=path, accelerator="tcg")).start()
+    assert caught.value.verdict is Verdict.QEMU_DIED
+    assert "kernel" in caught.value.summary
+
+
+# Nothing stays behind.
+
+
+def test_close_leaves_nothing() -> None:
+    before = set(_folders(os.getpid()))
+    with Guest(GuestConfig(memory="256M")) as other:
+        (folder,) = set(_folders(os.getpid())) - before
+        qemu = _qemu_of(other)
+        assert folder.stat().st_mode & 0o77 == 0, "the run's keys are its owner's"
+    assert other.lost is not None
+    assert other.lost.verdict is Verdict.CLOSED
+    assert not qemu.is_running()
+    assert set(_folders(os.getpid())) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_parent_that_is_killed_leaves_nothing(number: signal.Signals) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"up\n"
+    (qemu,) = _qemus(parent.pid)
+    assert _folders(parent.pid)
+    parent.send_signal(number)
+    parent.wait(GONE_SECONDS)
+    deadline = time.monotonic() + GONE_SECONDS
+    while qemu.is_running() or _folders(parent.pid):
+        assert time.monotonic() < deadline, "QEMU or the run folder outlived the parent"
+        time.sleep(0.05)
+
+
+# The command.
+
+
+def _vmtest(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "vmtest.cli", *words], input=stdin, capture_output=True, check=False)
+
+
+def test_exec_passes_streams_and_code_through() -> None:
+    data = os.urandom(1 << 20)
+    done = _vmtest("exec", "--memory", "256M", "--", "sh", "-c", "cat; echo err >&2; exit 11", stdin=data)
+    assert (done.returncode, done.stderr) == (11, b"err\n")
+    assert done.stdout == data
+
+
+def test_exec_tells_a_lost_guest_and_a_timeout_from_a_failure() -> None:
+    done = _vmtest("exec", "--memory", "256M", "--", "sh", "-c", "echo c > /proc/sysrq-trigger")
+    assert done.returncode == 125
+    assert b"vmtest: guest panic: " in done.stderr
+    done = _vmtest("exec", "--memory", "256M", "--timeout", "1", "--", "sleep", "100")
+    assert done.returncode == 124
+    assert b"did not end within 1 s" in done.stderr
+
+
+def test_exec_ends_cleanly_on_an_interrupt() -> None:
+    words = [sys.executable, "-m", "vmtest.cli", "exec", "--memory", "256M", "--", "sh", "-c", "echo up; sleep 300"]
+    parent = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"up\n"
+    parent.send_signal(signal.SIGINT)
+    _, err = parent.communicate(timeout=GONE_SECONDS)
+    assert parent.returncode == 130
+    assert err == b"vmtest: interrupted; the guest is gone\n"
+    assert not _folders(parent.pid)
