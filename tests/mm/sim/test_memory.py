@@ -244,7 +244,7 @@ def test_kswapd_keeps_memory_free_and_takes_the_coldest() -> None:
     assert _area(sim, "cold").swapped_bytes > 2 * MIB
     # All accessed bits were set when reclaim first looked, so hot pages went too: once.
     assert _area(sim, "hot").refaults < 2048
-    assert sim.psi_some_us() <= 30.5 * _area(sim, "hot").refaults
+    assert sim.psi_some_us() <= 31 * _area(sim, "hot").refaults  # 30.5, and waits behind minor faults
     check(sim)
 
 
