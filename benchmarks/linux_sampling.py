@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from damon.mm.interface import AccessBits
 from damon.mm.linux import LinuxMachine, native
 from damon.model.arrays import U8, U64, Buffer
 from damon.model.random import Random
@@ -102,10 +103,11 @@ def main() -> None:
                 files.gap_pagemap, files.gap_kpageflags, files.gap_write = way
             space = machine.open_process(pid)
             if ops == "paddr":
-                target, ranges = machine.phys, list(machine.system_ram())
+                target: AccessBits = machine.phys
+                ranges = list(machine.system_ram())
             else:
-                sizes = sorted(space.mappings(), key=lambda m: m[1] - m[0])
-                target, ranges = space, [sizes[-1]]
+                target = space
+                ranges = [max(space.mappings(), key=lambda area: area[1] - area[0])]
             before = sum(machine.counters().values())
             rounds = max(2, args.rounds // 5) if way is None else args.rounds
             old, check, accessed = measure(target.mkold, target.young, spread(ranges, args.regions), rounds)

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from damon.errors import MissingCapability
-from damon.mm.clock import RealClock
+from damon.mm.clock import Clock, RealClock
+from damon.mm.interface import PhysicalSpace
 from damon.mm.linux import native, parse
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files, NativeSampler
@@ -37,7 +38,7 @@ class LinuxMachine:
         sys: str | os.PathLike[str] = "/sys",
         pidfd_open: Callable[[int], int] = os.pidfd_open,
     ) -> None:
-        self.clock = RealClock()
+        self.clock: Clock = RealClock()
         self._proc = Path(proc)
         self._sys = Path(sys)
         self._pidfd_open = pidfd_open
@@ -47,7 +48,8 @@ class LinuxMachine:
         self._files: Files | None = None
         self._psi = -1
         self._psi_tried = False
-        self.phys = LinuxPhysicalSpace(self.files, self._sampler)
+        self.physical = LinuxPhysicalSpace(self.files, self._sampler)
+        self.phys: PhysicalSpace = self.physical
 
     def files(self) -> Files:
         """The open kernel files; ``MissingCapability`` if one that monitoring needs can't be opened."""
@@ -115,8 +117,11 @@ class LinuxMachine:
         except OSError:  # booted with psi=0: the file is there, and reads as EOPNOTSUPP
             return 0
 
+    def lru_pages(self) -> tuple[int, int]:
+        return parse.lru_pages((self._proc / "vmstat").read_text())
+
     def close(self) -> None:
-        self.phys.close()
+        self.physical.close()
         if self._files is not None:
             _close(self._files)
             self._files = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Text that the kernel shows: ``/proc/iomem``, ``/proc/pressure/memory``, ``/proc/swaps``, capability masks."""
+"""Text that the kernel shows in /proc: iomem, pressure/memory, vmstat, swaps, capability masks."""
 
 from __future__ import annotations
 
@@ -42,6 +42,15 @@ def psi_some_us(pressure: str) -> int:
         if kind == "some":
             return next((int(field[6:]) for field in fields if field.startswith("total=")), 0)
     return 0
+
+
+def lru_pages(vmstat: str) -> tuple[int, int]:
+    """Pages on active and on inactive lists, by ``/proc/vmstat``."""
+    counts = dict(line.split() for line in vmstat.splitlines())
+    active, inactive = (
+        sum(int(counts.get(f"nr_{which}_{kind}", 0)) for kind in ("anon", "file")) for which in ("active", "inactive")
+    )
+    return active, inactive
 
 
 def has_swap(swaps: str) -> bool:

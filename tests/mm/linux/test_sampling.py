@@ -80,14 +80,14 @@ def test_virtual_twins_agree(data: st.DataObject, flags: list[int]) -> None:
         (page << 12) + data.draw(st.integers(0, 4095)) for page in data.draw(st.lists(st.integers(0, 170), max_size=60))
     ]
     with kernels(flags) as (ours, plain):
-        samplers = NativeSampler(ours.files), ReferenceSampler(plain.files)
+        samplers: tuple[NativeSampler, ReferenceSampler] = NativeSampler(ours.files), ReferenceSampler(plain.files)
         maps = [(0, 151)]
         pagemaps = [os.open(kernel.process(1, maps, before), os.O_RDONLY) for kernel in (ours, plain)]
         addrs, nr = addresses(picked), len(picked)
         made = []
-        for sampler, pagemap in zip(samplers, pagemaps, strict=True):
+        for which, pagemap in enumerate(pagemaps):
             try:
-                made.append(sampler.mkold_virt(pagemap, addrs, nr))
+                made.append(samplers[which].mkold_virt(pagemap, addrs, nr))
             except ProcessLookupError:
                 made.append(-1)
         assert made[0] == made[1]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import subprocess
@@ -48,6 +49,11 @@ def test_pressure() -> None:
     assert parse.psi_some_us("") == 0
 
 
+def test_pages_on_lists() -> None:
+    text = "nr_inactive_anon 1\nnr_active_anon 20\nnr_inactive_file 300\nnr_active_file 4000\nnr_unevictable 50000\n"
+    assert parse.lru_pages(text) == (4020, 301)
+
+
 MAPS = b"""\
 55e4c8a00000-55e4c8a02000 r--p 00000000 fe:00 1234   /usr/bin/a - b
 7ffd1000-7ffd3000 rw-p 00000000 00:00 0              [stack]
@@ -57,8 +63,8 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
 
 
 def parse_maps(text: bytes, room: int = 64) -> list[tuple[int, int]]:
-    rows = (native.c_uint64 * (2 * room))()
-    nr = native.maps_parse(text, len(text), native.ctypes.addressof(rows), room)
+    rows = (ctypes.c_uint64 * (2 * room))()
+    nr = native.maps_parse(text, len(text), ctypes.addressof(rows), room)
     return [(rows[2 * i], rows[2 * i + 1]) for i in range(min(nr, room))]
 
 

@@ -238,7 +238,7 @@ def page_that_migrates_keeps_its_state() -> dict[str, Any]:
         settle(other)
         space = ours.open_process(other.pid)
         addrs = buffer([other.base + page * PAGE for page in range(other.pages)])
-        results = {}
+        results: dict[str, Any] = {}
         for name, touch in (("idle", False), ("touched", True)):
             space.mkold(addrs, other.pages)
             if touch:
@@ -275,14 +275,14 @@ def pageout_takes_what_it_says() -> dict[str, Any]:
         left = ours.phys.pageout(folios)
         seconds = time.thread_time() - begin
         gone = before - other.present()
-        result = ours.phys.last_result
+        result = ours.physical.last_result
         assert left == gone, f"{left} said, {gone} gone"
         assert gone >= other.pages // 2 * 0.98, f"{gone} of {folios.nr}"
         assert ours.phys.pageout(folios) == 0  # nothing there any more
         assert other.tell("verify") == "same"
         calls = ours.counters()
     return {"left": left, "folios": folios.nr, "ms": seconds * 1e3, "calls": calls} | {
-        name: getattr(result, name) for name, _ in result._fields_
+        field[0]: getattr(result, field[0]) for field in result._fields_
     }
 
 
@@ -308,7 +308,7 @@ def pageout_spares_shared_and_locked_pages() -> dict[str, Any]:
         settle(other)
         before = other.present()
         left = ours.phys.pageout(passing(ours, other.frames()))
-        shared = ours.phys.last_result.shared
+        shared = ours.physical.last_result.shared
         assert left == 0
         assert other.present() == before
         assert shared >= before * 0.95, f"{shared} of {before} were found to be shared"
@@ -356,7 +356,7 @@ def pageout_leaves_this_process_alone() -> dict[str, Any]:
         frames = [entry & PFN_MASK for entry in pagemap(os.getpid(), at, at + 100 * PAGE) if entry & PRESENT]
         left = ours.phys.pageout(passing(ours, frames))
         assert left == 0
-        return {"own": ours.phys.last_result.own}
+        return {"own": ours.physical.last_result.own}
 
 
 @check
@@ -367,7 +367,7 @@ def activate_and_deactivate() -> dict[str, Any]:
         at_first = other.active()
         folios = passing(ours, other.frames())
         assert ours.phys.activate(folios) == folios.nr
-        up, result = other.active(), ours.phys.last_result
+        up, result = other.active(), ours.physical.last_result
         folios = passing(ours, other.frames())
         assert ours.phys.deactivate(folios) == folios.nr
         down = other.active()
@@ -416,21 +416,21 @@ def walk_finds_what_is_on_the_lists() -> dict[str, Any]:
 def reverse_map_knows_the_mapper() -> dict[str, Any]:
     with victim(16) as other, machine() as ours:
         other.tell(f"write 0 {other.pages} 1")
-        ours.phys.rmap.build(0, 1 << 22)
+        ours.physical.rmap.build(0, 1 << 22)
         entries = other.entries()
         right = sum(
-            ours.phys.rmap.get(entry & PFN_MASK) == (other.pid, other.base // PAGE + page)
+            ours.physical.rmap.get(entry & PFN_MASK) == (other.pid, other.base // PAGE + page)
             for page, entry in enumerate(entries)
             if entry & PRESENT
         )
         result = {
             "right": right,
             "pages": other.pages,
-            "entries": len(ours.phys.rmap),
-            "ms": ours.phys.rmap.cost_ns / 1e6,
+            "entries": len(ours.physical.rmap),
+            "ms": ours.physical.rmap.cost_ns / 1e6,
         }
         begin = time.monotonic()
-        ours.phys.rmap.build(0, 1 << 22)
+        ours.physical.rmap.build(0, 1 << 22)
         result["again_ms"] = (time.monotonic() - begin) * 1e3
         scans = ours.counters()["pagemap_scan"]
     assert right == other.pages
@@ -567,7 +567,7 @@ def processes_come_and_go() -> dict[str, Any]:
         def act() -> None:
             ram = ours.system_ram()
             while not done.is_set():
-                ours.phys.rmap.build(0, 1 << 22)
+                ours.physical.rmap.build(0, 1 << 22)
                 for start, end in ram:
                     for folios in ours.phys.folios(start, end):
                         for folio in folios:
@@ -652,6 +652,9 @@ def system_facts() -> dict[str, Any]:
         free_us = (time.thread_time() - begin) / 200 * 1e6
         stall = ours.psi_some_us()
         text = Path("/proc/pressure/memory").read_text()
+        active, inactive = ours.lru_pages()
+        assert min(active, inactive) > 0
+        assert active + inactive < total
         assert 0 <= stall <= int(text.split("total=")[1].split()[0])
         return {"mib": mib, "free_mem_us": free_us, "psi": stall}
 
