@@ -129,11 +129,11 @@ def store_word(module: Module, word: str) -> None:
         if parameter.bare is None:
             raise InvalidInput(f"{module.name}.{parameter.spec.name} needs a value: {parameter.spec.name}=VALUE")
         value = parameter.bare
-    if not parameter.spec.writable:
-        parameter.parse(value)
-        return
     try:
-        parameter.store(value)
+        if parameter.spec.writable:
+            parameter.store(value)
+        else:
+            parameter.parse(value)
     except DamonError as error:
         raise DamonError(error.errno or 0, f"{module.name}.{error.strerror}") from None
 

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _fail(1, error)
+        return _fail(1, error.strerror or error)
     except KeyboardInterrupt:
         return 130
 

@@ -32,6 +32,7 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
     """A rich table; columns of numbers to the right."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     result = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
@@ -39,7 +40,7 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
         numeric = bool(cells) and all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
         result.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*map(Text, row))  # as they are: no markup
     return result
 
 
@@ -76,8 +77,9 @@ class Progress:
     def show(self, title: str, rows: Sequence[Sequence[str]]) -> None:
         if self._live is not None:
             from rich.console import Group
+            from rich.text import Text
 
-            self._live.update(Group(title, make_table(self._columns, rows)), refresh=True)
+            self._live.update(Group(Text(title), make_table(self._columns, rows)), refresh=True)
         else:
             cells = (
                 "; " + ", ".join(f"{name} {cell}" for name, cell in zip(self._columns, row, strict=True))
@@ -120,7 +122,13 @@ def write_json(path: str, value: Any) -> None:
     if _is_special(path):
         Path(path).write_text(text)
         return
-    target = Path(path).resolve()
+    try:
+        _replace(Path(path).resolve(), text)
+    except OSError as error:
+        raise OSError(error.errno, f"--json {path!r} could not be written: {error.strerror}") from error
+
+
+def _replace(target: Path, text: str) -> None:
     fd, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(fd, "w") as file:
