@@ -101,3 +101,7 @@ class LinuxProcessSpace:
                 os.close(fd)
         self._pidfd = self._directory = -1
         self._prepared = False
+
+    def __del__(self) -> None:
+        if getattr(self, "_directory", -1) >= 0:
+            self.close()

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,9 @@ def test_many_page_frames_in_any_order(tmp_path: Path) -> None:
     pagemap = os.open(kernel.process(9, [(0, 500)], {page: present(pfn) for page, pfn in enumerate(pfns)}), os.O_RDONLY)
     assert sampler.mkold_virt(pagemap, addresses([page << 12 for page in range(500)]), 500) == 499  # 0 is no page frame
     assert kernel.bitmap() == sorted(pfns)[1:]
+    words = sorted({pfn // 64 for pfn in pfns[1:]})
+    runs = 1 + sum(word - last - 1 > kernel.files.gap_write for last, word in pairwise(words))
+    assert kernel.files.counters()["bitmap_write"] == runs  # each run in one call: they were in order
     kernel.clear_idle(pfns[100:200])
     assert young(sampler, 500, pagemap) == [int(100 <= page < 200) for page in range(500)]
     os.close(pagemap)
