@@ -277,3 +277,16 @@ def test_this_machines_own_counters(tmp_path: Path) -> None:
     assert observer.look() == Seen(free=500 * 4096, total=1000 * 4096, resident=10 * 4096, refaults=30)
     assert (observer.areas(), observer.slowdown()) == ({}, None)
     assert LinuxObserver(machine, tmp_path / "none").look().refaults == 0
+
+
+def test_the_module_of_the_documentation(damon: Damon, tmp_path: Path, small: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "modules.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    (tmp_path / "hot_stat").mkdir()
+    (tmp_path / "hot_stat" / "__init__.py").write_text(code)
+    module = f"{tmp_path}/hot_stat"
+    assert "min_freq" in damon(["modinfo", module]).out
+    result = _result(damon, tmp_path / "r", "--module", module, "min_freq=600", "--sim", small)
+    stats = result["modules"]["hot_stat"]["stats"]
+    windows = 3 * 10
+    assert 0.8 * 2 * MIB <= stats["bytes_hot_regions"] / windows <= 1.2 * 2 * MIB
