@@ -219,6 +219,29 @@ def test_statistics_survive_a_restart_and_regions_start_afresh() -> None:
     module.exit()
 
 
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("reclaim", ["nr_reclaim_tried_regions", "bytes_reclaim_tried_regions", "nr_reclaimed_regions",
+                     "bytes_reclaimed_regions", "nr_quota_exceeds"]),
+        ("lru_sort", [name.format(kind) for kind in ("hot", "cold") for name in (
+            "nr_lru_sort_tried_{}_regions", "bytes_lru_sort_tried_{}_regions", "nr_lru_sorted_{}_regions",
+            "bytes_lru_sorted_{}_regions", "nr_{}_quota_exceeds")]),
+    ],
+)  # fmt: skip
+def test_which_statistic_is_which(name: str, names: list[str]) -> None:
+    machine, _, module = _loaded(name, "enabled=Y")
+    assert module.ctx is not None
+    fields = ("nr_tried", "sz_tried", "nr_applied", "sz_applied", "qt_exceeds")
+    values = iter(range(101, 111))
+    for scheme in module.ctx.schemes:
+        for field in fields:
+            setattr(scheme.stat, field, next(values))
+    machine.clock.sleep_us(5_100_000)  # lru_sort's watermarks are closed here; it looks every 5 s
+    assert module.stats() == dict(zip(names, range(101, 101 + len(names)), strict=True))
+    module.exit()
+
+
 def test_statistics_are_fresh_also_while_inactive() -> None:
     machine, _, module = _loaded("reclaim", "enabled=Y", "min_age=200000", "wmarks_interval=300000")
     machine.free = (450, 1000)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The states of a module over a memory that really gets reclaimed, in virtual time."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+import pytest
+
+from damon.core import Damon
+from damon.errors import DamonError
+from damon.mm.sim import SimulatedMachine
+from damon.modules.loader import Loader
+from damon.workload.model import Access, Area, MachineSpec, Pattern, Phase, Swap, Workload
+
+MIB = 1 << 20
+WORKLOAD = Workload(
+    name="small",
+    areas=(Area("hot", 2 * MIB), Area("cold", 6 * MIB)),
+    phases=(Phase("steady", 1_000_000, (Access("hot", 150_000.0, Pattern.SEQUENTIAL),)),),
+    machine=MachineSpec(memory=64 * MIB, swap=Swap(16 * MIB)),
+)
+OPEN = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0")
+
+
+@pytest.fixture
+def machine() -> Iterator[SimulatedMachine]:
+    machine = SimulatedMachine(WORKLOAD, seed=5)
+    yield machine
+    machine.close()
+
+
+def _resident(machine: SimulatedMachine) -> dict[str, int]:
+    return {area.name: area.resident_bytes for area in machine.areas()}
+
+
+def test_states(machine: SimulatedMachine) -> None:
+    damon = Damon(machine, seed=5)
+    loader = Loader(damon)
+    reclaim = loader.prepare("reclaim", [*OPEN, "min_age=500000"])
+    sort = loader.prepare("lru_sort", OPEN)
+    for module in (reclaim, sort):
+        loader.load(module)
+    enabled, commit = reclaim.parameters["enabled"], reclaim.parameters["commit_inputs"]
+
+    machine.clock.sleep_us(1_000_000)
+    assert _resident(machine) == {"hot": 2 * MIB, "cold": 6 * MIB}
+    enabled.store("Y\n")
+    with pytest.raises(DamonError) as caught:
+        sort.parameters["enabled"].store("Y")
+    assert (caught.value.errno, sort.parameters["enabled"].show()) == (errno.EBUSY, "N\n")
+    other = damon.new_ctx()
+    damon.select_ops(other, "paddr")
+    with pytest.raises(DamonError) as caught:
+        damon.start([other])
+    assert caught.value.errno == errno.EBUSY
+
+    machine.clock.sleep_us(3_000_000)
+    resident, stats = _resident(machine), reclaim.stats()
+    assert resident["cold"] <= 0.1 * 6 * MIB
+    assert resident["hot"] >= 0.98 * 2 * MIB
+    gone = 8 * MIB - sum(resident.values())
+    assert stats["bytes_reclaimed_regions"] == gone
+
+    reclaim.parameters["min_nr_regions"].store("2")
+    with pytest.raises(DamonError, match="min_nr_regions 2"):
+        commit.store("Y")
+    assert enabled.show() == "Y\n"
+    reclaim.parameters["min_nr_regions"].store("20")
+    commit.store("Y")
+    assert reclaim.ctx is not None
+    assert reclaim.ctx.attrs.min_nr_regions == 20
+    machine.clock.sleep_us(100_000)
+    assert len(reclaim.ctx.targets[0].regions) >= 20
+
+    enabled.store("N")
+    kept = reclaim.stats()
+    assert kept["bytes_reclaimed_regions"] >= gone
+    with pytest.raises(DamonError) as caught:
+        commit.store("Y")
+    assert caught.value.errno == errno.ECANCELED
+    sort.parameters["enabled"].store("Y")
+    machine.clock.sleep_us(1_000_000)
+    assert sort.stats()["nr_lru_sorted_hot_regions"] > 0
+    sort.parameters["enabled"].store("N")
+    assert reclaim.stats() == kept
+
+    enabled.store("Y")
+    machine.clock.sleep_us(1_000_000)
+    again = reclaim.stats()
+    assert again["bytes_reclaim_tried_regions"] > kept["bytes_reclaim_tried_regions"]
+    assert all(again[name] >= kept[name] for name in kept)
+    loader.unload_all()
+    assert damon.nr_running_ctxs == 0
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 2), (16, 32)])
+def test_autotuning(machine: SimulatedMachine, first: int, last: int) -> None:
+    """Memory that is used a lot is sampled as often as allowed; memory that nobody uses ever less often."""
+    loader = Loader(Damon(machine, seed=5))
+    bounds = (f"monitor_region_start={first * MIB}", f"monitor_region_end={last * MIB}")
+    module = loader.prepare("lru_sort", [*OPEN, "autotune_monitoring_intervals=Y", "enabled=Y", *bounds])
+    loader.load(module)
+    machine.clock.sleep_us(3_000_000)
+    assert module.ctx is not None
+    attrs = module.ctx.attrs
+    assert attrs.sample_interval == (5000 if first == 1 else 40000)
+    assert attrs.aggr_interval == 20 * attrs.sample_interval
+    assert (module.parameters["sample_interval"].value, module.parameters["aggr_interval"].value) == (5000, 100000)
+    loader.unload_all()
