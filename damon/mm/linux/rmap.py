@@ -14,8 +14,9 @@ from damon.mm.linux import native
 from damon.mm.linux.native import Files, Result
 from damon.model.arrays import FolioArray
 
-#: Page frames in the window: 16 GiB of memory, 8 bytes each, touched only where something is mapped (32 MiB at most).
-WINDOW: Final = 1 << 22
+#: Page frames in the window at most: 128 GiB of memory. 8 bytes each (0.2 % of memory), touched only where something is
+#: mapped.
+WINDOW: Final = 1 << 25
 #: Read anew at this age even if it seems right.
 MAX_AGE_NS: Final = 10_000_000_000
 #: On a mismatch, read anew at this age at the earliest, and so seldom that it takes at most one part in so many.
@@ -76,8 +77,16 @@ class ReverseMap:
             if self._now_ns() - self._built_ns >= max(MAX_AGE_NS, MAX_SHARE * self._cost_ns):
                 self.build(self._first, self._nr)
             return
-        first = low // WINDOW * WINDOW if high <= (low // WINDOW + 1) * WINDOW else low
-        self.build(first, max(WINDOW, high - first))
+        window = self._window()
+        first = low // window * window if high <= (low // window + 1) * window else low
+        self.build(first, max(window, high - first))
+
+    def _window(self) -> int:
+        """A power of two: the page frames that the machine has, ``WINDOW`` at most."""
+        window = 1 << 16
+        while window < WINDOW and os.pread(self._files.kpageflags, 8, window * 8):
+            window *= 2
+        return window
 
     def _lookup(self, folios: FolioArray, action: int) -> Result:
         result = Result()
