@@ -26,7 +26,7 @@ INACTIVE, ACTIVE = 0, 1
 ANON, FILE = 0, 1
 
 PG_PRESENT, PG_IDLE, PG_ACTIVE, PG_REFERENCED, PG_DIRTY, PG_SWAPPED, PG_EVICTED = (1 << n for n in range(7))
-ST_VALID, ST_IDLE, ST_ABSENT = 1, 2, 4
+ST_PRISTINE, ST_IDLE, ST_VALID = range(3)
 
 
 class SimPattern(enum.IntEnum):

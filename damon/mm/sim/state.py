@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ HUGE: Final = 2 * MIB
 class Reserve:
     """An array in reserved address space: zero, and free of cost until it is touched, however long."""
 
-    def __init__(self, ctype: Any, length: int) -> None:
+    def __init__(self, ctype: Any, length: int, *, huge: bool = False) -> None:
         self.ctype = ctype
         self.length = max(length, 1)
         try:
@@ -56,6 +57,9 @@ class Reserve:
                 f"cannot reserve {size} MiB of address space for the simulated machine ({error.strerror}); "
                 "simulate less memory, or set vm.overcommit_memory to 0 or 1"
             ) from None
+        if huge:  # wanted where samples fall at random: a page walk costs more than the read
+            with contextlib.suppress(OSError):
+                self._map.madvise(mmap.MADV_HUGEPAGE)
         self.rows: Any = (ctype * self.length).from_buffer(self._map)
         self.pointer = ctypes.cast(self.rows, ctypes.POINTER(ctype))
 
@@ -146,7 +150,7 @@ class State:
     def _frames(self) -> None:
         """All but the last frames are free; the kernel itself has those: the lowest memory, and the top below 4 GiB."""
         m = self.m
-        self.block = Reserve(ctypes.c_uint64, self.nr_frames // BLOCK + 1)
+        self.block = Reserve(ctypes.c_uint64, self.nr_frames // BLOCK + 1, huge=True)
         self.leaf = Reserve(ctypes.c_uint64, self.nr_frames + BLOCK)
         self.free = Reserve(SimFree, self.nr_frames + 1)
         m.block, m.leaf, m.free = self.block.pointer, self.leaf.pointer, self.free.pointer
@@ -183,7 +187,7 @@ class State:
         nr, row = area.size // PAGE_SIZE, self.area.rows[len(self.maps)]
         maps = (
             Reserve(SimPage, nr),
-            Reserve(ctypes.c_uint8, nr),
+            Reserve(ctypes.c_uint8, -(-nr // 4), huge=True),
             Reserve(SimSeg, MAX_SEG),
             Reserve(SimExt, min(nr, self.nr_frames // BLOCK + 2)),
         )
@@ -227,7 +231,7 @@ class State:
             row = self.area.rows[index]
             image[f"area {index}"] = fields(row, SimArea.start.offset)
             image[f"pages {index}"] = head(page, row.nr_pages)
-            image[f"states {index}"] = head(st, row.nr_pages)
+            image[f"states {index}"] = head(st, st.length)
             image[f"segments {index}"] = head(seg, row.nr_seg)
             image[f"extents {index}"] = head(ext, row.nr_ext)
         return image

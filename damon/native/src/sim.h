@@ -36,11 +36,11 @@ enum sim_page_flags {
 	PG_EVICTED = 64, /* was in memory before: coming back is a refault */
 };
 
-/* One byte a page. 0 = pristine: as the area's bulk state says, the record is not in use. */
+/* Two bits a page: all that samples of cold memory ever touch. */
 enum sim_state {
-	ST_VALID = 1, /* the record counts */
-	ST_IDLE = 2, /* a pristine page was made old while its area was not accessed */
-	ST_ABSENT = 4, /* valid, and not in memory */
+	ST_PRISTINE, /* as the area's bulk state says; the record is not in use */
+	ST_IDLE, /* pristine, but made old while its area was not accessed */
+	ST_VALID, /* as its record says */
 };
 
 /* One page that is more than a part of bulk state: one cache line. Times are ns; -1 = never. */
@@ -77,7 +77,7 @@ struct sim_ext {
 
 struct sim_area {
 	struct sim_page *page;
-	uint8_t *st;
+	uint8_t *st; /* four pages a byte */
 	struct sim_seg *seg;
 	struct sim_ext *ext;
 	uint64_t start, nr_pages;
@@ -142,8 +142,31 @@ struct sim_machine {
 	uint64_t pgactivate, pgdeactivate, allocstall, oom_kill;
 };
 
+static inline unsigned int sim_st(const struct sim_area *a, uint64_t index)
+{
+	return a->st[index >> 2] >> (index & 3) * 2 & 3;
+}
+
+static inline void sim_st_set(struct sim_area *a, uint64_t index, unsigned int st)
+{
+	unsigned int shift = (index & 3) * 2;
+
+	a->st[index >> 2] = (uint8_t)((a->st[index >> 2] & ~(3u << shift)) | st << shift);
+}
+
+static inline int sim_valid(const struct sim_area *a, uint64_t index)
+{
+	return sim_st(a, index) == ST_VALID;
+}
+
 /* sim_page.c */
-int sim_resolve(struct sim_machine *m, uint64_t pfn, uint32_t *area, uint64_t *index);
+/* The extent that the last page was found in: samples and walks go by address, so the next one often is there too. */
+struct sim_hint {
+	const struct sim_ext *ext;
+	uint32_t area;
+};
+
+int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint32_t *area, uint64_t *index);
 int sim_resolve_va(struct sim_machine *m, uint32_t process, uint64_t addr, uint32_t *hint, uint64_t *index);
 struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t index);
 int sim_page_present(const struct sim_area *a, uint64_t index);

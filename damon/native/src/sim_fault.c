@@ -75,7 +75,6 @@ void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	}
 	p->flags = PG_PRESENT | (active ? PG_ACTIVE : 0);
 	p->t_eval = t;
-	a->st[index] = ST_VALID;
 	a->nr_present++;
 	a->nr_active += (uint64_t)active;
 	process->nr_present++;
@@ -197,7 +196,7 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 		uint64_t run = x->page, end = x->page + x->nr;
 
 		for (uint64_t i = x->page; i < end; i++)
-			if (a->st[i] & ST_VALID) {
+			if (sim_valid(a, i)) {
 				if (i > run)
 					sim_frame_free(m, x->frame + (run - x->page), i - run);
 				run = i + 1;
@@ -207,7 +206,9 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 		x->nr = 0;
 	}
 	for (uint64_t i = 0; i < a->nr_pages; i++)
-		if ((a->st[i] & (ST_VALID | ST_ABSENT)) == ST_VALID)
+		if (!(i & 3) && !a->st[i >> 2])
+			i += 3; /* four pristine ones */
+		else if (sim_valid(a, i) && a->page[i].flags & PG_PRESENT)
 			sim_frame_free(m, a->page[i].frame, 1);
 	m->nr[list + LIST_ACTIVE] -= a->nr_active;
 	m->nr[list + LIST_INACTIVE] -= a->nr_present - a->nr_active;
@@ -222,7 +223,7 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 	a->mapped = 0;
 	a->epoch++;
 	madvise(a->page, a->nr_pages * sizeof(*a->page), MADV_DONTNEED);
-	madvise(a->st, a->nr_pages, MADV_DONTNEED);
+	madvise(a->st, (a->nr_pages + 3) / 4, MADV_DONTNEED);
 }
 
 /* What changes from t on for an area's accesses; *next is filled in but for base. */
@@ -232,7 +233,7 @@ EXPORT void sim_area_access(struct sim_machine *m, uint32_t area, struct sim_seg
 	struct sim_seg *s = &a->seg[a->nr_seg - 1];
 
 	for (uint64_t n = 0; a->nr_bulk_idle && n < a->nr_bulk; n++)
-		if (a->st[n] == ST_IDLE)
+		if (sim_st(a, n) == ST_IDLE)
 			sim_page_get(m, area, n);
 	if (s->pattern == PATTERN_STRIDED && next->pattern == PATTERN_STRIDED && s->stride == next->stride)
 		next->base = sim_seg_count(s, next->t0) % s->period;

@@ -7,7 +7,7 @@
 
 static uint64_t page_seq(const struct sim_area *a, uint64_t index)
 {
-	if (a->st[index] & ST_VALID)
+	if (sim_valid(a, index))
 		return a->page[index].seq;
 	return index < a->nr_bulk ? a->bulk_seq : 0;
 }
@@ -126,7 +126,7 @@ int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index)
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p;
 
-	if (!(a->st[index] & ST_VALID))
+	if (!sim_valid(a, index))
 		return 0; /* pristine pages are inactive */
 	p = &a->page[index];
 	if (!(p->flags & PG_PRESENT) || !(p->flags & PG_ACTIVE))

@@ -1,51 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What operations sets ask for, in batches. Twin: damon/mm/sim/reference/ops.py. */
-#include <errno.h>
+#include <stddef.h>
 
 #include "sim.h"
 
-/* Hide the latency of memory: big machines do not fit the caches. */
-#define AHEAD 8
+/*
+ * Hide the latency of memory, big machines do not fit the caches: fetch the state of the page that a later sample will
+ * most likely hit, as far from this one's as its address is.
+ */
+#define AHEAD 16
 
-static void prefetch(const struct sim_machine *m, uint64_t pfn)
+static inline void prefetch(const struct sim_machine *m, const uint64_t *addrs, uint32_t at, uint32_t nr, uint32_t area,
+			    uint64_t index)
 {
-	for (uint64_t n = 0; n < m->nr_res; n++)
-		if (pfn - m->res[n].pfn < m->res[n].nr) {
-			uint64_t frame = m->res[n].frame + (pfn - m->res[n].pfn), v;
+	if (at + AHEAD < nr) {
+		const struct sim_area *a = &m->area[area];
 
-			v = m->block[frame >> SIM_BLOCK_SHIFT];
-			if (v == SIM_LEAF) {
-				__builtin_prefetch(&m->leaf[frame]);
-			} else if (v) {
-				const struct sim_area *a = &m->area[(v >> 32) - 2];
-				const struct sim_ext *x = &a->ext[(uint32_t)v];
-
-				__builtin_prefetch(&a->st[x->page + (frame - x->frame)]);
-			}
-			return;
-		}
+		index += (addrs[at + AHEAD] >> 12) - (addrs[at] >> 12);
+		if (index < a->nr_pages)
+			__builtin_prefetch(&a->st[index >> 2]);
+	}
 }
 
 EXPORT void sim_phys_mkold(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, int64_t now)
 {
+	struct sim_hint hint = { NULL, 0 };
 	uint32_t area;
 	uint64_t index;
 
 	for (uint32_t n = 0; n < nr; n++) {
-		if (n + AHEAD < nr)
-			prefetch(m, addrs[n + AHEAD] >> 12);
-		if (sim_resolve(m, addrs[n] >> 12, &area, &index))
+		if (sim_resolve(m, addrs[n] >> 12, &hint, &area, &index)) {
+			prefetch(m, addrs, n, nr, area, index);
 			sim_page_mkold(m, area, index, now);
+		}
 	}
 }
 
 EXPORT void sim_phys_young(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now)
 {
+	struct sim_hint hint = { NULL, 0 };
 	uint32_t area;
 	uint64_t index;
 
-	for (uint32_t n = 0; n < nr; n++)
-		out[n] = sim_resolve(m, addrs[n] >> 12, &area, &index) && sim_page_young(m, area, index, now);
+	for (uint32_t n = 0; n < nr; n++) {
+		out[n] = 0;
+		if (sim_resolve(m, addrs[n] >> 12, &hint, &area, &index)) {
+			prefetch(m, addrs, n, nr, area, index);
+			out[n] = (uint8_t)sim_page_young(m, area, index, now);
+		}
+	}
 }
 
 EXPORT void sim_virt_mkold(struct sim_machine *m, uint32_t process, const uint64_t *addrs, uint32_t nr, int64_t now)
@@ -71,6 +74,7 @@ EXPORT void sim_virt_young(struct sim_machine *m, uint32_t process, const uint64
 /* The folios in frames [*pfn, end), up to max of them. *pfn: where to go on. */
 EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, struct damon_folio *out, uint32_t max)
 {
+	struct sim_hint hint = { NULL, 0 };
 	uint32_t nr = 0, area;
 	uint64_t at = *pfn, index;
 
@@ -90,7 +94,7 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 					at = stop;
 				continue;
 			}
-			if (!sim_resolve(m, at, &area, &index)) {
+			if (!sim_resolve(m, at, &hint, &area, &index)) {
 				at++;
 				continue;
 			}
@@ -103,7 +107,7 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 			out[nr].memcg = 0; /* memory cgroups: the area's */
 			out[nr].nr_pages = 1; /* huge pages: the folio's */
 			out[nr].flags = FOLIO_MAPPED | (a->kind == KIND_ANON ? FOLIO_ANON : 0);
-			if (a->st[index] & ST_VALID && a->page[index].flags & PG_ACTIVE)
+			if (sim_valid(a, index) && a->page[index].flags & PG_ACTIVE)
 				out[nr].flags |= FOLIO_ACTIVE;
 			nr++;
 		}
@@ -114,6 +118,7 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 
 EXPORT void sim_folios_young(struct sim_machine *m, struct damon_folio *folios, uint32_t nr, int64_t now)
 {
+	struct sim_hint hint = { NULL, 0 };
 	uint32_t area;
 	uint64_t index;
 
@@ -122,7 +127,7 @@ EXPORT void sim_folios_young(struct sim_machine *m, struct damon_folio *folios, 
 
 		if (f->flags & FOLIO_DECIDED)
 			continue;
-		if (sim_resolve(m, f->pfn, &area, &index) && sim_page_young(m, area, index, now))
+		if (sim_resolve(m, f->pfn, &hint, &area, &index) && sim_page_young(m, area, index, now))
 			f->flags |= FOLIO_YOUNG;
 		else
 			f->flags &= ~(uint32_t)FOLIO_YOUNG;
@@ -131,12 +136,13 @@ EXPORT void sim_folios_young(struct sim_machine *m, struct damon_folio *folios, 
 
 EXPORT void sim_folios_mkold(struct sim_machine *m, const struct damon_folio *folios, uint32_t nr, int64_t now)
 {
+	struct sim_hint hint = { NULL, 0 };
 	uint32_t area;
 	uint64_t index;
 
 	for (uint32_t n = 0; n < nr; n++)
 		if ((folios[n].flags & (FOLIO_DECIDED | FOLIO_YOUNG)) == FOLIO_YOUNG &&
-		    sim_resolve(m, folios[n].pfn, &area, &index))
+		    sim_resolve(m, folios[n].pfn, &hint, &area, &index))
 			sim_page_mkold(m, area, index, now);
 }
 
@@ -145,10 +151,11 @@ EXPORT uint64_t sim_pageout(struct sim_machine *m, const struct damon_folio *fol
 			    int64_t *cost)
 {
 	uint64_t reclaimed = 0, index;
+	struct sim_hint hint = { NULL, 0 };
 	uint32_t area;
 
 	for (uint32_t n = 0; n < nr; n++)
-		if (folios[n].flags & FOLIO_PASS && sim_resolve(m, folios[n].pfn, &area, &index))
+		if (folios[n].flags & FOLIO_PASS && sim_resolve(m, folios[n].pfn, &hint, &area, &index))
 			reclaimed += (uint64_t)sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, cost);
 	m->pgsteal_advised += reclaimed;
 	return reclaimed;
@@ -158,10 +165,11 @@ EXPORT uint64_t sim_pageout(struct sim_machine *m, const struct damon_folio *fol
 EXPORT uint64_t sim_lru_move(struct sim_machine *m, const struct damon_folio *folios, uint32_t nr, int active)
 {
 	uint64_t pages = 0, index;
+	struct sim_hint hint = { NULL, 0 };
 	uint32_t area;
 
 	for (uint32_t n = 0; n < nr; n++) {
-		if (!(folios[n].flags & FOLIO_PASS) || !sim_resolve(m, folios[n].pfn, &area, &index))
+		if (!(folios[n].flags & FOLIO_PASS) || !sim_resolve(m, folios[n].pfn, &hint, &area, &index))
 			continue;
 		if (active)
 			sim_lru_activate(m, area, index);

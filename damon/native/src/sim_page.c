@@ -26,8 +26,8 @@ static uint64_t pristine_frame(const struct sim_area *a, uint64_t index)
 
 int sim_page_present(const struct sim_area *a, uint64_t index)
 {
-	if (a->st[index] & ST_VALID)
-		return !(a->st[index] & ST_ABSENT);
+	if (sim_valid(a, index))
+		return a->page[index].flags & PG_PRESENT;
 	return index < a->nr_bulk;
 }
 
@@ -36,9 +36,9 @@ struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t ind
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p = &a->page[index];
-	uint8_t st = a->st[index];
+	unsigned int st = sim_st(a, index);
 
-	if (st & ST_VALID)
+	if (st == ST_VALID)
 		return p;
 	p->t_eval = a->t_mapped;
 	if (index < a->nr_bulk) {
@@ -47,61 +47,75 @@ struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t ind
 		p->frame = (uint32_t)pristine_frame(a, index);
 		p->seq = a->bulk_seq;
 		p->flags = PG_PRESENT;
-		if (st & ST_IDLE) {
+		if (st == ST_IDLE) {
 			/* made old in a stretch without accesses: any time in it is as good */
 			p->flags |= PG_IDLE;
 			p->t_old = sim_seg_now(a)->t0;
 			a->nr_bulk_idle--;
 		}
-		a->st[index] = ST_VALID;
 	} else {
 		p->t_last = -1;
 		p->t_ref = -1;
-		a->st[index] = ST_VALID | ST_ABSENT;
 	}
+	sim_st_set(a, index, ST_VALID);
 	return p;
 }
 
-/* The mapped page in frame number pfn, 1 if there is one. */
-int sim_resolve(struct sim_machine *m, uint64_t pfn, uint32_t *area, uint64_t *index)
+/* Is the page in this frame? A pristine page of an extent is where the extent says. */
+static int in_frame(const struct sim_area *a, uint64_t index, uint64_t frame)
 {
-	const struct sim_area *a;
-	uint64_t frame = UINT64_MAX, v, e;
+	return a->page[index].flags & PG_PRESENT && a->page[index].frame == frame;
+}
 
-	for (uint64_t n = 0; n < m->nr_res; n++)
+/*
+ * The mapped page in frame number pfn, 1 if there is one. *hint starts zero and is only good for as long as nothing is
+ * mapped or unmapped.
+ */
+int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint32_t *area, uint64_t *index)
+{
+	const struct sim_ext *x = hint->ext;
+	const struct sim_area *a;
+	uint64_t frame = UINT64_MAX, v;
+
+	for (uint64_t n = m->nr_res; n-- > 0;) /* the biggest is the last */
 		if (pfn - m->res[n].pfn < m->res[n].nr) {
 			frame = m->res[n].frame + (pfn - m->res[n].pfn);
 			break;
 		}
 	if (frame == UINT64_MAX)
 		return 0;
+	if (x && frame - x->frame < x->nr) {
+		*area = hint->area;
+		*index = x->page + (frame - x->frame);
+		a = &m->area[*area];
+		if (!sim_valid(a, *index) || in_frame(a, *index, frame))
+			return 1;
+	}
 	v = m->block[frame >> SIM_BLOCK_SHIFT];
 	if (!v)
 		return 0;
 	if (v != SIM_LEAF) {
-		const struct sim_ext *x;
-
 		*area = (uint32_t)(v >> 32) - 2;
 		a = &m->area[*area];
 		x = &a->ext[(uint32_t)v];
 		if (frame - x->frame >= x->nr)
 			return 0;
+		hint->ext = x;
+		hint->area = *area;
 		*index = x->page + (frame - x->frame);
-		if (!(a->st[*index] & ST_VALID))
-			return 1;
-		return !(a->st[*index] & ST_ABSENT) && a->page[*index].frame == frame;
+		return !sim_valid(a, *index) || in_frame(a, *index, frame);
 	}
-	e = m->leaf[frame];
-	if (!e)
+	v = m->leaf[frame];
+	if (!v)
 		return 0;
-	*area = (uint32_t)(e >> SIM_PAGE_BITS) - 1;
-	*index = e & SIM_PAGE_MASK;
+	*area = (uint32_t)(v >> SIM_PAGE_BITS) - 1;
+	*index = v & SIM_PAGE_MASK;
 	a = &m->area[*area];
 	if (!a->mapped)
 		return 0;
-	if (!(a->st[*index] & ST_VALID))
+	if (!sim_valid(a, *index))
 		return *index < a->nr_bulk && pristine_frame(a, *index) == frame;
-	return !(a->st[*index] & ST_ABSENT) && a->page[*index].frame == frame;
+	return in_frame(a, *index, frame);
 }
 
 /* The page of a process at addr, 1 if its area is mapped. *hint: area to try first, then the area found. */
@@ -141,12 +155,12 @@ void sim_page_mkold(struct sim_machine *m, uint32_t area, uint64_t index, int64_
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p;
 
-	if (!(a->st[index] & ST_VALID)) {
+	if (!sim_valid(a, index)) {
 		if (index >= a->nr_bulk)
 			return;
 		if (sim_seg_now(a)->pattern == PATTERN_NONE) {
-			if (!(a->st[index] & ST_IDLE)) {
-				a->st[index] |= ST_IDLE;
+			if (sim_st(a, index) != ST_IDLE) {
+				sim_st_set(a, index, ST_IDLE);
 				a->nr_bulk_idle++;
 			}
 			return;
@@ -165,8 +179,8 @@ int sim_page_young(struct sim_machine *m, uint32_t area, uint64_t index, int64_t
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p;
 
-	if (!(a->st[index] & ST_VALID))
-		return index < a->nr_bulk && !(a->st[index] & ST_IDLE);
+	if (!sim_valid(a, index))
+		return index < a->nr_bulk && sim_st(a, index) != ST_IDLE;
 	p = &a->page[index];
 	if (!(p->flags & PG_PRESENT))
 		return 0;

@@ -34,7 +34,6 @@ int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	p->flags = PG_EVICTED | (a->kind == KIND_ANON ? PG_SWAPPED : 0);
 	p->seq = 0;
 	p->shadow = ++m->age;
-	a->st[index] |= ST_ABSENT;
 	a->nr_present--;
 	a->reclaimed++;
 	process->nr_present--;

@@ -10,15 +10,12 @@ from damon.mm.sim.layout import (
     KSWAPD,
     LEAF,
     PG_ACTIVE,
-    PG_PRESENT,
     PG_SWAPPED,
-    ST_ABSENT,
-    ST_VALID,
     SimPattern,
 )
 from damon.mm.sim.reference.access import seg_next
 from damon.mm.sim.reference.lru import _page_seq
-from damon.mm.sim.reference.pages import _pristine_frame, page_present, resolve
+from damon.mm.sim.reference.pages import _pristine_frame, page_present, resolve, valid
 from damon.model.arrays import U8, U64, Buffer
 from damon.workload.model import (
     Access,
@@ -69,9 +66,8 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
         a = s.area.rows[area]
         present = swapped = active = 0
         for index in range(a.nr_pages):
-            if a.st[index] & ST_VALID:
+            if valid(a, index):
                 p = a.page[index]
-                assert bool(p.flags & PG_PRESENT) != bool(a.st[index] & ST_ABSENT)
                 swapped += bool(p.flags & PG_SWAPPED)
                 active += bool(p.flags & PG_ACTIVE)
                 frame = p.frame
@@ -131,7 +127,7 @@ def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> No
     assert members.keys() == set(owner.values()), "a page in memory is on no list"
     for (area, index), which in members.items():
         a = s.area.rows[area]
-        active = a.st[index] & ST_VALID and a.page[index].flags & PG_ACTIVE
+        active = valid(a, index) and a.page[index].flags & PG_ACTIVE
         assert which == a.kind * 2 + bool(active)
 
 

@@ -18,9 +18,7 @@ from damon.mm.sim.layout import (
     PG_EVICTED,
     PG_PRESENT,
     PG_SWAPPED,
-    ST_ABSENT,
     ST_IDLE,
-    ST_VALID,
     Draw,
     SimArea,
     SimPage,
@@ -33,7 +31,7 @@ from damon.mm.sim.reference.arithmetic import uniform
 from damon.mm.sim.reference.events import event_fire, event_pop, event_push
 from damon.mm.sim.reference.frames import frame_alloc, frame_bulk, frame_free
 from damon.mm.sim.reference.lru import lru_add, lru_bulk
-from damon.mm.sim.reference.pages import page_get
+from damon.mm.sim.reference.pages import page_get, state, valid
 from damon.mm.sim.reference.reclaim import Cost, shrink
 from damon.mm.sim.state import State
 
@@ -110,7 +108,6 @@ def page_insert(s: State, area: int, index: int, p: SimPage, t: int, active: boo
         s.m.pswpin += 1
     p.flags = PG_PRESENT | (PG_ACTIVE if active else 0)
     p.t_eval = t
-    a.st[index] = ST_VALID
     a.nr_present += 1
     a.nr_active += active
     process.nr_present += 1
@@ -209,7 +206,7 @@ def area_clear(s: State, area: int, t: int) -> None:
         x = a.ext[n]
         run, end = x.page, x.page + x.nr
         for i in range(x.page, end):
-            if a.st[i] & ST_VALID:
+            if valid(a, i):
                 if i > run:
                     frame_free(s, x.frame + run - x.page, i - run)
                 run = i + 1
@@ -217,7 +214,7 @@ def area_clear(s: State, area: int, t: int) -> None:
             frame_free(s, x.frame + run - x.page, end - run)
         x.nr = 0
     for i in range(a.nr_pages):
-        if a.st[i] & (ST_VALID | ST_ABSENT) == ST_VALID:
+        if valid(a, i) and a.page[i].flags & PG_PRESENT:
             frame_free(s, a.page[i].frame, 1)
     m.nr[a.kind * 2 + ACTIVE] -= a.nr_active
     m.nr[a.kind * 2 + INACTIVE] -= a.nr_present - a.nr_active
@@ -242,7 +239,7 @@ def area_access(s: State, area: int, new: SimSeg) -> None:
     seg = seg_now(a)
     if a.nr_bulk_idle:
         for n in range(a.nr_bulk):
-            if a.st[n] == ST_IDLE:
+            if state(a, n) == ST_IDLE:
                 page_get(s, area, n)
     if seg.pattern == SimPattern.STRIDED and new.pattern == SimPattern.STRIDED and seg.stride == new.stride:
         new.base = seg_count(seg, new.t0) % seg.period

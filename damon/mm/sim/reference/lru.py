@@ -13,17 +13,16 @@ from damon.mm.sim.layout import (
     PG_ACTIVE,
     PG_PRESENT,
     PG_REFERENCED,
-    ST_VALID,
     SimArea,
     SimPage,
     SimRun,
 )
-from damon.mm.sim.reference.pages import page_get
+from damon.mm.sim.reference.pages import page_get, valid
 from damon.mm.sim.state import State
 
 
 def _page_seq(a: SimArea, index: int) -> int:
-    if a.st[index] & ST_VALID:
+    if valid(a, index):
         return int(a.page[index].seq)
     return int(a.bulk_seq) if index < a.nr_bulk else 0
 
@@ -117,7 +116,7 @@ def lru_activate(s: State, area: int, index: int) -> bool:
 def lru_deactivate(s: State, area: int, index: int) -> bool:
     """To the head of the inactive list, unless it is inactive."""
     a, m = s.area.rows[area], s.m
-    if not a.st[index] & ST_VALID:
+    if not valid(a, index):
         return False  # pristine pages are inactive
     p = a.page[index]
     if not p.flags & PG_PRESENT or not p.flags & PG_ACTIVE:

@@ -12,14 +12,13 @@ from damon.mm.sim.layout import (
     PG_IDLE,
     PG_REFERENCED,
     PG_SWAPPED,
-    ST_VALID,
     SimPattern,
 )
 from damon.mm.sim.reference.access import seg_now
 from damon.mm.sim.reference.faults import page_insert, wake_kswapd
 from damon.mm.sim.reference.frames import frame_alloc
 from damon.mm.sim.reference.lru import lru_activate, lru_deactivate
-from damon.mm.sim.reference.pages import page_get, page_mkold, page_present, page_young, resolve
+from damon.mm.sim.reference.pages import page_get, page_mkold, page_present, page_young, resolve, valid
 from damon.mm.sim.reference.reclaim import Cost, reclaim_page
 from damon.mm.sim.state import State
 from damon.model.arrays import (
@@ -63,7 +62,7 @@ def _describe(s: State, area: int, index: int, pfn: int, out: FolioArray) -> Non
     folio.memcg = 0  # memory cgroups: the area's
     folio.nr_pages = 1  # huge pages: the folio's
     folio.flags = FOLIO_MAPPED | (FOLIO_ANON if a.kind == ANON else 0)
-    if a.st[index] & ST_VALID and a.page[index].flags & PG_ACTIVE:
+    if valid(a, index) and a.page[index].flags & PG_ACTIVE:
         folio.flags |= FOLIO_ACTIVE
     out.nr += 1
 

@@ -16,7 +16,6 @@ from damon.mm.sim.layout import (
     PAGE_MASK,
     PG_IDLE,
     PG_PRESENT,
-    ST_ABSENT,
     ST_IDLE,
     ST_VALID,
     SimArea,
@@ -27,14 +26,33 @@ from damon.mm.sim.reference.access import page_advance, seg_now
 from damon.mm.sim.state import State
 
 
+def state(a: SimArea, index: int) -> int:
+    """Two bits a page: all that samples of cold memory ever touch."""
+    return int(a.st[index >> 2] >> (index & 3) * 2 & 3)
+
+
+def set_state(a: SimArea, index: int, st: int) -> None:
+    shift = (index & 3) * 2
+    a.st[index >> 2] = a.st[index >> 2] & ~(3 << shift) | st << shift
+
+
+def valid(a: SimArea, index: int) -> bool:
+    """Does the page's record count?"""
+    return state(a, index) == ST_VALID
+
+
+def _in_frame(a: SimArea, index: int, frame: int) -> bool:
+    return bool(a.page[index].flags & PG_PRESENT) and a.page[index].frame == frame
+
+
 def _pristine_frame(a: SimArea, index: int) -> int:
     ext = a.ext[bisect_right(range(a.nr_ext), index, key=lambda n: a.ext[n].page) - 1]
     return int(ext.frame + index - ext.page)
 
 
 def page_present(a: SimArea, index: int) -> bool:
-    if a.st[index] & ST_VALID:
-        return not a.st[index] & ST_ABSENT
+    if valid(a, index):
+        return bool(a.page[index].flags & PG_PRESENT)
     return bool(index < a.nr_bulk)
 
 
@@ -42,8 +60,8 @@ def page_get(s: State, area: int, index: int) -> SimPage:
     """The page's record, filled in from the area's bulk state at the first need."""
     a = s.area.rows[area]
     p: SimPage = a.page[index]
-    st = a.st[index]
-    if st & ST_VALID:
+    st = state(a, index)
+    if st == ST_VALID:
         return p
     p.t_eval = a.t_mapped
     if index < a.nr_bulk:
@@ -52,15 +70,14 @@ def page_get(s: State, area: int, index: int) -> SimPage:
         p.frame = _pristine_frame(a, index)
         p.seq = a.bulk_seq
         p.flags = PG_PRESENT
-        if st & ST_IDLE:  # made old in a stretch without accesses: any time in it is as good
+        if st == ST_IDLE:  # made old in a stretch without accesses: any time in it is as good
             p.flags |= PG_IDLE
             p.t_old = seg_now(a).t0
             a.nr_bulk_idle -= 1
-        a.st[index] = ST_VALID
     else:
         p.t_last = -1
         p.t_ref = -1
-        a.st[index] = ST_VALID | ST_ABSENT
+    set_state(a, index, ST_VALID)
     return p
 
 
@@ -83,9 +100,9 @@ def resolve(s: State, pfn: int) -> tuple[int, int] | None:
         if not x.frame <= frame < x.frame + x.nr:
             return None
         index = int(x.page + frame - x.frame)
-        if not a.st[index] & ST_VALID:
+        if not valid(a, index):
             return area, index
-        return (area, index) if not a.st[index] & ST_ABSENT and a.page[index].frame == frame else None
+        return (area, index) if _in_frame(a, index, frame) else None
     e = s.leaf.rows[frame]
     if not e:
         return None
@@ -93,9 +110,9 @@ def resolve(s: State, pfn: int) -> tuple[int, int] | None:
     a = s.area.rows[area]
     if not a.mapped:
         return None
-    if not a.st[index] & ST_VALID:
+    if not valid(a, index):
         return (area, index) if index < a.nr_bulk and _pristine_frame(a, index) == frame else None
-    return (area, index) if not a.st[index] & ST_ABSENT and a.page[index].frame == frame else None
+    return (area, index) if _in_frame(a, index, frame) else None
 
 
 def resolve_va(s: State, process: int, addr: int) -> tuple[int, int] | None:
@@ -111,12 +128,12 @@ def resolve_va(s: State, process: int, addr: int) -> tuple[int, int] | None:
 def page_mkold(s: State, area: int, index: int, now: int) -> None:
     """Set idle and clear accessed: from now on only a touch makes the page young. No draw is needed."""
     a = s.area.rows[area]
-    if not a.st[index] & ST_VALID:
+    if not valid(a, index):
         if index >= a.nr_bulk:
             return
         if seg_now(a).pattern == SimPattern.NONE:
-            if not a.st[index] & ST_IDLE:
-                a.st[index] |= ST_IDLE
+            if state(a, index) != ST_IDLE:
+                set_state(a, index, ST_IDLE)
                 a.nr_bulk_idle += 1
             return
     p = page_get(s, area, index)
@@ -128,8 +145,8 @@ def page_mkold(s: State, area: int, index: int, now: int) -> None:
 def page_young(s: State, area: int, index: int, now: int) -> bool:
     """Not idle, or touched since it was made old. A page that was never made old counts as young, as in the kernel."""
     a = s.area.rows[area]
-    if not a.st[index] & ST_VALID:
-        return bool(index < a.nr_bulk) and not a.st[index] & ST_IDLE
+    if not valid(a, index):
+        return bool(index < a.nr_bulk) and state(a, index) != ST_IDLE
     p = a.page[index]
     if not p.flags & PG_PRESENT:
         return False

@@ -16,7 +16,6 @@ from damon.mm.sim.layout import (
     PG_REFERENCED,
     PG_SWAPPED,
     PRIORITY,
-    ST_ABSENT,
     SWAPPINESS,
     SimPage,
 )
@@ -62,7 +61,6 @@ def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost
     p.seq = 0
     m.age += 1
     p.shadow = m.age
-    a.st[index] |= ST_ABSENT
     a.nr_present -= 1
     a.reclaimed += 1
     process.nr_present -= 1
