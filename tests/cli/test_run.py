@@ -92,6 +92,7 @@ def test_command_line_and_module_say_the_same(damon: Damon, tmp_path: Path, smal
         ["--cmdline", "damon_reclaim.min_age=5"],
         ["--module", "reclaim", "enabled=N"],
         ["--module", "reclaim", "enabled=off"],
+        ["--module", "reclaim", "enabled=N", "min_nr_regions=2"],  # to be refused when it is enabled
     ],
 )
 def test_a_module_that_is_not_enabled_does_nothing(damon: Damon, small: str, arguments: list[str]) -> None:
