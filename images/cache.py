@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -77,8 +78,7 @@ def obtain(
         found = lookup(kind, key)
         if found:
             return found
-        for stale in parent.glob(f".{key}.*"):
-            shutil.rmtree(stale, ignore_errors=True)
+        _sweep(parent, key)
         scratch = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=parent))
         started = time.monotonic()
         try:
@@ -94,6 +94,18 @@ def obtain(
             shutil.rmtree(scratch, ignore_errors=True)
             raise
         return target
+
+
+def _sweep(parent: Path, mine: str) -> None:
+    """Removes what killed builders left: scratch folders whose entry nobody is building."""
+    for stale in parent.glob(".*.*"):
+        key = stale.name[1:].rpartition(".")[0]
+        if key == mine:
+            shutil.rmtree(stale, ignore_errors=True)
+            continue
+        lock = FileLock(str(parent / f"{key}.lock"))
+        with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 class _locked:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from vmtest.errors import BuildFailed, InvalidInput, MachineLacks
 from vmtest.images import aptsources, cache, hostpkgs, kconfig, kernel_build, pydeps, rootfs_build, source, steps
@@ -133,11 +134,16 @@ def test_failed_build_leaves_nothing_and_the_next_works() -> None:
     assert left == ["key.lock"]
     # What a builder that was killed leaves: a scratch folder, or a target without its manifest.
     (cache.cache_root() / "kind/.key.dead").mkdir()
+    (cache.cache_root() / "kind/.gone.dead").mkdir()
+    (cache.cache_root() / "kind/.busy.alive").mkdir()
     (cache.cache_root() / "kind/key").mkdir()
-    folder = cache.obtain("kind", "key", "label", lambda path, _progress: (path / "whole").touch(), {"a": 1})
+    with FileLock(str(cache.cache_root() / "kind/busy.lock")):
+        folder = cache.obtain("kind", "key", "label", lambda path, _progress: (path / "whole").touch(), {"a": 1})
     assert (folder / "whole").exists()
     assert json.loads((folder / cache.MANIFEST).read_text())["a"] == 1
     assert not (cache.cache_root() / "kind/.key.dead").exists()
+    assert not (cache.cache_root() / "kind/.gone.dead").exists()
+    assert (cache.cache_root() / "kind/.busy.alive").exists(), "another builder is at work there"
     assert cache.obtain("kind", "key", "label", fail, {}) == folder, "not built twice"
 
 
@@ -175,6 +181,7 @@ def test_apt_sources_of_the_host(tmp_path: Path) -> None:
         "Types: deb\n# a remark\nURIs: http://mirror.invalid/debian\nSuites: bookworm bookworm-updates\n"
         "\nTypes: deb\nURIs: http://mirror.invalid/security\nSuites: bookworm-security\nComponents: main\n"
         "\nTypes: deb\nURIs: http://tools.invalid\nSuites: tools-bookworm\nComponents: main\n"
+        "\nTypes: deb\nURIs: http://mixed.invalid\nSuites: bookworm trixie\nComponents: main\n"
         "\nTypes: deb-src\nURIs: http://mirror.invalid/debian\nSuites: bookworm\nComponents: main\n"
         "\nEnabled: no\nTypes: deb\nURIs: http://off.invalid\nSuites: bookworm\nComponents: main\n"
     )

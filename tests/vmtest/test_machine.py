@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import subprocess
 import tarfile
@@ -76,6 +77,8 @@ def test_seed_disk(tmp_path: Path) -> None:
     (tree / "sub/run.sh").write_text("#!/bin/sh\n")
     (tree / "sub/run.sh").chmod(0o755)
     (tree / "sub/link").symlink_to("run.sh")
+    if os.getuid() == 0:
+        os.chown(tree / "sub/run.sh", 1234, 1234)
     disk = tmp_path / "seed.tar"
     seed.write(disk, {"host_key": ("secret", 0o600)}, [Tree(tree, "/opt/project")])
     assert disk.stat().st_mode & 0o777 == 0o600
