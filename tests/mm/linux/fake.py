@@ -23,7 +23,7 @@ PLAIN = [
     ref.KPF_MMAP | ref.KPF_ANON,
     ref.KPF_MMAP | ref.KPF_ANON | ref.KPF_IDLE,
     ref.KPF_LRU | ref.KPF_UPTODATE,
-    ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON,
+    *[ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON] * 6,
     ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ACTIVE,
     ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_UNEVICTABLE,
 ]

@@ -114,6 +114,14 @@ def test_flags_of_folios() -> None:
         assert flags == [FOLIO_ANON | FOLIO_ACTIVE | FOLIO_MAPPED, 0, FOLIO_UNEVICTABLE | FOLIO_MAPPED]
 
 
+def test_folio_is_mapped_when_any_of_its_pages_is() -> None:
+    head, tail = ref.KPF_LRU | ref.KPF_COMPOUND_HEAD, ref.KPF_COMPOUND_TAIL
+    with fake_kernel([head, tail, tail | ref.KPF_MMAP, tail, head, tail]) as kernel:
+        space = LinuxPhysicalSpace(lambda: kernel.files)
+        assert [f.flags for folios in space.folios(0, 6 << 12) for f in folios] == [FOLIO_MAPPED, 0]
+        assert [f.flags for f in ref.folios(kernel.files, 0, 6)] == [FOLIO_MAPPED, 0]
+
+
 def test_young_and_mkold_of_folios_leave_decided_ones_alone() -> None:
     with fake_kernel([ANON] * 200) as kernel:
         space = LinuxPhysicalSpace(lambda: kernel.files)
@@ -136,12 +144,10 @@ def test_folio_whose_word_cannot_be_read_stays() -> None:
         assert folios[0].flags == FOLIO_YOUNG
 
 
+frames = st.integers(1, 99)
+entries = st.one_of(st.builds(present, frames), st.builds(present, frames), frames)
 processes = st.dictionaries(
-    st.integers(2, 5),
-    st.dictionaries(
-        st.integers(0, 90), st.one_of(st.just(0), st.builds(present, st.integers(1, 99)), st.integers(1, 99))
-    ),
-    max_size=4,
+    st.integers(2, 5), st.dictionaries(st.integers(0, 90), entries, min_size=10), min_size=1, max_size=4
 )
 
 

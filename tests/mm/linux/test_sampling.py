@@ -51,7 +51,7 @@ def young(sampler: NativeSampler | ReferenceSampler, nr: int, pagemap: int | Non
 @given(data=st.data(), flags=page_flags(), gaps=st.tuples(*[st.integers(0, 40)] * 3))
 def test_physical_twins_agree(data: st.DataObject, flags: list[int], gaps: tuple[int, int, int]) -> None:
     frames = st.integers(0, len(flags) + 80)  # behind the last page frame too
-    picked = [(pfn << 12) + data.draw(st.integers(0, 4095)) for pfn in data.draw(st.lists(frames, max_size=60))]
+    picked = [(pfn << 12) + pfn % 4096 for pfn in data.draw(st.lists(frames, min_size=10, max_size=60))]
     with kernels(flags) as (ours, plain):
         files = ours.files
         files.gap_pagemap, files.gap_kpageflags, files.gap_write = gaps
@@ -59,7 +59,7 @@ def test_physical_twins_agree(data: st.DataObject, flags: list[int], gaps: tuple
         addrs, nr = addresses(picked), len(picked)
         assert native.mkold_phys(addrs, nr) == reference.mkold_phys(addrs, nr)
         assert ours.bitmap() == plain.bitmap()
-        touched = data.draw(st.lists(st.sampled_from(ours.bitmap()), unique=True)) if ours.bitmap() else []
+        touched = [pfn for pfn in ours.bitmap() if data.draw(st.booleans())]
         later = data.draw(st.one_of(st.just(flags), st.permutations(flags)))
         for kernel in (ours, plain):
             kernel.clear_idle(touched)
@@ -73,13 +73,11 @@ def test_physical_twins_agree(data: st.DataObject, flags: list[int], gaps: tuple
 @given(data=st.data(), flags=page_flags())
 def test_virtual_twins_agree(data: st.DataObject, flags: list[int]) -> None:
     pfns = st.integers(1, len(flags) + 10)
-    page_table = st.dictionaries(
-        st.integers(0, 150), st.one_of(st.just(0), st.builds(present, pfns), pfns), max_size=80
-    )
+    entries = st.one_of(st.builds(present, pfns), st.builds(present, pfns), pfns, st.just(0))
+    page_table = st.dictionaries(st.integers(0, 60), entries, min_size=15, max_size=50)
     before, changes = data.draw(page_table), data.draw(page_table)
-    picked = [
-        (page << 12) + data.draw(st.integers(0, 4095)) for page in data.draw(st.lists(st.integers(0, 170), max_size=60))
-    ]
+    pages = st.one_of(st.sampled_from(sorted(before)), st.sampled_from(sorted(changes)), st.integers(0, 170))
+    picked = [(page << 12) + page for page in data.draw(st.lists(pages, min_size=10, max_size=60))]
     with kernels(flags) as (ours, plain):
         samplers: tuple[NativeSampler, ReferenceSampler] = NativeSampler(ours.files), ReferenceSampler(plain.files)
         maps = [(0, 151)]
@@ -93,10 +91,12 @@ def test_virtual_twins_agree(data: st.DataObject, flags: list[int]) -> None:
                 made.append(-1)
         assert made[0] == made[1]
         assert ours.bitmap() == plain.bitmap()
-        touched = data.draw(st.lists(st.sampled_from(ours.bitmap()), unique=True)) if ours.bitmap() else []
+        touched = [pfn for pfn in ours.bitmap() if data.draw(st.booleans())]
         after = before | changes if data.draw(st.booleans()) else before
+        toggled = data.draw(st.sets(st.integers(0, len(flags) - 1), max_size=8))  # isolated, or drained to its list
         for kernel in (ours, plain):
             kernel.clear_idle(touched)
+            kernel.set_flags([f ^ ref.KPF_LRU if pfn in toggled else f for pfn, f in enumerate(flags)])
             kernel.process(1, maps, after)
         if made[0] >= 0:
             first = young(samplers[0], nr, pagemaps[0])
@@ -256,6 +256,15 @@ def test_tail_whose_head_has_just_gone(tmp_path: Path) -> None:
         assert sampler.mkold_phys(addresses([3 << 12]), 1) == 0
     assert kernel.bitmap() == []
     kernel.close()
+
+
+def test_swap_entry_is_no_page_frame(kernel: FakeKernel) -> None:
+    pagemap = os.open(kernel.process(9, [(0, 4)], {1: 5 | 1 << 62, 2: present(6)}), os.O_RDONLY)
+    for sampler in (NativeSampler(kernel.files), ReferenceSampler(kernel.files)):
+        assert sampler.mkold_virt(pagemap, addresses([4096, 8192]), 2) == 1
+        assert kernel.bitmap() == [6]
+        assert young(sampler, 2, pagemap) == [0, 0]
+    os.close(pagemap)
 
 
 def test_many_page_frames_in_any_order(tmp_path: Path) -> None:
