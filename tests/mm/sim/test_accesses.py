@@ -226,6 +226,24 @@ def test_dirty_share_of_file_pages() -> None:
         assert sim.areas()[0].reclaimed_pages == 256
 
 
+@pytest.mark.parametrize("looks", [1, 20])
+def test_dirty_share_of_random_writes(looks: int) -> None:
+    """Writes are a share of a Poisson process, so one of their own: 1 - exp(-write share * touches of the page)."""
+    dirty, rounds, write_share, touches = 0, 30, 0.3, 2.0
+    for seed in range(rounds):
+        access = Access("a", 256 * touches / 0.1, Pattern.RANDOM, write_share=write_share)
+        sim = machine(Area("a", MIB, Kind.FILE), accesses=(access,), seed=seed)
+        space, addrs = sim.open_process(sim.pids["main"]), page_addrs(sim, "a")
+        for _ in range(looks):  # however often somebody looks on the way
+            space.mkold(addresses(addrs), 256)
+            sim.clock.sleep_us(100_000 // looks)
+            young(space, addrs)
+        assert space.madvise(addrs[0], MIB, Advice.PAGEOUT) == 0
+        dirty += sim.counters()["writeback"]
+    share = 1 - math.exp(-write_share * touches)
+    assert dirty / (rounds * 256) == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / (rounds * 256)))
+
+
 def test_munmap_and_mmap_events() -> None:
     phases = (
         Phase("there", 1000, (Access("a", 1e6, Pattern.RANDOM),)),

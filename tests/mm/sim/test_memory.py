@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import random
 from collections.abc import Callable
 
@@ -198,6 +199,21 @@ def test_first_touches_of_an_area_that_is_not_populated() -> None:
         check(sim)
 
 
+def test_first_touches_of_a_skewed_area() -> None:
+    """Groups of absent pages stand for their hottest one; what is too much must be thinned out."""
+    rounds, resident, rate, skew = 60, 0, 3000, 1.5
+    for seed in range(rounds):
+        sim = machine(
+            Area("a", 4 * MIB, populate=False), accesses=(Access("a", rate, Pattern.ZIPF, skew=skew),), seed=seed
+        )
+        sim.clock.sleep_us(1_000_000)
+        resident += _area(sim).resident_bytes // 4096
+    norm = sum(rank**-skew for rank in range(1, 1025))
+    shares = [1 - math.exp(-rate * rank**-skew / norm) for rank in range(1, 1025)]
+    spread = math.sqrt(rounds * sum(share * (1 - share) for share in shares))
+    assert resident == pytest.approx(rounds * sum(shares), abs=4.5 * spread)
+
+
 def test_lru_moves_and_flags() -> None:
     sim = machine(Area("a", MIB), memory=64 * MIB)
     assert _folios(sim, sim.phys.activate, lambda n: n % 2 == 0) == 128
@@ -313,6 +329,50 @@ def test_a_thrashing_refault_goes_to_the_active_list() -> None:
     assert _area(sim).active_pages == 10
 
 
+def test_kswapd_reclaims_up_to_the_high_watermark() -> None:
+    sim = machine(Area("cold", 50 * MIB), Area("new", 8 * MIB, populate=False, process="b"),
+                  accesses=(Access("new", 5_000, Pattern.SEQUENTIAL),), memory=64 * MIB, swap=SWAP)  # fmt: skip
+    lowest, after = sim.free_mem()[0], 0
+    while sim.clock.now_ns() < 300_000_000:
+        sim.clock.sleep_us(200)
+        free = sim.free_mem()[0]
+        lowest = min(lowest, free)
+        after = max(after, free) if sim.counters()["pgsteal_kswapd"] else 0
+    assert sim.state.m.wmark_min < lowest <= sim.state.m.wmark_low
+    assert after >= sim.state.m.wmark_high
+
+
+def test_active_pages_that_are_not_accessed_any_more_leave_too() -> None:
+    sim = machine(Area("old", 48 * MIB), Area("new", 16 * MIB, populate=False, process="b"),
+                  accesses=(Access("new", 20_000, Pattern.SEQUENTIAL),), memory=64 * MIB, swap=SWAP)  # fmt: skip
+    assert _folios(sim, sim.phys.activate, lambda n: True) >= 48 * MIB // 4096
+    sim.clock.sleep_us(3_000_000)
+    assert sim.counters()["pgdeactivate"] > 1000
+    assert _area(sim, "old").swapped_bytes > 4 * MIB
+    check(sim)
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_pages_come_back_into_other_frames(reference: bool) -> None:
+    """Big areas lie in whole blocks of frames; their pages still are found when they lie elsewhere."""
+    work = Workload(
+        "w", (Area("a", 4 * MIB), Area("b", 2 * MIB)), (Phase("p", 1),), machine=MachineSpec(memory=16 * MIB, swap=SWAP)
+    )
+    sim = SimulatedMachine(work, 1, reference=reference)
+    space, start = sim.open_process(sim.pids["main"]), sim.state.placed["a"].start
+    assert _folios(sim, sim.phys.pageout, lambda n: n % 3 == 0) == 512
+    check(sim)
+    for end in range(4 * MIB, 0, -512 * KIB):
+        assert space.madvise(start + end - 512 * KIB, 512 * KIB, Advice.WILLNEED) == 0
+    check(sim)
+    assert _area(sim).resident_bytes == 4 * MIB
+    folios = [folio.pfn for batch in sim.phys.folios(0, 16 * MIB) for folio in batch]
+    assert len(folios) == 1024 + 512 - (512 - 342)
+    addrs = [pfn * 4096 for pfn in folios]
+    sim.phys.mkold(addresses(addrs), len(addrs))
+    assert not any(young(sim.phys, addrs))
+
+
 # -- madvise and processes
 
 
@@ -418,3 +478,37 @@ def test_memory_is_reserved_not_used() -> None:
 def _rss() -> int:
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
+
+
+def test_pages_with_a_history_count_as_young_until_they_are_made_old() -> None:
+    """Moved on the lists, or read in again: a folio that nobody made old is not idle."""
+    sim = machine(Area("a", MIB), memory=64 * MIB, swap=SWAP)
+    space, addrs = sim.open_process(sim.pids["main"]), page_addrs(sim, "a")
+    _folios(sim, sim.phys.activate, lambda n: True)
+    assert all(young(space, addrs))
+    space.mkold(addresses(addrs), 256)
+    assert not any(young(space, addrs))
+    assert space.madvise(addrs[0], MIB, Advice.PAGEOUT) == 0
+    assert not any(young(space, addrs))
+    assert space.madvise(addrs[0], MIB, Advice.WILLNEED) == 0
+    assert all(young(space, addrs)), "a new folio is not idle"
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_unmapping_gives_back_all_of_it(kind: Kind) -> None:
+    """Active and inactive pages, swapped ones, frames out of order."""
+    phases = (Phase("there", 100_000), Phase("gone", 1, (), (PhaseEvent(Event.MUNMAP, "a"),)))
+    areas = (Area("a", 2 * MIB, kind), Area("b", MIB, kind))
+    sim = SimulatedMachine(Workload("w", areas, phases, machine=MachineSpec(memory=64 * MIB, swap=SWAP)), 1)
+    free = sim.free_mem()[0]
+    _folios(sim, sim.phys.activate, lambda n: n % 3 == 0)
+    _folios(sim, sim.phys.pageout, lambda n: n % 5 == 0)
+    check(sim)
+    sim.clock.sleep_us(100_000)
+    check(sim)
+    assert sim.free_mem()[0] >= free + 512
+    assert [area.name for area in sim.areas() if area.resident_bytes] == ["b"]
+    expected = sim.areas()[1]
+    counters, name = sim.counters(), kind.value
+    assert counters[f"nr_active_{name}"] == expected.active_pages
+    assert counters[f"nr_inactive_{name}"] == expected.resident_bytes // 4096 - expected.active_pages
