@@ -116,6 +116,10 @@ class State:
         self.nr_frames = self._resources()
         kernel = min(spec.memory // 64 + 8 * MIB, spec.memory // 4) // PAGE_SIZE
         self.total_pages = self.nr_frames - kernel
+        self.held_pages = -(-spec.reserved // PAGE_SIZE)
+        if self.held_pages > self.total_pages - MIB // PAGE_SIZE:
+            most = self.total_pages * PAGE_SIZE - MIB
+            raise InvalidInput(f"machine.reserved: {spec.reserved} leaves nothing to run in; give at most {most}")
         self._costs(spec)
         self._frames()
         self.placed: dict[str, PlacedArea] = {}
@@ -148,14 +152,15 @@ class State:
         m.scan_ns = round(spec.scan_us * 1000)
 
     def _frames(self) -> None:
-        """All but the last frames are free; the kernel itself has those: the lowest memory, and the top below 4 GiB."""
+        """All but the last frames are free; the kernel and what is held has those: the lowest memory, and the top
+        below 4 GiB."""
         m = self.m
         self.block = Reserve(ctypes.c_uint64, self.nr_frames // BLOCK + 1, huge=True)
         self.leaf = Reserve(ctypes.c_uint64, self.nr_frames + BLOCK)
         self.free = Reserve(SimFree, self.nr_frames + 1)
         m.block, m.leaf, m.free = self.block.pointer, self.leaf.pointer, self.free.pointer
-        self.free.rows[0].frame, self.free.rows[0].nr = 0, self.total_pages
-        m.nr_free_runs, m.nr_free = 1, self.total_pages
+        self.free.rows[0].frame, self.free.rows[0].nr = 0, self.total_pages - self.held_pages
+        m.nr_free_runs, m.nr_free = 1, self.total_pages - self.held_pages
 
     def _areas(self, workload: Workload) -> None:
         m = self.m

@@ -99,7 +99,7 @@ def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> N
         free |= span
     assert len(free) == s.m.nr_free
     assert not free & owner.keys(), "free and used"
-    assert len(free) + len(owner) == s.total_pages, "a frame is lost"
+    assert len(free) + len(owner) + s.held_pages == s.total_pages, "a frame is lost"
     walked = [folio.pfn for folios in sim.phys.folios(0, 2**40) for folio in folios]
     assert walked == sorted(walked)
     assert [resolve(s, pfn) for pfn in walked] == [owner[frame] for frame in _in_pfn_order(sim, owner)]

@@ -71,6 +71,15 @@ def test_watermarks_are_the_kernels(memory: int, expected: int) -> None:
     assert low == expected
 
 
+def test_reserved_memory_is_neither_free_nor_a_folio() -> None:
+    plain, held = (machine(Area("a", MIB), memory=64 * MIB, reserved=size) for size in (0, 10 * MIB + 1))
+    assert held.free_mem() == (plain.free_mem()[0] - 2561, plain.free_mem()[1])
+    assert [batch.nr for batch in held.phys.folios(0, 64 * MIB)] == [256]
+    check(held)
+    with pytest.raises(InvalidInput, match=r"machine\.reserved: 67108864 leaves nothing"):
+        machine(Area("a", MIB), memory=64 * MIB, reserved=64 * MIB)
+
+
 def test_big_machines_use_the_highest_memory_first() -> None:
     """What a module monitors by default is the biggest range: there the workload must be."""
     sim = machine(Area("a", MIB), memory=16 * GIB, swap=SWAP)
