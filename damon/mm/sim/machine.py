@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from damon.errors import DamonError, InvalidInput, MissingCapability
-from damon.mm.clock import VirtualClock
+from damon.mm.clock import Clock, VirtualClock
+from damon.mm.interface import PhysicalSpace
 from damon.mm.sim.engine import Engine, NativeEngine
 from damon.mm.sim.layout import COUNTERS, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
@@ -45,7 +46,9 @@ class SimulatedMachine:
         InvalidInput: a workload that cannot be played. MissingCapability: no address space for it.
     """
 
-    name = "sim"
+    name: str = "sim"
+    clock: Clock
+    phys: PhysicalSpace
 
     def __init__(self, workload: Workload, seed: int, *, reference: bool = False) -> None:
         _check(workload)
@@ -53,7 +56,7 @@ class SimulatedMachine:
         self.state = State(workload, seed)
         self._m = self.state.m
         self._engine: Engine = ReferenceEngine(self.state) if reference else NativeEngine(self.state)
-        self.clock = VirtualClock(advance=self._advance)
+        self.clock = self.virtual_clock = VirtualClock(advance=self._advance)
         self.phys = SimulatedPhysical(self)
         self.pids: dict[str, int] = {}
         self._next_pid = FIRST_PID
@@ -106,7 +109,7 @@ class SimulatedMachine:
         return int(m.psi_ns - ahead) // 1000
 
     def close(self) -> None:
-        self.clock.advance = None
+        self.virtual_clock.advance = None
 
     # -- what a person asks
 

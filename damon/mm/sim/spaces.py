@@ -46,7 +46,7 @@ class SimulatedPhysical:
 
     def pageout(self, folios: FolioArray) -> int:
         """Reclaim; the caller spends the time of looking at each folio, taking pages away and writing them."""
-        clock = self._machine.clock
+        clock = self._machine.virtual_clock
         pages, cost = self._machine.engine.pageout(folios, clock.now_ns())
         clock.charge_ns(cost + folios.nr * self._machine.state.m.scan_ns)
         return pages
@@ -59,7 +59,7 @@ class SimulatedPhysical:
 
     def _lru_move(self, folios: FolioArray, active: bool) -> int:
         pages = self._machine.engine.lru_move(folios, active)
-        self._machine.clock.charge_ns(folios.nr * self._machine.state.m.scan_ns)
+        self._machine.virtual_clock.charge_ns(folios.nr * self._machine.state.m.scan_ns)
         return pages
 
 
@@ -112,7 +112,7 @@ class SimulatedProcess:
             return -errno.EINVAL
         end = start + -(-length // PAGE_SIZE) * PAGE_SIZE
         at, hole, cost = start, False, 0
-        clock, state = self._machine.clock, self._machine.state
+        clock, state = self._machine.virtual_clock, self._machine.state
         for first, last, area in self._mapped():
             low, high = max(first, start), min(last, end)
             if low >= high:

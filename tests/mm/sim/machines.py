@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import strategies as st
 
-from damon.mm.sim import SimulatedMachine
+from damon.mm.sim import AreaStat, SimulatedMachine
 from damon.mm.sim.layout import (
     KSWAPD,
     LEAF,
@@ -16,7 +18,7 @@ from damon.mm.sim.layout import (
 from damon.mm.sim.reference.access import seg_next
 from damon.mm.sim.reference.lru import _page_seq
 from damon.mm.sim.reference.pages import _pristine_frame, page_present, resolve, valid
-from damon.model.arrays import U8, U64, Buffer
+from damon.model.arrays import FOLIO_PASS, U8, U64, Buffer, FolioArray
 from damon.workload.model import (
     Access,
     Area,
@@ -31,6 +33,7 @@ from damon.workload.model import (
 )
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+SWAP = Swap(64 * MIB, read_us=30.0, write_us=5.0)
 
 
 def machine(*areas: Area, accesses: tuple[Access, ...] = (), seed: int = 1, **spec: object) -> SimulatedMachine:
@@ -50,6 +53,22 @@ def young(space: object, values: list[int], buffer: Buffer | None = None) -> lis
     out = Buffer(U8, len(values))
     space.young(buffer or addresses(values), len(values), out)  # type: ignore[attr-defined]
     return [out[index] for index in range(len(values))]
+
+
+def act_on(sim: SimulatedMachine, act: Callable[[FolioArray], int], wanted: Callable[[int], bool]) -> int:
+    """Act on the folios (by number) that are wanted."""
+    number = total = 0
+    for start, end in sim.system_ram():
+        for folios in sim.phys.folios(start, end):
+            for folio in folios:
+                folio.flags |= FOLIO_PASS if wanted(number) else 0
+                number += 1
+            total += act(folios)
+    return total
+
+
+def stat(sim: SimulatedMachine, name: str = "a") -> AreaStat:
+    return next(area for area in sim.areas() if area.name == name)
 
 
 def page_addrs(sim: SimulatedMachine, area: str) -> list[int]:
