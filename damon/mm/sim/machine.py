@@ -11,7 +11,7 @@ from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.mm.clock import Clock, VirtualClock
 from damon.mm.interface import PhysicalSpace
 from damon.mm.sim.engine import Engine, NativeEngine
-from damon.mm.sim.layout import COUNTERS, NEVER, SimArea, SimSeg
+from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
 from damon.mm.sim.reference import ReferenceEngine
 from damon.mm.sim.report import AreaStat, ProcessStat
@@ -107,6 +107,10 @@ class SimulatedMachine:
         m = self._m
         ahead = max(m.psi_end - self.clock.now_ns(), 0)  # waits that have begun, or queue, count as time passes
         return int(m.psi_ns - ahead) // 1000
+
+    def lru_pages(self) -> tuple[int, int]:
+        nr = self._m.nr
+        return nr[ACTIVE] + nr[2 + ACTIVE], nr[INACTIVE] + nr[2 + INACTIVE]
 
     def close(self) -> None:
         self.virtual_clock.advance = None

@@ -203,10 +203,11 @@ def test_lru_moves_and_flags() -> None:
     assert act_on(sim, sim.phys.activate, lambda n: n % 2 == 0) == 128
     assert act_on(sim, sim.phys.activate, lambda n: n % 4 == 0) == 64, "already active ones count too"
     assert (sim.counters()["nr_active_anon"], sim.counters()["pgactivate"]) == (128, 128)
+    assert sim.lru_pages() == (128, 128)
     flags = [f.flags & FOLIO_ACTIVE for batch in sim.phys.folios(0, 64 * MIB) for f in batch]
     assert flags == [FOLIO_ACTIVE, 0] * 128
     assert act_on(sim, sim.phys.deactivate, lambda n: True) == 256
-    assert sim.counters()["nr_active_anon"] == 0
+    assert sim.lru_pages() == (0, 256)
     assert sim.counters()["pgdeactivate"] == 128
     check(sim)
 
