@@ -22,7 +22,7 @@ class Pattern(enum.Enum):
     """The order in which an area's pages are touched."""
 
     SEQUENTIAL = "sequential"  #: page 0, 1, 2, ... and from the start again
-    STRIDED = "strided"  #: every ``stride``-th byte offset, wrapping at the area's end; lands on offset // 4096
+    STRIDED = "strided"  #: offsets 0, stride, 2 stride, ... and from 0 again when past the area's end
     RANDOM = "random"  #: uniformly random pages
     ZIPF = "zipf"  #: page of rank r (its index, 1-based) with weight r ** -skew
 

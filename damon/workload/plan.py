@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal
 
+from damon.errors import InvalidInput
 from damon.workload.model import Event, Kind, Pattern, Workload
 
 _PATTERNS: Final = (Pattern.SEQUENTIAL, Pattern.STRIDED, Pattern.RANDOM, Pattern.ZIPF)
-_FLUSH: Final = {"off": 0, "on": 1, "auto": 2}
+_FLUSH: Final[tuple[Literal["off", "on", "auto"], ...]] = ("off", "on", "auto")
 _EVENTS: Final = (Event.MMAP, Event.MUNMAP, Event.EXIT)
 
 
@@ -26,12 +27,18 @@ class Options:
     directory: str = "/var/tmp"  #: of the files behind file areas
 
 
+def _options_line(options: Options, repeat: bool) -> str:
+    return (
+        f"options {options.seed & (1 << 64) - 1} {options.interval_us} {options.duration_us} {options.report_us} "
+        f"{_FLUSH.index(options.tlb_flush)} {options.huge_pages:d} {repeat:d} {options.directory}"
+    )
+
+
 def compile_plan(workload: Workload, options: Options = Options()) -> str:
     """The plan of ``workload``, text."""
     processes, areas = workload.processes, [area.name for area in workload.areas]
     lines = [
-        f"options {options.seed & (1 << 64) - 1} {options.interval_us} {options.duration_us} {options.report_us} "
-        f"{_FLUSH[options.tlb_flush]} {options.huge_pages:d} {workload.repeat:d} {options.directory}",
+        _options_line(options, workload.repeat),
         *(f"process {name}" for name in processes),
         *(
             f"area {processes.index(area.process)} {area.kind is Kind.FILE:d} {area.size} {area.populate:d} "
@@ -40,7 +47,7 @@ def compile_plan(workload: Workload, options: Options = Options()) -> str:
         ),
     ]
     for phase in workload.phases:
-        lines.append(f"phase {phase.duration_us} {phase.name[:64]}")
+        lines.append(f"phase {phase.duration_us} {phase.name}")
         for event in phase.events:
             names = processes if event.event is Event.EXIT else areas
             lines.append(f"event {_EVENTS.index(event.event)} {names.index(event.name)}")
@@ -50,3 +57,22 @@ def compile_plan(workload: Workload, options: Options = Options()) -> str:
             for access in phase.accesses
         )
     return "\n".join(lines) + "\n"
+
+
+def change_options(plan: str, **given: Any) -> str:
+    """``plan`` with those of its options (names as in ``Options``) that are ``given``.
+
+    Raises:
+        InvalidInput: its first line is no ``options`` statement.
+    """
+    line, _, rest = plan.partition("\n")
+    words = line.split(" ", 8)
+    try:
+        *numbers, directory = words[1:]
+        seed, interval, duration, report, flush, huge, repeat = map(int, numbers)
+        tlb_flush = _FLUSH[flush]
+    except (ValueError, IndexError):
+        raise InvalidInput("the plan's first line must be an options statement; make one with --print-plan") from None
+    options = Options(seed, interval, duration, report, tlb_flush, bool(huge), directory)
+    assert given.keys() <= {field.name for field in fields(Options)}
+    return f"{_options_line(replace(options, **given), bool(repeat))}\n{rest}"

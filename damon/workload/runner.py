@@ -6,13 +6,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
-from damon.errors import DamonError, MissingCapability
-from damon.workload.plan import Options, compile_plan
+from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.workload.plan import Options, change_options, compile_plan
 
 DESCRIPTION = """\
 Perform a workload file's memory accesses for real. Each process says where its areas are ("ready"), then once a
@@ -24,59 +28,94 @@ An emulated processor (QEMU without KVM) keeps TLB entries until the address spa
 seen by any monitor of accessed bits. With --tlb-flush (auto: when CPUID says TCG) each process flushes its TLB every
 millisecond by toggling the protection of 64 pages of its own.
 
+exit codes: 0 fine, 1 a process failed, 2 invalid input and nothing started, 3 the program is not built
+
 examples:
   damon-workload workloads/hot-cold.yaml
   damon-workload --json --duration 10 --interval 5000 workloads/accuracy.yaml
+  damon-workload --print-plan workloads/zipf.yaml > zipf.plan; damon-workload --plan zipf.plan
 """
 
 
-def _positive(text: str) -> float:
+def _seconds(text: str) -> int:
+    """Microseconds of ``text`` in seconds."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
-    return value
+    if not 1e-6 <= value <= 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} must be seconds above 0")
+    return int(value * 1e6)
+
+
+def _number(least: int, most: int) -> Any:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from {least} to {most}")
+        return value
+
+    return parse
+
+
+def _directory(text: str) -> str:
+    if not os.path.isdir(text) or not os.access(text, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a directory that can be written")
+    if len(os.fsencode(os.path.abspath(text))) > 255 or "\n" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a path of at most 255 bytes in one line")
+    return os.path.abspath(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    """An error is one line; --help has the rest."""
+
+    def error(self, message: str) -> Any:
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="damon-workload", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("file", nargs="?", help="workload file (YAML, or masim's configuration)")
-    parser.add_argument(
-        "--plan", metavar="FILE", help="run a plan compiled before (--print-plan) instead of a workload"
-    )
+    parser.add_argument("--plan", metavar="FILE", help="run a plan compiled before instead (needs no other package)")
     parser.add_argument("--print-plan", action="store_true", help="print the compiled plan and end")
-    parser.add_argument("--duration", type=_positive, metavar="S", help="end after so many seconds")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of random patterns (default 0)")
-    parser.add_argument(
-        "--interval", type=_positive, default=5000, metavar="US", help="sampling interval (default 5000)"
-    )
-    parser.add_argument("--tlb-flush", choices=("auto", "on", "off"), default="auto", help="see below (default auto)")
-    parser.add_argument("--huge-pages", action="store_true", help="allow transparent huge pages in the areas")
-    parser.add_argument("--directory", default="/var/tmp", metavar="DIR", help="for files behind file areas (/var/tmp)")
+    parser.add_argument("--format", choices=("auto", "yaml", "masim"), default="auto", help="of the file")
+    parser.add_argument("--masim-rate", metavar="RATE", help="touches a second of a masim configuration (2M)")
     parser.add_argument("--json", action="store_true", help="the program's JSON lines as they are")
+    # What is not given stays as it is in Options, or in the plan.
+    options = parser.add_argument_group("how to perform", argument_default=argparse.SUPPRESS)
+    options.add_argument("--duration", type=_seconds, metavar="S", dest="duration_us", help="end after so many seconds")
+    options.add_argument("--seed", type=_number(0, 2**64 - 1), metavar="N", help="of random patterns (0)")
+    options.add_argument(
+        "--interval", type=_number(1, 10**9), metavar="US", dest="interval_us", help="sampling interval (5000)"
+    )
+    options.add_argument("--tlb-flush", choices=("auto", "on", "off"), help="see below (auto)")
+    options.add_argument("--huge-pages", action="store_true", help="allow transparent huge pages in the areas")
+    options.add_argument("--directory", type=_directory, metavar="DIR", help="for files behind file areas (/var/tmp)")
     return parser
 
 
 def _plan(arguments: argparse.Namespace) -> str:
+    given = {name: value for name, value in vars(arguments).items() if name in Options.__dataclass_fields__}
     if arguments.plan is not None:
-        with open(arguments.plan) as file:
-            return file.read()
+        try:
+            return change_options(Path(arguments.plan).read_text(), **given)
+        except OSError as error:
+            what = error.strerror
+        except ValueError:
+            what = "this is no text"
+        raise InvalidInput(f"plan {arguments.plan!r} cannot be used: {what}")
     from damon.workload.load import load_workload
+    from damon.workload.masim import FULL_SPEED
+    from damon.workload.quantities import parse_rate
 
-    options = Options(
-        seed=arguments.seed,
-        interval_us=int(arguments.interval),
-        duration_us=int((arguments.duration or 0) * 1e6),
-        tlb_flush=arguments.tlb_flush,
-        huge_pages=arguments.huge_pages,
-        directory=arguments.directory,
-    )
-    return compile_plan(load_workload(arguments.file), options)
+    rate = FULL_SPEED if arguments.masim_rate is None else parse_rate(arguments.masim_rate, "--masim-rate")
+    return compile_plan(load_workload(arguments.file, arguments.format, rate), Options(**given))
 
 
 def _say(line: str) -> None:
@@ -87,12 +126,14 @@ def _say(line: str) -> None:
         flush = ", flushing the TLB every millisecond" if report["tlb_flush"] else ""
         print(f"{report['process']} ready, pid {report['pid']}: {where}{flush}", flush=True)
         return
-    shares = "  ".join(f"{area['name']} {area['share']:.3f}" for area in report["areas"])
-    print(
-        f"{report['process']} {report['seconds']:8.1f} s  {report['phase']:<12} "
-        f"{report['touches_per_second']:>12,.0f} touches/s  share of intervals touched: {shares}",
-        flush=True,
-    )
+    shares = "  ".join(f"{area['name']} {area['recent_share']:.3f}" for area in report["areas"])
+    head = f"{report['process']} {report['seconds']:8.1f} s  {report['phase']:<12}"
+    if report["event"] == "end":
+        shares = "  ".join(f"{area['name']} {area['share']:.3f}" for area in report["areas"])
+        print(f"{head} ended after {report['touches']:,} touches, {report['dropped']:,} not made in time; "
+              f"share of intervals touched, over all: {shares}", flush=True)  # fmt: skip
+        return
+    print(f"{head} {report['touches_per_second']:>12,.0f} touches/s  share of intervals touched: {shares}", flush=True)
 
 
 def _perform(plan: str, as_json: bool) -> int:
@@ -109,27 +150,34 @@ def _perform(plan: str, as_json: bool) -> int:
             os.dup2(file.fileno(), 0)
             os.execv(WORKLOAD_PROGRAM, [str(WORKLOAD_PROGRAM)])
         with subprocess.Popen([str(WORKLOAD_PROGRAM)], stdin=file, stdout=subprocess.PIPE, text=True) as process:
+
+            def pass_on(number: int, _frame: FrameType | None) -> None:
+                process.send_signal(number)
+
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+                signal.signal(number, pass_on)
             assert process.stdout is not None
-            try:
-                for line in process.stdout:
-                    _say(line)
-            except KeyboardInterrupt:
-                for line in process.stdout:  # the program got the signal, too: its last report
-                    _say(line)
-            return process.wait()
+            for line in process.stdout:
+                _say(line)
+            code = process.wait()
+            return code if code >= 0 else 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``argv``; the exit code."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     if (arguments.file is None) == (arguments.plan is None):
-        parser.error("give a workload file or --plan FILE")
+        parser.error("give either a workload file or --plan FILE")
     try:
         plan = _plan(arguments)
         if arguments.print_plan:
             print(plan, end="")
             return 0
         return _perform(plan, arguments.json)
+    except BrokenPipeError:  # nobody reads any more (`| head`): the program has ended, too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except MissingCapability as error:
         print(f"damon-workload: {error}", file=sys.stderr)
         return 3

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The native program, for real and briefly: rates, the truth it reports, events, a clean end."""
+"""The native program, for real and briefly: rates, the truth it reports, which pages it touches, events."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,9 @@ import pytest
 from damon.native import WORKLOAD_PROGRAM
 from damon.workload.load import load_workload, parse_workload
 from damon.workload.plan import Options, compile_plan
+from tests.workload.native import next_report, one, perform, present, started
 
 SHIPPED = Path(__file__).parents[2] / "workloads"
-
-
-def _perform(data: dict[str, Any], seconds: float = 1.0, **options: Any) -> list[dict[str, Any]]:
-    plan = compile_plan(parse_workload(data), Options(duration_us=int(seconds * 1e6), **options))
-    result = subprocess.run([WORKLOAD_PROGRAM], input=plan, capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
-
-
-def _one(pattern: str, rate: float, pages: int = 256, **more: Any) -> dict[str, Any]:
-    access = {"area": "a", "rate": rate, "pattern": pattern, **more}
-    return {"areas": {"a": {"size": pages * 4096}}, "phases": [{"duration": "60s", "access": [access]}]}
 
 
 def _zipf_share(pages: int, rate: float, skew: float, interval: float) -> float:
@@ -41,27 +28,112 @@ def _zipf_share(pages: int, rate: float, skew: float, interval: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("data", "share"),
+    ("data", "interval_us", "share"),
     [
-        (_one("sequential", 256 * 50), 0.25),  # a sweep every 20 ms
-        (_one("sequential", 256 * 400), 1.0),
-        (_one("strided", 256 * 25, stride=8192), 0.125),  # half of the pages, each every 20 ms
-        (_one("random", 256 * 100), 1 - math.exp(-0.5)),
-        (_one("zipf", 20000, skew=1.0), _zipf_share(256, 20000, 1.0, 0.005)),
-        (_one("random", 256 * 100, write=0), 1 - math.exp(-0.5)),
+        (one("sequential", 256 * 50), 5000, 0.25),  # a sweep every 20 ms
+        (one("sequential", 256 * 50), 10000, 0.5),
+        (one("sequential", 256 * 400), 5000, 1.0),
+        (one("strided", 256 * 25, stride=8192), 5000, 0.125),  # half of the pages, each every 20 ms
+        (one("strided", 256 * 200, stride=1024), 5000, 0.25),  # each page four times in a row, every 20 ms
+        (one("random", 256 * 100), 5000, 1 - math.exp(-0.5)),
+        (one("zipf", 20000, skew=1.0), 5000, _zipf_share(256, 20000, 1.0, 0.005)),
+        (one("zipf", 20000, skew=0.5), 5000, _zipf_share(256, 20000, 0.5, 0.005)),
+        (one("random", 256 * 100, write=0), 5000, 1 - math.exp(-0.5)),
     ],
-    ids=["sequential", "fast", "strided", "random", "zipf", "reads"],
+    ids=["sequential", "longer", "fast", "strided", "short", "random", "zipf", "flat", "reads"],
 )
-def test_rate_and_truth(data: dict[str, Any], share: float) -> None:
-    """The reported share is what the pattern and rate say (a busy machine may drop touches; those it says)."""
-    reports = _perform(data, 2.0)
-    end = reports[-1]
+def test_rate_and_truth(data: dict[str, Any], interval_us: int, share: float) -> None:
+    """The share is what pattern and rate say. On a busy machine touches are late, which the program says: try again."""
     rate = data["phases"][0]["access"][0]["rate"]
-    wanted = rate * end["seconds"]
-    assert end["event"] == "end"
-    assert end["touches"] + end["dropped"] == pytest.approx(wanted, rel=0.05)
-    if end["dropped"] < 0.02 * wanted:
-        assert end["areas"][0]["share"] == pytest.approx(share, rel=0.08)
+    for _ in range(6):
+        end = perform(data, 1.0, interval_us=interval_us)[-1]
+        wanted = rate * end["seconds"]
+        assert end["event"] == "end"
+        assert end["touches"] + end["dropped"] == pytest.approx(wanted, rel=0.03)
+        if end["dropped"] <= 0.01 * wanted:
+            break
+    else:
+        pytest.fail("this machine is too busy: a program of some 10000 touches a second loses more than 1 % six times")
+    assert end["areas"][0]["share"] == pytest.approx(share, rel=0.08)
+
+
+def _expected(pattern: str, touches: int, pages: int, seed: int, stride: int = 4096, skew: float = 1.0) -> set[int]:
+    """The pages that the first ``touches`` fall on."""
+    mask, state, result = (1 << 64) - 1, seed * 1000003, set()
+    weights = [(i + 1) ** -skew for i in range(pages)]
+    offset = 0
+    for _ in range(touches):
+        if pattern in ("sequential", "strided"):
+            result.add(offset // 4096)
+            offset = 0 if offset + stride >= pages * 4096 else offset + stride
+            continue
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        v = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & mask
+        v = (v ^ v >> 27) * 0x94D049BB133111EB & mask
+        v ^= v >> 31
+        if pattern == "random":
+            result.add(v * pages >> 64)
+            continue
+        wanted, page = (v >> 11) * 2**-53 * sum(weights), 0
+        while wanted >= weights[page]:
+            wanted -= weights[page]
+            page += 1
+        result.add(page)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("pattern", "seed", "more"),
+    [
+        ("sequential", 0, {}),
+        ("strided", 0, {"stride": 3 * 4096 + 64}),  # starts over at the first byte, as masim and the simulator do
+        ("random", 1, {}),
+        ("random", 2**63, {}),
+        ("zipf", 7, {"skew": 0.8}),
+    ],
+)
+def test_the_pages_that_are_touched(pattern: str, seed: int, more: dict[str, Any]) -> None:
+    """Page for page, by pagemap: for a while some hundred touches of memory that is not there yet, then nothing."""
+    data = one(pattern, 1000, 700, duration="300ms", **more)
+    data["areas"]["a"]["populate"] = False
+    data["phases"].append({"duration": "60s"})
+    with started(data, seed=seed, report_us=100_000) as (process, (ready,)):
+        report = ready
+        while report["phase"] != "phase 1":
+            report = next_report(process)
+        assert 200 < report["touches"] <= 300
+        assert present(ready) == _expected(pattern, report["touches"], 700, seed & (1 << 64) - 1, **more)
+
+
+def test_populated_areas_are_there_from_the_start() -> None:
+    with started(one("random", 1, 300)) as (_, (ready,)):
+        assert present(ready) == set(range(300))
+        smaps = Path(f"/proc/{ready['pid']}/smaps").read_text()
+        area = smaps[smaps.index(f"{ready['areas'][0]['start']:x}-") :]
+        assert "nh" in area[area.index("VmFlags:") :].splitlines()[0].split()
+
+
+def test_a_file_area_is_a_file_that_nobody_sees(tmp_path: Path) -> None:
+    data = one("random", 1, 300, write=0)
+    data["areas"]["a"]["kind"] = "file"
+    with started(data, directory=str(tmp_path)) as (_, (ready,)):
+        maps = Path(f"/proc/{ready['pid']}/maps").read_text().splitlines()
+        mapping = next(line for line in maps if line.startswith(f"{ready['areas'][0]['start']:x}-"))
+        assert str(tmp_path) in mapping
+        assert mapping.split()[1].endswith("s")
+        assert mapping.endswith("(deleted)")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_for_the_file_is_said_before_anything_starts(tmp_path: Path) -> None:
+    data = one("random", 1)
+    data["areas"]["a"]["kind"] = "file"
+    data["areas"]["b"] = {"size": 4096, "process": "other"}
+    plan = compile_plan(parse_workload(data), Options(directory=str(tmp_path / "gone")))
+    result = subprocess.run([WORKLOAD_PROGRAM], input=plan, capture_output=True, text=True, timeout=20, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("damon-workload: the backing file of area a failed: No such file")
+    assert '"touches": 0' in result.stdout or result.stdout == ""
 
 
 def test_events_map_unmap_and_exit() -> None:
@@ -77,80 +149,72 @@ def test_events_map_unmap_and_exit() -> None:
     assert helper[-1]["seconds"] == pytest.approx(1.0, abs=0.3)
 
 
-def test_ready_says_where_the_areas_are_and_they_are_there() -> None:
-    plan = compile_plan(parse_workload(_one("random", 100)), Options())
-    with subprocess.Popen([WORKLOAD_PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(plan)
-        process.stdin.close()
-        ready = json.loads(process.stdout.readline())
-        area = ready["areas"][0]
-        assert ready["event"] == "ready"
-        assert area["end"] - area["start"] == 256 * 4096
-        maps = Path(f"/proc/{ready['pid']}/smaps").read_text()
-        assert any(int(line.split("-")[0], 16) <= area["start"] for line in maps.splitlines() if "-" in line.split()[0])
-        process.send_signal(signal.SIGTERM)
-        end = json.loads(process.stdout.readlines()[-1])
-        assert end["event"] == "end"
-        assert process.wait(timeout=10) == 0
-    assert not Path(f"/proc/{ready['pid']}").exists()
-
-
-def test_a_killed_parent_leaves_nobody_behind() -> None:
-    plan = compile_plan(parse_workload(_one("random", 100)), Options())
-    with subprocess.Popen([WORKLOAD_PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(plan)
-        process.stdin.close()
-        child = json.loads(process.stdout.readline())["pid"]
-        process.kill()
-        process.wait()
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{child}/mem").exists() and time.monotonic() < deadline:
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
+def test_the_share_counts_only_while_the_area_is_mapped() -> None:
+    """Mapped half of the time and swept all the time then: 1, and the rounds go on."""
+    data = {
+        "areas": {"a": {"size": 64 * 4096, "mapped": False}, "rest": {"size": 4096}},
+        "repeat": True,
+        "phases": [
+            {"duration": "100ms", "mmap": ["a"], "access": [{"area": "a", "rate": 128000, "pattern": "sequential"}]},
+            {"duration": "100ms", "munmap": ["a"]},
+        ],
+    }
+    for _ in range(6):
+        end = perform(data, 1.0)[-1]
+        if end["dropped"] < 1000:
             break
-        time.sleep(0.02)
-    else:
-        state = Path(f"/proc/{child}/stat").read_text().split()[2] if Path(f"/proc/{child}").exists() else "gone"
-        assert state in ("Z", "gone")
+    assert end["areas"][0]["touches"] + end["dropped"] == pytest.approx(64000, rel=0.1)
+    assert end["areas"][0]["share"] == pytest.approx(1.0, abs=0.08)
+    assert end["areas"][1]["share"] == 0
 
 
-@pytest.mark.parametrize("text", ["", "nonsense\n", "options 1 5000 0 0 0 0 0 /tmp\n", "area 0 0 4096 1 1 a\n"])
+def test_recent_share_is_that_since_the_last_report() -> None:
+    data = one("sequential", 256 * 400, duration="500ms")
+    data["phases"].append({"duration": "60s"})
+    reports = perform(data, 1.4, report_us=250_000)
+    assert reports[1]["areas"][0]["recent_share"] > 0.8
+    assert [r["areas"][0]["recent_share"] for r in reports[-3:]] == [0, 0, 0]
+    assert 0.2 < reports[-1]["areas"][0]["share"] < 0.5
+
+
+@pytest.mark.parametrize("flush", ["on", "off"])
+def test_flushing_the_tlb_is_said(flush: str) -> None:
+    """The pages for it stay in memory: a monitor takes them for idle, and without them nothing is flushed."""
+    with started(one("random", 1000), tlb_flush=flush) as (process, (ready,)):
+        assert ready["tlb_flush"] is (flush == "on")
+        status = Path(f"/proc/{ready['pid']}/status").read_text()
+        assert (int(status.split("VmLck:")[1].split()[0]) == 256) is (flush == "on")
+        assert process.poll() is None
+
+
+def test_more_than_the_machine_can_do() -> None:
+    """Areas take turns, the reports come, what was not made is counted, and a signal ends it."""
+    data = {
+        "areas": {"a": {"size": 1 << 20}, "b": {"size": 1 << 20}},
+        "phases": [{"duration": "60s", "access": [{"area": "a", "rate": "10G"}, {"area": "b", "rate": "10G"}]}],
+    }
+    with started(data, report_us=100_000, tlb_flush="on") as (process, _):
+        reports = [next_report(process) for _ in range(5)]
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        assert time.monotonic() - began < 2
+    one_area, other = (area["touches"] for area in reports[-1]["areas"])
+    assert one_area == pytest.approx(other, rel=0.3)
+    assert reports[-1]["dropped"] > 10 * reports[-1]["touches"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "nonsense\n", "options 1 5000 0 0 0 0 0 /tmp\n", "area 0 0 4096 1 1 a\n",
+        "options 1 5000 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4097 1 1 a\nphase 1 x\n",
+        "options 1 5000 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\naccess 1 0 1.0 1.0 4096 1.0\n",
+        "options 1 5000 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\naccess 0 0 1.0 1.0 0 1.0\n",
+        "options 1 5000 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\nevent 2 1\n",
+    ],
+)  # fmt: skip
 def test_a_bad_plan_is_refused(text: str) -> None:
     result = subprocess.run([WORKLOAD_PROGRAM], input=text, capture_output=True, text=True, timeout=10, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "message"),
-    [
-        (["/nowhere.yaml"], 2, "cannot be read"),
-        ([], 2, "workload file or --plan"),
-        (["--duration", "0", "x.yaml"], 2, "--duration"),
-        (["--interval", "soon", "x.yaml"], 2, "--interval"),
-        (["--plan", "/nowhere"], 2, "No such file"),
-    ],
-)
-def test_command_line_refusals(words: list[str], code: int, message: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "damon.workload.runner", *words], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert result.returncode == code
-    assert message in result.stderr
-
-
-def test_plans_run_with_the_standard_library_alone() -> None:
-    """A guest may have no msgspec: ``--plan`` imports nothing of the kind."""
-    code = (
-        "import sys; sys.modules['msgspec'] = None; sys.modules['yaml'] = None\n"
-        "from damon.workload.runner import main\n"
-        "sys.exit(main(['--plan', '/dev/stdin', '--print-plan']))\n"
-    )
-    plan = compile_plan(parse_workload(_one("random", 100)))
-    result = subprocess.run([sys.executable, "-c", code], input=plan, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stdout) == (0, plan)

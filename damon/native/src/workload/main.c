@@ -4,19 +4,18 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "plan.h"
+#include "process.h"
 
 static pid_t *children;
 static int nr_children;
-static volatile sig_atomic_t asked;
+static volatile sig_atomic_t asked;	/* to stop */
 
 static void pass_on(int number)
 {
-	asked = number;
+	asked |= number != SIGUSR1;
 	for (int i = 0; i < nr_children; i++)
 		if (children[i] > 0)
 			kill(children[i], number);
@@ -64,11 +63,26 @@ static int reap(void)
 	return code;
 }
 
-int main(void)
+/* Handlers of the parent; all three signals are blocked until there is somebody to pass them on to. */
+static void catch_signals(sigset_t *blocked)
 {
 	struct sigaction action = { .sa_handler = pass_on };
+	const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
+
+	sigemptyset(blocked);
+	for (int i = 0; i < 3; i++)
+		sigaddset(blocked, numbers[i]);
+	sigprocmask(SIG_BLOCK, blocked, NULL);
+	for (int i = 0; i < 3; i++)
+		sigaction(numbers[i], &action, NULL);
+}
+
+int main(void)
+{
 	struct plan plan;
-	int ready[2], start[2], ok;
+	sigset_t blocked;
+	pid_t self = getpid();
+	int ready[2], start[2], failed = 0;
 
 	if (plan_read(stdin, &plan))
 		return 2;
@@ -77,31 +91,31 @@ int main(void)
 		perror("damon-workload");
 		return 1;
 	}
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGUSR1, &action, NULL);
+	catch_signals(&blocked);
 	for (int i = 0; i < plan.nr_processes; i++) {
 		pid_t pid = fork();
 
 		if (!pid) {
 			close(ready[0]);
 			close(start[1]);
-			_exit(process_run(&plan, i, ready[1], start[0]));
+			_exit(process_run(&plan, i, self, ready[1], start[0]));
 		}
 		if (pid < 0) {
 			perror("damon-workload: fork");
-			pass_on(SIGTERM);
+			failed = 1;
 			break;
 		}
 		children[nr_children++] = pid;
 	}
+	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	close(ready[1]);
 	close(start[0]);
-	ok = all_ready(ready[0]);
-	if (!ok)
+	if (failed || !all_ready(ready[0])) {
+		failed = 1;
 		pass_on(SIGTERM);
+	}
 	close(start[1]);
-	ok = !reap() && ok;
+	failed |= reap();
 	free(children);
-	return ok ? 0 : 1;
+	return failed;
 }

@@ -42,7 +42,9 @@ static int read_access(struct plan *plan, const char *line)
 	a = (GROW(phase->accesses, phase->nr_accesses), &phase->accesses[phase->nr_accesses]);
 	if (sscanf(line, "access %d %d %lf %lf %lu %lf", &a->area, &pattern, &a->rate, &a->write_share, &a->stride,
 		   &a->skew) != 6 ||
-	    a->area < 0 || a->area >= plan->nr_areas || pattern < SEQUENTIAL || pattern > ZIPF || !(a->rate > 0))
+	    a->area < 0 || a->area >= plan->nr_areas || pattern < SEQUENTIAL || pattern > ZIPF ||
+	    !(a->rate > 0 && a->rate <= 1e10) || !(a->write_share >= 0 && a->write_share <= 1) ||
+	    !a->stride || a->stride > plan->areas[a->area].size || !(a->skew > 0 && a->skew <= 8))
 		return -1;
 	a->pattern = (enum pattern)pattern;
 	phase->nr_accesses++;

@@ -17,10 +17,12 @@ struct area {
 	int process, is_file, populate, mapped;
 	uint64_t size;
 	/* In its process only. */
-	uint8_t *base;
-	uint64_t touches, pairs;	/* (page, sampling interval) pairs with a touch */
-	uint64_t intervals_us;		/* time that the area was mapped and measured */
-	uint32_t *last_interval;
+	uint8_t *base;			/* NULL: not mapped */
+	uint64_t touches;
+	uint64_t pairs, reported_pairs;	/* (page, sampling interval) pairs with a touch; until the last report */
+	uint64_t us, reported_us;	/* time that the area was mapped and measured; until the last report */
+	uint64_t counted_us;		/* clock up to which us is counted */
+	uint32_t *last_interval;	/* of each page */
 };
 
 struct access {
@@ -59,8 +61,5 @@ struct plan {
 
 /* 0, or -1 with one line on stderr. */
 int plan_read(FILE *file, struct plan *plan);
-
-/* Perform process number index until the plan, a signal or its exit event ends it; the exit code. */
-int process_run(struct plan *plan, int index, int ready_fd, int start_fd);
 
 #endif

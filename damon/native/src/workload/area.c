@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The areas of a process, and the flushing of its TLB. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "process.h"
+
+#define FLUSH_PAGES 64		/* above the kernel's limit for flushing single pages */
+
+static int fail(const char *what, const char *name, const char *remedy)
+{
+	fprintf(stderr, "damon-workload: %s of area %s failed: %s; %s\n", what, name, strerror(errno), remedy);
+	return -1;
+}
+
+/* A file of the area's size that has no name; not every file system makes one without a name at once. */
+static int backing_file(const struct plan *plan, const struct area *a)
+{
+	char name[sizeof(plan->dir) + 32];
+	int fd = open(plan->dir, O_TMPFILE | O_RDWR, 0600);
+
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+		snprintf(name, sizeof(name), "%s/damon-workload.XXXXXX", plan->dir);
+		fd = mkstemp(name);
+		if (fd >= 0)
+			unlink(name);
+	}
+	if (fd >= 0 && ftruncate(fd, (off_t)a->size)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int map_area(struct state *s, struct area *a)
+{
+	int fd = -1, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	uint64_t pages = a->size / PAGE;
+
+	if (a->base)
+		return 0;
+	if (a->is_file) {
+		fd = backing_file(s->plan, a);
+		if (fd < 0)
+			return fail("the backing file", a->name, "give a --directory with room");
+		flags = MAP_SHARED;
+	}
+	a->base = mmap(NULL, a->size, PROT_READ | PROT_WRITE, flags, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	if (a->base == MAP_FAILED) {
+		a->base = NULL;
+		return fail("mmap", a->name, "make it smaller");
+	}
+	if (!s->plan->huge_pages)
+		madvise(a->base, a->size, MADV_NOHUGEPAGE);
+	if (!a->last_interval)
+		a->last_interval = calloc(pages, sizeof(*a->last_interval));
+	if (!a->last_interval)
+		return fail("bookkeeping", a->name, "make it smaller");
+	for (uint64_t i = 0; a->populate && i < pages && !stop_asked; i++)
+		a->base[i * PAGE] = 1;
+	a->counted_us = now_us();
+	return 0;
+}
+
+void unmap_area(struct area *a)
+{
+	if (a->base)
+		munmap(a->base, a->size);
+	a->base = NULL;
+}
+
+void count_time(struct state *s)
+{
+	uint64_t now = now_us();
+
+	for (int i = 0; i < s->plan->nr_areas; i++) {
+		struct area *a = &s->plan->areas[i];
+
+		if (a->base) {
+			a->us += now - a->counted_us;
+			a->counted_us = now;
+		}
+	}
+}
+
+/* Does the processor say that it is QEMU's software emulation? */
+static int emulated(void)
+{
+#if defined(__x86_64__)
+	unsigned int eax, signature[3];
+
+	__cpuid(1, eax, signature[0], signature[1], signature[2]);
+	if (!(signature[1] & (1u << 31)))	/* no hypervisor */
+		return 0;
+	__cpuid(0x40000000, eax, signature[0], signature[1], signature[2]);
+	return !memcmp(signature, "TCGTCGTCGTCG", 12);
+#else
+	return 0;
+#endif
+}
+
+int set_up_flush(struct state *s)
+{
+	int wanted = s->plan->tlb_flush;
+
+	if (!wanted || (wanted == 2 && !emulated()))
+		return 0;
+	s->flush_area = mmap(NULL, FLUSH_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s->flush_area == MAP_FAILED) {
+		perror("damon-workload: the pages for flushing the TLB");
+		return -1;
+	}
+	madvise(s->flush_area, FLUSH_PAGES * PAGE, MADV_NOHUGEPAGE);
+	memset(s->flush_area, 1, FLUSH_PAGES * PAGE);
+	/* To a monitor they are idle; were they reclaimed, there would be nothing to flush. */
+	if (mlock(s->flush_area, FLUSH_PAGES * PAGE)) {
+		perror("damon-workload: locking the pages for flushing the TLB (ulimit -l 256)");
+		return -1;
+	}
+	return 0;
+}
+
+/* Neither DAMON nor idle page tracking flushes the TLB, and an emulated one forgets nothing by itself. */
+void flush_tlb(struct state *s, uint64_t now)
+{
+	if (!s->flush_area || now - s->flushed_us < TICK_US)
+		return;
+	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_READ);
+	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_READ | PROT_WRITE);
+	s->flushed_us = now;
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Touching pages: the order of each pattern, the pace, and the note of which page was touched in which interval. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "process.h"
+
+#define CATCH_UP_US 20000	/* touches that are later than this are dropped, and counted */
+#define SLICE_US (2 * TICK_US)	/* then it is another access's turn */
+#define CLOCK_EVERY 128		/* touches between two looks at the clock */
+
+/* splitmix64 */
+static uint64_t next_random(struct state *s)
+{
+	uint64_t v = s->rnd += 0x9E3779B97F4A7C15ull;
+
+	v = (v ^ (v >> 30)) * 0xBF58476D1CE4E5B9ull;
+	v = (v ^ (v >> 27)) * 0x94D049BB133111EBull;
+	return v ^ (v >> 31);
+}
+
+static uint64_t random_below(struct state *s, uint64_t n)
+{
+	return (uint64_t)(((unsigned __int128)next_random(s) * n) >> 64);
+}
+
+static double random_unit(struct state *s)
+{
+	return (double)(next_random(s) >> 11) * 0x1p-53;
+}
+
+int set_up_access(struct state *s, struct access *a)
+{
+	uint64_t pages = s->plan->areas[a->area].size / PAGE;
+	double sum = 0;
+
+	a->done = 0;
+	if (a->pattern != ZIPF || a->cumulative || s->plan->areas[a->area].process != s->index)
+		return 0;
+	a->cumulative = malloc(pages * sizeof(double));
+	if (!a->cumulative) {
+		perror("damon-workload: the table of zipf weights");
+		return -1;
+	}
+	for (uint64_t i = 0; i < pages; i++)
+		a->cumulative[i] = sum += pow((double)(i + 1), -a->skew);
+	return 0;
+}
+
+static uint64_t zipf_page(struct state *s, const struct access *a, uint64_t pages)
+{
+	double wanted = random_unit(s) * a->cumulative[pages - 1];
+	uint64_t low = 0, high = pages - 1;
+
+	while (low < high) {
+		uint64_t middle = (low + high) / 2;
+
+		if (a->cumulative[middle] > wanted)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+static uint64_t next_page(struct state *s, struct access *a, const struct area *area)
+{
+	uint64_t page, stride = a->pattern == STRIDED ? a->stride : PAGE;
+
+	switch (a->pattern) {
+	case SEQUENTIAL:
+	case STRIDED:
+		page = a->position / PAGE;
+		a->position = a->position + stride >= area->size ? 0 : a->position + stride;
+		return page;
+	case RANDOM:
+		return random_below(s, area->size / PAGE);
+	default:
+		return zipf_page(s, a, area->size / PAGE);
+	}
+}
+
+static void touch(struct state *s, struct access *a, uint64_t count)
+{
+	struct area *area = &s->plan->areas[a->area];
+	uint64_t write_below = (uint64_t)(a->write_share * 0x1p63), began = now_us(), i;
+	uint32_t interval = 0;
+
+	for (i = 0; i < count; i++) {
+		volatile uint8_t *byte;
+		uint64_t page;
+
+		if (i % CLOCK_EVERY == 0) {
+			uint64_t now = now_us();
+
+			if (stop_asked || now - began > SLICE_US)
+				break;
+			flush_tlb(s, now);
+			interval = (uint32_t)((now - s->began_us) / s->plan->interval_us) + 1;
+		}
+		page = next_page(s, a, area);
+		byte = area->base + page * PAGE + 64;
+		if (a->write_share >= 1 || (a->write_share > 0 && next_random(s) >> 1 < write_below))
+			(*byte)++;
+		else
+			(void)*byte;
+		if (area->last_interval[page] != interval) {
+			area->last_interval[page] = interval;
+			area->pairs++;
+		}
+	}
+	area->touches += i;
+	a->done += i;
+}
+
+void perform(struct state *s, uint64_t now)
+{
+	double elapsed = (double)(now - s->phase_began_us) / 1e6;
+
+	for (int i = 0; i < s->phase->nr_accesses; i++) {
+		struct access *a = &s->phase->accesses[i];
+		uint64_t due = (uint64_t)(elapsed * a->rate), most = (uint64_t)(a->rate * CATCH_UP_US / 1e6) + 1;
+
+		if (!s->plan->areas[a->area].base || due <= a->done)
+			continue;
+		due -= a->done;
+		if (due > most) {
+			a->dropped += due - most;
+			a->done += due - most;
+			due = most;
+		}
+		touch(s, a, due);
+	}
+}

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The fields of a workload file: names, types and defaults, and what is said when one is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+
+from damon.errors import InvalidInput
+from damon.workload.quantities import refusal
+
+Quantity = int | float | str
+NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: Names of phases are for people: printable ASCII without quotes and backslashes, not beginning with a blank.
+PHASE_NAME: Final = re.compile(r"[!#-\[\]-~][ !#-\[\]-~]{0,63}")
+Latency = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Unknown fields are refused: a misspelt one would be silently without effect."""
+
+
+class AreaFields(Strict, frozen=True):
+    size: Quantity
+    kind: Literal["anon", "file"] = "anon"
+    process: str = "main"
+    populate: bool = True
+    mapped: bool = True
+
+
+class AccessFields(Strict, frozen=True):
+    area: str
+    rate: Quantity
+    pattern: Literal["sequential", "strided", "random", "zipf"] = "random"
+    write: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    stride: Quantity = 4096
+    skew: Annotated[float, msgspec.Meta(ge=0.001, le=8)] = 1.0
+
+
+class PhaseFields(Strict, frozen=True):
+    duration: Quantity
+    name: str = ""
+    access: list[AccessFields] = []
+    mmap: list[str] = []
+    munmap: list[str] = []
+    exit: list[str] = []
+
+
+class SwapFields(Strict, frozen=True):
+    size: Quantity
+    read_us: Latency = 20.0
+    write_us: Latency = 20.0
+
+
+class MachineFields(Strict, frozen=True):
+    memory: Quantity = 1 << 30
+    reserved: Quantity = 0
+    swap: SwapFields | Literal["none"] | msgspec.UnsetType = msgspec.UNSET
+    file_read_us: Latency = 100.0
+    file_write_us: Latency = 100.0
+    fault_us: Latency = 0.5
+    reclaim_us: Latency = 1.0
+    scan_us: Latency = 0.1
+
+
+class FileFields(Strict, frozen=True):
+    areas: dict[str, Any]  # each an AreaFields; converted one by one, so that messages can say which
+    phases: list[PhaseFields]
+    name: str = ""
+    repeat: bool = False
+    machine: MachineFields = MachineFields()
+
+
+_LATENCY: Final = "must be microseconds from 0 to 1e9"
+#: What each field takes; the key is the end of its path.
+TAKES: Final[Mapping[str, str]] = {
+    "areas": "must be a mapping of names to areas, e.g. {hot: {size: 32M}}",
+    "areas.*": "must be an area, e.g. {size: 32M}",
+    "phases": "must be a list of phases, e.g. [{duration: 60s}]",
+    "phases[]": "must be a phase, e.g. {duration: 60s}",
+    "access": "must be a list of accesses, e.g. [{area: hot, rate: 200k}]",
+    "access[]": "must be an access, e.g. {area: hot, rate: 200k}",
+    **dict.fromkeys(("mmap", "munmap"), "must be a list of areas, e.g. [hot]"),
+    **dict.fromkeys(("mmap[]", "munmap[]", "area"), "must be the name of an area"),
+    "exit": "must be a list of processes, e.g. [main]",
+    "exit[]": "must be the name of a process",
+    "name": "must be text",
+    "process": "must be a name",
+    **dict.fromkeys(("repeat", "populate", "mapped"), "must be true or false"),
+    **dict.fromkeys(("size", "stride", "memory", "reserved"), "must be a size, e.g. 32M"),
+    "duration": "must be a duration, e.g. 60s",
+    "rate": "must be touches a second, e.g. 200k",
+    "kind": "must be anon or file",
+    "pattern": "must be sequential, strided, random or zipf",
+    "write": "must be a share from 0 to 1",
+    "skew": "must be a number from 0.001 to 8",
+    "machine": "must be a machine, e.g. {memory: 1G}",
+    "swap": "must be none or a swap device, e.g. {size: 1G}",
+    **dict.fromkeys(
+        ("read_us", "write_us", "file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us"), _LATENCY
+    ),
+}
+_FIELDS: Final[Mapping[str, type[Strict]]] = {
+    "": FileFields, "areas.*": AreaFields, "phases[]": PhaseFields, "access[]": AccessFields,
+    "machine": MachineFields, "swap": SwapFields,
+}  # fmt: skip
+_FAILURE: Final = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<place>.*)`)?")
+_STEP: Final = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
+T = TypeVar("T", bound=Strict)
+
+
+def steps(field: str) -> list[str | int]:
+    """Keys and indices of ``phases[0].access[1].rate``."""
+    return [int(match[1]) if match[1] else match[2] for match in _STEP.finditer(field)]
+
+
+def _end(place: str, into: type[Strict]) -> str:
+    """The key in ``TAKES`` of ``place`` within ``into``."""
+    if not place:
+        return "areas.*" if into is AreaFields else ""
+    return re.sub(r"\[\d+\]", "[]", place).rpartition(".")[2]
+
+
+def _at(data: Any, path: str) -> Any:
+    for step in steps(path):
+        data = data[step]
+    return data
+
+
+def convert(data: Any, into: type[T], field: str = "") -> T:
+    """``data`` as ``into``; ``field`` is the path of it in the file.
+
+    Raises:
+        InvalidInput: path, value and what would be valid, or the fields that there are.
+    """
+    try:
+        return msgspec.convert(data, into)
+    except msgspec.ValidationError as error:
+        failure = _FAILURE.fullmatch(str(error))
+        assert failure is not None
+        place = (failure["place"] or "").lstrip(".")
+        full = f"{field}.{place}".strip(".")
+        named = re.search(r"(unknown|missing required) field `(.*)`", failure["what"])
+        if named and named[1] == "unknown":
+            known = ", ".join(_FIELDS[_end(place, into)].__struct_fields__)
+            raise InvalidInput(f"{full or 'file'}: field {named[2]!r} is unknown; known are {known}") from None
+        if named:
+            raise InvalidInput(f"{f'{full}.{named[2]}'.lstrip('.')}: is missing; {TAKES[named[2]]}") from None
+        if "`key` in" in str(error):
+            raise InvalidInput(f"{full or 'file'}: a key is no text; put it in quotes") from None
+        value = _at(data, place)
+        if not full:
+            raise refusal("file", value, "must be a mapping with the fields areas and phases") from None
+        raise refusal(full, value, TAKES[_end(place, into)]) from None
+
+
+def check_name(value: str, field: str, form: re.Pattern[str] = NAME) -> str:
+    """``value`` if it is a name."""
+    if not form.fullmatch(value):
+        allowed = "letters, digits, _ . -" if form is NAME else "printable ASCII without quotes and backslashes"
+        raise refusal(field, value, f"must be 1 to 64 of {allowed}")
+    return value

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is wrong in a workload file is refused in one line that names file, line, field, value and remedy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from damon.errors import InvalidInput
+from damon.workload.load import load_workload, parse_workload
+from damon.workload.schema import TAKES, AccessFields, AreaFields, FileFields, MachineFields, PhaseFields, SwapFields
+from tests.workload.examples import changed
+
+#: Path of the field, a wrong value for it, and what the message says. Every field is here.
+BAD: list[tuple[str, Any, str]] = [
+    ("areas", {}, "areas: {} is empty"),
+    ("areas", [], "areas: [] must be a mapping of names"),
+    ("areas", {"a b": {"size": 4096}}, "areas: 'a b' must be 1 to 64 of letters"),
+    ("areas", {"a" * 65: {"size": 4096}}, "must be 1 to 64"),
+    ("areas", {3: {"size": 4096}}, "areas: a key is no text"),
+    ("areas.a", 3, "areas.a: 3 must be an area"),
+    ("areas.a", {}, "areas.a.size: is missing; must be a size"),
+    ("areas.a.size", 0, "areas.a.size: 0 must be a number of bytes above 0"),
+    ("areas.a.size", 4097, "areas.a.size: 4097 must be a multiple of 4096"),
+    ("areas.a.size", "1.5 pages", "areas.a.size: '1.5 pages' must"),
+    ("areas.a.size", -4096, "areas.a.size: -4096 must"),
+    ("areas.a.size", True, "areas.a.size: True must"),
+    ("areas.a.size", "65T", "areas.a.size: '65T' must be a number of bytes above 0 and up to 64T"),
+    ("areas.a.size", 10**400, "areas.a.size: 1000"),
+    ("areas.a.size", "9" * 400, "areas.a.size: '999"),
+    ("areas.a.size", float("nan"), "areas.a.size: nan must"),
+    ("areas.a.kind", "hugetlb", "areas.a.kind: 'hugetlb' must be anon or file"),
+    ("areas.a.populated", True, "areas.a: field 'populated' is unknown; known are size, kind, process"),
+    ("areas.a.populate", "maybe", "areas.a.populate: 'maybe' must be true or false"),
+    ("areas.a.mapped", 1, "areas.a.mapped: 1 must be true or false"),
+    ("areas.a.mapped", False, "phases[0].access[0].area: 'a' is not mapped"),
+    ("areas.a.process", "two words", "areas.a.process: 'two words' must be 1 to 64"),
+    ("areas.a.process", 7, "areas.a.process: 7 must be a name"),
+    ("phases", [], "phases: [] is empty"),
+    ("phases", {}, "phases: {} must be a list"),
+    ("phases[0]", "x", "phases[0]: 'x' must be a phase"),
+    ("phases[0]", {}, "phases[0].duration: is missing; must be a duration"),
+    ("phases[0].duration", "0s", "phases[0].duration: '0s' must be a duration of 1us or more"),
+    ("phases[0].duration", "fast", "phases[0].duration: 'fast'"),
+    ("phases[0].duration", "1000000h", "phases[0].duration: '1000000h'"),
+    ("phases[0].duration", True, "phases[0].duration: True"),
+    ("phases[0].name", "a\nb", "phases[0].name: 'a\\nb' must be 1 to 64 of printable"),
+    ("phases[0].name", 'say "x"', "phases[0].name"),
+    ("phases[0].name", 5, "phases[0].name: 5 must be text"),
+    ("phases[0].lasts", 5, "phases[0]: field 'lasts' is unknown; known are duration"),
+    ("phases[0].access", "a", "phases[0].access: 'a' must be a list"),
+    ("phases[0].access[0]", "a", "phases[0].access[0]: 'a' must be an access"),
+    ("phases[0].access[0]", {"area": "a"}, "phases[0].access[0].rate: is missing"),
+    ("phases[0].access", [{"area": "a", "rate": 1}] * 2, "phases[0].access[1].area: 'a' is given twice"),
+    ("phases[0].access[0].area", "c", "phases[0].access[0].area: 'c' is no area; known are a, b"),
+    ("phases[0].access[0].area", "b", "phases[0].access[0].area: 'b' is not mapped"),
+    ("phases[0].access[0].area", None, "phases[0].access[0].area: None must be the name of an area"),
+    ("phases[0].access[0].rate", 0, "phases[0].access[0].rate: 0 must be touches a second above 0"),
+    ("phases[0].access[0].rate", -1, "phases[0].access[0].rate: -1"),
+    ("phases[0].access[0].rate", "often", "phases[0].access[0].rate: 'often'"),
+    ("phases[0].access[0].rate", "11G", "up to 10G"),
+    ("phases[0].access[0].rate", float("inf"), "phases[0].access[0].rate: inf"),
+    ("phases[0].access[0].rate", float("nan"), "phases[0].access[0].rate: nan"),
+    ("phases[0].access[0].pattern", "spiral", "pattern: 'spiral' must be sequential, strided, random or zipf"),
+    ("phases[0].access[0].write", 1.5, "phases[0].access[0].write: 1.5 must be a share from 0 to 1"),
+    ("phases[0].access[0].write", float("nan"), "phases[0].access[0].write: nan"),
+    ("phases[0].access[0].skew", 0, "phases[0].access[0].skew: 0 must be a number from 0.001 to 8"),
+    ("phases[0].access[0].speed", 1, "phases[0].access[0]: field 'speed' is unknown; known are area, rate"),
+    ("phases[1].access[0].stride", "16K", "phases[1].access[0].stride: '16K' must be within the area's 8192"),
+    ("phases[1].access[0].stride", 0, "phases[1].access[0].stride: 0 must"),
+    ("phases[1].access[0].stride", 0.5, "phases[1].access[0].stride: 0.5 must"),
+    ("phases[1].mmap", "b", "phases[1].mmap: 'b' must be a list of areas"),
+    ("phases[1].mmap", ["a"], "phases[1].mmap: 'a' is mapped already"),
+    ("phases[1].mmap", ["z"], "phases[1].mmap[0]: 'z' is no area; known are a, b"),
+    ("phases[1].mmap", [[]], "phases[1].mmap[0]: [] must be the name of an area"),
+    ("phases[1].munmap", ["b"], "phases[1].munmap: 'b' is not mapped"),
+    ("phases[1].munmap", [0], "phases[1].munmap[0]: 0 must be the name"),
+    ("phases[1].exit", ["a"], "phases[1].exit[0]: 'a' is no process; known are main, other"),
+    ("phases[1].exit", ["other"], "phases[1].mmap: 'b' belongs to process other, which has exited"),
+    ("phases[1].exit", ["main", "main"], "phases[1].exit: 'main' has exited already"),
+    ("phases[1].exit", [None], "phases[1].exit[0]: None must be the name of a process"),
+    ("machine", [], "machine: [] must be a machine"),
+    ("machine.memory", "1 byte", "machine.memory: '1 byte' must"),
+    ("machine.memory", "4M", "machine.reserved: '8M' leaves nothing of the 4194304 bytes"),
+    ("machine.reserved", "64M", "machine.reserved: '64M' leaves nothing"),
+    ("machine.reserved", -1, "machine.reserved: -1"),
+    ("machine.swap", {"size": 5}, "machine.swap.size: 5 must be a multiple"),
+    ("machine.swap", {"size": 4096, "device": "zram"}, "machine.swap: field 'device' is unknown"),
+    ("machine.swap", {"size": 4096, "read_us": -1}, "machine.swap.read_us: -1 must be microseconds from 0"),
+    ("machine.swap", {"size": 4096, "write_us": "x"}, "machine.swap.write_us: 'x' must be microseconds"),
+    ("machine.swap", "some", "machine.swap: 'some' must be none or a swap device"),
+    ("machine.file_read_us", -0.5, "machine.file_read_us: -0.5 must"),
+    ("machine.file_write_us", float("inf"), "machine.file_write_us: inf must"),
+    ("machine.fault_us", "1us", "machine.fault_us: '1us' must"),
+    ("machine.reclaim_us", float("nan"), "machine.reclaim_us: nan must"),
+    ("machine.scan_us", 10**400, "machine.scan_us: 1000"),
+    ("machine.cpus", 4, "machine: field 'cpus' is unknown; known are memory"),
+    ("repeat", "often", "repeat: 'often' must be true or false"),
+    ("repeat", True, "phases[1].mmap: 'b' is mapped already"),
+    ("name", [], "name: [] must be text"),
+    ("phase", [], "file: field 'phase' is unknown; known are areas, phases"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), BAD, ids=[f"{path}={value}" for path, value, _ in BAD])
+def test_refusals_name_the_place(path: str, value: Any, message: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_workload(changed(path, value))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_field_is_refused_somewhere_and_has_its_remedy() -> None:
+    structs = (FileFields, AreaFields, PhaseFields, AccessFields, MachineFields, SwapFields)
+    names = {name for struct in structs for name in struct.__struct_fields__}
+    messages = " ".join(message for _, _, message in BAD)
+    assert {name for name in names if name not in TAKES} == set()
+    assert {name for name in names if not re.search(rf"\b{name}(:|\[)", messages)} == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("areas:\n  a: {size: 4K}\n  a: {size: 8K}\n", "w.yaml: line 3: this is no valid YAML: key 'a' is given twice"),
+        ("areas: [\n", "w.yaml: line 2: this is no valid YAML"),
+        ("just words\n", "w.yaml: line 1: file: 'just words' must be a mapping"),
+        ("", "w.yaml: file: None must be a mapping"),
+        ("areas:\n  b: {size: 4K}\n  a:\n    size: 5\nphases: [{duration: 1s}]\n", "w.yaml: line 4: areas.a.size: 5"),
+        ("areas:\n  a: {size: 4K}\nphases:\n- duration: 1s\n- 5\n", "w.yaml: line 5: phases[1]: 5 must be a phase"),
+        ("areas:\n  a: {size: 4K}\nphases:\n- duration: 1:30\n", "w.yaml: line 4: phases[0].duration: '1:30' must"),
+        (
+            "areas:\n  a:\n    size: 4K\n    knid: file\nphases: [{duration: 1s}]\n",
+            "w.yaml: line 2: areas.a: field 'knid'",
+        ),
+        ("areas: {2020-13-45: 1}\nphases: [1]\n", "w.yaml: line 2: phases[0]: 1"),
+        ("a: " + "[" * 5000, "w.yaml: this is no valid YAML"),
+        ("areas: &a [*a]\nphases: []\n", "w.yaml: line 1: areas: [[...]] must be a mapping"),
+        ("? [a]\n: 1\n", "w.yaml: line 1: this is no valid YAML: key ['a']"),
+        ("areas: {a: !!python/object:os.system x}\n", "w.yaml: line 1: this is no valid YAML"),
+        ("\0", "w.yaml: this is no valid YAML"),
+    ],
+)
+def test_refusals_name_the_file_and_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        load_workload(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidInput, match="no text"):
+        load_workload(path)
+    with pytest.raises(InvalidInput, match="cannot be read: No such file or directory; correct the path"):
+        load_workload(tmp_path / "nothing.yaml")
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        load_workload(tmp_path)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command ``damon-workload``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from damon.workload.load import parse_workload
+from damon.workload.plan import compile_plan
+from tests.workload.native import one
+
+COMMAND = [sys.executable, "-m", "damon.workload.runner"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "w.yaml"
+    path.write_text(json.dumps(one("random", 25600)))
+    return path
+
+
+def _run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["/nowhere.yaml"], "workload file '/nowhere.yaml' cannot be read: No such file or directory"),
+        ([], "workload file or --plan"),
+        (["x.yaml", "--plan", "x"], "workload file or --plan"),
+        (["--duration", "0", "x.yaml"], "--duration: '0' must be seconds above 0"),
+        (["--duration", "nan", "x.yaml"], "--duration"),
+        (["--interval", "soon", "x.yaml"], "--interval: 'soon' must be a whole number"),
+        (["--interval", "0", "x.yaml"], "--interval"),
+        (["--seed", "-1", "x.yaml"], "--seed"),
+        (["--tlb-flush", "perhaps", "x.yaml"], "--tlb-flush"),
+        (["--format", "xml", "x.yaml"], "--format"),
+        (["--masim-rate", "0", "x.cfg"], "--masim-rate: '0' must be touches a second"),
+        (["--directory", "/nowhere", "x.yaml"], "--directory: '/nowhere' must be a directory"),
+        (["--plan", "/nowhere"], "plan '/nowhere' cannot be used: No such file"),
+        (["--plan", sys.executable], "cannot be used: this is no text"),
+        (["--plan", os.devnull], "first line must be an options statement"),
+    ],
+)
+def test_refusals(words: list[str], message: str) -> None:
+    result = _run(*words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_json_is_the_programs_own(file: Path) -> None:
+    result = _run("--json", "--duration", "0.3", "--interval", "1000", file)
+    reports = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [report["event"] for report in reports] == ["ready", "end"]
+    assert reports[0]["interval_us"] == 1000
+
+
+def test_lines_for_people(file: Path) -> None:
+    result = _run("--duration", "1.3", "--tlb-flush", "on", file)
+    assert (result.returncode, result.stderr) == (0, "")
+    ready, report, end = result.stdout.splitlines()
+    assert ready.startswith("main ready, pid ")
+    assert ready.endswith(", flushing the TLB every millisecond")
+    assert "touches/s  share of intervals touched: a 0." in report
+    assert "ended after " in end
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_a_signal_still_prints_the_end(file: Path, number: int, form: list[str]) -> None:
+    with subprocess.Popen([*COMMAND, *form, file], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "ready" in process.stdout.readline()
+        process.send_signal(number)
+        lines = process.stdout.read().splitlines()
+        assert process.wait(timeout=10) == 0
+    assert "end" in lines[-1]
+
+
+def test_head_is_no_error(file: Path) -> None:
+    with subprocess.Popen([*COMMAND, file], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "ready" in process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=10) == 0
+        assert process.stderr.read() == ""
+
+
+def test_masim_at_a_given_speed(tmp_path: Path) -> None:
+    path = tmp_path / "w.cfg"
+    path.write_text("a, 40960\n\nphase\n1000\na, 0, 4096, 1\n")
+    assert "access 0 1 2000000.0 " in _run("--print-plan", path).stdout
+    assert "access 0 1 5000.0 " in _run("--print-plan", "--masim-rate", "5k", path).stdout
+
+
+def test_a_plan_runs_with_the_standard_library_alone() -> None:
+    """A guest may have no msgspec: ``--plan`` imports nothing of the kind, and takes the options given with it."""
+    code = (
+        "import sys; sys.modules['msgspec'] = None; sys.modules['yaml'] = None\n"
+        "from damon.workload.runner import main\n"
+        "sys.exit(main(['--plan', '/dev/stdin', *sys.argv[1:]]))\n"
+    )
+    plan = compile_plan(parse_workload(one("random", 100)))
+    checks: list[tuple[list[str], Callable[[str], bool]]] = [
+        (["--print-plan"], lambda out: out == plan),
+        (["--print-plan", "--seed", "5"], lambda out: out == plan.replace("options 0 ", "options 5 ")),
+        (["--json", "--duration", "0.2"], lambda out: json.loads(out.splitlines()[-1])["event"] == "end"),
+    ]
+    for words, check in checks:
+        result = subprocess.run(
+            [sys.executable, "-c", code, *words], input=plan, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+        assert check(result.stdout)
