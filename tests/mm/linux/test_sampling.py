@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from damon.mm.linux import reference as ref
@@ -21,6 +22,8 @@ from damon.mm.linux.reference import ReferenceSampler
 from damon.model.arrays import U8, Buffer
 from tests.mm.linux.fake import FakeKernel, addresses, page_flags, present
 
+#: Making an example smaller takes minutes with files for memory; the first one found says enough.
+FAST = settings(max_examples=200, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 ANON = ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON
 
 
@@ -47,7 +50,7 @@ def young(sampler: NativeSampler | ReferenceSampler, nr: int, pagemap: int | Non
     return [out[i] for i in range(nr)]
 
 
-@settings(max_examples=200)
+@FAST
 @given(data=st.data(), flags=page_flags(), gaps=st.tuples(*[st.integers(0, 40)] * 3))
 def test_physical_twins_agree(data: st.DataObject, flags: list[int], gaps: tuple[int, int, int]) -> None:
     frames = st.integers(0, len(flags) + 80)  # behind the last page frame too
@@ -69,7 +72,7 @@ def test_physical_twins_agree(data: st.DataObject, flags: list[int], gaps: tuple
         assert first == young(native, nr)  # nothing is cleared by asking
 
 
-@settings(max_examples=200)
+@FAST
 @given(data=st.data(), flags=page_flags())
 def test_virtual_twins_agree(data: st.DataObject, flags: list[int]) -> None:
     pfns = st.integers(1, len(flags) + 10)
@@ -271,7 +274,7 @@ def test_many_page_frames_in_any_order(tmp_path: Path) -> None:
     """More than fit the simple sort, over several bytes of the page frame number."""
     kernel = FakeKernel(tmp_path, [ANON] * 70_000)
     sampler = NativeSampler(kernel.files)
-    pfns = [(i * 40_503) % 70_000 for i in range(500)]
+    pfns = [0, *random.Random(1).sample(range(1, 70_000), 499)]
     pagemap = os.open(kernel.process(9, [(0, 500)], {page: present(pfn) for page, pfn in enumerate(pfns)}), os.O_RDONLY)
     assert sampler.mkold_virt(pagemap, addresses([page << 12 for page in range(500)]), 500) == 499  # 0 is no page frame
     assert kernel.bitmap() == sorted(pfns)[1:]
