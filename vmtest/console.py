@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import threading
 import time
@@ -30,6 +31,7 @@ WARNING = re.compile(
     r"WARNING: |rcu: INFO: |INFO: task .* blocked for more than|Out of memory: Killed process|vmtest: setup: "
 )
 EMULATION = re.compile(r"emulation failure|KVM internal error")
+CRASHES = {str(-number) for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)}
 KEPT_LINES = 5000
 TICK_SECONDS = 0.25
 # After the fatal line, more of the report is waited for this long; QEMU usually ends at once.
@@ -147,6 +149,11 @@ class Console(threading.Thread):
             return (self._folder / LOG_FILE).read_text(errors="replace")
         except OSError:
             return ""
+
+    @property
+    def qemu_crashed(self) -> bool:
+        """Whether QEMU itself crashed, by a signal that only a defect of its own sends."""
+        return self.ended.is_set() and self._exit_code() in CRASHES
 
     def _exit_code(self) -> str:
         # The supervisor writes it a moment after the console closes.

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vmtest import Guest, GuestConfig, GuestLost
+from vmtest import Guest, GuestConfig, GuestLost, machine
 from vmtest.config import Timeouts
 from vmtest.errors import Verdict
 
@@ -132,6 +132,31 @@ def test_a_file_that_is_no_kernel(tmp_path: Path) -> None:
         Guest(GuestConfig(kernel=path, accelerator="tcg")).start()
     assert caught.value.verdict is Verdict.QEMU_DIED
     assert "kernel" in caught.value.summary
+
+
+@pytest.mark.parametrize("crashes", [1, 2])
+def test_a_qemu_that_crashes_while_booting_is_started_again_once(
+    crashes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "left"
+    left.write_text("x" * crashes)
+    wrapper = tmp_path / "qemu"
+    real = machine.program(machine.QEMU)
+    lines = ["#!/bin/sh", f"read left <{left}", f'[ -z "$left" ] && exec {real} "$@"', f'echo "${{left#x}}" >{left}']
+    wrapper.write_text("\n".join([*lines, "kill -SEGV $$"]))
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(machine, "program", lambda _name: str(wrapper))
+    guest = Guest(GuestConfig(memory="256M"))
+    if crashes == 1:
+        with guest:
+            assert guest.run("true").returncode == 0
+            assert "QEMU crashed while booting" in guest.warnings[0]
+    else:
+        with pytest.raises(GuestLost) as caught:
+            guest.start()
+        assert caught.value.verdict is Verdict.QEMU_DIED
+        assert f"code {-signal.SIGSEGV}" in caught.value.summary
+    assert not _folders(os.getpid())
 
 
 # Nothing stays behind.
