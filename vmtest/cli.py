@@ -268,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        _say("interrupted; the guest is gone")
+        _say("interrupted; nothing is left behind")
         return 130
     return code
 

@@ -220,5 +220,5 @@ def test_exec_ends_cleanly_on_an_interrupt() -> None:
     parent.send_signal(signal.SIGINT)
     _, err = parent.communicate(timeout=GONE_SECONDS)
     assert parent.returncode == 130
-    assert err == b"vmtest: interrupted; the guest is gone\n"
+    assert err == b"vmtest: interrupted; nothing is left behind\n"
     assert not _folders(parent.pid)
