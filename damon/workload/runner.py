@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -120,6 +117,8 @@ def _plan(arguments: argparse.Namespace) -> str:
 
 def _say(line: str) -> None:
     """One of the program's lines, for people."""
+    import json
+
     report = json.loads(line)
     if report["event"] == "ready":
         where = ", ".join(f"{area['name']} {area['start']:#x}-{area['end']:#x}" for area in report["areas"])
@@ -142,25 +141,28 @@ def _perform(plan: str, as_json: bool) -> int:
 
     if not WORKLOAD_PROGRAM.exists():
         raise MissingCapability(f"{WORKLOAD_PROGRAM.name} is not built; run `pip install .` or `make build`")
-    with tempfile.TemporaryFile("w+") as file:
-        file.write(plan)
-        file.flush()
-        file.seek(0)
-        if as_json:
-            os.dup2(file.fileno(), 0)
-            os.execv(WORKLOAD_PROGRAM, [str(WORKLOAD_PROGRAM)])
-        with subprocess.Popen([str(WORKLOAD_PROGRAM)], stdin=file, stdout=subprocess.PIPE, text=True) as process:
+    file = os.memfd_create("plan")
+    with open(file, "w", closefd=False) as writer:
+        writer.write(plan)
+    os.lseek(file, 0, os.SEEK_SET)
+    if as_json:
+        os.dup2(file, 0)
+        os.execv(WORKLOAD_PROGRAM, [str(WORKLOAD_PROGRAM)])
+    import subprocess
 
-            def pass_on(number: int, _frame: FrameType | None) -> None:
-                process.send_signal(number)
+    with subprocess.Popen([str(WORKLOAD_PROGRAM)], stdin=file, stdout=subprocess.PIPE, text=True) as process:
+        os.close(file)
 
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-                signal.signal(number, pass_on)
-            assert process.stdout is not None
-            for line in process.stdout:
-                _say(line)
-            code = process.wait()
-            return code if code >= 0 else 1
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            process.send_signal(number)
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, pass_on)
+        assert process.stdout is not None
+        for line in process.stdout:
+            _say(line)
+        code = process.wait()
+        return code if code >= 0 else 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -53,12 +53,15 @@ def test_a_signal_right_at_the_start_is_not_lost() -> None:
         with subprocess.Popen(
             [WORKLOAD_PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         ) as process:
-            assert process.stdin is not None
-            process.stdin.write(plan)
-            process.stdin.close()
-            time.sleep(delay / 1000)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) in (0, -signal.SIGTERM)  # before it has read its plan, there is nobody
+            try:
+                assert process.stdin is not None
+                process.stdin.write(plan)
+                process.stdin.close()
+                time.sleep(delay / 1000)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=10) in (0, -signal.SIGTERM)  # before it has read its plan, there is nobody
+            finally:
+                process.kill()
 
 
 def test_sigusr1_asks_for_a_report() -> None:
@@ -72,7 +75,7 @@ def test_sigusr1_asks_for_a_report() -> None:
 
 
 def test_a_killed_parent_leaves_nobody_behind() -> None:
-    with started(TWO) as (process, ready):
+    with started(TWO, report_us=0) as (process, ready):  # without reports nothing tells them that nobody reads
         process.kill()
         process.wait()
     assert _gone([r["pid"] for r in ready])

@@ -8,6 +8,7 @@ import math
 import signal
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,12 @@ def _zipf_share(pages: int, rate: float, skew: float, interval: float) -> float:
         (one("strided", 256 * 25, stride=8192), 5000, 0.125),  # half of the pages, each every 20 ms
         (one("strided", 256 * 200, stride=1024), 5000, 0.25),  # each page four times in a row, every 20 ms
         (one("random", 256 * 100), 5000, 1 - math.exp(-0.5)),
+        (one("random", 256 * 100), 20000, 1 - math.exp(-2)),
         (one("zipf", 20000, skew=1.0), 5000, _zipf_share(256, 20000, 1.0, 0.005)),
         (one("zipf", 20000, skew=0.5), 5000, _zipf_share(256, 20000, 0.5, 0.005)),
         (one("random", 256 * 100, write=0), 5000, 1 - math.exp(-0.5)),
     ],
-    ids=["sequential", "longer", "fast", "strided", "short", "random", "zipf", "flat", "reads"],
+    ids=["sequential", "longer", "fast", "strided", "short", "random", "often", "zipf", "flat", "reads"],
 )
 def test_rate_and_truth(data: dict[str, Any], interval_us: int, share: float) -> None:
     """The share is what pattern and rate say. On a busy machine touches are late, which the program says: try again."""
@@ -150,30 +152,30 @@ def test_events_map_unmap_and_exit() -> None:
 
 
 def test_the_share_counts_only_while_the_area_is_mapped() -> None:
-    """Mapped half of the time and swept all the time then: 1, and the rounds go on."""
+    """Mapped half of the time and swept every 10 ms then: a half, and the rounds go on."""
     data = {
         "areas": {"a": {"size": 64 * 4096, "mapped": False}, "rest": {"size": 4096}},
         "repeat": True,
         "phases": [
-            {"duration": "100ms", "mmap": ["a"], "access": [{"area": "a", "rate": 128000, "pattern": "sequential"}]},
+            {"duration": "100ms", "mmap": ["a"], "access": [{"area": "a", "rate": 6400, "pattern": "sequential"}]},
             {"duration": "100ms", "munmap": ["a"]},
         ],
     }
     for _ in range(6):
         end = perform(data, 1.0)[-1]
-        if end["dropped"] < 1000:
+        if end["dropped"] < 50:
             break
-    assert end["areas"][0]["touches"] + end["dropped"] == pytest.approx(64000, rel=0.1)
-    assert end["areas"][0]["share"] == pytest.approx(1.0, abs=0.08)
+    assert end["areas"][0]["touches"] + end["dropped"] == pytest.approx(3200, rel=0.1)
+    assert end["areas"][0]["share"] == pytest.approx(0.5, rel=0.1)
     assert end["areas"][1]["share"] == 0
 
 
 def test_recent_share_is_that_since_the_last_report() -> None:
     data = one("sequential", 256 * 400, duration="500ms")
     data["phases"].append({"duration": "60s"})
-    reports = perform(data, 1.4, report_us=250_000)
-    assert reports[1]["areas"][0]["recent_share"] > 0.8
-    assert [r["areas"][0]["recent_share"] for r in reports[-3:]] == [0, 0, 0]
+    reports = perform(data, 1.4, report_us=100_000)
+    assert all(r["areas"][0]["recent_share"] > 0.7 for r in reports[1:5])
+    assert [r["areas"][0]["recent_share"] for r in reports[-5:]] == [0] * 5
     assert 0.2 < reports[-1]["areas"][0]["share"] < 0.5
 
 
@@ -199,6 +201,7 @@ def test_more_than_the_machine_can_do() -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
         assert time.monotonic() - began < 2
+    assert max(later["seconds"] - r["seconds"] for r, later in pairwise(reports)) < 0.25
     one_area, other = (area["touches"] for area in reports[-1]["areas"])
     assert one_area == pytest.approx(other, rel=0.3)
     assert reports[-1]["dropped"] > 10 * reports[-1]["touches"]

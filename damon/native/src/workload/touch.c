@@ -93,7 +93,7 @@ static void touch(struct state *s, struct access *a, uint64_t count)
 		if (i % CLOCK_EVERY == 0) {
 			uint64_t now = now_us();
 
-			if (stop_asked || now - began > SLICE_US)
+			if (now - began > SLICE_US)
 				break;
 			flush_tlb(s, now);
 			interval = (uint32_t)((now - s->began_us) / s->plan->interval_us) + 1;

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon-workload`` in a guest: it knows an emulated processor, keeps its pace there, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.vm.job import PROJECT, PYTHON, workload
+from vmtest import Guest
+
+pytestmark = [pytest.mark.guest(memory="1G", cpus=2), pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("name", ["hot-cold", "accuracy"])
+def test_pace_and_truth(guest: Guest, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """All due touches are made or counted as dropped; how many the machine made is printed."""
+    path = f"{PROJECT}/workloads/{name}.yaml"
+    words = [PYTHON, "-m", "damon.workload.runner", "--json", "--duration", "6", path]
+    reports = [json.loads(line) for line in guest.run(words, timeout=60).check().text.splitlines()]
+    end = reports[-1]
+    shares = {area["name"]: area["share"] for area in end["areas"]}
+    with capsys.disabled():
+        print(f"\n  {name}: {end['touches'] / end['seconds']:,.0f} touches/s, {end['dropped']:,} not made in time,"
+              f" shares {shares}")  # fmt: skip
+    assert end["event"] == "end"
+    assert end["tlb_flush"] is (guest.accelerator == "tcg")
+    rate = {"hot-cold": 2e6, "accuracy": 804800}[name]
+    assert end["touches"] + end["dropped"] == pytest.approx(rate * end["seconds"], rel=0.03)
+    made = end["touches"] / (end["touches"] + end["dropped"])
+    # A page of hot is due in each interval, and what was not made can't have been seen.
+    assert shares["hot"] <= 1
+    assert shares["hot"] == pytest.approx(made, abs=0.12)
+    assert shares["cold"] == 0
+
+
+def test_flushing_on_an_emulated_processor_makes_touches_visible(guest: Guest) -> None:
+    """Idle pages, marked once a TLB entry is there: touched ones must not stay idle."""
+    with workload(guest, f"{PROJECT}/workloads/accuracy.yaml") as running:
+        words = [PYTHON, "-m", "tests.vm.guest.idle", str(running.pid), running.span("hot"), running.span("cold")]
+        hot, cold = json.loads(guest.run(words, timeout=120).check().text)
+    assert hot > 0.95
+    assert cold < 0.05
+
+
+def test_ending_leaves_no_process(guest: Guest) -> None:
+    with workload(guest, f"{PROJECT}/workloads/phases.yaml") as running:
+        assert guest.run(["test", "-d", f"/proc/{running.pid}"]).returncode == 0
+    assert guest.run(["pgrep", "-x", "damon-workload"]).text == ""
