@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -69,6 +68,6 @@ def parse_duration(value: Any, field: str) -> int:
 def parse_rate(value: Any, field: str) -> float:
     """Touches a second of ``2000000``, ``200k``, ``2M/s``; above 0, up to ``MAX_RATE``."""
     rate = _number(value, _RATE, _RATES)
-    if rate is None or math.isnan(rate) or not 0 < rate <= MAX_RATE:
+    if rate is None or not 0 < rate <= MAX_RATE:
         raise refusal(field, value, "must be touches a second above 0 and up to 10G, e.g. 200k; no rate: leave it out")
     return float(rate)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,3 +110,10 @@ def test_durations_and_rates() -> None:
         60_000_000, 250_000, 120_000_000, 77, 1_500_000, 10,
     ]  # fmt: skip
     assert [parse_rate(r, "x") for r in ("200k", "2M", "2M/s", 5, 0.5)] == [200e3, 2e6, 2e6, 5.0, 0.5]
+
+
+@pytest.mark.parametrize("parse", [parse_bytes, parse_size, parse_duration, parse_rate])
+@pytest.mark.parametrize("value", [True, None, "", "x", float("nan"), float("inf"), -1, [], "1e3", "\u0663"])
+def test_what_is_no_quantity(parse: Any, value: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"x: .* must be "):
+        parse(value, "x")

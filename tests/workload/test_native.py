@@ -107,6 +107,23 @@ def test_the_pages_that_are_touched(pattern: str, seed: int, more: dict[str, Any
         assert present(ready) == _expected(pattern, report["touches"], 700, seed & (1 << 64) - 1, **more)
 
 
+@pytest.mark.parametrize("write", [0.0, 0.5, 1.0])
+def test_the_share_of_touches_that_write(write: float) -> None:
+    """A page that was only read has the zero page, one that was written has its own."""
+    data = one("sequential", 5000, 8000, duration="400ms", write=write)
+    data["areas"]["a"]["populate"] = False
+    data["phases"].append({"duration": "60s"})
+    with started(data, report_us=100_000) as (process, (ready,)):
+        report = ready
+        while report["phase"] != "phase 1":
+            report = next_report(process)
+        smaps = Path(f"/proc/{ready['pid']}/smaps").read_text()
+        area = smaps[smaps.index(f"{ready['areas'][0]['start']:x}-") :]
+        written = int(area[area.index("Anonymous:") :].split()[1]) // 4
+    assert report["touches"] > 1000
+    assert written / report["touches"] == pytest.approx(write, abs=0.06)
+
+
 def test_populated_areas_are_there_from_the_start() -> None:
     with started(one("random", 1, 300)) as (_, (ready,)):
         assert present(ready) == set(range(300))
