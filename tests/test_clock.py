@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from damon.mm.clock import RealClock, VirtualClock
@@ -52,6 +54,14 @@ def test_waiting_for_each_other_is_an_error_and_no_hang() -> None:
     clock = VirtualClock()
     with pytest.raises(RuntimeError, match="nobody can go on"):
         clock.event().wait()
+
+
+def test_the_real_clock_waits_for_as_long_as_a_parameter_can_say() -> None:
+    event = RealClock().event()
+    timer = threading.Timer(0.05, event.set)
+    timer.start()
+    assert event.wait(2**64 - 1)
+    timer.join()
 
 
 def test_the_real_clock_names_its_threads_for_the_system() -> None:

@@ -29,7 +29,8 @@ class Seen:
 class Observer(Protocol):
     """Made when a run begins, which its counts are since."""
 
-    machine: Machine
+    @property
+    def machine(self) -> Machine: ...
 
     def look(self) -> Seen: ...
 

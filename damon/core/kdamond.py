@@ -82,7 +82,7 @@ class Kdamond:
 
         self._wait_activation()
         ctx.ops.prepare_access_checks(ctx)
-        self._sleep(sample_interval)
+        self._sleep(max(sample_interval, 1))  # usleep_range(0) still lets others run
         ctx.passed_sample_intervals += 1
         max_nr_accesses = ctx.ops.check_accesses(ctx)
 

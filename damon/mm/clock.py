@@ -60,9 +60,14 @@ def _named(name: str, function: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
+def _seconds(us: float) -> float:
+    """What the operating system can wait; parameters go to 2**64 - 1."""
+    return min(us / 1e6, threading.TIMEOUT_MAX)
+
+
 class _RealEvent(threading.Event):
     def wait(self, timeout_us: float | None = None) -> bool:
-        return super().wait(None if timeout_us is None else timeout_us / 1e6)
+        return super().wait(None if timeout_us is None else _seconds(timeout_us))
 
 
 class RealClock:
@@ -72,7 +77,7 @@ class RealClock:
         return time.monotonic_ns()
 
     def sleep_us(self, us: int) -> None:
-        time.sleep(us / 1e6)
+        time.sleep(_seconds(us))
 
     def event(self) -> Event:
         return _RealEvent()

@@ -149,7 +149,7 @@ class Buffer:
     def __init__(self, ctype: type[ctypes.c_uint64] | type[ctypes.c_uint8], capacity: int = 64) -> None:
         self._type = ctype
         self._capacity = 0
-        self.reserve(capacity)
+        self.reserve(max(capacity, 1))
 
     def reserve(self, capacity: int) -> None:
         """Room for ``capacity`` rows; the content is lost when it grows."""

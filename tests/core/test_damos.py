@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Schemes on regions: timing, quota, resume, filters, statistics (damos 2 to 9), on a machine that the test dictates."""
+"""Schemes on regions: timing, quota, resume, filters, statistics (damos 2 to 9), as the test dictates accesses."""
 
 from __future__ import annotations
 

@@ -78,6 +78,14 @@ def test_intervals_are_counted_in_samples() -> None:
     damon.stop([ctx])
 
 
+def test_without_a_sampling_interval_time_passes_all_the_same() -> None:
+    machine = FakeMachine()
+    damon, ctx = _started(machine, sample_interval=0)
+    machine.clock.sleep_us(500)
+    assert ctx.passed_sample_intervals in (499, 500)  # of two that wake together, the first to have slept goes first
+    damon.stop([ctx])
+
+
 def test_workers_are_named_by_number_and_run_side_by_side() -> None:
     machine = FakeMachine()
     damon, first = _started(machine)

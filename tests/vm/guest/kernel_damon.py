@@ -77,7 +77,9 @@ def running() -> Iterator[int]:
 
 def stats(scheme: Path) -> dict[str, int]:
     put(KDAMONDS / "0/state", "update_schemes_stats")
-    return {path.name: int(path.read_text()) for path in (scheme / "stats").iterdir() if path.name != "max_nr_snapshots"}
+    return {
+        path.name: int(path.read_text()) for path in (scheme / "stats").iterdir() if path.name != "max_nr_snapshots"
+    }
 
 
 def cpu_seconds(pid: int) -> float:
