@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""pytest: a ``guest`` fixture, one guest a module, configured by ``@pytest.mark.guest(memory="1G", swap="zram:512M")``.
+"""pytest: a ``guest`` fixture, one guest a module, configured by ``@pytest.mark.guest(memory="1G", swap="zram:512M")``;
+``boot_guest()`` for more of the same.
 
 Load it from the top conftest: ``pytest_plugins = ["vmtest.pytest_plugin"]``. A module whose guest cannot be had is
 skipped, with the reason in the terminal summary; with ``VMTEST_REQUIRED=1`` in the environment that is a failure.
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 from .errors import BuildFailed, GuestLost, MachineLacks
 
 if TYPE_CHECKING:
+    from .config import GuestConfig
     from .guest import Guest
 
 REQUIRED = "VMTEST_REQUIRED"
@@ -48,15 +51,19 @@ def guest_env() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def _module_guest(
+def _guest_config(
     request: pytest.FixtureRequest, guest_trees: tuple[tuple[str, str], ...], guest_env: dict[str, str]
-) -> Iterator[Guest]:
+) -> GuestConfig:
     from .config import GuestConfig
-    from .guest import Guest
 
     items = [item for item in request.session.items if item.path == request.path]
     options = _options([marker for item in items for marker in item.iter_markers("guest")])
-    config = GuestConfig(**{"trees": guest_trees, "env": guest_env, **options})
+    return GuestConfig(**{"trees": guest_trees, "env": guest_env, **options})
+
+
+def _start(config: GuestConfig) -> Guest:
+    from .guest import Guest
+
     guest = Guest(config)
     try:
         guest.start()
@@ -66,6 +73,12 @@ def _module_guest(
             pytest.fail(f"no guest, and {REQUIRED} is set: {error}", pytrace=False)
         _missing[reason] += 0
         pytest.skip(f"no guest: {reason}")
+    return guest
+
+
+@pytest.fixture(scope="module")
+def _module_guest(_guest_config: GuestConfig) -> Iterator[Guest]:
+    guest = _start(_guest_config)
     try:
         yield guest
     finally:
@@ -78,6 +91,22 @@ def guest(_module_guest: Guest) -> Guest:
     if _module_guest.lost:
         raise _module_guest.lost
     return _module_guest
+
+
+@pytest.fixture
+def boot_guest(_guest_config: GuestConfig) -> Iterator[Callable[[], Guest]]:
+    """Boots one more guest of the module's configuration, for a test that needs memory that nobody has used yet.
+
+    It closes with the test, or before with ``close()``.
+    """
+    with ExitStack() as stack:
+
+        def boot() -> Guest:
+            guest = _start(_guest_config)
+            stack.callback(guest.close)
+            return guest
+
+        yield boot
 
 
 @pytest.hookimpl(hookwrapper=True)

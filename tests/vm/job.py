@@ -45,9 +45,10 @@ class RunningWorkload:
         start, end = self.areas[area]
         return f"{start}:{end}"
 
-    def pages(self) -> dict[str, dict[str, int]]:
-        """Of each area: present, swapped, active and inactive pages, by pagemap and kpageflags."""
-        words = [PYTHON, "-m", "tests.vm.guest.pages", str(self.pid), *map(self.span, self.areas)]
+    def pages(self, *, lists: bool = False) -> dict[str, dict[str, int]]:
+        """Of each area: present and swapped pages by pagemap; with ``lists`` active and inactive by kpageflags."""
+        words = [PYTHON, f"{PROJECT}/tests/vm/guest/pages.py", *(["--lists"] if lists else []), str(self.pid)]
+        words += map(self.span, self.areas)
         return dict(zip(self.areas, json.loads(self.guest.run(words, timeout=120).check().text), strict=True))
 
 

@@ -68,6 +68,24 @@ def test_two(guest):
     assert str(done.stdout).count("CLOSED") == 1
 
 
+def test_more_guests_of_the_same_kind_close_with_their_test(inner: pytest.Pytester) -> None:
+    done = _run(
+        inner,
+        """
+import pytest
+pytestmark = pytest.mark.guest(memory="512M")
+def test_one(boot_guest):
+    one, two = boot_guest(), boot_guest()
+    assert one is not two and one.config.memory == two.config.memory == "512M"
+@pytest.mark.guest(append="")
+def test_two(boot_guest):
+    pass
+""",
+    )
+    done.assert_outcomes(passed=2)
+    assert str(done.stdout).count("CLOSED") == 2
+
+
 def test_skips_are_loud(inner: pytest.Pytester) -> None:
     done = _run(inner, MISSING)
     done.assert_outcomes(skipped=2)

@@ -29,7 +29,14 @@ def system_ram() -> tuple[int, int]:
     return spans[0][0], spans[-1][1] + 1
 
 
-def stage(operations: str, *, pid: int = 0, regions: tuple[tuple[int, int], ...] = (), min_regions: int = 10) -> Path:
+def stage(
+    operations: str,
+    *,
+    pid: int = 0,
+    regions: tuple[tuple[int, int], ...] = (),
+    min_regions: int = 10,
+    max_regions: int = 200,
+) -> Path:
     """One kdamond, one context, one target; returns the context's directory."""
     put(KDAMONDS / "nr_kdamonds", 1)
     kdamond = KDAMONDS / "0"
@@ -37,6 +44,7 @@ def stage(operations: str, *, pid: int = 0, regions: tuple[tuple[int, int], ...]
     context = kdamond / "contexts/0"
     put(context / "operations", operations)
     put(context / "monitoring_attrs/nr_regions/min", min_regions)
+    put(context / "monitoring_attrs/nr_regions/max", max_regions)
     put(context / "targets/nr_targets", 1)
     if pid:
         put(context / "targets/0/pid_target", pid)

@@ -19,7 +19,7 @@ PARAMETERS = Path("/sys/module/damon_reclaim/parameters")
 def by_scheme(min_age_us: int, seconds: float) -> tuple[float, dict[str, int]]:
     context = kernel_damon.stage("paddr", regions=(kernel_damon.system_ram(),))
     scheme = kernel_damon.stage_pageout(
-        context, min_age=min_age_us // 100000, quota_ms=10, quota_sz=128 << 20, reset_interval_ms=1000
+        context, min_age=min_age_us // 100000, quota_ms=0, quota_sz=512 << 20, reset_interval_ms=1000
     )
     with kernel_damon.running() as pid:
         time.sleep(seconds)
@@ -29,7 +29,15 @@ def by_scheme(min_age_us: int, seconds: float) -> tuple[float, dict[str, int]]:
 
 
 def by_module(min_age_us: int, seconds: float) -> tuple[float, dict[str, int]]:
-    values = {"min_age": min_age_us, "wmarks_high": 1000, "wmarks_mid": 1000, "wmarks_low": 0}
+    values = {
+        "min_age": min_age_us,
+        "wmarks_high": 1000,
+        "wmarks_mid": 1000,
+        "wmarks_low": 0,
+        "quota_ms": 0,
+        "quota_sz": 512 << 20,
+        "max_nr_regions": 200,
+    }
     for name, value in values.items():
         kernel_damon.put(PARAMETERS / name, value)
     kernel_damon.put(PARAMETERS / "enabled", "Y")

@@ -1,63 +1,74 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the kernel says of a process's pages: ``pages.py PID START:END ...`` prints one object a range.
+"""What the kernel says of a process's pages: ``pages.py [--lists] PID START:END ...`` prints one object a range.
 
-present, swapped: by /proc/PID/pagemap. active, inactive: present pages by /proc/kpageflags (LRU, ACTIVE or not).
+present, swapped: by /proc/PID/pagemap. With --lists also active, inactive: present pages by /proc/kpageflags (LRU,
+ACTIVE or not). Counted over whole bytes, for an emulated processor.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import struct
 import sys
+from array import array
+from collections.abc import Sequence
 
 PRESENT, SWAPPED, PFN_MASK = 1 << 63, 1 << 62, (1 << 55) - 1
-LRU, ACTIVE, COMPOUND_TAIL, THP = 1 << 5, 1 << 6, 1 << 16, 1 << 22
+LRU, ACTIVE = 1 << 5, 1 << 6
 
 
-def pagemap(pid: int, start: int, end: int) -> list[int]:
+def pagemap(pid: int, start: int, end: int) -> array[int]:
     """One entry a page."""
-    pages = (end - start) // 4096
     with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as file:
-        data = os.pread(file.fileno(), pages * 8, start // 4096 * 8)
-    return list(struct.unpack(f"{len(data) // 8}Q", data))
+        return array("Q", os.pread(file.fileno(), (end - start) // 4096 * 8, start // 4096 * 8))
 
 
-def page_flags(fd: int, pfns: list[int]) -> list[int]:
+def page_flags(fd: int, pfns: Sequence[int]) -> array[int]:
     """kpageflags of each frame, neighbours in one read."""
-    flags: list[int] = []
+    flags = array("Q")
     index = 0
     while index < len(pfns):
-        count = 1
-        while index + count < len(pfns) and pfns[index + count] == pfns[index] + count:
-            count += 1
-        data = os.pread(fd, count * 8, pfns[index] * 8)
-        flags += struct.unpack(f"{len(data) // 8}Q", data)
-        index += count
+        first, last = index, pfns[index]
+        index += 1
+        while index < len(pfns) and pfns[index] == last + 1:
+            last += 1
+            index += 1
+        flags.frombytes(os.pread(fd, (index - first) * 8, pfns[first] * 8))
     return flags
 
 
-def area(pid: int, start: int, end: int) -> dict[str, int]:
+def count(entries: array[int], mask: int, wanted: int) -> int:
+    """Entries with ``entry & mask == wanted``, for a mask within one byte."""
+    shift = (mask.bit_length() - 1) // 8 * 8
+    table = bytes((byte & (mask >> shift)) == wanted >> shift for byte in range(256))
+    return entries.tobytes()[shift // 8 :: 8].translate(table).count(1)
+
+
+def area(pid: int, start: int, end: int, *, lists: bool) -> dict[str, int]:
     entries = pagemap(pid, start, end)
-    pfns = [entry & PFN_MASK for entry in entries if entry & PRESENT]
-    fd = os.open("/proc/kpageflags", os.O_RDONLY)
-    try:
-        flags = page_flags(fd, pfns)
-    finally:
-        os.close(fd)
-    return {
+    result = {
         "pages": (end - start) // 4096,
-        "present": len(pfns),
-        "swapped": sum(bool(entry & SWAPPED) for entry in entries),
-        "active": sum(flag & (LRU | ACTIVE) == LRU | ACTIVE for flag in flags),
-        "inactive": sum(flag & (LRU | ACTIVE) == LRU for flag in flags),
+        "present": count(entries, PRESENT, PRESENT),
+        "swapped": count(entries, SWAPPED, SWAPPED),
     }
+    if lists:
+        pfns = sorted(entry & PFN_MASK for entry in entries if entry & PRESENT)
+        fd = os.open("/proc/kpageflags", os.O_RDONLY)
+        try:
+            flags = page_flags(fd, pfns)
+        finally:
+            os.close(fd)
+        result["active"] = count(flags, LRU | ACTIVE, LRU | ACTIVE)
+        result["inactive"] = count(flags, LRU | ACTIVE, LRU)
+    return result
 
 
 def main() -> None:
-    pid = int(sys.argv[1])
-    ranges = [tuple(int(edge, 0) for edge in span.split(":")) for span in sys.argv[2:]]
-    print(json.dumps([area(pid, start, end) for start, end in ranges]))
+    words = sys.argv[1:]
+    lists = words[0] == "--lists"
+    pid, *spans = words[lists:]
+    ranges = [tuple(int(edge, 0) for edge in span.split(":")) for span in spans]
+    print(json.dumps([area(int(pid), start, end, lists=lists) for start, end in ranges]))
 
 
 if __name__ == "__main__":
