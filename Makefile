@@ -68,7 +68,7 @@ test: $(STAMP) system
 	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q tests/vm
 
 bench: $(STAMP)
-	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b; done
+	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python -m benchmarks.$$(basename $$b .py) || exit; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info damon/native/libdamon.so damon/native/bin
