@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from .config import ACCELERATORS, GuestConfig, Timeouts
-from .errors import CommandTimeout, HarnessError, InvalidInput
+from .errors import CommandTimeout, HarnessError, InvalidInput, MachineLacks
 
 CHUNK = 1 << 16
 EXIT_CODES = """exit codes:
@@ -267,6 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HarnessError as error:
         _say(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        _say(f"Python module {error.name!r} is missing; install the harness's own: pip install 'pydamon[vmtest]'")
+        return MachineLacks.exit_code
     except KeyboardInterrupt:
         _say("interrupted; nothing is left behind")
         return 130

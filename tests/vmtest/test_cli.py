@@ -90,3 +90,11 @@ def test_doctor_names_the_remedy(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 def test_starts_without_the_ssh_library() -> None:
     code = "import sys, vmtest, vmtest.pytest_plugin, vmtest.images.kernel_build; sys.exit('paramiko' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_the_harness_extra_it_says_what_to_install() -> None:
+    program = "import sys; sys.modules['pexpect'] = None; from vmtest import cli; sys.exit(cli.main(['doctor']))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "pydamon[vmtest]" in done.stderr
