@@ -18,14 +18,14 @@ from pexpect import fdpexpect
 from .errors import GuestLost, Verdict
 from .supervisor import EXIT_FILE, LOG_FILE
 
-READY = "vmtest: ready"
+READY = re.compile(r"vmtest: ready\b")
 POWER_DOWN = re.compile(r"reboot: (Power down|System halted|Restarting system|machine restart)")
 # The first line that matches decides: an oops turned into a panic stays an oops.
 FATAL: tuple[tuple[Verdict, re.Pattern[str]], ...] = (
     (Verdict.LOCKUP, re.compile(r"BUG: soft lockup|hard LOCKUP")),
     (Verdict.OOPS, re.compile(r"\bBUG: |\bOops: |kernel BUG at |general protection fault,|Unable to handle kernel")),
     (Verdict.PANIC, re.compile(r"Kernel panic - not syncing")),
-    (Verdict.SETUP_FAILED, re.compile(r"^vmtest: setup failed")),
+    (Verdict.SETUP_FAILED, re.compile(r"vmtest: setup failed")),
 )
 WARNING = re.compile(
     r"WARNING: |rcu: INFO: |INFO: task .* blocked for more than|Out of memory: Killed process|vmtest: setup: "
@@ -103,7 +103,7 @@ class Console(threading.Thread):
         with self._guard:
             self._lines.append(line)
             self._count += 1
-        if line.strip() == READY:
+        if READY.search(line):
             self.ready.set()
         if POWER_DOWN.search(line):
             self._powered_down = True

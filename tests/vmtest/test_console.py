@@ -57,6 +57,14 @@ def test_ready_is_seen_and_nothing_is_lost(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize(
+    "line", ["[    1.8] vmtest: ready", "vmtest: ready[    1.8] clocksource: Switched to clocksource tsc"]
+)
+def test_ready_is_seen_beside_a_kernel_message(feed: Feed, line: str) -> None:
+    feed.send(f"[    1.7] zram0: detected\r\n{line}\r\n")
+    assert feed.console.ready.wait(SECONDS)
+
+
+@pytest.mark.parametrize(
     ("line", "verdict"),
     [
         ("[   15.1] Kernel panic - not syncing: sysrq triggered crash", Verdict.PANIC),
@@ -67,6 +75,7 @@ def test_ready_is_seen_and_nothing_is_lost(feed: Feed) -> None:
         ("[   60.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [cat:1]", Verdict.LOCKUP),
         ("[   60.0] Watchdog detected hard LOCKUP on cpu 0", Verdict.LOCKUP),
         ("vmtest: setup failed: no overlay", Verdict.SETUP_FAILED),
+        ("[    1.8] vmtest: setup failed: no overlay", Verdict.SETUP_FAILED),
     ],
 )
 def test_verdicts_while_qemu_lives_on(feed: Feed, line: str, verdict: Verdict) -> None:

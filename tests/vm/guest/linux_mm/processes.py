@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Processes as they are: their mappings, their advice, their end; and what the machine says of itself."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from damon.errors import MissingCapability
+from damon.mm.interface import Advice
+from damon.mm.linux import LinuxMachine
+from damon.mm.linux import reference as ref
+from damon.model.arrays import FOLIO_PASS
+from tests.vm.guest.linux_mm.stage import PAGE, buffer, check, machine, passing, settle, victim, young
+
+
+@check
+def mappings_are_those_of_maps() -> dict[str, Any]:
+    with victim(4) as other, machine() as ours:
+        space = ours.open_process(other.pid)
+        lines = Path(f"/proc/{other.pid}/maps").read_text().splitlines()
+        expected = [
+            tuple(int(edge, 16) for edge in line.split()[0].split("-")) for line in lines if "[vsyscall]" not in line
+        ]
+        assert list(space.mappings()) == expected
+        assert any("[vdso]" in line for line in lines)
+        begin = time.thread_time()
+        for _ in range(20):
+            space.mappings()
+        return {"mappings": len(expected), "us": (time.thread_time() - begin) / 20 * 1e6}
+
+
+@check
+def advice_as_madvise_has_it() -> dict[str, Any]:
+    with victim(4) as other, machine() as ours:
+        other.tell(f"write 0 {other.pages} 1")
+        space = ours.open_process(other.pid)
+        maps = space.mappings()
+        hole = next(end for (_, end), (start, _) in zip(maps, maps[1:], strict=False) if start > end)
+        assert space.madvise(hole, PAGE, Advice.COLD) == -errno.ENOMEM
+        assert space.madvise(other.base, PAGE, Advice.HUGEPAGE) == -errno.EINVAL
+        assert space.madvise(other.base, PAGE, Advice.NOHUGEPAGE) == -errno.EINVAL
+        assert space.madvise(other.base + 1, PAGE, Advice.COLD) == -errno.EINVAL
+        assert space.madvise(other.base, 0, Advice.COLD) == 0
+        assert space.madvise(other.base, other.pages * PAGE, Advice.COLD) == 0
+        assert space.madvise(other.base, other.pages * PAGE, Advice.PAGEOUT) == 0
+        gone = other.pages - other.present()
+        assert space.madvise(other.base, other.pages * PAGE, Advice.WILLNEED) == 0
+        reserved = int(other.tell("reserve 5"))
+        assert space.madvise(reserved, 5 << 30, Advice.COLD) == 0  # more than one call takes
+        other.tell(f"write 0 {other.pages} 1")
+        collapsed = space.madvise(other.base, other.pages * PAGE, Advice.COLLAPSE)
+        assert collapsed == 0, os.strerror(-collapsed)
+        huge = sum(bool(flags & ref.KPF_THP) for flags in other.flags())
+        assert gone >= 0.95 * other.pages
+        assert huge == other.pages
+        return {"gone": gone, "huge": huge}
+
+
+@check
+def process_that_executes_and_exits() -> dict[str, Any]:
+    with victim(4) as other, machine() as ours:
+        other.tell(f"write 0 {other.pages} 1")
+        settle(other)
+        space = ours.open_process(other.pid)
+        addrs = buffer([other.base + page * PAGE for page in range(64)])
+        space.mkold(addrs, 64)
+        other.base = int(other.tell("exec"))
+        assert sum(young(space, addrs, 64)) == 0
+        other.tell(f"write 0 {other.pages} 1")
+        settle(other)
+        addrs = buffer([other.base + page * PAGE for page in range(64)])
+        space.mkold(addrs, 64)
+        other.tell("touch 0 64 1")
+        follows = sum(young(space, addrs, 64))
+        assert follows >= 62, f"{follows} of 64 after exec"
+        frames = other.frames()
+        folios = passing(ours, frames)
+        space.mkold(addrs, 64)
+        other.process.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+        assert space.alive()  # a zombie
+        assert list(space.mappings()) == []
+        assert sum(young(space, addrs, 64)) == 0
+        space.mkold(addrs, 64)
+        assert space.madvise(other.base, PAGE, Advice.COLD) < 0
+        other.process.wait()
+        assert not space.alive()
+        space.mkold(addrs, 64)
+        assert sum(young(space, addrs, 64)) == 0
+        assert space.madvise(other.base, PAGE, Advice.COLD) == -errno.ESRCH
+        assert ours.phys.pageout(folios) == 0
+        return {"after_exec": follows}
+
+
+@check
+def addresses_without_memory() -> dict[str, Any]:
+    with machine() as ours, victim(1) as other:
+        end = max(end for _, end in ours.system_ram())
+        values = [0, 0xA0000, end - PAGE, end, end + (1 << 30), 1 << 45, (1 << 57) - 1, (1 << 64) - 1]
+        addrs = buffer(values)
+        ours.phys.mkold(addrs, len(values))
+        found = young(ours.phys, addrs, len(values))
+        assert sum(found[3:]) == 0
+        space = ours.open_process(other.pid)
+        space.mkold(addrs, len(values))
+        assert sum(young(space, addrs, len(values))) == 0
+        assert list(ours.phys.folios(end, end + (1 << 30))) == []
+        return {"max": end}
+
+
+@check
+def kernel_threads_have_no_memory() -> dict[str, Any]:
+    with machine() as ours:
+        space = ours.open_process(2)
+        addrs = buffer([4096])
+        space.mkold(addrs, 1)
+        assert young(space, addrs, 1) == [0]
+        assert list(space.mappings()) == []
+        assert space.alive()
+        assert space.madvise(4096, PAGE, Advice.COLD) < 0
+        return {}
+
+
+@check
+def processes_come_and_go() -> dict[str, Any]:
+    """Two contexts' worth of work, in threads, while processes start and end all the time."""
+    done, failed, rounds = threading.Event(), [], [0, 0]
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with machine() as ours, victim(8) as other:
+        other.tell(f"write 0 {other.pages} 1")
+
+        def sample() -> None:
+            space = ours.open_process(other.pid)
+            virtual = buffer([other.base + page * PAGE for page in range(other.pages)])
+            physical = buffer([pfn * PAGE for pfn in range(0, 1 << 18, 97)])
+            while not done.is_set():
+                for target, addrs, nr in ((space, virtual, other.pages), (ours.phys, physical, (1 << 18) // 97)):
+                    target.mkold(addrs, nr)
+                    young(target, addrs, nr)
+                rounds[0] += 1
+            space.close()
+
+        def act() -> None:
+            ram = ours.system_ram()
+            while not done.is_set():
+                ours.physical.rmap.build(0, 1 << 22)
+                for start, end in ram:
+                    for folios in ours.phys.folios(start, end):
+                        for folio in folios:
+                            folio.flags |= FOLIO_PASS if folio.pfn % 8 == 0 else 0
+                        ours.phys.deactivate(folios)
+                        ours.phys.activate(folios)
+                rounds[1] += 1
+
+        def guarded(work: Callable[[], None]) -> None:
+            try:
+                work()
+            except BaseException:
+                failed.append(traceback.format_exc())
+
+        threads = [threading.Thread(target=guarded, args=(work,)) for work in (sample, act)]
+        for thread in threads:
+            thread.start()
+        started = 0
+        until = time.monotonic() + 6
+        while time.monotonic() < until:
+            children = [subprocess.Popen(["/bin/sh", "-c", "exit 0"]) for _ in range(4)]
+            started += len(children)
+            for child in children:
+                child.wait()
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert not failed, failed[0]
+        assert min(rounds) >= 1, rounds
+        assert other.tell("verify") == "same"
+    gc.collect()
+    left = len(os.listdir("/proc/self/fd")) - descriptors
+    assert left <= 2, f"{left} more descriptors than before, of which the pipes to the victim are two"
+    return {"processes": started, "rounds": rounds}
+
+
+@check
+def what_is_missing_is_said() -> dict[str, Any]:
+    said = {}
+    with closing(LinuxMachine()) as ours:
+        ours.require("vaddr", ["pageout"])
+        subprocess.run(["swapoff", "-a"], check=True)
+        try:
+            ours.require("paddr", ["pageout:file"])
+            ours.require("paddr", ["pageout"])
+            raise AssertionError("no swap, and nothing was said")
+        except MissingCapability as error:
+            said["swap"] = str(error)
+        finally:
+            subprocess.run(["swapon", "/dev/zram0"], check=True)
+    child = subprocess.run(
+        [sys.executable, "-c", _UNPRIVILEGED], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    said["user"] = child.stdout.strip()
+    assert "CAP_SYS_ADMIN" in said["user"], child.stdout + child.stderr
+    return said
+
+
+_UNPRIVILEGED = """
+import os
+os.setgid(65534); os.setuid(65534)
+from damon.errors import MissingCapability
+from damon.mm.linux import LinuxMachine
+try:
+    LinuxMachine().require("paddr", [])
+except MissingCapability as error:
+    print(error)
+"""
+
+
+@check
+def system_facts() -> dict[str, Any]:
+    with machine() as ours:
+        ram = ours.system_ram()
+        free, total = ours.free_mem()
+        mib = sum(end - start for start, end in ram) >> 20
+        assert 900 <= mib <= 1100
+        assert 0 < free < total
+        begin = time.thread_time()
+        for _ in range(200):
+            ours.free_mem()
+        free_us = (time.thread_time() - begin) / 200 * 1e6
+        stall = ours.psi_some_us()
+        text = Path("/proc/pressure/memory").read_text()
+        active, inactive = ours.lru_pages()
+        assert min(active, inactive) > 0
+        assert active + inactive < total
+        assert 0 <= stall <= int(text.split("total=")[1].split()[0])
+        return {"mib": mib, "free_mem_us": free_us, "psi": stall}

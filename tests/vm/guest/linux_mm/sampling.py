@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+""" "Make old" and "is it young?": what they see, through both spaces, while pages come, go and move."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from damon.mm.interface import Advice
+from damon.mm.linux import LinuxMachine
+from damon.mm.linux import reference as ref
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, buffer, check, machine, passing, settle, victim, young
+from tests.vm.guest.pages import PRESENT, SWAPPED
+
+
+def _accessed(space_of: Callable[[LinuxMachine, Victim], tuple[Any, list[int]]], reference: bool) -> dict[str, Any]:
+    with victim(8) as other, machine(reference) as ours:
+        other.tell(f"write 0 {other.pages} 1")
+        settle(other)
+        space, values = space_of(ours, other)
+        addrs, nr = buffer(values), len(values)
+        space.mkold(addrs, nr)
+        idle = young(space, addrs, nr)
+        space.mkold(addrs, nr)
+        other.tell(f"touch 0 {other.pages} 2")
+        found = young(space, addrs, nr)
+        again = young(space, addrs, nr)
+        calls = ours.counters()
+    right = sum(got == (page % 2 == 0) for page, got in enumerate(found))
+    assert sum(idle) <= 2, f"{sum(idle)} of {nr} untouched pages were accessed"
+    assert right >= nr - 4, f"{right} of {nr} pages right"
+    assert found == again
+    return {"right": right, "pages": nr, "calls": calls}
+
+
+def _virtual(ours: LinuxMachine, other: Victim) -> tuple[Any, list[int]]:
+    return ours.open_process(other.pid), [other.base + page * PAGE + 123 for page in range(other.pages)]
+
+
+def _physical(ours: LinuxMachine, other: Victim) -> tuple[Any, list[int]]:
+    return ours.phys, [pfn * PAGE + 77 for pfn in other.frames()]
+
+
+@check
+def vaddr_sees_each_access() -> dict[str, Any]:
+    return _accessed(_virtual, reference=False)
+
+
+@check
+def paddr_sees_each_access() -> dict[str, Any]:
+    return _accessed(_physical, reference=False)
+
+
+@check
+def vaddr_reference_sees_the_same() -> dict[str, Any]:
+    return _accessed(_virtual, reference=True)
+
+
+@check
+def paddr_reference_sees_the_same() -> dict[str, Any]:
+    return _accessed(_physical, reference=True)
+
+
+@check
+def huge_page_answers_for_each_of_its_addresses() -> dict[str, Any]:
+    with victim(8) as other, machine() as ours:
+        other.tell("collapse")
+        settle(other)
+        huge = sum(bool(flags & ref.KPF_THP) for flags in other.flags())
+        assert huge == other.pages, f"{huge} of {other.pages} pages are in huge pages"
+        seen = {}
+        for name, (space, values) in {"vaddr": _virtual(ours, other), "paddr": _physical(ours, other)}.items():
+            addrs = buffer(values)
+            space.mkold(addrs, other.pages)
+            assert sum(young(space, addrs, other.pages)) == 0
+            space.mkold(addrs, other.pages)
+            other.tell("touch 700 701 1")  # in the second
+            found = young(space, addrs, other.pages)
+            assert found == [int(512 <= page < 1024) for page in range(other.pages)]
+            seen[name] = sum(found)
+        heads = [f.nr_pages for f in passing(ours, other.frames())]
+        assert heads == [512] * 4
+        return seen
+
+
+@check
+def page_that_was_swapped() -> dict[str, Any]:
+    """Gone: not accessed. Back by a fault, in another page frame: accessed."""
+    with victim(4) as other, machine() as ours:
+        other.tell(f"write 0 {other.pages} 1")
+        settle(other)
+        space = ours.open_process(other.pid)
+        addrs = buffer([other.base + page * PAGE for page in range(other.pages)])
+        space.mkold(addrs, other.pages)
+        assert space.madvise(other.base, other.pages * PAGE, Advice.PAGEOUT) == 0
+        swapped = sum(bool(entry & SWAPPED) for entry in other.entries())
+        gone = young(space, addrs, other.pages)
+        other.tell(f"touch 0 {other.pages} 4")
+        back = young(space, addrs, other.pages)
+        here = [bool(entry & PRESENT) for entry in other.entries()]
+    assert swapped > other.pages * 0.95
+    assert sum(gone) <= other.pages - swapped
+    assert all(back[page] for page in range(0, other.pages, 4))
+    assert all(not got or there for got, there in zip(back, here, strict=True))
+    return {"swapped": swapped, "back": sum(back)}
+
+
+@check
+def page_that_migrates_keeps_its_state() -> dict[str, Any]:
+    with victim(4) as other, machine() as ours:
+        if not Path("/sys/devices/system/node/node1").exists():
+            raise AssertionError("the guest needs two NUMA nodes")
+        other.tell(f"write 0 {other.pages} 1")
+        settle(other)
+        space = ours.open_process(other.pid)
+        addrs = buffer([other.base + page * PAGE for page in range(other.pages)])
+        results: dict[str, Any] = {}
+        for name, touch in (("idle", False), ("touched", True)):
+            space.mkold(addrs, other.pages)
+            if touch:
+                other.tell(f"touch 0 {other.pages} 1")
+            before = other.frames()
+            moved = _migrate(other, 1 if name == "idle" else 0)
+            changed = sum(a != b for a, b in zip(before, other.frames(), strict=True))
+            results[name] = (changed, sum(young(space, addrs, other.pages)), moved)
+            settle(other)
+    assert results["idle"][0] > other.pages * 0.9, results
+    assert results["idle"][1] <= other.pages * 0.05, results
+    assert results["touched"][0] > other.pages * 0.9, results
+    assert results["touched"][1] >= other.pages * 0.95, results
+    return results
+
+
+def _migrate(other: Victim, node: int) -> int:
+    """move_pages(2) of the whole area."""
+    pages = (ctypes.c_void_p * other.pages)(*[other.base + page * PAGE for page in range(other.pages)])
+    nodes, status = (ctypes.c_int * other.pages)(*[node] * other.pages), (ctypes.c_int * other.pages)()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(279, ctypes.c_long(other.pid), ctypes.c_ulong(other.pages), pages, nodes, status, 2)
+    return sum(got == node for got in status)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The stage of each check: another process with an area, what the kernel says of it, and our machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from damon.mm.linux import LinuxMachine, native
+from damon.mm.linux import reference as ref
+from damon.model.arrays import FOLIO_PASS, U8, U64, Buffer, FolioArray
+from tests.vm.guest.pages import PFN_MASK, PRESENT, page_flags, pagemap
+
+PAGE = 4096
+CHECKS: dict[str, Callable[[], dict[str, Any] | None]] = {}
+
+
+def check(function: Callable[[], dict[str, Any] | None]) -> Callable[[], dict[str, Any] | None]:
+    CHECKS[function.__name__] = function
+    return function
+
+
+class Victim:
+    """The other process, and what the kernel says of its area."""
+
+    def __init__(self, mib: int, path: str = "") -> None:
+        words = [sys.executable, "-m", "tests.vm.guest.victim", str(mib), path]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = self.process.pid
+        self.pages = mib * 256
+        self.base = int(self.answer())
+
+    def answer(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def tell(self, line: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def entries(self) -> list[int]:
+        return pagemap(self.pid, self.base, self.base + self.pages * PAGE)
+
+    def present(self) -> int:
+        return sum(bool(entry & PRESENT) for entry in self.entries())
+
+    def frames(self) -> list[int]:
+        return [entry & PFN_MASK for entry in self.entries() if entry & PRESENT]
+
+    def flags(self) -> list[int]:
+        fd = os.open("/proc/kpageflags", os.O_RDONLY)
+        try:
+            return page_flags(fd, self.frames())
+        finally:
+            os.close(fd)
+
+    def active(self) -> int:
+        return sum(flags & (ref.KPF_LRU | ref.KPF_ACTIVE) == ref.KPF_LRU | ref.KPF_ACTIVE for flags in self.flags())
+
+
+@contextmanager
+def victim(mib: int, path: str = "") -> Iterator[Victim]:
+    other = Victim(mib, path)
+    try:
+        yield other
+    finally:
+        with suppress(ProcessLookupError):
+            other.process.kill()
+        other.process.wait()
+        if path:
+            os.unlink(path)
+
+
+@contextmanager
+def machine(reference: bool = False) -> Iterator[LinuxMachine]:
+    ours = LinuxMachine(reference=reference)
+    ours.require("paddr", ["pageout", "lru_prio", "lru_deprio"])
+    try:
+        yield ours
+    finally:
+        ours.close()
+
+
+def buffer(values: list[int]) -> Buffer:
+    rows = Buffer(U64, max(1, len(values)))
+    for i, value in enumerate(values):
+        rows[i] = value
+    return rows
+
+
+def young(space: Any, addrs: Buffer, nr: int) -> list[int]:
+    out = Buffer(U8, max(1, nr))
+    space.young(addrs, nr, out)
+    return [out[i] for i in range(nr)]
+
+
+def settle(other: Victim) -> None:
+    """Pages wait in per-CPU batches before they are on a list; drain those of both processors."""
+    cpus = os.sched_getaffinity(0)
+    with machine() as ours:
+        for cpu in cpus:
+            os.sched_setaffinity(0, {cpu})
+            native.checked(native.drain(ours.files().pointer))
+    os.sched_setaffinity(0, cpus)
+    lru = sum(bool(flags & ref.KPF_LRU) for flags in other.flags())
+    assert lru >= other.present() - 2, f"{lru} of {other.present()} pages are on a list"
+
+
+def passing(ours: LinuxMachine, frames: list[int]) -> FolioArray:
+    """The folios of these page frames, as a walk over them finds them, all passing."""
+    wanted, rows = set(frames), []
+    for batch in ours.phys.folios(min(frames) * PAGE, (max(frames) + 1) * PAGE):
+        rows += [(f.pfn, f.nr_pages, f.flags) for f in batch if f.pfn in wanted]
+    folios = FolioArray(max(1, len(rows)))
+    folios.nr = len(rows)
+    for i, (pfn, pages, flags) in enumerate(rows):
+        folios.rows[i].pfn, folios.rows[i].nr_pages, folios.rows[i].flags = pfn, pages, flags | FOLIO_PASS
+    return folios
