@@ -79,7 +79,7 @@ class Swap:
 
     size: int  #: bytes
     read_us: float = 20.0  #: latency of one page in
-    write_us: float = 20.0  #: time of one page out
+    write_us: float = 5.0  #: time of one page out: compressed memory, or a disk that takes many at once
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class PhaseFields(Strict, frozen=True):
 class SwapFields(Strict, frozen=True):
     size: Quantity
     read_us: Latency = 20.0
-    write_us: Latency = 20.0
+    write_us: Latency = 5.0
 
 
 class MachineFields(Strict, frozen=True):

@@ -21,6 +21,8 @@ ACCURACY = f"{PROJECT}/workloads/accuracy.yaml"
 #: The guest is mostly empty: with their watermarks both modules would sleep. An emulated processor is so slow that in
 #: 10 ms a second the kernel's own scheme pages out 14 MB in 40 s; so the quota is one of size, for either side.
 AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "max_nr_regions=200")
+#: Every look starts a program, whose pages are in use: memory around them is young again. So not too often.
+LOOK_S = 8
 RECLAIM = ("damon_reclaim", "quota_sz=536870912", *AWAKE)
 
 
@@ -48,7 +50,7 @@ def test_reclaim_takes_the_cold_and_leaves_the_hot(boot_guest: Boot, capsys: pyt
         run = guest.popen(damon_run([*RECLAIM, "min_age=5000000"], duration=90))
         took = None
         while time.monotonic() - began < 90 and took is None:
-            time.sleep(3)
+            time.sleep(LOOK_S)
             pages = running.pages()
             _say(capsys, f"  {time.monotonic() - began:5.1f} s: cold {share(pages['cold'], 'present'):6.1%} in memory,"
                          f" hot {share(pages['hot'], 'present'):6.1%}")  # fmt: skip
@@ -78,12 +80,12 @@ def test_lru_sort_sorts_the_lists(boot_guest: Boot, capsys: pytest.CaptureFixtur
         start = running.pages(lists=True)
         assert share(start["hot"], "active") < 0.5
         assert share(start["cold"], "active") > 0.9
-        words = ["damon_lru_sort", "cold_min_age=5000000", *AWAKE]
+        words = ["damon_lru_sort", "cold_min_age=2000000", *AWAKE]
         run = guest.popen(damon_run(words, duration=90))
         began = time.monotonic()
         pages = start
         while time.monotonic() - began < 90:
-            time.sleep(3)
+            time.sleep(LOOK_S)
             pages = running.pages(lists=True)
             if share(pages["hot"], "active") >= 0.9 and share(pages["cold"], "inactive") >= 0.9:
                 break

@@ -39,9 +39,14 @@ def test_flushing_on_an_emulated_processor_makes_touches_visible(guest: Guest) -
     """Idle pages, marked once a TLB entry is there: touched ones must not stay idle."""
     with workload(guest, f"{PROJECT}/workloads/accuracy.yaml") as running:
         words = [PYTHON, "-m", "tests.vm.guest.idle", str(running.pid), running.span("hot"), running.span("cold")]
-        hot, cold = json.loads(guest.run(words, timeout=120).check().text)
+        locked = f"awk '/^[0-9a-f]+-/ {{at=$1}} /^Locked:/ && $2 {{print at}}' /proc/{running.pid}/smaps"
+        spans = [line.split("-") for line in guest.run(locked).check().text.splitlines()]
+        words += [f"{int(start, 16)}:{int(end, 16)}" for start, end in spans]
+        hot, cold, *flushing = json.loads(guest.run(words, timeout=120).check().text)
     assert hot > 0.95
     assert cold < 0.05
+    assert len(flushing) == (guest.accelerator == "tcg")
+    assert all(share < 0.05 for share in flushing), "the pages that are flushed look as if they were in use"
 
 
 def test_ending_leaves_no_process(guest: Guest) -> None:

@@ -80,7 +80,7 @@ def test_swap_has_a_default_and_its_own_fields() -> None:
     data = changed("machine", {})
     assert parse_workload(data).machine.swap == Swap(1 << 30)
     data = changed("machine", {"swap": {"size": "8K", "read_us": 3}})
-    assert parse_workload(data).machine.swap == Swap(8192, 3, 20.0)
+    assert parse_workload(data).machine.swap == Swap(8192, 3, 5.0)
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,11 @@ def test_rate_and_truth(data: dict[str, Any], interval_us: int, share: float) ->
         end = perform(data, 1.0, interval_us=interval_us)[-1]
         wanted = rate * end["seconds"]
         assert end["event"] == "end"
-        assert end["touches"] + end["dropped"] == pytest.approx(wanted, rel=0.03)
-        if end["dropped"] <= 0.01 * wanted:
+        accounted = end["touches"] + end["dropped"] == pytest.approx(wanted, rel=0.03)  # less if it ended late
+        if accounted and end["dropped"] <= 0.01 * wanted:
             break
     else:
-        pytest.fail("this machine is too busy: a program of some 10000 touches a second loses more than 1 % six times")
+        pytest.fail(f"six times {end['touches']} touches of {wanted:.0f}, {end['dropped']} dropped: a busy machine?")
     assert end["areas"][0]["share"] == pytest.approx(share, rel=0.08)
 
 

@@ -122,7 +122,11 @@ int set_up_flush(struct state *s)
 	}
 	madvise(s->flush_area, FLUSH_PAGES * PAGE, MADV_NOHUGEPAGE);
 	memset(s->flush_area, 1, FLUSH_PAGES * PAGE);
-	/* To a monitor they are idle; were they reclaimed, there would be nothing to flush. */
+	/*
+	 * To a monitor they are idle; were they reclaimed, there would be nothing to flush. Locked memory that becomes
+	 * writable is touched by the kernel, so it never does again.
+	 */
+	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_READ);
 	if (mlock(s->flush_area, FLUSH_PAGES * PAGE)) {
 		perror("damon-workload: locking the pages for flushing the TLB (ulimit -l 256)");
 		return -1;
@@ -135,7 +139,7 @@ void flush_tlb(struct state *s, uint64_t now)
 {
 	if (!s->flush_area || now - s->flushed_us < TICK_US)
 		return;
+	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_NONE);
 	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_READ);
-	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_READ | PROT_WRITE);
 	s->flushed_us = now;
 }
