@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest that lacks something: ``damon run --linux`` says what, in one line, with exit code 3; nothing is left."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from tests.vm.job import PYTHON, damon_run
+from vmtest import Guest
+
+pytestmark = [pytest.mark.guest(memory="512M"), pytest.mark.timeout(200)]
+
+PAGEOUT = damon_run(["damon_reclaim"], duration=2)
+FILE_ONLY = damon_run(["damon_reclaim", "skip_anon=Y"], duration=2)
+AS_NOBODY = [PYTHON, "-c", "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:], user=65534).returncode)"]
+#: The kernel's folder covered by an empty one, in a namespace of its own: as without CONFIG_IDLE_PAGE_TRACKING.
+COVER = "mount -t tmpfs none /sys/kernel/mm/page_idle"
+WITHOUT_PAGE_IDLE = ["unshare", "-m", "sh", "-c", f"{COVER} && {shlex.join(FILE_ONLY)}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (PAGEOUT, ("swap",)),
+        ([*AS_NOBODY, *FILE_ONLY], ("root",)),
+        (WITHOUT_PAGE_IDLE, ("page_idle", "CONFIG_IDLE_PAGE_TRACKING")),
+    ],
+    ids=["no swap", "not root", "no page_idle"],
+)
+def test_what_is_missing_ends_with_3(guest: Guest, words: list[str], named: tuple[str, ...]) -> None:
+    guest.run(["rm", "-f", "/tmp/run.json"]).check()
+    result = guest.run(words)
+    assert result.returncode == 3, result.errors
+    assert result.errors.count("\n") == 1
+    assert all(word in result.errors for word in named), result.errors
+    assert guest.run(["test", "-e", "/tmp/run.json"]).returncode == 1
+
+
+def test_file_pages_need_no_swap(guest: Guest) -> None:
+    assert guest.run(FILE_ONLY).check().errors == ""
