@@ -32,7 +32,7 @@ $(BIN)/python:
 $(STAMP): $(BIN)/python pyproject.toml setup.py $(SOURCES)
 	@echo "setting up $(VENV) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "setuptools>=77"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[vmtest,dev]"
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check -e ".[vmtest,dev]"
 	@touch $@
 
 build: $(STAMP)
