@@ -10,8 +10,9 @@ SOURCES := $(wildcard damon/native/src/*.[ch] damon/native/src/workload/*.[ch])
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/packages.txt)
 PYTEST_FLAGS ?=
+OUTCOMES := build/outcomes.json
 
-.PHONY: help build system demo demo-vm test test-fast lint bench clean
+.PHONY: help build system demo demo-vm test test-fast features lint bench clean
 
 help:
 	@echo "make demo     the main job on the simulated machine: no root, no guest"
@@ -20,6 +21,7 @@ help:
 	@echo "make lint     formatting, types, import rules"
 	@echo "make bench    benchmarks: ratios measured side by side"
 	@echo "make test-fast  only what needs no guest"
+	@echo "make features  docs/features.md: what works where, from the last 'make test'"
 
 # python3-venv is not part of Debian's python3; without root, say so and stop.
 $(BIN)/python:
@@ -64,8 +66,13 @@ test-fast: $(STAMP)
 test: $(STAMP) system
 	@$(BIN)/vmtest build kernel
 	@$(BIN)/vmtest build image
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm
-	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q tests/vm
+	@rm -f $(OUTCOMES)
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm --outcomes $(OUTCOMES)
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q tests/vm --outcomes $(OUTCOMES)
+
+# docs/features.md from the outcomes of the last `make test`.
+features: $(STAMP)
+	@$(BIN)/python -m tests.features $(OUTCOMES)
 
 bench: $(STAMP)
 	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python -m benchmarks.$$(basename $$b .py) || exit; done

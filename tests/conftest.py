@@ -9,5 +9,6 @@ settings.register_profile("default", deadline=None, derandomize=True, suppress_h
 settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# The `guest` fixture (costs nothing until a test asks for it), and pytest on pytest for its own tests.
-pytest_plugins = ["vmtest.pytest_plugin", "pytester"]
+# The `guest` fixture (costs nothing until a test asks for it), pytest on pytest for its own tests, and
+# the table of features.
+pytest_plugins = ["vmtest.pytest_plugin", "pytester", "tests.features"]
