@@ -14,7 +14,7 @@ from typing import Final
 
 from damon.errors import MissingCapability
 from damon.mm.interface import PAGE_SIZE
-from damon.mm.linux import native, parse
+from damon.mm.linux import inject, native, parse
 from damon.mm.linux.reference import PM_PFN_MASK
 
 BITMAP: Final = "kernel/mm/page_idle/bitmap"
@@ -22,7 +22,7 @@ BITMAP: Final = "kernel/mm/page_idle/bitmap"
 #: Actions by what they need, under the names of the kernel's schemes.
 BY_PROCESS_MADVISE: Final = {"pageout", "pageout:file", "lru_deprio", "willneed", "cold", "collapse"}
 BY_PROCESS_VM_READV: Final = {"lru_prio"}
-NOT_FOR_OTHERS: Final = {"hugepage", "nohugepage"}
+BY_THE_PROCESS_ITSELF: Final = {"hugepage", "nohugepage"}
 
 _CAPABILITIES: Final = {
     parse.CAP_SYS_ADMIN: ("CAP_SYS_ADMIN", "/proc/PID/pagemap shows page frame numbers only with it"),
@@ -131,9 +131,9 @@ class Capabilities:
 
     def _actions(self, actions: Sequence[str]) -> None:
         for action in actions:
-            if action in NOT_FOR_OTHERS:
+            if action in BY_THE_PROCESS_ITSELF and not inject.available():
                 raise MissingCapability(
-                    f"action {action}: process_madvise(2) takes no such advice for another process; use collapse"
+                    f"action {action} is done by ptrace(2), here for {', '.join(inject.MACHINES)} only; use collapse"
                 )
             if action in BY_PROCESS_MADVISE and not self._process_madvise():
                 raise MissingCapability(

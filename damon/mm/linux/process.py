@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from damon.errors import DamonError
 from damon.mm.interface import Advice
-from damon.mm.linux import native
+from damon.mm.linux import inject, native
 from damon.mm.linux.native import Files, Mappings, NativeSampler
 from damon.mm.linux.reference import ReferenceSampler
 from damon.model.arrays import Buffer
@@ -83,10 +83,12 @@ class LinuxProcessSpace:
             ctypes.memset(out.pointer, 0, nr)
 
     def madvise(self, start: int, length: int, advice: Advice) -> int:
-        """As the interface has it. ``HUGEPAGE`` and ``NOHUGEPAGE`` are ``-EINVAL``: the kernel takes them from the
-        process itself only."""
+        """As the interface has it. The kernel takes ``HUGEPAGE`` and ``NOHUGEPAGE`` from the process itself only, so
+        one of its threads is stopped and makes the call: ``-EPERM`` when it is traced already or under seccomp."""
         if self._pidfd < 0:
             return -errno.ESRCH
+        if advice in inject.ADVICE:
+            return inject.madvise(self._directory, self.pid, start, length, advice)
         return int(native.madvise(self._files.pointer, self._pidfd, start, length, int(advice)))
 
     def _close_pagemap(self) -> None:

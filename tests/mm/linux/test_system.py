@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from damon.errors import DamonError, MissingCapability
 from damon.mm.interface import Advice, Machine
-from damon.mm.linux import LinuxMachine, native, parse
+from damon.mm.linux import LinuxMachine, inject, native, parse
 from damon.mm.linux import reference as ref
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files, Mappings
@@ -176,8 +176,11 @@ def test_old_kernel(system: Path) -> None:
     assert require(system, "paddr", ["stat"], there=False) == ""
 
 
-def test_advice_that_only_the_process_itself_can_take(system: Path) -> None:
+def test_advice_that_only_the_process_itself_can_take(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inject, "MACHINES", ("sparc64",))
     assert "nohugepage" in require(system, "vaddr", ["nohugepage"])
+    monkeypatch.setattr(inject, "MACHINES", (os.uname().machine,))
+    assert require(system, "vaddr", ["nohugepage"]) == ""
 
 
 def test_hidden_frames_and_addresses(system: Path) -> None:

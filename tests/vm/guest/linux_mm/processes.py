@@ -48,8 +48,6 @@ def advice_as_madvise_has_it() -> dict[str, Any]:
         maps = space.mappings()
         hole = next(end for (_, end), (start, _) in zip(maps, maps[1:], strict=False) if start > end)
         assert space.madvise(hole, PAGE, Advice.COLD) == -errno.ENOMEM
-        assert space.madvise(other.base, PAGE, Advice.HUGEPAGE) == -errno.EINVAL
-        assert space.madvise(other.base, PAGE, Advice.NOHUGEPAGE) == -errno.EINVAL
         assert space.madvise(other.base + 1, PAGE, Advice.COLD) == -errno.EINVAL
         assert space.madvise(other.base, 0, Advice.COLD) == 0
         assert space.madvise(other.base, other.pages * PAGE, Advice.COLD) == 0
@@ -65,6 +63,41 @@ def advice_as_madvise_has_it() -> dict[str, Any]:
         assert gone >= 0.95 * other.pages
         assert huge == other.pages
         return {"gone": gone, "huge": huge}
+
+
+@check
+def advice_that_a_process_gives_itself() -> dict[str, Any]:
+    """By smaps: VmFlags hg and nh, and AnonHugePages once the memory is used; the process answers as before."""
+    with victim(8) as other, machine() as ours:
+        space = ours.open_process(other.pid)
+        length = other.pages * PAGE
+        seen = []
+        for advice in (Advice.NOHUGEPAGE, Advice.HUGEPAGE):
+            assert space.madvise(other.base, length, advice) == 0
+            seen.append(smaps_of(other.pid, other.base))
+        other.tell(f"write 0 {other.pages} 1")
+        seen.append(smaps_of(other.pid, other.base))
+        assert other.tell("verify") == "same"
+        flags = [set(part["VmFlags"].split()) for part in seen]
+        assert "nh" in flags[0]
+        assert "hg" in flags[1]
+        assert seen[0]["AnonHugePages"] == "0 kB"
+        assert seen[2]["AnonHugePages"] == f"{length >> 10} kB"
+        return {"huge": seen[2]["AnonHugePages"]}
+
+
+def smaps_of(pid: int, address: int) -> dict[str, str]:
+    """The fields of the mapping at ``address``."""
+    fields: dict[str, str] = {}
+    inside = False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if "-" in name.split()[0] and not name.startswith("Vm"):
+            start, end = (int(edge, 16) for edge in line.split()[0].split("-"))
+            inside = start <= address < end
+        elif inside:
+            fields[name] = value.strip()
+    return fields
 
 
 @check

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Advice that a process can only give itself: ptrace(2) has one of its threads make the call (``linux_inject.c``)."""
+
+from __future__ import annotations
+
+import os
+from ctypes import c_int, c_int32, c_uint64
+from typing import Final
+
+from damon.mm.interface import Advice
+from damon.native import bind
+
+#: What process_madvise(2) refuses for another process.
+ADVICE: Final = (Advice.HUGEPAGE, Advice.NOHUGEPAGE)
+#: Registers and system call instruction are known for these (``os.uname().machine``).
+MACHINES: Final = ("x86_64",)
+
+_madvise_inside = bind("linux_madvise_inside", c_int, c_int, c_int32, c_uint64, c_uint64, c_int)
+
+
+def available() -> bool:
+    """Can this processor's programs be made to call?"""
+    return os.uname().machine in MACHINES
+
+
+def madvise(directory: int, pid: int, start: int, length: int, advice: Advice) -> int:
+    """``madvise(2)`` by the process whose folder in /proc is open as ``directory``; 0 or a negative errno.
+
+    The thread goes on as it was, its signals wait meanwhile. ``-EPERM``: traced already, under seccomp, or a 32-bit
+    program; ``-EAGAIN``: no thread of it can be stopped now; ``-EOPNOTSUPP``: not on this processor.
+    """
+    return int(_madvise_inside(directory, pid, start, length, int(advice)))

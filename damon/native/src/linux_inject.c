@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Advice that the kernel takes from a process itself only: one of its threads is stopped, makes the system call, and goes
+ * on as if nothing had been. Registers, signal mask and an interrupted system call are as before; signals wait meanwhile.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "linux.h"
+
+#ifdef __x86_64__
+
+#define SYSCALL_STOP (SIGTRAP | 0x80)
+#define USER_CODE 0x33 /* code segment of 64-bit programs */
+#define VDSO_MAX (1 << 16)
+/* linux/ptrace.h, which cannot be had beside sys/ptrace.h. */
+#define SETSIGMASK 0x420b
+#define GETSIGMASK 0x420a
+
+/* One line of a file of a thread after its tag; "" if there is none. */
+static void field(int task, int tid, const char *name, const char *tag, char *out, size_t size)
+{
+	char path[32], text[4096], *at;
+	ssize_t got;
+	int fd;
+
+	*out = 0;
+	snprintf(path, sizeof(path), "%d/%s", tid, name);
+	fd = openat(task, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[got > 0 ? got : 0] = 0;
+	at = strstr(text, tag);
+	if (at)
+		snprintf(out, size, "%.*s", (int)strcspn(at + strlen(tag), "\n"), at + strlen(tag));
+}
+
+/*
+ * A thread that runs or sleeps and can be interrupted; one in another state might not stop for long. Under seccomp the
+ * call could end the process. A thread id, or a negative errno.
+ */
+static int pick_thread(int directory)
+{
+	int task = openat(directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -EAGAIN;
+	DIR *dir = task >= 0 ? fdopendir(task) : NULL;
+	struct dirent *entry;
+
+	if (!dir) {
+		if (task >= 0)
+			close(task);
+		return -ESRCH;
+	}
+	while (found < 0 && (entry = readdir(dir))) {
+		int tid = atoi(entry->d_name);
+		char state[64], seccomp[16];
+
+		if (tid <= 0)
+			continue;
+		field(task, tid, "status", "State:\t", state, sizeof(state));
+		field(task, tid, "status", "Seccomp:\t", seccomp, sizeof(seccomp));
+		if (*seccomp && *seccomp != '0')
+			found = -EPERM;
+		else if (*state == 'R' || *state == 'S')
+			found = tid;
+	}
+	closedir(dir);
+	return found;
+}
+
+/* Where the process has a system call instruction: in its vDSO. 0: nowhere. */
+static uint64_t find_syscall(int directory, int pid)
+{
+	char *line = NULL;
+	uint64_t found = 0;
+	size_t size = 0;
+	int fd = openat(directory, "maps", O_RDONLY | O_CLOEXEC);
+	FILE *maps = fd >= 0 ? fdopen(fd, "r") : NULL;
+
+	if (!maps) {
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+	while (!found && getline(&line, &size, maps) > 0) {
+		unsigned long start, end;
+		static const char call[] = {0x0f, 0x05};
+		char *code, *at;
+
+		if (!strstr(line, "[vdso]") || sscanf(line, "%lx-%lx", &start, &end) != 2 || end - start > VDSO_MAX)
+			continue;
+		code = malloc(end - start);
+		struct iovec here = {code, end - start}, there = {(void *)start, end - start};
+		if (code && process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)(end - start)) {
+			at = memmem(code, end - start, call, sizeof(call));
+			found = at ? start + (uint64_t)(at - code) : 0;
+		}
+		free(code);
+	}
+	free(line);
+	fclose(maps);
+	return found;
+}
+
+/* The next stop of the thread; its signal and event, or a negative errno when it has ended. */
+static int wait_stop(int tid)
+{
+	int status;
+
+	while (waitpid(tid, &status, __WALL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFSTOPPED(status) ? status >> 8 : -ESRCH;
+}
+
+/* Let the stopped thread go on until it stops for ptrace's own sake; signals that it must not see yet are masked. */
+static int go_on(int tid, int request, int wanted)
+{
+	for (;;) {
+		int stop;
+
+		if (ptrace(request, tid, NULL, NULL))
+			return -errno;
+		stop = wait_stop(tid);
+		if (stop < 0 || (stop & 0xff) == wanted || (wanted == SIGTRAP && stop >> 8 == PTRACE_EVENT_STOP))
+			return stop < 0 ? stop : 0;
+	}
+}
+
+/* The thread has stopped in its own time: have it make one call. 0 or a negative errno of the call. */
+static int call_in(int tid, uint64_t at, long number, const uint64_t *args)
+{
+	struct user_regs_struct before, regs;
+	uint64_t mask, all = ~0ull;
+	int result;
+
+	if (ptrace(PTRACE_GETREGS, tid, NULL, &before) || before.cs != USER_CODE)
+		return -EPERM;
+	if (ptrace(GETSIGMASK, tid, sizeof(mask), &mask) || ptrace(SETSIGMASK, tid, sizeof(all), &all))
+		return -EPERM;
+	regs = before;
+	regs.rip = at;
+	regs.rax = (uint64_t)number;
+	regs.orig_rax = ~0ull; /* nothing to restart now */
+	regs.rdi = args[0];
+	regs.rsi = args[1];
+	regs.rdx = args[2];
+	result = ptrace(PTRACE_SETREGS, tid, NULL, &regs) ? -errno : 0;
+	/* Into the call and out of it. */
+	for (int i = 0; i < 2 && !result; i++)
+		result = go_on(tid, PTRACE_SYSCALL, SYSCALL_STOP);
+	if (!result)
+		result = ptrace(PTRACE_GETREGS, tid, NULL, &regs) ? -errno : (int)(int64_t)regs.rax;
+	/* Back to the kind of stop that it came from: there the kernel restarts an interrupted call by itself. */
+	if (result != -ESRCH && !ptrace(PTRACE_SETREGS, tid, NULL, &before) && !ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
+		go_on(tid, PTRACE_CONT, SIGTRAP);
+	ptrace(SETSIGMASK, tid, sizeof(mask), &mask);
+	return result;
+}
+
+static int madvise_once(int directory, int pid, const uint64_t *args)
+{
+	uint64_t at = find_syscall(directory, pid);
+	int tid = pick_thread(directory), stop, result, signal = 0;
+
+	if (tid < 0)
+		return tid;
+	if (!at)
+		return -EOPNOTSUPP;
+	if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD))
+		return -errno;
+	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
+		return -errno;
+	stop = wait_stop(tid);
+	if (stop < 0)
+		return stop;
+	if (stop >> 8 != PTRACE_EVENT_STOP) {
+		/* A signal came first; it gets it when we leave. */
+		signal = stop & 0xff;
+		result = -EAGAIN;
+	} else if (faccessat(directory, "stat", F_OK, 0)) {
+		result = -ESRCH;
+	} else {
+		result = call_in(tid, at, SYS_madvise, args);
+	}
+	ptrace(PTRACE_DETACH, tid, NULL, (void *)(intptr_t)signal);
+	return result;
+}
+
+/*
+ * madvise(2) by the process itself. directory: its open folder in /proc, which says that pid is still its number. Waits
+ * for the thread to stop, which takes as long as what it does in the kernel right now. 0, or a negative errno: EAGAIN no
+ * thread can be stopped now, EPERM it is traced already, confined by seccomp, or a 32-bit program.
+ */
+EXPORT int linux_madvise_inside(int directory, int pid, uint64_t start, uint64_t length, int advice)
+{
+	const uint64_t args[] = {start, length, (uint64_t)advice};
+	int result = -EAGAIN;
+
+	for (int tries = 0; tries < 8 && result == -EAGAIN; tries++)
+		result = madvise_once(directory, pid, args);
+	return result;
+}
+
+#else
+
+EXPORT int linux_madvise_inside(int directory, int pid, uint64_t start, uint64_t length, int advice)
+{
+	(void)directory, (void)pid, (void)start, (void)length, (void)advice;
+	return -EOPNOTSUPP;
+}
+
+#endif
