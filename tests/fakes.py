@@ -18,6 +18,7 @@ from damon.model.arrays import (
 )
 
 PAGE = 4096
+NODE_SIZE = 1 << 30
 
 
 def regions_of(*rows: tuple[int, ...]) -> RegionArray:
@@ -45,6 +46,7 @@ class FakeSpace:
         self.paged_out: list[int] = []
         self.activated: list[int] = []
         self.deactivated: list[int] = []
+        self.migrated: list[tuple[int, int]] = []  # page frame, node
         self.on_pageout: Callable[[], None] = lambda: None
 
     def mkold(self, addrs: Buffer, nr: int) -> None:
@@ -73,6 +75,8 @@ class FakeSpace:
             if start <= pfn * PAGE < end:
                 folio = batch.rows[batch.nr]
                 folio.pfn, folio.nr_pages, folio.flags = pfn, 1, self.pages[pfn]
+                folio.addr = pfn * PAGE
+                folio.ilx = pfn
                 batch.nr += 1
         yield batch
 
@@ -98,6 +102,16 @@ class FakeSpace:
         self.on_pageout()
         return len(pfns)
 
+    def migrate(self, folios: FolioArray) -> int:
+        """Page frames from ``NODE_SIZE`` times a node's number on are that node's."""
+        moving = [
+            (folio.pfn, folio.target_nid)
+            for folio in folios
+            if folio.flags & FOLIO_PASS and folio.target_nid >= 0 and folio.pfn * PAGE // NODE_SIZE != folio.target_nid
+        ]
+        self.migrated += moving
+        return len(moving)
+
     def activate(self, folios: FolioArray) -> int:
         self.activated += self._passing(folios)
         return len(self._passing(folios))
@@ -119,7 +133,9 @@ class FakeMachine:
         self.free = (500, 1000)
         self.psi = 0
         self.lru = (0, 0)
-        self.ram = [(0, 1 << 30)]
+        self.ram = [(0, NODE_SIZE)]
+        self.nodes: dict[int, tuple[int, int]] = {}  # nid: free and total pages
+        self.memcgs: dict[tuple[int, int], int] = {}  # nid and cgroup id: pages
 
     def require(self, ops: str, actions: Sequence[str]) -> None:
         """Everything works here."""
@@ -137,6 +153,15 @@ class FakeMachine:
 
     def lru_pages(self) -> tuple[int, int]:
         return self.lru
+
+    def node_spans(self) -> Sequence[tuple[int, int, int]]:
+        return [(nid * NODE_SIZE, (nid + 1) * NODE_SIZE, nid) for nid in sorted(self.nodes)]
+
+    def node_mem(self, nid: int) -> tuple[int, int] | None:
+        return self.nodes.get(nid)
+
+    def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
+        return self.memcgs.get((nid, memcg_id))
 
     def psi_some_us(self) -> int:
         return self.psi

@@ -42,7 +42,30 @@ class AccessBits(Protocol):
         """
 
 
-class ProcessSpace(AccessBits, Protocol):
+class FolioSpace(Protocol):
+    """Folios, looked at and acted on one by one. Only those on LRU lists: free, slab, hugetlb, isolated is no folio."""
+
+    def folios(self, start: int, end: int) -> Iterator[FolioArray]:
+        """The folios with a page in ``[start, end)``, in address order, in batches.
+
+        A process's are those that its page tables map there; a folio is met again when it is mapped again elsewhere.
+        A batch is reused: it is valid until the next one is asked for.
+        """
+
+    def folios_young(self, folios: FolioArray) -> None:
+        """Set or clear ``FOLIO_YOUNG`` on each folio without ``FOLIO_DECIDED``; nothing else changes."""
+
+    def folios_mkold(self, folios: FolioArray) -> None:
+        """Make old each folio with ``FOLIO_YOUNG`` and without ``FOLIO_DECIDED``."""
+
+    def migrate(self, folios: FolioArray) -> int:
+        """Move the folios with ``FOLIO_PASS`` to their ``target_nid``; the number of pages that moved.
+
+        A folio that is there already, or whose node is -1, does not exist or has no memory, stays, without error.
+        """
+
+
+class ProcessSpace(AccessBits, FolioSpace, Protocol):
     """A process's virtual address space. Holds the process, not the number: a reused pid is another process."""
 
     pid: int
@@ -60,20 +83,8 @@ class ProcessSpace(AccessBits, Protocol):
         """Release the process. Safe to call twice."""
 
 
-class PhysicalSpace(AccessBits, Protocol):
-    """Physical memory as folios on LRU lists. Anything else (free, slab, hugetlb, isolated, hole) is no folio."""
-
-    def folios(self, start: int, end: int) -> Iterator[FolioArray]:
-        """The folios with a page in ``[start, end)``, in address order, in batches.
-
-        A batch is reused: it is valid until the next one is asked for.
-        """
-
-    def folios_young(self, folios: FolioArray) -> None:
-        """Set or clear ``FOLIO_YOUNG`` on each folio without ``FOLIO_DECIDED``; nothing else changes."""
-
-    def folios_mkold(self, folios: FolioArray) -> None:
-        """Make old each folio with ``FOLIO_YOUNG`` and without ``FOLIO_DECIDED``."""
+class PhysicalSpace(AccessBits, FolioSpace, Protocol):
+    """Physical memory as folios on LRU lists."""
 
     def pageout(self, folios: FolioArray) -> int:
         """Reclaim the folios with ``FOLIO_PASS``; the number of pages that really left memory."""
@@ -105,6 +116,18 @@ class Machine(Protocol):
 
     def free_mem(self) -> tuple[int, int]:
         """Free and total pages (``NR_FREE_PAGES``, ``totalram_pages``)."""
+
+    def node_spans(self) -> Sequence[tuple[int, int, int]]:
+        """``(start, end, nid)``: which memory belongs to which NUMA node, in address order, end exclusive.
+
+        Ranges cover all System RAM, and may cover holes in it. Empty: the kernel has no NUMA support.
+        """
+
+    def node_mem(self, nid: int) -> tuple[int, int] | None:
+        """Free and total pages of a NUMA node; None when there is no such node."""
+
+    def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
+        """Pages of the cgroup and those below it on the LRU lists of a NUMA node; None without such node or cgroup."""
 
     def psi_some_us(self) -> int:
         """Total "some" memory stall of the system in microseconds; 0 when pressure accounting is off."""

@@ -180,14 +180,21 @@ class DamonFolio(ctypes.Structure):
 
     pfn: int  #: head page frame number
     memcg: int  #: id of the cgroup that it is charged to, 0 if none
+    addr: int  #: in a process's walk: where its first page in the walked range is mapped (bytes)
+    ilx: int  #: in a process's walk: place in its mapping in units of folios, which weights are spread over (ops 1.7)
     nr_pages: int
     flags: int
+    target_nid: int  #: where ``migrate`` shall move it; -1 nowhere
 
     _fields_ = (
         ("pfn", ctypes.c_uint64),
         ("memcg", ctypes.c_uint64),
+        ("addr", ctypes.c_uint64),
+        ("ilx", ctypes.c_uint64),
         ("nr_pages", ctypes.c_uint32),
         ("flags", ctypes.c_uint32),
+        ("target_nid", ctypes.c_int32),
+        ("reserved", ctypes.c_uint32),
     )
 
 

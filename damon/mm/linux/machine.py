@@ -105,6 +105,15 @@ class LinuxMachine:
     def free_mem(self) -> tuple[int, int]:
         return native.free_mem()
 
+    def node_spans(self) -> Sequence[tuple[int, int, int]]:
+        return ()
+
+    def node_mem(self, nid: int) -> tuple[int, int] | None:
+        return None
+
+    def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
+        return None
+
     def psi_some_us(self) -> int:
         if not self._psi_tried:
             self._psi_tried = True

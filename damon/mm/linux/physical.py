@@ -78,6 +78,9 @@ class LinuxPhysicalSpace:
     def folios_mkold(self, folios: FolioArray) -> None:
         native.checked(native.folios_mkold(self._open().pointer, folios.pointer, folios.nr))
 
+    def migrate(self, folios: FolioArray) -> int:
+        return 0
+
     @property
     def rmap(self) -> ReverseMap:
         if self._rmap is None:

@@ -6,14 +6,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from damon.errors import DamonError
 from damon.mm.interface import Advice
 from damon.mm.linux import inject, native
 from damon.mm.linux.native import Files, Mappings, NativeSampler
 from damon.mm.linux.reference import ReferenceSampler
-from damon.model.arrays import Buffer
+from damon.model.arrays import Buffer, FolioArray
 
 
 class LinuxProcessSpace:
@@ -90,6 +90,18 @@ class LinuxProcessSpace:
         if advice in inject.ADVICE:
             return inject.madvise(self._directory, self.pid, start, length, advice)
         return int(native.madvise(self._files.pointer, self._pidfd, start, length, int(advice)))
+
+    def folios(self, start: int, end: int) -> Iterator[FolioArray]:
+        return iter(())
+
+    def folios_young(self, folios: FolioArray) -> None:
+        native.checked(native.folios_young(self._files.pointer, folios.pointer, folios.nr))
+
+    def folios_mkold(self, folios: FolioArray) -> None:
+        native.checked(native.folios_mkold(self._files.pointer, folios.pointer, folios.nr))
+
+    def migrate(self, folios: FolioArray) -> int:
+        return 0
 
     def _close_pagemap(self) -> None:
         if self._pagemap >= 0:

@@ -184,7 +184,7 @@ def folios(files: Files, start: int, end: int) -> Iterator[DamonFolio]:
         flags = _read(files, "kpageflags_read", files.kpageflags, pfn)
         if flags is None:
             return
-        folio = DamonFolio(pfn, 0, 1, folio_flags(flags))
+        folio = DamonFolio(pfn=pfn, nr_pages=1, flags=folio_flags(flags), target_nid=-1)
         pfn += 1
         if flags & KPF_COMPOUND_HEAD:
             while (tail := page_flags(files, pfn)) & KPF_COMPOUND_TAIL:

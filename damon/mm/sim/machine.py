@@ -103,6 +103,15 @@ class SimulatedMachine:
     def free_mem(self) -> tuple[int, int]:
         return self._m.nr_free, self.state.total_pages
 
+    def node_spans(self) -> Sequence[tuple[int, int, int]]:
+        return [(start, end, 0) for start, end in self.system_ram()]
+
+    def node_mem(self, nid: int) -> tuple[int, int] | None:
+        return None if nid else self.free_mem()
+
+    def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
+        return None
+
     def psi_some_us(self) -> int:
         m = self._m
         ahead = max(m.psi_end - self.clock.now_ns(), 0)  # waits that have begun, or queue, count as time passes

@@ -44,6 +44,10 @@ class SimulatedPhysical:
     def folios_mkold(self, folios: FolioArray) -> None:
         self._machine.engine.folios_mkold(folios, self._machine.clock.now_ns())
 
+    def migrate(self, folios: FolioArray) -> int:
+        """One node: every folio is there already."""
+        return 0
+
     def pageout(self, folios: FolioArray) -> int:
         """Reclaim; the caller spends the time of looking at each folio, taking pages away and writing them."""
         clock = self._machine.virtual_clock
@@ -127,6 +131,18 @@ class SimulatedProcess:
                 cost += spent + ((high - low) >> PAGE_SHIFT) * state.m.scan_ns
         clock.charge_ns(cost)
         return -errno.ENOMEM if hole or at < end else 0
+
+    def folios(self, start: int, end: int) -> Iterator[FolioArray]:
+        return iter(())
+
+    def folios_young(self, folios: FolioArray) -> None:
+        self._machine.phys.folios_young(folios)
+
+    def folios_mkold(self, folios: FolioArray) -> None:
+        self._machine.phys.folios_mkold(folios)
+
+    def migrate(self, folios: FolioArray) -> int:
+        return self._machine.phys.migrate(folios)
 
     def close(self) -> None:
         self._closed = True

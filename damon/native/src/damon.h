@@ -25,8 +25,10 @@ enum damon_folio_flags {
 };
 
 struct damon_folio {
-	uint64_t pfn, memcg;
+	uint64_t pfn, memcg, addr, ilx;
 	uint32_t nr_pages, flags;
+	int32_t target_nid;
+	uint32_t reserved;
 };
 
 static inline uint64_t damon_region_sz(const struct damon_region *r)

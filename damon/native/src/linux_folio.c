@@ -85,7 +85,8 @@ EXPORT uint32_t linux_walk_next(struct lx_files *files, struct lx_walk *w, struc
 	uint64_t flags, memcg;
 
 	while (nr < capacity && w->next < w->end && look(files, w, w->next, &flags, &memcg)) {
-		struct damon_folio folio = {w->next++, memcg, 1, folio_flags(flags)};
+		struct damon_folio folio = {
+			.pfn = w->next++, .memcg = memcg, .nr_pages = 1, .flags = folio_flags(flags), .target_nid = -1};
 
 		if (flags & KPF_COMPOUND_HEAD) {
 			uint64_t tail_flags, ignored;

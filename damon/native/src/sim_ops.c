@@ -105,6 +105,8 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 			a = &m->area[area];
 			out[nr].pfn = at++;
 			out[nr].memcg = 0; /* memory cgroups: the area's */
+			out[nr].addr = out[nr].ilx = 0;
+			out[nr].target_nid = -1;
 			out[nr].nr_pages = 1; /* huge pages: the folio's */
 			out[nr].flags = FOLIO_MAPPED | (a->kind == KIND_ANON ? FOLIO_ANON : 0);
 			if (sim_valid(a, index) && a->page[index].flags & PG_ACTIVE)

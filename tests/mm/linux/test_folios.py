@@ -58,7 +58,7 @@ def batch(*rows: tuple[int, int, int]) -> FolioArray:
     folios = FolioArray(max(1, len(rows)))
     folios.nr = len(rows)
     for i, (pfn, pages, flags) in enumerate(rows):
-        folios.rows[i] = DamonFolio(pfn, 0, pages, flags)
+        folios.rows[i] = DamonFolio(pfn=pfn, nr_pages=pages, flags=flags)
     return folios
 
 

@@ -60,6 +60,8 @@ def _describe(s: State, area: int, index: int, pfn: int, out: FolioArray) -> Non
     folio = out.rows[out.nr]
     folio.pfn = pfn
     folio.memcg = 0  # memory cgroups: the area's
+    folio.addr = folio.ilx = 0
+    folio.target_nid = -1
     folio.nr_pages = 1  # huge pages: the folio's
     folio.flags = FOLIO_MAPPED | (FOLIO_ANON if a.kind == ANON else 0)
     if valid(a, index) and a.page[index].flags & PG_ACTIVE:
