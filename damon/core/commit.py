@@ -16,7 +16,15 @@ from damon.errors import InvalidInput
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
 from damon.model.regions import set_regions
-from damon.model.scheme import Damos, DamosQuota, DamosQuotaGoal, DamosQuotaGoalMetric, DamosStat
+from damon.model.scheme import (
+    NODE_MEMCG_METRICS,
+    NODE_METRICS,
+    Damos,
+    DamosQuota,
+    DamosQuotaGoal,
+    DamosQuotaGoalMetric,
+    DamosStat,
+)
 from damon.model.target import DamonTarget
 
 
@@ -29,9 +37,18 @@ def check_min_region_sz(ctx: DamonCtx) -> None:
         )
 
 
+def _check_eligible_goals(ctx: DamonCtx) -> None:
+    """What a pattern matches is measured in physical memory only."""
+    wanted = DamosQuotaGoalMetric.NODE_ELIGIBLE_MEM_BP
+    for scheme in ctx.schemes:
+        if ctx.ops.id != "paddr" and any(goal.metric is wanted for goal in scheme.quota.goals):
+            raise InvalidInput(f"quota goal {wanted.value} needs operations set paddr, not {ctx.ops.id}")
+
+
 def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
     """Raise what committing ``src`` into ``dst`` would raise; both stay as they are."""
     check_min_region_sz(src)
+    _check_eligible_goals(src)
     scratch = DamonCtx(machine=dst.machine, ops=dst.ops)
     _commit(scratch, dst)
     _commit(scratch, src)
@@ -80,6 +97,7 @@ def _commit_scheme(dst: Damos, src: Damos) -> None:
     _commit_quota(dst.quota, src.quota)
     dst.wmarks = replace(src.wmarks)
     dst.target_nid = src.target_nid
+    dst.migrate_dests = [replace(dest) for dest in src.migrate_dests]
     dst.core_filters = [replace(wanted) for wanted in src.core_filters]
     dst.ops_filters = [replace(wanted) for wanted in src.ops_filters]
     set_filters_default_reject(dst)
@@ -111,6 +129,10 @@ def _commit_goal_values(dst: DamosQuotaGoal, src: DamosQuotaGoal) -> None:
         dst.current_value = src.current_value
     elif dst.metric is DamosQuotaGoalMetric.SOME_MEM_PSI_US:
         dst.last_psi_total = None
+    if dst.metric in NODE_METRICS:
+        dst.nid = src.nid
+    if dst.metric in NODE_MEMCG_METRICS:
+        dst.memcg_id = src.memcg_id
 
 
 def _joined(regions: RegionArray) -> list[tuple[int, int]]:

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
+from damon.core import goals
 from damon.core.damos_filter import core_filters_reject
 from damon.core.feedback import TARGET_SCORE, feedback_loop
 from damon.core.priority import ScoreHistogram
 from damon.model.attrs import ULONG_MAX
 from damon.model.context import DamonCtx
-from damon.model.scheme import (
-    Damos,
-    DamosQuota,
-    DamosQuotaGoal,
-    DamosQuotaGoalMetric,
-    DamosQuotaGoalTuner,
-)
+from damon.model.scheme import Damos, DamosQuota, DamosQuotaGoalTuner
 from damon.ops.operations import Score
 
 _DEFAULT_BYTES_PER_MS = 4096 * 1024  # before any throughput is known
@@ -46,31 +41,9 @@ def now_ms(ctx: DamonCtx) -> int:
     return int(ctx.machine.clock.now_ns() // 1_000_000)
 
 
-def _measure(ctx: DamonCtx, quota: DamosQuota, goal: DamosQuotaGoal) -> None:
-    """Bring ``current_value`` of a self-measured goal up to date (damos 6.2b)."""
-    if goal.metric is DamosQuotaGoalMetric.USER_INPUT:
-        return
-    if goal.metric is DamosQuotaGoalMetric.SOME_MEM_PSI_US:
-        total = ctx.machine.psi_some_us()
-        if goal.last_psi_total is not None:
-            goal.current_value = total - goal.last_psi_total
-        elif quota.goal_tuner is DamosQuotaGoalTuner.CONSIST or not quota.esz:
-            goal.current_value = goal.target_value
-        else:
-            goal.current_value = 0
-        goal.last_psi_total = total
-        return
-    active, inactive = ctx.machine.lru_pages()
-    part = active if goal.metric is DamosQuotaGoalMetric.ACTIVE_MEM_BP else inactive
-    goal.current_value = part * _BP // max(active + inactive, 1)
-
-
-def _tune(ctx: DamonCtx, quota: DamosQuota) -> None:
+def _tune(ctx: DamonCtx, scheme: Damos) -> None:
     """Run the goal tuner; the result is ``esz_bp`` (damos 6.2)."""
-    score = 0
-    for goal in quota.goals:
-        _measure(ctx, quota, goal)
-        score = max(score, goal.current_value * _BP // goal.target_value)
+    quota, score = scheme.quota, goals.score(ctx, scheme)
     if quota.goal_tuner is DamosQuotaGoalTuner.CONSIST:
         quota.esz_bp = feedback_loop(max(quota.esz_bp, _BP), score)
     elif score >= TARGET_SCORE:
@@ -81,14 +54,15 @@ def _tune(ctx: DamonCtx, quota: DamosQuota) -> None:
         quota.esz_bp = ULONG_MAX
 
 
-def set_effective_size(ctx: DamonCtx, quota: DamosQuota) -> None:
+def set_effective_size(ctx: DamonCtx, scheme: Damos) -> None:
     """Compute ``esz``, the bytes that the next window may charge (damos 5.2)."""
+    quota = scheme.quota
     if not quota.ms and not quota.goals:
         quota.esz = quota.sz
         return
     esz = ULONG_MAX
     if quota.goals:
-        _tune(ctx, quota)
+        _tune(ctx, scheme)
         esz = quota.esz_bp // _BP
     if quota.ms:
         throughput = _DEFAULT_BYTES_PER_MS
@@ -108,14 +82,14 @@ def adjust(ctx: DamonCtx, scheme: Damos) -> None:
     now = now_ms(ctx)
     if not quota.total_charged_sz and not quota.charged_from:
         quota.charged_from = now
-        set_effective_size(ctx, quota)
+        set_effective_size(ctx, scheme)
     if not quota.charged_from <= now < quota.charged_from + quota.reset_interval:
         if is_full(ctx, quota):
             scheme.stat.qt_exceeds += 1
         quota.total_charged_sz += quota.charged_sz
         quota.charged_from = now
         quota.charged_sz = 0
-        set_effective_size(ctx, quota)
+        set_effective_size(ctx, scheme)
     if ctx.ops.score(scheme) is not Score.MAX:
         quota.min_score = _min_score(ctx, scheme)
 

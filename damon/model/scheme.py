@@ -42,12 +42,28 @@ class DamosAccessPattern:
 
 
 class DamosQuotaGoalMetric(enum.Enum):
-    """In the kernel's enum order (the metrics of nodes and cgroups have their place between the second and third)."""
+    """In the kernel's enum order; values are the kernel's keywords. ``bp`` is 1/10000."""
 
     USER_INPUT = "user_input"
     SOME_MEM_PSI_US = "some_mem_psi_us"
+    NODE_MEM_USED_BP = "node_mem_used_bp"
+    NODE_MEM_FREE_BP = "node_mem_free_bp"
+    NODE_MEMCG_USED_BP = "node_memcg_used_bp"
+    NODE_MEMCG_FREE_BP = "node_memcg_free_bp"
     ACTIVE_MEM_BP = "active_mem_bp"
     INACTIVE_MEM_BP = "inactive_mem_bp"
+    NODE_ELIGIBLE_MEM_BP = "node_eligible_mem_bp"
+
+
+NODE_MEMCG_METRICS: Final = frozenset(
+    {DamosQuotaGoalMetric.NODE_MEMCG_USED_BP, DamosQuotaGoalMetric.NODE_MEMCG_FREE_BP}
+)
+#: Metrics of one NUMA node.
+NODE_METRICS: Final = NODE_MEMCG_METRICS | {
+    DamosQuotaGoalMetric.NODE_MEM_USED_BP,
+    DamosQuotaGoalMetric.NODE_MEM_FREE_BP,
+    DamosQuotaGoalMetric.NODE_ELIGIBLE_MEM_BP,
+}
 
 
 class DamosQuotaGoalTuner(enum.Enum):
@@ -57,12 +73,17 @@ class DamosQuotaGoalTuner(enum.Enum):
 
 @dataclass
 class DamosQuotaGoal:
-    """``target_value`` must not be zero. ``last_psi_total`` None means: not measured yet."""
+    """``target_value`` must not be zero. ``last_psi_total`` None means: not measured yet.
+
+    ``nid`` is the NUMA node of the ``node_*`` metrics, ``memcg_id`` the cgroup of the ``node_memcg_*`` ones.
+    """
 
     metric: DamosQuotaGoalMetric
     target_value: int
     current_value: int = 0
     last_psi_total: int | None = None
+    nid: int = 0
+    memcg_id: int = 0
 
 
 @dataclass
@@ -153,6 +174,14 @@ class DamosStat:
     nr_snapshots: int = 0
 
 
+@dataclass
+class DamosMigrateDest:
+    """One destination of a migration: it gets ``weight`` parts of all parts."""
+
+    node_id: int
+    weight: int
+
+
 @dataclass(eq=False)
 class Damos:
     """One scheme. Fields from ``stat`` on are the worker's own."""
@@ -162,7 +191,8 @@ class Damos:
     apply_interval_us: int = 0  #: 0: the aggregation interval
     quota: DamosQuota = field(default_factory=DamosQuota)
     wmarks: DamosWatermarks = field(default_factory=DamosWatermarks)
-    target_nid: int = -1
+    target_nid: int = -1  #: where ``migrate_*`` moves folios to; -1 nowhere
+    migrate_dests: list[DamosMigrateDest] = field(default_factory=list)  #: instead of it, for processes' memory
     core_filters: list[DamosFilter] = field(default_factory=list)
     ops_filters: list[DamosFilter] = field(default_factory=list)
     max_nr_snapshots: int = 0

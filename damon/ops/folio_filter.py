@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ctypes import c_int, c_uint32, c_uint64, c_void_p
 from typing import Final
 
-from damon.mm.interface import PAGE_SIZE, PhysicalSpace
+from damon.mm.interface import PAGE_SIZE, FolioSpace
 from damon.model.arrays import (
     FOLIO_ACTIVE,
     FOLIO_ANON,
@@ -108,7 +108,7 @@ class Reference:
 
 
 def filter_folios(
-    phys: PhysicalSpace,
+    space: FolioSpace,
     folios: FolioArray,
     filters: Sequence[DamosFilter],
     default_reject: bool,
@@ -121,7 +121,7 @@ def filter_folios(
     steps.begin(folios)
     for wanted in filters:
         if wanted.type is DamosFilterType.YOUNG:
-            phys.folios_young(folios)
-            phys.folios_mkold(folios)
+            space.folios_young(folios)
+            space.folios_mkold(folios)
         steps.step(folios, wanted)
     return steps.end(folios, default_reject)

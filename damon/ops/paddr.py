@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from damon.mm.interface import PAGE_SIZE, PhysicalSpace
 from damon.model.arrays import DamonRegion, FolioArray
 from damon.model.context import DamonCtx
-from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType
+from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType, DamosMigrateDest
 from damon.model.target import DamonTarget
 from damon.ops import sampling
-from damon.ops.folio_filter import Native, Reference, filter_folios
+from damon.ops.folio_walk import MIGRATIONS, Act, migration, walk_folios
 from damon.ops.operations import Operations, Score
 
 #: Appended to a ``pageout`` scheme without a ``young`` filter of its own: recently accessed folios stay.
@@ -45,7 +45,7 @@ class Paddr(Operations):
     def apply_scheme(self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
         phys: PhysicalSpace = ctx.machine.phys
         filters = list(scheme.ops_filters)
-        act: Callable[[FolioArray], int] | None
+        act: Act | None
         if scheme.action is DamosAction.PAGEOUT:
             act = phys.pageout
             if not any(wanted.type is DamosFilterType.YOUNG for wanted in filters):
@@ -54,37 +54,27 @@ class Paddr(Operations):
             act = phys.activate
         elif scheme.action is DamosAction.LRU_DEPRIO:
             act = phys.deactivate
+        elif scheme.action in MIGRATIONS:  # weighted destinations are for processes' memory only
+            act = migration(ctx, phys, [DamosMigrateDest(scheme.target_nid, 1)])
         elif scheme.action is DamosAction.STAT and filters:
             act = None
         else:
             return 0, 0
-        if scheme.core_allowed:
-            filters.clear()
-        return self._walk(ctx, region, scheme, filters, act)
+        batches = self._batches(ctx, region, scheme)
+        applied, passed = walk_folios(ctx, batches, phys, scheme, filters, act)
+        return applied * PAGE_SIZE // ctx.addr_unit, passed * PAGE_SIZE // ctx.addr_unit
 
-    def _walk(
-        self,
-        ctx: DamonCtx,
-        region: DamonRegion,
-        scheme: Damos,
-        filters: list[DamosFilter],
-        act: Callable[[FolioArray], int] | None,
-    ) -> tuple[int, int]:
-        """The common walk over a region's folios (ops 2.5)."""
-        phys: PhysicalSpace = ctx.machine.phys
-        reject = scheme.ops_filters_default_reject and not scheme.core_allowed
+    @staticmethod
+    def _batches(ctx: DamonCtx, region: DamonRegion, scheme: Damos) -> Iterator[FolioArray]:
+        """The region's folios; one that reaches out of it is left to the region that it was met in first (ops 2.5)."""
         end = region.end * ctx.addr_unit
-        applied = passed = 0
         last: int | None = None
-        for folios in phys.folios(region.start * ctx.addr_unit, end):
+        for folios in ctx.machine.phys.folios(region.start * ctx.addr_unit, end):
             if folios.nr and folios[0].pfn == scheme.last_applied:
                 folios.remove_first()
             if not folios.nr:
                 continue
-            passed += filter_folios(phys, folios, filters, reject, Reference if ctx.reference else Native)
             folio = folios[folios.nr - 1]
             last = folio.pfn if (folio.pfn + folio.nr_pages) * PAGE_SIZE >= end else None
-            if act is not None:
-                applied += act(folios)
+            yield folios
         scheme.last_applied = last
-        return applied * PAGE_SIZE // ctx.addr_unit, passed * PAGE_SIZE // ctx.addr_unit

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
 from damon.errors import InvalidInput
 from damon.mm.interface import PAGE_SIZE, Advice, ProcessSpace
-from damon.model.arrays import DamonRegion
+from damon.model.arrays import DamonRegion, FolioArray
 from damon.model.context import DamonCtx
 from damon.model.regions import align_up, set_regions
-from damon.model.scheme import Damos, DamosAction
+from damon.model.scheme import Damos, DamosAction, DamosMigrateDest
 from damon.model.target import DamonTarget
 from damon.ops import sampling
+from damon.ops.folio_walk import MIGRATIONS, Act, migration, walk_folios
 from damon.ops.operations import Operations, Score
 
 _ADVICE: Final = {
@@ -51,6 +52,17 @@ def _space(target: DamonTarget) -> ProcessSpace:
     return target.space  # type: ignore[return-value]
 
 
+def _batches(space: ProcessSpace, region: DamonRegion, scheme: Damos) -> Iterator[FolioArray]:
+    """The folios mapped in ``region``; ``stat`` counts one that it has just met once (ops 1.6)."""
+    for folios in space.folios(region.start, region.end):
+        if scheme.action is DamosAction.STAT:
+            if folios.nr and folios[0].pfn == scheme.last_applied:
+                folios.remove_first()
+            if folios.nr:
+                scheme.last_applied = folios[folios.nr - 1].pfn
+        yield folios
+
+
 class Fvaddr(Operations):
     """Virtual address spaces, in fixed ranges that the user gives."""
 
@@ -70,11 +82,25 @@ class Fvaddr(Operations):
         return Score.HOT if scheme.action is DamosAction.MIGRATE_HOT else Score.MAX
 
     def apply_scheme(self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
+        if scheme.action in MIGRATIONS or scheme.action is DamosAction.STAT:
+            return self._walk(ctx, _space(target), region, scheme)
         advice = _ADVICE.get(scheme.action)
         if advice is None:
             return 0, 0
         start, length = align_up(region.start, PAGE_SIZE), align_up(region.size, PAGE_SIZE)
         return (0 if _space(target).madvise(start, length, advice) else length), 0
+
+    @staticmethod
+    def _walk(ctx: DamonCtx, space: ProcessSpace, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
+        """The actions on what the page tables map in a region; only they ask the operations layer's filters."""
+        act: Act | None = None
+        if scheme.action in MIGRATIONS:
+            act = migration(ctx, space, scheme.migrate_dests or [DamosMigrateDest(scheme.target_nid, 1)])
+        elif not scheme.ops_filters:
+            return 0, 0
+        batches = _batches(space, region, scheme)
+        applied, passed = walk_folios(ctx, batches, space, scheme, scheme.ops_filters, act)
+        return applied * PAGE_SIZE, passed * PAGE_SIZE
 
     def target_valid(self, target: DamonTarget) -> bool:
         return _space(target).alive()

@@ -202,19 +202,19 @@ def test_charging(size: int, applied: int, num: int, denom: int, charged: int) -
 def test_effective_size_is_the_least_of_time_goal_and_size() -> None:
     ctx = _ctx()
     quota = DamosQuota(ms=10, sz=1 << 30)
-    quotas.set_effective_size(ctx, quota)
+    quotas.set_effective_size(ctx, Damos(quota=quota))
     assert quota.esz == 10 * 4096 * K  # nothing measured yet: 4 MiB per ms
     quota.total_charged_sz, quota.total_charged_ns = 1 << 20, 1_000_000
-    quotas.set_effective_size(ctx, quota)
+    quotas.set_effective_size(ctx, Damos(quota=quota))
     assert quota.esz == 10 << 20
     quota.total_charged_ns = 1 << 60
-    quotas.set_effective_size(ctx, quota)
+    quotas.set_effective_size(ctx, Damos(quota=quota))
     assert quota.esz == PAGE  # at least one region
     quota.ms = 0
-    quotas.set_effective_size(ctx, quota)
+    quotas.set_effective_size(ctx, Damos(quota=quota))
     assert quota.esz == 1 << 30
     quota.sz = 0
-    quotas.set_effective_size(ctx, quota)
+    quotas.set_effective_size(ctx, Damos(quota=quota))
     assert quota.esz == 0
     assert not quotas.is_set(quota)
 
@@ -264,13 +264,13 @@ def test_temporal_tuner_is_all_or_nothing() -> None:
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, target_value=100, current_value=99)
     quota = DamosQuota(goals=[goal], goal_tuner=DamosQuotaGoalTuner.TEMPORAL)
     ctx = _ctx(Damos(quota=quota))
-    quotas.set_effective_size(ctx, quota)
+    quotas.set_effective_size(ctx, Damos(quota=quota))
     assert quota.esz == ULONG_MAX // 10000
     quota.sz = 5 * PAGE
-    quotas.set_effective_size(ctx, quota)
+    quotas.set_effective_size(ctx, Damos(quota=quota))
     assert quota.esz == 5 * PAGE
     goal.current_value = 100
-    quotas.set_effective_size(ctx, quota)
+    quotas.set_effective_size(ctx, Damos(quota=quota))
     assert quota.esz == 0
     assert quotas.is_full(ctx, quota)
 
@@ -282,7 +282,7 @@ def test_lru_goals_measure_the_machine() -> None:
     ]
     ctx = _ctx()
     ctx.machine.lru = (300, 700)
-    quotas.set_effective_size(ctx, DamosQuota(goals=goals))
+    quotas.set_effective_size(ctx, Damos(quota=DamosQuota(goals=goals)))
     assert [goal.current_value for goal in goals] == [3000, 7000]
 
 

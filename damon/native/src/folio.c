@@ -38,6 +38,42 @@ EXPORT void folio_filter_step(struct damon_folio *folios, uint32_t nr, int kind,
 	}
 }
 
+/* The bytes of folios that lie in [start, end). */
+EXPORT uint64_t folio_bytes_within(const struct damon_folio *folios, uint32_t nr, uint64_t start, uint64_t end)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t first = folios[i].pfn * 4096, last = first + (uint64_t)folios[i].nr_pages * 4096;
+
+		first = first > start ? first : start;
+		last = last < end ? last : end;
+		bytes += first < last ? last - first : 0;
+	}
+	return bytes;
+}
+
+/*
+ * Where each folio goes: the destination in whose share of the weights its place in its mapping falls, -1 without
+ * weights. One destination of weight 1 is it for all.
+ */
+EXPORT void folio_pick_dests(struct damon_folio *folios, uint32_t nr, const int32_t *nids, const uint32_t *weights,
+			     uint32_t nr_dests)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t d = 0; d < nr_dests; d++)
+		sum += weights[d];
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t place = sum ? folios[i].ilx % sum : 0;
+		uint32_t d = 0;
+
+		while (sum && place >= weights[d])
+			place -= weights[d++];
+		folios[i].target_nid = sum ? nids[d] : -1;
+	}
+}
+
 /* The undecided ones pass unless reject; the number of pages of all that pass. */
 EXPORT uint64_t folio_filter_end(struct damon_folio *folios, uint32_t nr, int reject)
 {
