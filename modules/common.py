@@ -16,8 +16,8 @@ from damon.model.attrs import U32_MAX, ULONG_MAX, DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DAMON_MIN_REGION_SZ, DamonCallControl, DamonCtx
 from damon.model.scheme import Damos, DamosAccessPattern, DamosStat, DamosWatermarks, DamosWmarkMetric
 from damon.model.target import DamonTarget
-from damon.modules.module import Module
-from damon.modules.params import Parameter, Parameters, ParamSpec, Value
+from damon.modules.params import Parameter, ParamSpec, Value
+from damon.modules.switch import KDAMOND_PID, SwitchedModule
 
 #: Sample and aggregation interval, goal and bounds that ``autotune_monitoring_intervals`` starts from.
 AUTOTUNE: Final = DamonAttrs(
@@ -57,32 +57,23 @@ def common_specs(wmarks: tuple[int, int, int]) -> list[ParamSpec]:
             "autotune_monitoring_intervals", "bool", False,
             "find sampling and aggregation interval by itself; sample_interval and aggr_interval are ignored",
         ),
-        ParamSpec("kdamond_pid", "int", -1, "worker's thread, -1 when there is none", "thread id", perm=0o400),
+        KDAMOND_PID,
     ]  # fmt: skip
 
 
-class DamonModule(Module):
-    """A module with one physical address space context that starts exclusively."""
-
-    SPECS: Sequence[ParamSpec]
+class DamonModule(SwitchedModule):
+    """A module with one physical address space context that it keeps, and commits its parameters into."""
 
     def __init__(self, damon: Damon) -> None:
         super().__init__(damon)
-        self._initialized = False
-        self._wanted = False
         self._ever_started = False
-        self.parameters = Parameters([self._parameter(spec) for spec in self.SPECS])
 
     def _parameter(self, spec: ParamSpec) -> Parameter:
-        if spec.name == "enabled":
-            return Parameter(spec, setter=self._store_enabled, getter=lambda: self.running)
         if spec.name == "commit_inputs":
             return Parameter(spec, setter=self._store_commit_inputs, getter=lambda: False)
         if spec.name == "addr_unit":
             return Parameter(spec, setter=self._check_addr_unit)
-        if spec.name == "kdamond_pid":
-            return Parameter(spec, getter=lambda: self.damon.kdamond_pid(self.ctx) if self.ctx else -1)
-        return Parameter(spec)
+        return super()._parameter(spec)
 
     # What a module of this kind says of itself.
 
@@ -100,42 +91,18 @@ class DamonModule(Module):
 
     # State machine (modules 4).
 
-    def init(self) -> None:
-        """Create the context, and turn on if ``enabled`` was asked for."""
-        self.ctx = self.damon.new_ctx()
-        self.damon.select_ops(self.ctx, "paddr")
-        self._initialized = True
-        if self._wanted:
-            self._wanted = False
-            self._turn_on()
-
-    def exit(self) -> None:
-        if self.running:
-            self._turn_off()
-
-    @classmethod
-    def specs(cls) -> Sequence[ParamSpec]:
-        return cls.SPECS
-
-    @property
-    def wanted(self) -> bool:
-        return self._wanted
+    def _set_up(self) -> None:
+        ctx = self.damon.new_ctx()
+        self.damon.select_ops(ctx, "paddr")
+        self.ctx = ctx
 
     def progress(self) -> tuple[int, int]:
         stats = [scheme.stat for scheme in self.ctx.schemes] if self.ctx is not None else []
         return sum(stat.sz_tried for stat in stats), sum(stat.sz_applied for stat in stats)
 
-    def _store_enabled(self, value: Value) -> None:
-        if not self._initialized:
-            self._wanted = bool(value)
-        elif value != self.running:
-            if value:
-                self._turn_on()
-            else:
-                self._turn_off()
-
     def _turn_on(self) -> None:
-        assert self.ctx is not None
+        if self.ctx is None:
+            raise DamonError(errno.ENOMEM, "enabled=Y: the module has no context, its init failed: load it again")
         commit_ctx(self.ctx, self._parameter_context(write_back=True))
         self.damon.start([self.ctx], exclusive=True)
         self._ever_started = True
@@ -176,9 +143,6 @@ class DamonModule(Module):
         ctx = DamonCtx(machine=self.damon.machine)
         self.damon.select_ops(ctx, "paddr")
         return ctx
-
-    def _number(self, name: str) -> int:
-        return self.parameters[name].number
 
     def _parameter_context(self, write_back: bool) -> DamonCtx:
         """A context as the parameters say. ``write_back``: the region found goes into its parameters."""
@@ -237,10 +201,6 @@ class DamonModule(Module):
         if rate < low:
             return f"waits: free memory is {rate} per mille, below wmarks_low={low}"
         return f"waits: free memory is {rate} per mille, not below wmarks_mid={mid}"
-
-    def stats(self) -> dict[str, int]:
-        specs = (spec for spec in self.SPECS if not spec.writable and spec.name != "kdamond_pid")
-        return {spec.name: self._number(spec.name) for spec in specs}
 
     def store_stats(self, names: Sequence[str], stat: DamosStat) -> None:
         """tried regions, tried bytes, applied regions, applied bytes, exceeded quotas -> the parameters ``names``."""

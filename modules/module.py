@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from damon.core import Damon
 from damon.model.context import DamonCtx
-from damon.modules.params import Parameters, ParamSpec
+from damon.modules.params import Parameters, ParamSpec, Value, show_value
 
 
 class Module(ABC):
@@ -48,8 +48,8 @@ class Module(ABC):
         """Will ``init`` start it?"""
         return True
 
-    def progress(self) -> tuple[int, int]:
-        """Bytes tried and bytes applied so far."""
+    def progress(self) -> tuple[int, int] | None:
+        """Bytes tried and bytes applied so far; None of a module that does nothing to memory."""
         return 0, 0
 
     def needs(self) -> tuple[str, Sequence[str]]:
@@ -67,6 +67,10 @@ class Module(ABC):
         """For people: ``off``, ``active``, or what it waits for."""
         return "active" if self.running else "off"
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> dict[str, Value]:
         """The read-only counters by parameter name."""
         return {}
+
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """For people: what it did or found, as names and values."""
+        return [(name, show_value(value)) for name, value in self.stats().items()]

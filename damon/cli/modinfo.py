@@ -18,7 +18,9 @@ def add(commands: Any) -> None:
         description="Show what a module does and its parameters: type, permission, default, unit, meaning.",
         epilog="example: damon modinfo damon_reclaim",
     )
-    command.add_argument("name", help="damon_reclaim, damon_lru_sort, one of $DAMON_MODULES_PATH, or a folder")
+    command.add_argument(
+        "name", help="damon_reclaim, damon_lru_sort, damon_stat, one of $DAMON_MODULES_PATH, or a folder"
+    )
     command.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     command.set_defaults(function=show)
 
@@ -42,6 +44,9 @@ def show(arguments: argparse.Namespace) -> int:
         return 0
     from damon.cli.output import table
 
+    for row, spec in zip(rows, kind.specs(), strict=True):
+        if isinstance(spec.default, tuple) and len(set(spec.default)) == 1 < len(spec.default):
+            row["default"] = f"{show_value(spec.default[:1])}, {len(spec.default)} times"
     print(f"{kind.name}: {kind.description}")
     table(("parameter", "type", "perm", "default", "unit", "meaning"), [tuple(row.values()) for row in rows])
     return 0

@@ -26,12 +26,13 @@ from damon.modules.module import Module
 
 DESCRIPTION = """\
 Load modules with parameters and run them in the foreground: cold memory leaves (damon_reclaim), lists get sorted
-(damon_lru_sort). --sim plays a workload on a simulated machine in virtual time, as fast as it can; --linux works on
-this machine's memory (root, CONFIG_IDLE_PAGE_TRACKING). Ctrl-C or SIGTERM ends the run; the summary is printed all
-the same.
+(damon_lru_sort), idle time is measured (damon_stat). --sim plays a workload on a simulated machine in virtual time,
+as fast as it can; --linux works on this machine's memory (root, CONFIG_IDLE_PAGE_TRACKING). Ctrl-C or SIGTERM ends
+the run; the summary is printed all the same.
 """
 EPILOG = """\
-A module of --module is enabled unless its parameters say otherwise; one of --cmdline only if enabled=Y is there.
+A module of --module is enabled unless its parameters say otherwise; one of --cmdline only if enabled=Y is there,
+but for damon_stat, which is enabled by default.
 NAME can be a folder with a module of your own, if it has a slash, or one found in $DAMON_MODULES_PATH.
 Modules start exclusively, as in the kernel: one that is enabled at a time.
 
@@ -159,7 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
                 session.loop(seconds, stopped)
             finally:
                 session.end()
-            _report(session.result(), arguments)
+            _report(session, arguments)
         if session.error is None:
             return 0
         traceback.print_exception(session.error)
@@ -169,8 +170,9 @@ def run(arguments: argparse.Namespace) -> int:
         machine.close()
 
 
-def _report(result: dict[str, Any], arguments: argparse.Namespace) -> None:
+def _report(session: Session, arguments: argparse.Namespace) -> None:
+    result = session.result()
     if not arguments.quiet and arguments.json != "-":
-        print_summary(result)
+        print_summary(result, session.statistics())
     if arguments.json is not None:
         output.write_json(arguments.json, result)

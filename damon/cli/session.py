@@ -71,7 +71,11 @@ class Session:
         return f"free {output.size(seen.free)}, RSS {output.size(seen.resident)}, refaults {seen.refaults}"
 
     def _rows(self) -> Sequence[Sequence[str]]:
-        return [(module.name, *map(output.size, module.progress()), module.state()) for module in self._modules]
+        progress = ((module, module.progress()) for module in self._modules)
+        return [
+            (module.name, *(map(output.size, sizes) if sizes is not None else ("-", "-")), module.state())
+            for module, sizes in progress
+        ]
 
     def end(self) -> None:
         """Take down the parameters and CPU times while the workers live, then stop them."""
@@ -81,6 +85,10 @@ class Session:
             self._parameters[module.name] = module.parameters.values_by_name() | {"kdamond_pid": -1}
             self._cpu[module.name] = _thread_cpu(self._loader.kdamond_pid(module))
         self._loader.unload_all()
+
+    def statistics(self) -> Sequence[tuple[str, str, str]]:
+        """Module, name and value of what each says for people."""
+        return [(module.name, *row) for module in self._modules for row in module.summary()]
 
     def result(self) -> dict[str, Any]:
         """One object, after ``end()``; all but ``timing`` is the same for the same seed in the simulator."""
@@ -125,14 +133,9 @@ def _thread_cpu(tid: int) -> float:
         return 0.0
 
 
-def print_summary(result: dict[str, Any]) -> None:
-    """The result as tables on standard output."""
-    rows = [
-        (name, statistic, str(value))
-        for name, module in result["modules"].items()
-        for statistic, value in module["stats"].items()
-    ]
-    output.table(("module", "statistic", "value"), rows)
+def print_summary(result: dict[str, Any], statistics: Sequence[tuple[str, str, str]]) -> None:
+    """The result as tables on standard output; ``statistics`` are module, name and value."""
+    output.table(("module", "statistic", "value"), statistics)
     for name, module in result["modules"].items():
         print(f"{name} at the end: {module['state']}")
     if result["areas"]:

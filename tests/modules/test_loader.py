@@ -60,11 +60,11 @@ def _loader() -> tuple[Damon, Loader]:
 
 
 def test_modules_are_found_by_any_spelling() -> None:
-    assert set(find_modules()) == {"damon_reclaim", "damon_lru_sort"}
+    assert set(find_modules()) == {"damon_reclaim", "damon_lru_sort", "damon_stat"}
     assert find_module("damon-lru-sort") is find_module("lru_sort") is find_module("damon_lru_sort")
     with pytest.raises(DamonError, match="did you mean damon_reclaim"):
         find_module("damon_reclam")
-    with pytest.raises(DamonError, match="known: damon_lru_sort, damon_reclaim"):
+    with pytest.raises(DamonError, match="known: damon_lru_sort, damon_reclaim, damon_stat"):
         find_module("zswap")
 
 
@@ -74,7 +74,7 @@ def test_a_users_own_folder_of_modules(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "a" / "no-module").mkdir()
     _write(tmp_path / "a", "helpers", "")
     monkeypatch.setenv("DAMON_MODULES_PATH", f"{tmp_path}/a:{tmp_path}/b")
-    assert set(find_modules()) == {"damon_reclaim", "damon_lru_sort", "mine", "another"}
+    assert set(find_modules()) == {"damon_reclaim", "damon_lru_sort", "damon_stat", "mine", "another"}
     assert find_module("mine") is find_module("mine") is find_module(f"{tmp_path}/a/mine")
     _, loader = _loader()
     module = loader.prepare("mine", ["knob=4"])
