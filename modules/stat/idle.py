@@ -18,7 +18,7 @@ def memory_bandwidth(regions: Iterable[RegionArray], aggr_interval: int) -> int:
 
     The counts are those of the window that runs; before its end they are too low, and so is the result.
     """
-    accessed = sum(region.size * region.nr_accesses for rows in regions for region in rows)
+    accessed = sum((r.end - r.start) * r.nr_accesses for rows in regions for r in rows)
     return accessed * _US_PER_S // aggr_interval
 
 
@@ -33,18 +33,14 @@ def idle_ms_percentiles(regions: RegionArray, aggr_interval: int) -> tuple[int, 
 
     Negative: in use, and for so long with a similar rate of accesses. No regions: nothing.
     """
-    keyed = []
-    total = 0
-    for region in regions:
-        age = region.age + 1
-        size = region.end - region.start
-        keyed.append((-age if region.nr_accesses else age, size))
-        total += size
+    keyed = [(-1 - r.age if r.nr_accesses else r.age + 1, r.end - r.start) for r in regions]
     keyed.sort()
+    total = sum(size for _, size in keyed)
     result: list[int] = []
     accounted = 0
     for key, size in keyed:
         accounted += size
-        upto = accounted * 100 // total
-        result += [idle_ms(key, aggr_interval)] * (upto + 1 - len(result))
+        missing = accounted * 100 // total + 1 - len(result)
+        if missing:
+            result += [idle_ms(key, aggr_interval)] * missing
     return tuple(result)

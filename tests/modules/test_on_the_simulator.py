@@ -109,3 +109,46 @@ def test_autotuning(machine: SimulatedMachine, first: int, last: int) -> None:
     assert attrs.aggr_interval == 20 * attrs.sample_interval
     assert (module.parameters["sample_interval"].value, module.parameters["aggr_interval"].value) == (5000, 100000)
     loader.unload_all()
+
+
+def _used(area: str) -> Access:
+    """Every page of the 16 MiB in each sampling interval of 5 ms."""
+    return Access(area, 2_000_000.0, Pattern.SEQUENTIAL)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_stat_knows_how_long_memory_was_idle(seed: int) -> None:
+    """A quarter is in use, a quarter was until 20 s ago, the rest never was: seen in the percentiles, 30 s after.
+
+    What is used is more than the 4 % that sampling aims at, so the intervals stay. What was and what was not is not
+    adjacent: regions of different ages merge as long as nobody uses them.
+    """
+    workload = Workload(
+        name="idle",
+        areas=(Area("once", 16 * MIB), Area("hot", 16 * MIB), Area("never", 16 * MIB)),
+        phases=(
+            Phase("both", 10_000_000, (_used("hot"), _used("once"))),
+            Phase("one", 30_000_000, (_used("hot"),)),
+        ),
+        machine=MachineSpec(memory=64 * MIB, swap=Swap(16 * MIB)),
+    )
+    machine = SimulatedMachine(workload, seed)
+    damon = Damon(machine, seed=seed)
+    loader = Loader(damon)
+    module = loader.prepare("stat")
+    loader.load(module)
+    machine.clock.sleep_us(30_100_000)  # the sixth refresh was after 30.03 s
+    percentiles = module.parameters["memory_idle_ms_percentiles"].value
+    assert isinstance(percentiles, tuple)
+    assert module.parameters["aggr_interval_us"].value == 100_000
+    assert 20 <= sum(value < 0 for value in percentiles) <= 30
+    assert -30_100 <= percentiles[0] <= -28_000
+    assert 19_000 <= percentiles[45] <= 21_500
+    assert 29_900 <= percentiles[95] <= percentiles[100] <= 30_100
+    # 6 samples of the window's 20 by then.
+    assert module.parameters["estimated_memory_bandwidth"].number == pytest.approx(16 * MIB * 10 * 6, rel=0.1)
+    areas = {area.name: area.resident_bytes for area in machine.areas()}
+    assert set(areas.values()) == {16 * MIB}
+    loader.unload_all()
+    assert damon.nr_running_ctxs == 0
+    machine.close()

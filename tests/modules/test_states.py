@@ -208,3 +208,25 @@ def test_no_system_ram() -> None:
     machine.ram = []
     with pytest.raises(DamonError, match="System RAM"):
         module.parameters["enabled"].store("Y")
+
+
+@pytest.mark.parametrize("name", ["reclaim", "lru_sort"])
+def test_after_a_failed_init_there_is_no_context(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules 4: EINVAL when paddr is not registered; enabled=Y is ENOMEM then, not remembered for some other time."""
+    _, damon, loader = new_loader()
+    module = loader.prepare(name, ["enabled=Y"])
+
+    def unknown(ctx: object, ops: str) -> None:
+        raise DamonError(errno.EINVAL, f"no operations set {ops}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(damon, "select_ops", unknown)
+        with pytest.raises(DamonError) as caught:
+            loader.load(module)
+    assert caught.value.errno == errno.EINVAL
+    assert (module.ctx, module.wanted, module.parameters["enabled"].show()) == (None, False, "N\n")
+    with pytest.raises(DamonError) as caught:
+        module.parameters["enabled"].store("Y")
+    assert caught.value.errno == errno.ENOMEM
+    module.parameters["enabled"].store("N")
+    assert damon.nr_running_ctxs == 0
