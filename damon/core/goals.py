@@ -85,7 +85,8 @@ def _lru_bytes(ctx: DamonCtx, start: int, end: int) -> int:
 
 def _node_eligible(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
     """Of the bytes that the pattern matches, quota and filters aside, those on the node."""
-    if ctx.ops.id != "paddr" or not ctx.machine.node_spans():
+    spans = ctx.machine.node_spans()
+    if ctx.ops.id != "paddr" or not spans:
         return 0
     left_bp = left_window_bp(ctx)
     on_node = everywhere = 0
@@ -94,7 +95,7 @@ def _node_eligible(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
             if not matches(region, scheme, left_bp):
                 continue
             start, end = region.start * ctx.addr_unit, region.end * ctx.addr_unit
-            for node_start, node_end, nid in ctx.machine.node_spans():
+            for node_start, node_end, nid in spans:
                 size = _lru_bytes(ctx, max(node_start, start), min(node_end, end))
                 everywhere += size
                 on_node += size if nid == goal.nid else 0

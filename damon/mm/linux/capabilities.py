@@ -22,12 +22,13 @@ BITMAP: Final = "kernel/mm/page_idle/bitmap"
 #: Actions by what they need, under the names of the kernel's schemes.
 BY_PROCESS_MADVISE: Final = {"pageout", "pageout:file", "lru_deprio", "willneed", "cold", "collapse"}
 BY_PROCESS_VM_READV: Final = {"lru_prio"}
+BY_MOVE_PAGES: Final = {"migrate_hot", "migrate_cold"}
 BY_THE_PROCESS_ITSELF: Final = {"hugepage", "nohugepage"}
 
 _CAPABILITIES: Final = {
     parse.CAP_SYS_ADMIN: ("CAP_SYS_ADMIN", "/proc/PID/pagemap shows page frame numbers only with it"),
     parse.CAP_SYS_PTRACE: ("CAP_SYS_PTRACE", "other processes' memory is out of reach without it"),
-    parse.CAP_SYS_NICE: ("CAP_SYS_NICE", "process_madvise(2) refuses other processes without it"),
+    parse.CAP_SYS_NICE: ("CAP_SYS_NICE", "process_madvise(2) and move_pages(2) refuse other processes without it"),
 }
 
 
@@ -48,12 +49,17 @@ def _process_madvise_there() -> bool:
     return int(native.madvise(files.pointer, -1, 0, PAGE_SIZE, 0)) != -errno.ENOSYS
 
 
+def _move_pages_there() -> bool:
+    return bool(native.move_pages_there(native.Files().pointer))
+
+
 class Capabilities:
     """The checks, on the system whose ``proc`` and ``sys`` are given.
 
     Args:
         process_madvise: whether the system call exists; asked of the running kernel unless given.
         process_vm_readv: likewise.
+        move_pages: likewise.
     """
 
     def __init__(
@@ -62,11 +68,13 @@ class Capabilities:
         sys: Path,
         process_madvise: Callable[[], bool] = _process_madvise_there,
         process_vm_readv: Callable[[], bool] = _process_vm_readv_there,
+        move_pages: Callable[[], bool] = _move_pages_there,
     ) -> None:
         self._proc = proc
         self._sys = sys
         self._process_madvise = process_madvise
         self._process_vm_readv = process_vm_readv
+        self._move_pages = move_pages
 
     def require(self, ops: str, actions: Sequence[str]) -> None:
         """Raise ``MissingCapability`` for the first thing that is missing."""
@@ -82,7 +90,7 @@ class Capabilities:
     def _privileges(self, actions: Sequence[str]) -> None:
         mask = parse.effective_capabilities(_readable(self._proc / "self/status"))
         wanted = [parse.CAP_SYS_ADMIN, parse.CAP_SYS_PTRACE]
-        if BY_PROCESS_MADVISE & set(actions):
+        if (BY_PROCESS_MADVISE | BY_MOVE_PAGES) & set(actions):
             wanted.append(parse.CAP_SYS_NICE)
         for number in wanted:
             if not mask >> number & 1:
@@ -142,6 +150,10 @@ class Capabilities:
             if action in BY_PROCESS_VM_READV and not self._process_vm_readv():
                 raise MissingCapability(
                     f"action {action} needs process_vm_readv(2): a kernel with CONFIG_CROSS_MEMORY_ATTACH"
+                )
+            if action in BY_MOVE_PAGES and not self._move_pages():
+                raise MissingCapability(
+                    f"action {action} needs move_pages(2): a kernel with CONFIG_NUMA and CONFIG_MIGRATION"
                 )
             if action == "pageout" and not parse.has_swap(_readable(self._proc / "swaps")):
                 raise MissingCapability(

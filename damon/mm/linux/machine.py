@@ -14,6 +14,7 @@ from damon.mm.interface import PhysicalSpace
 from damon.mm.linux import native, parse
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files, NativeSampler
+from damon.mm.linux.nodes import LinuxNodes
 from damon.mm.linux.physical import LinuxPhysicalSpace
 from damon.mm.linux.process import LinuxProcessSpace
 from damon.mm.linux.reference import ReferenceSampler
@@ -42,6 +43,7 @@ class LinuxMachine:
         self._proc = Path(proc)
         self._sys = Path(sys)
         self._pidfd_open = pidfd_open
+        self._nodes = LinuxNodes(self._proc, self._sys)
         self._sampler: Callable[[Files], NativeSampler | ReferenceSampler] = (
             ReferenceSampler if reference else NativeSampler
         )
@@ -106,13 +108,13 @@ class LinuxMachine:
         return native.free_mem()
 
     def node_spans(self) -> Sequence[tuple[int, int, int]]:
-        return ()
+        return self._nodes.spans()
 
     def node_mem(self, nid: int) -> tuple[int, int] | None:
-        return None
+        return self._nodes.mem(nid)
 
     def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
-        return None
+        return self._nodes.memcg_pages(nid, memcg_id)
 
     def psi_some_us(self) -> int:
         if not self._psi_tried:

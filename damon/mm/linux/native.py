@@ -22,6 +22,7 @@ CALLS: Final = (
     "pagemap_scan",
     "process_madvise",
     "process_vm_readv",
+    "move_pages",
     "open",
 )
 
@@ -81,8 +82,11 @@ class Result(ctypes.Structure):
     shared: int
     acted: int
     left: int
+    moved: int
 
-    _fields_ = tuple((name, c_uint64) for name in ("wanted", "missing", "own", "stale", "shared", "acted", "left"))
+    _fields_ = tuple(
+        (name, c_uint64) for name in ("wanted", "missing", "own", "stale", "shared", "acted", "left", "moved")
+    )
 
 
 class Key(ctypes.Structure):
@@ -99,6 +103,7 @@ class Key(ctypes.Structure):
 PAGEOUT: Final = 0
 DEACTIVATE: Final = 1
 ACTIVATE: Final = 2
+MIGRATE: Final = 3
 
 _sample_new = bind("linux_sample_new", c_void_p)
 _sample_free = bind("linux_sample_free", None, c_void_p)
@@ -112,6 +117,13 @@ walk_next = bind("linux_walk_next", c_uint32, c_void_p, c_void_p, c_void_p, c_ui
 walk_free = bind("linux_walk_free", None, c_void_p)
 folios_young = bind("linux_folios_young", c_int, c_void_p, c_void_p, c_uint32)
 folios_mkold = bind("linux_folios_mkold", c_int, c_void_p, c_void_p, c_uint32)
+
+vwalk_new = bind("linux_vwalk_new", c_void_p, c_void_p, c_int, c_int, c_uint64, c_uint64)
+vwalk_next = bind("linux_vwalk_next", c_uint32, c_void_p, c_void_p, c_void_p, c_uint32)
+vwalk_free = bind("linux_vwalk_free", None, c_void_p)
+mappings_parse = bind("linux_mappings_parse", c_size_t, ctypes.c_char_p, c_size_t, c_void_p, c_size_t)
+migrate_virt = bind("linux_migrate_virt", c_int, c_void_p, c_int32, c_int, c_int, c_void_p, c_uint32, c_void_p)
+move_pages_there = bind("linux_move_pages_there", c_int, c_void_p)
 
 rmap_new = bind("linux_rmap_new", c_void_p)
 rmap_free = bind("linux_rmap_free", None, c_void_p)

@@ -79,7 +79,8 @@ class LinuxPhysicalSpace:
         native.checked(native.folios_mkold(self._open().pointer, folios.pointer, folios.nr))
 
     def migrate(self, folios: FolioArray) -> int:
-        return 0
+        self.last_result = self.rmap.act(folios, native.MIGRATE)
+        return self.last_result.moved
 
     @property
     def rmap(self) -> ReverseMap:

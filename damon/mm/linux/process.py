@@ -7,13 +7,17 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from damon.errors import DamonError
-from damon.mm.interface import Advice
+from damon.mm.interface import PAGE_SHIFT, PAGE_SIZE, Advice
 from damon.mm.linux import inject, native
-from damon.mm.linux.native import Files, Mappings, NativeSampler
+from damon.mm.linux.native import Files, Mappings, NativeSampler, Result
 from damon.mm.linux.reference import ReferenceSampler
 from damon.model.arrays import Buffer, FolioArray
+
+#: Folios of a batch at most.
+BATCH: Final = 4096
 
 
 class LinuxProcessSpace:
@@ -35,6 +39,8 @@ class LinuxProcessSpace:
         self._pidfd = self._directory = self._pagemap = -1
         self._mappings = Mappings.empty()
         self._prepared = False
+        #: What became of the pages of the last migration.
+        self.last_result = Result()
         try:
             if pid <= 0:
                 raise ProcessLookupError
@@ -92,7 +98,19 @@ class LinuxProcessSpace:
         return int(native.madvise(self._files.pointer, self._pidfd, start, length, int(advice)))
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
-        return iter(())
+        first, last = start >> PAGE_SHIFT, (end + PAGE_SIZE - 1) >> PAGE_SHIFT
+        if first >= last or not self._reopen():
+            return
+        batch = FolioArray(min(BATCH, last - first))
+        walk = native.vwalk_new(self._files.pointer, self._directory, self._pagemap, first, last)
+        if not walk:
+            raise MemoryError
+        try:
+            while nr := native.vwalk_next(self._files.pointer, walk, batch.pointer, batch.capacity):
+                batch.nr = nr
+                yield batch
+        finally:
+            native.vwalk_free(walk)
 
     def folios_young(self, folios: FolioArray) -> None:
         native.checked(native.folios_young(self._files.pointer, folios.pointer, folios.nr))
@@ -101,7 +119,17 @@ class LinuxProcessSpace:
         native.checked(native.folios_mkold(self._files.pointer, folios.pointer, folios.nr))
 
     def migrate(self, folios: FolioArray) -> int:
-        return 0
+        """As the interface has it; pages that several processes map go as well."""
+        self.last_result = Result()
+        if self._pidfd < 0 or self._pagemap < 0:
+            return 0
+        native.checked(
+            native.migrate_virt(
+                self._files.pointer, self.pid, self._pidfd, self._pagemap, folios.pointer, folios.nr,
+                ctypes.addressof(self.last_result),
+            )
+        )  # fmt: skip
+        return self.last_result.moved
 
     def _close_pagemap(self) -> None:
         if self._pagemap >= 0:

@@ -94,7 +94,7 @@ class ReverseMap:
         return result
 
     def act(self, folios: FolioArray, action: int) -> Result:
-        """``native.PAGEOUT``, ``DEACTIVATE`` or ``ACTIVATE`` on the mapped folios with ``FOLIO_PASS``."""
+        """``native.PAGEOUT``, ``DEACTIVATE``, ``ACTIVATE`` or ``MIGRATE`` on the mapped folios with ``FOLIO_PASS``."""
         result = Result()
         with self._lock:
             if self._map is None or not folios.nr:

@@ -48,6 +48,7 @@ enum lx_call {
 	LX_PAGEMAP_SCAN,
 	LX_PROCESS_MADVISE,
 	LX_PROCESS_VM_READV,
+	LX_MOVE_PAGES,
 	LX_OPEN,
 	LX_NR_CALLS,
 };
@@ -110,6 +111,10 @@ void lx_bits_get(struct lx_files *files, const struct lx_key *pfns, size_t nr, u
 
 /* Ranges of /proc/PID/maps text, [start, end) in file order, capacity at most; the number that there are. */
 size_t linux_maps_parse(const char *text, size_t length, uint64_t *out, size_t capacity);
+/* The same in pages, with the page of the file that a mapping begins with; of an anonymous one, that of its address. */
+size_t linux_mappings_parse(const char *text, size_t length, uint64_t *out, size_t capacity);
+/* Whether the process behind pidfd exists (a zombie does); 0 or a negative errno. */
+int linux_pidfd_alive(int pidfd);
 /* All of a file under dir in buf, a terminating 0 behind it; the length, or a negative errno. */
 ssize_t lx_slurp(struct lx_files *files, int dir, const char *name, struct lx_buf *buf);
 
@@ -126,7 +131,7 @@ struct lx_rmap {
 #define LX_VPN_MASK ((1ull << LX_VPN_BITS) - 1)
 #define LX_MAX_PROCESSES ((1u << (64 - LX_VPN_BITS)) - 2)
 
-enum lx_action { LX_PAGEOUT, LX_DEACTIVATE, LX_ACTIVATE };
+enum lx_action { LX_PAGEOUT, LX_DEACTIVATE, LX_ACTIVATE, LX_MIGRATE };
 
 /* What became of the wanted pages. Twin: damon/mm/linux/native.py. */
 struct lx_result {
@@ -137,7 +142,14 @@ struct lx_result {
 	uint64_t shared;  /* mapped more than once: the kernel would refuse */
 	uint64_t acted;	  /* advice was given, or the page was read */
 	uint64_t left;	  /* left memory */
+	uint64_t moved;	  /* are on their new node */
 };
+
+/* DamonFolio.flags of page flags. */
+uint32_t lx_folio_flags(uint64_t flags);
+/* Move a page each (key: virtual page) of folios to their target_nid; result: acted, moved. */
+void lx_migrate(struct lx_files *files, int32_t pid, int pidfd, const struct damon_folio *folios,
+		const struct lx_key *keys, size_t nr, struct lx_result *result);
 
 /* The wanted pages in order of process and address; row: of folios, aux: page of that folio. The number. */
 size_t linux_rmap_lookup(const struct lx_rmap *rmap, const struct damon_folio *folios, uint32_t nr, int action,

@@ -206,11 +206,14 @@ static void act_on_process(struct lx_files *files, int32_t pid, int action, cons
 		result->stale += nr;
 		goto out;
 	}
-	nr = linux_verify(files, pagemap, folios, pages, nr, action != LX_ACTIVATE, entries, result);
+	nr = linux_verify(files, pagemap, folios, pages, nr, action == LX_PAGEOUT || action == LX_DEACTIVATE, entries,
+			  result);
 	if (!nr)
 		goto out;
 	if (action == LX_ACTIVATE) {
 		result->acted += touch(files, pid, pidfd, pages, nr);
+	} else if (action == LX_MIGRATE) {
+		lx_migrate(files, pid, pidfd, folios, pages, nr, result);
 	} else if (!advise(files, pidfd, iov, ranges(pages, nr, iov),
 			   action == LX_PAGEOUT ? MADV_PAGEOUT : MADV_COLD)) {
 		result->acted += nr;
@@ -254,7 +257,7 @@ EXPORT int linux_act(struct lx_files *files, const struct lx_rmap *rmap, const s
 
 	for (uint32_t i = 0; i < nr; i++)
 		if (folios[i].flags & FOLIO_PASS)
-			capacity += action == LX_ACTIVATE ? 1 : folios[i].nr_pages;
+			capacity += action == LX_ACTIVATE || action == LX_MIGRATE ? 1 : folios[i].nr_pages;
 	if (!capacity)
 		return 0;
 	pages = malloc(capacity * sizeof(*pages));
@@ -272,7 +275,7 @@ EXPORT int linux_act(struct lx_files *files, const struct lx_rmap *rmap, const s
 		act_on_process(files, rmap->pids[process - 1], action, folios, pages + i, end - i, scratch, entries,
 			       result);
 	}
-	if (action != LX_PAGEOUT && found)
+	if ((action == LX_ACTIVATE || action == LX_DEACTIVATE) && found)
 		linux_drain(files);
 	err = 0;
 out:

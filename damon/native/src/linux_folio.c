@@ -72,7 +72,7 @@ static int look(struct lx_files *files, struct lx_walk *w, uint64_t pfn, uint64_
 	return 1;
 }
 
-static uint32_t folio_flags(uint64_t flags)
+uint32_t lx_folio_flags(uint64_t flags)
 {
 	return (flags & KPF_ANON ? FOLIO_ANON : 0) | (flags & KPF_ACTIVE ? FOLIO_ACTIVE : 0) |
 	       (flags & KPF_MMAP ? FOLIO_MAPPED : 0) | (flags & KPF_UNEVICTABLE ? FOLIO_UNEVICTABLE : 0);
@@ -86,14 +86,14 @@ EXPORT uint32_t linux_walk_next(struct lx_files *files, struct lx_walk *w, struc
 
 	while (nr < capacity && w->next < w->end && look(files, w, w->next, &flags, &memcg)) {
 		struct damon_folio folio = {
-			.pfn = w->next++, .memcg = memcg, .nr_pages = 1, .flags = folio_flags(flags), .target_nid = -1};
+			.pfn = w->next++, .memcg = memcg, .nr_pages = 1, .flags = lx_folio_flags(flags), .target_nid = -1};
 
 		if (flags & KPF_COMPOUND_HEAD) {
 			uint64_t tail_flags, ignored;
 
 			while (look(files, w, w->next, &tail_flags, &ignored) && tail_flags & KPF_COMPOUND_TAIL) {
 				/* The mapped flag is each page's own: a folio is mapped when any of its pages is. */
-				folio.flags |= folio_flags(tail_flags) & FOLIO_MAPPED;
+				folio.flags |= lx_folio_flags(tail_flags) & FOLIO_MAPPED;
 				folio.nr_pages++;
 				w->next++;
 			}

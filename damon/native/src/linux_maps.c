@@ -27,6 +27,12 @@ static int hex(const char **at, const char *end, uint64_t *value)
 	return 0;
 }
 
+/* One line: its range, *at behind it. 0: none, [vsyscall] for example, which is no mapping of the process. */
+static int range(const char **at, const char *end, uint64_t *first, uint64_t *last)
+{
+	return !hex(at, end, first) && *at < end && *(*at)++ == '-' && !hex(at, end, last) && *last >> 63 == 0;
+}
+
 EXPORT size_t linux_maps_parse(const char *text, size_t length, uint64_t *out, size_t capacity)
 {
 	const char *at = text, *end = text + length;
@@ -38,11 +44,52 @@ EXPORT size_t linux_maps_parse(const char *text, size_t length, uint64_t *out, s
 
 		if (!line_end)
 			line_end = end;
-		if (!hex(&at, line_end, &first) && at < line_end && *at++ == '-' && !hex(&at, line_end, &last) &&
-		    last >> 63 == 0) { /* [vsyscall] is in the upper half and no mapping of the process */
+		if (range(&at, line_end, &first, &last)) {
 			if (nr < capacity) {
 				out[2 * nr] = first;
 				out[2 * nr + 1] = last;
+			}
+			nr++;
+		}
+		at = line_end + 1;
+	}
+	return nr;
+}
+
+/* " rw-p 00012000 08:01 1234 name" behind a range: the offset, and whether there is a file (its inode is not 0). */
+static int file_offset(const char *at, const char *end, uint64_t *offset)
+{
+	for (int words = 0; words < 2; words++) { /* permissions; then the offset is next */
+		while (at < end && *at != ' ')
+			at++;
+		at += at < end;
+	}
+	if (hex(&at, end, offset))
+		return 0;
+	for (int words = 0; words < 2; words++) { /* the device; then the inode is next */
+		while (at < end && *at != ' ')
+			at++;
+		at += at < end;
+	}
+	return at < end && *at >= '1' && *at <= '9';
+}
+
+EXPORT size_t linux_mappings_parse(const char *text, size_t length, uint64_t *out, size_t capacity)
+{
+	const char *at = text, *end = text + length;
+	size_t nr = 0;
+
+	while (at < end) {
+		const char *line_end = memchr(at, '\n', (size_t)(end - at));
+		uint64_t first, last, offset;
+
+		if (!line_end)
+			line_end = end;
+		if (range(&at, line_end, &first, &last)) {
+			if (nr < capacity) {
+				out[3 * nr] = first >> LX_PAGE_SHIFT;
+				out[3 * nr + 1] = last >> LX_PAGE_SHIFT;
+				out[3 * nr + 2] = (file_offset(at, line_end, &offset) ? offset : first) >> LX_PAGE_SHIFT;
 			}
 			nr++;
 		}

@@ -5,11 +5,21 @@
 /* 1 if the action concerns this folio: deactivation moves active ones only, activation the others. */
 static int concerns(int action, const struct damon_folio *f)
 {
-	if (!(f->flags & FOLIO_PASS) || !(f->flags & FOLIO_MAPPED) || f->flags & FOLIO_UNEVICTABLE)
+	if (!(f->flags & FOLIO_PASS) || !(f->flags & FOLIO_MAPPED))
+		return 0;
+	if (action == LX_MIGRATE)
+		return f->target_nid >= 0;
+	if (f->flags & FOLIO_UNEVICTABLE)
 		return 0;
 	if (action == LX_DEACTIVATE)
 		return (f->flags & FOLIO_ACTIVE) != 0;
 	return action == LX_PAGEOUT || !(f->flags & FOLIO_ACTIVE);
+}
+
+/* One page speaks for its folio. */
+static int one_speaks(int action)
+{
+	return action == LX_ACTIVATE || action == LX_MIGRATE;
 }
 
 EXPORT size_t linux_rmap_lookup(const struct lx_rmap *rmap, const struct damon_folio *folios, uint32_t nr, int action,
@@ -35,10 +45,10 @@ EXPORT size_t linux_rmap_lookup(const struct lx_rmap *rmap, const struct damon_f
 			}
 			if (found < capacity)
 				out[found++] = (struct lx_key){entry, i, page};
-			if (action == LX_ACTIVATE)
-				break; /* one page speaks for the folio */
+			if (one_speaks(action))
+				break;
 		}
-		result->wanted += action == LX_ACTIVATE || !mapped ? 1 : mapped;
+		result->wanted += one_speaks(action) || !mapped ? 1 : mapped;
 		result->missing += !mapped;
 	}
 	return found;
