@@ -71,6 +71,7 @@ def _commit(dst: DamonCtx, src: DamonCtx) -> None:
     _commit_targets(dst, src)
     if _differs(dst, src):
         set_attrs(dst, src.attrs)
+    dst.pause = src.pause
     dst.ops = src.ops
     dst.addr_unit, dst.min_region_sz = src.addr_unit, src.min_region_sz
 

@@ -91,6 +91,7 @@ class Kdamond:
             merge_regions(ctx, max_nr_accesses // 10, self._sz_limit)
             self._sz_limit = apply_min_nr_regions(ctx)
         self._run_calls()
+        self._wait_resume()
         if ctx.schemes:
             apply_schemes(ctx)
         else:
@@ -126,19 +127,40 @@ class Kdamond:
             end_walk(ctx, canceled=True)
         raise _Ended
 
-    def _run_calls(self) -> None:
-        """Run the requests that are pending now, each once; repeating ones stay queued."""
+    def _wait_resume(self) -> None:
+        """While paused only requests run, one of which may end the pause (core 3.5 step 8b)."""
         ctx = self.ctx
+        while ctx.pause:
+            end_walk(ctx, canceled=True)
+            self._sleep(max(ctx.attrs.sample_interval, 1))
+            self._run_calls()
+            if self._need_stop():
+                raise _Ended
+
+    def _run_calls(self) -> None:
+        """Run the requests that are pending now, each once; repeating ones stay queued.
+
+        The worker ends when a commit failed half way.
+        """
+        ctx = self.ctx
+        if ctx.maybe_corrupted:
+            raise _Ended
         if not ctx.call_controls:
             return
         with ctx.lock:
             pending = list(ctx.call_controls)
             ctx.call_controls[:] = [control for control in pending if control.repeat]
-        for control in pending:
-            self._run_call(control)
-            if ctx.maybe_corrupted:
-                ctx.error = control.error
-                raise _Ended
+        while pending:
+            control = pending.pop(0)
+            try:
+                self._run_call(control)
+                if ctx.maybe_corrupted:
+                    ctx.error = control.error
+                    raise _Ended
+            except BaseException:
+                with ctx.lock:  # the worker ends: those that had no turn are canceled there
+                    ctx.call_controls += [left for left in pending if not left.repeat]
+                raise
 
     def _run_call(self, control: DamonCallControl) -> None:
         try:
@@ -163,7 +185,8 @@ class Kdamond:
             control.canceled = True
             control.error = DamonError(errno.ECANCELED, "the monitoring worker ended before the request ran")
             control.done.set()
-        ctx.walk_control_obsolete = True
+        with ctx.lock:
+            ctx.walk_control_obsolete = True
         end_walk(ctx, canceled=True)
         for scheme in ctx.schemes:
             scheme.quota.charge_target_from = None

@@ -54,6 +54,7 @@ class DamonCtx:
     schemes: list[Damos] = field(default_factory=list)
     addr_unit: int = 1
     min_region_sz: int = DAMON_MIN_REGION_SZ
+    pause: bool = False  #: sample nothing and apply nothing, keep the results; requests still run
     rnd: Random = field(default_factory=lambda: Random(0))
     reference: bool = False  #: use the plain Python twins instead of the C routines
 
