@@ -9,7 +9,19 @@ from typing import Any, Literal
 
 from damon.errors import InvalidInput
 from damon.workload.masim import FULL_SPEED, parse_masim
-from damon.workload.model import Access, Area, Event, Kind, MachineSpec, Pattern, Phase, PhaseEvent, Swap, Workload
+from damon.workload.model import (
+    Access,
+    Area,
+    Event,
+    Kind,
+    MachineSpec,
+    Pattern,
+    Phase,
+    PhaseEvent,
+    ProcessSpec,
+    Swap,
+    Workload,
+)
 from damon.workload.quantities import parse_bytes, parse_duration, parse_rate, parse_size, refusal
 from damon.workload.schema import (
     PHASE_NAME,
@@ -18,7 +30,9 @@ from damon.workload.schema import (
     FileFields,
     MachineFields,
     PhaseFields,
+    ProcessFields,
     SwapFields,
+    check_memcg,
     check_name,
     convert,
     steps,
@@ -29,7 +43,14 @@ from damon.workload.yaml_text import line_of, read_yaml
 def _area(name: str, raw: AreaFields) -> Area:
     field = f"areas.{name}"
     process = check_name(raw.process, f"{field}.process")
-    return Area(name, parse_size(raw.size, f"{field}.size"), Kind(raw.kind), process, raw.populate, raw.mapped)
+    memcg = check_memcg(raw.memcg, f"{field}.memcg")
+    return Area(name, parse_size(raw.size, f"{field}.size"), Kind(raw.kind), process, raw.populate, raw.mapped, memcg)
+
+
+def _process(name: str, raw: ProcessFields, known: dict[str, None]) -> ProcessSpec:
+    if name not in known:
+        raise refusal("processes", name, f"maps no area; those that do are {', '.join(known)}")
+    return ProcessSpec(name, check_memcg(raw.memcg, f"processes.{name}.memcg"))
 
 
 def _access(raw: AccessFields, field: str, areas: dict[str, Area]) -> Access:
@@ -124,8 +145,13 @@ def parse_workload(data: Any, name: str = "workload") -> Workload:
         check_name(area, "areas"): _area(area, convert(spec, AreaFields, f"areas.{area}"))
         for area, spec in raw.areas.items()
     }
+    used = dict.fromkeys(area.process for area in areas.values())
+    specs = tuple(
+        _process(process, convert(spec, ProcessFields, f"processes.{process}"), used)
+        for process, spec in raw.processes.items()
+    )
     phases = tuple(_phase(index, phase, areas) for index, phase in enumerate(raw.phases))
-    workload = Workload(raw.name or name, tuple(areas.values()), phases, raw.repeat, _machine(raw.machine))
+    workload = Workload(raw.name or name, tuple(areas.values()), phases, raw.repeat, _machine(raw.machine), specs)
     check_story(workload)
     return workload
 

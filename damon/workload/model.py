@@ -37,6 +37,15 @@ class Area:
     process: str = "main"
     populate: bool = True  #: touch every page once when it is mapped; else pages appear at their first touch
     mapped_at_start: bool = True  #: else an mmap event maps it
+    memcg: str = ""  #: cgroup that its pages are charged to; empty: the process's
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """What is special about one process."""
+
+    name: str
+    memcg: str = ""  #: cgroup, e.g. ``web/worker``; empty: none
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,17 @@ class Workload:
     phases: tuple[Phase, ...]
     repeat: bool = False
     machine: MachineSpec = field(default_factory=MachineSpec)
+    process_specs: tuple[ProcessSpec, ...] = ()  #: those that something is said of
 
     @property
     def processes(self) -> tuple[str, ...]:
         """Process names in order of first use."""
         return tuple(dict.fromkeys(area.process for area in self.areas))
+
+    def process_spec(self, name: str) -> ProcessSpec:
+        """What is special about the process ``name``."""
+        return next((spec for spec in self.process_specs if spec.name == name), ProcessSpec(name))
+
+    def memcg(self, area: Area) -> str:
+        """The cgroup that an area's pages are charged to; empty: none."""
+        return area.memcg or self.process_spec(area.process).memcg

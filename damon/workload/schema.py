@@ -14,6 +14,8 @@ from damon.workload.quantities import refusal
 
 Quantity = int | float | str
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: A cgroup below the root: names with slashes between.
+MEMCG: Final = re.compile(rf"/?{NAME.pattern}(?:/{NAME.pattern}){{0,15}}")
 #: Names of phases are for people: printable ASCII without quotes and backslashes, not beginning with a blank.
 PHASE_NAME: Final = re.compile(r"[!#-\[\]-~][ !#-\[\]-~]{0,63}")
 Latency = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
@@ -29,6 +31,11 @@ class AreaFields(Strict, frozen=True):
     process: str = "main"
     populate: bool = True
     mapped: bool = True
+    memcg: str = ""
+
+
+class ProcessFields(Strict, frozen=True):
+    memcg: str = ""
 
 
 class AccessFields(Strict, frozen=True):
@@ -71,6 +78,7 @@ class FileFields(Strict, frozen=True):
     phases: list[PhaseFields]
     name: str = ""
     repeat: bool = False
+    processes: dict[str, Any] = {}  # each a ProcessFields
     machine: MachineFields = MachineFields()
 
 
@@ -79,6 +87,9 @@ _LATENCY: Final = "must be microseconds from 0 to 1e9"
 TAKES: Final[Mapping[str, str]] = {
     "areas": "must be a mapping of names to areas, e.g. {hot: {size: 32M}}",
     "areas.*": "must be an area, e.g. {size: 32M}",
+    "processes": "must be a mapping of names to processes, e.g. {main: {memcg: web}}",
+    "processes.*": "must be a process, e.g. {memcg: web}",
+    "memcg": "must be the name of a cgroup, e.g. web/worker",
     "phases": "must be a list of phases, e.g. [{duration: 60s}]",
     "phases[]": "must be a phase, e.g. {duration: 60s}",
     "access": "must be a list of accesses, e.g. [{area: hot, rate: 200k}]",
@@ -104,8 +115,8 @@ TAKES: Final[Mapping[str, str]] = {
     ),
 }
 _FIELDS: Final[Mapping[str, type[Strict]]] = {
-    "": FileFields, "areas.*": AreaFields, "phases[]": PhaseFields, "access[]": AccessFields,
-    "machine": MachineFields, "swap": SwapFields,
+    "": FileFields, "areas.*": AreaFields, "processes.*": ProcessFields, "phases[]": PhaseFields,
+    "access[]": AccessFields, "machine": MachineFields, "swap": SwapFields,
 }  # fmt: skip
 _FAILURE: Final = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<place>.*)`)?")
 _STEP: Final = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
@@ -120,7 +131,7 @@ def steps(field: str) -> list[str | int]:
 def _end(place: str, into: type[Strict]) -> str:
     """The key in ``TAKES`` of ``place`` within ``into``."""
     if not place:
-        return "areas.*" if into is AreaFields else ""
+        return next((end for end, fields in _FIELDS.items() if fields is into), "")
     return re.sub(r"\[\d+\]", "[]", place).rpartition(".")[2]
 
 
@@ -163,3 +174,10 @@ def check_name(value: str, field: str, form: re.Pattern[str] = NAME) -> str:
         allowed = "letters, digits, _ . -" if form is NAME else "printable ASCII without quotes and backslashes"
         raise refusal(field, value, f"must be 1 to 64 of {allowed}")
     return value
+
+
+def check_memcg(value: str, field: str) -> str:
+    """``value`` without the leading slash if it names a cgroup; empty is none."""
+    if value and (not MEMCG.fullmatch(value) or {".", ".."} & set(value.split("/"))):
+        raise refusal(field, value, "must be the name of a cgroup below the root, e.g. web or web/worker")
+    return value.lstrip("/")

@@ -8,6 +8,7 @@ from typing import Any
 
 GOOD: dict[str, Any] = {
     "areas": {"a": {"size": "1 MiB"}, "b": {"size": 8192, "kind": "file", "process": "other", "mapped": False}},
+    "processes": {"main": {"memcg": "web"}},
     "phases": [
         {"duration": "1s", "access": [{"area": "a", "rate": "2k", "pattern": "zipf", "skew": 0.5, "write": 0}]},
         {"name": "late", "duration": 1000, "mmap": ["b"], "access": [{"area": "b", "rate": 5, "stride": "4K"}]},

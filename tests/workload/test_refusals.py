@@ -11,7 +11,16 @@ import pytest
 
 from damon.errors import InvalidInput
 from damon.workload.load import load_workload, parse_workload
-from damon.workload.schema import TAKES, AccessFields, AreaFields, FileFields, MachineFields, PhaseFields, SwapFields
+from damon.workload.schema import (
+    TAKES,
+    AccessFields,
+    AreaFields,
+    FileFields,
+    MachineFields,
+    PhaseFields,
+    ProcessFields,
+    SwapFields,
+)
 from tests.workload.examples import changed
 
 #: Path of the field, a wrong value for it, and what the message says. Every field is here.
@@ -39,6 +48,15 @@ BAD: list[tuple[str, Any, str]] = [
     ("areas.a.mapped", False, "phases[0].access[0].area: 'a' is not mapped"),
     ("areas.a.process", "two words", "areas.a.process: 'two words' must be 1 to 64"),
     ("areas.a.process", 7, "areas.a.process: 7 must be a name"),
+    ("areas.a.memcg", 7, "areas.a.memcg: 7 must be the name of a cgroup"),
+    ("areas.a.memcg", "a//b", "areas.a.memcg: 'a//b' must be the name of a cgroup below the root"),
+    ("areas.a.memcg", "../b", "areas.a.memcg: '../b' must be"),
+    ("areas.a.memcg", "/", "areas.a.memcg: '/' must be the name of a cgroup below the root"),
+    ("processes", ["main"], "processes: ['main'] must be a mapping of names to processes"),
+    ("processes", {"mian": {}}, "processes: 'mian' maps no area; those that do are main, other"),
+    ("processes.main", 5, "processes.main: 5 must be a process"),
+    ("processes.main.memcg", "a b", "processes.main.memcg: 'a b' must be the name of a cgroup below the root"),
+    ("processes.main.memgc", "a", "processes.main: field 'memgc' is unknown; known are memcg"),
     ("phases", [], "phases: [] is empty"),
     ("phases", {}, "phases: {} must be a list"),
     ("phases[0]", "x", "phases[0]: 'x' must be a phase"),
@@ -114,7 +132,7 @@ def test_refusals_name_the_place(path: str, value: Any, message: str) -> None:
 
 
 def test_every_field_is_refused_somewhere_and_has_its_remedy() -> None:
-    structs = (FileFields, AreaFields, PhaseFields, AccessFields, MachineFields, SwapFields)
+    structs = (FileFields, AreaFields, ProcessFields, PhaseFields, AccessFields, MachineFields, SwapFields)
     names = {name for struct in structs for name in struct.__struct_fields__}
     messages = " ".join(message for _, _, message in BAD)
     assert {name for name in names if name not in TAKES} == set()

@@ -23,6 +23,7 @@ from damon.workload.model import (
     Pattern,
     Phase,
     PhaseEvent,
+    ProcessSpec,
     Swap,
     Workload,
 )
@@ -34,6 +35,7 @@ from tests.workload.test_refusals import BAD
 PAGES = st.integers(1, 1 << 20).map(lambda pages: pages * 4096)
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True)
 LATENCIES = st.floats(0, 1e9)
+MEMCGS = st.sampled_from(["", "web", "web/worker", "a.b/c-d/e_f"])
 
 
 @st.composite
@@ -43,7 +45,7 @@ def workloads(draw: st.DrawFn) -> Workload:
     processes = draw(st.lists(NAMES, min_size=1, max_size=2, unique=True))
     areas = tuple(
         Area(name, draw(PAGES), draw(st.sampled_from(Kind)), draw(st.sampled_from(processes)), draw(st.booleans()),
-             draw(st.booleans()))
+             draw(st.booleans()), draw(MEMCGS))
         for name in names
     )  # fmt: skip
     late = [area.name for area in areas if not area.mapped_at_start]
@@ -63,7 +65,9 @@ def workloads(draw: st.DrawFn) -> Workload:
         memory, draw(st.sampled_from([0, 4096])), draw(st.none() | st.builds(Swap, PAGES, LATENCIES, LATENCIES)),
         *(draw(LATENCIES) for _ in range(5)),
     )  # fmt: skip
-    return Workload("w", areas, tuple(phases), draw(st.booleans()), machine)
+    used = dict.fromkeys(area.process for area in areas)
+    specs = tuple(ProcessSpec(name, draw(MEMCGS)) for name in used if draw(st.booleans()))
+    return Workload("w", areas, tuple(phases), draw(st.booleans()), machine, specs)
 
 
 def as_yaml(workload: Workload) -> str:
@@ -75,9 +79,10 @@ def as_yaml(workload: Workload) -> str:
         "repeat": workload.repeat,
         "areas": {
             area.name: {"size": area.size, "kind": area.kind.value, "process": area.process, "populate": area.populate,
-                        "mapped": area.mapped_at_start}
+                        "mapped": area.mapped_at_start, "memcg": area.memcg}
             for area in workload.areas
         },
+        "processes": {spec.name: {"memcg": spec.memcg} for spec in workload.process_specs},
         "phases": [
             {"name": phase.name, "duration": phase.duration_us,
              **{event.value: [e.name for e in phase.events if e.event is event] for event in Event},

@@ -48,6 +48,9 @@ class Engine(Protocol):
     def folios(self, pfn: int, end: int, out: FolioArray) -> int:
         """The folios in frames ``[pfn, end)``, as many as fit; where to go on."""
 
+    def walk(self, process: int, addr: int, end: int, out: FolioArray) -> int:
+        """The folios that a process maps in ``[addr, end)``, as many as fit; where to go on."""
+
     def folios_young(self, folios: FolioArray, now: int) -> None: ...
 
     def folios_mkold(self, folios: FolioArray, now: int) -> None: ...
@@ -73,6 +76,7 @@ _phys_young = bind("sim_phys_young", None, c_void_p, c_void_p, c_uint32, c_void_
 _virt_mkold = bind("sim_virt_mkold", None, c_void_p, c_uint32, c_void_p, c_uint32, c_int64)
 _virt_young = bind("sim_virt_young", None, c_void_p, c_uint32, c_void_p, c_uint32, c_void_p, c_int64)
 _folios = bind("sim_folios", c_uint32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint32)
+_walk = bind("sim_walk", c_uint32, c_void_p, c_uint32, c_void_p, c_uint64, c_void_p, c_uint32)
 _folios_young = bind("sim_folios_young", None, c_void_p, c_void_p, c_uint32, c_int64)
 _folios_mkold = bind("sim_folios_mkold", None, c_void_p, c_void_p, c_uint32, c_int64)
 _pageout = bind("sim_pageout", c_uint64, c_void_p, c_void_p, c_uint32, c_int64, c_void_p)
@@ -120,6 +124,11 @@ class NativeEngine:
     def folios(self, pfn: int, end: int, out: FolioArray) -> int:
         at = c_uint64(pfn)
         out.nr = _folios(self._m, byref(at), end, out.pointer, out.capacity)
+        return at.value
+
+    def walk(self, process: int, addr: int, end: int, out: FolioArray) -> int:
+        at = c_uint64(addr)
+        out.nr = _walk(self._m, process, byref(at), end, out.pointer, out.capacity)
         return at.value
 
     def folios_young(self, folios: FolioArray, now: int) -> None:

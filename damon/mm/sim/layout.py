@@ -75,7 +75,7 @@ class SimArea(ctypes.Structure):
         ("seg", ctypes.POINTER(SimSeg)),
         ("ext", ctypes.POINTER(SimExt)),
         *((name, c_uint64) for name in ("start", "nr_pages")),
-        *((name, c_uint32) for name in ("process", "kind", "mapped", "epoch", "nr_seg", "nr_ext")),
+        *((name, c_uint32) for name in ("process", "kind", "memcg", "pad", "mapped", "epoch", "nr_seg", "nr_ext")),
         ("t_mapped", c_int64),
         *((name, c_uint64) for name in ("nr_bulk", "bulk_seq", "nr_bulk_idle")),
         *((name, c_uint64) for name in ("nr_present", "nr_swapped", "nr_active")),

@@ -110,7 +110,22 @@ class SimulatedMachine:
         return None if nid else self.free_mem()
 
     def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
-        return None
+        below = self.state.memcg_tree(memcg_id)
+        if nid or not below:
+            return None
+        return sum(int(row.nr_present) for row in self.state.areas() if row.memcg in below)
+
+    def memcg_id(self, name: str) -> int:
+        """The id of the cgroup ``name`` of the workload file: what a ``memcg`` filter or goal asks for.
+
+        Raises:
+            InvalidInput: there is no such cgroup.
+        """
+        try:
+            return self.state.memcgs[name.lstrip("/")]
+        except KeyError:
+            known = ", ".join(self.state.memcgs) or "none"
+            raise InvalidInput(f"cgroup {name!r}: the workload's are {known}") from None
 
     def psi_some_us(self) -> int:
         m = self._m

@@ -133,7 +133,11 @@ class SimulatedProcess:
         return -errno.ENOMEM if hole or at < end else 0
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
-        return iter(())
+        batch = FolioArray(BATCH)
+        while start < end and self.alive():
+            start = self._machine.engine.walk(self._index, start, end, batch)
+            if batch.nr:
+                yield batch
 
     def folios_young(self, folios: FolioArray) -> None:
         self._machine.phys.folios_young(folios)

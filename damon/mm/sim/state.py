@@ -123,6 +123,7 @@ class State:
         self._costs(spec)
         self._frames()
         self.placed: dict[str, PlacedArea] = {}
+        self.memcgs: dict[str, int] = {}
         self._areas(workload)
         self._lists()
 
@@ -178,9 +179,10 @@ class State:
             for area in workload.areas:
                 if area.process != name:
                     continue
+                memcg = self._memcg(workload.memcg(area))
                 if area.size >= HUGE:  # aligned for huge pages, as the kernel does
                     at = (at + HUGE - 1) & -HUGE
-                self._area(area, at, index)
+                self._area(area, at, index, memcg)
                 at += area.size + PAGE_SIZE
                 pages += area.size // PAGE_SIZE
             proc.nr_area = len(self.maps) - proc.first_area
@@ -188,7 +190,26 @@ class State:
         m.event = self.event.pointer
         m.next_event = NEVER
 
-    def _area(self, area: Area, start: int, process: int) -> None:
+    def _memcg(self, name: str) -> int:
+        """The id of a cgroup; it and those above it get one at the first mention. 0: no cgroup."""
+        above = ""
+        for part in filter(None, name.split("/")):
+            above = f"{above}/{part}".lstrip("/")
+            self.memcgs.setdefault(above, len(self.memcgs) + 1)
+        return self.memcgs.get(name, 0)
+
+    def memcg_tree(self, memcg_id: int) -> set[int]:
+        """The ids of a cgroup and of those below it; empty when there is none."""
+        above = next((name for name, known in self.memcgs.items() if known == memcg_id), None)
+        if above is None:
+            return set()
+        return {known for name, known in self.memcgs.items() if f"{name}/".startswith(f"{above}/")}
+
+    def areas(self) -> list[SimArea]:
+        """The native records of all areas."""
+        return [self.area.rows[placed.id] for placed in self.placed.values()]
+
+    def _area(self, area: Area, start: int, process: int, memcg: int) -> None:
         nr, row = area.size // PAGE_SIZE, self.area.rows[len(self.maps)]
         maps = (
             Reserve(SimPage, nr),
@@ -198,6 +219,7 @@ class State:
         )
         row.page, row.st, row.seg, row.ext = (part.pointer for part in maps)
         row.start, row.nr_pages, row.process = start, nr, process
+        row.memcg = memcg
         row.kind = FILE if area.kind is Kind.FILE else ANON
         self.placed[area.name] = PlacedArea(area, len(self.maps), start)
         self.maps.append(maps)

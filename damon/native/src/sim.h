@@ -81,7 +81,7 @@ struct sim_area {
 	struct sim_seg *seg;
 	struct sim_ext *ext;
 	uint64_t start, nr_pages;
-	uint32_t process, kind;
+	uint32_t process, kind, memcg, pad;
 	/* from here on: changes */
 	uint32_t mapped, epoch, nr_seg, nr_ext;
 	int64_t t_mapped;
@@ -170,6 +170,7 @@ int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint
 int sim_resolve_va(struct sim_machine *m, uint32_t process, uint64_t addr, uint32_t *hint, uint64_t *index);
 struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t index);
 int sim_page_present(const struct sim_area *a, uint64_t index);
+uint64_t sim_page_frame(const struct sim_area *a, uint64_t index);
 uint64_t sim_page_pfn(const struct sim_machine *m, uint64_t frame);
 void sim_page_mkold(struct sim_machine *m, uint32_t area, uint64_t index, int64_t now);
 int sim_page_young(struct sim_machine *m, uint32_t area, uint64_t index, int64_t now);
@@ -215,5 +216,8 @@ void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t);
 int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *cost);
 uint64_t sim_shrink(struct sim_machine *m, uint64_t goal, int64_t t, int64_t *cost, uint64_t *scanned);
 int sim_oom(struct sim_machine *m, int64_t t);
+
+/* sim_walk.c */
+void sim_describe(const struct sim_machine *m, uint32_t area, uint64_t index, uint64_t pfn, struct damon_folio *out);
 
 #endif

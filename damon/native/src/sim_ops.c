@@ -86,7 +86,6 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 			at = res->pfn;
 		while (at < stop) {
 			uint64_t frame = res->frame + (at - res->pfn);
-			const struct sim_area *a;
 
 			if (!m->block[frame >> SIM_BLOCK_SHIFT]) {
 				at += SIM_BLOCK - (frame & (SIM_BLOCK - 1));
@@ -102,16 +101,7 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 				*pfn = at;
 				return nr;
 			}
-			a = &m->area[area];
-			out[nr].pfn = at++;
-			out[nr].memcg = 0; /* memory cgroups: the area's */
-			out[nr].addr = out[nr].ilx = 0;
-			out[nr].target_nid = -1;
-			out[nr].nr_pages = 1; /* huge pages: the folio's */
-			out[nr].flags = FOLIO_MAPPED | (a->kind == KIND_ANON ? FOLIO_ANON : 0);
-			if (sim_valid(a, index) && a->page[index].flags & PG_ACTIVE)
-				out[nr].flags |= FOLIO_ACTIVE;
-			nr++;
+			sim_describe(m, area, index, at++, &out[nr++]);
 		}
 	}
 	*pfn = end;

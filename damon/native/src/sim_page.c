@@ -24,6 +24,12 @@ static uint64_t pristine_frame(const struct sim_area *a, uint64_t index)
 	return e->frame + (index - e->page);
 }
 
+/* Of a page in memory. */
+uint64_t sim_page_frame(const struct sim_area *a, uint64_t index)
+{
+	return sim_valid(a, index) ? a->page[index].frame : pristine_frame(a, index);
+}
+
 int sim_page_present(const struct sim_area *a, uint64_t index)
 {
 	if (sim_valid(a, index))

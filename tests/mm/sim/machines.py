@@ -224,6 +224,7 @@ def workloads(draw: st.DrawFn) -> Workload:
             draw(st.sampled_from(["one", "one", "two"])),
             draw(st.booleans()),
             draw(st.sampled_from([True, True, True, False])),
+            draw(st.sampled_from(["", "", "a", "a/b", "c"])),
         )
         for n in range(draw(st.integers(1, 4)))
     )

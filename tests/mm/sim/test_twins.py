@@ -18,7 +18,9 @@ from tests.mm.sim.machines import addresses, check, workloads
 Operation = tuple[str, float, float, int]
 
 operations = st.tuples(
-    st.sampled_from(["sleep", "phys", "virt", "young", "pageout", "activate", "deactivate", "madvise", "madvise"]),
+    st.sampled_from(
+        ["sleep", "phys", "virt", "young", "pageout", "activate", "deactivate", "madvise", "madvise", "walk"]
+    ),
     st.floats(0.0, 1.0),
     st.floats(0.0, 1.0),
     st.integers(0, 2**16 - 1),
@@ -82,11 +84,30 @@ def _madvise(sim: SimulatedMachine, where: float, much: float, how: int) -> obje
     return space.madvise(at, int(much * 1.2 * (end - at)), advice)
 
 
+def _walk(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+    """A process's folios, from any address to any other."""
+    name = sim.workload.processes[how % len(sim.workload.processes)]
+    if not sim.state.process.rows[sim.workload.processes.index(name)].alive:
+        return None
+    space = sim.open_process(sim.pids[name])
+    first, last = space.mappings()[0][1], space.mappings()[-1][1]
+    start = first if how & 1 else sim.state.placed[sim.workload.areas[0].name].start + int(where * 40000)
+    end = last if how & 2 else start + int(much * 5_000_000)
+    seen: list[object] = [sim.node_memcg_pages(0, how % 5)]
+    for folios in space.folios(start, end):
+        if how & 4:
+            space.folios_young(folios)
+            space.folios_mkold(folios)
+        seen.extend((f.pfn, f.memcg, f.addr, f.ilx, f.nr_pages, f.flags, f.target_nid) for f in folios)
+    return seen
+
+
 _DO: dict[str, Callable[[SimulatedMachine, float, float, int], object]] = {
     "sleep": _sleep,
     "phys": _phys,
     "virt": _virt,
     "madvise": _madvise,
+    "walk": _walk,
 }
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ctypes import c_uint8, c_uint64
 
 from damon.mm.sim.layout import SimSeg
-from damon.mm.sim.reference import events, faults, ops
+from damon.mm.sim.reference import events, faults, ops, walk
 from damon.mm.sim.reference.pages import page_mkold, page_young, resolve, resolve_va
 from damon.mm.sim.reference.reclaim import Cost
 from damon.mm.sim.state import State
@@ -63,6 +63,9 @@ class ReferenceEngine:
 
     def folios(self, pfn: int, end: int, out: FolioArray) -> int:
         return ops.folios(self._s, pfn, end, out)
+
+    def walk(self, process: int, addr: int, end: int, out: FolioArray) -> int:
+        return walk.walk(self._s, process, addr, end, out)
 
     def folios_young(self, folios: FolioArray, now: int) -> None:
         ops.folios_young(self._s, folios, now)

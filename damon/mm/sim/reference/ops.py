@@ -8,7 +8,6 @@ from damon.mm.sim.layout import (
     ANON,
     BLOCK,
     BLOCK_SHIFT,
-    PG_ACTIVE,
     PG_IDLE,
     PG_REFERENCED,
     PG_SWAPPED,
@@ -18,14 +17,12 @@ from damon.mm.sim.reference.access import seg_now
 from damon.mm.sim.reference.faults import page_insert, wake_kswapd
 from damon.mm.sim.reference.frames import frame_alloc
 from damon.mm.sim.reference.lru import lru_activate, lru_deactivate
-from damon.mm.sim.reference.pages import page_get, page_mkold, page_present, page_young, resolve, valid
+from damon.mm.sim.reference.pages import page_get, page_mkold, page_present, page_young, resolve
 from damon.mm.sim.reference.reclaim import Cost, reclaim_page
+from damon.mm.sim.reference.walk import describe
 from damon.mm.sim.state import State
 from damon.model.arrays import (
-    FOLIO_ACTIVE,
-    FOLIO_ANON,
     FOLIO_DECIDED,
-    FOLIO_MAPPED,
     FOLIO_PASS,
     FOLIO_YOUNG,
     FolioArray,
@@ -50,23 +47,10 @@ def folios(s: State, pfn: int, end: int, out: FolioArray) -> int:
                 continue
             if out.nr == out.capacity:
                 return int(pfn)
-            _describe(s, *found, pfn, out)
+            describe(s, *found, pfn, out.rows[out.nr])
+            out.nr += 1
             pfn += 1
     return end
-
-
-def _describe(s: State, area: int, index: int, pfn: int, out: FolioArray) -> None:
-    a = s.area.rows[area]
-    folio = out.rows[out.nr]
-    folio.pfn = pfn
-    folio.memcg = 0  # memory cgroups: the area's
-    folio.addr = folio.ilx = 0
-    folio.target_nid = -1
-    folio.nr_pages = 1  # huge pages: the folio's
-    folio.flags = FOLIO_MAPPED | (FOLIO_ANON if a.kind == ANON else 0)
-    if valid(a, index) and a.page[index].flags & PG_ACTIVE:
-        folio.flags |= FOLIO_ACTIVE
-    out.nr += 1
 
 
 def folios_young(s: State, folios: FolioArray, now: int) -> None:

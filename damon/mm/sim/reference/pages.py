@@ -50,6 +50,20 @@ def _pristine_frame(a: SimArea, index: int) -> int:
     return int(ext.frame + index - ext.page)
 
 
+def page_frame(a: SimArea, index: int) -> int:
+    """The frame of a page in memory."""
+    return int(a.page[index].frame) if valid(a, index) else _pristine_frame(a, index)
+
+
+def page_pfn(s: State, frame: int) -> int:
+    """The page frame number that ``/proc`` would show for a frame."""
+    for n in range(s.m.nr_res):
+        res = s.m.res[n]
+        if res.frame <= frame < res.frame + res.nr:
+            return int(res.pfn + frame - res.frame)
+    raise AssertionError(f"frame {frame} is none")
+
+
 def page_present(a: SimArea, index: int) -> bool:
     if valid(a, index):
         return bool(a.page[index].flags & PG_PRESENT)

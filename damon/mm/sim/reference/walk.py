@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Folios as operations sets see them, and the walk of a process's. Twin of ``sim_walk.c``."""
+
+from __future__ import annotations
+
+from damon.mm.sim.layout import ANON, PG_ACTIVE
+from damon.mm.sim.reference.pages import page_frame, page_pfn, page_present, valid
+from damon.mm.sim.state import State
+from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, DamonFolio, FolioArray
+
+
+def describe(s: State, area: int, index: int, pfn: int, folio: DamonFolio) -> None:
+    """The page in frame number ``pfn`` as a folio."""
+    a = s.area.rows[area]
+    folio.pfn = pfn
+    folio.memcg = a.memcg
+    folio.addr = folio.ilx = 0
+    folio.target_nid = -1
+    folio.nr_pages = 1  # huge pages: the folio's
+    folio.flags = FOLIO_MAPPED | (FOLIO_ANON if a.kind == ANON else 0)
+    if valid(a, index) and a.page[index].flags & PG_ACTIVE:
+        folio.flags |= FOLIO_ACTIVE
+
+
+def walk(s: State, process: int, addr: int, end: int, out: FolioArray) -> int:
+    """The folios that a process maps in ``[addr, end)``, as many as ``out`` has room for; where to go on."""
+    p = s.process.rows[process]
+    out.nr = 0
+    for area in range(p.first_area, p.first_area + p.nr_area):
+        a = s.area.rows[area]
+        if not a.mapped:
+            continue
+        pgoff = a.start >> 12 if a.kind == ANON else 0
+        first = max(addr - a.start, 0) >> 12
+        for index in range(first, min(a.nr_pages, -(-(end - a.start) // 4096))):
+            if not page_present(a, index):
+                continue
+            if out.nr == out.capacity:
+                return int(a.start + index * 4096)
+            folio = out.rows[out.nr]
+            describe(s, area, index, page_pfn(s, page_frame(a, index)), folio)
+            folio.addr = a.start + index * 4096
+            folio.ilx = pgoff + index
+            out.nr += 1
+    return end
