@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""damon_stat on real page tables, beside the regions of the guest kernel's own DAMON and what the workload does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.vm.job import PROJECT, PYTHON, damon_run, workload
+from vmtest import Guest
+
+pytestmark = [pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M"), pytest.mark.timeout(300)]
+
+SECONDS = 24
+
+
+def test_idle_memory_as_the_kernel_sees_it(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
+    """32 of 1024 MiB are in use, and the rest is idle for as long as it was watched."""
+    with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as running:
+        ram = int(guest.run(["awk", "/MemTotal/ {print $2}", "/proc/meminfo"]).text) * 1024
+        before = running.pages()
+        guest.run(damon_run(["damon_stat"], duration=SECONDS), timeout=SECONDS + 60).check()
+        result = json.loads(guest.run(["cat", "/tmp/run.json"]).text)
+        said = guest.run([PYTHON, "-m", "tests.vm.guest.kernel_idle", str(SECONDS)], cwd=PROJECT, timeout=SECONDS + 60)
+        after = running.pages()
+    kernel: dict[str, Any] = json.loads(said.check().text)
+    stats = result["modules"]["damon_stat"]["stats"]
+    percentiles = stats["memory_idle_ms_percentiles"]
+    in_use = sum(ms < 0 for ms in percentiles[1:]) / 100
+    start, end = running.areas["hot"]
+    with capsys.disabled():
+        print(f"\n  memory in use: {in_use:.0%} by damon_stat, {kernel['in_use']:.1%} by the kernel's DAMON"
+              f" ({kernel['regions']} regions), {(end - start) / ram:.1%} is the hot area")  # fmt: skip
+        for percent, ms in kernel["idle_ms"].items():
+            print(f"  {percent:>3} %: idle for {percentiles[int(percent)]} ms, the kernel's {ms} ms")
+        print(f"  {stats['estimated_memory_bandwidth'] / 2**20:.1f} MiB/s, aggregation {stats['aggr_interval_us']} us;"
+              f" {result['modules']['damon_stat']['state']}")  # fmt: skip
+    assert before == after  # it changes nothing
+    aggr_ms = stats["aggr_interval_us"] / 1000
+    assert aggr_ms > 100  # little is accessed: intervals have grown
+    assert percentiles == sorted(percentiles)
+    assert -SECONDS * 1000 <= percentiles[0] < 0
+    assert 0.01 <= in_use <= 0.08
+    assert abs(in_use - kernel["in_use"]) < 0.04
+    # The last refresh was up to 5 s and a window before the end. A change of intervals, every third window, drops up to
+    # a window of an age, a third of the time; the rest is for an emulated processor, where samples come late.
+    least = 0.5 * (SECONDS * 1000 - 5000 - 2 * aggr_ms)
+    for percent, ms in kernel["idle_ms"].items():
+        assert ms > least, "not even the kernel's regions are idle"
+        assert least < percentiles[int(percent)] < SECONDS * 1000 + aggr_ms
+    accessed = stats["estimated_memory_bandwidth"] * aggr_ms / 1000
+    assert 0 < accessed <= 20 * (in_use + 0.01) * ram
