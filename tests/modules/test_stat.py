@@ -371,8 +371,14 @@ def test_a_worker_that_ended_by_itself_is_replaced(monkeypatch: pytest.MonkeyPat
     assert module.ctx is broken  # whoever watches finds the error there
     assert isinstance(broken.error, ZeroDivisionError)
     module.parameters["enabled"].store("N")
+    other = damon.new_ctx()
+    damon.select_ops(other, "paddr")
+    damon.start([other])
+    _refused(lambda: module.parameters["enabled"].store("Y"), errno.EBUSY)
+    assert module.ctx is None  # a stale one is gone also when its successor could not start
+    damon.stop([other])
     module.parameters["enabled"].store("Y")
-    assert module.ctx is not broken
+    assert module.ctx is not None
     module.exit()
 
 
