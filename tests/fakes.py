@@ -39,9 +39,11 @@ class FakeSpace:
         self.pid = 7
         self.exists = True
         self.sampled: list[list[int]] = []
+        self.probed: list[list[int]] = []
         self.advice: list[tuple[int, int, Advice]] = []
         self.areas: list[tuple[int, int]] = []
         self.pages: dict[int, int] = {}  # pfn: flags
+        self.charged: dict[int, int] = {}  # pfn: cgroup
         self.young_pages: set[int] = set()
         self.paged_out: list[int] = []
         self.activated: list[int] = []
@@ -79,6 +81,14 @@ class FakeSpace:
                 folio.ilx = pfn
                 batch.nr += 1
         yield batch
+
+    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
+        self.probed.append([addrs[i] for i in range(nr)])
+        out.nr = nr
+        for index, folio in enumerate(out):
+            pfn = addrs[index] // PAGE
+            folio.pfn, folio.nr_pages = pfn, int(pfn in self.pages)
+            folio.flags, folio.memcg = self.pages.get(pfn, 0xFFFF), self.charged.get(pfn, 0)
 
     def folios_young(self, folios: FolioArray) -> None:
         for folio in folios:
@@ -135,6 +145,7 @@ class FakeMachine:
         self.lru = (0, 0)
         self.ram = [(0, NODE_SIZE)]
         self.nodes: dict[int, tuple[int, int]] = {}  # nid: free and total pages
+        self.memcg_ids: dict[str, int] = {}  # path: id
         self.memcgs: dict[tuple[int, int], int] = {}  # nid and cgroup id: pages
 
     def require(self, ops: str, actions: Sequence[str]) -> None:
@@ -162,6 +173,12 @@ class FakeMachine:
 
     def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
         return self.memcgs.get((nid, memcg_id))
+
+    def memcg_id(self, path: str) -> int:
+        for name, number in self.memcg_ids.items():
+            if name == path:
+                return number
+        raise InvalidInput(f"no cgroup {path}")
 
     def psi_some_us(self) -> int:
         return self.psi

@@ -91,7 +91,7 @@ def _rescale_results(ctx: DamonCtx, old: DamonAttrs, new: DamonAttrs, aggregatin
             region.nr_accesses = 0 if aggregating else convert_nr_accesses(region.nr_accesses, *counts)
             for hits, keep in ((region.last_probe_hits, True), (region.probe_hits, not aggregating)):
                 for index, value in enumerate(hits):
-                    hits[index] = min(convert_nr_accesses(value, *counts), 255) if keep else 0
+                    hits[index] = convert_nr_accesses(value, *counts) & 0xFF if keep else 0
 
 
 def tuning_multiplier(score: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from damon.core.attrs import arm_scheme, set_attrs
 from damon.core.damos_filter import set_filters_default_reject
 from damon.core.damos_walk import forget_target
+from damon.core.probes import check_probes, commit_probes
 from damon.errors import InvalidInput
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
@@ -49,6 +50,7 @@ def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
     """Raise what committing ``src`` into ``dst`` would raise; both stay as they are."""
     check_min_region_sz(src)
     _check_eligible_goals(src)
+    check_probes(src)
     scratch = DamonCtx(machine=dst.machine, ops=dst.ops)
     _commit(scratch, dst)
     _commit(scratch, src)
@@ -73,6 +75,7 @@ def _commit(dst: DamonCtx, src: DamonCtx) -> None:
         set_attrs(dst, src.attrs)
     dst.pause = src.pause
     dst.ops = src.ops
+    commit_probes(dst, src)
     dst.addr_unit, dst.min_region_sz = src.addr_unit, src.min_region_sz
 
 

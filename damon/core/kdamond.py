@@ -14,6 +14,7 @@ from damon.core.damos_walk import apply_schemes, end_walk
 from damon.core.regions import SplitState, apply_min_nr_regions, merge_regions, reset_aggregated, split_regions
 from damon.errors import DamonError
 from damon.model.context import DamonCallControl, DamonCtx
+from damon.model.probe import has_weights
 
 _INTERRUPTIBLE_US: Final = 20000  # waits from here on end early when the worker is asked to stop
 
@@ -79,16 +80,18 @@ class Kdamond:
         next_aggregation = ctx.next_aggregation_sis
         next_ops_update = ctx.next_ops_update_sis
         sample_interval = ctx.attrs.sample_interval
+        attributes_only = has_weights(ctx.probes)
 
         self._wait_activation()
-        ctx.ops.prepare_access_checks(ctx)
+        if not attributes_only:
+            ctx.ops.prepare_access_checks(ctx)
         self._sleep(max(sample_interval, 1))  # usleep_range(0) still lets others run
         ctx.passed_sample_intervals += 1
-        max_nr_accesses = ctx.ops.check_accesses(ctx)
-
         aggregated = ctx.passed_sample_intervals >= next_aggregation
+        highest = self._check(attributes_only, aggregated)
+
         if aggregated:
-            merge_regions(ctx, max_nr_accesses // 10, self._sz_limit)
+            merge_regions(ctx, highest // 10, self._sz_limit, attributes_only)
             self._sz_limit = apply_min_nr_regions(ctx)
         self._run_calls()
         self._wait_resume()
@@ -101,6 +104,16 @@ class Kdamond:
         if ctx.passed_sample_intervals >= next_ops_update:
             ctx.next_ops_update_sis = next_ops_update + ctx.attrs.samples(ctx.attrs.ops_update_interval)
             ctx.ops.update(ctx)
+
+    def _check(self, attributes_only: bool, aggregated: bool) -> int:
+        """One sample of accesses and attributes: the highest count, or weighted sum of attributes, of all regions."""
+        ctx = self.ctx
+        if not attributes_only:
+            highest: int = ctx.ops.check_accesses(ctx)
+            if ctx.probes:
+                ctx.ops.apply_probes(ctx, set_samples=False, return_max_wsum=False)
+            return highest
+        return int(ctx.ops.apply_probes(ctx, set_samples=True, return_max_wsum=aggregated))
 
     def _finish_aggregation(self, next_aggregation: int) -> None:
         ctx = self.ctx

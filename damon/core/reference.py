@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 from damon.model.arrays import DamonRegion, RegionArray
+from damon.model.attrs import U32_MAX
+from damon.model.probe import Weights
 from damon.model.random import Random
 from damon.model.regions import align_down
 
@@ -25,27 +27,37 @@ def merge_two(left: DamonRegion, right: DamonRegion) -> None:
     left.end = right.end
 
 
-def count_age(region: DamonRegion, threshold: int) -> None:
+def merge_score(region: DamonRegion, weights: Weights | None, last: bool = False) -> int:
+    """What regions are told apart by: accesses, or with ``weights`` the weighted sum of probe hits (core 2.7)."""
+    if weights is None:
+        return region.last_nr_accesses if last else region.nr_accesses
+    hits = region.last_probe_hits if last else region.probe_hits
+    return int(sum(hit * weight for hit, weight in zip(hits, weights, strict=True))) & U32_MAX
+
+
+def count_age(region: DamonRegion, threshold: int, weights: Weights | None = None) -> None:
     """One aggregation older, or newborn when the access rate changed (core 5.2 step 2)."""
-    now, before = region.nr_accesses, region.last_nr_accesses
+    now, before = merge_score(region, weights), merge_score(region, weights, last=True)
     if abs(now - before) > threshold or (now == 0) != (before == 0):
         region.age = 0
     else:
         region.age += 1
 
 
-def merge_regions_of(regions: RegionArray, threshold: int, sz_limit: int, with_age: bool) -> None:
+def merge_regions_of(
+    regions: RegionArray, threshold: int, sz_limit: int, with_age: bool, weights: Weights | None = None
+) -> None:
     """One merge pass in address order (core 5.2)."""
     index = 0
     while index < regions.nr:
         region = regions[index]
         if with_age:
-            count_age(region, threshold)
+            count_age(region, threshold, weights)
         if index:
             prev = regions[index - 1]
             if (
                 prev.end == region.start
-                and abs(prev.nr_accesses - region.nr_accesses) <= threshold
+                and abs(merge_score(prev, weights) - merge_score(region, weights)) <= threshold
                 and prev.size + region.size <= sz_limit
             ):
                 merge_two(prev, region)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from damon.core import reference
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
+from damon.model.probe import probe_weights
 from damon.model.regions import align_up
 from damon.native import bind
 
 _total_size = bind("damon_total_size", c_uint64, c_void_p, c_uint32)
-_merge = bind("damon_merge_regions_of", c_uint32, c_void_p, c_uint32, c_uint32, c_uint64, c_int)
+_merge = bind("damon_merge_regions_of", c_uint32, c_void_p, c_uint32, c_uint32, c_uint64, c_int, c_void_p)
 _reset = bind("damon_reset_aggregated", None, c_void_p, c_uint32)
 _split = bind("damon_split_regions_of", c_uint32, c_void_p, c_uint32, c_uint32, c_uint64, c_void_p)
 _split_some = bind(
@@ -54,22 +55,26 @@ def apply_min_nr_regions(ctx: DamonCtx) -> int:
     return limit
 
 
-def _merge_pass(ctx: DamonCtx, threshold: int, sz_limit: int, with_age: bool) -> None:
+def _merge_pass(ctx: DamonCtx, threshold: int, sz_limit: int, with_age: bool, by_attributes: bool = False) -> None:
+    weights = probe_weights(ctx.probes) if by_attributes else None
     for target in ctx.targets:
         regions = target.regions
         if ctx.reference:
-            reference.merge_regions_of(regions, threshold, sz_limit, with_age)
+            reference.merge_regions_of(regions, threshold, sz_limit, with_age, weights)
         else:
-            regions.nr = _merge(regions.pointer, regions.nr, threshold, sz_limit, with_age)
+            regions.nr = _merge(regions.pointer, regions.nr, threshold, sz_limit, with_age, weights)
 
 
-def merge_regions(ctx: DamonCtx, threshold: int, sz_limit: int) -> None:
-    """Age and merge; merge again with higher thresholds while there are too many regions (core 5.3)."""
+def merge_regions(ctx: DamonCtx, threshold: int, sz_limit: int, by_attributes: bool = False) -> None:
+    """Age and merge; merge again with higher thresholds while there are too many regions (core 5.3).
+
+    Regions are told apart by their accesses, or ``by_attributes`` by the weighted sum of their probe hits.
+    """
     max_threshold = ctx.attrs.aggr_interval // max(ctx.attrs.sample_interval, 1)
-    _merge_pass(ctx, threshold, sz_limit, with_age=True)
+    _merge_pass(ctx, threshold, sz_limit, with_age=True, by_attributes=by_attributes)
     while ctx.nr_regions() > ctx.attrs.max_nr_regions and threshold < max_threshold:
         threshold = max(1, 2 * threshold) if threshold < max_threshold // 2 else max_threshold
-        _merge_pass(ctx, threshold, sz_limit, with_age=False)
+        _merge_pass(ctx, threshold, sz_limit, with_age=False, by_attributes=by_attributes)
 
 
 def reset_aggregated(ctx: DamonCtx) -> None:

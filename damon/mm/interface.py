@@ -86,6 +86,13 @@ class ProcessSpace(AccessBits, FolioSpace, Protocol):
 class PhysicalSpace(AccessBits, FolioSpace, Protocol):
     """Physical memory as folios on LRU lists."""
 
+    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
+        """Row ``i`` of ``out`` := the folio that ``addrs[i]`` (u64, bytes) is in; ``out`` has room for ``nr`` rows.
+
+        No folio there: its ``nr_pages`` is 0 and the rest of the row means nothing. Of a folio that is there, ``flags``
+        and ``memcg`` are as ``folios`` has them; ``nr_pages`` may be 1 whatever its size.
+        """
+
     def pageout(self, folios: FolioArray) -> int:
         """Reclaim the folios with ``FOLIO_PASS``; the number of pages that really left memory."""
 
@@ -128,6 +135,12 @@ class Machine(Protocol):
 
     def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
         """Pages of the cgroup and those below it on the LRU lists of a NUMA node; None without such node or cgroup."""
+
+    def memcg_id(self, path: str) -> int:
+        """The id of the cgroup at ``path`` (``/a/b``, from the root of its hierarchy), as folios have it.
+
+        ``DamonError(EINVAL)`` when there is none.
+        """
 
     def psi_some_us(self) -> int:
         """Total "some" memory stall of the system in microseconds; 0 when pressure accounting is off."""

@@ -204,10 +204,19 @@ class FolioArray:
     __slots__ = ("capacity", "nr", "pointer", "rows")
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
         self.nr = 0
+        self._allocate(capacity)
+
+    def _allocate(self, capacity: int) -> None:
+        self.capacity = capacity
         self.rows = (DamonFolio * capacity)()
         self.pointer = ctypes.addressof(self.rows)
+
+    def reserve(self, capacity: int) -> None:
+        """Room for ``capacity`` rows; the content is lost when it grows."""
+        if capacity > self.capacity:
+            self._allocate(max(capacity, 2 * self.capacity))
+            self.nr = 0
 
     def __len__(self) -> int:
         return self.nr

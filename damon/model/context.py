@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.model.attrs import DamonAttrs
+from damon.model.probe import DamonProbe
 from damon.model.random import Random
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
@@ -54,6 +55,7 @@ class DamonCtx:
     schemes: list[Damos] = field(default_factory=list)
     addr_unit: int = 1
     min_region_sz: int = DAMON_MIN_REGION_SZ
+    probes: list[DamonProbe] = field(default_factory=list)  #: at most ``MAX_PROBES``
     pause: bool = False  #: sample nothing and apply nothing, keep the results; requests still run
     rnd: Random = field(default_factory=lambda: Random(0))
     reference: bool = False  #: use the plain Python twins instead of the C routines

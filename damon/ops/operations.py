@@ -47,6 +47,15 @@ class Operations(ABC):
     def check_accesses(self, ctx: DamonCtx) -> int:
         """Count the regions whose sampled page was accessed since; the highest ``nr_accesses`` of all regions."""
 
+    def apply_probes(self, ctx: DamonCtx, set_samples: bool, return_max_wsum: bool) -> int:
+        """Count for each region which of ``ctx.probes`` its sampled page passes.
+
+        Args:
+            set_samples: pick the sampling addresses, as no access check did (only attributes are monitored).
+            return_max_wsum: return the highest weighted sum of hits of all regions; else 0.
+        """
+        return 0
+
     def score(self, scheme: Damos) -> Score:
         """The kind of priority score for ``scheme``'s regions."""
         return Score.MAX

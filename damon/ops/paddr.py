@@ -11,7 +11,7 @@ from damon.model.arrays import DamonRegion, FolioArray
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType, DamosMigrateDest
 from damon.model.target import DamonTarget
-from damon.ops import sampling
+from damon.ops import probes, sampling
 from damon.ops.folio_walk import MIGRATIONS, Act, migration, walk_folios
 from damon.ops.operations import Operations, Score
 
@@ -38,6 +38,10 @@ class Paddr(Operations):
 
     def check_accesses(self, ctx: DamonCtx) -> int:
         return max((sampling.check(ctx, target, ctx.machine.phys) for target in ctx.targets), default=0)
+
+    def apply_probes(self, ctx: DamonCtx, set_samples: bool, return_max_wsum: bool) -> int:
+        phys: PhysicalSpace = ctx.machine.phys
+        return max((probes.apply(ctx, target, phys, set_samples, return_max_wsum) for target in ctx.targets), default=0)
 
     def score(self, scheme: Damos) -> Score:
         return _SCORES.get(scheme.action, Score.MAX)

@@ -30,15 +30,20 @@ def update_region_accesses(regions: RegionArray, accessed: Buffer) -> int:
     return max((region.nr_accesses for region in regions), default=0)
 
 
-def prepare(ctx: DamonCtx, target: DamonTarget, space: AccessBits, addr_unit: int = 1) -> None:
-    """Pick and make old, for all regions of ``target`` at once."""
+def pick(ctx: DamonCtx, target: DamonTarget, addr_unit: int = 1) -> None:
+    """Pick a sampling address in each region of ``target``."""
     regions, addrs = target.regions, target.addrs
     addrs.reserve(regions.nr)
     if ctx.reference:
         pick_sampling_addrs(regions, ctx.rnd, addr_unit, addrs)
     else:
         _pick(regions.pointer, regions.nr, ctx.rnd.pointer, addr_unit, addrs.pointer)
-    space.mkold(addrs, regions.nr)
+
+
+def prepare(ctx: DamonCtx, target: DamonTarget, space: AccessBits, addr_unit: int = 1) -> None:
+    """Pick and make old, for all regions of ``target`` at once."""
+    pick(ctx, target, addr_unit)
+    space.mkold(target.addrs, target.regions.nr)
 
 
 def check(ctx: DamonCtx, target: DamonTarget, space: AccessBits) -> int:

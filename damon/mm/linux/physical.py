@@ -72,6 +72,10 @@ class LinuxPhysicalSpace:
         finally:
             native.walk_free(walk)
 
+    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
+        native.checked(native.folios_at(self._open().pointer, addrs.pointer, nr, out.pointer))
+        out.nr = nr
+
     def folios_young(self, folios: FolioArray) -> None:
         native.checked(native.folios_young(self._open().pointer, folios.pointer, folios.nr))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from errno import EINVAL, ESRCH
 from typing import Final
 
@@ -195,6 +195,20 @@ def folios(files: Files, start: int, end: int) -> Iterator[DamonFolio]:
             if files.kpagecgroup >= 0:
                 folio.memcg = _read(files, "kpagecgroup_read", files.kpagecgroup, folio.pfn) or 0
             yield folio
+
+
+def folios_at(files: Files, addrs: Sequence[int]) -> list[DamonFolio]:
+    """Row by row the folio at each address; ``nr_pages`` is 1, or 0 where there is none."""
+    found = []
+    for addr in addrs:
+        head = head_of(files, addr >> PAGE_SHIFT)
+        folio = DamonFolio()
+        if head is not None and head[1] & KPF_LRU:
+            folio.pfn, folio.nr_pages, folio.flags, folio.target_nid = head[0], 1, folio_flags(head[1]), -1
+            if files.kpagecgroup >= 0:
+                folio.memcg = _read(files, "kpagecgroup_read", files.kpagecgroup, folio.pfn) or 0
+        found.append(folio)
+    return found
 
 
 def maps(text: bytes) -> list[tuple[int, int]]:

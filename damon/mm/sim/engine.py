@@ -48,6 +48,9 @@ class Engine(Protocol):
     def folios(self, pfn: int, end: int, out: FolioArray) -> int:
         """The folios in frames ``[pfn, end)``, as many as fit; where to go on."""
 
+    def folios_at(self, addrs: int, nr: int, out: FolioArray) -> None:
+        """Row by row the folio at each address; ``nr_pages`` 0: none."""
+
     def walk(self, process: int, addr: int, end: int, out: FolioArray) -> int:
         """The folios that a process maps in ``[addr, end)``, as many as fit; where to go on."""
 
@@ -76,6 +79,7 @@ _phys_young = bind("sim_phys_young", None, c_void_p, c_void_p, c_uint32, c_void_
 _virt_mkold = bind("sim_virt_mkold", None, c_void_p, c_uint32, c_void_p, c_uint32, c_int64)
 _virt_young = bind("sim_virt_young", None, c_void_p, c_uint32, c_void_p, c_uint32, c_void_p, c_int64)
 _folios = bind("sim_folios", c_uint32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint32)
+_folios_at = bind("sim_folios_at", None, c_void_p, c_void_p, c_uint32, c_void_p)
 _walk = bind("sim_walk", c_uint32, c_void_p, c_uint32, c_void_p, c_uint64, c_void_p, c_uint32)
 _folios_young = bind("sim_folios_young", None, c_void_p, c_void_p, c_uint32, c_int64)
 _folios_mkold = bind("sim_folios_mkold", None, c_void_p, c_void_p, c_uint32, c_int64)
@@ -125,6 +129,10 @@ class NativeEngine:
         at = c_uint64(pfn)
         out.nr = _folios(self._m, byref(at), end, out.pointer, out.capacity)
         return at.value
+
+    def folios_at(self, addrs: int, nr: int, out: FolioArray) -> None:
+        _folios_at(self._m, addrs, nr, out.pointer)
+        out.nr = nr
 
     def walk(self, process: int, addr: int, end: int, out: FolioArray) -> int:
         at = c_uint64(addr)

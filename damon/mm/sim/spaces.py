@@ -38,6 +38,9 @@ class SimulatedPhysical:
             if batch.nr:
                 yield batch
 
+    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
+        self._machine.engine.folios_at(addrs.pointer, nr, out)
+
     def folios_young(self, folios: FolioArray) -> None:
         self._machine.engine.folios_young(folios, self._machine.clock.now_ns())
 

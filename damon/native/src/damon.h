@@ -36,6 +36,16 @@ static inline uint64_t damon_region_sz(const struct damon_region *r)
 	return r->end - r->start;
 }
 
+/* What regions are told apart by when only attributes are monitored; weights of all DAMON_MAX_PROBES probes. */
+static inline uint32_t damon_probe_hits_wsum(const uint8_t *hits, const uint32_t *weights)
+{
+	uint32_t sum = 0;
+
+	for (int i = 0; i < DAMON_MAX_PROBES; i++)
+		sum += hits[i] * weights[i];
+	return sum;
+}
+
 static inline uint64_t damon_mix64(uint64_t v)
 {
 	v = (v ^ (v >> 30)) * 0xBF58476D1CE4E5B9ull;

@@ -62,25 +62,37 @@ static void merge_two(struct damon_region *l, const struct damon_region *r)
 	l->end = r->end;
 }
 
+/* What regions are told apart by: accesses, or with weights the weighted sum of probe hits. */
+static uint32_t merge_score(const struct damon_region *r, const uint32_t *weights)
+{
+	return weights ? damon_probe_hits_wsum(r->probe_hits, weights) : r->nr_accesses;
+}
+
+static uint32_t last_merge_score(const struct damon_region *r, const uint32_t *weights)
+{
+	return weights ? damon_probe_hits_wsum(r->last_probe_hits, weights) : r->last_nr_accesses;
+}
+
 /* One merge pass; the new number of regions. */
 EXPORT uint32_t damon_merge_regions_of(struct damon_region *regions, uint32_t nr, uint32_t threshold,
-				       uint64_t sz_limit, int count_age)
+				       uint64_t sz_limit, int count_age, const uint32_t *weights)
 {
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		struct damon_region *r = &regions[i], *prev;
+		uint32_t score = merge_score(r, weights);
 
 		if (count_age) {
-			if (distance(r->nr_accesses, r->last_nr_accesses) > threshold)
-				r->age = 0;
-			else if ((r->nr_accesses == 0) != (r->last_nr_accesses == 0))
+			uint32_t last = last_merge_score(r, weights);
+
+			if (distance(score, last) > threshold || (score == 0) != (last == 0))
 				r->age = 0;
 			else
 				r->age++;
 		}
 		prev = kept ? &regions[kept - 1] : NULL;
-		if (prev && prev->end == r->start && distance(prev->nr_accesses, r->nr_accesses) <= threshold &&
+		if (prev && prev->end == r->start && distance(merge_score(prev, weights), score) <= threshold &&
 		    damon_region_sz(prev) + damon_region_sz(r) <= sz_limit) {
 			merge_two(prev, r);
 			continue;

@@ -64,6 +64,9 @@ class ReferenceEngine:
     def folios(self, pfn: int, end: int, out: FolioArray) -> int:
         return ops.folios(self._s, pfn, end, out)
 
+    def folios_at(self, addrs: int, nr: int, out: FolioArray) -> None:
+        walk.folios_at(self._s, (c_uint64 * nr).from_address(addrs), out)
+
     def walk(self, process: int, addr: int, end: int, out: FolioArray) -> int:
         return walk.walk(self._s, process, addr, end, out)
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from ctypes import Array, c_uint64
+
 from damon.mm.sim.layout import ANON, PG_ACTIVE
-from damon.mm.sim.reference.pages import page_frame, page_pfn, page_present, valid
+from damon.mm.sim.reference.pages import page_frame, page_pfn, page_present, resolve, valid
 from damon.mm.sim.state import State
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, DamonFolio, FolioArray
 
@@ -20,6 +22,17 @@ def describe(s: State, area: int, index: int, pfn: int, folio: DamonFolio) -> No
     folio.flags = FOLIO_MAPPED | (FOLIO_ANON if a.kind == ANON else 0)
     if valid(a, index) and a.page[index].flags & PG_ACTIVE:
         folio.flags |= FOLIO_ACTIVE
+
+
+def folios_at(s: State, addrs: Array[c_uint64], out: FolioArray) -> None:
+    """Row by row the folio at each address; ``nr_pages`` 0: none. Twin of ``sim_probe.c``."""
+    out.nr = len(addrs)
+    for folio, addr in zip(out, addrs, strict=True):
+        found = resolve(s, addr >> 12)
+        if found is None:
+            folio.nr_pages = 0
+        else:
+            describe(s, *found, addr >> 12, folio)
 
 
 def walk(s: State, process: int, addr: int, end: int, out: FolioArray) -> int:

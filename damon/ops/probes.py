@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Data-attribute probes on one target's sampled pages (DAMON spec, ops 2.4): a native routine and its plain twin."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import c_uint32, c_uint64, c_void_p
+from typing import Final
+
+from damon.mm.interface import PhysicalSpace
+from damon.model.arrays import FOLIO_ANON, MAX_PROBES, DamonFolio, FolioArray, RegionArray
+from damon.model.attrs import U32_MAX
+from damon.model.context import DamonCtx
+from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe, Weights, probe_weights
+from damon.model.target import DamonTarget
+from damon.native import bind
+from damon.ops import sampling
+
+_apply = bind(
+    "damon_apply_probes",
+    c_uint32, c_void_p, c_uint32, c_void_p, c_void_p, c_uint32, c_uint32, c_void_p,
+)  # fmt: skip
+
+#: ``enum probe_test`` of the C side.
+_TESTS: Final = {DamonFilterType.ANON: 0, DamonFilterType.MEMCG: 1}
+
+
+class _Filter(ctypes.Structure):
+    """``struct damon_probe_filter``."""
+
+    _fields_ = (
+        ("memcg", c_uint64),
+        ("probe", c_uint32),
+        ("type", c_uint32),
+        ("matching", c_uint32),
+        ("allow", c_uint32),
+    )
+
+
+def _native_filters(probes: Sequence[DamonProbe]) -> ctypes.Array[_Filter]:
+    rows = [
+        _Filter(f.memcg_id, index, _TESTS[f.type], f.matching, f.allow)
+        for index, probe in enumerate(probes)
+        for f in probe.filters
+    ]
+    return (_Filter * len(rows))(*rows)
+
+
+def _matches(wanted: DamonFilter, folio: DamonFolio) -> bool:
+    if not folio.nr_pages:
+        test = False
+    elif wanted.type is DamonFilterType.ANON:
+        test = bool(folio.flags & FOLIO_ANON)
+    else:
+        test = folio.memcg != 0 and folio.memcg == wanted.memcg_id
+    return test == wanted.matching
+
+
+def passes(probe: DamonProbe, folio: DamonFolio) -> bool:
+    """Reference: the first filter that ``folio`` hits decides, else the opposite of the last one's ``allow``."""
+    result = True
+    for wanted in probe.filters:
+        if _matches(wanted, folio):
+            return wanted.allow
+        result = not wanted.allow
+    return result
+
+
+def apply_probes(
+    regions: RegionArray, folios: FolioArray, probes: Sequence[DamonProbe], weights: Weights | None
+) -> int:
+    """Reference: count the hits of each region's folio; the highest weighted sum of hits, 0 without ``weights``."""
+    highest = 0
+    for region, folio in zip(regions, folios, strict=True):
+        for index, probe in enumerate(probes):
+            region.probe_hits[index] = (region.probe_hits[index] + passes(probe, folio)) & 0xFF
+        if weights is not None:
+            wsum = sum(region.probe_hits[index] * weights[index] for index in range(MAX_PROBES)) & U32_MAX
+            highest = max(highest, wsum)
+    return highest
+
+
+def apply(ctx: DamonCtx, target: DamonTarget, space: PhysicalSpace, set_samples: bool, return_max_wsum: bool) -> int:
+    """Probe the sampled page of each region of ``target``; the highest weighted sum of hits if wanted, else 0.
+
+    Args:
+        set_samples: pick the addresses here; else they are those of this sample's access check.
+    """
+    regions, folios = target.regions, target.folios
+    if set_samples:
+        sampling.pick(ctx, target, ctx.addr_unit)
+    folios.reserve(regions.nr)
+    space.folios_at(target.addrs, regions.nr, folios)
+    weights = probe_weights(ctx.probes) if return_max_wsum else None
+    if ctx.reference:
+        return apply_probes(regions, folios, ctx.probes, weights)
+    filters = _native_filters(ctx.probes)
+    return int(_apply(regions.pointer, regions.nr, folios.pointer, filters, len(filters), len(ctx.probes), weights))
