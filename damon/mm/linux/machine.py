@@ -116,6 +116,9 @@ class LinuxMachine:
     def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
         return self._nodes.memcg_pages(nid, memcg_id)
 
+    def memcg_id(self, path: str) -> int:
+        return self._nodes.memcg_id(path)
+
     def psi_some_us(self) -> int:
         if not self._psi_tried:
             self._psi_tried = True

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from damon.errors import InvalidInput
 from damon.mm.interface import PAGE_SIZE
 
 _LRU: Final = ("active_anon", "inactive_anon", "active_file", "inactive_file")
@@ -107,6 +108,13 @@ class LinuxNodes:
         counts = dict(line.split(" ", 1) for line in text.splitlines())
         sizes = (re.search(rf"\bN{nid}=(\d+)", counts.get(name, "")) for name in _LRU)
         return sum(int(size[1]) for size in sizes if size) // PAGE_SIZE
+
+    def memcg_id(self, path: str) -> int:
+        """The inode number of the cgroup ``path``, from the root of the hierarchy; EINVAL when there is none."""
+        folder = self._cgroup / path.lstrip("/")
+        if not path.startswith("/") or path[1:2] == "/" or path != os.path.normpath(path) or not folder.is_dir():
+            raise InvalidInput(f"memcg path {path!r} is no cgroup: give one below {self._cgroup}, for example /system")
+        return folder.stat().st_ino
 
     def _find(self, memcg_id: int) -> Path | None:
         known = self._cgroups.get(memcg_id)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from damon.errors import InvalidInput
 from damon.mm.linux.nodes import LinuxNodes, id_list, joined, zone_spans
 
 MIB = 1 << 20
@@ -116,6 +117,15 @@ def test_cgroups_on_nodes(tree: Path) -> None:
     assert nodes.memcg_pages(0, inode) is None
     path.rmdir()
     assert nodes.memcg_pages(0, inode) is None
+
+
+def test_cgroups_by_path(tree: Path) -> None:
+    nodes, root = _nodes(tree), tree / "sys/fs/cgroup"
+    assert nodes.memcg_id("/a/b") == (root / "a/b").stat().st_ino
+    assert nodes.memcg_id("/") == root.stat().st_ino
+    for wrong in ("", "a/b", "/a/", "/a/../a", "/..", "/a/b/memory.numa_stat", "/c", "/a\n", "//a"):
+        with pytest.raises(InvalidInput):
+            nodes.memcg_id(wrong)
 
 
 def test_lists_of_ids() -> None:
