@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from damon.errors import InvalidInput
 from damon.workload.masim import FULL_SPEED, parse_masim
 from damon.workload.model import (
@@ -15,6 +17,7 @@ from damon.workload.model import (
     Event,
     Kind,
     MachineSpec,
+    Node,
     Pattern,
     Phase,
     PhaseEvent,
@@ -29,6 +32,7 @@ from damon.workload.schema import (
     AreaFields,
     FileFields,
     MachineFields,
+    NodeFields,
     PhaseFields,
     ProcessFields,
     SwapFields,
@@ -47,10 +51,12 @@ def _area(name: str, raw: AreaFields) -> Area:
     return Area(name, parse_size(raw.size, f"{field}.size"), Kind(raw.kind), process, raw.populate, raw.mapped, memcg)
 
 
-def _process(name: str, raw: ProcessFields, known: dict[str, None]) -> ProcessSpec:
+def _process(name: str, raw: ProcessFields, known: dict[str, None], nodes: int) -> ProcessSpec:
     if name not in known:
         raise refusal("processes", name, f"maps no area; those that do are {', '.join(known)}")
-    return ProcessSpec(name, check_memcg(raw.memcg, f"processes.{name}.memcg"))
+    if raw.node >= max(nodes, 1):
+        raise refusal(f"processes.{name}.node", raw.node, f"is no node; machine.nodes has {nodes or 'none'}")
+    return ProcessSpec(name, check_memcg(raw.memcg, f"processes.{name}.memcg"), raw.node)
 
 
 def _access(raw: AccessFields, field: str, areas: dict[str, Area]) -> Access:
@@ -119,8 +125,25 @@ def check_story(workload: Workload) -> None:
                 raise refusal(f"phases[{index}].access[{i}].area", access.area, "is not mapped in that phase")
 
 
+def _node(index: int, raw: NodeFields, count: int) -> Node:
+    field = f"machine.nodes[{index}]"
+    if raw.distances and (len(raw.distances) != count or raw.distances[index] != 10):
+        raise refusal(
+            f"{field}.distances",
+            raw.distances,
+            f"must be {count} distances, one to each node, 10 to node {index} itself",
+        )
+    return Node(parse_size(raw.size, f"{field}.size"), raw.latency_ns, tuple(raw.distances))
+
+
 def _machine(raw: MachineFields) -> MachineSpec:
-    memory = parse_size(raw.memory, "machine.memory")
+    nodes = tuple(_node(index, node, len(raw.nodes)) for index, node in enumerate(raw.nodes))
+    memory = sum(node.size for node in nodes) or 1 << 30
+    if raw.memory is not msgspec.UNSET:
+        given_memory = parse_size(raw.memory, "machine.memory")
+        if nodes and given_memory != memory:
+            raise refusal("machine.memory", raw.memory, f"must be the sum of the nodes, {memory}, or be left out")
+        memory = given_memory
     reserved = parse_size(raw.reserved, "machine.reserved") if raw.reserved not in (0, "0") else 0
     if reserved >= memory:
         raise refusal("machine.reserved", raw.reserved, f"leaves nothing of the {memory} bytes of memory")
@@ -131,7 +154,8 @@ def _machine(raw: MachineFields) -> MachineSpec:
         given["swap"] = Swap(parse_size(raw.swap.size, "machine.swap.size"), raw.swap.read_us, raw.swap.write_us)
     return MachineSpec(
         memory=memory, reserved=reserved, file_read_us=raw.file_read_us, file_write_us=raw.file_write_us,
-        fault_us=raw.fault_us, reclaim_us=raw.reclaim_us, scan_us=raw.scan_us, **given,
+        fault_us=raw.fault_us, reclaim_us=raw.reclaim_us, scan_us=raw.scan_us,
+        migrate_us=raw.migrate_us, nodes=nodes, **given,
     )  # fmt: skip
 
 
@@ -147,7 +171,7 @@ def parse_workload(data: Any, name: str = "workload") -> Workload:
     }
     used = dict.fromkeys(area.process for area in areas.values())
     specs = tuple(
-        _process(process, convert(spec, ProcessFields, f"processes.{process}"), used)
+        _process(process, convert(spec, ProcessFields, f"processes.{process}"), used, len(raw.machine.nodes))
         for process, spec in raw.processes.items()
     )
     phases = tuple(_phase(index, phase, areas) for index, phase in enumerate(raw.phases))

@@ -46,6 +46,7 @@ class ProcessSpec:
 
     name: str
     memcg: str = ""  #: cgroup, e.g. ``web/worker``; empty: none
+    node: int = 0  #: NUMA node of its processors
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,15 @@ class Swap:
 
 
 @dataclass(frozen=True)
+class Node:
+    """A NUMA node of the simulated machine."""
+
+    size: int  #: bytes of System RAM
+    latency_ns: float = 100.0  #: what a touch from a processor of the same node costs
+    distances: tuple[int, ...] = ()  #: to each node as in the kernel's table: 10 is here; empty: 20 to all others
+
+
+@dataclass(frozen=True)
 class MachineSpec:
     """The machine that the simulator provides (ignored where the machine is real)."""
 
@@ -103,6 +113,8 @@ class MachineSpec:
     file_write_us: float = 100.0  #: time of one dirty file page written back
     reclaim_us: float = 1.0  #: processor time of taking one page away, on top of the writing
     scan_us: float = 0.1  #: processor time of looking at one page, or moving it from list to list
+    migrate_us: float = 2.0  #: time of moving one page to another node
+    nodes: tuple[Node, ...] = ()  #: ``memory`` in parts, in order of address; empty: one, and touches cost nothing
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class AreaFields(Strict, frozen=True):
 
 class ProcessFields(Strict, frozen=True):
     memcg: str = ""
+    node: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class AccessFields(Strict, frozen=True):
@@ -62,8 +63,15 @@ class SwapFields(Strict, frozen=True):
     write_us: Latency = 5.0
 
 
+class NodeFields(Strict, frozen=True):
+    size: Quantity
+    latency_ns: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 100.0
+    distances: list[Annotated[int, msgspec.Meta(ge=10, le=254)]] = []
+
+
 class MachineFields(Strict, frozen=True):
-    memory: Quantity = 1 << 30
+    memory: Quantity | msgspec.UnsetType = msgspec.UNSET
+    nodes: Annotated[list[NodeFields], msgspec.Meta(max_length=8)] = []
     reserved: Quantity = 0
     swap: SwapFields | Literal["none"] | msgspec.UnsetType = msgspec.UNSET
     file_read_us: Latency = 100.0
@@ -71,6 +79,7 @@ class MachineFields(Strict, frozen=True):
     fault_us: Latency = 0.5
     reclaim_us: Latency = 1.0
     scan_us: Latency = 0.1
+    migrate_us: Latency = 2.0
 
 
 class FileFields(Strict, frozen=True):
@@ -88,7 +97,7 @@ TAKES: Final[Mapping[str, str]] = {
     "areas": "must be a mapping of names to areas, e.g. {hot: {size: 32M}}",
     "areas.*": "must be an area, e.g. {size: 32M}",
     "processes": "must be a mapping of names to processes, e.g. {main: {memcg: web}}",
-    "processes.*": "must be a process, e.g. {memcg: web}",
+    "processes.*": "must be a process, e.g. {memcg: web, node: 0}",
     "memcg": "must be the name of a cgroup, e.g. web/worker",
     "phases": "must be a list of phases, e.g. [{duration: 60s}]",
     "phases[]": "must be a phase, e.g. {duration: 60s}",
@@ -105,18 +114,25 @@ TAKES: Final[Mapping[str, str]] = {
     "duration": "must be a duration, e.g. 60s",
     "rate": "must be touches a second, e.g. 200k",
     "kind": "must be anon or file",
+    "node": "must be the number of a node, from 0",
+    "nodes": "must be a list of 1 to 8 nodes, e.g. [{size: 1G}, {size: 4G, latency_ns: 250}]",
+    "nodes[]": "must be a node, e.g. {size: 1G, latency_ns: 80}",
+    "latency_ns": "must be nanoseconds from 0 to 1e9",
+    **dict.fromkeys(("distances", "distances[]"), "must be distances from 10 to 254 to each node, e.g. [10, 20]"),
     "pattern": "must be sequential, strided, random or zipf",
     "write": "must be a share from 0 to 1",
     "skew": "must be a number from 0.001 to 8",
     "machine": "must be a machine, e.g. {memory: 1G}",
     "swap": "must be none or a swap device, e.g. {size: 1G}",
     **dict.fromkeys(
-        ("read_us", "write_us", "file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us"), _LATENCY
+        ("read_us", "write_us", "file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us", "migrate_us"),
+        _LATENCY,
     ),
 }
 _FIELDS: Final[Mapping[str, type[Strict]]] = {
     "": FileFields, "areas.*": AreaFields, "processes.*": ProcessFields, "phases[]": PhaseFields,
-    "access[]": AccessFields, "machine": MachineFields, "swap": SwapFields,
+    "access[]": AccessFields, "machine": MachineFields, "nodes[]": NodeFields,
+    "swap": SwapFields,
 }  # fmt: skip
 _FAILURE: Final = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<place>.*)`)?")
 _STEP: Final = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")

@@ -17,6 +17,7 @@ from damon.workload.schema import (
     AreaFields,
     FileFields,
     MachineFields,
+    NodeFields,
     PhaseFields,
     ProcessFields,
     SwapFields,
@@ -115,6 +116,29 @@ BAD: list[tuple[str, Any, str]] = [
     ("machine.fault_us", "1us", "machine.fault_us: '1us' must"),
     ("machine.reclaim_us", float("nan"), "machine.reclaim_us: nan must"),
     ("machine.scan_us", 10**400, "machine.scan_us: 1000"),
+    ("machine.migrate_us", -1, "machine.migrate_us: -1 must be microseconds"),
+    ("machine.nodes", {"size": "1G"}, "machine.nodes: {'size': '1G'} must be a list of 1 to 8 nodes"),
+    ("machine.nodes", [{"size": "4M"}] * 9, "must be a list of 1 to 8 nodes"),
+    ("machine.nodes", [4], "machine.nodes[0]: 4 must be a node"),
+    ("machine.nodes", [{}], "machine.nodes[0].size: is missing; must be a size"),
+    ("machine.nodes", [{"size": "64M", "cpus": 4}], "machine.nodes[0]: field 'cpus' is unknown; known are size, lat"),
+    ("machine.nodes", [{"size": 5}], "machine.nodes[0].size: 5 must be a multiple"),
+    ("machine.nodes", [{"size": "64M", "latency_ns": -1}], "machine.nodes[0].latency_ns: -1 must be nanoseconds"),
+    ("machine.nodes", [{"size": "64M", "distances": 10}], "machine.nodes[0].distances: 10 must be distances from 10"),
+    (
+        "machine.nodes",
+        [{"size": "64M", "distances": [9]}],
+        "machine.nodes[0].distances[0]: 9 must be distances from 10",
+    ),
+    (
+        "machine.nodes",
+        [{"size": "64M", "distances": [20]}],
+        "machine.nodes[0].distances: [20] must be 1 distances, one",
+    ),
+    ("machine.nodes", [{"size": "64M", "distances": [10, 20]}], "must be 1 distances, one to each node, 10 to node 0"),
+    ("machine.nodes", [{"size": "32M"}] * 3, "machine.memory: '64M' must be the sum of the nodes, 100663296, or be"),
+    ("processes.main.node", -1, "processes.main.node: -1 must be the number of a node"),
+    ("processes.main.node", 1, "processes.main.node: 1 is no node; machine.nodes has none"),
     ("machine.cpus", 4, "machine: field 'cpus' is unknown; known are memory"),
     ("repeat", "often", "repeat: 'often' must be true or false"),
     ("repeat", True, "phases[1].mmap: 'b' is mapped already"),
@@ -132,7 +156,7 @@ def test_refusals_name_the_place(path: str, value: Any, message: str) -> None:
 
 
 def test_every_field_is_refused_somewhere_and_has_its_remedy() -> None:
-    structs = (FileFields, AreaFields, ProcessFields, PhaseFields, AccessFields, MachineFields, SwapFields)
+    structs = (FileFields, AreaFields, ProcessFields, PhaseFields, AccessFields, MachineFields, NodeFields, SwapFields)
     names = {name for struct in structs for name in struct.__struct_fields__}
     messages = " ".join(message for _, _, message in BAD)
     assert {name for name in names if name not in TAKES} == set()

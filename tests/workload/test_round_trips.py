@@ -20,6 +20,7 @@ from damon.workload.model import (
     Event,
     Kind,
     MachineSpec,
+    Node,
     Pattern,
     Phase,
     PhaseEvent,
@@ -60,13 +61,18 @@ def workloads(draw: st.DrawFn) -> Workload:
         )  # fmt: skip
         phases.append(Phase(f"phase {index}", draw(st.integers(1, 10**15)), accesses, events))
     phases.append(Phase("last", 1, (), tuple(PhaseEvent(Event.MUNMAP, name) for name in late)))
-    memory = draw(st.integers(2, 1 << 30)) * 4096
+    nodes = tuple(
+        Node(draw(PAGES.filter(lambda size: size > 4096)), draw(LATENCIES), draw(st.sampled_from([(), distances])))
+        for distances in ((), ((10, 20), (254, 10)))[draw(st.booleans())]
+    )
+    memory = sum(node.size for node in nodes) or draw(st.integers(2, 1 << 30)) * 4096
     machine = MachineSpec(
         memory, draw(st.sampled_from([0, 4096])), draw(st.none() | st.builds(Swap, PAGES, LATENCIES, LATENCIES)),
-        *(draw(LATENCIES) for _ in range(5)),
+        *(draw(LATENCIES) for _ in range(6)), nodes,
     )  # fmt: skip
     used = dict.fromkeys(area.process for area in areas)
-    specs = tuple(ProcessSpec(name, draw(MEMCGS)) for name in used if draw(st.booleans()))
+    node = st.integers(0, max(len(nodes), 1) - 1)
+    specs = tuple(ProcessSpec(name, draw(MEMCGS), draw(node)) for name in used if draw(st.booleans()))
     return Workload("w", areas, tuple(phases), draw(st.booleans()), machine, specs)
 
 
@@ -82,7 +88,7 @@ def as_yaml(workload: Workload) -> str:
                         "mapped": area.mapped_at_start, "memcg": area.memcg}
             for area in workload.areas
         },
-        "processes": {spec.name: {"memcg": spec.memcg} for spec in workload.process_specs},
+        "processes": {spec.name: {"memcg": spec.memcg, "node": spec.node} for spec in workload.process_specs},
         "phases": [
             {"name": phase.name, "duration": phase.duration_us,
              **{event.value: [e.name for e in phase.events if e.event is event] for event in Event},
@@ -93,7 +99,10 @@ def as_yaml(workload: Workload) -> str:
         "machine": {
             "memory": machine.memory, "reserved": machine.reserved,
             "swap": "none" if swap is None else {"size": swap.size, "read_us": swap.read_us, "write_us": swap.write_us},
-            **{f: getattr(machine, f) for f in ("file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us")},
+            **{f: getattr(machine, f) for f in ("file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us",
+                                                "migrate_us")},
+            "nodes": [{"size": node.size, "latency_ns": node.latency_ns, "distances": node.distances}
+                      for node in machine.nodes],
         },
     }  # fmt: skip
     return json.dumps(data)

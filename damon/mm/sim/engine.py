@@ -61,6 +61,9 @@ class Engine(Protocol):
     def pageout(self, folios: FolioArray, now: int) -> tuple[int, int]:
         """Pages that left, and the cost."""
 
+    def migrate(self, folios: FolioArray, now: int) -> tuple[int, int]:
+        """Pages that moved, and the cost."""
+
     def lru_move(self, folios: FolioArray, active: bool) -> int:
         """Pages of the chosen folios."""
 
@@ -84,6 +87,7 @@ _walk = bind("sim_walk", c_uint32, c_void_p, c_uint32, c_void_p, c_uint64, c_voi
 _folios_young = bind("sim_folios_young", None, c_void_p, c_void_p, c_uint32, c_int64)
 _folios_mkold = bind("sim_folios_mkold", None, c_void_p, c_void_p, c_uint32, c_int64)
 _pageout = bind("sim_pageout", c_uint64, c_void_p, c_void_p, c_uint32, c_int64, c_void_p)
+_migrate = bind("sim_migrate", c_uint64, c_void_p, c_void_p, c_uint32, c_int64, c_void_p)
 _lru_move = bind("sim_lru_move", c_uint64, c_void_p, c_void_p, c_uint32, c_int)
 _advise = bind("sim_advise", c_uint64, c_void_p, c_uint32, c_uint64, c_uint64, c_int, c_int64, c_void_p)
 
@@ -147,6 +151,9 @@ class NativeEngine:
 
     def pageout(self, folios: FolioArray, now: int) -> tuple[int, int]:
         return self._costs(_pageout, folios.pointer, folios.nr, now)
+
+    def migrate(self, folios: FolioArray, now: int) -> tuple[int, int]:
+        return self._costs(_migrate, folios.pointer, folios.nr, now)
 
     def lru_move(self, folios: FolioArray, active: bool) -> int:
         return int(_lru_move(self._m, folios.pointer, folios.nr, active))

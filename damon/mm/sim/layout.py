@@ -15,7 +15,8 @@ LEAF: Final = 1
 PAGE_BITS: Final = 40
 PAGE_MASK: Final = (1 << PAGE_BITS) - 1
 KSWAPD: Final = 2**32 - 1
-MAX_RES: Final = 8
+MAX_RES: Final = 64
+MAX_NODE: Final = 8
 MAX_SEG: Final = 1 << 20
 CLUSTER: Final = 32
 PRIORITY: Final = 12
@@ -77,9 +78,12 @@ class SimArea(ctypes.Structure):
         *((name, c_uint64) for name in ("start", "nr_pages")),
         *((name, c_uint32) for name in ("process", "kind", "memcg", "pad", "mapped", "epoch", "nr_seg", "nr_ext")),
         ("t_mapped", c_int64),
-        *((name, c_uint64) for name in ("nr_bulk", "bulk_seq", "nr_bulk_idle")),
+        *((name, c_uint64) for name in ("nr_bulk", "nr_bulk_idle")),
         *((name, c_uint64) for name in ("nr_present", "nr_swapped", "nr_active")),
         *((name, c_uint64) for name in ("faults", "refaults", "reclaimed", "touches")),
+        *((name, c_uint64 * MAX_NODE) for name in ("bulk_seq", "node_present", "node_active")),
+        ("latency_t", c_int64),
+        *((name, c_double) for name in ("latency_ns", "touch_ns")),
     )
 
 
@@ -87,7 +91,7 @@ class SimProc(ctypes.Structure):
     _fields_ = (
         ("busy_until", c_int64),
         *((name, c_uint64) for name in ("stall_ns", "faults", "refaults", "nr_present", "nr_swapped")),
-        *((name, c_uint32) for name in ("first_area", "nr_area", "alive", "pad")),
+        *((name, c_uint32) for name in ("first_area", "nr_area", "alive", "node")),
     )
 
 
@@ -111,7 +115,17 @@ class SimEvent(ctypes.Structure):
 
 
 class SimRes(ctypes.Structure):
-    _fields_ = tuple((name, c_uint64) for name in ("pfn", "nr", "frame"))
+    _fields_ = tuple((name, c_uint64) for name in ("pfn", "nr", "frame", "node"))
+
+
+class SimNode(ctypes.Structure):
+    _fields_ = (
+        ("order", c_uint64 * MAX_NODE),
+        ("touch_ns", c_int64 * MAX_NODE),
+        *((name, c_uint64) for name in ("total", "wmark_min", "wmark_low", "wmark_high", "nr_free", "nr_free_runs")),
+        *((name, c_uint64 * NR_LIST) for name in ("head", "tail", "nr")),
+        *((name, c_uint64) for name in ("kswapd_awake", "kswapd_failures")),
+    )
 
 
 #: Event counters by the names of ``/proc/vmstat`` where it has them, in the order of the record.
@@ -119,6 +133,7 @@ COUNTERS: Final = (
     *("pgfault", "pgmajfault", "pswpin", "pswpout", "refault_anon", "refault_file", "writeback"),
     *("pgscan_kswapd", "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct", "pgsteal_advised"),
     *("pgactivate", "pgdeactivate", "allocstall", "oom_kill"),
+    *("pgmigrate_success", "pgmigrate_fail"),
 )
 
 
@@ -130,18 +145,17 @@ class SimState(ctypes.Structure):
         ("process", ctypes.POINTER(SimProc)),
         ("block", ctypes.POINTER(c_uint64)),
         ("leaf", ctypes.POINTER(c_uint64)),
-        ("free", ctypes.POINTER(SimFree)),
         ("event", ctypes.POINTER(SimEvent)),
-        ("run", ctypes.POINTER(SimRun) * NR_LIST),
-        *((name, c_uint64) for name in ("seed", "nr_area", "nr_process", "nr_res", "run_mask")),
+        ("free", ctypes.POINTER(SimFree) * MAX_NODE),
+        ("run", ctypes.POINTER(SimRun) * NR_LIST * MAX_NODE),
+        *((name, c_uint64) for name in ("seed", "nr_area", "nr_process", "nr_res", "nr_node", "run_mask")),
         ("res", SimRes * MAX_RES),
-        *((name, c_uint64) for name in ("wmark_min", "wmark_low", "wmark_high", "swap_pages")),
+        *((name, c_uint64) for name in ("latency", "swap_pages")),
         *((name, c_int64) for name in ("swap_read_ns", "swap_write_ns", "file_read_ns", "file_write_ns")),
-        *((name, c_int64) for name in ("fault_ns", "reclaim_ns", "scan_ns")),
+        *((name, c_int64) for name in ("fault_ns", "reclaim_ns", "scan_ns", "migrate_ns")),
         ("next_event", c_int64),
-        *((name, c_uint64) for name in ("nr_free", "nr_free_runs", "nr_event", "next_id", "next_seq", "swap_used")),
-        *((name, c_uint64 * NR_LIST) for name in ("head", "tail", "nr")),
-        *((name, c_uint64) for name in ("age", "kswapd_awake", "kswapd_failures")),
+        ("node", SimNode * MAX_NODE),
+        *((name, c_uint64) for name in ("nr_event", "next_id", "next_seq", "swap_used", "age")),
         *((name, c_int64) for name in ("psi_ns", "psi_end")),
         *((name, c_uint64) for name in COUNTERS),
     )

@@ -98,22 +98,25 @@ class SimulatedMachine:
         raise DamonError(errno.EINVAL, f"no process {pid} on the simulated machine; it runs {known or 'none'}")
 
     def system_ram(self) -> Sequence[tuple[int, int]]:
-        return tuple(self.state.ranges)
+        return tuple(self.state.ram.ranges)
 
     def free_mem(self) -> tuple[int, int]:
-        return self._m.nr_free, self.state.total_pages
+        nodes = self.state.nodes()
+        return sum(node.nr_free for node in nodes), sum(node.total for node in nodes)
 
     def node_spans(self) -> Sequence[tuple[int, int, int]]:
-        return [(start, end, 0) for start, end in self.system_ram()]
+        return tuple(self.state.ram.pieces)
 
     def node_mem(self, nid: int) -> tuple[int, int] | None:
-        return None if nid else self.free_mem()
+        if not 0 <= nid < self._m.nr_node:
+            return None
+        return int(self._m.node[nid].nr_free), int(self._m.node[nid].total)
 
     def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
         below = self.state.memcg_tree(memcg_id)
-        if nid or not below:
+        if not 0 <= nid < self._m.nr_node or not below:
             return None
-        return sum(int(row.nr_present) for row in self.state.areas() if row.memcg in below)
+        return sum(int(row.node_present[nid]) for row in self.state.areas() if row.memcg in below)
 
     def memcg_id(self, name: str) -> int:
         """The id of the cgroup ``name`` of the workload file: what a ``memcg`` filter or goal asks for.
@@ -133,7 +136,7 @@ class SimulatedMachine:
         return int(m.psi_ns - ahead) // 1000
 
     def lru_pages(self) -> tuple[int, int]:
-        nr = self._m.nr
+        nr = self.state.lists()
         return nr[ACTIVE] + nr[2 + ACTIVE], nr[INACTIVE] + nr[2 + INACTIVE]
 
     def close(self) -> None:
@@ -152,6 +155,8 @@ class SimulatedMachine:
                     mapped=bool(row.mapped), resident_bytes=row.nr_present * 4096, swapped_bytes=row.nr_swapped * 4096,
                     active_pages=row.nr_active, faults=row.faults, refaults=row.refaults,
                     reclaimed_pages=row.reclaimed, touches=self.touches(area.name),
+                    node_bytes=tuple(pages * 4096 for pages in row.node_present[: self._m.nr_node]),
+                    touch_ns=row.touch_ns, latency_us=self._latency_ns(row) / 1000,
                 )
             )  # fmt: skip
         return result
@@ -167,9 +172,15 @@ class SimulatedMachine:
                     name=name, pid=self.pids[name], alive=bool(row.alive), rss_bytes=row.nr_present * 4096,
                     swapped_bytes=row.nr_swapped * 4096, faults=row.faults, refaults=row.refaults,
                     stall_us=row.stall_ns // 1000, slowdown=1.0 + (row.stall_ns / now if now else 0.0),
+                    latency_us=sum(self._latency_ns(area) for area in self.state.areas() if area.process == index) / 1000,
                 )
             )  # fmt: skip
         return result
+
+    def _latency_ns(self, area: SimArea) -> float:
+        """What the touches of an area's pages in memory have cost. They come at their rate whatever they cost."""
+        rate = area.seg[area.nr_seg - 1].rate if area.mapped else 0.0
+        return float(area.latency_ns + area.touch_ns * rate * (self.clock.now_ns() - area.latency_t))
 
     def slowdown(self) -> float:
         """The worst process's: (elapsed + waited) / elapsed.
@@ -196,8 +207,8 @@ class SimulatedMachine:
     def counters(self) -> dict[str, int]:
         """The machine's event counters, free pages and lists, by the names of ``/proc/vmstat`` where it has them."""
         m = self._m
-        result: dict[str, int] = {"nr_free_pages": m.nr_free, "nr_swap_pages": m.swap_pages - m.swap_used}
-        result.update((name, m.nr[index]) for index, name in enumerate(LISTS))
+        result: dict[str, int] = {"nr_free_pages": self.free_mem()[0], "nr_swap_pages": m.swap_pages - m.swap_used}
+        result.update(zip(LISTS, self.state.lists(), strict=True))
         result.update((name, getattr(m, name)) for name in COUNTERS)
         return result
 

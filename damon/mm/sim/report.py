@@ -23,6 +23,9 @@ class AreaStat:
     refaults: int  #: ... because it had been reclaimed
     reclaimed_pages: int
     touches: int
+    node_bytes: tuple[int, ...] = ()  #: resident bytes on each NUMA node
+    touch_ns: float = 0.0  #: mean cost of its touches now, those of absent pages counted as 0
+    latency_us: float = 0.0  #: what all touches of resident pages have cost
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,4 @@ class ProcessStat:
     refaults: int
     stall_us: int  #: time that it waited, or still has to wait, for its faults
     slowdown: float
+    latency_us: float = 0.0  #: what its touches of resident pages have cost; 0 without NUMA nodes

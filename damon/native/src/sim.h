@@ -15,7 +15,8 @@
 #define SIM_PAGE_BITS 40
 #define SIM_PAGE_MASK ((1ull << SIM_PAGE_BITS) - 1)
 #define SIM_KSWAPD UINT32_MAX /* "area" of the reclaim daemon's event */
-#define SIM_MAX_RES 8
+#define SIM_MAX_RES 64
+#define SIM_MAX_NODE 8
 #define SIM_MAX_SEG (1u << 20)
 #define SIM_CLUSTER 32 /* SWAP_CLUSTER_MAX */
 #define SIM_PRIORITY 12 /* DEF_PRIORITY */
@@ -85,16 +86,19 @@ struct sim_area {
 	/* from here on: changes */
 	uint32_t mapped, epoch, nr_seg, nr_ext;
 	int64_t t_mapped;
-	uint64_t nr_bulk, bulk_seq, nr_bulk_idle;
+	uint64_t nr_bulk, nr_bulk_idle;
 	uint64_t nr_present, nr_swapped, nr_active;
 	uint64_t faults, refaults, reclaimed, touches;
+	uint64_t bulk_seq[SIM_MAX_NODE], node_present[SIM_MAX_NODE], node_active[SIM_MAX_NODE];
+	int64_t latency_t; /* latency_ns counts up to here */
+	double latency_ns, touch_ns; /* what touches of pages in memory cost: in all, and the mean touch now */
 };
 
 struct sim_process {
 	int64_t busy_until;
 	uint64_t stall_ns, faults, refaults, nr_present, nr_swapped;
 	uint32_t first_area, nr_area; /* by ascending address */
-	uint32_t alive, pad;
+	uint32_t alive, node; /* node: where it runs, and first asks for memory */
 };
 
 /* Consecutive pages that were put on a list one after the other; the oldest first. */
@@ -114,9 +118,19 @@ struct sim_event {
 	uint32_t area, epoch;
 };
 
-/* System RAM, whole frames, by ascending page frame number. NUMA: a node id belongs here. */
+/* System RAM, whole frames, by ascending page frame number. */
 struct sim_res {
-	uint64_t pfn, nr, frame;
+	uint64_t pfn, nr, frame, node;
+};
+
+/* A NUMA node: its free memory, its LRU lists, its reclaim daemon. */
+struct sim_node {
+	uint64_t order[SIM_MAX_NODE]; /* nodes by their distance from here, this one first */
+	int64_t touch_ns[SIM_MAX_NODE]; /* a touch from a processor here, by the node of the memory */
+	uint64_t total, wmark_min, wmark_low, wmark_high;
+	uint64_t nr_free, nr_free_runs;
+	uint64_t head[NR_LIST], tail[NR_LIST], nr[NR_LIST];
+	uint64_t kswapd_awake, kswapd_failures;
 };
 
 struct sim_machine {
@@ -124,22 +138,22 @@ struct sim_machine {
 	struct sim_process *process;
 	uint64_t *block; /* 0 none, SIM_LEAF, or (area + 2) << 32 | extent */
 	uint64_t *leaf; /* by frame: (area + 1) << 40 | page */
-	struct sim_free *free; /* a stack of runs */
 	struct sim_event *event; /* a binary heap by (t, id) */
-	struct sim_run *run[NR_LIST]; /* rings */
-	uint64_t seed, nr_area, nr_process, nr_res, run_mask;
+	struct sim_free *free[SIM_MAX_NODE]; /* stacks of runs */
+	struct sim_run *run[SIM_MAX_NODE][NR_LIST]; /* rings */
+	uint64_t seed, nr_area, nr_process, nr_res, nr_node, run_mask;
 	struct sim_res res[SIM_MAX_RES];
-	uint64_t wmark_min, wmark_low, wmark_high, swap_pages;
-	int64_t swap_read_ns, swap_write_ns, file_read_ns, file_write_ns, fault_ns, reclaim_ns, scan_ns;
+	uint64_t latency, swap_pages; /* latency: touches are charged */
+	int64_t swap_read_ns, swap_write_ns, file_read_ns, file_write_ns, fault_ns, reclaim_ns, scan_ns, migrate_ns;
 	/* from here on: changes */
 	int64_t next_event;
-	uint64_t nr_free, nr_free_runs, nr_event, next_id, next_seq, swap_used;
-	uint64_t head[NR_LIST], tail[NR_LIST], nr[NR_LIST];
-	uint64_t age, kswapd_awake, kswapd_failures;
+	struct sim_node node[SIM_MAX_NODE];
+	uint64_t nr_event, next_id, next_seq, swap_used, age;
 	int64_t psi_ns, psi_end;
 	uint64_t pgfault, pgmajfault, pswpin, pswpout, refault_anon, refault_file, writeback;
 	uint64_t pgscan_kswapd, pgscan_direct, pgsteal_kswapd, pgsteal_direct, pgsteal_advised;
 	uint64_t pgactivate, pgdeactivate, allocstall, oom_kill;
+	uint64_t pgmigrate_success, pgmigrate_fail;
 };
 
 static inline unsigned int sim_st(const struct sim_area *a, uint64_t index)
@@ -182,20 +196,44 @@ uint64_t sim_seg_count(const struct sim_seg *s, int64_t t);
 int64_t sim_seg_time(const struct sim_seg *s, uint64_t k);
 int sim_seg_next(const struct sim_seg *s, uint64_t page, uint64_t nr, uint64_t from, uint64_t *k);
 double sim_seg_weight(const struct sim_seg *s, uint64_t index);
+double sim_seg_weights(const struct sim_seg *s, uint64_t page, uint64_t nr);
 static inline const struct sim_seg *sim_seg_now(const struct sim_area *a)
 {
 	return &a->seg[a->nr_seg - 1];
 }
 
 /* sim_frame.c */
-uint64_t sim_frame_alloc(struct sim_machine *m, uint32_t area, uint64_t index);
+uint64_t sim_frame_alloc(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index);
 void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr);
-void sim_frame_bulk(struct sim_machine *m, uint32_t area, uint64_t nr);
+void sim_frame_bulk(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t nr);
+
+/* sim_node.c */
+uint64_t sim_res_node(const struct sim_machine *m, uint64_t frame);
+int sim_node_pick(const struct sim_machine *m, uint32_t area, uint64_t *node);
+void sim_node_wake(struct sim_machine *m, uint64_t node, int64_t t);
+void sim_node_wake_all(struct sim_machine *m, int64_t t);
+void sim_latency_settle(struct sim_area *a, int64_t t);
+void sim_latency_area(struct sim_machine *m, uint32_t area);
+void sim_latency_change(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t nr, uint64_t node, int sign,
+			int64_t t);
+
+/* The node of a frame. */
+static inline uint64_t sim_node(const struct sim_machine *m, uint64_t frame)
+{
+	return m->nr_node == 1 ? 0 : sim_res_node(m, frame);
+}
+
+/* The page came to (sign 1) or left (-1) the node at t. */
+static inline void sim_latency(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t node, int sign, int64_t t)
+{
+	if (m->latency)
+		sim_latency_change(m, area, index, 1, node, sign, t);
+}
 
 /* sim_lru.c */
 void sim_lru_add(struct sim_machine *m, int list, uint32_t area, uint64_t index, struct sim_page *p);
-void sim_lru_bulk(struct sim_machine *m, int list, uint32_t area, uint64_t nr);
-int sim_lru_pop(struct sim_machine *m, int list, uint32_t *area, uint64_t *index);
+void sim_lru_bulk(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr);
+int sim_lru_pop(struct sim_machine *m, uint64_t node, int list, uint32_t *area, uint64_t *index);
 int sim_lru_activate(struct sim_machine *m, uint32_t area, uint64_t index);
 int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index);
 
@@ -209,12 +247,13 @@ int sim_event_fire(struct sim_machine *m, const struct sim_event *ev, uint64_t *
 /* sim_fault.c */
 void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int active);
 int sim_page_alloc(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *stall);
-void sim_wake_kswapd(struct sim_machine *m, int64_t t);
+void sim_page_move(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t node, int64_t t);
 void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t);
 
 /* sim_reclaim.c */
 int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *cost);
-uint64_t sim_shrink(struct sim_machine *m, uint64_t goal, int64_t t, int64_t *cost, uint64_t *scanned);
+uint64_t sim_shrink(struct sim_machine *m, const uint64_t *nodes, uint64_t nr, uint64_t goal, int64_t t, int64_t *cost,
+		    uint64_t *scanned);
 int sim_oom(struct sim_machine *m, int64_t t);
 
 /* sim_walk.c */

@@ -76,6 +76,50 @@ double sim_seg_weight(const struct sim_seg *s, uint64_t index)
 	return sim_exp(-s->skew * sim_log((double)(index + 1))) * s->share;
 }
 
+static double zipf_term(double skew, double r)
+{
+	return sim_exp(-skew * sim_log(r));
+}
+
+/* The sum of r^-skew for r = first..last: term by term where it is steep, then by Euler and Maclaurin. */
+static double zipf_sum(double skew, uint64_t first, uint64_t last)
+{
+	double total = 0.0, a, b, fa, fb, span, x, integral;
+
+	for (; first < last && (first < 16 || last - first < 32); first++)
+		total += zipf_term(skew, (double)first);
+	a = (double)first;
+	b = (double)last;
+	fa = zipf_term(skew, a);
+	if (first == last)
+		return total + fa;
+	fb = zipf_term(skew, b);
+	span = sim_log(b / a);
+	x = (1.0 - skew) * span;
+	if (x > -1e-5 && x < 1e-5)
+		integral = a * fa * span * (1.0 + x / 2.0 + x * x / 6.0);
+	else if (x > 0)
+		integral = b * fb * (1.0 - sim_exp(-x)) / (1.0 - skew);
+	else
+		integral = a * fa * (1.0 - sim_exp(x)) / (skew - 1.0);
+	return total + integral + (fa + fb) / 2.0 + skew * (fa / a - fb / b) / 12.0;
+}
+
+/* The share of the area's touches that hit pages [page, page + nr). */
+double sim_seg_weights(const struct sim_seg *s, uint64_t page, uint64_t nr)
+{
+	uint64_t first, last;
+
+	if (s->pattern == PATTERN_NONE || !nr)
+		return 0.0;
+	if (s->pattern == PATTERN_RANDOM)
+		return s->share * (double)nr;
+	if (s->pattern == PATTERN_ZIPF)
+		return zipf_sum(s->skew, page + 1, page + nr) * s->share;
+	residues(s, page, nr, &first, &last);
+	return first < last ? (double)(last - first) / (double)s->period : 0.0;
+}
+
 /* The logarithm of the probability that the touches in (lo, hi] are all reads. */
 static double log_no_write(const struct sim_seg *s, uint64_t index, int64_t lo, int64_t hi)
 {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Pages that come, processes that stall, areas that go. Twin: damon/mm/sim/reference/faults.py. */
-#include <sys/mman.h>
-
+/* Pages that come, processes that stall. Twin: damon/mm/sim/reference/faults.py. */
 #include "sim.h"
 #include "sim_math.h"
 
@@ -30,34 +28,36 @@ static void stall(struct sim_machine *m, struct sim_process *p, int64_t t, int64
 		psi_add(m, t, p->busy_until);
 }
 
-void sim_wake_kswapd(struct sim_machine *m, int64_t t)
-{
-	if (m->nr_free < m->wmark_low && !m->kswapd_awake && m->kswapd_failures < SIM_FAILURES) {
-		m->kswapd_awake = 1;
-		sim_event_push(m, t, SIM_KSWAPD, 0, 0);
-	}
-}
-
 /* A frame for the page. 0: its process was killed for want of memory. *wait: direct reclaim, ns. */
 int sim_page_alloc(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *wait)
 {
-	while (m->nr_free <= m->wmark_min) {
+	const struct sim_process *process = &m->process[m->area[area].process];
+	uint64_t node;
+	int found;
+
+	while (!(found = sim_node_pick(m, area, &node))) {
+		const uint64_t *nodes = m->node[process->node].order;
 		uint64_t got;
 
 		m->allocstall++;
-		got = sim_shrink(m, SIM_CLUSTER, t, wait, &m->pgscan_direct);
+		got = sim_shrink(m, nodes, m->nr_node, SIM_CLUSTER, t, wait, &m->pgscan_direct);
 		m->pgsteal_direct += got;
 		if (got)
-			m->kswapd_failures = 0;
-		else if (!sim_oom(m, t))
+			continue;
+		if (!sim_oom(m, t))
 			break; /* nobody is left to kill: use the reserve */
-		else if (!m->area[area].mapped)
+		if (!m->area[area].mapped)
 			return 0;
 	}
-	if (!m->nr_free)
+	for (uint64_t n = 0; !found && n < m->nr_node; n++) {
+		node = m->node[process->node].order[n];
+		found = m->node[node].nr_free ? 1 : 0;
+	}
+	if (!found)
 		return 0;
-	p->frame = (uint32_t)sim_frame_alloc(m, area, index);
-	sim_wake_kswapd(m, t);
+	p->frame = (uint32_t)sim_frame_alloc(m, node, area, index);
+	if (found == 1)
+		sim_node_wake_all(m, t);
 	return 1;
 }
 
@@ -66,6 +66,7 @@ void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struc
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_process *process = &m->process[a->process];
+	uint64_t node = sim_node(m, p->frame);
 
 	if (p->flags & PG_SWAPPED) {
 		m->swap_used--;
@@ -77,18 +78,44 @@ void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	p->t_eval = t;
 	a->nr_present++;
 	a->nr_active += (uint64_t)active;
+	a->node_present[node]++;
+	a->node_active[node] += (uint64_t)active;
+	sim_latency(m, area, index, node, 1, t);
 	process->nr_present++;
 	sim_lru_add(m, (int)a->kind * 2 + active, area, index, p);
+}
+
+/* Into a frame of another node, which has one free. What monitoring and reclaim know of the page goes with it. */
+void sim_page_move(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t node, int64_t t)
+{
+	struct sim_area *a = &m->area[area];
+	struct sim_page *p = sim_page_get(m, area, index);
+	uint64_t frame = p->frame, from = sim_node(m, frame), active = (p->flags & PG_ACTIVE) != 0;
+	int list = (int)a->kind * 2 + (int)active;
+
+	m->node[from].nr[list]--;
+	a->node_present[from]--;
+	a->node_active[from] -= active;
+	sim_latency(m, area, index, from, -1, t);
+	p->frame = (uint32_t)sim_frame_alloc(m, node, area, index);
+	sim_frame_free(m, frame, 1);
+	a->node_present[node]++;
+	a->node_active[node] += active;
+	sim_latency(m, area, index, node, 1, t);
+	sim_lru_add(m, list, area, index, p);
 }
 
 /* Refaults that come sooner than the lists turn over go straight to the active list (mm/workingset.c). */
 static int refault_active(const struct sim_machine *m, const struct sim_area *a, const struct sim_page *p)
 {
-	const uint64_t *nr = m->nr;
-	uint64_t size = nr[2 + LIST_ACTIVE];
+	uint64_t nr[NR_LIST] = { 0 }, size;
 
 	if (!(p->flags & PG_EVICTED))
 		return 0;
+	for (uint64_t n = 0; n < m->nr_node; n++)
+		for (int list = 0; list < NR_LIST; list++)
+			nr[list] += m->node[n].nr[list];
+	size = nr[2 + LIST_ACTIVE];
 	if (a->kind == KIND_ANON)
 		size += nr[2 + LIST_INACTIVE];
 	if (m->swap_pages)
@@ -143,7 +170,7 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 
 	a->mapped = 1;
 	a->epoch++;
-	a->t_mapped = t;
+	a->t_mapped = a->latency_t = t;
 	a->nr_seg = 1;
 	s->t0 = t;
 	s->rate = s->share = s->skew = s->write = 0.0;
@@ -151,14 +178,21 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 	s->pattern = PATTERN_NONE;
 	if (!populate)
 		return;
-	if (m->nr_free > m->wmark_high) {
-		uint64_t room = m->nr_free - m->wmark_high;
+	for (uint64_t n = 0; n < m->nr_node; n++) {
+		uint64_t node = m->node[process->node].order[n], page = a->nr_bulk, nr;
+		const struct sim_node *on = &m->node[node];
+		uint64_t keep = n + 1 < m->nr_node ? on->wmark_low : on->wmark_high; /* the next node, or no next one */
 
-		sim_frame_bulk(m, area, a->nr_pages < room ? a->nr_pages : room);
-		if (a->nr_bulk)
-			sim_lru_bulk(m, (int)a->kind * 2, area, a->nr_bulk);
-		a->nr_present = a->nr_bulk;
-		process->nr_present += a->nr_bulk;
+		if (on->nr_free <= keep)
+			continue;
+		nr = on->nr_free - keep;
+		sim_frame_bulk(m, node, area, a->nr_pages - page < nr ? a->nr_pages - page : nr);
+		nr = a->nr_bulk - page;
+		if (nr)
+			sim_lru_bulk(m, node, (int)a->kind * 2, area, page, nr);
+		a->nr_present += nr;
+		a->node_present[node] += nr;
+		process->nr_present += nr;
 	}
 	for (uint64_t n = a->nr_bulk; n < a->nr_pages; n++) {
 		struct sim_page *p = sim_page_get(m, area, n);
@@ -174,76 +208,24 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 	}
 }
 
-/* The touches of the stretch that ends at t. */
-static void close_seg(struct sim_area *a, int64_t t)
+/* One batch of a node's reclaim daemon; the next one when this is done with, until enough is free. */
+static void kswapd(struct sim_machine *m, uint64_t node, int64_t t)
 {
-	const struct sim_seg *s = sim_seg_now(a);
+	struct sim_node *on = &m->node[node];
+	int64_t cost = 0;
+	uint64_t got;
 
-	a->touches += (uint64_t)((double)(t - s->t0) * s->rate);
-}
-
-/* Unmap: frames and swap slots are free again, nothing of the pages stays. */
-EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
-{
-	struct sim_area *a = &m->area[area];
-	struct sim_process *process = &m->process[a->process];
-	int list = (int)a->kind * 2;
-
-	if (!a->mapped)
+	on->kswapd_awake = 0;
+	if (on->nr_free >= on->wmark_high)
 		return;
-	for (uint32_t n = 0; n < a->nr_ext; n++) {
-		struct sim_ext *x = &a->ext[n];
-		uint64_t run = x->page, end = x->page + x->nr;
-
-		for (uint64_t i = x->page; i < end; i++)
-			if (sim_valid(a, i)) {
-				if (i > run)
-					sim_frame_free(m, x->frame + (run - x->page), i - run);
-				run = i + 1;
-			}
-		if (end > run)
-			sim_frame_free(m, x->frame + (run - x->page), end - run);
-		x->nr = 0;
+	got = sim_shrink(m, &node, 1, SIM_CLUSTER, t, &cost, &m->pgscan_kswapd);
+	m->pgsteal_kswapd += got;
+	if (!got) {
+		on->kswapd_failures++;
+		return;
 	}
-	for (uint64_t i = 0; i < a->nr_pages; i++)
-		if (!(i & 3) && !a->st[i >> 2])
-			i += 3; /* four pristine ones */
-		else if (sim_valid(a, i) && a->page[i].flags & PG_PRESENT)
-			sim_frame_free(m, a->page[i].frame, 1);
-	m->nr[list + LIST_ACTIVE] -= a->nr_active;
-	m->nr[list + LIST_INACTIVE] -= a->nr_present - a->nr_active;
-	m->swap_used -= a->nr_swapped;
-	m->kswapd_failures = 0;
-	process->nr_present -= a->nr_present;
-	process->nr_swapped -= a->nr_swapped;
-	close_seg(a, t);
-	a->nr_present = a->nr_swapped = a->nr_active = 0;
-	a->nr_bulk = a->bulk_seq = a->nr_bulk_idle = 0;
-	a->nr_ext = 0;
-	a->mapped = 0;
-	a->epoch++;
-	madvise(a->page, a->nr_pages * sizeof(*a->page), MADV_DONTNEED);
-	madvise(a->st, (a->nr_pages + 3) / 4, MADV_DONTNEED);
-}
-
-/* What changes from t on for an area's accesses; *next is filled in but for base. */
-EXPORT void sim_area_access(struct sim_machine *m, uint32_t area, struct sim_seg *next)
-{
-	struct sim_area *a = &m->area[area];
-	struct sim_seg *s = &a->seg[a->nr_seg - 1];
-
-	for (uint64_t n = 0; a->nr_bulk_idle && n < a->nr_bulk; n++)
-		if (sim_st(a, n) == ST_IDLE)
-			sim_page_get(m, area, n);
-	if (s->pattern == PATTERN_STRIDED && next->pattern == PATTERN_STRIDED && s->stride == next->stride)
-		next->base = sim_seg_count(s, next->t0) % s->period;
-	close_seg(a, next->t0);
-	if (a->nr_seg == SIM_MAX_SEG) { /* a page that nobody looked at for so long was not touched before */
-		__builtin_memmove(a->seg, a->seg + SIM_MAX_SEG / 2, SIM_MAX_SEG / 2 * sizeof(*s));
-		a->nr_seg = SIM_MAX_SEG / 2;
-	}
-	a->seg[a->nr_seg++] = *next;
-	a->epoch++;
+	on->kswapd_awake = 1;
+	sim_event_push(m, t + (cost > 0 ? cost : 1), SIM_KSWAPD, node, 0);
 }
 
 /* Everything that happens up to now. */
@@ -252,23 +234,11 @@ EXPORT void sim_advance(struct sim_machine *m, int64_t now)
 	while (m->next_event <= now) {
 		struct sim_event ev;
 		struct sim_page *p;
-		uint64_t index, got;
-		int64_t cost = 0;
+		uint64_t index;
 
 		sim_event_pop(m, &ev);
 		if (ev.area == SIM_KSWAPD) {
-			m->kswapd_awake = 0;
-			if (m->nr_free >= m->wmark_high)
-				continue;
-			got = sim_shrink(m, SIM_CLUSTER, ev.t, &cost, &m->pgscan_kswapd);
-			m->pgsteal_kswapd += got;
-			if (!got) {
-				m->kswapd_failures++;
-				continue;
-			}
-			m->kswapd_failures = 0;
-			m->kswapd_awake = 1;
-			sim_event_push(m, ev.t + (cost > 0 ? cost : 1), SIM_KSWAPD, 0, 0);
+			kswapd(m, ev.page, ev.t);
 			continue;
 		}
 		if (ev.epoch != m->area[ev.area].epoch || !sim_event_fire(m, &ev, &index))

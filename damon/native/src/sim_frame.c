@@ -21,32 +21,35 @@ static void set_rmap(struct sim_machine *m, uint64_t frame, uint32_t area, uint6
 }
 
 /* The frame freed last (or the next never used) becomes this page's. The caller knows that one is free. */
-uint64_t sim_frame_alloc(struct sim_machine *m, uint32_t area, uint64_t index)
+uint64_t sim_frame_alloc(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index)
 {
-	struct sim_free *top = &m->free[m->nr_free_runs - 1];
+	struct sim_node *n = &m->node[node];
+	struct sim_free *top = &m->free[node][n->nr_free_runs - 1];
 	uint64_t frame = top->frame++;
 
 	if (!--top->nr)
-		m->nr_free_runs--;
-	m->nr_free--;
+		n->nr_free_runs--;
+	n->nr_free--;
 	set_rmap(m, frame, area, index);
 	return frame;
 }
 
-/* Reverse map entries stay: whoever follows one checks that the page is still in that frame. */
+/* Frames of one node. Reverse map entries stay: whoever follows one checks that the page is still in that frame. */
 void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr)
 {
-	struct sim_free *top = m->nr_free_runs ? &m->free[m->nr_free_runs - 1] : NULL;
+	uint64_t node = sim_node(m, frame);
+	struct sim_node *n = &m->node[node];
+	struct sim_free *runs = m->free[node], *top = n->nr_free_runs ? &runs[n->nr_free_runs - 1] : NULL;
 
-	m->nr_free += nr;
+	n->nr_free += nr;
 	if (top && frame == top->frame + top->nr) {
 		top->nr += nr;
 	} else if (top && frame + nr == top->frame) {
 		top->frame = frame;
 		top->nr += nr;
 	} else {
-		m->free[m->nr_free_runs].frame = frame;
-		m->free[m->nr_free_runs++].nr = nr;
+		runs[n->nr_free_runs].frame = frame;
+		runs[n->nr_free_runs++].nr = nr;
 	}
 }
 
@@ -72,13 +75,14 @@ static void bulk_ext(struct sim_machine *m, uint32_t area, uint64_t frame, uint6
 	a->nr_bulk += nr;
 }
 
-/* Frames for the area's first pages, up to nr, from free runs of at least a block. Sets nr_bulk. */
-void sim_frame_bulk(struct sim_machine *m, uint32_t area, uint64_t nr)
+/* Frames of a node for the area's next pages, up to nr, from free runs of at least a block. Moves nr_bulk on. */
+void sim_frame_bulk(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t nr)
 {
+	struct sim_node *from = &m->node[node];
 	uint64_t n = 0;
 
-	while (n < m->nr_free_runs && nr) {
-		struct sim_free *r = &m->free[n];
+	while (n < from->nr_free_runs && nr) {
+		struct sim_free *r = &m->free[node][n];
 		uint64_t take = r->nr < nr ? r->nr : nr;
 
 		if (r->nr < SIM_BLOCK && r->nr < nr) {
@@ -88,11 +92,11 @@ void sim_frame_bulk(struct sim_machine *m, uint32_t area, uint64_t nr)
 		bulk_ext(m, area, r->frame, take);
 		r->frame += take;
 		r->nr -= take;
-		m->nr_free -= take;
+		from->nr_free -= take;
 		nr -= take;
 		if (!r->nr) {
-			memmove(r, r + 1, (m->nr_free_runs - n - 1) * sizeof(*r));
-			m->nr_free_runs--;
+			memmove(r, r + 1, (from->nr_free_runs - n - 1) * sizeof(*r));
+			from->nr_free_runs--;
 		}
 	}
 }

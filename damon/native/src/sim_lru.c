@@ -5,63 +5,67 @@
  */
 #include "sim.h"
 
-static uint64_t page_seq(const struct sim_area *a, uint64_t index)
+static uint64_t page_seq(const struct sim_machine *m, const struct sim_area *a, uint64_t index)
 {
 	if (sim_valid(a, index))
 		return a->page[index].seq;
-	return index < a->nr_bulk ? a->bulk_seq : 0;
+	if (index >= a->nr_bulk)
+		return 0;
+	return a->bulk_seq[m->nr_node == 1 ? 0 : sim_res_node(m, sim_page_frame(a, index))];
 }
 
-static struct sim_run *ring(struct sim_machine *m, int list, uint64_t at)
+static struct sim_run *ring(struct sim_machine *m, uint64_t node, int list, uint64_t at)
 {
-	return &m->run[list][at & m->run_mask];
+	return &m->run[node][list][at & m->run_mask];
 }
 
 /* Drop stale claims. At least half of the ring is free afterwards: it is twice as long as there are frames. */
-static void compact(struct sim_machine *m, int list)
+static void compact(struct sim_machine *m, uint64_t node, int list)
 {
-	uint64_t to = m->tail[list], end = m->head[list];
+	struct sim_node *on = &m->node[node];
+	uint64_t to = on->tail[list], end = on->head[list];
 
-	for (uint64_t from = m->tail[list]; from < end; from++) {
-		struct sim_run r = *ring(m, list, from);
+	for (uint64_t from = on->tail[list]; from < end; from++) {
+		struct sim_run r = *ring(m, node, list, from);
 		const struct sim_area *a = &m->area[r.area];
 		uint64_t live = 0;
 
 		for (uint64_t n = 0; a->mapped && n < r.nr; n++) {
 			struct sim_run *out;
 
-			if (page_seq(a, r.page + n) != r.seq) {
+			if (page_seq(m, a, r.page + n) != r.seq) {
 				live = 0;
 				continue;
 			}
 			if (!live++) {
-				out = ring(m, list, to++);
+				out = ring(m, node, list, to++);
 				*out = r;
 				out->page = r.page + n;
 			} else {
-				out = ring(m, list, to - 1);
+				out = ring(m, node, list, to - 1);
 			}
 			out->nr = live;
 		}
 	}
-	m->head[list] = to;
+	on->head[list] = to;
 }
 
-static uint64_t add_run(struct sim_machine *m, int list, uint32_t area, uint64_t page, uint64_t nr)
+static uint64_t add_run(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr)
 {
+	struct sim_node *on = &m->node[node];
 	struct sim_run *r;
 
-	m->nr[list] += nr;
-	if (m->head[list] > m->tail[list]) {
-		r = ring(m, list, m->head[list] - 1);
+	on->nr[list] += nr;
+	if (on->head[list] > on->tail[list]) {
+		r = ring(m, node, list, on->head[list] - 1);
 		if (r->area == area && r->page + r->nr == page) {
 			r->nr += nr;
 			return r->seq;
 		}
 	}
-	if (m->head[list] - m->tail[list] > m->run_mask)
-		compact(m, list);
-	r = ring(m, list, m->head[list]++);
+	if (on->head[list] - on->tail[list] > m->run_mask)
+		compact(m, node, list);
+	r = ring(m, node, list, on->head[list]++);
 	r->page = page;
 	r->nr = nr;
 	r->seq = ++m->next_seq;
@@ -70,33 +74,35 @@ static uint64_t add_run(struct sim_machine *m, int list, uint32_t area, uint64_t
 	return r->seq;
 }
 
-/* To the head of a list; the caller has taken the page off the one where it was. */
+/* To the head of a list of its node; the caller has taken the page off the one where it was. */
 void sim_lru_add(struct sim_machine *m, int list, uint32_t area, uint64_t index, struct sim_page *p)
 {
-	p->seq = add_run(m, list, area, index, 1);
+	p->seq = add_run(m, sim_node(m, p->frame), list, area, index, 1);
 }
 
-/* The area's nr pristine pages, all at once. */
-void sim_lru_bulk(struct sim_machine *m, int list, uint32_t area, uint64_t nr)
+/* The area's nr pristine pages from page on, all at once. */
+void sim_lru_bulk(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr)
 {
-	m->area[area].bulk_seq = add_run(m, list, area, 0, nr);
+	m->area[area].bulk_seq[node] = add_run(m, node, list, area, page, nr);
 }
 
 /* The page at the tail; 0: the list is empty. It still counts as a member and has to be moved or removed. */
-int sim_lru_pop(struct sim_machine *m, int list, uint32_t *area, uint64_t *index)
+int sim_lru_pop(struct sim_machine *m, uint64_t node, int list, uint32_t *area, uint64_t *index)
 {
-	while (m->head[list] != m->tail[list]) {
-		struct sim_run *r = ring(m, list, m->tail[list]);
+	struct sim_node *on = &m->node[node];
+
+	while (on->head[list] != on->tail[list]) {
+		struct sim_run *r = ring(m, node, list, on->tail[list]);
 		const struct sim_area *a = &m->area[r->area];
 
 		if (!r->nr || !a->mapped) {
-			m->tail[list]++;
+			on->tail[list]++;
 			continue;
 		}
 		*area = r->area;
 		*index = r->page++;
 		r->nr--;
-		if (page_seq(a, *index) == r->seq)
+		if (page_seq(m, a, *index) == r->seq)
 			return 1;
 	}
 	return 0;
@@ -107,13 +113,16 @@ int sim_lru_activate(struct sim_machine *m, uint32_t area, uint64_t index)
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p = sim_page_get(m, area, index);
+	uint64_t node;
 
 	if (!(p->flags & PG_PRESENT) || p->flags & PG_ACTIVE)
 		return 0;
+	node = sim_node(m, p->frame);
 	p->flags |= PG_ACTIVE;
 	p->flags &= ~(uint32_t)PG_REFERENCED;
 	a->nr_active++;
-	m->nr[a->kind * 2 + LIST_INACTIVE]--;
+	a->node_active[node]++;
+	m->node[node].nr[a->kind * 2 + LIST_INACTIVE]--;
 	sim_lru_add(m, (int)a->kind * 2 + LIST_ACTIVE, area, index, p);
 	m->pgactivate++;
 	m->age++;
@@ -125,15 +134,18 @@ int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index)
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p;
+	uint64_t node;
 
 	if (!sim_valid(a, index))
 		return 0; /* pristine pages are inactive */
 	p = &a->page[index];
 	if (!(p->flags & PG_PRESENT) || !(p->flags & PG_ACTIVE))
 		return 0;
+	node = sim_node(m, p->frame);
 	p->flags &= ~(uint32_t)(PG_ACTIVE | PG_REFERENCED);
 	a->nr_active--;
-	m->nr[a->kind * 2 + LIST_ACTIVE]--;
+	a->node_active[node]--;
+	m->node[node].nr[a->kind * 2 + LIST_ACTIVE]--;
 	sim_lru_add(m, (int)a->kind * 2 + LIST_INACTIVE, area, index, p);
 	m->pgdeactivate++;
 	return 1;

@@ -177,18 +177,24 @@ static void willneed(struct sim_machine *m, uint32_t area, uint64_t index, int64
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p;
+	uint64_t node;
+	int found;
 
-	if (sim_page_present(a, index) || m->nr_free <= m->wmark_min)
+	if (sim_page_present(a, index))
+		return;
+	found = sim_node_pick(m, area, &node);
+	if (!found)
 		return;
 	p = sim_page_get(m, area, index);
 	if (a->kind == KIND_ANON && !(p->flags & PG_SWAPPED))
 		return;
-	p->frame = (uint32_t)sim_frame_alloc(m, area, index);
+	p->frame = (uint32_t)sim_frame_alloc(m, node, area, index);
 	sim_page_insert(m, area, index, p, now, 0);
 	p->t_ref = now;
 	if (sim_seg_now(a)->pattern != PATTERN_NONE)
 		p->covered = a->epoch;
-	sim_wake_kswapd(m, now);
+	if (found == 1)
+		sim_node_wake_all(m, now);
 }
 
 enum sim_advice { ADVICE_WILLNEED = 3, ADVICE_COLD = 20, ADVICE_PAGEOUT = 21 };

@@ -51,7 +51,7 @@ struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t ind
 		p->t_last = a->t_mapped;
 		p->t_ref = a->t_mapped - 1;
 		p->frame = (uint32_t)pristine_frame(a, index);
-		p->seq = a->bulk_seq;
+		p->seq = a->bulk_seq[sim_node(m, p->frame)];
 		p->flags = PG_PRESENT;
 		if (st == ST_IDLE) {
 			/* made old in a stretch without accesses: any time in it is as good */

@@ -9,6 +9,7 @@ int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struc
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_process *process = &m->process[a->process];
+	uint64_t node = sim_node(m, p->frame);
 
 	*cost += m->reclaim_ns;
 	if (a->kind == KIND_ANON) {
@@ -28,13 +29,17 @@ int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struc
 			*cost += m->file_write_ns;
 		}
 	}
-	m->nr[a->kind * 2 + !!(p->flags & PG_ACTIVE)]--;
-	if (p->flags & PG_ACTIVE)
+	m->node[node].nr[a->kind * 2 + !!(p->flags & PG_ACTIVE)]--;
+	if (p->flags & PG_ACTIVE) {
 		a->nr_active--;
+		a->node_active[node]--;
+	}
 	p->flags = PG_EVICTED | (a->kind == KIND_ANON ? PG_SWAPPED : 0);
 	p->seq = 0;
 	p->shadow = ++m->age;
 	a->nr_present--;
+	a->node_present[node]--;
+	sim_latency(m, area, index, node, -1, t);
 	a->reclaimed++;
 	process->nr_present--;
 	sim_frame_free(m, p->frame, 1);
@@ -43,12 +48,12 @@ int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struc
 }
 
 /* Active pages lose their place whether accessed or not; the access only counts again on the inactive list. */
-static void shrink_active(struct sim_machine *m, int kind, uint64_t nr, int64_t t, int64_t *cost)
+static void shrink_active(struct sim_machine *m, uint64_t node, int kind, uint64_t nr, int64_t t, int64_t *cost)
 {
 	uint32_t area;
 	uint64_t index;
 
-	while (nr-- && sim_lru_pop(m, kind * 2 + LIST_ACTIVE, &area, &index)) {
+	while (nr-- && sim_lru_pop(m, node, kind * 2 + LIST_ACTIVE, &area, &index)) {
 		*cost += m->scan_ns;
 		m->area[area].page[index].t_ref = t;
 		sim_lru_deactivate(m, area, index);
@@ -56,13 +61,14 @@ static void shrink_active(struct sim_machine *m, int kind, uint64_t nr, int64_t 
 }
 
 /* First access seen: stay; second: become active; none: leave. */
-static uint64_t shrink_inactive(struct sim_machine *m, int kind, uint64_t nr, int64_t t, int64_t *cost, uint64_t *scanned)
+static uint64_t shrink_inactive(struct sim_machine *m, uint64_t node, int kind, uint64_t nr, int64_t t, int64_t *cost,
+				uint64_t *scanned)
 {
 	int list = kind * 2 + LIST_INACTIVE;
 	uint64_t index, reclaimed = 0;
 	uint32_t area;
 
-	while (nr-- && sim_lru_pop(m, list, &area, &index)) {
+	while (nr-- && sim_lru_pop(m, node, list, &area, &index)) {
 		struct sim_page *p = sim_page_get(m, area, index);
 
 		*cost += m->scan_ns;
@@ -73,16 +79,16 @@ static uint64_t shrink_inactive(struct sim_machine *m, int kind, uint64_t nr, in
 			sim_lru_activate(m, area, index);
 		} else {
 			p->flags |= PG_REFERENCED;
-			m->nr[list]--;
+			m->node[node].nr[list]--;
 			sim_lru_add(m, list, area, index, p);
 		}
 	}
 	return reclaimed;
 }
 
-static int inactive_is_low(const struct sim_machine *m, int kind)
+static int inactive_is_low(const struct sim_node *node, int kind)
 {
-	uint64_t inactive = m->nr[kind * 2], active = m->nr[kind * 2 + LIST_ACTIVE];
+	uint64_t inactive = node->nr[kind * 2], active = node->nr[kind * 2 + LIST_ACTIVE];
 	uint64_t gb = (inactive + active) >> 18, ratio = 1;
 
 	while (gb && (ratio + 1) * (ratio + 1) <= 10 * gb)
@@ -90,37 +96,55 @@ static int inactive_is_low(const struct sim_machine *m, int kind)
 	return inactive * ratio < active;
 }
 
-/* Reclaim until goal pages have left, looking harder and harder; the number that did. */
-uint64_t sim_shrink(struct sim_machine *m, uint64_t goal, int64_t t, int64_t *cost, uint64_t *scanned)
+/* One node at one priority; reclaimed pages, goal is enough. */
+static uint64_t shrink_node(struct sim_machine *m, uint64_t node, int priority, uint64_t goal, int64_t t, int64_t *cost,
+			    uint64_t *scanned)
+{
+	const struct sim_node *on = &m->node[node];
+	uint64_t left[2], reclaimed = 0;
+
+	for (int kind = 0; kind < 2; kind++) {
+		uint64_t weight = kind == KIND_ANON ? SIM_SWAPPINESS : 200 - SIM_SWAPPINESS;
+
+		left[kind] = (on->nr[kind * 2] + on->nr[kind * 2 + 1]) >> priority;
+		if (m->swap_used >= m->swap_pages)
+			weight = kind == KIND_ANON ? 0 : 200;
+		else if (!priority)
+			weight = 200;
+		left[kind] = left[kind] * weight / 200;
+	}
+	while (left[0] || left[1]) {
+		for (int kind = 0; kind < 2; kind++) {
+			uint64_t nr = left[kind] < SIM_CLUSTER ? left[kind] : SIM_CLUSTER;
+
+			if (!nr)
+				continue;
+			left[kind] -= nr;
+			if (inactive_is_low(on, kind))
+				shrink_active(m, node, kind, nr, t, cost);
+			reclaimed += shrink_inactive(m, node, kind, nr, t, cost, scanned);
+			if (reclaimed >= goal)
+				return reclaimed;
+		}
+	}
+	return reclaimed;
+}
+
+/* Reclaim from nodes until goal pages have left, looking harder and harder; the number that did. */
+uint64_t sim_shrink(struct sim_machine *m, const uint64_t *nodes, uint64_t nr, uint64_t goal, int64_t t, int64_t *cost,
+		    uint64_t *scanned)
 {
 	uint64_t reclaimed = 0;
 
 	for (int priority = SIM_PRIORITY; priority >= 0; priority--) {
-		uint64_t left[2];
+		for (uint64_t n = 0; n < nr; n++) {
+			uint64_t got = shrink_node(m, nodes[n], priority, goal - reclaimed, t, cost, scanned);
 
-		for (int kind = 0; kind < 2; kind++) {
-			uint64_t weight = kind == KIND_ANON ? SIM_SWAPPINESS : 200 - SIM_SWAPPINESS;
-
-			left[kind] = (m->nr[kind * 2] + m->nr[kind * 2 + 1]) >> priority;
-			if (m->swap_used >= m->swap_pages)
-				weight = kind == KIND_ANON ? 0 : 200;
-			else if (!priority)
-				weight = 200;
-			left[kind] = left[kind] * weight / 200;
-		}
-		while (left[0] || left[1]) {
-			for (int kind = 0; kind < 2; kind++) {
-				uint64_t nr = left[kind] < SIM_CLUSTER ? left[kind] : SIM_CLUSTER;
-
-				if (!nr)
-					continue;
-				left[kind] -= nr;
-				if (inactive_is_low(m, kind))
-					shrink_active(m, kind, nr, t, cost);
-				reclaimed += shrink_inactive(m, kind, nr, t, cost, scanned);
-				if (reclaimed >= goal)
-					return reclaimed;
-			}
+			if (got)
+				m->node[nodes[n]].kswapd_failures = 0;
+			reclaimed += got;
+			if (reclaimed >= goal)
+				return reclaimed;
 		}
 	}
 	return reclaimed;

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import strategies as st
 
 from damon.mm.sim import AreaStat, SimulatedMachine
 from damon.mm.sim.layout import (
     KSWAPD,
     LEAF,
+    MAX_NODE,
     PG_ACTIVE,
     PG_SWAPPED,
     SimPattern,
 )
-from damon.mm.sim.reference.access import seg_next
+from damon.mm.sim.reference.access import seg_next, seg_now, seg_weights
 from damon.mm.sim.reference.lru import _page_seq
-from damon.mm.sim.reference.pages import _pristine_frame, page_present, resolve, valid
+from damon.mm.sim.reference.pages import _pristine_frame, node_of, page_frame, page_present, resolve, valid
 from damon.model.arrays import FOLIO_PASS, U8, U64, Buffer, FolioArray
 from damon.workload.model import (
     Access,
@@ -25,9 +27,11 @@ from damon.workload.model import (
     Event,
     Kind,
     MachineSpec,
+    Node,
     Pattern,
     Phase,
     PhaseEvent,
+    ProcessSpec,
     Swap,
     Workload,
 )
@@ -83,22 +87,24 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
     owner: dict[int, tuple[int, int]] = {}
     for area in range(s.m.nr_area):
         a = s.area.rows[area]
-        present = swapped = active = 0
+        swapped = 0
+        present, active = [0] * MAX_NODE, [0] * MAX_NODE
         for index in range(a.nr_pages):
             if valid(a, index):
                 p = a.page[index]
                 swapped += bool(p.flags & PG_SWAPPED)
-                active += bool(p.flags & PG_ACTIVE)
                 frame = p.frame
+                active[node_of(s, frame) if page_present(a, index) else 0] += bool(p.flags & PG_ACTIVE)
                 assert p.t_last <= p.t_eval <= sim.clock.now_ns()
             else:
                 frame = _pristine_frame(a, index) if index < a.nr_bulk else -1
             if page_present(a, index):
-                present += 1
+                present[node_of(s, frame)] += 1
                 assert frame not in owner, "two pages in one frame"
                 owner[frame] = area, index
-        assert (present, swapped, active) == (a.nr_present, a.nr_swapped, a.nr_active)
-        assert a.mapped or not (present or swapped or active)
+        assert (present, active) == (list(a.node_present), list(a.node_active))
+        assert (sum(present), swapped, sum(active)) == (a.nr_present, a.nr_swapped, a.nr_active)
+        assert a.mapped or not (sum(present) or swapped)
     return owner
 
 
@@ -110,15 +116,19 @@ def _in_pfn_order(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> l
 def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
     s = sim.state
     free: set[int] = set()
-    for n in range(s.m.nr_free_runs):
-        run = s.free.rows[n]
-        span = set(range(run.frame, run.frame + run.nr))
-        assert span
-        assert not span & free, "free twice"
-        free |= span
-    assert len(free) == s.m.nr_free
+    for node in range(s.m.nr_node):
+        before = len(free)
+        for n in range(s.m.node[node].nr_free_runs):
+            run = s.free[node].rows[n]
+            span = set(range(run.frame, run.frame + run.nr))
+            assert span
+            assert not span & free, "free twice"
+            assert {node_of(s, run.frame), node_of(s, run.frame + run.nr - 1)} == {node}
+            free |= span
+        assert len(free) - before == s.m.node[node].nr_free
     assert not free & owner.keys(), "free and used"
-    assert len(free) + len(owner) + s.held_pages == s.total_pages, "a frame is lost"
+    assert len(free) == sim.free_mem()[0]
+    assert len(free) + len(owner) + s.ram.held_pages == sim.free_mem()[1], "a frame is lost"
     walked = [folio.pfn for folios in sim.phys.folios(0, 2**40) for folio in folios]
     assert walked == sorted(walked)
     assert [resolve(s, pfn) for pfn in walked] == [owner[frame] for frame in _in_pfn_order(sim, owner)]
@@ -130,24 +140,41 @@ def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> N
 
 def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
     s = sim.state
-    members: dict[tuple[int, int], int] = {}
-    for which in range(4):
-        live = 0
-        assert s.m.head[which] - s.m.tail[which] <= s.m.run_mask + 1
-        for at in range(s.m.tail[which], s.m.head[which]):
-            run = s.runs[which].rows[at & s.m.run_mask]
-            a = s.area.rows[run.area]
-            for index in range(run.page, run.page + run.nr):
-                if a.mapped and _page_seq(a, index) == run.seq:
-                    assert (run.area, index) not in members, "on two lists"
-                    members[run.area, index] = which
-                    live += 1
-        assert live == s.m.nr[which]
+    members: dict[tuple[int, int], tuple[int, int]] = {}
+    for node in range(s.m.nr_node):
+        on = s.m.node[node]
+        for which in range(4):
+            live = 0
+            assert on.head[which] - on.tail[which] <= s.m.run_mask + 1
+            for at in range(on.tail[which], on.head[which]):
+                run = s.runs[node][which].rows[at & s.m.run_mask]
+                a = s.area.rows[run.area]
+                for index in range(run.page, run.page + run.nr):
+                    if a.mapped and page_present(a, index) and _page_seq(s, a, index) == run.seq:
+                        assert (run.area, index) not in members, "on two lists"
+                        members[run.area, index] = node, which
+                        live += 1
+            assert live == on.nr[which]
     assert members.keys() == set(owner.values()), "a page in memory is on no list"
-    for (area, index), which in members.items():
+    frames = {page: frame for frame, page in owner.items()}
+    for (area, index), (node, which) in members.items():
         a = s.area.rows[area]
         active = valid(a, index) and a.page[index].flags & PG_ACTIVE
         assert which == a.kind * 2 + bool(active)
+        assert node == node_of(s, frames[area, index])
+
+
+def _check_latency(sim: SimulatedMachine) -> None:
+    """What the mean touch of an area costs, from the pages' side."""
+    s = sim.state
+    for area, a in enumerate(s.areas()):
+        assert s.m.latency or not (a.touch_ns or a.latency_ns)
+        if not a.mapped or not s.m.latency:
+            continue
+        seg, costs = seg_now(a), s.m.node[s.process.rows[a.process].node].touch_ns
+        here = [index for index in range(a.nr_pages) if page_present(a, index)]
+        each = [seg_weights(seg, index, 1) * costs[node_of(s, page_frame(a, index))] for index in here]
+        assert a.touch_ns == pytest.approx(sum(each), rel=1e-5, abs=1e-6), area
 
 
 def _check_events(sim: SimulatedMachine) -> None:
@@ -157,7 +184,8 @@ def _check_events(sim: SimulatedMachine) -> None:
     for n, ev in enumerate(rows[1:], 1):
         parent = rows[(n - 1) // 2]
         assert (parent.t, parent.id) < (ev.t, ev.id)
-    assert sum(ev.area == KSWAPD for ev in rows) == s.m.kswapd_awake
+    awake = sorted(ev.page for ev in rows if ev.area == KSWAPD)
+    assert awake == [node for node in range(s.m.nr_node) if s.m.node[node].kswapd_awake]
     for area in range(s.m.nr_area):
         a = s.area.rows[area]
         covered = [0] * a.nr_pages
@@ -183,6 +211,7 @@ def check(sim: SimulatedMachine) -> None:
     _check_frames(sim, owner)
     _check_lists(sim, owner)
     _check_events(sim)
+    _check_latency(sim)
     for n in range(m.nr_process):
         process = s.process.rows[n]
         areas = [s.area.rows[process.first_area + k] for k in range(process.nr_area)]
@@ -194,6 +223,11 @@ def check(sim: SimulatedMachine) -> None:
 
 
 # -- random workloads
+
+NODES = [
+    (Node(4 * MIB, 80.0), Node(8 * MIB, 250.0)),
+    (Node(4 * MIB, 100.0, (10, 30, 20)), Node(4 * MIB, 100.0, (30, 10, 21)), Node(4 * MIB, 300.0, (20, 20, 10))),
+]
 
 sizes = st.one_of(
     st.integers(1, 40).map(lambda n: n * 4096),
@@ -251,5 +285,8 @@ def workloads(draw: st.DrawFn) -> Workload:
             )
         )
     swap = draw(st.sampled_from([Swap(16 * MIB, 5.0, 2.0), Swap(64 * KIB, 20.0, 10.0), None]))
-    spec = MachineSpec(memory=draw(st.sampled_from([8, 6, 4])) * MIB, swap=swap)
-    return Workload("random", areas, tuple(phases), draw(st.booleans()), spec)
+    spec, processes = MachineSpec(memory=draw(st.sampled_from([8, 6, 4])) * MIB, swap=swap), ()
+    if draw(st.integers(0, 2)) == 0:
+        spec = MachineSpec(12 * MIB, swap=swap, nodes=draw(st.sampled_from(NODES)), migrate_us=0.7)
+        processes = (ProcessSpec("two", node=draw(st.integers(0, 1))),)
+    return Workload("random", areas, tuple(phases), draw(st.booleans()), spec, processes)

@@ -9,7 +9,7 @@ import pytest
 
 from damon.errors import InvalidInput, MissingCapability
 from damon.mm.sim import SimulatedMachine
-from damon.mm.sim.state import system_ram, watermarks
+from damon.mm.sim.ram import system_ram, watermarks
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON
 from damon.ops.vaddr import three_regions
 from damon.workload.model import (

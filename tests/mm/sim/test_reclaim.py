@@ -34,7 +34,7 @@ def test_kswapd_keeps_memory_free_and_takes_the_coldest() -> None:
     counters = sim.counters()
     assert counters["pgsteal_kswapd"] > 0
     assert counters["allocstall"] == 0, "the daemon was fast enough"
-    assert sim.free_mem()[0] >= sim.state.m.wmark_low
+    assert sim.free_mem()[0] >= sim.state.m.node[0].wmark_low
     assert stat(sim, "hot").swapped_bytes < 0.05 * 8 * MIB
     assert stat(sim, "cold").swapped_bytes > 2 * MIB
     # All accessed bits were set when reclaim first looked, so hot pages went too: once.
@@ -117,8 +117,8 @@ def test_kswapd_reclaims_up_to_the_high_watermark() -> None:
         free = sim.free_mem()[0]
         lowest = min(lowest, free)
         after = max(after, free) if sim.counters()["pgsteal_kswapd"] else 0
-    assert sim.state.m.wmark_min < lowest <= sim.state.m.wmark_low
-    assert after >= sim.state.m.wmark_high
+    assert sim.state.m.node[0].wmark_min < lowest <= sim.state.m.node[0].wmark_low
+    assert after >= sim.state.m.node[0].wmark_high
 
 
 def test_active_pages_that_are_not_accessed_any_more_leave_too() -> None:

@@ -19,7 +19,7 @@ Operation = tuple[str, float, float, int]
 
 operations = st.tuples(
     st.sampled_from(
-        ["sleep", "phys", "virt", "young", "pageout", "activate", "deactivate", "madvise", "madvise", "walk"]
+        ["sleep", "phys", "virt", "young", "pageout", "activate", "deactivate", "madvise", "madvise", "walk", "migrate"]
     ),
     st.floats(0.0, 1.0),
     st.floats(0.0, 1.0),
@@ -63,6 +63,8 @@ def _folios(sim: SimulatedMachine, where: float, much: float, how: int, act: str
     for folios in sim.phys.folios(start, start + int(much * (high - start))):
         for index, folio in enumerate(folios):
             folio.flags |= (how >> index % 16 & 1) * FOLIO_PASS | (how >> (index + 3) % 16 & 1) * FOLIO_DECIDED
+        for index, folio in enumerate(folios):
+            folio.target_nid = (how >> index % 7 & 3) - 1
         if act == "young":
             sim.phys.folios_young(folios)
             sim.phys.folios_mkold(folios)

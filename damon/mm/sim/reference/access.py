@@ -11,7 +11,7 @@ whenever they ask. The draw is a hash of seed, page and ``t_eval``.
 from __future__ import annotations
 
 from damon.mm.sim.layout import FILE, NEVER, PAGE_BITS, PG_DIRTY, Draw, SimArea, SimPage, SimPattern, SimSeg
-from damon.mm.sim.reference.arithmetic import exp, log, uniform
+from damon.mm.sim.reference.arithmetic import exp, log, power_range, uniform
 from damon.mm.sim.state import State
 
 
@@ -72,6 +72,18 @@ def seg_weight(seg: SimSeg, index: int) -> float:
     if seg.pattern == SimPattern.RANDOM:
         return float(seg.share)
     return exp(-seg.skew * log(float(index + 1))) * float(seg.share)
+
+
+def seg_weights(seg: SimSeg, page: int, nr: int) -> float:
+    """The share of the area's touches that hit pages ``[page, page + nr)``."""
+    if seg.pattern == SimPattern.NONE or not nr:
+        return 0.0
+    if seg.pattern == SimPattern.RANDOM:
+        return float(seg.share * float(nr))
+    if seg.pattern == SimPattern.ZIPF:
+        return float(power_range(page + 1, page + nr, seg.skew) * seg.share)
+    first, last = _residues(seg, page, nr)
+    return float(last - first) / float(seg.period) if first < last else 0.0
 
 
 def _log_no_write(seg: SimSeg, index: int, lo: int, hi: int) -> float:

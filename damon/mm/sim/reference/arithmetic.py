@@ -53,16 +53,26 @@ def uniform(seed: int, key: int, t: int, purpose: int) -> float:
 
 def power_sum(n: int, skew: float) -> float:
     """The sum of r ** -skew for r = 1..n: term by term, then by Euler and Maclaurin."""
-
-    def term(r: float) -> float:
-        return exp(-skew * log(r))
-
     first = min(n, 1024)
-    total = sum(term(float(r)) for r in range(1, first))
-    a, b = float(first), float(n)
-    if n == first:
-        return total + term(a)
-    fa, fb, span = term(a), term(b), log(b / a)
+    total = sum(exp(-skew * log(float(r))) for r in range(1, first))
+    return _power_tail(total, first, n, skew)
+
+
+def power_range(first: int, last: int, skew: float) -> float:
+    """The sum of r ** -skew for r = first..last: fewer terms one by one, right to 1e-5."""
+    total = 0.0
+    while first < last and (first < 16 or last - first < 32):
+        total += exp(-skew * log(float(first)))
+        first += 1
+    return _power_tail(total, first, last, skew)
+
+
+def _power_tail(total: float, first: int, last: int, skew: float) -> float:
+    a, b = float(first), float(last)
+    fa = exp(-skew * log(a))
+    if last == first:
+        return total + fa
+    fb, span = exp(-skew * log(b)), log(b / a)
     x = (1.0 - skew) * span
     if -1e-5 < x < 1e-5:
         integral = a * fa * span * (1.0 + x / 2.0 + x * x / 6.0)

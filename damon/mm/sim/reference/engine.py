@@ -6,7 +6,7 @@ from __future__ import annotations
 from ctypes import c_uint8, c_uint64
 
 from damon.mm.sim.layout import SimSeg
-from damon.mm.sim.reference import events, faults, ops, walk
+from damon.mm.sim.reference import areas, events, faults, migrate, ops, walk
 from damon.mm.sim.reference.pages import page_mkold, page_young, resolve, resolve_va
 from damon.mm.sim.reference.reclaim import Cost
 from damon.mm.sim.state import State
@@ -23,10 +23,10 @@ class ReferenceEngine:
         faults.area_map(self._s, area, populate, t)
 
     def area_clear(self, area: int, t: int) -> None:
-        faults.area_clear(self._s, area, t)
+        areas.area_clear(self._s, area, t)
 
     def area_access(self, area: int, seg: SimSeg) -> None:
-        faults.area_access(self._s, area, seg)
+        areas.area_access(self._s, area, seg)
 
     def event_purge(self) -> None:
         events.event_purge(self._s)
@@ -79,6 +79,10 @@ class ReferenceEngine:
     def pageout(self, folios: FolioArray, now: int) -> tuple[int, int]:
         cost = Cost()
         return ops.pageout(self._s, folios, now, cost), cost.ns
+
+    def migrate(self, folios: FolioArray, now: int) -> tuple[int, int]:
+        cost = Cost()
+        return migrate.migrate(self._s, folios, now, cost), cost.ns
 
     def lru_move(self, folios: FolioArray, active: bool) -> int:
         return ops.lru_move(self._s, folios, active)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Pages that come, processes that stall, areas that go. Twin of ``sim_fault.c``."""
+"""Pages that come, processes that stall. Twin of ``sim_fault.c``."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from damon.mm.sim.layout import (
     ACTIVE,
     ANON,
     CLUSTER,
-    FAILURES,
     FILE,
     INACTIVE,
     KSWAPD,
-    MAX_SEG,
+    NR_LIST,
     PAGE_BITS,
     PG_ACTIVE,
     PG_DIRTY,
     PG_EVICTED,
     PG_PRESENT,
     PG_SWAPPED,
-    ST_IDLE,
     Draw,
     SimArea,
     SimPage,
-    SimPattern,
     SimProc,
     SimSeg,
 )
-from damon.mm.sim.reference.access import seg_count, seg_now
+from damon.mm.sim.reference.access import seg_now
+from damon.mm.sim.reference.areas import area_clear
 from damon.mm.sim.reference.arithmetic import uniform
 from damon.mm.sim.reference.events import event_fire, event_pop, event_push
 from damon.mm.sim.reference.frames import frame_alloc, frame_bulk, frame_free
 from damon.mm.sim.reference.lru import lru_add, lru_bulk
-from damon.mm.sim.reference.pages import page_get, state, valid
+from damon.mm.sim.reference.nodes import latency_change, node_pick, node_wake_all
+from damon.mm.sim.reference.pages import node_of, page_get
 from damon.mm.sim.reference.reclaim import Cost, shrink
 from damon.mm.sim.state import State
 
@@ -49,13 +48,6 @@ def _stall(s: State, p: SimProc, t: int, ns: int, memory: bool) -> None:
     if memory and p.busy_until > since:
         m.psi_ns += p.busy_until - since
         m.psi_end = p.busy_until
-
-
-def wake_kswapd(s: State, t: int) -> None:
-    m = s.m
-    if m.nr_free < m.wmark_low and not m.kswapd_awake and m.kswapd_failures < FAILURES:
-        m.kswapd_awake = 1
-        event_push(s, t, KSWAPD, 0, 0)
 
 
 def _oom(s: State, t: int) -> bool:
@@ -78,22 +70,27 @@ def _oom(s: State, t: int) -> bool:
 def page_alloc(s: State, area: int, index: int, p: SimPage, t: int) -> int | None:
     """A frame for the page; the ns of direct reclaim. None: its process was killed for want of memory."""
     m, cost = s.m, Cost()
-    while m.nr_free <= m.wmark_min:
+    order = m.node[s.process.rows[s.area.rows[area].process].node].order[: m.nr_node]
+    while (found := node_pick(s, area)) is None:
         m.allocstall += 1
         before = cost.scanned
-        got = shrink(s, CLUSTER, t, cost)
+        got = shrink(s, order, CLUSTER, t, cost)
         m.pgscan_direct += cost.scanned - before
         m.pgsteal_direct += got
         if got:
-            m.kswapd_failures = 0
-        elif not _oom(s, t):
+            continue
+        if not _oom(s, t):
             break  # nobody is left to kill: use the reserve
-        elif not s.area.rows[area].mapped:
+        if not s.area.rows[area].mapped:
             return None
-    if not m.nr_free:
+    if found is None:
+        found = next(((node, True) for node in order if m.node[node].nr_free), None)
+    if found is None:
         return None
-    p.frame = frame_alloc(s, area, index)
-    wake_kswapd(s, t)
+    node, short = found
+    p.frame = frame_alloc(s, node, area, index)
+    if short:
+        node_wake_all(s, t)
     return cost.ns
 
 
@@ -101,6 +98,7 @@ def page_insert(s: State, area: int, index: int, p: SimPage, t: int, active: boo
     """The page, with its frame, is in memory from ``t`` on. New pages start inactive, as in the kernel."""
     a = s.area.rows[area]
     process = s.process.rows[a.process]
+    node = node_of(s, p.frame)
     if p.flags & PG_SWAPPED:
         s.m.swap_used -= 1
         a.nr_swapped -= 1
@@ -110,7 +108,28 @@ def page_insert(s: State, area: int, index: int, p: SimPage, t: int, active: boo
     p.t_eval = t
     a.nr_present += 1
     a.nr_active += active
+    a.node_present[node] += 1
+    a.node_active[node] += active
+    latency_change(s, area, index, 1, node, 1, t)
     process.nr_present += 1
+    lru_add(s, a.kind * 2 + active, area, index, p)
+
+
+def page_move(s: State, area: int, index: int, node: int, t: int) -> None:
+    """Into a frame of another node, which has one free. What monitoring and reclaim know of the page goes with it."""
+    a = s.area.rows[area]
+    p = page_get(s, area, index)
+    frame, active = int(p.frame), bool(p.flags & PG_ACTIVE)
+    before = node_of(s, frame)
+    s.m.node[before].nr[a.kind * 2 + active] -= 1
+    a.node_present[before] -= 1
+    a.node_active[before] -= active
+    latency_change(s, area, index, 1, before, -1, t)
+    p.frame = frame_alloc(s, node, area, index)
+    frame_free(s, frame, 1)
+    a.node_present[node] += 1
+    a.node_active[node] += active
+    latency_change(s, area, index, 1, node, 1, t)
     lru_add(s, a.kind * 2 + active, area, index, p)
 
 
@@ -119,11 +138,12 @@ def _refault_active(s: State, a: SimArea, p: SimPage) -> bool:
     m = s.m
     if not p.flags & PG_EVICTED:
         return False
-    size = m.nr[2 + ACTIVE]
+    nr = [sum(m.node[node].nr[which] for node in range(m.nr_node)) for which in range(NR_LIST)]
+    size = nr[2 + ACTIVE]
     if a.kind == ANON:
-        size += m.nr[2 + INACTIVE]
+        size += nr[2 + INACTIVE]
     if m.swap_pages:
-        size += m.nr[ACTIVE] + (m.nr[INACTIVE] if a.kind == FILE else 0)
+        size += nr[ACTIVE] + (nr[INACTIVE] if a.kind == FILE else 0)
     return bool(m.age - p.shadow <= size)
 
 
@@ -167,17 +187,24 @@ def area_map(s: State, area: int, populate: bool, t: int) -> None:
     process = s.process.rows[a.process]
     a.mapped = 1
     a.epoch += 1
-    a.t_mapped = t
+    a.t_mapped = a.latency_t = t
     a.nr_seg = 1
     a.seg[0] = SimSeg(t0=t)
     if not populate:
         return
-    if m.nr_free > m.wmark_high:
-        frame_bulk(s, area, min(a.nr_pages, m.nr_free - m.wmark_high))
-        if a.nr_bulk:
-            lru_bulk(s, a.kind * 2, area, a.nr_bulk)
-        a.nr_present = a.nr_bulk
-        process.nr_present += a.nr_bulk
+    order = m.node[process.node].order[: m.nr_node]
+    for node in order:
+        on, page = m.node[node], int(a.nr_bulk)
+        keep = on.wmark_high if node == order[-1] else on.wmark_low  # no next node, or the next one
+        if on.nr_free <= keep:
+            continue
+        frame_bulk(s, node, area, min(a.nr_pages - page, on.nr_free - keep))
+        nr = a.nr_bulk - page
+        if nr:
+            lru_bulk(s, node, a.kind * 2, area, page, nr)
+        a.nr_present += nr
+        a.node_present[node] += nr
+        process.nr_present += nr
     for n in range(a.nr_bulk, a.nr_pages):
         p = page_get(s, area, n)
         wait = page_alloc(s, area, n, p, t)
@@ -190,84 +217,20 @@ def area_map(s: State, area: int, populate: bool, t: int) -> None:
             _stall(s, process, t, wait, True)
 
 
-def _close_seg(a: SimArea, t: int) -> None:
-    """The touches of the stretch that ends at ``t``."""
-    seg = seg_now(a)
-    a.touches += int(float(t - seg.t0) * seg.rate)
-
-
-def area_clear(s: State, area: int, t: int) -> None:
-    """Unmap: frames and swap slots are free again, nothing of the pages stays."""
-    m, a = s.m, s.area.rows[area]
-    process = s.process.rows[a.process]
-    if not a.mapped:
+def _kswapd(s: State, node: int, t: int) -> None:
+    """One batch of a node's reclaim daemon; the next one when this is done with, until enough is free."""
+    m, on, cost = s.m, s.m.node[node], Cost()
+    on.kswapd_awake = 0
+    if on.nr_free >= on.wmark_high:
         return
-    for n in range(a.nr_ext):
-        x = a.ext[n]
-        run, end = x.page, x.page + x.nr
-        for i in range(x.page, end):
-            if valid(a, i):
-                if i > run:
-                    frame_free(s, x.frame + run - x.page, i - run)
-                run = i + 1
-        if end > run:
-            frame_free(s, x.frame + run - x.page, end - run)
-        x.nr = 0
-    for i in range(a.nr_pages):
-        if valid(a, i) and a.page[i].flags & PG_PRESENT:
-            frame_free(s, a.page[i].frame, 1)
-    m.nr[a.kind * 2 + ACTIVE] -= a.nr_active
-    m.nr[a.kind * 2 + INACTIVE] -= a.nr_present - a.nr_active
-    m.swap_used -= a.nr_swapped
-    m.kswapd_failures = 0
-    process.nr_present -= a.nr_present
-    process.nr_swapped -= a.nr_swapped
-    _close_seg(a, t)
-    a.nr_present = a.nr_swapped = a.nr_active = 0
-    a.nr_bulk = a.bulk_seq = a.nr_bulk_idle = 0
-    a.nr_ext = 0
-    a.mapped = 0
-    a.epoch += 1
-    pages, states, _segments, _extents = s.maps[area]
-    pages.discard()
-    states.discard()
-
-
-def area_access(s: State, area: int, new: SimSeg) -> None:
-    """What changes from ``new.t0`` on for an area's accesses; ``new`` is filled in but for ``base``."""
-    a = s.area.rows[area]
-    seg = seg_now(a)
-    if a.nr_bulk_idle:
-        for n in range(a.nr_bulk):
-            if state(a, n) == ST_IDLE:
-                page_get(s, area, n)
-    if seg.pattern == SimPattern.STRIDED and new.pattern == SimPattern.STRIDED and seg.stride == new.stride:
-        new.base = seg_count(seg, new.t0) % seg.period
-    _close_seg(a, new.t0)
-    if a.nr_seg == MAX_SEG:  # a page that nobody looked at for so long was not touched before
-        for n in range(MAX_SEG // 2):
-            a.seg[n] = a.seg[n + MAX_SEG // 2]
-        a.nr_seg = MAX_SEG // 2
-    a.seg[a.nr_seg] = new
-    a.nr_seg += 1
-    a.epoch += 1
-
-
-def _kswapd(s: State, t: int) -> None:
-    """One batch of the reclaim daemon; the next one when this is done with, until enough is free."""
-    m, cost = s.m, Cost()
-    m.kswapd_awake = 0
-    if m.nr_free >= m.wmark_high:
-        return
-    got = shrink(s, CLUSTER, t, cost)
+    got = shrink(s, [node], CLUSTER, t, cost)
     m.pgscan_kswapd += cost.scanned
     m.pgsteal_kswapd += got
     if not got:
-        m.kswapd_failures += 1
+        on.kswapd_failures += 1
         return
-    m.kswapd_failures = 0
-    m.kswapd_awake = 1
-    event_push(s, t + max(cost.ns, 1), KSWAPD, 0, 0)
+    on.kswapd_awake = 1
+    event_push(s, t + max(cost.ns, 1), KSWAPD, node, 0)
 
 
 def advance(s: State, now: int) -> None:
@@ -275,7 +238,7 @@ def advance(s: State, now: int) -> None:
     while s.m.next_event <= now:
         ev = event_pop(s)
         if ev.area == KSWAPD:
-            _kswapd(s, ev.t)
+            _kswapd(s, ev.page, ev.t)
             continue
         if ev.epoch != s.area.rows[ev.area].epoch:
             continue

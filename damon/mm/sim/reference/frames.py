@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from damon.mm.sim.layout import BLOCK, BLOCK_SHIFT, LEAF, PAGE_BITS
+from damon.mm.sim.reference.pages import node_of
 from damon.mm.sim.state import State
 
 
@@ -21,34 +22,35 @@ def _set_rmap(s: State, frame: int, area: int, index: int) -> None:
     s.leaf.rows[frame] = (area + 1) << PAGE_BITS | index
 
 
-def frame_alloc(s: State, area: int, index: int) -> int:
+def frame_alloc(s: State, node: int, area: int, index: int) -> int:
     """The frame freed last (or the next never used) becomes this page's. The caller knows that one is free."""
-    m = s.m
-    top = s.free.rows[m.nr_free_runs - 1]
+    on = s.m.node[node]
+    top = s.free[node].rows[on.nr_free_runs - 1]
     frame = int(top.frame)
     top.frame += 1
     top.nr -= 1
     if not top.nr:
-        m.nr_free_runs -= 1
-    m.nr_free -= 1
+        on.nr_free_runs -= 1
+    on.nr_free -= 1
     _set_rmap(s, frame, area, index)
     return frame
 
 
 def frame_free(s: State, frame: int, nr: int) -> None:
-    """Reverse map entries stay: whoever follows one checks that the page is still in that frame."""
-    m = s.m
-    top = s.free.rows[m.nr_free_runs - 1] if m.nr_free_runs else None
-    m.nr_free += nr
+    """Frames of one node. Reverse map entries stay: whoever follows one checks that the page still is there."""
+    node = node_of(s, frame)
+    on, runs = s.m.node[node], s.free[node].rows
+    top = runs[on.nr_free_runs - 1] if on.nr_free_runs else None
+    on.nr_free += nr
     if top is not None and frame == top.frame + top.nr:
         top.nr += nr
     elif top is not None and frame + nr == top.frame:
         top.frame = frame
         top.nr += nr
     else:
-        new = s.free.rows[m.nr_free_runs]
+        new = runs[on.nr_free_runs]
         new.frame, new.nr = frame, nr
-        m.nr_free_runs += 1
+        on.nr_free_runs += 1
 
 
 def _bulk_ext(s: State, area: int, frame: int, nr: int) -> None:
@@ -67,12 +69,13 @@ def _bulk_ext(s: State, area: int, frame: int, nr: int) -> None:
     a.nr_bulk += nr
 
 
-def frame_bulk(s: State, area: int, nr: int) -> None:
-    """Frames for the area's first pages, up to ``nr``, from free runs of at least a block. Sets ``nr_bulk``."""
-    m = s.m
+def frame_bulk(s: State, node: int, area: int, nr: int) -> None:
+    """Frames of a node for the area's next pages, up to ``nr``, from free runs of at least a block. Moves ``nr_bulk``
+    on."""
+    on, runs = s.m.node[node], s.free[node].rows
     n = 0
-    while n < m.nr_free_runs and nr:
-        r = s.free.rows[n]
+    while n < on.nr_free_runs and nr:
+        r = runs[n]
         take = min(r.nr, nr)
         if r.nr < BLOCK and r.nr < nr:
             n += 1
@@ -80,10 +83,10 @@ def frame_bulk(s: State, area: int, nr: int) -> None:
         _bulk_ext(s, area, r.frame, take)
         r.frame += take
         r.nr -= take
-        m.nr_free -= take
+        on.nr_free -= take
         nr -= take
         if not r.nr:
-            for later in range(n, m.nr_free_runs - 1):
-                here, after = s.free.rows[later], s.free.rows[later + 1]
+            for later in range(n, on.nr_free_runs - 1):
+                here, after = runs[later], runs[later + 1]
                 here.frame, here.nr = after.frame, after.nr
-            m.nr_free_runs -= 1
+            on.nr_free_runs -= 1

@@ -17,82 +17,82 @@ from damon.mm.sim.layout import (
     SimPage,
     SimRun,
 )
-from damon.mm.sim.reference.pages import page_get, valid
+from damon.mm.sim.reference.pages import node_of, page_frame, page_get, valid
 from damon.mm.sim.state import State
 
 
-def _page_seq(a: SimArea, index: int) -> int:
+def _page_seq(s: State, a: SimArea, index: int) -> int:
     if valid(a, index):
         return int(a.page[index].seq)
-    return int(a.bulk_seq) if index < a.nr_bulk else 0
+    return int(a.bulk_seq[node_of(s, page_frame(a, index))]) if index < a.nr_bulk else 0
 
 
-def _ring(s: State, which: int, at: int) -> SimRun:
-    return s.runs[which].rows[at & s.m.run_mask]  # type: ignore[no-any-return]
+def _ring(s: State, node: int, which: int, at: int) -> SimRun:
+    return s.runs[node][which].rows[at & s.m.run_mask]  # type: ignore[no-any-return]
 
 
-def _compact(s: State, which: int) -> None:
+def _compact(s: State, node: int, which: int) -> None:
     """Drop stale claims. At least half of the ring is free afterwards: it is twice as long as there are frames."""
-    m = s.m
-    to = m.tail[which]
-    for at in range(m.tail[which], m.head[which]):
-        r = _ring(s, which, at)
+    on = s.m.node[node]
+    to = on.tail[which]
+    for at in range(on.tail[which], on.head[which]):
+        r = _ring(s, node, which, at)
         page, nr, seq, area = r.page, r.nr, r.seq, r.area
         a = s.area.rows[area]
         live = 0
         for n in range(nr if a.mapped else 0):
-            if _page_seq(a, page + n) != seq:
+            if _page_seq(s, a, page + n) != seq:
                 live = 0
                 continue
             live += 1
             if live == 1:
-                out = _ring(s, which, to)
+                out = _ring(s, node, which, to)
                 out.page, out.seq, out.area, out.pad = page + n, seq, area, 0
                 to += 1
-            _ring(s, which, to - 1).nr = live
-    m.head[which] = to
+            _ring(s, node, which, to - 1).nr = live
+    on.head[which] = to
 
 
-def _add_run(s: State, which: int, area: int, page: int, nr: int) -> int:
-    m = s.m
-    m.nr[which] += nr
-    if m.head[which] > m.tail[which]:
-        r = _ring(s, which, m.head[which] - 1)
+def _add_run(s: State, node: int, which: int, area: int, page: int, nr: int) -> int:
+    m, on = s.m, s.m.node[node]
+    on.nr[which] += nr
+    if on.head[which] > on.tail[which]:
+        r = _ring(s, node, which, on.head[which] - 1)
         if r.area == area and r.page + r.nr == page:
             r.nr += nr
             return int(r.seq)
-    if m.head[which] - m.tail[which] > m.run_mask:
-        _compact(s, which)
-    r = _ring(s, which, m.head[which])
-    m.head[which] += 1
+    if on.head[which] - on.tail[which] > m.run_mask:
+        _compact(s, node, which)
+    r = _ring(s, node, which, on.head[which])
+    on.head[which] += 1
     m.next_seq += 1
     r.page, r.nr, r.seq, r.area, r.pad = page, nr, m.next_seq, area, 0
     return int(r.seq)
 
 
 def lru_add(s: State, which: int, area: int, index: int, p: SimPage) -> None:
-    """To the head of a list; the caller has taken the page off the one where it was."""
-    p.seq = _add_run(s, which, area, index, 1)
+    """To the head of a list of its node; the caller has taken the page off the one where it was."""
+    p.seq = _add_run(s, node_of(s, p.frame), which, area, index, 1)
 
 
-def lru_bulk(s: State, which: int, area: int, nr: int) -> None:
-    """The area's ``nr`` pristine pages, all at once."""
-    s.area.rows[area].bulk_seq = _add_run(s, which, area, 0, nr)
+def lru_bulk(s: State, node: int, which: int, area: int, page: int, nr: int) -> None:
+    """The area's ``nr`` pristine pages from ``page`` on, all at once."""
+    s.area.rows[area].bulk_seq[node] = _add_run(s, node, which, area, page, nr)
 
 
-def lru_pop(s: State, which: int) -> tuple[int, int] | None:
+def lru_pop(s: State, node: int, which: int) -> tuple[int, int] | None:
     """The area and page at the tail. It still counts as a member and has to be moved or removed."""
-    m = s.m
-    while m.head[which] != m.tail[which]:
-        r = _ring(s, which, m.tail[which])
+    on = s.m.node[node]
+    while on.head[which] != on.tail[which]:
+        r = _ring(s, node, which, on.tail[which])
         a = s.area.rows[r.area]
         if not r.nr or not a.mapped:
-            m.tail[which] += 1
+            on.tail[which] += 1
             continue
         index = int(r.page)
         r.page += 1
         r.nr -= 1
-        if _page_seq(a, index) == r.seq:
+        if _page_seq(s, a, index) == r.seq:
             return int(r.area), index
     return None
 
@@ -105,8 +105,10 @@ def lru_activate(s: State, area: int, index: int) -> bool:
         return False
     p.flags |= PG_ACTIVE
     p.flags &= ~PG_REFERENCED
+    node = node_of(s, p.frame)
     a.nr_active += 1
-    m.nr[a.kind * 2 + INACTIVE] -= 1
+    a.node_active[node] += 1
+    m.node[node].nr[a.kind * 2 + INACTIVE] -= 1
     lru_add(s, a.kind * 2 + ACTIVE, area, index, p)
     m.pgactivate += 1
     m.age += 1
@@ -122,8 +124,10 @@ def lru_deactivate(s: State, area: int, index: int) -> bool:
     if not p.flags & PG_PRESENT or not p.flags & PG_ACTIVE:
         return False
     p.flags &= ~(PG_ACTIVE | PG_REFERENCED)
+    node = node_of(s, p.frame)
     a.nr_active -= 1
-    m.nr[a.kind * 2 + ACTIVE] -= 1
+    a.node_active[node] -= 1
+    m.node[node].nr[a.kind * 2 + ACTIVE] -= 1
     lru_add(s, a.kind * 2 + INACTIVE, area, index, p)
     m.pgdeactivate += 1
     return True

@@ -14,9 +14,10 @@ from damon.mm.sim.layout import (
     SimPattern,
 )
 from damon.mm.sim.reference.access import seg_now
-from damon.mm.sim.reference.faults import page_insert, wake_kswapd
+from damon.mm.sim.reference.faults import page_insert
 from damon.mm.sim.reference.frames import frame_alloc
 from damon.mm.sim.reference.lru import lru_activate, lru_deactivate
+from damon.mm.sim.reference.nodes import node_pick, node_wake_all
 from damon.mm.sim.reference.pages import page_get, page_mkold, page_present, page_young, resolve
 from damon.mm.sim.reference.reclaim import Cost, reclaim_page
 from damon.mm.sim.reference.walk import describe
@@ -101,17 +102,22 @@ def lru_move(s: State, folios: FolioArray, active: bool) -> int:
 def _willneed(s: State, area: int, index: int, now: int) -> None:
     """Read in what is in swap or on disk, as far as free memory goes; nobody waits for it."""
     a = s.area.rows[area]
-    if page_present(a, index) or s.m.nr_free <= s.m.wmark_min:
+    if page_present(a, index):
+        return
+    found = node_pick(s, area)
+    if found is None:
         return
     p = page_get(s, area, index)
     if a.kind == ANON and not p.flags & PG_SWAPPED:
         return
-    p.frame = frame_alloc(s, area, index)
+    node, short = found
+    p.frame = frame_alloc(s, node, area, index)
     page_insert(s, area, index, p, now, False)
     p.t_ref = now
     if seg_now(a).pattern != SimPattern.NONE:
         p.covered = a.epoch
-    wake_kswapd(s, now)
+    if short:
+        node_wake_all(s, now)
 
 
 def advise(s: State, area: int, index: int, end: int, advice: int, now: int, cost: Cost) -> int:

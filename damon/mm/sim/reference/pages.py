@@ -64,6 +64,17 @@ def page_pfn(s: State, frame: int) -> int:
     raise AssertionError(f"frame {frame} is none")
 
 
+def node_of(s: State, frame: int) -> int:
+    """The node of a frame."""
+    if s.m.nr_node == 1:
+        return 0
+    for n in range(s.m.nr_res):
+        res = s.m.res[n]
+        if res.frame <= frame < res.frame + res.nr:
+            return int(res.node)
+    raise AssertionError(f"frame {frame} is none")
+
+
 def page_present(a: SimArea, index: int) -> bool:
     if valid(a, index):
         return bool(a.page[index].flags & PG_PRESENT)
@@ -82,7 +93,7 @@ def page_get(s: State, area: int, index: int) -> SimPage:
         p.t_last = a.t_mapped
         p.t_ref = a.t_mapped - 1
         p.frame = _pristine_frame(a, index)
-        p.seq = a.bulk_seq
+        p.seq = a.bulk_seq[node_of(s, p.frame)]
         p.flags = PG_PRESENT
         if st == ST_IDLE:  # made old in a stretch without accesses: any time in it is as good
             p.flags |= PG_IDLE

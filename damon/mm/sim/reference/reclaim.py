@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from damon.mm.sim.layout import (
@@ -17,13 +18,15 @@ from damon.mm.sim.layout import (
     PG_SWAPPED,
     PRIORITY,
     SWAPPINESS,
+    SimNode,
     SimPage,
 )
 from damon.mm.sim.reference.access import page_advance
 from damon.mm.sim.reference.events import event_cover
 from damon.mm.sim.reference.frames import frame_free
 from damon.mm.sim.reference.lru import lru_activate, lru_add, lru_deactivate, lru_pop
-from damon.mm.sim.reference.pages import page_get, page_referenced
+from damon.mm.sim.reference.nodes import latency_change
+from damon.mm.sim.reference.pages import node_of, page_get, page_referenced
 from damon.mm.sim.state import State
 
 
@@ -39,6 +42,7 @@ def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost
     """Out of memory. False: anonymous memory without room in swap becomes active instead."""
     m, a = s.m, s.area.rows[area]
     process = s.process.rows[a.process]
+    node = node_of(s, p.frame)
     cost.ns += m.reclaim_ns
     if a.kind == ANON:
         if m.swap_used >= m.swap_pages:
@@ -55,13 +59,16 @@ def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost
             m.writeback += 1
             cost.ns += m.file_write_ns
     active = bool(p.flags & PG_ACTIVE)
-    m.nr[a.kind * 2 + active] -= 1
+    m.node[node].nr[a.kind * 2 + active] -= 1
     a.nr_active -= active
+    a.node_active[node] -= active
     p.flags = PG_EVICTED | (PG_SWAPPED if a.kind == ANON else 0)
     p.seq = 0
     m.age += 1
     p.shadow = m.age
     a.nr_present -= 1
+    a.node_present[node] -= 1
+    latency_change(s, area, index, 1, node, -1, t)
     a.reclaimed += 1
     process.nr_present -= 1
     frame_free(s, p.frame, 1)
@@ -69,10 +76,10 @@ def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost
     return True
 
 
-def _shrink_active(s: State, kind: int, nr: int, t: int, cost: Cost) -> None:
+def _shrink_active(s: State, node: int, kind: int, nr: int, t: int, cost: Cost) -> None:
     """Active pages lose their place whether accessed or not; the access only counts again on the inactive list."""
     for _ in range(nr):
-        popped = lru_pop(s, kind * 2 + ACTIVE)
+        popped = lru_pop(s, node, kind * 2 + ACTIVE)
         if popped is None:
             return
         area, index = popped
@@ -81,11 +88,11 @@ def _shrink_active(s: State, kind: int, nr: int, t: int, cost: Cost) -> None:
         lru_deactivate(s, area, index)
 
 
-def _shrink_inactive(s: State, kind: int, nr: int, t: int, cost: Cost) -> int:
+def _shrink_inactive(s: State, node: int, kind: int, nr: int, t: int, cost: Cost) -> int:
     """First access seen: stay; second: become active; none: leave."""
     which, reclaimed = kind * 2 + INACTIVE, 0
     for _ in range(nr):
-        popped = lru_pop(s, which)
+        popped = lru_pop(s, node, which)
         if popped is None:
             break
         area, index = popped
@@ -98,40 +105,53 @@ def _shrink_inactive(s: State, kind: int, nr: int, t: int, cost: Cost) -> int:
             lru_activate(s, area, index)
         else:
             p.flags |= PG_REFERENCED
-            s.m.nr[which] -= 1
+            s.m.node[node].nr[which] -= 1
             lru_add(s, which, area, index, p)
     return reclaimed
 
 
-def _inactive_is_low(s: State, kind: int) -> bool:
-    inactive, active = s.m.nr[kind * 2 + INACTIVE], s.m.nr[kind * 2 + ACTIVE]
+def _inactive_is_low(on: SimNode, kind: int) -> bool:
+    inactive, active = on.nr[kind * 2 + INACTIVE], on.nr[kind * 2 + ACTIVE]
     gb, ratio = (inactive + active) >> 18, 1
     while gb and (ratio + 1) * (ratio + 1) <= 10 * gb:
         ratio += 1
     return bool(inactive * ratio < active)
 
 
-def shrink(s: State, goal: int, t: int, cost: Cost) -> int:
-    """Reclaim until ``goal`` pages have left, looking harder and harder; the number that did."""
-    m, reclaimed = s.m, 0
-    for priority in range(PRIORITY, -1, -1):
-        left = [0, 0]
+def _shrink_node(s: State, node: int, priority: int, goal: int, t: int, cost: Cost) -> int:
+    """One node at one priority; reclaimed pages, ``goal`` is enough."""
+    m, on, reclaimed = s.m, s.m.node[node], 0
+    left = [0, 0]
+    for kind in range(2):
+        weight = SWAPPINESS if kind == ANON else 200 - SWAPPINESS
+        if m.swap_used >= m.swap_pages:
+            weight = 0 if kind == ANON else 200
+        elif not priority:
+            weight = 200
+        left[kind] = ((on.nr[kind * 2] + on.nr[kind * 2 + 1]) >> priority) * weight // 200
+    while left[0] or left[1]:
         for kind in range(2):
-            weight = SWAPPINESS if kind == ANON else 200 - SWAPPINESS
-            if m.swap_used >= m.swap_pages:
-                weight = 0 if kind == ANON else 200
-            elif not priority:
-                weight = 200
-            left[kind] = ((m.nr[kind * 2] + m.nr[kind * 2 + 1]) >> priority) * weight // 200
-        while left[0] or left[1]:
-            for kind in range(2):
-                nr = min(left[kind], CLUSTER)
-                if not nr:
-                    continue
-                left[kind] -= nr
-                if _inactive_is_low(s, kind):
-                    _shrink_active(s, kind, nr, t, cost)
-                reclaimed += _shrink_inactive(s, kind, nr, t, cost)
-                if reclaimed >= goal:
-                    return reclaimed
+            nr = min(left[kind], CLUSTER)
+            if not nr:
+                continue
+            left[kind] -= nr
+            if _inactive_is_low(on, kind):
+                _shrink_active(s, node, kind, nr, t, cost)
+            reclaimed += _shrink_inactive(s, node, kind, nr, t, cost)
+            if reclaimed >= goal:
+                return reclaimed
+    return reclaimed
+
+
+def shrink(s: State, nodes: Sequence[int], goal: int, t: int, cost: Cost) -> int:
+    """Reclaim from ``nodes`` until ``goal`` pages have left, looking harder and harder; the number that did."""
+    reclaimed = 0
+    for priority in range(PRIORITY, -1, -1):
+        for node in nodes:
+            got = _shrink_node(s, node, priority, goal - reclaimed, t, cost)
+            if got:
+                s.m.node[node].kswapd_failures = 0
+            reclaimed += got
+            if reclaimed >= goal:
+                return reclaimed
     return reclaimed
