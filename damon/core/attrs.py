@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from damon.core.feedback import feedback_loop
+from damon.core.trace import trace_intervals_tune
 from damon.errors import InvalidInput
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
@@ -114,4 +115,5 @@ def tune_intervals(ctx: DamonCtx) -> None:
         return
     sample = attrs.sample_interval * multiplier // 10000
     sample = max(goal.min_sample_us, min(goal.max_sample_us, sample))
+    trace_intervals_tune(ctx, sample)
     set_attrs(ctx, replace(attrs, sample_interval=sample, aggr_interval=sample * attrs.aggr_samples))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from damon.core.commit import rehearse
 from damon.core.kdamond import Kdamond
 from damon.core.regions import SplitState
+from damon.core.trace import Trace
 from damon.errors import DamonError, InvalidInput
 from damon.mm.interface import Machine
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
@@ -30,6 +31,7 @@ class Damon:
     def __init__(self, machine: Machine, seed: int = 0, *, reference: bool = False) -> None:
         self.machine = machine
         self.operations = OperationsRegistry()
+        self.trace = Trace(machine.clock)
         self.nr_running_ctxs = 0
         self._seed, self._reference = seed, reference
         self._nr_ctxs = 0
@@ -42,7 +44,7 @@ class Damon:
         """An empty context with default attributes and a generator of its own."""
         self._nr_ctxs += 1
         rnd = Random(mix64((self._seed << 16) + self._nr_ctxs & (1 << 64) - 1))
-        return DamonCtx(machine=self.machine, rnd=rnd, reference=self._reference)
+        return DamonCtx(machine=self.machine, rnd=rnd, reference=self._reference, trace=self.trace)
 
     def register_ops(self, operations: Operations) -> None:
         """Add an operations set; EINVAL when its id is taken."""
@@ -90,6 +92,7 @@ class Damon:
         worker = Kdamond(ctx, self._split_state)
         ctx.kdamond_stop = False
         ctx.error = None
+        ctx.trace = self.trace
         started = self.machine.clock.event()
         with self._lock:
             name = f"kdamond.{self.nr_running_ctxs}"

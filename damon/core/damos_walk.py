@@ -15,6 +15,7 @@ from damon.core.attrs import arm_scheme
 from damon.core.damos import try_scheme
 from damon.core.priority import DamosRates, DamosSpec, fill_pattern, rates_of
 from damon.core.regions import region_sz_limit
+from damon.core.trace import trace_stat
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
@@ -109,6 +110,7 @@ def apply_schemes(ctx: DamonCtx) -> None:
         _walk_call_done(ctx, scheme)
         arm_scheme(ctx, scheme)
         scheme.last_applied = None
+        trace_stat(ctx, scheme)
 
 
 def forget_target(ctx: DamonCtx, target: DamonTarget) -> None:

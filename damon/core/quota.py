@@ -7,6 +7,7 @@ from damon.core import goals
 from damon.core.damos_filter import core_filters_reject
 from damon.core.feedback import TARGET_SCORE, feedback_loop
 from damon.core.priority import ScoreHistogram
+from damon.core.trace import trace_esz
 from damon.model.attrs import ULONG_MAX
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos, DamosQuota, DamosQuotaGoalTuner
@@ -83,13 +84,17 @@ def adjust(ctx: DamonCtx, scheme: Damos) -> None:
     if not quota.total_charged_sz and not quota.charged_from:
         quota.charged_from = now
         set_effective_size(ctx, scheme)
+        trace_esz(ctx, scheme)
     if not quota.charged_from <= now < quota.charged_from + quota.reset_interval:
         if is_full(ctx, quota):
             scheme.stat.qt_exceeds += 1
         quota.total_charged_sz += quota.charged_sz
         quota.charged_from = now
         quota.charged_sz = 0
+        before = quota.esz
         set_effective_size(ctx, scheme)
+        if quota.esz != before:
+            trace_esz(ctx, scheme)
     if ctx.ops.score(scheme) is not Score.MAX:
         quota.min_score = _min_score(ctx, scheme)
 

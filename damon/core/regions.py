@@ -7,6 +7,7 @@ from ctypes import c_int, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 
 from damon.core import reference
+from damon.core.trace import trace_aggregated
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
 from damon.model.probe import probe_weights
@@ -79,6 +80,7 @@ def merge_regions(ctx: DamonCtx, threshold: int, sz_limit: int, by_attributes: b
 
 def reset_aggregated(ctx: DamonCtx) -> None:
     """``last_nr_accesses`` takes over, counting starts again (core 3.5 step 10c)."""
+    trace_aggregated(ctx)
     for target in ctx.targets:
         if ctx.reference:
             reference.reset_aggregated(target.regions)

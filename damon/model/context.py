@@ -59,6 +59,7 @@ class DamonCtx:
     pause: bool = False  #: sample nothing and apply nothing, keep the results; requests still run
     rnd: Random = field(default_factory=lambda: Random(0))
     reference: bool = False  #: use the plain Python twins instead of the C routines
+    trace: Any = None  #: tracepoints (``core.trace.Trace``)
 
     passed_sample_intervals: int = 0
     next_aggregation_sis: int = 0
