@@ -167,6 +167,18 @@ def test_merge_native_equals_reference(
     assert regions.snapshot() == twin.snapshot()
 
 
+@pytest.mark.parametrize("reference", [False, True])
+def test_repeated_merging_goes_by_the_weighted_sum_too(reference: bool) -> None:
+    regions = _with_hits(*((n * PAGE, (n + 1) * PAGE, [n % 2 * 4], []) for n in range(40)))
+    for region in regions:
+        region.nr_accesses = region.start // PAGE % 3 * 20
+    ctx = _ctx(regions, 2, reference=reference)
+    ctx.attrs.max_nr_regions = 20
+    adjust.merge_regions(ctx, 0, 4 * PAGE, by_attributes=True)
+    assert regions.nr == 10
+    assert {region.probe_hits[0] for region in regions} == {1}  # 4 and 0: 2, then 1 with each next one
+
+
 def test_a_cut_copies_hits() -> None:
     regions = _with_hits((0, 10 * PAGE, [1, 2, 3, 4], [5, 6, 7, 8]))
     regions.split_at(0, PAGE)

@@ -33,7 +33,7 @@ from damon.model.arrays import (
     DamonFolio,
     FolioArray,
 )
-from tests.mm.linux.fake import FakeKernel, page_flags, present, write_u64
+from tests.mm.linux.fake import FakeKernel, addresses, page_flags, present, write_u64
 
 ANON = ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON
 
@@ -82,6 +82,30 @@ def test_folios_are_those_of_the_twin(data: st.DataObject, flags: list[int], cha
         assert found == expected
         space = LinuxPhysicalSpace(lambda: kernel.files)
         assert [row(f) for folios in space.folios(start << 12, end << 12) for f in folios] == expected
+        if charged:
+            os.close(kernel.files.kpagecgroup)
+
+
+@settings(max_examples=100)
+@given(data=st.data(), flags=page_flags(), charged=st.booleans())
+def test_folios_at_addresses_are_those_of_the_twin(data: st.DataObject, flags: list[int], charged: bool) -> None:
+    addrs = data.draw(st.lists(st.integers(0, (len(flags) + 5) * 4096), max_size=40))
+    with fake_kernel(flags) as kernel:
+        if charged:
+            write_u64(kernel.directory / "kpagecgroup", [1000 + pfn // 3 for pfn in range(len(flags))])
+            kernel.files.kpagecgroup = os.open(kernel.directory / "kpagecgroup", os.O_RDONLY)
+        expected = ref.folios_at(kernel.files, addrs)
+        out = FolioArray(max(1, len(addrs)))
+        LinuxPhysicalSpace(lambda: kernel.files).folios_at(addresses(addrs), len(addrs), out)
+        assert out.nr == len(addrs)
+        assert [bytes(folio) for folio in out] == [bytes(folio) for folio in expected]
+        walked = {f.pfn + page: f for f in ref.folios(kernel.files, 0, len(flags)) for page in range(f.nr_pages)}
+        for addr, folio in zip(addrs, out, strict=True):
+            there = walked.get(addr >> 12)
+            assert bool(folio.nr_pages) == (there is not None)
+            if there is not None:
+                anon = FOLIO_ANON | FOLIO_ACTIVE
+                assert (folio.pfn, folio.memcg, folio.flags & anon) == (there.pfn, there.memcg, there.flags & anon)
         if charged:
             os.close(kernel.files.kpagecgroup)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
-from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, FOLIO_YOUNG, U8, Buffer
+from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, FOLIO_YOUNG, U8, Buffer, FolioArray
 from damon.workload.model import Workload
 from tests.mm.sim.machines import addresses, check, workloads
 
@@ -19,7 +19,20 @@ Operation = tuple[str, float, float, int]
 
 operations = st.tuples(
     st.sampled_from(
-        ["sleep", "phys", "virt", "young", "pageout", "activate", "deactivate", "madvise", "madvise", "walk", "migrate"]
+        [
+            "sleep",
+            "phys",
+            "probe",
+            "virt",
+            "young",
+            "pageout",
+            "activate",
+            "deactivate",
+            "madvise",
+            "madvise",
+            "walk",
+            "migrate",
+        ]
     ),
     st.floats(0.0, 1.0),
     st.floats(0.0, 1.0),
@@ -44,6 +57,14 @@ def _phys(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
     start, end = sim.system_ram()[-1]
     at = start + int(where * (end - start))
     return _sample(sim, sim.phys, [at + n * (1 + how) % (end + 8192) for n in range(100)], 1 + int(much * 5000))
+
+
+def _probe(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+    start, end = sim.system_ram()[-1]
+    at = start + int(where * (end - start))
+    out = FolioArray(100)
+    sim.phys.folios_at(addresses([at + n * (1 + how) % (end + 8192) for n in range(100)]), 100, out)
+    return [(f.pfn, f.memcg, f.flags) if f.nr_pages else None for f in out]
 
 
 def _virt(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
@@ -82,7 +103,12 @@ def _madvise(sim: SimulatedMachine, where: float, much: float, how: int) -> obje
     space = sim.open_process(sim.pids[name])
     start, end = space.mappings()[1 + how % (len(space.mappings()) - 1)]
     at = start + (int(where * where * (end - start)) & -4096)
-    advice = [Advice.WILLNEED, Advice.COLD, Advice.PAGEOUT, Advice.PAGEOUT, Advice.NORMAL, Advice.HUGEPAGE][how % 6]
+    advice = [
+        Advice.WILLNEED, Advice.COLD, Advice.PAGEOUT, Advice.PAGEOUT, Advice.NORMAL, Advice.HUGEPAGE, Advice.NOHUGEPAGE,
+        Advice.COLLAPSE, Advice.COLLAPSE, Advice.COLLAPSE,
+    ][how % 10]  # fmt: skip
+    if how & 1 << 14:
+        at, much = start, 1.0
     return space.madvise(at, int(much * 1.2 * (end - at)), advice)
 
 
@@ -107,6 +133,7 @@ def _walk(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
 _DO: dict[str, Callable[[SimulatedMachine, float, float, int], object]] = {
     "sleep": _sleep,
     "phys": _phys,
+    "probe": _probe,
     "virt": _virt,
     "madvise": _madvise,
     "walk": _walk,
