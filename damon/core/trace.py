@@ -187,6 +187,7 @@ class TraceQueue:
         self._events: deque[TraceEvent] = deque()
         self._nr = 0
         self._changed = threading.Condition()
+        self._closed = False
         self.lost = 0  #: events, since the start
 
     def put(self, event: TraceEvent) -> None:
@@ -199,24 +200,25 @@ class TraceQueue:
             self._changed.notify()
 
     def drain(self, timeout: float | None = 0) -> list[TraceEvent]:
-        """All that has come; wait up to ``timeout`` real seconds for the first (None: until ``wake``)."""
+        """All that has come; wait up to ``timeout`` real seconds for the first (None: until ``close``)."""
         with self._changed:
-            if not self._events and timeout != 0:
-                self._changed.wait(timeout)
+            if timeout != 0:
+                self._changed.wait_for(lambda: self._events or self._closed, timeout)
             events = list(self._events)
             self._events.clear()
             self._nr = 0
         return events
 
-    def wake(self) -> None:
-        """End a wait."""
-        with self._changed:
-            self._changed.notify_all()
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def close(self) -> None:
-        """No more events; those that came can still be fetched."""
+        """No more events; those that came can still be fetched. Ends a wait."""
         self.subscription.close()
-        self.wake()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
 
 def event_name(name: str) -> str:

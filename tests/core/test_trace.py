@@ -262,9 +262,9 @@ def test_a_waiting_reader_wakes_up() -> None:
     reset_aggregated(ctx)
     reader.join(10)
     assert got == [1]
-    closed = threading.Thread(target=lambda: got.append(len(queue.drain(timeout=30))))
-    closed.start()
-    while closed.is_alive():
-        queue.close()
-        closed.join(0.01)
+    waiting = threading.Thread(target=lambda: got.append(len(queue.drain(timeout=None))))
+    waiting.start()
+    queue.close()
+    waiting.join(10)
     assert got == [1, 0]
+    assert queue.closed

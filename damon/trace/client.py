@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reading the stream of trace events. Loads nothing of DAMON."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from damon.errors import DamonError, InvalidInput
+
+#: Environment variable with the path of the stream's socket.
+SOCKET_VARIABLE: Final = "DAMON_TRACE_SOCKET"
+_CONNECT_S: Final = 10.0
+_FAREWELL_S: Final = 5.0
+
+
+def socket_path() -> str:
+    """Where ``$DAMON_TRACE_SOCKET`` says that the stream is; EINVAL when it says nothing."""
+    path = os.environ.get(SOCKET_VARIABLE, "")
+    if not path:
+        raise InvalidInput(f"${SOCKET_VARIABLE} is not set: run this below `damon exec`, or set it to damond's socket")
+    return path
+
+
+class TraceClient:
+    """A connection to the stream at ``path``; iterate over it for the lines, without their ends.
+
+    Args:
+        events: names with or without ``damon:``; none means all.
+        form: ``script`` or ``json``.
+
+    Raises:
+        DamonError: nobody listens there.
+        InvalidInput: the request was refused, e.g. there is no such event.
+    """
+
+    def __init__(self, path: str, events: Iterable[str] = (), form: str = "script") -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.settimeout(_CONNECT_S)
+            self._socket.connect(path)
+            self._file = self._socket.makefile("rb")
+            self._socket.sendall(f"damon-trace 1 {form} {','.join(events) or 'all'}\n".encode())
+            answer = self._file.readline().decode().rstrip("\n")
+            self._socket.settimeout(None)
+        except OSError as error:
+            self._socket.close()
+            raise DamonError(
+                error.errno or 0, f"no trace events at {path!r}: {error.strerror or error}; is damond running?"
+            ) from None
+        if answer != "ok":
+            self.close()
+            raise InvalidInput(answer.removeprefix("error ") or f"{path!r} ended the connection at once")
+
+    def finish(self) -> None:
+        """Ask for no more; what was on its way still comes, then the lines end. May be called in a signal handler."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.settimeout(_FAREWELL_S)
+        except OSError:
+            pass  # the other side was faster
+
+    def bunches(self) -> Iterator[list[str]]:
+        """The lines as they come, some at a time. A line that was cut off at the end is left out."""
+        rest = b""
+        try:
+            while data := self._file.read1(1 << 16):
+                *lines, rest = (rest + data).split(b"\n")
+                if lines:
+                    yield [line.decode(errors="replace") for line in lines]
+        except (TimeoutError, ConnectionError):
+            return
+
+    def __iter__(self) -> Iterator[str]:
+        for lines in self.bunches():
+            yield from lines
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()

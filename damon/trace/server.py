@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The stream of trace events on a Unix socket (docs/tracing.md has the protocol).
+
+The worker only puts events into a client's queue; turning them into text and sending is done by the client's threads.
+A client that reads too slowly loses events, which it is told, and holds nobody up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from damon.core.trace import Trace, TraceEvent, TraceQueue
+from damon.errors import DamonError, InvalidInput
+from damon.trace.text import FORMS, lost_line
+
+MAX_CLIENTS: Final = 64
+_REQUEST_BYTES: Final = 4096
+_REQUEST_S: Final = 10.0  # a client says within this what it wants
+_GATHER_S: Final = 0.02  # events go out in bunches
+_CHUNK: Final = 1 << 16
+_FAREWELL_S: Final = 2.0
+
+
+class TraceServer:
+    """Hands ``trace`` to clients that connect to ``path``, from ``start()`` to ``close()``.
+
+    Args:
+        trace: ``Damon.trace``.
+        path: of the socket, which is for its owner only. One left behind by a server that was killed is replaced.
+        capacity: events that wait for one client at most.
+    """
+
+    def __init__(self, trace: Trace, path: str | Path, capacity: int = 1 << 18) -> None:
+        self._trace, self._path, self._capacity = trace, os.fspath(path), capacity
+        self._listener: socket.socket | None = None
+        self._clients: dict[_Client, None] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            DamonError: EADDRINUSE when another server listens there.
+            InvalidInput: the path is too long for a socket, or something else is there.
+            OSError: the socket cannot be made.
+        """
+        _make_room(self._path)
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            umask = os.umask(0o177)
+            try:
+                listener.bind(self._path)
+            finally:
+                os.umask(umask)
+            listener.listen(MAX_CLIENTS)
+        except BaseException:
+            listener.close()
+            raise
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), name="damon-trace", daemon=True).start()
+
+    def close(self) -> None:
+        """Send what waits, to clients that read it, and end every connection. Safe to call twice."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        with self._lock:
+            clients = list(self._clients)
+        deadline = time.monotonic() + _FAREWELL_S
+        for client in clients:
+            client.end(max(deadline - time.monotonic(), 0))
+
+    def __enter__(self) -> TraceServer:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def nr_clients(self) -> int:
+        return len(self._clients)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while self._listener is listener:
+            try:
+                connection, _ = listener.accept()
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                    time.sleep(_GATHER_S)
+                    continue
+                return
+            client = _Client(self._trace, connection, self._capacity, self._forget)
+            with self._lock:
+                room = len(self._clients) < MAX_CLIENTS and self._listener is listener
+                if room:
+                    self._clients[client] = None
+            if room:
+                client.start()
+            else:
+                with contextlib.suppress(OSError):
+                    connection.sendall(f"error {MAX_CLIENTS} clients are connected already: end one\n".encode())
+                connection.close()
+
+    def _forget(self, client: _Client) -> None:
+        with self._lock:
+            self._clients.pop(client, None)
+
+
+class _Client:
+    """One connection: a thread that listens for its end, and one that sends."""
+
+    def __init__(
+        self, trace: Trace, connection: socket.socket, capacity: int, ended: Callable[[_Client], None]
+    ) -> None:
+        self._trace, self._connection, self._capacity, self._ended = trace, connection, capacity, ended
+        self._queue: TraceQueue | None = None
+        self._thread = threading.Thread(target=self._run, name="damon-trace", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self, patience_s: float) -> None:
+        """From another thread."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RD)  # as if the client had said so
+        self._thread.join(patience_s)
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join(_FAREWELL_S)
+
+    def _run(self) -> None:
+        try:
+            with self._connection:
+                self._serve()
+        except OSError:
+            pass  # the client is gone
+        finally:
+            self._ended(self)
+
+    def _serve(self) -> None:
+        try:
+            form, self._queue = self._subscribe(self._request())
+        except InvalidInput as error:
+            self._connection.sendall(f"error {error.strerror}\n".encode())
+            return
+        sender = threading.Thread(target=self._send, args=(form, self._queue), name="damon-trace", daemon=True)
+        try:
+            self._connection.sendall(b"ok\n")
+            sender.start()
+            while self._connection.recv(_REQUEST_BYTES):
+                pass  # nothing that a client could say now means anything
+        finally:
+            self._queue.close()
+            if sender.ident is not None:
+                sender.join()
+
+    def _request(self) -> str:
+        self._connection.settimeout(_REQUEST_S)
+        request = b""
+        while not request.endswith(b"\n"):
+            more = self._connection.recv(_REQUEST_BYTES)
+            request += more
+            if not more or len(request) > _REQUEST_BYTES:
+                raise InvalidInput("the request is no line: send 'damon-trace 1 FORM EVENT,EVENT...'")
+        self._connection.settimeout(None)
+        return request.decode(errors="replace")
+
+    def _subscribe(self, request: str) -> tuple[str, TraceQueue]:
+        words = request.split()
+        if len(words) != 4 or words[0] != "damon-trace":
+            raise InvalidInput("the request is not understood: send 'damon-trace 1 FORM EVENT,EVENT...'")
+        _, version, form, events = words
+        if version != "1":
+            raise InvalidInput(f"version {version!r} of the protocol is not known here: use 1")
+        if form not in FORMS:
+            raise InvalidInput(f"no form {form!r}; there are {', '.join(FORMS)}")
+        wanted = {"all": None}.get(events, events.split(","))
+        queue = self._trace.queue(capacity=self._capacity) if wanted is None else None
+        return form, queue or self._trace.queue(wanted or (), self._capacity)
+
+    def _send(self, form: str, queue: TraceQueue) -> None:
+        told = 0
+        try:
+            while True:
+                last = queue.closed
+                for chunk in _chunks(form, queue.drain(timeout=None)):
+                    self._connection.sendall(chunk)
+                if queue.lost > told:
+                    self._connection.sendall(f"{lost_line(form, queue.lost - told)}\n".encode())
+                    told = queue.lost
+                if last:
+                    return
+                time.sleep(_GATHER_S)
+        except OSError:
+            queue.close()
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+
+
+def _chunks(form: str, events: list[TraceEvent]) -> Iterator[bytes]:
+    """The lines of ``events``, in pieces of some size."""
+    lines, size = [], 0
+    for event in events:
+        for line in FORMS[form](event):
+            lines.append(line)
+            size += len(line)
+            if size >= _CHUNK:
+                yield "".join(f"{line}\n" for line in lines).encode()
+                lines, size = [], 0
+    if lines:
+        yield "".join(f"{line}\n" for line in lines).encode()
+
+
+def _make_room(path: str) -> None:
+    """Remove the socket of a server that is gone."""
+    if len(os.fsencode(path)) > 107:
+        raise InvalidInput(f"{path!r} is too long for a socket: give a path of at most 107 bytes")
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise InvalidInput(f"{path!r} exists and is no socket: give another path")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise DamonError(errno.EADDRINUSE, f"another process listens at {path!r}: end it or give another path")

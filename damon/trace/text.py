@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Events as lines: as ``perf script`` prints them, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+from damon.core.trace import FIELDS, TraceEvent
+
+
+def script_lines(event: TraceEvent) -> Iterator[str]:
+    """``kdamond.0  PID [CPU] SEC.USEC: damon:NAME: FIELDS``, one line for each event that it is in the kernel."""
+    seconds, usec = divmod(event.time_ns // 1000, 1_000_000)
+    head = f"{event.comm:>15} {event.pid:>7} [{event.cpu:03}] {seconds:>5}.{usec:06}: damon:{event.name}: "
+    return (head + text for text in event.texts())
+
+
+def json_lines(event: TraceEvent) -> Iterator[str]:
+    """One object for each event that it is in the kernel: its fields, and ``event time_ns comm pid cpu``."""
+    common = {
+        "event": event.name,
+        "time_ns": event.time_ns,
+        "comm": event.comm,
+        "pid": event.pid,
+        "cpu": event.cpu,
+    }
+    for values in event.values():
+        fields = zip(FIELDS[event.name], values, strict=True)
+        yield json.dumps(common | {name: list(value) if isinstance(value, bytes) else value for name, value in fields})
+
+
+FORMS: dict[str, Callable[[TraceEvent], Iterator[str]]] = {"script": script_lines, "json": json_lines}
+
+
+def lost_line(form: str, count: int) -> str:
+    """What stands where ``count`` events are missing."""
+    return json.dumps({"event": "lost", "count": count}) if form == "json" else f"# lost {count} events"
