@@ -114,6 +114,8 @@ class MachineSpec:
     reclaim_us: float = 1.0  #: processor time of taking one page away, on top of the writing
     scan_us: float = 0.1  #: processor time of looking at one page, or moving it from list to list
     migrate_us: float = 2.0  #: time of moving one page to another node
+    thp: str = "madvise"  #: transparent huge pages: always, madvise, never
+    huge_us: float = 100.0  #: time of clearing, or of copying together, a huge page
     nodes: tuple[Node, ...] = ()  #: ``memory`` in parts, in order of address; empty: one, and touches cost nothing
 
 

@@ -80,6 +80,8 @@ class MachineFields(Strict, frozen=True):
     reclaim_us: Latency = 1.0
     scan_us: Latency = 0.1
     migrate_us: Latency = 2.0
+    thp: Literal["always", "madvise", "never"] = "madvise"
+    huge_us: Latency = 100.0
 
 
 class FileFields(Strict, frozen=True):
@@ -114,6 +116,7 @@ TAKES: Final[Mapping[str, str]] = {
     "duration": "must be a duration, e.g. 60s",
     "rate": "must be touches a second, e.g. 200k",
     "kind": "must be anon or file",
+    "thp": "must be always, madvise or never",
     "node": "must be the number of a node, from 0",
     "nodes": "must be a list of 1 to 8 nodes, e.g. [{size: 1G}, {size: 4G, latency_ns: 250}]",
     "nodes[]": "must be a node, e.g. {size: 1G, latency_ns: 80}",
@@ -124,10 +127,8 @@ TAKES: Final[Mapping[str, str]] = {
     "skew": "must be a number from 0.001 to 8",
     "machine": "must be a machine, e.g. {memory: 1G}",
     "swap": "must be none or a swap device, e.g. {size: 1G}",
-    **dict.fromkeys(
-        ("read_us", "write_us", "file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us", "migrate_us"),
-        _LATENCY,
-    ),
+    **dict.fromkeys(("read_us", "write_us", "file_read_us", "file_write_us", "fault_us"), _LATENCY),
+    **dict.fromkeys(("reclaim_us", "scan_us", "migrate_us", "huge_us"), _LATENCY),
 }
 _FIELDS: Final[Mapping[str, type[Strict]]] = {
     "": FileFields, "areas.*": AreaFields, "processes.*": ProcessFields, "phases[]": PhaseFields,

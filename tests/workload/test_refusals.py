@@ -117,6 +117,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("machine.reclaim_us", float("nan"), "machine.reclaim_us: nan must"),
     ("machine.scan_us", 10**400, "machine.scan_us: 1000"),
     ("machine.migrate_us", -1, "machine.migrate_us: -1 must be microseconds"),
+    ("machine.thp", "sometimes", "machine.thp: 'sometimes' must be always, madvise or never"),
+    ("machine.huge_us", "1ms", "machine.huge_us: '1ms' must be microseconds"),
     ("machine.nodes", {"size": "1G"}, "machine.nodes: {'size': '1G'} must be a list of 1 to 8 nodes"),
     ("machine.nodes", [{"size": "4M"}] * 9, "must be a list of 1 to 8 nodes"),
     ("machine.nodes", [4], "machine.nodes[0]: 4 must be a node"),

@@ -68,7 +68,8 @@ def workloads(draw: st.DrawFn) -> Workload:
     memory = sum(node.size for node in nodes) or draw(st.integers(2, 1 << 30)) * 4096
     machine = MachineSpec(
         memory, draw(st.sampled_from([0, 4096])), draw(st.none() | st.builds(Swap, PAGES, LATENCIES, LATENCIES)),
-        *(draw(LATENCIES) for _ in range(6)), nodes,
+        *(draw(LATENCIES) for _ in range(6)), draw(st.sampled_from(["always", "madvise", "never"])), draw(LATENCIES),
+        nodes,
     )  # fmt: skip
     used = dict.fromkeys(area.process for area in areas)
     node = st.integers(0, max(len(nodes), 1) - 1)
@@ -100,7 +101,7 @@ def as_yaml(workload: Workload) -> str:
             "memory": machine.memory, "reserved": machine.reserved,
             "swap": "none" if swap is None else {"size": swap.size, "read_us": swap.read_us, "write_us": swap.write_us},
             **{f: getattr(machine, f) for f in ("file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us",
-                                                "migrate_us")},
+                                                "migrate_us", "thp", "huge_us")},
             "nodes": [{"size": node.size, "latency_ns": node.latency_ns, "distances": node.distances}
                       for node in machine.nodes],
         },

@@ -70,6 +70,9 @@ class Engine(Protocol):
     def advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
         """Pages acted on, and the cost."""
 
+    def thp_advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
+        """0 or a negative errno, and the cost."""
+
 
 _area_map = bind("sim_area_map", None, c_void_p, c_uint32, c_int, c_int64)
 _area_clear = bind("sim_area_clear", None, c_void_p, c_uint32, c_int64)
@@ -90,6 +93,7 @@ _pageout = bind("sim_pageout", c_uint64, c_void_p, c_void_p, c_uint32, c_int64, 
 _migrate = bind("sim_migrate", c_uint64, c_void_p, c_void_p, c_uint32, c_int64, c_void_p)
 _lru_move = bind("sim_lru_move", c_uint64, c_void_p, c_void_p, c_uint32, c_int)
 _advise = bind("sim_advise", c_uint64, c_void_p, c_uint32, c_uint64, c_uint64, c_int, c_int64, c_void_p)
+_thp_advise = bind("sim_thp_advise", c_int, c_void_p, c_uint32, c_uint64, c_uint64, c_int, c_int64, c_void_p)
 
 
 class NativeEngine:
@@ -160,6 +164,9 @@ class NativeEngine:
 
     def advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
         return self._costs(_advise, area, index, end, advice, now)
+
+    def thp_advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
+        return self._costs(_thp_advise, area, index, end, advice, now)
 
     def _costs(self, routine: Any, *arguments: int) -> tuple[int, int]:
         cost = c_int64(0)

@@ -17,6 +17,7 @@ PAGE_MASK: Final = (1 << PAGE_BITS) - 1
 KSWAPD: Final = 2**32 - 1
 MAX_RES: Final = 64
 MAX_NODE: Final = 8
+KHUGEPAGED: Final = MAX_NODE
 MAX_SEG: Final = 1 << 20
 CLUSTER: Final = 32
 PRIORITY: Final = 12
@@ -26,8 +27,8 @@ NR_LIST: Final = 4
 INACTIVE, ACTIVE = 0, 1
 ANON, FILE = 0, 1
 
-PG_PRESENT, PG_IDLE, PG_ACTIVE, PG_REFERENCED, PG_DIRTY, PG_SWAPPED, PG_EVICTED = (1 << n for n in range(7))
-ST_PRISTINE, ST_IDLE, ST_VALID = range(3)
+PG_PRESENT, PG_IDLE, PG_ACTIVE, PG_REFERENCED, PG_DIRTY, PG_SWAPPED, PG_EVICTED, PG_HUGE = (1 << n for n in range(8))
+ST_PRISTINE, ST_IDLE, ST_VALID, ST_TAIL = range(4)
 
 
 class SimPattern(enum.IntEnum):
@@ -35,6 +36,23 @@ class SimPattern(enum.IntEnum):
     STRIDED = 1
     RANDOM = 2
     ZIPF = 3
+
+
+class Thp(enum.IntEnum):
+    """``/sys/kernel/mm/transparent_hugepage/enabled``."""
+
+    NEVER = 0
+    MADVISE = 1
+    ALWAYS = 2
+
+
+class ThpAdvice(enum.IntEnum):
+    """What was advised of a block of an area."""
+
+    NOTHING = 0
+    HUGE = 1
+    NOHUGE = 2
+    PARTLY = 3  #: different things of parts of it: no folio fits
 
 
 class Draw(enum.IntEnum):
@@ -75,11 +93,12 @@ class SimArea(ctypes.Structure):
         ("st", ctypes.POINTER(c_uint8)),
         ("seg", ctypes.POINTER(SimSeg)),
         ("ext", ctypes.POINTER(SimExt)),
+        ("thp", ctypes.POINTER(c_uint8)),
         *((name, c_uint64) for name in ("start", "nr_pages")),
         *((name, c_uint32) for name in ("process", "kind", "memcg", "pad", "mapped", "epoch", "nr_seg", "nr_ext")),
         ("t_mapped", c_int64),
         *((name, c_uint64) for name in ("nr_bulk", "nr_bulk_idle")),
-        *((name, c_uint64) for name in ("nr_present", "nr_swapped", "nr_active")),
+        *((name, c_uint64) for name in ("nr_present", "nr_swapped", "nr_active", "nr_huge")),
         *((name, c_uint64) for name in ("faults", "refaults", "reclaimed", "touches")),
         *((name, c_uint64 * MAX_NODE) for name in ("bulk_seq", "node_present", "node_active")),
         ("latency_t", c_int64),
@@ -124,7 +143,7 @@ class SimNode(ctypes.Structure):
         ("touch_ns", c_int64 * MAX_NODE),
         *((name, c_uint64) for name in ("total", "wmark_min", "wmark_low", "wmark_high", "nr_free", "nr_free_runs")),
         *((name, c_uint64 * NR_LIST) for name in ("head", "tail", "nr")),
-        *((name, c_uint64) for name in ("kswapd_awake", "kswapd_failures")),
+        *((name, c_uint64) for name in ("kswapd_awake", "kswapd_failures", "huge_free")),
     )
 
 
@@ -134,6 +153,9 @@ COUNTERS: Final = (
     *("pgscan_kswapd", "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct", "pgsteal_advised"),
     *("pgactivate", "pgdeactivate", "allocstall", "oom_kill"),
     *("pgmigrate_success", "pgmigrate_fail"),
+    *("thp_fault_alloc", "thp_fault_fallback", "thp_collapse_alloc", "thp_collapse_alloc_failed"),
+    *("thp_split_page", "thp_split_pmd", "thp_swpout", "thp_swpout_fallback"),
+    *("thp_migration_success", "thp_migration_split"),
 )
 
 
@@ -150,12 +172,13 @@ class SimState(ctypes.Structure):
         ("run", ctypes.POINTER(SimRun) * NR_LIST * MAX_NODE),
         *((name, c_uint64) for name in ("seed", "nr_area", "nr_process", "nr_res", "nr_node", "run_mask")),
         ("res", SimRes * MAX_RES),
-        *((name, c_uint64) for name in ("latency", "swap_pages")),
+        *((name, c_uint64) for name in ("latency", "swap_pages", "thp")),
         *((name, c_int64) for name in ("swap_read_ns", "swap_write_ns", "file_read_ns", "file_write_ns")),
-        *((name, c_int64) for name in ("fault_ns", "reclaim_ns", "scan_ns", "migrate_ns")),
+        *((name, c_int64) for name in ("fault_ns", "reclaim_ns", "scan_ns", "migrate_ns", "huge_ns")),
         ("next_event", c_int64),
         ("node", SimNode * MAX_NODE),
         *((name, c_uint64) for name in ("nr_event", "next_id", "next_seq", "swap_used", "age")),
+        *((name, c_uint64) for name in ("khugepaged", "khugepaged_area", "khugepaged_block")),
         *((name, c_int64) for name in ("psi_ns", "psi_end")),
         *((name, c_uint64) for name in COUNTERS),
     )

@@ -14,7 +14,7 @@ from damon.mm.sim.engine import Engine, NativeEngine
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
 from damon.mm.sim.reference import ReferenceEngine
-from damon.mm.sim.report import AreaStat, ProcessStat
+from damon.mm.sim.report import AreaStat, ProcessStat, area_stat, process_stat
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
 from damon.workload.model import Access, Event, Phase, Workload
@@ -33,9 +33,15 @@ class SimulatedMachine:
       that it would really have taken, waits included, by the time it took here.
     - Populating an area takes no time unless memory has to be reclaimed for it. Readahead, page tables, the page cache
       of unmapped files and slab are not modelled; the kernel's own memory is a fixed part.
-    - One zone, the classic LRU lists, kswapd and direct reclaim as in ``mm/vmscan.c``, watermarks as the kernel sets
-      them. When nothing can be reclaimed the biggest process is killed and everything of it is unmapped.
+    - One zone a node, the classic LRU lists, kswapd and direct reclaim as in ``mm/vmscan.c``, watermarks as the kernel
+      sets them. When nothing can be reclaimed the biggest process is killed and everything of it is unmapped.
     - Anonymous pages always are written when they leave, and give up their swap slot when they come back.
+    - NUMA nodes: what touches cost is summed and slows nobody down; a touch of an absent page costs its fault only. No
+      balancing and no demotion but by schemes; the age that refaults are judged by is the machine's, not each node's.
+    - Cgroups count; they have no limits and no lists of their own.
+    - Huge pages are of anonymous memory. Nothing is moved to make room in one piece (free frames do grow together
+      again), a split folio's pages go to the head of its list, khugepaged costs nobody time, and of a block advised
+      differently in parts no huge page comes until one advice is given for all of it.
 
     Args:
         workload: areas, phases and the machine's size and speed.
@@ -118,17 +124,12 @@ class SimulatedMachine:
             return None
         return sum(int(row.node_present[nid]) for row in self.state.areas() if row.memcg in below)
 
-    def memcg_id(self, name: str) -> int:
-        """The id of the cgroup ``name`` of the workload file: what a ``memcg`` filter or goal asks for.
-
-        Raises:
-            InvalidInput: there is no such cgroup.
-        """
+    def memcg_id(self, path: str) -> int:
         try:
-            return self.state.memcgs[name.lstrip("/")]
+            return self.state.memcgs[path.lstrip("/")]
         except KeyError:
             known = ", ".join(self.state.memcgs) or "none"
-            raise InvalidInput(f"cgroup {name!r}: the workload's are {known}") from None
+            raise InvalidInput(f"cgroup {path!r}: the workload's are {known}") from None
 
     def psi_some_us(self) -> int:
         m = self._m
@@ -146,41 +147,11 @@ class SimulatedMachine:
 
     def areas(self) -> list[AreaStat]:
         """Every area, in the workload's order."""
-        result = []
-        for area in self.workload.areas:
-            row = self._row(area.name)
-            result.append(
-                AreaStat(
-                    name=area.name, process=area.process, kind=area.kind.value, start=row.start, size_bytes=area.size,
-                    mapped=bool(row.mapped), resident_bytes=row.nr_present * 4096, swapped_bytes=row.nr_swapped * 4096,
-                    active_pages=row.nr_active, faults=row.faults, refaults=row.refaults,
-                    reclaimed_pages=row.reclaimed, touches=self.touches(area.name),
-                    node_bytes=tuple(pages * 4096 for pages in row.node_present[: self._m.nr_node]),
-                    touch_ns=row.touch_ns, latency_us=self._latency_ns(row) / 1000,
-                )
-            )  # fmt: skip
-        return result
+        return [area_stat(self, area) for area in self.workload.areas]
 
     def processes(self) -> list[ProcessStat]:
         """Every process, in the workload's order."""
-        now = self.clock.now_ns()
-        result = []
-        for index, name in enumerate(self.state.processes):
-            row = self.state.process.rows[index]
-            result.append(
-                ProcessStat(
-                    name=name, pid=self.pids[name], alive=bool(row.alive), rss_bytes=row.nr_present * 4096,
-                    swapped_bytes=row.nr_swapped * 4096, faults=row.faults, refaults=row.refaults,
-                    stall_us=row.stall_ns // 1000, slowdown=1.0 + (row.stall_ns / now if now else 0.0),
-                    latency_us=sum(self._latency_ns(area) for area in self.state.areas() if area.process == index) / 1000,
-                )
-            )  # fmt: skip
-        return result
-
-    def _latency_ns(self, area: SimArea) -> float:
-        """What the touches of an area's pages in memory have cost. They come at their rate whatever they cost."""
-        rate = area.seg[area.nr_seg - 1].rate if area.mapped else 0.0
-        return float(area.latency_ns + area.touch_ns * rate * (self.clock.now_ns() - area.latency_t))
+        return [process_stat(self, index) for index in range(len(self.state.processes))]
 
     def slowdown(self) -> float:
         """The worst process's: (elapsed + waited) / elapsed.
@@ -193,12 +164,12 @@ class SimulatedMachine:
     def truth(self, area: str, interval_us: int) -> float:
         """The size-weighted share of sampling intervals of that length in which a page of ``area`` is touched, in the
         phase that is running: what monitoring should see of it while it is in memory (0..1)."""
-        row = self._row(area)
+        row = self.row(area)
         return truth(row.seg[row.nr_seg - 1], row.nr_pages, interval_us * 1000) if row.mapped else 0.0
 
     def touches(self, area: str) -> int:
         """Touches of ``area`` so far."""
-        row = self._row(area)
+        row = self.row(area)
         if not row.mapped:
             return int(row.touches)
         seg = row.seg[row.nr_seg - 1]
@@ -210,6 +181,7 @@ class SimulatedMachine:
         result: dict[str, int] = {"nr_free_pages": self.free_mem()[0], "nr_swap_pages": m.swap_pages - m.swap_used}
         result.update(zip(LISTS, self.state.lists(), strict=True))
         result.update((name, getattr(m, name)) for name in COUNTERS)
+        result["nr_anon_transparent_hugepages"] = sum(row.nr_huge for row in self.state.areas())
         return result
 
     # -- time
@@ -239,7 +211,7 @@ class SimulatedMachine:
         changed = []
         for name, placed in self.state.placed.items():
             access = wanted.get(name)
-            if self._row(name).mapped and access != self._accesses.get(name):
+            if self.row(name).mapped and access != self._accesses.get(name):
                 self._engine.area_access(placed.id, self._segment(placed, access, t))
                 self._accesses[name] = access
                 changed.append(placed.id)
@@ -252,7 +224,8 @@ class SimulatedMachine:
     def _segment(placed: PlacedArea, access: Access | None, t: int) -> SimSeg:
         return segment(access, placed.area.size, t)
 
-    def _row(self, area: str) -> SimArea:
+    def row(self, area: str) -> SimArea:
+        """The native record of an area."""
         try:
             return self.state.area.rows[self.state.placed[area].id]  # type: ignore[no-any-return]
         except KeyError:
@@ -264,7 +237,7 @@ class SimulatedMachine:
         self._next_pid += 1
 
     def _map(self, area: str, t: int) -> None:
-        placed, row = self.state.placed[area], self._row(area)
+        placed, row = self.state.placed[area], self.row(area)
         if row.mapped:
             return
         if not self.state.process.rows[row.process].alive:  # it has exited: another one of that name starts

@@ -4,6 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from damon.mm.interface import PAGE_SIZE
+from damon.mm.sim.layout import BLOCK, SimArea
+from damon.workload.model import Area
+
+if TYPE_CHECKING:
+    from damon.mm.sim.machine import SimulatedMachine
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class AreaStat:
     node_bytes: tuple[int, ...] = ()  #: resident bytes on each NUMA node
     touch_ns: float = 0.0  #: mean cost of its touches now, those of absent pages counted as 0
     latency_us: float = 0.0  #: what all touches of resident pages have cost
+    huge_bytes: int = 0  #: resident in huge pages: ``AnonHugePages`` of ``smaps``
 
 
 @dataclass(frozen=True)
@@ -42,3 +51,34 @@ class ProcessStat:
     stall_us: int  #: time that it waited, or still has to wait, for its faults
     slowdown: float
     latency_us: float = 0.0  #: what its touches of resident pages have cost; 0 without NUMA nodes
+
+
+def area_stat(machine: SimulatedMachine, area: Area) -> AreaStat:
+    """What there is to tell of an area."""
+    row = machine.row(area.name)
+    return AreaStat(
+        name=area.name, process=area.process, kind=area.kind.value, start=row.start, size_bytes=area.size,
+        mapped=bool(row.mapped), resident_bytes=row.nr_present * PAGE_SIZE, swapped_bytes=row.nr_swapped * PAGE_SIZE,
+        active_pages=row.nr_active, faults=row.faults, refaults=row.refaults, reclaimed_pages=row.reclaimed,
+        touches=machine.touches(area.name), huge_bytes=row.nr_huge * BLOCK * PAGE_SIZE,
+        node_bytes=tuple(pages * PAGE_SIZE for pages in row.node_present[: machine.state.m.nr_node]),
+        touch_ns=row.touch_ns, latency_us=_latency_ns(row, machine.clock.now_ns()) / 1000,
+    )  # fmt: skip
+
+
+def process_stat(machine: SimulatedMachine, index: int) -> ProcessStat:
+    """What there is to tell of a process."""
+    now, name = machine.clock.now_ns(), machine.state.processes[index]
+    row = machine.state.process.rows[index]
+    latency = sum(_latency_ns(area, now) for area in machine.state.areas() if area.process == index)
+    return ProcessStat(
+        name=name, pid=machine.pids[name], alive=bool(row.alive), rss_bytes=row.nr_present * PAGE_SIZE,
+        swapped_bytes=row.nr_swapped * PAGE_SIZE, faults=row.faults, refaults=row.refaults,
+        stall_us=row.stall_ns // 1000, slowdown=1.0 + (row.stall_ns / now if now else 0.0), latency_us=latency / 1000,
+    )  # fmt: skip
+
+
+def _latency_ns(area: SimArea, now: int) -> float:
+    """What the touches of an area's pages in memory have cost. They come at their rate whatever they cost."""
+    rate = area.seg[area.nr_seg - 1].rate if area.mapped else 0.0
+    return float(area.latency_ns + area.touch_ns * rate * (now - area.latency_t))

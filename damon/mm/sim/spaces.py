@@ -112,31 +112,38 @@ class SimulatedProcess:
         return [(start, end) for start, end, _ in self._mapped()] if self.alive() else []
 
     def madvise(self, start: int, length: int, advice: Advice) -> int:
-        """As ``madvise(2)``: what lies in holes is left out, and ``-ENOMEM`` says so afterwards.
-
-        There are no huge pages here: advice about them is ``-EINVAL``, as on a kernel built without.
-        """
+        """As ``madvise(2)``: what lies in holes is left out, and ``-ENOMEM`` says so afterwards."""
         if not self.alive():
             return -errno.ESRCH
-        if start % PAGE_SIZE or length < 0 or advice in (Advice.HUGEPAGE, Advice.NOHUGEPAGE, Advice.COLLAPSE):
+        if start % PAGE_SIZE or length < 0:
             return -errno.EINVAL
         end = start + -(-length // PAGE_SIZE) * PAGE_SIZE
-        at, hole, cost = start, False, 0
-        clock, state = self._machine.virtual_clock, self._machine.state
+        at, hole, failed, cost = start, False, 0, 0
         for first, last, area in self._mapped():
             low, high = max(first, start), min(last, end)
-            if low >= high:
+            if low >= high or failed:
                 continue
             hole |= low > at
             at = high
-            if area >= 0 and advice is not Advice.NORMAL:
-                base = state.area.rows[area].start
-                _done, spent = self._machine.engine.advise(
-                    area, (low - base) >> PAGE_SHIFT, (high - base) >> PAGE_SHIFT, advice, clock.now_ns()
-                )
-                cost += spent + ((high - low) >> PAGE_SHIFT) * state.m.scan_ns
-        clock.charge_ns(cost)
-        return -errno.ENOMEM if hole or at < end else 0
+            if area >= 0:
+                failed, spent = self._advise(area, low, high, advice)
+                cost += spent
+            elif advice is Advice.COLLAPSE:
+                failed = -errno.EINVAL  # too small for a huge page
+        self._machine.virtual_clock.charge_ns(cost)
+        return failed or (-errno.ENOMEM if hole or at < end else 0)
+
+    def _advise(self, area: int, low: int, high: int, advice: Advice) -> tuple[int, int]:
+        """One advice for addresses ``[low, high)`` of one area: 0 or a negative errno, and the cost."""
+        machine, now = self._machine, self._machine.clock.now_ns()
+        base = machine.state.area.rows[area].start
+        index, end = (low - base) >> PAGE_SHIFT, (high - base) >> PAGE_SHIFT
+        if advice in (Advice.HUGEPAGE, Advice.NOHUGEPAGE, Advice.COLLAPSE):
+            return machine.engine.thp_advise(area, index, end, advice, now)
+        if advice is Advice.NORMAL:
+            return 0, 0
+        _done, cost = machine.engine.advise(area, index, end, advice, now)
+        return 0, cost + (end - index) * machine.state.m.scan_ns
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
         batch = FolioArray(BATCH)

@@ -24,6 +24,7 @@ from damon.mm.sim.layout import (
     SimProc,
     SimSeg,
     SimState,
+    Thp,
 )
 from damon.mm.sim.ram import Ram
 from damon.mm.sim.reserve import Reserve
@@ -79,6 +80,8 @@ class State:
         m.reclaim_ns = round(spec.reclaim_us * 1000)
         m.scan_ns = round(spec.scan_us * 1000)
         m.migrate_ns = round(spec.migrate_us * 1000)
+        m.huge_ns = round(spec.huge_us * 1000)
+        m.thp = Thp[spec.thp.upper()]
 
     def _areas(self, workload: Workload) -> None:
         m = self.m
@@ -87,7 +90,7 @@ class State:
         self.area = Reserve(SimArea, len(workload.areas))
         self.process = Reserve(SimProc, len(self.processes))
         m.area, m.process = self.area.pointer, self.process.pointer
-        self.maps: list[tuple[Reserve, Reserve, Reserve, Reserve]] = []
+        self.maps: list[tuple[Reserve, Reserve, Reserve, Reserve, Reserve]] = []
         pages = 0
         for index, name in enumerate(self.processes):
             proc = self.process.rows[index]
@@ -144,8 +147,9 @@ class State:
             Reserve(ctypes.c_uint8, -(-nr // 4), huge=True),
             Reserve(SimSeg, MAX_SEG),
             Reserve(SimExt, min(nr, self.ram.nr_frames // BLOCK + 2)),
+            Reserve(ctypes.c_uint8, nr // BLOCK + 1),
         )
-        row.page, row.st, row.seg, row.ext = (part.pointer for part in maps)
+        row.page, row.st, row.seg, row.ext, row.thp = (part.pointer for part in maps)
         row.start, row.nr_pages, row.process = start, nr, process
         row.memcg = memcg
         row.kind = FILE if area.kind is Kind.FILE else ANON
@@ -165,11 +169,12 @@ class State:
             "process": self.process.head(m.nr_process),
             **self.ram.snapshot(),
         }
-        for index, (page, st, seg, ext) in enumerate(self.maps):
+        for index, (page, st, seg, ext, thp) in enumerate(self.maps):
             row = self.area.rows[index]
             image[f"area {index}"] = fields(row, SimArea.start.offset)
             image[f"pages {index}"] = page.head(row.nr_pages)
             image[f"states {index}"] = st.head(st.length)
             image[f"segments {index}"] = seg.head(row.nr_seg)
+            image[f"advice {index}"] = thp.head(thp.length)
             image[f"extents {index}"] = ext.head(row.nr_ext)
         return image

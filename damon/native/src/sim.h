@@ -14,7 +14,8 @@
 #define SIM_LEAF 1ull /* block entry: look into leaf[] */
 #define SIM_PAGE_BITS 40
 #define SIM_PAGE_MASK ((1ull << SIM_PAGE_BITS) - 1)
-#define SIM_KSWAPD UINT32_MAX /* "area" of the reclaim daemon's event */
+#define SIM_KSWAPD UINT32_MAX /* "area" of a daemon's event; its page is the node, or SIM_KHUGEPAGED */
+#define SIM_KHUGEPAGED SIM_MAX_NODE
 #define SIM_MAX_RES 64
 #define SIM_MAX_NODE 8
 #define SIM_MAX_SEG (1u << 20)
@@ -25,6 +26,8 @@
 
 enum sim_pattern { PATTERN_NONE, PATTERN_STRIDED, PATTERN_RANDOM, PATTERN_ZIPF };
 enum sim_kind { KIND_ANON, KIND_FILE };
+enum sim_thp { THP_NEVER, THP_MADVISE, THP_ALWAYS };
+enum sim_thp_advice { ADVISED_NOTHING, ADVISED_HUGE, ADVISED_NOHUGE, ADVISED_PARTLY }; /* PARTLY: no folio fits */
 enum sim_list { LIST_INACTIVE, LIST_ACTIVE, NR_LIST = 4 }; /* kind * 2 + active */
 
 enum sim_page_flags {
@@ -35,6 +38,7 @@ enum sim_page_flags {
 	PG_DIRTY = 16, /* file pages only: anonymous memory is always written to swap */
 	PG_SWAPPED = 32,
 	PG_EVICTED = 64, /* was in memory before: coming back is a refault */
+	PG_HUGE = 128, /* the first page of a folio of SIM_BLOCK pages */
 };
 
 /* Two bits a page: all that samples of cold memory ever touch. */
@@ -42,6 +46,7 @@ enum sim_state {
 	ST_PRISTINE, /* as the area's bulk state says; the record is not in use */
 	ST_IDLE, /* pristine, but made old while its area was not accessed */
 	ST_VALID, /* as its record says */
+	ST_TAIL, /* as the first page of its folio; of its own record only `covered` counts */
 };
 
 /* One page that is more than a part of bulk state: one cache line. Times are ns; -1 = never. */
@@ -81,13 +86,14 @@ struct sim_area {
 	uint8_t *st; /* four pages a byte */
 	struct sim_seg *seg;
 	struct sim_ext *ext;
+	uint8_t *thp; /* advice, by SIM_BLOCK pages */
 	uint64_t start, nr_pages;
 	uint32_t process, kind, memcg, pad;
 	/* from here on: changes */
 	uint32_t mapped, epoch, nr_seg, nr_ext;
 	int64_t t_mapped;
 	uint64_t nr_bulk, nr_bulk_idle;
-	uint64_t nr_present, nr_swapped, nr_active;
+	uint64_t nr_present, nr_swapped, nr_active, nr_huge;
 	uint64_t faults, refaults, reclaimed, touches;
 	uint64_t bulk_seq[SIM_MAX_NODE], node_present[SIM_MAX_NODE], node_active[SIM_MAX_NODE];
 	int64_t latency_t; /* latency_ns counts up to here */
@@ -131,6 +137,7 @@ struct sim_node {
 	uint64_t nr_free, nr_free_runs;
 	uint64_t head[NR_LIST], tail[NR_LIST], nr[NR_LIST];
 	uint64_t kswapd_awake, kswapd_failures;
+	uint64_t huge_free; /* frames freed since no free folio of SIM_BLOCK pages was found */
 };
 
 struct sim_machine {
@@ -143,17 +150,21 @@ struct sim_machine {
 	struct sim_run *run[SIM_MAX_NODE][NR_LIST]; /* rings */
 	uint64_t seed, nr_area, nr_process, nr_res, nr_node, run_mask;
 	struct sim_res res[SIM_MAX_RES];
-	uint64_t latency, swap_pages; /* latency: touches are charged */
-	int64_t swap_read_ns, swap_write_ns, file_read_ns, file_write_ns, fault_ns, reclaim_ns, scan_ns, migrate_ns;
+	uint64_t latency, swap_pages, thp; /* latency: touches are charged */
+	int64_t swap_read_ns, swap_write_ns, file_read_ns, file_write_ns, fault_ns, reclaim_ns, scan_ns, migrate_ns, huge_ns;
 	/* from here on: changes */
 	int64_t next_event;
 	struct sim_node node[SIM_MAX_NODE];
 	uint64_t nr_event, next_id, next_seq, swap_used, age;
+	uint64_t khugepaged, khugepaged_area, khugepaged_block; /* awake; where it goes on */
 	int64_t psi_ns, psi_end;
 	uint64_t pgfault, pgmajfault, pswpin, pswpout, refault_anon, refault_file, writeback;
 	uint64_t pgscan_kswapd, pgscan_direct, pgsteal_kswapd, pgsteal_direct, pgsteal_advised;
 	uint64_t pgactivate, pgdeactivate, allocstall, oom_kill;
 	uint64_t pgmigrate_success, pgmigrate_fail;
+	uint64_t thp_fault_alloc, thp_fault_fallback, thp_collapse_alloc, thp_collapse_alloc_failed;
+	uint64_t thp_split_page, thp_split_pmd, thp_swpout, thp_swpout_fallback;
+	uint64_t thp_migration_success, thp_migration_split;
 };
 
 static inline unsigned int sim_st(const struct sim_area *a, uint64_t index)
@@ -171,6 +182,18 @@ static inline void sim_st_set(struct sim_area *a, uint64_t index, unsigned int s
 static inline int sim_valid(const struct sim_area *a, uint64_t index)
 {
 	return sim_st(a, index) == ST_VALID;
+}
+
+/* The first page of the folio that a page is in. */
+static inline uint64_t sim_head(const struct sim_area *a, uint64_t index)
+{
+	return sim_st(a, index) == ST_TAIL ? index & ~(SIM_BLOCK - 1) : index;
+}
+
+/* Pages of a folio, by its first page. */
+static inline uint64_t sim_folio_nr(const struct sim_area *a, uint64_t index)
+{
+	return sim_valid(a, index) && a->page[index].flags & PG_HUGE ? SIM_BLOCK : 1;
 }
 
 /* sim_page.c */
@@ -205,6 +228,7 @@ static inline const struct sim_seg *sim_seg_now(const struct sim_area *a)
 /* sim_frame.c */
 uint64_t sim_frame_alloc(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index);
 void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr);
+int sim_frame_huge(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index, uint64_t *frame);
 void sim_frame_bulk(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t nr);
 
 /* sim_node.c */
@@ -223,16 +247,17 @@ static inline uint64_t sim_node(const struct sim_machine *m, uint64_t frame)
 	return m->nr_node == 1 ? 0 : sim_res_node(m, frame);
 }
 
-/* The page came to (sign 1) or left (-1) the node at t. */
-static inline void sim_latency(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t node, int sign, int64_t t)
+/* Pages [index, index + nr) came to (sign 1) or left (-1) the node at t. */
+static inline void sim_latency(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t nr, uint64_t node, int sign,
+			       int64_t t)
 {
 	if (m->latency)
-		sim_latency_change(m, area, index, 1, node, sign, t);
+		sim_latency_change(m, area, index, nr, node, sign, t);
 }
 
 /* sim_lru.c */
 void sim_lru_add(struct sim_machine *m, int list, uint32_t area, uint64_t index, struct sim_page *p);
-void sim_lru_bulk(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr);
+uint64_t sim_lru_run(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr);
 int sim_lru_pop(struct sim_machine *m, uint64_t node, int list, uint32_t *area, uint64_t *index);
 int sim_lru_activate(struct sim_machine *m, uint32_t area, uint64_t index);
 int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index);
@@ -247,14 +272,20 @@ int sim_event_fire(struct sim_machine *m, const struct sim_event *ev, uint64_t *
 /* sim_fault.c */
 void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int active);
 int sim_page_alloc(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *stall);
-void sim_page_move(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t node, int64_t t);
 void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t);
 
 /* sim_reclaim.c */
-int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *cost);
+uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t,
+			  int64_t *cost);
 uint64_t sim_shrink(struct sim_machine *m, const uint64_t *nodes, uint64_t nr, uint64_t goal, int64_t t, int64_t *cost,
 		    uint64_t *scanned);
 int sim_oom(struct sim_machine *m, int64_t t);
+
+/* sim_thp.c */
+int sim_thp_fault(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t);
+void sim_thp_split(struct sim_machine *m, uint32_t area, uint64_t head, int64_t t);
+void sim_thp_mapped(struct sim_machine *m, uint32_t area, int64_t t);
+void sim_khugepaged(struct sim_machine *m, int64_t t);
 
 /* sim_walk.c */
 void sim_describe(const struct sim_machine *m, uint32_t area, uint64_t index, uint64_t pfn, struct damon_folio *out);

@@ -49,12 +49,12 @@ int sim_seg_next(const struct sim_seg *s, uint64_t page, uint64_t nr, uint64_t f
 	return 1;
 }
 
-/* The number of the last touch < before that hits the page; 0: there is none. */
-static int seg_prev(const struct sim_seg *s, uint64_t page, uint64_t before, uint64_t *k)
+/* The number of the last touch < before that hits a page in [page, page + nr); 0: there is none. */
+static int seg_prev(const struct sim_seg *s, uint64_t page, uint64_t nr, uint64_t before, uint64_t *k)
 {
 	uint64_t first, last, pass, at;
 
-	residues(s, page, 1, &first, &last);
+	residues(s, page, nr, &first, &last);
 	if (first >= last || !before)
 		return 0;
 	pass = (before - 1) / s->period;
@@ -162,10 +162,11 @@ static int written(struct sim_machine *m, uint32_t area, uint64_t index, int64_t
 }
 
 /*
- * The last touch in (from, to], or -1. One exponential, spent backwards through the segments, decides all the random
+ * The last touch of a folio's pages in (from, to], or -1. One exponential, spent backwards through the segments, decides all the random
  * ones: a Poisson process has no memory, so nothing but "when was the last touch" ever needs to be known.
  */
-static int64_t last_touch(struct sim_machine *m, uint32_t area, uint64_t index, int64_t from, int64_t to, uint32_t *at)
+static int64_t last_touch(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t nr, int64_t from, int64_t to,
+			  uint32_t *at)
 {
 	const struct sim_area *a = &m->area[area];
 	double left = -1.0;
@@ -177,10 +178,11 @@ static int64_t last_touch(struct sim_machine *m, uint32_t area, uint64_t index, 
 
 		*at = n;
 		if (lo < to && s->pattern == PATTERN_STRIDED) {
-			if (seg_prev(s, index, sim_seg_count(s, to), &k) && k >= sim_seg_count(s, lo))
+			if (seg_prev(s, index, nr, sim_seg_count(s, to), &k) && k >= sim_seg_count(s, lo))
 				return sim_seg_time(s, k);
 		} else if (lo < to && s->pattern != PATTERN_NONE) {
-			double rate = sim_seg_weight(s, index) * s->rate, mean = rate * (double)(to - lo);
+			double weight = nr == 1 ? sim_seg_weight(s, index) : sim_seg_weights(s, index, nr);
+			double rate = weight * s->rate, mean = rate * (double)(to - lo);
 
 			if (left < 0.0) {
 				double u = sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index,
@@ -213,7 +215,7 @@ void sim_page_advance(struct sim_machine *m, uint32_t area, uint64_t index, stru
 
 	if (p->t_eval >= now)
 		return;
-	t = last_touch(m, area, index, p->t_eval, now, &at);
+	t = last_touch(m, area, index, p->flags & PG_HUGE ? SIM_BLOCK : 1, p->t_eval, now, &at);
 	if (t >= 0) {
 		p->t_last = t;
 		if (m->area[area].kind == KIND_FILE && !(p->flags & PG_DIRTY) &&

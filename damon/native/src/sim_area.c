@@ -26,7 +26,7 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 		uint64_t run = x->page, end = x->page + x->nr;
 
 		for (uint64_t i = x->page; i < end; i++)
-			if (sim_valid(a, i)) {
+			if (sim_st(a, i) >= ST_VALID) {
 				if (i > run)
 					sim_frame_free(m, x->frame + (run - x->page), i - run);
 				run = i + 1;
@@ -39,7 +39,7 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 		if (!(i & 3) && !a->st[i >> 2])
 			i += 3; /* four pristine ones */
 		else if (sim_valid(a, i) && a->page[i].flags & PG_PRESENT)
-			sim_frame_free(m, a->page[i].frame, 1);
+			sim_frame_free(m, a->page[i].frame, sim_folio_nr(a, i));
 	sim_latency_settle(a, t);
 	a->touch_ns = 0.0;
 	for (uint64_t n = 0; n < m->nr_node; n++) {
@@ -52,13 +52,14 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 	process->nr_present -= a->nr_present;
 	process->nr_swapped -= a->nr_swapped;
 	close_seg(a, t);
-	a->nr_present = a->nr_swapped = a->nr_active = 0;
+	a->nr_present = a->nr_swapped = a->nr_active = a->nr_huge = 0;
 	a->nr_bulk = a->nr_bulk_idle = 0;
 	a->nr_ext = 0;
 	a->mapped = 0;
 	a->epoch++;
 	madvise(a->page, a->nr_pages * sizeof(*a->page), MADV_DONTNEED);
 	madvise(a->st, (a->nr_pages + 3) / 4, MADV_DONTNEED);
+	madvise(a->thp, a->nr_pages / SIM_BLOCK + 1, MADV_DONTNEED);
 }
 
 /* What changes from t on for an area's accesses; *next is filled in but for base. */

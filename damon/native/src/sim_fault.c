@@ -80,29 +80,9 @@ void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	a->nr_active += (uint64_t)active;
 	a->node_present[node]++;
 	a->node_active[node] += (uint64_t)active;
-	sim_latency(m, area, index, node, 1, t);
+	sim_latency(m, area, index, 1, node, 1, t);
 	process->nr_present++;
 	sim_lru_add(m, (int)a->kind * 2 + active, area, index, p);
-}
-
-/* Into a frame of another node, which has one free. What monitoring and reclaim know of the page goes with it. */
-void sim_page_move(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t node, int64_t t)
-{
-	struct sim_area *a = &m->area[area];
-	struct sim_page *p = sim_page_get(m, area, index);
-	uint64_t frame = p->frame, from = sim_node(m, frame), active = (p->flags & PG_ACTIVE) != 0;
-	int list = (int)a->kind * 2 + (int)active;
-
-	m->node[from].nr[list]--;
-	a->node_present[from]--;
-	a->node_active[from] -= active;
-	sim_latency(m, area, index, from, -1, t);
-	p->frame = (uint32_t)sim_frame_alloc(m, node, area, index);
-	sim_frame_free(m, frame, 1);
-	a->node_present[node]++;
-	a->node_active[node] += active;
-	sim_latency(m, area, index, node, 1, t);
-	sim_lru_add(m, list, area, index, p);
 }
 
 /* Refaults that come sooner than the lists turn over go straight to the active list (mm/workingset.c). */
@@ -135,6 +115,10 @@ static void fault(struct sim_machine *m, uint32_t area, uint64_t index, struct s
 	m->pgfault++;
 	a->faults++;
 	process->faults++;
+	if (a->kind == KIND_ANON && m->thp && sim_thp_fault(m, area, index, t)) {
+		stall(m, process, t, latency + m->huge_ns, 0);
+		return;
+	}
 	if (p->flags & PG_SWAPPED)
 		latency += m->swap_read_ns;
 	else if (a->kind == KIND_FILE)
@@ -167,6 +151,7 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 	struct sim_area *a = &m->area[area];
 	struct sim_process *process = &m->process[a->process];
 	struct sim_seg *s = &a->seg[0];
+	int huge;
 
 	a->mapped = 1;
 	a->epoch++;
@@ -176,9 +161,11 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 	s->rate = s->share = s->skew = s->write = 0.0;
 	s->stride = s->period = s->base = 0;
 	s->pattern = PATTERN_NONE;
+	sim_thp_mapped(m, area, t);
 	if (!populate)
 		return;
-	for (uint64_t n = 0; n < m->nr_node; n++) {
+	huge = m->thp == THP_ALWAYS && a->kind == KIND_ANON && a->nr_pages >= SIM_BLOCK;
+	for (uint64_t n = 0; !huge && n < m->nr_node; n++) {
 		uint64_t node = m->node[process->node].order[n], page = a->nr_bulk, nr;
 		const struct sim_node *on = &m->node[node];
 		uint64_t keep = n + 1 < m->nr_node ? on->wmark_low : on->wmark_high; /* the next node, or no next one */
@@ -189,15 +176,20 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 		sim_frame_bulk(m, node, area, a->nr_pages - page < nr ? a->nr_pages - page : nr);
 		nr = a->nr_bulk - page;
 		if (nr)
-			sim_lru_bulk(m, node, (int)a->kind * 2, area, page, nr);
+			a->bulk_seq[node] = sim_lru_run(m, node, (int)a->kind * 2, area, page, nr);
 		a->nr_present += nr;
 		a->node_present[node] += nr;
 		process->nr_present += nr;
 	}
 	for (uint64_t n = a->nr_bulk; n < a->nr_pages; n++) {
-		struct sim_page *p = sim_page_get(m, area, n);
+		struct sim_page *p;
 		int64_t wait = 0;
 
+		if (huge && !(n & (SIM_BLOCK - 1)) && sim_thp_fault(m, area, n, t)) {
+			n += SIM_BLOCK - 1;
+			continue;
+		}
+		p = sim_page_get(m, area, n);
 		if (!sim_page_alloc(m, area, n, p, t, &wait))
 			return;
 		sim_page_insert(m, area, n, p, t, 0);
@@ -238,11 +230,18 @@ EXPORT void sim_advance(struct sim_machine *m, int64_t now)
 
 		sim_event_pop(m, &ev);
 		if (ev.area == SIM_KSWAPD) {
-			kswapd(m, ev.page, ev.t);
+			if (ev.page == SIM_KHUGEPAGED)
+				sim_khugepaged(m, ev.t);
+			else
+				kswapd(m, ev.page, ev.t);
 			continue;
 		}
 		if (ev.epoch != m->area[ev.area].epoch || !sim_event_fire(m, &ev, &index))
 			continue;
+		if (sim_st(&m->area[ev.area], index) == ST_TAIL) {
+			m->area[ev.area].page[index].covered = 0;
+			continue;
+		}
 		p = sim_page_get(m, ev.area, index);
 		if (p->flags & PG_PRESENT)
 			p->covered = 0;

@@ -42,6 +42,7 @@ void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr)
 	struct sim_free *runs = m->free[node], *top = n->nr_free_runs ? &runs[n->nr_free_runs - 1] : NULL;
 
 	n->nr_free += nr;
+	n->huge_free += nr;
 	if (top && frame == top->frame + top->nr) {
 		top->nr += nr;
 	} else if (top && frame + nr == top->frame) {
@@ -51,6 +52,115 @@ void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr)
 		runs[n->nr_free_runs].frame = frame;
 		runs[n->nr_free_runs++].nr = nr;
 	}
+}
+
+static int by_frame(const struct sim_free *a, const struct sim_free *b)
+{
+	return a->frame < b->frame;
+}
+
+static int by_size(const struct sim_free *a, const struct sim_free *b)
+{
+	return a->nr > b->nr || (a->nr == b->nr && a->frame < b->frame);
+}
+
+/* Heapsort: in place, and no two runs are equal. */
+static void sort(struct sim_free *runs, uint64_t nr, int (*before)(const struct sim_free *, const struct sim_free *))
+{
+	for (uint64_t heap = nr / 2, end = nr; end > 1;) {
+		struct sim_free moved;
+		uint64_t at, child;
+
+		if (heap) {
+			moved = runs[at = --heap];
+		} else {
+			moved = runs[--end];
+			runs[end] = runs[0];
+			at = 0;
+		}
+		for (; (child = 2 * at + 1) < end; at = child) {
+			if (child + 1 < end && before(&runs[child], &runs[child + 1]))
+				child++;
+			if (!before(&moved, &runs[child]))
+				break;
+			runs[at] = runs[child];
+		}
+		runs[at] = moved;
+	}
+}
+
+/* Join free runs, as the buddy allocator does all the time; the smallest are used first afterwards. */
+static void merge(struct sim_free *runs, uint64_t *nr)
+{
+	uint64_t to = 0;
+
+	sort(runs, *nr, by_frame);
+	for (uint64_t n = 1; n < *nr; n++)
+		if (runs[to].frame + runs[to].nr == runs[n].frame)
+			runs[to].nr += runs[n].nr;
+		else
+			runs[++to] = runs[n];
+	*nr = *nr ? to + 1 : 0;
+	sort(runs, *nr, by_size);
+}
+
+/* The first free frames of a huge folio, whose first page frame number is a multiple of its size. */
+static int find_huge(const struct sim_machine *m, uint64_t node, uint64_t *run, uint64_t *frame)
+{
+	for (uint64_t n = 0; n < m->node[node].nr_free_runs; n++) {
+		const struct sim_free *f = &m->free[node][n];
+
+		for (uint64_t k = 0; f->nr >= SIM_BLOCK && k < m->nr_res; k++) { /* a run may reach from one to the next */
+			const struct sim_res *res = &m->res[k];
+			uint64_t at = f->frame > res->frame ? f->frame : res->frame;
+			uint64_t end = f->frame + f->nr < res->frame + res->nr ? f->frame + f->nr : res->frame + res->nr;
+
+			at += -(res->pfn + (at - res->frame)) & (SIM_BLOCK - 1);
+			if (at + SIM_BLOCK <= end) {
+				*run = n;
+				*frame = at;
+				return 1;
+			}
+		}
+	}
+	return 0;
+}
+
+/* Frames in one piece for the pages of a block; 0: there is no such piece. Nothing is moved to make one. */
+int sim_frame_huge(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index, uint64_t *frame)
+{
+	struct sim_node *on = &m->node[node];
+	uint64_t n, before, after;
+	struct sim_free *r;
+
+	if (!find_huge(m, node, &n, frame)) {
+		if (on->huge_free < SIM_BLOCK) /* too few came since the last time */
+			return 0;
+		on->huge_free = 0;
+		merge(m->free[node], &on->nr_free_runs);
+		if (!find_huge(m, node, &n, frame))
+			return 0;
+	}
+	r = &m->free[node][n];
+	before = *frame - r->frame;
+	after = r->nr - before - SIM_BLOCK;
+	if (before && after) {
+		memmove(r + 1, r, (on->nr_free_runs++ - n) * sizeof(*r));
+		r++;
+		r[-1].nr = before;
+		r->frame = *frame + SIM_BLOCK;
+		r->nr = after;
+	} else if (before || after) {
+		if (after)
+			r->frame += SIM_BLOCK;
+		r->nr -= SIM_BLOCK;
+	} else {
+		memmove(r, r + 1, (on->nr_free_runs-- - n - 1) * sizeof(*r));
+	}
+	on->nr_free -= SIM_BLOCK;
+	for (uint64_t i = 0; i < SIM_BLOCK; i++)
+		set_rmap(m, *frame + i, area, index + i);
+	return 1;
 }
 
 static void bulk_ext(struct sim_machine *m, uint32_t area, uint64_t frame, uint64_t nr)

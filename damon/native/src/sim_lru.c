@@ -9,7 +9,7 @@ static uint64_t page_seq(const struct sim_machine *m, const struct sim_area *a, 
 {
 	if (sim_valid(a, index))
 		return a->page[index].seq;
-	if (index >= a->nr_bulk)
+	if (index >= a->nr_bulk || sim_st(a, index) == ST_TAIL)
 		return 0;
 	return a->bulk_seq[m->nr_node == 1 ? 0 : sim_res_node(m, sim_page_frame(a, index))];
 }
@@ -50,7 +50,8 @@ static void compact(struct sim_machine *m, uint64_t node, int list)
 	on->head[list] = to;
 }
 
-static uint64_t add_run(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr)
+/* Pages [page, page + nr) to the head of a list; the number of their run. */
+uint64_t sim_lru_run(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr)
 {
 	struct sim_node *on = &m->node[node];
 	struct sim_run *r;
@@ -74,16 +75,17 @@ static uint64_t add_run(struct sim_machine *m, uint64_t node, int list, uint32_t
 	return r->seq;
 }
 
-/* To the head of a list of its node; the caller has taken the page off the one where it was. */
+/*
+ * A folio to the head of a list of its node; the caller has taken it off the one where it was. A huge one is on the list
+ * as its first page and counts as all of them.
+ */
 void sim_lru_add(struct sim_machine *m, int list, uint32_t area, uint64_t index, struct sim_page *p)
 {
-	p->seq = add_run(m, sim_node(m, p->frame), list, area, index, 1);
-}
+	uint64_t node = sim_node(m, p->frame);
 
-/* The area's nr pristine pages from page on, all at once. */
-void sim_lru_bulk(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr)
-{
-	m->area[area].bulk_seq[node] = add_run(m, node, list, area, page, nr);
+	p->seq = sim_lru_run(m, node, list, area, index, 1);
+	if (p->flags & PG_HUGE)
+		m->node[node].nr[list] += SIM_BLOCK - 1;
 }
 
 /* The page at the tail; 0: the list is empty. It still counts as a member and has to be moved or removed. */
@@ -113,19 +115,19 @@ int sim_lru_activate(struct sim_machine *m, uint32_t area, uint64_t index)
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p = sim_page_get(m, area, index);
-	uint64_t node;
+	uint64_t node, nr = sim_folio_nr(a, index);
 
 	if (!(p->flags & PG_PRESENT) || p->flags & PG_ACTIVE)
 		return 0;
 	node = sim_node(m, p->frame);
 	p->flags |= PG_ACTIVE;
 	p->flags &= ~(uint32_t)PG_REFERENCED;
-	a->nr_active++;
-	a->node_active[node]++;
-	m->node[node].nr[a->kind * 2 + LIST_INACTIVE]--;
+	a->nr_active += nr;
+	a->node_active[node] += nr;
+	m->node[node].nr[a->kind * 2 + LIST_INACTIVE] -= nr;
 	sim_lru_add(m, (int)a->kind * 2 + LIST_ACTIVE, area, index, p);
-	m->pgactivate++;
-	m->age++;
+	m->pgactivate += nr;
+	m->age += nr;
 	return 1;
 }
 
@@ -134,7 +136,7 @@ int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index)
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p;
-	uint64_t node;
+	uint64_t node, nr;
 
 	if (!sim_valid(a, index))
 		return 0; /* pristine pages are inactive */
@@ -142,11 +144,12 @@ int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index)
 	if (!(p->flags & PG_PRESENT) || !(p->flags & PG_ACTIVE))
 		return 0;
 	node = sim_node(m, p->frame);
+	nr = sim_folio_nr(a, index);
 	p->flags &= ~(uint32_t)(PG_ACTIVE | PG_REFERENCED);
-	a->nr_active--;
-	a->node_active[node]--;
-	m->node[node].nr[a->kind * 2 + LIST_ACTIVE]--;
+	a->nr_active -= nr;
+	a->node_active[node] -= nr;
+	m->node[node].nr[a->kind * 2 + LIST_ACTIVE] -= nr;
 	sim_lru_add(m, (int)a->kind * 2 + LIST_INACTIVE, area, index, p);
-	m->pgdeactivate++;
+	m->pgdeactivate += nr;
 	return 1;
 }

@@ -93,7 +93,7 @@ void sim_latency_area(struct sim_machine *m, uint32_t area)
 				ext_node = sim_node(m, a->ext[e].frame);
 		}
 		if (i < a->nr_pages && sim_page_present(a, i))
-			node = sim_valid(a, i) ? sim_node(m, a->page[i].frame) : ext_node;
+			node = sim_st(a, i) < ST_VALID ? ext_node : sim_node(m, sim_page_frame(a, i));
 		if (node != run_node) {
 			if (run_node != SIM_MAX_NODE)
 				a->touch_ns += cost(m, a, run, i - run, run_node);

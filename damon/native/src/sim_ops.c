@@ -101,7 +101,9 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 				*pfn = at;
 				return nr;
 			}
-			sim_describe(m, area, index, at++, &out[nr++]);
+			sim_describe(m, area, index, at, &out[nr]);
+			at = out[nr].pfn + out[nr].nr_pages;
+			nr++;
 		}
 	}
 	*pfn = end;
@@ -148,7 +150,7 @@ EXPORT uint64_t sim_pageout(struct sim_machine *m, const struct damon_folio *fol
 
 	for (uint32_t n = 0; n < nr; n++)
 		if (folios[n].flags & FOLIO_PASS && sim_resolve(m, folios[n].pfn, &hint, &area, &index))
-			reclaimed += (uint64_t)sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, cost);
+			reclaimed += sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, cost);
 	m->pgsteal_advised += reclaimed;
 	return reclaimed;
 }
@@ -167,7 +169,7 @@ EXPORT uint64_t sim_lru_move(struct sim_machine *m, const struct damon_folio *fo
 			sim_lru_activate(m, area, index);
 		else
 			sim_lru_deactivate(m, area, index);
-		pages++;
+		pages += sim_folio_nr(&m->area[area], index);
 	}
 	return pages;
 }
@@ -204,15 +206,27 @@ EXPORT uint64_t sim_advise(struct sim_machine *m, uint32_t area, uint64_t index,
 			   int64_t *cost)
 {
 	struct sim_area *a = &m->area[area];
-	uint64_t done = 0;
+	uint64_t done = 0, nr, head;
 
 	for (; index < end; index++) {
 		if (advice == ADVICE_WILLNEED) {
 			willneed(m, area, index, now);
-		} else if (!sim_page_present(a, index)) {
 			continue;
-		} else if (advice == ADVICE_PAGEOUT) {
-			done += (uint64_t)sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, cost);
+		}
+		if (!sim_page_present(a, index))
+			continue;
+		nr = 1;
+		head = sim_head(a, index);
+		if (sim_folio_nr(a, head) > 1) { /* a part of a huge folio: it is split */
+			if (head == index && end - index >= SIM_BLOCK) {
+				nr = SIM_BLOCK;
+			} else {
+				m->thp_split_page++;
+				sim_thp_split(m, area, head, now);
+			}
+		}
+		if (advice == ADVICE_PAGEOUT) {
+			done += sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, cost);
 		} else { /* the accessed bit goes, with it what monitoring has not seen yet */
 			struct sim_page *p = sim_page_get(m, area, index);
 
@@ -220,8 +234,9 @@ EXPORT uint64_t sim_advise(struct sim_machine *m, uint32_t area, uint64_t index,
 			if (p->flags & PG_IDLE)
 				p->t_old = now;
 			p->flags &= ~(uint32_t)PG_REFERENCED;
-			done += (uint64_t)sim_lru_deactivate(m, area, index);
+			done += nr * (uint64_t)sim_lru_deactivate(m, area, index);
 		}
+		index += nr - 1;
 	}
 	if (advice == ADVICE_PAGEOUT)
 		m->pgsteal_advised += done;

@@ -27,6 +27,8 @@ static uint64_t pristine_frame(const struct sim_area *a, uint64_t index)
 /* Of a page in memory. */
 uint64_t sim_page_frame(const struct sim_area *a, uint64_t index)
 {
+	if (sim_st(a, index) == ST_TAIL)
+		return a->page[sim_head(a, index)].frame + (index & (SIM_BLOCK - 1));
 	return sim_valid(a, index) ? a->page[index].frame : pristine_frame(a, index);
 }
 
@@ -34,10 +36,10 @@ int sim_page_present(const struct sim_area *a, uint64_t index)
 {
 	if (sim_valid(a, index))
 		return a->page[index].flags & PG_PRESENT;
-	return index < a->nr_bulk;
+	return index < a->nr_bulk || sim_st(a, index) == ST_TAIL;
 }
 
-/* The page's record, filled in from the area's bulk state at the first need. */
+/* The record of a page that is no tail of a folio, filled in from the area's bulk state at the first need. */
 struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t index)
 {
 	struct sim_area *a = &m->area[area];
@@ -70,11 +72,13 @@ struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t ind
 /* Is the page in this frame? A pristine page of an extent is where the extent says. */
 static int in_frame(const struct sim_area *a, uint64_t index, uint64_t frame)
 {
+	if (sim_st(a, index) == ST_TAIL)
+		return sim_page_frame(a, index) == frame;
 	return a->page[index].flags & PG_PRESENT && a->page[index].frame == frame;
 }
 
 /*
- * The mapped page in frame number pfn, 1 if there is one. *hint starts zero and is only good for as long as nothing is
+ * The mapped page (of a huge folio the first one) in frame number pfn, 1 if there is one. *hint starts zero and is only good for as long as nothing is
  * mapped or unmapped.
  */
 int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint32_t *area, uint64_t *index)
@@ -94,8 +98,12 @@ int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint
 		*area = hint->area;
 		*index = x->page + (frame - x->frame);
 		a = &m->area[*area];
-		if (!sim_valid(a, *index) || in_frame(a, *index, frame))
+		if (sim_st(a, *index) < ST_VALID)
 			return 1;
+		if (in_frame(a, *index, frame)) {
+			*index = sim_head(a, *index);
+			return 1;
+		}
 	}
 	v = m->block[frame >> SIM_BLOCK_SHIFT];
 	if (!v)
@@ -109,7 +117,12 @@ int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint
 		hint->ext = x;
 		hint->area = *area;
 		*index = x->page + (frame - x->frame);
-		return !sim_valid(a, *index) || in_frame(a, *index, frame);
+		if (sim_st(a, *index) < ST_VALID)
+			return 1;
+		if (!in_frame(a, *index, frame))
+			return 0;
+		*index = sim_head(a, *index);
+		return 1;
 	}
 	v = m->leaf[frame];
 	if (!v)
@@ -119,9 +132,12 @@ int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint
 	a = &m->area[*area];
 	if (!a->mapped)
 		return 0;
-	if (!sim_valid(a, *index))
+	if (sim_st(a, *index) < ST_VALID)
 		return *index < a->nr_bulk && pristine_frame(a, *index) == frame;
-	return in_frame(a, *index, frame);
+	if (!in_frame(a, *index, frame))
+		return 0;
+	*index = sim_head(a, *index);
+	return 1;
 }
 
 /* The page of a process at addr, 1 if its area is mapped. *hint: area to try first, then the area found. */
@@ -143,7 +159,7 @@ int sim_resolve_va(struct sim_machine *m, uint32_t process, uint64_t addr, uint3
 			return 0;
 		*hint = lo;
 	}
-	*index = (addr - m->area[*hint].start) >> 12;
+	*index = sim_head(&m->area[*hint], (addr - m->area[*hint].start) >> 12);
 	return (int)m->area[*hint].mapped;
 }
 

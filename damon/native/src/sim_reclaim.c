@@ -4,13 +4,39 @@
 
 #include "sim.h"
 
-/* Out of memory, or 0: anonymous memory without room in swap becomes active instead. *cost grows by its time. */
-int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *cost)
+/*
+ * A huge folio: in one piece as long as swap has room for all of it, else page by page as far as it has. In swap it is
+ * pages either way.
+ */
+static uint64_t reclaim_huge(struct sim_machine *m, uint32_t area, uint64_t head, int64_t t, int64_t *cost)
+{
+	uint64_t reclaimed = 0;
+
+	if (m->swap_pages - m->swap_used >= SIM_BLOCK) {
+		m->thp_swpout++;
+	} else {
+		m->thp_swpout_fallback++;
+		m->thp_split_page++;
+	}
+	sim_thp_split(m, area, head, t);
+	for (uint64_t i = head; i < head + SIM_BLOCK; i++)
+		reclaimed += sim_reclaim_page(m, area, i, &m->area[area].page[i], t, cost);
+	return reclaimed;
+}
+
+/*
+ * A folio out of memory; its pages, or 0: anonymous memory without room in swap becomes active instead. *cost grows by
+ * its time.
+ */
+uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *cost)
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_process *process = &m->process[a->process];
-	uint64_t node = sim_node(m, p->frame);
+	uint64_t node;
 
+	if (p->flags & PG_HUGE)
+		return reclaim_huge(m, area, index, t, cost);
+	node = sim_node(m, p->frame);
 	*cost += m->reclaim_ns;
 	if (a->kind == KIND_ANON) {
 		if (m->swap_used >= m->swap_pages) {
@@ -39,7 +65,7 @@ int sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	p->shadow = ++m->age;
 	a->nr_present--;
 	a->node_present[node]--;
-	sim_latency(m, area, index, node, -1, t);
+	sim_latency(m, area, index, 1, node, -1, t);
 	a->reclaimed++;
 	process->nr_present--;
 	sim_frame_free(m, p->frame, 1);
@@ -53,7 +79,10 @@ static void shrink_active(struct sim_machine *m, uint64_t node, int kind, uint64
 	uint32_t area;
 	uint64_t index;
 
-	while (nr-- && sim_lru_pop(m, node, kind * 2 + LIST_ACTIVE, &area, &index)) {
+	while (nr && sim_lru_pop(m, node, kind * 2 + LIST_ACTIVE, &area, &index)) {
+		uint64_t pages = sim_folio_nr(&m->area[area], index);
+
+		nr -= pages < nr ? pages : nr;
 		*cost += m->scan_ns;
 		m->area[area].page[index].t_ref = t;
 		sim_lru_deactivate(m, area, index);
@@ -68,18 +97,20 @@ static uint64_t shrink_inactive(struct sim_machine *m, uint64_t node, int kind, 
 	uint64_t index, reclaimed = 0;
 	uint32_t area;
 
-	while (nr-- && sim_lru_pop(m, node, list, &area, &index)) {
+	while (nr && sim_lru_pop(m, node, list, &area, &index)) {
 		struct sim_page *p = sim_page_get(m, area, index);
+		uint64_t pages = sim_folio_nr(&m->area[area], index);
 
+		nr -= pages < nr ? pages : nr;
 		*cost += m->scan_ns;
-		++*scanned;
+		*scanned += pages;
 		if (!sim_page_referenced(m, area, index, p, t)) {
-			reclaimed += (uint64_t)sim_reclaim_page(m, area, index, p, t, cost);
+			reclaimed += sim_reclaim_page(m, area, index, p, t, cost);
 		} else if (p->flags & PG_REFERENCED) {
 			sim_lru_activate(m, area, index);
 		} else {
 			p->flags |= PG_REFERENCED;
-			m->node[node].nr[list]--;
+			m->node[node].nr[list] -= pages;
 			sim_lru_add(m, list, area, index, p);
 		}
 	}

@@ -2,16 +2,16 @@
 /* Folios as operations sets see them, and the walk of a process's. Twin: damon/mm/sim/reference/walk.py. */
 #include "sim.h"
 
-/* The page in frame number pfn as a folio. */
+/* The folio that begins with a page of an area, which is in frame number pfn unless it is huge. */
 void sim_describe(const struct sim_machine *m, uint32_t area, uint64_t index, uint64_t pfn, struct damon_folio *out)
 {
 	const struct sim_area *a = &m->area[area];
 
-	out->pfn = pfn;
+	out->nr_pages = (uint32_t)sim_folio_nr(a, index);
+	out->pfn = out->nr_pages > 1 ? sim_page_pfn(m, a->page[index].frame) : pfn;
 	out->memcg = a->memcg;
 	out->addr = out->ilx = 0;
 	out->target_nid = -1;
-	out->nr_pages = 1; /* huge pages: the folio's */
 	out->flags = FOLIO_MAPPED | (a->kind == KIND_ANON ? FOLIO_ANON : 0);
 	if (sim_valid(a, index) && a->page[index].flags & PG_ACTIVE)
 		out->flags |= FOLIO_ACTIVE;
@@ -23,7 +23,8 @@ EXPORT uint32_t sim_walk(struct sim_machine *m, uint32_t process, uint64_t *addr
 			 uint32_t max)
 {
 	const struct sim_process *p = &m->process[process];
-	uint32_t nr = 0;
+	uint32_t nr = 0, order;
+	uint64_t head;
 
 	for (uint32_t area = p->first_area; area < p->first_area + p->nr_area; area++) {
 		const struct sim_area *a = &m->area[area];
@@ -45,9 +46,12 @@ EXPORT uint32_t sim_walk(struct sim_machine *m, uint32_t process, uint64_t *addr
 				*addr = a->start + index * 4096;
 				return nr;
 			}
-			sim_describe(m, area, index, sim_page_pfn(m, sim_page_frame(a, index)), &out[nr]);
+			head = sim_head(a, index);
+			sim_describe(m, area, head, sim_page_pfn(m, sim_page_frame(a, head)), &out[nr]);
+			order = out[nr].nr_pages > 1 ? SIM_BLOCK_SHIFT : 0;
 			out[nr].addr = a->start + index * 4096;
-			out[nr++].ilx = pgoff + index;
+			out[nr].ilx = (pgoff >> order) + (index >> order);
+			index = head + out[nr++].nr_pages - 1;
 		}
 	}
 	*addr = end;

@@ -6,32 +6,38 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import strategies as st
 
 from damon.mm.sim import AreaStat, SimulatedMachine
 from damon.mm.sim.layout import (
+    BLOCK,
+    KHUGEPAGED,
     KSWAPD,
     LEAF,
     MAX_NODE,
     PG_ACTIVE,
     PG_SWAPPED,
+    ST_TAIL,
     SimPattern,
 )
 from damon.mm.sim.reference.access import seg_next, seg_now, seg_weights
 from damon.mm.sim.reference.lru import _page_seq
-from damon.mm.sim.reference.pages import _pristine_frame, node_of, page_frame, page_present, resolve, valid
+from damon.mm.sim.reference.pages import (
+    folio_nr,
+    head,
+    node_of,
+    page_frame,
+    page_pfn,
+    page_present,
+    resolve,
+    state,
+    valid,
+)
 from damon.model.arrays import FOLIO_PASS, U8, U64, Buffer, FolioArray
 from damon.workload.model import (
     Access,
     Area,
-    Event,
-    Kind,
     MachineSpec,
-    Node,
-    Pattern,
     Phase,
-    PhaseEvent,
-    ProcessSpec,
     Swap,
     Workload,
 )
@@ -87,21 +93,28 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
     owner: dict[int, tuple[int, int]] = {}
     for area in range(s.m.nr_area):
         a = s.area.rows[area]
-        swapped = 0
+        swapped = huge = 0
         present, active = [0] * MAX_NODE, [0] * MAX_NODE
         for index in range(a.nr_pages):
             if valid(a, index):
                 p = a.page[index]
                 swapped += bool(p.flags & PG_SWAPPED)
-                frame = p.frame
-                active[node_of(s, frame) if page_present(a, index) else 0] += bool(p.flags & PG_ACTIVE)
+                active[node_of(s, p.frame) if page_present(a, index) else 0] += (
+                    folio_nr(a, index) if p.flags & PG_ACTIVE else 0
+                )
+                if folio_nr(a, index) > 1:
+                    huge += 1
+                    assert index % BLOCK == page_pfn(s, p.frame) % BLOCK == a.start >> 12 & (BLOCK - 1) == 0
+                    assert all(state(a, n) == ST_TAIL for n in range(index + 1, index + BLOCK))
                 assert p.t_last <= p.t_eval <= sim.clock.now_ns()
-            else:
-                frame = _pristine_frame(a, index) if index < a.nr_bulk else -1
+            elif state(a, index) == ST_TAIL:
+                assert folio_nr(a, index & -BLOCK) == BLOCK
             if page_present(a, index):
+                frame = page_frame(a, index)
                 present[node_of(s, frame)] += 1
                 assert frame not in owner, "two pages in one frame"
                 owner[frame] = area, index
+        assert huge == a.nr_huge
         assert (present, active) == (list(a.node_present), list(a.node_active))
         assert (sum(present), swapped, sum(active)) == (a.nr_present, a.nr_swapped, a.nr_active)
         assert a.mapped or not (sum(present) or swapped)
@@ -129,7 +142,8 @@ def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> N
     assert not free & owner.keys(), "free and used"
     assert len(free) == sim.free_mem()[0]
     assert len(free) + len(owner) + s.ram.held_pages == sim.free_mem()[1], "a frame is lost"
-    walked = [folio.pfn for folios in sim.phys.folios(0, 2**40) for folio in folios]
+    owner = {frame: (area, head(s.area.rows[area], index)) for frame, (area, index) in owner.items()}
+    walked = [f.pfn + n for folios in sim.phys.folios(0, 2**40) for f in folios for n in range(f.nr_pages)]
     assert walked == sorted(walked)
     assert [resolve(s, pfn) for pfn in walked] == [owner[frame] for frame in _in_pfn_order(sim, owner)]
     for n in range(s.m.nr_res):
@@ -153,9 +167,10 @@ def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> No
                     if a.mapped and page_present(a, index) and _page_seq(s, a, index) == run.seq:
                         assert (run.area, index) not in members, "on two lists"
                         members[run.area, index] = node, which
-                        live += 1
+                        live += folio_nr(a, index)
             assert live == on.nr[which]
-    assert members.keys() == set(owner.values()), "a page in memory is on no list"
+    heads = {(area, head(s.area.rows[area], index)) for area, index in owner.values()}
+    assert members.keys() == heads, "a folio in memory is on no list"
     frames = {page: frame for frame, page in owner.items()}
     for (area, index), (node, which) in members.items():
         a = s.area.rows[area]
@@ -184,7 +199,9 @@ def _check_events(sim: SimulatedMachine) -> None:
     for n, ev in enumerate(rows[1:], 1):
         parent = rows[(n - 1) // 2]
         assert (parent.t, parent.id) < (ev.t, ev.id)
-    awake = sorted(ev.page for ev in rows if ev.area == KSWAPD)
+    daemons = sorted(ev.page for ev in rows if ev.area == KSWAPD)
+    awake = [node for node in daemons if node != KHUGEPAGED]
+    assert len(daemons) - len(awake) == s.m.khugepaged
     assert awake == [node for node in range(s.m.nr_node) if s.m.node[node].kswapd_awake]
     for area in range(s.m.nr_area):
         a = s.area.rows[area]
@@ -220,73 +237,3 @@ def check(sim: SimulatedMachine) -> None:
         assert process.alive or not process.nr_present
     assert m.swap_used == sum(s.area.rows[n].nr_swapped for n in range(m.nr_area)) <= m.swap_pages
     assert all(v in (LEAF, 0) or v >> 32 >= 2 for v in s.block.rows)
-
-
-# -- random workloads
-
-NODES = [
-    (Node(4 * MIB, 80.0), Node(8 * MIB, 250.0)),
-    (Node(4 * MIB, 100.0, (10, 30, 20)), Node(4 * MIB, 100.0, (30, 10, 21)), Node(4 * MIB, 300.0, (20, 20, 10))),
-]
-
-sizes = st.one_of(
-    st.integers(1, 40).map(lambda n: n * 4096),
-    st.sampled_from([MIB, 2 * MIB, 3 * MIB]).flatmap(lambda size: st.sampled_from([size, size + 4096])),
-)
-
-
-@st.composite
-def accesses(draw: st.DrawFn, area: Area) -> Access:
-    pattern = draw(st.sampled_from(list(Pattern)))
-    return Access(
-        area.name,
-        rate=draw(st.sampled_from([3.0, 700.0, 1e5, 1e6])),
-        pattern=pattern,
-        write_share=draw(st.sampled_from([0.0, 0.01, 0.5, 1.0])),
-        stride=draw(st.sampled_from([64, 1000, 4096, 5000, 12288, 1 << 20])),
-        skew=draw(st.sampled_from([0.3, 1.0, 1.00001, 2.5])),
-    )
-
-
-@st.composite
-def workloads(draw: st.DrawFn) -> Workload:
-    areas = tuple(
-        Area(
-            f"area{n}",
-            draw(sizes),
-            draw(st.sampled_from(list(Kind))),
-            draw(st.sampled_from(["one", "one", "two"])),
-            draw(st.booleans()),
-            draw(st.sampled_from([True, True, True, False])),
-            draw(st.sampled_from(["", "", "a", "a/b", "c"])),
-        )
-        for n in range(draw(st.integers(1, 4)))
-    )
-    phases = []
-    for n in range(draw(st.integers(1, 3))):
-        used = [area for area in areas if draw(st.integers(0, 3))]
-        names = st.sampled_from([area.name for area in areas])
-        events = draw(
-            st.lists(
-                st.one_of(
-                    names.map(lambda name: PhaseEvent(Event.MMAP, name)),
-                    names.map(lambda name: PhaseEvent(Event.MUNMAP, name)),
-                    st.sampled_from([area.process for area in areas]).map(lambda name: PhaseEvent(Event.EXIT, name)),
-                ),
-                max_size=2,
-            )
-        )
-        phases.append(
-            Phase(
-                f"phase{n}",
-                draw(st.sampled_from([900, 5_000, 50_000])),
-                tuple(draw(accesses(area)) for area in used),
-                tuple(events) if n else (),
-            )
-        )
-    swap = draw(st.sampled_from([Swap(16 * MIB, 5.0, 2.0), Swap(64 * KIB, 20.0, 10.0), None]))
-    spec, processes = MachineSpec(memory=draw(st.sampled_from([8, 6, 4])) * MIB, swap=swap), ()
-    if draw(st.integers(0, 2)) == 0:
-        spec = MachineSpec(12 * MIB, swap=swap, nodes=draw(st.sampled_from(NODES)), migrate_us=0.7)
-        processes = (ProcessSpec("two", node=draw(st.integers(0, 1))),)
-    return Workload("random", areas, tuple(phases), draw(st.booleans()), spec, processes)

@@ -16,7 +16,8 @@ from damon.mm.sim.reference import arithmetic
 from damon.mm.sim.reference.access import seg_count, seg_next, seg_time
 from damon.model.arrays import FOLIO_YOUNG, U8, Buffer
 from damon.workload.model import Access, Area, Event, Kind, Pattern, Phase, PhaseEvent, Workload
-from tests.mm.sim.machines import MIB, accesses, addresses, machine, page_addrs, young
+from tests.mm.sim.machines import MIB, addresses, machine, page_addrs, young
+from tests.mm.sim.random_workloads import accesses
 
 SAMPLES = 400
 

@@ -12,7 +12,8 @@ from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, FOLIO_YOUNG, U8, Buffer, FolioArray
 from damon.workload.model import Workload
-from tests.mm.sim.machines import addresses, check, workloads
+from tests.mm.sim.machines import addresses, check
+from tests.mm.sim.random_workloads import huge_workloads, workloads
 
 #: An operation: what to do, where (a share of the address space), how much, how.
 Operation = tuple[str, float, float, int]
@@ -38,6 +39,15 @@ operations = st.tuples(
     st.floats(0.0, 1.0),
     st.integers(0, 2**16 - 1),
 )
+#: Mostly collapsing, and what takes folios apart again.
+huge_operations = st.one_of(
+    st.tuples(st.just("madvise"), st.just(0.0), st.just(1.0), st.integers(0, 2**12 - 1).map(lambda n: 10 * n + 7)),
+    st.tuples(st.just("madvise"), st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.integers(0, 2**14 - 1)),
+    st.tuples(
+        st.sampled_from(["sleep", "pageout", "migrate", "activate", "walk", "virt", "phys", "probe"]),
+        st.sampled_from([0.0, 0.0, 0.3]), st.sampled_from([1.0, 0.5]), st.integers(0, 2**16 - 1),
+    ),
+)  # fmt: skip
 
 
 def _sleep(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
@@ -156,6 +166,10 @@ def _differences(native: SimulatedMachine, reference: SimulatedMachine) -> list[
 @settings(max_examples=60)
 @given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=15))
 def test_native_equals_reference(workload: Workload, seed: int, steps: list[Operation]) -> None:
+    _both(workload, seed, steps)
+
+
+def _both(workload: Workload, seed: int, steps: list[Operation]) -> None:
     native, reference = SimulatedMachine(workload, seed), SimulatedMachine(workload, seed, reference=True)
     assert not _differences(native, reference)
     for step in steps:
@@ -173,6 +187,18 @@ def test_nothing_is_lost(workload: Workload, seed: int, steps: list[Operation]) 
     for step in steps:
         _do(sim, step)
         check(sim)
+
+
+@settings(max_examples=40)
+@given(huge_workloads(), st.integers(0, 2**64 - 1), st.lists(huge_operations, min_size=3, max_size=12))
+def test_native_equals_reference_with_huge_pages(workload: Workload, seed: int, steps: list[Operation]) -> None:
+    _both(workload, seed, steps)
+
+
+@settings(max_examples=60)
+@given(huge_workloads(), st.integers(0, 2**64 - 1), st.lists(huge_operations, min_size=3, max_size=12))
+def test_nothing_is_lost_with_huge_pages(workload: Workload, seed: int, steps: list[Operation]) -> None:
+    test_nothing_is_lost.hypothesis.inner_test(workload, seed, steps)  # type: ignore[attr-defined]
 
 
 @settings(max_examples=20)

@@ -10,7 +10,19 @@ whenever they ask. The draw is a hash of seed, page and ``t_eval``.
 
 from __future__ import annotations
 
-from damon.mm.sim.layout import FILE, NEVER, PAGE_BITS, PG_DIRTY, Draw, SimArea, SimPage, SimPattern, SimSeg
+from damon.mm.sim.layout import (
+    BLOCK,
+    FILE,
+    NEVER,
+    PAGE_BITS,
+    PG_DIRTY,
+    PG_HUGE,
+    Draw,
+    SimArea,
+    SimPage,
+    SimPattern,
+    SimSeg,
+)
 from damon.mm.sim.reference.arithmetic import exp, log, power_range, uniform
 from damon.mm.sim.state import State
 
@@ -56,9 +68,9 @@ def seg_next(seg: SimSeg, page: int, nr: int, since: int) -> int | None:
     return int((turn + 1) * seg.period + first)
 
 
-def _seg_prev(seg: SimSeg, page: int, before: int) -> int | None:
-    """The number of the last touch < ``before`` that hits the page."""
-    first, last = _residues(seg, page, 1)
+def _seg_prev(seg: SimSeg, page: int, nr: int, before: int) -> int | None:
+    """The number of the last touch < ``before`` that hits a page in ``[page, page + nr)``."""
+    first, last = _residues(seg, page, nr)
     if first >= last or not before:
         return None
     turn, at = divmod(before - 1, seg.period)
@@ -119,8 +131,8 @@ def _written(s: State, area: int, index: int, since: int, t: int, at: int) -> bo
     return uniform(s.m.seed, area << PAGE_BITS | index, since, Draw.WRITE) > exp(logp) * last
 
 
-def _last_touch(s: State, area: int, index: int, since: int, to: int) -> tuple[int, int] | None:
-    """The last touch in ``(since, to]`` and its segment.
+def _last_touch(s: State, area: int, index: int, nr: int, since: int, to: int) -> tuple[int, int] | None:
+    """The last touch of a folio's pages in ``(since, to]`` and its segment.
 
     One exponential, spent backwards through the segments, decides all the random ones.
     """
@@ -130,11 +142,12 @@ def _last_touch(s: State, area: int, index: int, since: int, to: int) -> tuple[i
         seg = a.seg[n]
         lo = max(since, seg.t0)
         if lo < to and seg.pattern == SimPattern.STRIDED:
-            k = _seg_prev(seg, index, seg_count(seg, to))
+            k = _seg_prev(seg, index, nr, seg_count(seg, to))
             if k is not None and k >= seg_count(seg, lo):
                 return seg_time(seg, k), n
         elif lo < to and seg.pattern != SimPattern.NONE:
-            rate = seg_weight(seg, index) * seg.rate
+            weight = seg_weight(seg, index) if nr == 1 else seg_weights(seg, index, nr)
+            rate = weight * seg.rate
             mean = rate * float(to - lo)
             if left < 0.0:
                 u = uniform(s.m.seed, area << PAGE_BITS | index, since, Draw.TOUCH)
@@ -154,7 +167,7 @@ def page_advance(s: State, area: int, index: int, p: SimPage, now: int) -> None:
     """Bring the page's history up to ``now``."""
     if p.t_eval >= now:
         return
-    found = _last_touch(s, area, index, p.t_eval, now)
+    found = _last_touch(s, area, index, BLOCK if p.flags & PG_HUGE else 1, p.t_eval, now)
     if found is not None:
         p.t_last, at = found
         if (

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from damon.mm.sim.layout import ACTIVE, INACTIVE, MAX_SEG, PG_PRESENT, ST_IDLE, SimArea, SimPattern, SimSeg
+from damon.mm.sim.layout import ACTIVE, INACTIVE, MAX_SEG, PG_PRESENT, ST_IDLE, ST_VALID, SimArea, SimPattern, SimSeg
 from damon.mm.sim.reference.access import seg_count, seg_now
 from damon.mm.sim.reference.frames import frame_free
 from damon.mm.sim.reference.nodes import latency_area, latency_settle
-from damon.mm.sim.reference.pages import page_get, state, valid
+from damon.mm.sim.reference.pages import folio_nr, page_get, state, valid
 from damon.mm.sim.state import State
 
 
@@ -27,7 +27,7 @@ def area_clear(s: State, area: int, t: int) -> None:
         x = a.ext[n]
         run, end = x.page, x.page + x.nr
         for i in range(x.page, end):
-            if valid(a, i):
+            if state(a, i) >= ST_VALID:
                 if i > run:
                     frame_free(s, x.frame + run - x.page, i - run)
                 run = i + 1
@@ -36,7 +36,7 @@ def area_clear(s: State, area: int, t: int) -> None:
         x.nr = 0
     for i in range(a.nr_pages):
         if valid(a, i) and a.page[i].flags & PG_PRESENT:
-            frame_free(s, a.page[i].frame, 1)
+            frame_free(s, a.page[i].frame, folio_nr(a, i))
     latency_settle(a, t)
     a.touch_ns = 0.0
     for n in range(m.nr_node):
@@ -49,14 +49,15 @@ def area_clear(s: State, area: int, t: int) -> None:
     process.nr_present -= a.nr_present
     process.nr_swapped -= a.nr_swapped
     _close_seg(a, t)
-    a.nr_present = a.nr_swapped = a.nr_active = 0
+    a.nr_present = a.nr_swapped = a.nr_active = a.nr_huge = 0
     a.nr_bulk = a.nr_bulk_idle = 0
     a.nr_ext = 0
     a.mapped = 0
     a.epoch += 1
-    pages, states, _segments, _extents = s.maps[area]
+    pages, states, _segments, _extents, advice = s.maps[area]
     pages.discard()
     states.discard()
+    advice.discard()
 
 
 def area_access(s: State, area: int, new: SimSeg) -> None:

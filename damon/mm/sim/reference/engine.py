@@ -6,7 +6,7 @@ from __future__ import annotations
 from ctypes import c_uint8, c_uint64
 
 from damon.mm.sim.layout import SimSeg
-from damon.mm.sim.reference import areas, events, faults, migrate, ops, walk
+from damon.mm.sim.reference import areas, events, faults, migrate, ops, thp, walk
 from damon.mm.sim.reference.pages import page_mkold, page_young, resolve, resolve_va
 from damon.mm.sim.reference.reclaim import Cost
 from damon.mm.sim.state import State
@@ -90,3 +90,6 @@ class ReferenceEngine:
     def advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
         cost = Cost()
         return ops.advise(self._s, area, index, end, advice, now, cost), cost.ns
+
+    def thp_advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
+        return thp.thp_advise(self._s, area, index, end, advice, now)

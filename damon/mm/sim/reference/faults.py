@@ -6,9 +6,11 @@ from __future__ import annotations
 from damon.mm.sim.layout import (
     ACTIVE,
     ANON,
+    BLOCK,
     CLUSTER,
     FILE,
     INACTIVE,
+    KHUGEPAGED,
     KSWAPD,
     NR_LIST,
     PAGE_BITS,
@@ -17,21 +19,24 @@ from damon.mm.sim.layout import (
     PG_EVICTED,
     PG_PRESENT,
     PG_SWAPPED,
+    ST_TAIL,
     Draw,
     SimArea,
     SimPage,
     SimProc,
     SimSeg,
+    Thp,
 )
 from damon.mm.sim.reference.access import seg_now
 from damon.mm.sim.reference.areas import area_clear
 from damon.mm.sim.reference.arithmetic import uniform
 from damon.mm.sim.reference.events import event_fire, event_pop, event_push
-from damon.mm.sim.reference.frames import frame_alloc, frame_bulk, frame_free
-from damon.mm.sim.reference.lru import lru_add, lru_bulk
+from damon.mm.sim.reference.frames import frame_alloc, frame_bulk
+from damon.mm.sim.reference.lru import lru_add, lru_run
 from damon.mm.sim.reference.nodes import latency_change, node_pick, node_wake_all
-from damon.mm.sim.reference.pages import node_of, page_get
+from damon.mm.sim.reference.pages import node_of, page_get, state
 from damon.mm.sim.reference.reclaim import Cost, shrink
+from damon.mm.sim.reference.thp import khugepaged, thp_fault, thp_mapped
 from damon.mm.sim.state import State
 
 
@@ -115,24 +120,6 @@ def page_insert(s: State, area: int, index: int, p: SimPage, t: int, active: boo
     lru_add(s, a.kind * 2 + active, area, index, p)
 
 
-def page_move(s: State, area: int, index: int, node: int, t: int) -> None:
-    """Into a frame of another node, which has one free. What monitoring and reclaim know of the page goes with it."""
-    a = s.area.rows[area]
-    p = page_get(s, area, index)
-    frame, active = int(p.frame), bool(p.flags & PG_ACTIVE)
-    before = node_of(s, frame)
-    s.m.node[before].nr[a.kind * 2 + active] -= 1
-    a.node_present[before] -= 1
-    a.node_active[before] -= active
-    latency_change(s, area, index, 1, before, -1, t)
-    p.frame = frame_alloc(s, node, area, index)
-    frame_free(s, frame, 1)
-    a.node_present[node] += 1
-    a.node_active[node] += active
-    latency_change(s, area, index, 1, node, 1, t)
-    lru_add(s, a.kind * 2 + active, area, index, p)
-
-
 def _refault_active(s: State, a: SimArea, p: SimPage) -> bool:
     """Refaults that come sooner than the lists turn over go straight to the active list (``mm/workingset.c``)."""
     m = s.m
@@ -157,6 +144,9 @@ def _fault(s: State, area: int, index: int, p: SimPage, t: int) -> None:
     a.faults += 1
     process.faults += 1
     latency = m.fault_ns
+    if a.kind == ANON and m.thp and thp_fault(s, area, index, t):
+        _stall(s, process, t, latency + m.huge_ns, False)
+        return
     if p.flags & PG_SWAPPED:
         latency += m.swap_read_ns
     elif a.kind == FILE:
@@ -190,10 +180,12 @@ def area_map(s: State, area: int, populate: bool, t: int) -> None:
     a.t_mapped = a.latency_t = t
     a.nr_seg = 1
     a.seg[0] = SimSeg(t0=t)
+    thp_mapped(s, area, t)
     if not populate:
         return
     order = m.node[process.node].order[: m.nr_node]
-    for node in order:
+    huge = m.thp == Thp.ALWAYS and a.kind == ANON and a.nr_pages >= BLOCK
+    for node in order if not huge else ():
         on, page = m.node[node], int(a.nr_bulk)
         keep = on.wmark_high if node == order[-1] else on.wmark_low  # no next node, or the next one
         if on.nr_free <= keep:
@@ -201,11 +193,16 @@ def area_map(s: State, area: int, populate: bool, t: int) -> None:
         frame_bulk(s, node, area, min(a.nr_pages - page, on.nr_free - keep))
         nr = a.nr_bulk - page
         if nr:
-            lru_bulk(s, node, a.kind * 2, area, page, nr)
+            a.bulk_seq[node] = lru_run(s, node, a.kind * 2, area, page, nr)
         a.nr_present += nr
         a.node_present[node] += nr
         process.nr_present += nr
+    skip = 0
     for n in range(a.nr_bulk, a.nr_pages):
+        if huge and not n & (BLOCK - 1) and thp_fault(s, area, n, t):
+            skip = n + BLOCK
+        if n < skip:
+            continue
         p = page_get(s, area, n)
         wait = page_alloc(s, area, n, p, t)
         if wait is None:
@@ -238,12 +235,18 @@ def advance(s: State, now: int) -> None:
     while s.m.next_event <= now:
         ev = event_pop(s)
         if ev.area == KSWAPD:
-            _kswapd(s, ev.page, ev.t)
+            if ev.page == KHUGEPAGED:
+                khugepaged(s, ev.t)
+            else:
+                _kswapd(s, ev.page, ev.t)
             continue
         if ev.epoch != s.area.rows[ev.area].epoch:
             continue
         index = event_fire(s, ev)
         if index is None:
+            continue
+        if state(s.area.rows[ev.area], index) == ST_TAIL:
+            s.area.rows[ev.area].page[index].covered = 0
             continue
         p = page_get(s, ev.area, index)
         if p.flags & PG_PRESENT:

@@ -42,6 +42,7 @@ def frame_free(s: State, frame: int, nr: int) -> None:
     on, runs = s.m.node[node], s.free[node].rows
     top = runs[on.nr_free_runs - 1] if on.nr_free_runs else None
     on.nr_free += nr
+    on.huge_free += nr
     if top is not None and frame == top.frame + top.nr:
         top.nr += nr
     elif top is not None and frame + nr == top.frame:
@@ -51,6 +52,62 @@ def frame_free(s: State, frame: int, nr: int) -> None:
         new = runs[on.nr_free_runs]
         new.frame, new.nr = frame, nr
         on.nr_free_runs += 1
+
+
+def _merge(s: State, node: int) -> None:
+    """Join free runs, as the buddy allocator does all the time; the smallest are used first afterwards."""
+    on, rows = s.m.node[node], s.free[node].rows
+    runs: list[list[int]] = []
+    for frame, nr in sorted((int(rows[n].frame), int(rows[n].nr)) for n in range(on.nr_free_runs)):
+        if runs and runs[-1][0] + runs[-1][1] == frame:
+            runs[-1][1] += nr
+        else:
+            runs.append([frame, nr])
+    runs.sort(key=lambda run: (-run[1], run[0]))
+    _put(s, node, 0, runs)
+
+
+def _put(s: State, node: int, at: int, runs: list[list[int]]) -> None:
+    """The node's free runs from number ``at`` on."""
+    for n, (frame, nr) in enumerate(runs, at):
+        s.free[node].rows[n].frame, s.free[node].rows[n].nr = frame, nr
+    s.m.node[node].nr_free_runs = at + len(runs)
+
+
+def _find_huge(s: State, node: int) -> tuple[int, int] | None:
+    """The first free run and frame for a huge folio, whose first page frame number is a multiple of its size."""
+    for n in range(s.m.node[node].nr_free_runs):
+        run = s.free[node].rows[n]
+        for k in range(s.m.nr_res if run.nr >= BLOCK else 0):  # a run may reach from one to the next
+            res = s.m.res[k]
+            at = max(run.frame, res.frame)
+            at += -(res.pfn + at - res.frame) & (BLOCK - 1)
+            if at + BLOCK <= min(run.frame + run.nr, res.frame + res.nr):
+                return n, int(at)
+    return None
+
+
+def frame_huge(s: State, node: int, area: int, index: int) -> int | None:
+    """Frames in one piece for the pages of a block; ``None``: there is no such piece. Nothing is moved to make one."""
+    on = s.m.node[node]
+    found = _find_huge(s, node)
+    if found is None:
+        if on.huge_free < BLOCK:  # too few came since the last time
+            return None
+        on.huge_free = 0
+        _merge(s, node)
+        found = _find_huge(s, node)
+    if found is None:
+        return None
+    n, frame = found
+    runs = [[int(s.free[node].rows[k].frame), int(s.free[node].rows[k].nr)] for k in range(n, on.nr_free_runs)]
+    start, nr = runs[0]
+    pieces = [[start, frame - start], [frame + BLOCK, start + nr - frame - BLOCK]]
+    _put(s, node, n, [piece for piece in pieces if piece[1]] + runs[1:])
+    on.nr_free -= BLOCK
+    for i in range(BLOCK):
+        _set_rmap(s, frame + i, area, index + i)
+    return frame
 
 
 def _bulk_ext(s: State, area: int, frame: int, nr: int) -> None:

@@ -9,22 +9,27 @@ from __future__ import annotations
 
 from damon.mm.sim.layout import (
     ACTIVE,
+    BLOCK,
     INACTIVE,
     PG_ACTIVE,
+    PG_HUGE,
     PG_PRESENT,
     PG_REFERENCED,
+    ST_TAIL,
     SimArea,
     SimPage,
     SimRun,
 )
-from damon.mm.sim.reference.pages import node_of, page_frame, page_get, valid
+from damon.mm.sim.reference.pages import folio_nr, node_of, page_frame, page_get, state, valid
 from damon.mm.sim.state import State
 
 
 def _page_seq(s: State, a: SimArea, index: int) -> int:
     if valid(a, index):
         return int(a.page[index].seq)
-    return int(a.bulk_seq[node_of(s, page_frame(a, index))]) if index < a.nr_bulk else 0
+    if index >= a.nr_bulk or state(a, index) == ST_TAIL:
+        return 0
+    return int(a.bulk_seq[node_of(s, page_frame(a, index))])
 
 
 def _ring(s: State, node: int, which: int, at: int) -> SimRun:
@@ -53,7 +58,8 @@ def _compact(s: State, node: int, which: int) -> None:
     on.head[which] = to
 
 
-def _add_run(s: State, node: int, which: int, area: int, page: int, nr: int) -> int:
+def lru_run(s: State, node: int, which: int, area: int, page: int, nr: int) -> int:
+    """Pages ``[page, page + nr)`` to the head of a list; the number of their run."""
     m, on = s.m, s.m.node[node]
     on.nr[which] += nr
     if on.head[which] > on.tail[which]:
@@ -71,13 +77,12 @@ def _add_run(s: State, node: int, which: int, area: int, page: int, nr: int) -> 
 
 
 def lru_add(s: State, which: int, area: int, index: int, p: SimPage) -> None:
-    """To the head of a list of its node; the caller has taken the page off the one where it was."""
-    p.seq = _add_run(s, node_of(s, p.frame), which, area, index, 1)
-
-
-def lru_bulk(s: State, node: int, which: int, area: int, page: int, nr: int) -> None:
-    """The area's ``nr`` pristine pages from ``page`` on, all at once."""
-    s.area.rows[area].bulk_seq[node] = _add_run(s, node, which, area, page, nr)
+    """A folio to the head of a list of its node; the caller has taken it off the one where it was. A huge one is on the
+    list as its first page and counts as all of them."""
+    node = node_of(s, p.frame)
+    p.seq = lru_run(s, node, which, area, index, 1)
+    if p.flags & PG_HUGE:
+        s.m.node[node].nr[which] += BLOCK - 1
 
 
 def lru_pop(s: State, node: int, which: int) -> tuple[int, int] | None:
@@ -105,13 +110,13 @@ def lru_activate(s: State, area: int, index: int) -> bool:
         return False
     p.flags |= PG_ACTIVE
     p.flags &= ~PG_REFERENCED
-    node = node_of(s, p.frame)
-    a.nr_active += 1
-    a.node_active[node] += 1
-    m.node[node].nr[a.kind * 2 + INACTIVE] -= 1
+    node, nr = node_of(s, p.frame), folio_nr(a, index)
+    a.nr_active += nr
+    a.node_active[node] += nr
+    m.node[node].nr[a.kind * 2 + INACTIVE] -= nr
     lru_add(s, a.kind * 2 + ACTIVE, area, index, p)
-    m.pgactivate += 1
-    m.age += 1
+    m.pgactivate += nr
+    m.age += nr
     return True
 
 
@@ -124,10 +129,10 @@ def lru_deactivate(s: State, area: int, index: int) -> bool:
     if not p.flags & PG_PRESENT or not p.flags & PG_ACTIVE:
         return False
     p.flags &= ~(PG_ACTIVE | PG_REFERENCED)
-    node = node_of(s, p.frame)
-    a.nr_active -= 1
-    a.node_active[node] -= 1
-    m.node[node].nr[a.kind * 2 + ACTIVE] -= 1
+    node, nr = node_of(s, p.frame), folio_nr(a, index)
+    a.nr_active -= nr
+    a.node_active[node] -= nr
+    m.node[node].nr[a.kind * 2 + ACTIVE] -= nr
     lru_add(s, a.kind * 2 + INACTIVE, area, index, p)
-    m.pgdeactivate += 1
+    m.pgdeactivate += nr
     return True

@@ -18,8 +18,9 @@ from damon.mm.sim.reference.faults import page_insert
 from damon.mm.sim.reference.frames import frame_alloc
 from damon.mm.sim.reference.lru import lru_activate, lru_deactivate
 from damon.mm.sim.reference.nodes import node_pick, node_wake_all
-from damon.mm.sim.reference.pages import page_get, page_mkold, page_present, page_young, resolve
+from damon.mm.sim.reference.pages import folio_nr, head, page_get, page_mkold, page_present, page_young, resolve
 from damon.mm.sim.reference.reclaim import Cost, reclaim_page
+from damon.mm.sim.reference.thp import thp_split
 from damon.mm.sim.reference.walk import describe
 from damon.mm.sim.state import State
 from damon.model.arrays import (
@@ -49,8 +50,8 @@ def folios(s: State, pfn: int, end: int, out: FolioArray) -> int:
             if out.nr == out.capacity:
                 return int(pfn)
             describe(s, *found, pfn, out.rows[out.nr])
+            pfn = out.rows[out.nr].pfn + out.rows[out.nr].nr_pages
             out.nr += 1
-            pfn += 1
     return end
 
 
@@ -95,7 +96,7 @@ def lru_move(s: State, folios: FolioArray, active: bool) -> int:
             lru_activate(s, *found)
         else:
             lru_deactivate(s, *found)
-        pages += 1
+        pages += folio_nr(s.area.rows[found[0]], found[1])
     return pages
 
 
@@ -124,12 +125,22 @@ def advise(s: State, area: int, index: int, end: int, advice: int, now: int, cos
     """One advice for pages ``[index, end)`` of one area; the pages that left (pageout) or changed lists (cold)."""
     a = s.area.rows[area]
     done = 0
+    after = index
     for i in range(index, end):
         if advice == Advice.WILLNEED:
             _willneed(s, area, i, now)
-        elif not page_present(a, i):
             continue
-        elif advice == Advice.PAGEOUT:
+        if i < after or not page_present(a, i):
+            continue
+        first, nr = head(a, i), 1
+        if folio_nr(a, first) > 1:  # a part of a huge folio: it is split
+            if first == i and end - i >= BLOCK:
+                nr = BLOCK
+            else:
+                s.m.thp_split_page += 1
+                thp_split(s, area, first, now)
+        after = i + nr
+        if advice == Advice.PAGEOUT:
             done += reclaim_page(s, area, i, page_get(s, area, i), now, cost)
         else:  # the accessed bit goes, with it what monitoring has not seen yet
             p = page_get(s, area, i)
@@ -137,7 +148,7 @@ def advise(s: State, area: int, index: int, end: int, advice: int, now: int, cos
             if p.flags & PG_IDLE:
                 p.t_old = now
             p.flags &= ~PG_REFERENCED
-            done += lru_deactivate(s, area, i)
+            done += nr * lru_deactivate(s, area, i)
     if advice == Advice.PAGEOUT:
         s.m.pgsteal_advised += done
     return done

@@ -10,13 +10,16 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from damon.mm.sim.layout import (
+    BLOCK,
     BLOCK_SHIFT,
     LEAF,
     PAGE_BITS,
     PAGE_MASK,
+    PG_HUGE,
     PG_IDLE,
     PG_PRESENT,
     ST_IDLE,
+    ST_TAIL,
     ST_VALID,
     SimArea,
     SimPage,
@@ -41,7 +44,19 @@ def valid(a: SimArea, index: int) -> bool:
     return state(a, index) == ST_VALID
 
 
+def head(a: SimArea, index: int) -> int:
+    """The first page of the folio that a page is in."""
+    return index & -BLOCK if state(a, index) == ST_TAIL else index
+
+
+def folio_nr(a: SimArea, index: int) -> int:
+    """Pages of a folio, by its first page."""
+    return BLOCK if valid(a, index) and a.page[index].flags & PG_HUGE else 1
+
+
 def _in_frame(a: SimArea, index: int, frame: int) -> bool:
+    if state(a, index) == ST_TAIL:
+        return page_frame(a, index) == frame
     return bool(a.page[index].flags & PG_PRESENT) and a.page[index].frame == frame
 
 
@@ -52,6 +67,8 @@ def _pristine_frame(a: SimArea, index: int) -> int:
 
 def page_frame(a: SimArea, index: int) -> int:
     """The frame of a page in memory."""
+    if state(a, index) == ST_TAIL:
+        return int(a.page[index & -BLOCK].frame) + (index & (BLOCK - 1))
     return int(a.page[index].frame) if valid(a, index) else _pristine_frame(a, index)
 
 
@@ -78,11 +95,11 @@ def node_of(s: State, frame: int) -> int:
 def page_present(a: SimArea, index: int) -> bool:
     if valid(a, index):
         return bool(a.page[index].flags & PG_PRESENT)
-    return bool(index < a.nr_bulk)
+    return bool(index < a.nr_bulk) or state(a, index) == ST_TAIL
 
 
 def page_get(s: State, area: int, index: int) -> SimPage:
-    """The page's record, filled in from the area's bulk state at the first need."""
+    """The record of a page that is no tail of a folio, filled in from the area's bulk state at the first need."""
     a = s.area.rows[area]
     p: SimPage = a.page[index]
     st = state(a, index)
@@ -107,7 +124,7 @@ def page_get(s: State, area: int, index: int) -> SimPage:
 
 
 def resolve(s: State, pfn: int) -> tuple[int, int] | None:
-    """The area and page in frame number ``pfn``, if there is one."""
+    """The area and page (of a huge folio the first one) in frame number ``pfn``, if there is one."""
     for n in range(s.m.nr_res):
         res = s.m.res[n]
         if res.pfn <= pfn < res.pfn + res.nr:
@@ -125,9 +142,9 @@ def resolve(s: State, pfn: int) -> tuple[int, int] | None:
         if not x.frame <= frame < x.frame + x.nr:
             return None
         index = int(x.page + frame - x.frame)
-        if not valid(a, index):
+        if state(a, index) < ST_VALID:
             return area, index
-        return (area, index) if _in_frame(a, index, frame) else None
+        return (area, head(a, index)) if _in_frame(a, index, frame) else None
     e = s.leaf.rows[frame]
     if not e:
         return None
@@ -135,9 +152,9 @@ def resolve(s: State, pfn: int) -> tuple[int, int] | None:
     a = s.area.rows[area]
     if not a.mapped:
         return None
-    if not valid(a, index):
+    if state(a, index) < ST_VALID:
         return (area, index) if index < a.nr_bulk and _pristine_frame(a, index) == frame else None
-    return (area, index) if _in_frame(a, index, frame) else None
+    return (area, head(a, index)) if _in_frame(a, index, frame) else None
 
 
 def resolve_va(s: State, process: int, addr: int) -> tuple[int, int] | None:
@@ -146,7 +163,7 @@ def resolve_va(s: State, process: int, addr: int) -> tuple[int, int] | None:
     for area in range(p.first_area, p.first_area + p.nr_area):
         a = s.area.rows[area]
         if a.start <= addr < a.start + a.nr_pages * 4096:
-            return (area, int(addr - a.start) >> 12) if a.mapped else None
+            return (area, head(a, int(addr - a.start) >> 12)) if a.mapped else None
     return None
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from damon.mm.sim.layout import (
     ACTIVE,
     ANON,
+    BLOCK,
     CLUSTER,
     INACTIVE,
     PG_ACTIVE,
     PG_DIRTY,
     PG_EVICTED,
+    PG_HUGE,
     PG_REFERENCED,
     PG_SWAPPED,
     PRIORITY,
@@ -26,7 +28,8 @@ from damon.mm.sim.reference.events import event_cover
 from damon.mm.sim.reference.frames import frame_free
 from damon.mm.sim.reference.lru import lru_activate, lru_add, lru_deactivate, lru_pop
 from damon.mm.sim.reference.nodes import latency_change
-from damon.mm.sim.reference.pages import node_of, page_get, page_referenced
+from damon.mm.sim.reference.pages import folio_nr, node_of, page_get, page_referenced
+from damon.mm.sim.reference.thp import thp_split
 from damon.mm.sim.state import State
 
 
@@ -38,8 +41,23 @@ class Cost:
     scanned: int = 0
 
 
-def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost) -> bool:
-    """Out of memory. False: anonymous memory without room in swap becomes active instead."""
+def _reclaim_huge(s: State, area: int, first: int, t: int, cost: Cost) -> int:
+    """In one piece as long as swap has room for all of it, else page by page as far as it has. In swap it is pages
+    either way."""
+    if s.m.swap_pages - s.m.swap_used >= BLOCK:
+        s.m.thp_swpout += 1
+    else:
+        s.m.thp_swpout_fallback += 1
+        s.m.thp_split_page += 1
+    thp_split(s, area, first, t)
+    pages = s.area.rows[area].page
+    return sum(reclaim_page(s, area, i, pages[i], t, cost) for i in range(first, first + BLOCK))
+
+
+def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost) -> int:
+    """A folio out of memory; its pages, or 0: anonymous memory without room in swap becomes active instead."""
+    if p.flags & PG_HUGE:
+        return _reclaim_huge(s, area, index, t, cost)
     m, a = s.m, s.area.rows[area]
     process = s.process.rows[a.process]
     node = node_of(s, p.frame)
@@ -47,7 +65,7 @@ def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost
     if a.kind == ANON:
         if m.swap_used >= m.swap_pages:
             lru_activate(s, area, index)
-            return False
+            return 0
         m.swap_used += 1
         m.pswpout += 1
         a.nr_swapped += 1
@@ -73,16 +91,17 @@ def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost
     process.nr_present -= 1
     frame_free(s, p.frame, 1)
     event_cover(s, area, index, p, t)
-    return True
+    return 1
 
 
 def _shrink_active(s: State, node: int, kind: int, nr: int, t: int, cost: Cost) -> None:
     """Active pages lose their place whether accessed or not; the access only counts again on the inactive list."""
-    for _ in range(nr):
+    while nr > 0:
         popped = lru_pop(s, node, kind * 2 + ACTIVE)
         if popped is None:
             return
         area, index = popped
+        nr -= folio_nr(s.area.rows[area], index)
         cost.ns += s.m.scan_ns
         s.area.rows[area].page[index].t_ref = t
         lru_deactivate(s, area, index)
@@ -91,21 +110,23 @@ def _shrink_active(s: State, node: int, kind: int, nr: int, t: int, cost: Cost) 
 def _shrink_inactive(s: State, node: int, kind: int, nr: int, t: int, cost: Cost) -> int:
     """First access seen: stay; second: become active; none: leave."""
     which, reclaimed = kind * 2 + INACTIVE, 0
-    for _ in range(nr):
+    while nr > 0:
         popped = lru_pop(s, node, which)
         if popped is None:
             break
         area, index = popped
         p = page_get(s, area, index)
+        pages = folio_nr(s.area.rows[area], index)
+        nr -= pages
         cost.ns += s.m.scan_ns
-        cost.scanned += 1
+        cost.scanned += pages
         if not page_referenced(s, area, index, p, t):
             reclaimed += reclaim_page(s, area, index, p, t, cost)
         elif p.flags & PG_REFERENCED:
             lru_activate(s, area, index)
         else:
             p.flags |= PG_REFERENCED
-            s.m.node[node].nr[which] -= 1
+            s.m.node[node].nr[which] -= pages
             lru_add(s, which, area, index, p)
     return reclaimed
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 from ctypes import Array, c_uint64
 
-from damon.mm.sim.layout import ANON, PG_ACTIVE
-from damon.mm.sim.reference.pages import page_frame, page_pfn, page_present, resolve, valid
+from damon.mm.sim.layout import ANON, BLOCK_SHIFT, PG_ACTIVE
+from damon.mm.sim.reference.pages import folio_nr, head, page_frame, page_pfn, page_present, resolve, valid
 from damon.mm.sim.state import State
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, DamonFolio, FolioArray
 
 
 def describe(s: State, area: int, index: int, pfn: int, folio: DamonFolio) -> None:
-    """The page in frame number ``pfn`` as a folio."""
+    """The folio that begins with a page of an area, which is in frame number ``pfn`` unless it is huge."""
     a = s.area.rows[area]
-    folio.pfn = pfn
+    folio.nr_pages = folio_nr(a, index)
+    folio.pfn = page_pfn(s, a.page[index].frame) if folio.nr_pages > 1 else pfn
     folio.memcg = a.memcg
     folio.addr = folio.ilx = 0
     folio.target_nid = -1
-    folio.nr_pages = 1  # huge pages: the folio's
     folio.flags = FOLIO_MAPPED | (FOLIO_ANON if a.kind == ANON else 0)
     if valid(a, index) and a.page[index].flags & PG_ACTIVE:
         folio.flags |= FOLIO_ACTIVE
@@ -45,14 +45,18 @@ def walk(s: State, process: int, addr: int, end: int, out: FolioArray) -> int:
             continue
         pgoff = a.start >> 12 if a.kind == ANON else 0
         first = max(addr - a.start, 0) >> 12
+        after = first
         for index in range(first, min(a.nr_pages, -(-(end - a.start) // 4096))):
-            if not page_present(a, index):
+            if index < after or not page_present(a, index):
                 continue
             if out.nr == out.capacity:
                 return int(a.start + index * 4096)
             folio = out.rows[out.nr]
-            describe(s, area, index, page_pfn(s, page_frame(a, index)), folio)
+            start = head(a, index)
+            describe(s, area, start, page_pfn(s, page_frame(a, start)), folio)
+            order = BLOCK_SHIFT if folio.nr_pages > 1 else 0
             folio.addr = a.start + index * 4096
-            folio.ilx = pgoff + index
+            folio.ilx = (pgoff >> order) + (index >> order)
+            after = start + folio.nr_pages
             out.nr += 1
     return end

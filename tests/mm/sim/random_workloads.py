@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random workloads and machines for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from damon.workload.model import (
+    Access,
+    Area,
+    Event,
+    Kind,
+    MachineSpec,
+    Node,
+    Pattern,
+    Phase,
+    PhaseEvent,
+    ProcessSpec,
+    Swap,
+    Workload,
+)
+from tests.mm.sim.machines import KIB, MIB
+
+RATES = st.sampled_from([700.0, 1e5, 1e6])
+
+NODES = [
+    (Node(4 * MIB, 80.0), Node(8 * MIB, 250.0)),
+    (Node(4 * MIB, 100.0, (10, 30, 20)), Node(4 * MIB, 100.0, (30, 10, 21)), Node(4 * MIB, 300.0, (20, 20, 10))),
+]
+
+sizes = st.one_of(
+    st.integers(1, 40).map(lambda n: n * 4096),
+    st.sampled_from([MIB, 2 * MIB, 3 * MIB]).flatmap(lambda size: st.sampled_from([size, size + 4096])),
+)
+
+
+@st.composite
+def accesses(draw: st.DrawFn, area: Area) -> Access:
+    pattern = draw(st.sampled_from(list(Pattern)))
+    return Access(
+        area.name,
+        rate=draw(st.sampled_from([3.0, 700.0, 1e5, 1e6])),
+        pattern=pattern,
+        write_share=draw(st.sampled_from([0.0, 0.01, 0.5, 1.0])),
+        stride=draw(st.sampled_from([64, 1000, 4096, 5000, 12288, 1 << 20])),
+        skew=draw(st.sampled_from([0.3, 1.0, 1.00001, 2.5])),
+    )
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Workload:
+    areas = tuple(
+        Area(
+            f"area{n}",
+            draw(sizes),
+            draw(st.sampled_from(list(Kind))),
+            draw(st.sampled_from(["one", "one", "two"])),
+            draw(st.booleans()),
+            draw(st.sampled_from([True, True, True, False])),
+            draw(st.sampled_from(["", "", "a", "a/b", "c"])),
+        )
+        for n in range(draw(st.integers(1, 4)))
+    )
+    phases = []
+    for n in range(draw(st.integers(1, 3))):
+        used = [area for area in areas if draw(st.integers(0, 3))]
+        names = st.sampled_from([area.name for area in areas])
+        events = draw(
+            st.lists(
+                st.one_of(
+                    names.map(lambda name: PhaseEvent(Event.MMAP, name)),
+                    names.map(lambda name: PhaseEvent(Event.MUNMAP, name)),
+                    st.sampled_from([area.process for area in areas]).map(lambda name: PhaseEvent(Event.EXIT, name)),
+                ),
+                max_size=2,
+            )
+        )
+        phases.append(
+            Phase(
+                f"phase{n}",
+                draw(st.sampled_from([900, 5_000, 50_000])),
+                tuple(draw(accesses(area)) for area in used),
+                tuple(events) if n else (),
+            )
+        )
+    swap = draw(st.sampled_from([Swap(16 * MIB, 5.0, 2.0), Swap(64 * KIB, 20.0, 10.0), None]))
+    thp = draw(st.sampled_from(["never", "madvise", "madvise", "always"]))
+    spec, processes = MachineSpec(memory=draw(st.sampled_from([16, 8, 6, 4])) * MIB, swap=swap, thp=thp), ()
+    if draw(st.integers(0, 2)) == 0:
+        spec = MachineSpec(12 * MIB, swap=swap, nodes=draw(st.sampled_from(NODES)), migrate_us=0.7, thp=thp)
+        processes = (ProcessSpec("two", node=draw(st.integers(0, 1))),)
+    return Workload("random", areas, tuple(phases), draw(st.booleans()), spec, processes)
+
+
+@st.composite
+def huge_workloads(draw: st.DrawFn) -> Workload:
+    """Areas with whole blocks, anonymous but for the last one; sparse accesses, so that many pages are absent."""
+    areas = [
+        Area(f"area{n}", draw(st.sampled_from([4, 2, 3])) * MIB, populate=draw(st.booleans()))
+        for n in range(draw(st.integers(1, 2)))
+    ]
+    areas.append(Area("file", MIB, Kind.FILE, populate=draw(st.booleans())))
+    used = [area for area in areas if draw(st.integers(0, 3))]
+    phase = Phase("only", 10_000, tuple(replace(draw(accesses(area)), rate=draw(RATES)) for area in used))
+    swap = draw(st.sampled_from([Swap(16 * MIB, 5.0, 2.0), Swap(3 * MIB, 20.0, 10.0), None]))
+    given = {"swap": swap, "thp": draw(st.sampled_from(["never", "madvise", "always"])), "huge_us": 30.0}
+    nodes = draw(st.sampled_from([(), (Node(12 * MIB, 80.0), Node(16 * MIB, 250.0)), *NODES]))
+    memory = sum(node.size for node in nodes) if nodes else draw(st.sampled_from([8, 16, 24])) * MIB
+    return Workload("huge", tuple(areas), (phase,), machine=MachineSpec(memory, nodes=nodes, **given))  # type: ignore[arg-type]
