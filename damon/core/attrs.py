@@ -82,8 +82,6 @@ def convert_nr_accesses(nr_accesses: int, max_old: int, max_new: int) -> int:
 def _rescale_results(ctx: DamonCtx, old: DamonAttrs, new: DamonAttrs, aggregating: bool) -> None:
     if not all((old.sample_interval, old.aggr_interval, new.sample_interval, new.aggr_interval)):
         return
-    if (old.sample_interval, old.aggr_interval) == (new.sample_interval, new.aggr_interval) and not aggregating:
-        return
     counts = old.max_nr_accesses(), new.max_nr_accesses()
     for target in ctx.targets:
         for region in target.regions:

@@ -7,13 +7,14 @@ position. Results, statistics and quota state survive.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 from damon.core.attrs import arm_scheme, set_attrs
 from damon.core.damos_filter import set_filters_default_reject
 from damon.core.damos_walk import forget_target
 from damon.core.probes import check_probes, commit_probes
-from damon.errors import InvalidInput
+from damon.errors import DamonError, InvalidInput
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
 from damon.model.regions import set_regions
@@ -26,7 +27,7 @@ from damon.model.scheme import (
     DamosQuotaGoalMetric,
     DamosStat,
 )
-from damon.model.target import DamonTarget
+from damon.model.target import DamonTarget, TargetSpace
 
 
 def check_min_region_sz(ctx: DamonCtx) -> None:
@@ -52,7 +53,10 @@ def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
     _check_eligible_goals(src)
     check_probes(src)
     scratch = DamonCtx(machine=dst.machine, ops=dst.ops)
-    _commit(scratch, dst)
+    try:
+        _commit(scratch, dst)
+    except InvalidInput as error:
+        raise DamonError(errno.ENOMEM, f"the context to change holds what is refused itself: {error}") from error
     _commit(scratch, src)
 
 
@@ -61,11 +65,21 @@ def commit_ctx(dst: DamonCtx, src: DamonCtx) -> None:
 
     Raises:
         InvalidInput: ``src`` has a field that is refused; ``dst`` is unchanged.
+        DamonError: ENOMEM, ``dst`` itself has one.
     """
     rehearse(dst, src)
+    spaces = [target.space for target in dst.targets]
     dst.maybe_corrupted = True
     _commit(dst, src)
     dst.maybe_corrupted = False
+    _release(spaces, dst)
+
+
+def _release(spaces: list[TargetSpace | None], ctx: DamonCtx) -> None:
+    """Release those processes that no target of ``ctx`` is any more."""
+    for space in spaces:
+        if space is not None and all(target.space is not space for target in ctx.targets):
+            space.close()
 
 
 def _commit(dst: DamonCtx, src: DamonCtx) -> None:
@@ -125,7 +139,9 @@ def commit_quota_goals(dst: DamosQuota, src: DamosQuota) -> None:
     for ours, theirs in zip(dst.goals, src.goals, strict=False):
         ours.metric, ours.target_value = theirs.metric, theirs.target_value
         _commit_goal_values(ours, theirs)
-    dst.goals.extend(replace(goal) for goal in src.goals[len(dst.goals) :])
+    for theirs in src.goals[len(dst.goals) :]:
+        dst.goals.append(DamosQuotaGoal(theirs.metric, theirs.target_value))
+        _commit_goal_values(dst.goals[-1], theirs)
 
 
 def _commit_goal_values(dst: DamosQuotaGoal, src: DamosQuotaGoal) -> None:

@@ -127,14 +127,26 @@ class Damon:
         """
         control.done = self.machine.clock.event()
         with ctx.lock:
-            if ctx.call_controls_obsolete or ctx.kdamond is None:
-                raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
-            ctx.call_controls.append(control)
+            runs = not ctx.call_controls_obsolete and ctx.kdamond is not None
+            if runs:
+                ctx.call_controls.append(control)
+        if not runs:
+            self._wait_end(ctx)
+            raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
         if control.repeat:
             return
         control.done.wait()
+        if control.canceled:
+            self._wait_end(ctx)
         if control.error is not None:
             raise control.error
+
+    @staticmethod
+    def _wait_end(ctx: DamonCtx) -> None:
+        """Who is told that a request was canceled may start the context again at once."""
+        thread = ctx.kdamond
+        if thread is not None:
+            thread.join()
 
     def walk(self, ctx: DamonCtx, control: DamosWalkControl) -> None:
         """Have ``control.fn`` see each region of each scheme's next pass, and wait for the end of the last pass.

@@ -67,7 +67,7 @@ class Kdamond:
         ctx = self.ctx
         if ctx.kdamond_stop:
             return True
-        return ctx.ops.has_pid and not any(ctx.ops.target_valid(target) for target in ctx.targets)
+        return bool(ctx.ops.checks_targets) and not any(ctx.ops.target_valid(target) for target in ctx.targets)
 
     def _sleep(self, us: int) -> None:
         if us < _INTERRUPTIBLE_US:

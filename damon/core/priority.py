@@ -139,16 +139,19 @@ class ScoreHistogram:
         self._max_score = 0
 
     def add_region(self, region: DamonRegion) -> None:
-        """Reference: one region, if it matches."""
-        if matches(region, self._scheme, self._rates.left_bp):
-            score = region_score(self._ctx, region, self._scheme, self._rates)
-            self._buckets[score] += region.size
-            self._max_score = max(self._max_score, score)
+        """One region, whatever its pattern."""
+        score = region_score(self._ctx, region, self._scheme, self._rates)
+        self._buckets[score] += region.size
+        self._max_score = max(self._max_score, score)
+
+    def matches(self, region: DamonRegion) -> bool:
+        return matches(region, self._scheme, self._rates.left_bp)
 
     def add(self, regions: RegionArray) -> None:
         if self._ctx.reference or self._kind is Score.CUSTOM:
             for region in regions:
-                self.add_region(region)
+                if self.matches(region):
+                    self.add_region(region)
             return
         self._max_score = _histogram(
             regions.pointer, regions.nr, ctypes.addressof(self._spec), ctypes.addressof(self._rates),

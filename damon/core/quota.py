@@ -39,7 +39,8 @@ def charge(quota: DamosQuota, size: int, applied: int) -> None:
 
 
 def now_ms(ctx: DamonCtx) -> int:
-    return int(ctx.machine.clock.now_ns() // 1_000_000)
+    """Never 0, which as the begin of a window means that there was none."""
+    return int(ctx.machine.clock.now_ns() // 1_000_000) + 1
 
 
 def _tune(ctx: DamonCtx, scheme: Damos) -> None:
@@ -107,7 +108,8 @@ def _min_score(ctx: DamonCtx, scheme: Damos) -> int:
             continue
         index = 0
         while index < target.regions.nr:
-            if not core_filters_reject(ctx, target, index, scheme):
+            wanted = histogram.matches(target.regions[index])  # filters split only what the pattern matches
+            if wanted and not core_filters_reject(ctx, target, index, scheme):
                 histogram.add_region(target.regions[index])
             index += 1
     return histogram.min_score(scheme.quota.esz)

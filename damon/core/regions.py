@@ -116,11 +116,9 @@ def _split_some_regions(ctx: DamonCtx, nr_regions: int, state: SplitState) -> No
 def split_regions(ctx: DamonCtx, state: SplitState) -> None:
     """Split at random so that the next aggregations can tell the parts apart (core 5.5)."""
     nr_regions, most = ctx.nr_regions(), ctx.attrs.max_nr_regions
-    if nr_regions >= most:
-        return
-    if nr_regions > most // 2:
+    if most // 2 < nr_regions < most:
         _split_some_regions(ctx, nr_regions, state)
-    else:
+    elif nr_regions <= most // 2:
         nr_subs = 3 if state.last_nr_regions == nr_regions and nr_regions < most // 3 else 2
         for target in ctx.targets:
             _split_target(ctx, target.regions, nr_subs)

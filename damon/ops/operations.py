@@ -68,6 +68,11 @@ class Operations(ABC):
         """Act on ``region``: bytes acted on, and bytes that passed the operations layer's filters."""
         return 0, 0
 
+    @property
+    def checks_targets(self) -> bool:
+        """Does this set say which targets are valid? Then a worker ends when none is, or there is none."""
+        return type(self).target_valid is not Operations.target_valid
+
     def target_valid(self, target: DamonTarget) -> bool:
         """False once ``target`` can't be monitored any more; a worker ends when none of its targets is valid."""
         return True

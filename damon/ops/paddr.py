@@ -74,11 +74,12 @@ class Paddr(Operations):
         end = region.end * ctx.addr_unit
         last: int | None = None
         for folios in ctx.machine.phys.folios(region.start * ctx.addr_unit, end):
-            if folios.nr and folios[0].pfn == scheme.last_applied:
-                folios.remove_first()
             if not folios.nr:
                 continue
             folio = folios[folios.nr - 1]
             last = folio.pfn if (folio.pfn + folio.nr_pages) * PAGE_SIZE >= end else None
-            yield folios
+            if folios[0].pfn == scheme.last_applied:
+                folios.remove_first()
+            if folios.nr:
+                yield folios
         scheme.last_applied = last

@@ -125,7 +125,7 @@ def test_commit_takes_node_and_cgroup_and_leaves_what_was_measured() -> None:
     assert dst.schemes[0].quota.goals == [
         DamosQuotaGoal(CG_FREE, 6, 42, nid=3, memcg_id=4),
         DamosQuotaGoal(FREE, 6, 43, nid=4),
-        replace(new),
+        replace(new, current_value=0),
     ]
 
 

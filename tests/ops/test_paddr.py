@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +114,36 @@ def test_scores() -> None:
     kinds = {action: Paddr().score(Damos(action=action)) for action in DamosAction}
     assert {a.value for a, kind in kinds.items() if kind is Score.COLD} == {"pageout", "lru_deprio", "migrate_cold"}
     assert {a.value for a, kind in kinds.items() if kind is Score.HOT} == {"lru_prio", "migrate_hot"}
+
+
+class OneHuge(FakeSpace):
+    """A folio of 8 pages at 0, then nothing until one of one page at 12."""
+
+    def folios(self, start: int, end: int) -> Iterator[FolioArray]:
+        batch = FolioArray(2)
+        for pfn, nr_pages in ((0, 8), (12, 1)):
+            if start < (pfn + nr_pages) * PAGE and pfn * PAGE < end:
+                batch.rows[batch.nr].pfn, batch.rows[batch.nr].nr_pages = pfn, nr_pages
+                batch.nr += 1
+        yield batch
+
+
+def test_a_folio_that_reaches_over_regions_is_met_once() -> None:
+    """Ops 2.5: last_applied is the folio of the region's last step, also where it was skipped."""
+    machine = FakeMachine()
+    machine.phys = OneHuge()
+    ctx = DamonCtx(machine=machine, ops=Paddr(), targets=[DamonTarget()])
+    scheme = Damos(action=DamosAction.LRU_PRIO)
+    passed, last = [], []
+    for start, end in ((0, 2), (2, 4), (4, 6), (6, 10), (10, 13), (13, 14)):
+        region = regions_of((start * PAGE, end * PAGE))[0]
+        passed.append(ctx.ops.apply_scheme(ctx, ctx.targets[0], region, scheme)[0] // PAGE)
+        last.append(scheme.last_applied)
+    assert passed == [1, 0, 0, 0, 1, 0]  # folios
+    assert last == [0, 0, 0, None, 12, None]
+    machine.phys.activated.clear()
+    region = regions_of((2 * PAGE, 4 * PAGE))[0]
+    assert ctx.ops.apply_scheme(ctx, ctx.targets[0], region, scheme)[0] == PAGE  # another pass
 
 
 filters = st.lists(
