@@ -28,6 +28,7 @@ from damon.workload.model import (
 from damon.workload.quantities import parse_bytes, parse_duration, parse_rate, parse_size, refusal
 from damon.workload.schema import (
     PHASE_NAME,
+    TAKES,
     AccessFields,
     AreaFields,
     FileFields,
@@ -136,6 +137,22 @@ def _node(index: int, raw: NodeFields, count: int) -> Node:
     return Node(parse_size(raw.size, f"{field}.size"), raw.latency_ns, tuple(raw.distances))
 
 
+def _swap(raw: Any) -> Swap | tuple[Swap, ...] | None:
+    """One device, several, or none."""
+    if raw == "none":
+        return None
+    if isinstance(raw, list) and 1 <= len(raw) <= 8:
+        return tuple(_swap_device(device, f"machine.swap[{index}]") for index, device in enumerate(raw))
+    if isinstance(raw, dict):
+        return _swap_device(raw, "machine.swap")
+    raise refusal("machine.swap", raw, TAKES["swap"])
+
+
+def _swap_device(raw: Any, field: str) -> Swap:
+    given = convert(raw, SwapFields, field)
+    return Swap(parse_size(given.size, f"{field}.size"), given.read_us, given.write_us, given.priority)
+
+
 def _machine(raw: MachineFields) -> MachineSpec:
     nodes = tuple(_node(index, node, len(raw.nodes)) for index, node in enumerate(raw.nodes))
     memory = sum(node.size for node in nodes) or 1 << 30
@@ -148,10 +165,8 @@ def _machine(raw: MachineFields) -> MachineSpec:
     if reserved >= memory:
         raise refusal("machine.reserved", raw.reserved, f"leaves nothing of the {memory} bytes of memory")
     given: dict[str, Any] = {}
-    if raw.swap == "none":
-        given["swap"] = None
-    elif isinstance(raw.swap, SwapFields):
-        given["swap"] = Swap(parse_size(raw.swap.size, "machine.swap.size"), raw.swap.read_us, raw.swap.write_us)
+    if raw.swap is not msgspec.UNSET:
+        given["swap"] = _swap(raw.swap)
     return MachineSpec(
         memory=memory, reserved=reserved, file_read_us=raw.file_read_us, file_write_us=raw.file_write_us,
         fault_us=raw.fault_us, reclaim_us=raw.reclaim_us, scan_us=raw.scan_us,

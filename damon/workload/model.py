@@ -90,6 +90,7 @@ class Swap:
     size: int  #: bytes
     read_us: float = 20.0  #: latency of one page in
     write_us: float = 5.0  #: time of one page out: compressed memory, or a disk that takes many at once
+    priority: int | None = None  #: the highest is filled first; None: below all that have one, in the order given
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class MachineSpec:
 
     memory: int = 1 << 30  #: bytes of System RAM; placed as on a PC, with the hole below 4 GiB
     reserved: int = 0  #: bytes that the kernel and other programs hold: never free, never reclaimed
-    swap: Swap | None = field(default_factory=lambda: Swap(1 << 30))
+    swap: Swap | tuple[Swap, ...] | None = field(default_factory=lambda: Swap(1 << 30))
     file_read_us: float = 100.0  #: latency of one page of file read
     fault_us: float = 0.5  #: minor fault
     file_write_us: float = 100.0  #: time of one dirty file page written back
@@ -117,6 +118,14 @@ class MachineSpec:
     thp: str = "madvise"  #: transparent huge pages: always, madvise, never
     huge_us: float = 100.0  #: time of clearing, or of copying together, a huge page
     nodes: tuple[Node, ...] = ()  #: ``memory`` in parts, in order of address; empty: one, and touches cost nothing
+
+    @property
+    def swaps(self) -> list[tuple[Swap, int]]:
+        """The swap devices and their priorities, the highest first; ``swapon`` gives -2, -3, ... where none is said."""
+        devices = self.swap if isinstance(self.swap, tuple) else (self.swap,) if self.swap else ()
+        unsaid = iter(range(-2, -2 - len(devices), -1))
+        ranked = [(device, next(unsaid) if device.priority is None else device.priority) for device in devices]
+        return sorted(ranked, key=lambda item: -item[1])
 
 
 @dataclass(frozen=True)

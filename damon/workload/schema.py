@@ -61,6 +61,7 @@ class SwapFields(Strict, frozen=True):
     size: Quantity
     read_us: Latency = 20.0
     write_us: Latency = 5.0
+    priority: Annotated[int, msgspec.Meta(ge=0, le=32767)] | None = None
 
 
 class NodeFields(Strict, frozen=True):
@@ -73,7 +74,7 @@ class MachineFields(Strict, frozen=True):
     memory: Quantity | msgspec.UnsetType = msgspec.UNSET
     nodes: Annotated[list[NodeFields], msgspec.Meta(max_length=8)] = []
     reserved: Quantity = 0
-    swap: SwapFields | Literal["none"] | msgspec.UnsetType = msgspec.UNSET
+    swap: Any = msgspec.UNSET  # SwapFields, a list of them, or none; converted by hand, so that messages say which
     file_read_us: Latency = 100.0
     file_write_us: Latency = 100.0
     fault_us: Latency = 0.5
@@ -126,14 +127,16 @@ TAKES: Final[Mapping[str, str]] = {
     "write": "must be a share from 0 to 1",
     "skew": "must be a number from 0.001 to 8",
     "machine": "must be a machine, e.g. {memory: 1G}",
-    "swap": "must be none or a swap device, e.g. {size: 1G}",
+    "swap": "must be none, a swap device, e.g. {size: 1G}, or a list of 1 to 8",
+    "swap[]": "must be a swap device, e.g. {size: 1G, priority: 10}",
+    "priority": "must be a whole number from 0 to 32767; the highest is filled first",
     **dict.fromkeys(("read_us", "write_us", "file_read_us", "file_write_us", "fault_us"), _LATENCY),
     **dict.fromkeys(("reclaim_us", "scan_us", "migrate_us", "huge_us"), _LATENCY),
 }
 _FIELDS: Final[Mapping[str, type[Strict]]] = {
     "": FileFields, "areas.*": AreaFields, "processes.*": ProcessFields, "phases[]": PhaseFields,
     "access[]": AccessFields, "machine": MachineFields, "nodes[]": NodeFields,
-    "swap": SwapFields,
+    "swap[]": SwapFields,
 }  # fmt: skip
 _FAILURE: Final = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<place>.*)`)?")
 _STEP: Final = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")

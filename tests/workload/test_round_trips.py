@@ -36,6 +36,8 @@ from tests.workload.test_refusals import BAD
 PAGES = st.integers(1, 1 << 20).map(lambda pages: pages * 4096)
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True)
 LATENCIES = st.floats(0, 1e9)
+SWAP = st.builds(Swap, PAGES, LATENCIES, LATENCIES, st.none() | st.integers(0, 32767))
+SWAPS = st.none() | SWAP | st.lists(SWAP, min_size=1, max_size=8).map(tuple)
 MEMCGS = st.sampled_from(["", "web", "web/worker", "a.b/c-d/e_f"])
 
 
@@ -67,7 +69,7 @@ def workloads(draw: st.DrawFn) -> Workload:
     )
     memory = sum(node.size for node in nodes) or draw(st.integers(2, 1 << 30)) * 4096
     machine = MachineSpec(
-        memory, draw(st.sampled_from([0, 4096])), draw(st.none() | st.builds(Swap, PAGES, LATENCIES, LATENCIES)),
+        memory, draw(st.sampled_from([0, 4096])), draw(SWAPS),
         *(draw(LATENCIES) for _ in range(6)), draw(st.sampled_from(["always", "madvise", "never"])), draw(LATENCIES),
         nodes,
     )  # fmt: skip
@@ -99,7 +101,7 @@ def as_yaml(workload: Workload) -> str:
         ],
         "machine": {
             "memory": machine.memory, "reserved": machine.reserved,
-            "swap": "none" if swap is None else {"size": swap.size, "read_us": swap.read_us, "write_us": swap.write_us},
+            "swap": "none" if swap is None else [vars(one) for one in swap] if isinstance(swap, tuple) else vars(swap),
             **{f: getattr(machine, f) for f in ("file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us",
                                                 "migrate_us", "thp", "huge_us")},
             "nodes": [{"size": node.size, "latency_ns": node.latency_ns, "distances": node.distances}

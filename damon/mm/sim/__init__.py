@@ -6,6 +6,6 @@ Its state is native memory (``layout.py``, ``state.py``); the routines on it are
 """
 
 from damon.mm.sim.machine import SimulatedMachine
-from damon.mm.sim.report import AreaStat, ProcessStat
+from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat
 
-__all__ = ["AreaStat", "ProcessStat", "SimulatedMachine"]
+__all__ = ["AreaStat", "ProcessStat", "SimulatedMachine", "SwapStat"]

@@ -17,6 +17,7 @@ PAGE_MASK: Final = (1 << PAGE_BITS) - 1
 KSWAPD: Final = 2**32 - 1
 MAX_RES: Final = 64
 MAX_NODE: Final = 8
+MAX_SWAP: Final = 8
 KHUGEPAGED: Final = MAX_NODE
 MAX_SEG: Final = 1 << 20
 CLUSTER: Final = 32
@@ -70,7 +71,7 @@ class SimPage(ctypes.Structure):
     _fields_ = (
         *((name, c_int64) for name in ("t_eval", "t_last", "t_old", "t_ref")),
         *((name, c_uint64) for name in ("seq", "shadow")),
-        *((name, c_uint32) for name in ("frame", "covered", "flags", "pad")),
+        *((name, c_uint32) for name in ("frame", "covered", "flags", "swap")),
     )
 
 
@@ -147,6 +148,13 @@ class SimNode(ctypes.Structure):
     )
 
 
+class SimSwap(ctypes.Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("priority", "read_ns", "write_ns")),
+        *((name, c_uint64) for name in ("pages", "used", "turn")),
+    )
+
+
 #: Event counters by the names of ``/proc/vmstat`` where it has them, in the order of the record.
 COUNTERS: Final = (
     *("pgfault", "pgmajfault", "pswpin", "pswpout", "refault_anon", "refault_file", "writeback"),
@@ -172,11 +180,12 @@ class SimState(ctypes.Structure):
         ("run", ctypes.POINTER(SimRun) * NR_LIST * MAX_NODE),
         *((name, c_uint64) for name in ("seed", "nr_area", "nr_process", "nr_res", "nr_node", "run_mask")),
         ("res", SimRes * MAX_RES),
-        *((name, c_uint64) for name in ("latency", "swap_pages", "thp")),
-        *((name, c_int64) for name in ("swap_read_ns", "swap_write_ns", "file_read_ns", "file_write_ns")),
+        *((name, c_uint64) for name in ("latency", "nr_swap", "swap_pages", "thp")),
+        *((name, c_int64) for name in ("file_read_ns", "file_write_ns")),
         *((name, c_int64) for name in ("fault_ns", "reclaim_ns", "scan_ns", "migrate_ns", "huge_ns")),
         ("next_event", c_int64),
         ("node", SimNode * MAX_NODE),
+        ("swap", SimSwap * MAX_SWAP),
         *((name, c_uint64) for name in ("nr_event", "next_id", "next_seq", "swap_used", "age")),
         *((name, c_uint64) for name in ("khugepaged", "khugepaged_area", "khugepaged_block")),
         *((name, c_int64) for name in ("psi_ns", "psi_end")),

@@ -9,12 +9,12 @@ from typing import Final
 
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.mm.clock import Clock, VirtualClock
-from damon.mm.interface import PhysicalSpace
+from damon.mm.interface import PAGE_SIZE, PhysicalSpace
 from damon.mm.sim.engine import Engine, NativeEngine
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
 from damon.mm.sim.reference import ReferenceEngine
-from damon.mm.sim.report import AreaStat, ProcessStat, area_stat, process_stat
+from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
 from damon.workload.model import Access, Event, Phase, Workload
@@ -152,6 +152,11 @@ class SimulatedMachine:
     def processes(self) -> list[ProcessStat]:
         """Every process, in the workload's order."""
         return [process_stat(self, index) for index in range(len(self.state.processes))]
+
+    def swaps(self) -> list[SwapStat]:
+        """Every swap device, the one that is filled first at first."""
+        devices = [self._m.swap[n] for n in range(self._m.nr_swap)]
+        return [SwapStat(dev.priority, dev.pages * PAGE_SIZE, dev.used * PAGE_SIZE) for dev in devices]
 
     def slowdown(self) -> float:
         """The worst process's: (elapsed + waited) / elapsed.

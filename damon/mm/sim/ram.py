@@ -9,7 +9,7 @@ from typing import Final
 
 from damon.errors import InvalidInput
 from damon.mm.interface import PAGE_SIZE
-from damon.mm.sim.layout import BLOCK, NR_LIST, SimFree, SimRun, SimState
+from damon.mm.sim.layout import BLOCK, MAX_NODE, NR_LIST, SimFree, SimRun, SimState
 from damon.mm.sim.reserve import Reserve
 from damon.workload.model import MachineSpec, Node
 
@@ -62,6 +62,8 @@ class Ram:
     def __init__(self, m: SimState, spec: MachineSpec) -> None:
         self._m = m
         self._spec = spec
+        if len(spec.nodes) > MAX_NODE:
+            raise InvalidInput(f"machine.nodes: {len(spec.nodes)} nodes are too many; give at most {MAX_NODE}")
         self.specs = spec.nodes or (Node(spec.memory, 0.0),)
         for field, size in [("memory", spec.memory)] + [
             (f"nodes[{n}].size", node.size) for n, node in enumerate(spec.nodes)

@@ -53,6 +53,15 @@ class ProcessStat:
     latency_us: float = 0.0  #: what its touches of resident pages have cost; 0 without NUMA nodes
 
 
+@dataclass(frozen=True)
+class SwapStat:
+    """One swap device now, as in ``/proc/swaps``."""
+
+    priority: int
+    size_bytes: int
+    used_bytes: int
+
+
 def area_stat(machine: SimulatedMachine, area: Area) -> AreaStat:
     """What there is to tell of an area."""
     row = machine.row(area.name)

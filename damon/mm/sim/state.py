@@ -14,6 +14,7 @@ from damon.mm.sim.layout import (
     BLOCK,
     FILE,
     MAX_SEG,
+    MAX_SWAP,
     NEVER,
     NR_LIST,
     SimArea,
@@ -70,10 +71,14 @@ class State:
 
     def _costs(self, spec: MachineSpec) -> None:
         m = self.m
-        if spec.swap is not None:
-            m.swap_pages = spec.swap.size // PAGE_SIZE
-            m.swap_read_ns = round(spec.swap.read_us * 1000)
-            m.swap_write_ns = round(spec.swap.write_us * 1000)
+        if len(spec.swaps) > MAX_SWAP:
+            raise InvalidInput(f"machine.swap: {len(spec.swaps)} devices are too many; give at most {MAX_SWAP}")
+        m.nr_swap = len(spec.swaps)
+        for index, (device, priority) in enumerate(spec.swaps):
+            row = m.swap[index]
+            row.priority, row.pages = priority, device.size // PAGE_SIZE
+            row.read_ns, row.write_ns = round(device.read_us * 1000), round(device.write_us * 1000)
+            m.swap_pages += row.pages
         m.file_read_ns = round(spec.file_read_us * 1000)
         m.file_write_ns = round(spec.file_write_us * 1000)
         m.fault_ns = round(spec.fault_us * 1000)

@@ -18,6 +18,7 @@
 #define SIM_KHUGEPAGED SIM_MAX_NODE
 #define SIM_MAX_RES 64
 #define SIM_MAX_NODE 8
+#define SIM_MAX_SWAP 8
 #define SIM_MAX_SEG (1u << 20)
 #define SIM_CLUSTER 32 /* SWAP_CLUSTER_MAX */
 #define SIM_PRIORITY 12 /* DEF_PRIORITY */
@@ -60,7 +61,7 @@ struct sim_page {
 	uint32_t frame;
 	uint32_t covered; /* epoch of the area in which a pending event stands for this present page */
 	uint32_t flags;
-	uint32_t pad;
+	uint32_t swap; /* the device that it is in */
 };
 
 /* One stretch of time in which an area's accesses do not change, from t0 to the next one's. */
@@ -140,6 +141,12 @@ struct sim_node {
 	uint64_t huge_free; /* frames freed since no free folio of SIM_BLOCK pages was found */
 };
 
+/* Sorted by priority, the highest first. */
+struct sim_swap {
+	int64_t priority, read_ns, write_ns;
+	uint64_t pages, used, turn; /* turn: who of those with the same priority is next, at the first of them */
+};
+
 struct sim_machine {
 	struct sim_area *area;
 	struct sim_process *process;
@@ -150,11 +157,12 @@ struct sim_machine {
 	struct sim_run *run[SIM_MAX_NODE][NR_LIST]; /* rings */
 	uint64_t seed, nr_area, nr_process, nr_res, nr_node, run_mask;
 	struct sim_res res[SIM_MAX_RES];
-	uint64_t latency, swap_pages, thp; /* latency: touches are charged */
-	int64_t swap_read_ns, swap_write_ns, file_read_ns, file_write_ns, fault_ns, reclaim_ns, scan_ns, migrate_ns, huge_ns;
+	uint64_t latency, nr_swap, swap_pages, thp; /* latency: touches are charged */
+	int64_t file_read_ns, file_write_ns, fault_ns, reclaim_ns, scan_ns, migrate_ns, huge_ns;
 	/* from here on: changes */
 	int64_t next_event;
 	struct sim_node node[SIM_MAX_NODE];
+	struct sim_swap swap[SIM_MAX_SWAP];
 	uint64_t nr_event, next_id, next_seq, swap_used, age;
 	uint64_t khugepaged, khugepaged_area, khugepaged_block; /* awake; where it goes on */
 	int64_t psi_ns, psi_end;
@@ -280,6 +288,10 @@ uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, 
 uint64_t sim_shrink(struct sim_machine *m, const uint64_t *nodes, uint64_t nr, uint64_t goal, int64_t t, int64_t *cost,
 		    uint64_t *scanned);
 int sim_oom(struct sim_machine *m, int64_t t);
+
+/* sim_swap.c */
+void sim_swap_take(struct sim_machine *m, struct sim_page *p);
+void sim_swap_free(struct sim_machine *m, const struct sim_page *p);
 
 /* sim_thp.c */
 int sim_thp_fault(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t);

@@ -40,6 +40,8 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 			i += 3; /* four pristine ones */
 		else if (sim_valid(a, i) && a->page[i].flags & PG_PRESENT)
 			sim_frame_free(m, a->page[i].frame, sim_folio_nr(a, i));
+		else if (sim_valid(a, i) && a->page[i].flags & PG_SWAPPED)
+			sim_swap_free(m, &a->page[i]);
 	sim_latency_settle(a, t);
 	a->touch_ns = 0.0;
 	for (uint64_t n = 0; n < m->nr_node; n++) {
@@ -48,7 +50,6 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 		m->node[n].kswapd_failures = 0;
 		a->node_present[n] = a->node_active[n] = a->bulk_seq[n] = 0;
 	}
-	m->swap_used -= a->nr_swapped;
 	process->nr_present -= a->nr_present;
 	process->nr_swapped -= a->nr_swapped;
 	close_seg(a, t);

@@ -69,7 +69,7 @@ void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	uint64_t node = sim_node(m, p->frame);
 
 	if (p->flags & PG_SWAPPED) {
-		m->swap_used--;
+		sim_swap_free(m, p);
 		a->nr_swapped--;
 		process->nr_swapped--;
 		m->pswpin++;
@@ -120,7 +120,7 @@ static void fault(struct sim_machine *m, uint32_t area, uint64_t index, struct s
 		return;
 	}
 	if (p->flags & PG_SWAPPED)
-		latency += m->swap_read_ns;
+		latency += m->swap[p->swap].read_ns;
 	else if (a->kind == KIND_FILE)
 		latency += m->file_read_ns;
 	if (p->flags & PG_SWAPPED || a->kind == KIND_FILE)

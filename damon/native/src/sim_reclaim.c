@@ -43,11 +43,11 @@ uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, 
 			sim_lru_activate(m, area, index);
 			return 0;
 		}
-		m->swap_used++;
+		sim_swap_take(m, p);
 		m->pswpout++;
 		a->nr_swapped++;
 		process->nr_swapped++;
-		*cost += m->swap_write_ns;
+		*cost += m->swap[p->swap].write_ns;
 	} else {
 		sim_page_advance(m, area, index, p, t); /* for the dirty bit */
 		if (p->flags & PG_DIRTY) {

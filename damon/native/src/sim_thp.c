@@ -112,11 +112,11 @@ static void take(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t
 
 	if (!sim_page_present(a, index)) {
 		if (sim_valid(a, index) && p->flags & PG_SWAPPED) {
-			m->swap_used--;
+			sim_swap_free(m, p);
 			m->pswpin++;
 			a->nr_swapped--;
 			process->nr_swapped--;
-			*cost += m->swap_read_ns;
+			*cost += m->swap[p->swap].read_ns;
 		}
 		if (sim_seg_now(a)->pattern != PATTERN_NONE)
 			p->covered = a->epoch;

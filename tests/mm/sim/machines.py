@@ -235,5 +235,12 @@ def check(sim: SimulatedMachine) -> None:
         assert process.nr_present == sum(a.nr_present for a in areas)
         assert process.nr_swapped == sum(a.nr_swapped for a in areas)
         assert process.alive or not process.nr_present
+    inside = [0] * m.nr_swap
+    for a in s.areas():
+        for index in range(a.nr_pages):
+            if valid(a, index) and a.page[index].flags & PG_SWAPPED:
+                inside[a.page[index].swap] += 1
+    assert inside == [device.used_bytes // 4096 for device in sim.swaps()]
+    assert all(device.used_bytes <= device.size_bytes for device in sim.swaps())
     assert m.swap_used == sum(s.area.rows[n].nr_swapped for n in range(m.nr_area)) <= m.swap_pages
     assert all(v in (LEAF, 0) or v >> 32 >= 2 for v in s.block.rows)

@@ -23,6 +23,12 @@ from damon.workload.model import (
 )
 from tests.mm.sim.machines import KIB, MIB
 
+SWAPS = [
+    Swap(16 * MIB, 5.0, 2.0),
+    Swap(64 * KIB, 20.0, 10.0),
+    None,
+    (Swap(32 * KIB, 5.0, 2.0, 7), Swap(20 * KIB, 1.0, 1.0, 7), Swap(MIB, 20.0, 10.0), Swap(4 * MIB, 30.0, 9.0)),
+]
 RATES = st.sampled_from([700.0, 1e5, 1e6])
 
 NODES = [
@@ -85,7 +91,7 @@ def workloads(draw: st.DrawFn) -> Workload:
                 tuple(events) if n else (),
             )
         )
-    swap = draw(st.sampled_from([Swap(16 * MIB, 5.0, 2.0), Swap(64 * KIB, 20.0, 10.0), None]))
+    swap = draw(st.sampled_from(SWAPS))
     thp = draw(st.sampled_from(["never", "madvise", "madvise", "always"]))
     spec, processes = MachineSpec(memory=draw(st.sampled_from([16, 8, 6, 4])) * MIB, swap=swap, thp=thp), ()
     if draw(st.integers(0, 2)) == 0:

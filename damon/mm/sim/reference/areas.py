@@ -3,11 +3,23 @@
 
 from __future__ import annotations
 
-from damon.mm.sim.layout import ACTIVE, INACTIVE, MAX_SEG, PG_PRESENT, ST_IDLE, ST_VALID, SimArea, SimPattern, SimSeg
+from damon.mm.sim.layout import (
+    ACTIVE,
+    INACTIVE,
+    MAX_SEG,
+    PG_PRESENT,
+    PG_SWAPPED,
+    ST_IDLE,
+    ST_VALID,
+    SimArea,
+    SimPattern,
+    SimSeg,
+)
 from damon.mm.sim.reference.access import seg_count, seg_now
 from damon.mm.sim.reference.frames import frame_free
 from damon.mm.sim.reference.nodes import latency_area, latency_settle
 from damon.mm.sim.reference.pages import folio_nr, page_get, state, valid
+from damon.mm.sim.reference.swap import swap_free
 from damon.mm.sim.state import State
 
 
@@ -37,6 +49,8 @@ def area_clear(s: State, area: int, t: int) -> None:
     for i in range(a.nr_pages):
         if valid(a, i) and a.page[i].flags & PG_PRESENT:
             frame_free(s, a.page[i].frame, folio_nr(a, i))
+        elif valid(a, i) and a.page[i].flags & PG_SWAPPED:
+            swap_free(s, a.page[i])
     latency_settle(a, t)
     a.touch_ns = 0.0
     for n in range(m.nr_node):
@@ -45,7 +59,6 @@ def area_clear(s: State, area: int, t: int) -> None:
         on.nr[a.kind * 2 + INACTIVE] -= a.node_present[n] - a.node_active[n]
         on.kswapd_failures = 0
         a.node_present[n] = a.node_active[n] = a.bulk_seq[n] = 0
-    m.swap_used -= a.nr_swapped
     process.nr_present -= a.nr_present
     process.nr_swapped -= a.nr_swapped
     _close_seg(a, t)

@@ -36,6 +36,7 @@ from damon.mm.sim.reference.lru import lru_add, lru_run
 from damon.mm.sim.reference.nodes import latency_change, node_pick, node_wake_all
 from damon.mm.sim.reference.pages import node_of, page_get, state
 from damon.mm.sim.reference.reclaim import Cost, shrink
+from damon.mm.sim.reference.swap import swap_free
 from damon.mm.sim.reference.thp import khugepaged, thp_fault, thp_mapped
 from damon.mm.sim.state import State
 
@@ -105,7 +106,7 @@ def page_insert(s: State, area: int, index: int, p: SimPage, t: int, active: boo
     process = s.process.rows[a.process]
     node = node_of(s, p.frame)
     if p.flags & PG_SWAPPED:
-        s.m.swap_used -= 1
+        swap_free(s, p)
         a.nr_swapped -= 1
         process.nr_swapped -= 1
         s.m.pswpin += 1
@@ -148,7 +149,7 @@ def _fault(s: State, area: int, index: int, p: SimPage, t: int) -> None:
         _stall(s, process, t, latency + m.huge_ns, False)
         return
     if p.flags & PG_SWAPPED:
-        latency += m.swap_read_ns
+        latency += m.swap[p.swap].read_ns
     elif a.kind == FILE:
         latency += m.file_read_ns
     m.pgmajfault += bool(p.flags & PG_SWAPPED) or a.kind == FILE

@@ -29,6 +29,7 @@ from damon.mm.sim.reference.frames import frame_free
 from damon.mm.sim.reference.lru import lru_activate, lru_add, lru_deactivate, lru_pop
 from damon.mm.sim.reference.nodes import latency_change
 from damon.mm.sim.reference.pages import folio_nr, node_of, page_get, page_referenced
+from damon.mm.sim.reference.swap import swap_take
 from damon.mm.sim.reference.thp import thp_split
 from damon.mm.sim.state import State
 
@@ -66,11 +67,11 @@ def reclaim_page(s: State, area: int, index: int, p: SimPage, t: int, cost: Cost
         if m.swap_used >= m.swap_pages:
             lru_activate(s, area, index)
             return 0
-        m.swap_used += 1
+        swap_take(s, p)
         m.pswpout += 1
         a.nr_swapped += 1
         process.nr_swapped += 1
-        cost.ns += m.swap_write_ns
+        cost.ns += m.swap[p.swap].write_ns
     else:
         page_advance(s, area, index, p, t)  # for the dirty bit
         if p.flags & PG_DIRTY:

@@ -36,6 +36,7 @@ from damon.mm.sim.reference.frames import frame_free, frame_huge
 from damon.mm.sim.reference.lru import lru_add, lru_run
 from damon.mm.sim.reference.nodes import latency_change
 from damon.mm.sim.reference.pages import folio_nr, node_of, page_frame, page_present, set_state, state, valid
+from damon.mm.sim.reference.swap import swap_free
 from damon.mm.sim.state import State
 
 MAX_PTES_SWAP: Final = 64  # khugepaged's own limit, and how much it looks at, how often
@@ -127,11 +128,11 @@ def _take(s: State, area: int, index: int, t: int) -> int:
     if not page_present(a, index):
         cost = 0
         if _swapped(a, index):
-            m.swap_used -= 1
+            swap_free(s, p)
             m.pswpin += 1
             a.nr_swapped -= 1
             process.nr_swapped -= 1
-            cost = m.swap_read_ns
+            cost = int(m.swap[p.swap].read_ns)
         if seg_now(a).pattern != SimPattern.NONE:
             p.covered = a.epoch
         return cost

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Swap devices. Twin: damon/mm/sim/reference/swap.py. */
+#include "sim.h"
+
+/*
+ * A slot for a page; the caller knows that there is one. Devices are sorted by priority, the highest first; those of the
+ * same one take turns, as the kernel's list of them is requeued.
+ */
+void sim_swap_take(struct sim_machine *m, struct sim_page *p)
+{
+	for (uint64_t first = 0, end; first < m->nr_swap; first = end) {
+		struct sim_swap *group = &m->swap[first];
+
+		for (end = first; end < m->nr_swap && m->swap[end].priority == group->priority; end++)
+			;
+		for (uint64_t k = 0; k < end - first; k++) {
+			uint64_t n = (group->turn + k) % (end - first);
+
+			if (group[n].used < group[n].pages) {
+				group[n].used++;
+				group->turn = (n + 1) % (end - first);
+				m->swap_used++;
+				p->swap = (uint32_t)(first + n);
+				return;
+			}
+		}
+	}
+}
+
+void sim_swap_free(struct sim_machine *m, const struct sim_page *p)
+{
+	m->swap[p->swap].used--;
+	m->swap_used--;
+}
