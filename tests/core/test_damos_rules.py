@@ -71,6 +71,17 @@ def test_a_quota_is_full_when_less_than_a_region_is_left() -> None:
     assert (scheme.stat.nr_tried, scheme.stat.sz_tried) == (3, 60 * K)
 
 
+def test_a_window_may_begin_at_time_0() -> None:
+    """Damos 5.1: what has no window yet is told by its begin, which is never 0; the goal is not tuned again in it."""
+    quota = DamosQuota(goals=[DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 100)], reset_interval=100)
+    ctx = DamonCtx(machine=FakeMachine(), ops=Recorder(), targets=[DamonTarget(regions=regions_of((0, PAGE)))])
+    ctx.schemes.append(Damos(action=STAT, quota=quota))
+    assert ctx.machine.clock.now_ns() == 0
+    for _ in range(3):
+        quotas.adjust(ctx, ctx.schemes[0])
+    assert quota.esz_bp == 20_000
+
+
 def test_no_window_without_reset_interval() -> None:
     """Damos 5.1: 0 opens a new window at every adjustment."""
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=20 * K))

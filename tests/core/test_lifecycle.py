@@ -108,19 +108,24 @@ def test_one_walk_at_a_time() -> None:
     damon.stop([ctx])
 
 
-def test_who_is_told_that_a_request_was_cancelled_finds_the_worker_gone() -> None:
+def test_who_is_told_that_a_request_was_cancelled_finds_the_worker_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Core 3.8: ECANCELED is returned once the worker is really stopped."""
     machine = FakeMachine()
     damon = Damon(machine)
     ctx = _new(damon)
     damon.start([ctx])
-    cleanup = ctx.ops.cleanup_target
+    cleanup, ended = ctx.ops.cleanup_target, damon._ended
 
     def slow(target: DamonTarget) -> None:
         machine.clock.sleep_us(500_000)
         cleanup(target)
 
+    def slow_too(ctx: DamonCtx) -> None:
+        machine.clock.sleep_us(200_000)  # requests have been canceled by now
+        ended(ctx)
+
     ctx.ops.cleanup_target = slow
+    monkeypatch.setattr(damon, "_ended", slow_too)
     seen: list[tuple[int, bool]] = []
 
     def ask() -> None:
@@ -134,6 +139,7 @@ def test_who_is_told_that_a_request_was_cancelled_finds_the_worker_gone() -> Non
     assert damon.is_running(ctx)
     callers = [machine.clock.spawn("early", ask)]
     machine.clock.sleep_us(600_000)
+    assert damon.is_running(ctx)
     callers.append(machine.clock.spawn("late", ask))
     for thread in (stopper, *callers):
         thread.join()

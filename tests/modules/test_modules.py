@@ -154,3 +154,39 @@ def test_addr_unit_scales_the_region() -> None:
     assert (module.ctx.addr_unit, module.ctx.min_region_sz) == (1024, 4)
     assert module.parameters["monitor_region_end"].value == 1 << 20
     module.exit()
+
+
+@pytest.mark.parametrize(("unit", "least"), [(1, 4096), (1024, 4), (4096, 1), (8192, 1)])
+def test_the_least_region_is_a_page_in_address_units(unit: int, least: int) -> None:
+    """Modules 2: max(4096 / addr_unit, 1)."""
+    _, _, module = loaded("lru_sort", f"addr_unit={unit}", "enabled=Y")
+    assert module.ctx is not None
+    assert module.ctx.min_region_sz == least
+    module.exit()
+
+
+@pytest.mark.parametrize(("quota_ms", "share"), [(10, 5), (11, 5), (1, 0), (0, 0)])
+def test_lru_sort_halves_its_time_quota(quota_ms: int, share: int) -> None:
+    """Modules 2.2: half for each scheme; half of 1 ms is 0, no limit at all."""
+    _, _, module = loaded("lru_sort", f"quota_ms={quota_ms}", "enabled=Y")
+    assert module.ctx is not None
+    assert [scheme.quota.ms for scheme in module.ctx.schemes] == [share, share]
+    module.exit()
+
+
+@pytest.mark.parametrize(("threshold", "samples"), [(500, 10), (549, 10), (550, 11), (0, 0), (1000, 20)])
+def test_the_hot_threshold_is_a_share_of_the_samples(threshold: int, samples: int) -> None:
+    """Modules 2.2: T = 20 samples * per mille / 1000."""
+    _, _, module = loaded("lru_sort", f"hot_thres_access_freq={threshold}", "enabled=Y")
+    assert module.ctx is not None
+    assert module.ctx.schemes[0].pattern.min_nr_accesses == samples
+    module.exit()
+
+
+def test_one_bound_of_zero_is_taken_literally() -> None:
+    """Modules 3: only both being 0 asks for all System RAM."""
+    _, _, module = loaded("reclaim", f"monitor_region_end={1 << 20}", "enabled=Y")
+    assert module.ctx is not None
+    regions = module.ctx.targets[0].regions
+    assert (regions[0].start, regions[-1].end) == (0, 1 << 20)
+    module.exit()
