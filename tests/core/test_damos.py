@@ -194,6 +194,7 @@ def test_apply_intervals_follow_the_time_line_of_the_specification() -> None:
     ],
 )
 def test_charging(size: int, applied: int, num: int, denom: int, charged: int) -> None:
+    """Damos 5.4: 1000 MiB of which 700 were applied, 1/1024 of what failed: 700 MiB + 300 KiB."""
     quota = DamosQuota(fail_charge_num=num, fail_charge_denom=denom)
     quotas.charge(quota, size, applied)
     assert quota.charged_sz == charged

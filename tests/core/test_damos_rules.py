@@ -101,6 +101,29 @@ def test_a_quota_that_is_taken_away_ends_with_its_window() -> None:
     assert _joined(_pass(ctx, 100)) == [(0, 80)]
 
 
+@pytest.mark.parametrize(
+    ("start", "pages", "resume", "applied"),
+    [
+        (0, 8, 100, [(PAGE, 8 * PAGE)]),  # less than a page charged: the first page is taken for it
+        (0, 8, PAGE + 100, [(2 * PAGE, 8 * PAGE)]),  # the page that it is in, too
+        (0, 1, 100, []),  # no more than a page: all of it is
+        (0, 8, 8 * PAGE, []),
+        (4 * PAGE, 4, 4 * PAGE, [(4 * PAGE, 8 * PAGE)]),
+    ],
+)
+@pytest.mark.parametrize("reference", [False, True])
+def test_where_a_scheme_resumes(
+    start: int, pages: int, resume: int, applied: list[tuple[int, int]], reference: bool
+) -> None:
+    """Damos 4, skip-charged steps 3 to 5; in all cases the target's last region clears the pointer."""
+    quota = DamosQuota(sz=100 * PAGE, reset_interval=100)
+    ctx = _ctx(Damos(action=PAGEOUT, quota=quota), regions=regions_of((start, start + pages * PAGE, 0, 0, 5)))
+    ctx.reference = reference
+    quota.charge_target_from, quota.charge_addr_from = ctx.targets[0], resume
+    assert _pass(ctx) == applied
+    assert (quota.charge_target_from, quota.charge_addr_from) == (None, 0)
+
+
 def test_goals_that_allow_nothing_allow_nothing() -> None:
     """Damos 6.2: an effective size of 0 with goals is full, not unlimited."""
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 100, 200)
@@ -213,6 +236,30 @@ def test_snapshots_are_counted_at_each_targets_last_region() -> None:
     ctx.targets.append(DamonTarget(regions=regions_of((80 * K, 160 * K), (160 * K, 200 * K))))
     _pass(ctx)
     assert scheme.stat.nr_snapshots == 2
+
+
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize(
+    ("second", "merged"),
+    [
+        ((PAGE, 2 * PAGE, 1, 2, 3), True),
+        ((PAGE, 2 * PAGE, 0, 2, 3), False),
+        ((PAGE, 2 * PAGE, 1, 1, 3), False),
+        ((PAGE, 2 * PAGE, 1, 2, 4), False),
+        ((PAGE + 1, 2 * PAGE, 1, 2, 3), False),
+        ((PAGE, 3 * PAGE, 1, 2, 3), False),  # too big together
+    ],
+)
+def test_only_neighbours_that_agree_in_everything_are_merged_back(
+    second: tuple[int, ...], merged: bool, reference: bool
+) -> None:
+    """Damos 3: age, last and current count, no hole, not above the size limit."""
+    rows = [(0, PAGE, 1, 2, 3), second, (10 * PAGE, 10 * PAGE + 6 * PAGE + 2 * PAGE - second[1] + second[0])]
+    scheme = Damos(action=STAT, pattern=DamosAccessPattern(min_nr_accesses=99))
+    ctx = _ctx(scheme, regions=regions_of(*rows))
+    ctx.reference, ctx.attrs.min_nr_regions = reference, 4  # of 9 pages in all: up to 2.25
+    _pass(ctx)
+    assert ctx.targets[0].regions.nr == (2 if merged else 3)
 
 
 def test_several_schemes_each_take_what_the_one_before_left() -> None:

@@ -10,6 +10,7 @@ import pytest
 from damon.core import Damon, set_attrs
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCallControl, DamonCtx
+from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
 from damon.model.target import DamonTarget
 from damon.ops.operations import Operations
 from tests.fakes import FakeMachine, regions_of
@@ -89,6 +90,31 @@ def test_a_deadline_that_a_change_has_brought_forward_is_respected_one_iteration
     damon.machine.clock.sleep_us(2500)
     assert noting.updates == [5]
     assert ctx.next_ops_update_sis == 5 + 100
+    damon.stop([ctx])
+
+
+def test_a_change_while_the_schemes_are_inactive_leaves_the_iteration_under_way_its_deadlines() -> None:
+    """Core 3.5 step 1: they are read before the wait for watermarks; the sampling interval is as well."""
+    damon, ctx, noting = _started(DamonAttrs(ops_update_interval=100_000))
+    machine = damon.machine
+    ctx.schemes.append(Damos(wmarks=DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, 50_000, 900, 800, 100)))
+    machine.clock.sleep_us(92_000)
+    machine.free = (950, 1000)
+    machine.clock.sleep_us(30_000)
+    assert ctx.passed_sample_intervals == 19
+    new = DamonAttrs(sample_interval=20_000, aggr_interval=400_000, ops_update_interval=400_000)
+    damon.call(ctx, DamonCallControl(lambda ctx: set_attrs(ctx, new)))
+    for region in ctx.targets[0].regions:
+        region.nr_accesses = 7
+    machine.free = (500, 1000)
+    began = machine.clock.now_ns()
+    while ctx.passed_sample_intervals == 19:
+        machine.clock.sleep_us(100)
+    machine.clock.sleep_us(100)
+    assert (machine.clock.now_ns() - began) // 1000 < 50_000 + 5000 + 300
+    assert {region.last_nr_accesses for region in ctx.targets[0].regions} == {8}
+    assert noting.updates == [20]
+    assert (ctx.next_aggregation_sis, ctx.next_ops_update_sis) == (20 + 20, 20 + 20)
     damon.stop([ctx])
 
 

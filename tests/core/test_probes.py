@@ -196,7 +196,14 @@ def test_reset_moves_hits(reference: bool) -> None:
 
 @pytest.mark.parametrize(
     ("nr", "last", "left", "window", "value"),
-    [(0, 10, 20, 20, 10), (0, 10, 19, 20, 9), (3, 10, 13, 20, 9), (5, 8, 1, 20, 5), (7, 8, 0, 20, 7)],
+    [
+        (0, 10, 20, 20, 10),
+        (0, 10, 19, 20, 9),
+        (3, 10, 13, 20, 9),
+        (5, 8, 1, 20, 5),
+        (7, 8, 0, 20, 7),
+        (5, 9, 20, 20, 9),
+    ],
 )
 def test_moving_sum_vectors(nr: int, last: int, left: int, window: int, value: int) -> None:
     """Core 4.2: probe hits use the formula of accesses."""

@@ -28,9 +28,17 @@ _native_moving_sum = bind("damon_nr_accesses_mvsum", ctypes.c_uint32, ctypes.c_v
 
 @pytest.mark.parametrize(
     ("nr", "last", "left", "window", "value"),
-    [(0, 10, 20, 20, 10), (0, 10, 19, 20, 9), (3, 10, 13, 20, 9), (5, 8, 1, 20, 5), (7, 8, 0, 20, 7)],
+    [
+        (0, 10, 20, 20, 10),
+        (0, 10, 19, 20, 9),
+        (3, 10, 13, 20, 9),
+        (5, 8, 1, 20, 5),
+        (7, 8, 0, 20, 7),
+        (5, 9, 20, 20, 9),
+    ],
 )
 def test_moving_sum_vectors(nr: int, last: int, left: int, window: int, value: int) -> None:
+    """Core 4.2."""
     ctx = DamonCtx(attrs=DamonAttrs(sample_interval=1, aggr_interval=window))
     ctx.passed_sample_intervals, ctx.next_aggregation_sis = 100, 100 + left
     regions = regions_of((0, 4096, nr, last))
@@ -41,6 +49,7 @@ def test_moving_sum_vectors(nr: int, last: int, left: int, window: int, value: i
 
 @pytest.mark.parametrize(("n", "old", "new", "got"), [(10, 20, 40, 20), (7, 20, 10, 3), (3, 20, 7, 1), (1, 3, 30, 9)])
 def test_conversion_vectors(n: int, old: int, new: int, got: int) -> None:
+    """Core 7; as a whole change of attributes: test_vectors.py."""
     assert convert_nr_accesses(n, old, new) == got
 
 
@@ -58,6 +67,7 @@ def test_conversion_vectors(n: int, old: int, new: int, got: int) -> None:
     ],
 )
 def test_hot_score_vectors(v: int, max_nr: int, age: int, weight_nr: int, weight_age: int, hot: int) -> None:
+    """Damos 6.4; each part of the score: test_vectors.py."""
     assert hot_score(v, age, weight_nr, weight_age, DamosRates(100000, 0, max_nr)) == hot
     assert _native_hot_score(v, age, weight_nr, weight_age, 100000, max_nr) == hot
 
@@ -87,6 +97,7 @@ def test_hot_score_native_equals_reference(v: int, age: int, w_nr: int, w_age: i
     ],
 )
 def test_feedback_vectors(last: int, score: int, result: int) -> None:
+    """Damos 6.1."""
     assert feedback_loop(last, score) == result
 
 
@@ -96,6 +107,7 @@ def test_feedback_vectors(last: int, score: int, result: int) -> None:
      (15000, 7500), (19999, 5000), (20000, 5000), (99999, 5000)],
 )  # fmt: skip
 def test_interval_tuning_vectors(score: int, multiplier: int) -> None:
+    """Core 8; as intervals: test_vectors.py."""
     assert tuning_multiplier(score) == multiplier
 
 

@@ -26,6 +26,7 @@ Ranges = list[tuple[int, int]]
     ],
 )
 def test_vectors(before: Ranges, ranges: Ranges, after: Ranges) -> None:
+    """Core 6, minimum size 1."""
     target = DamonTarget(regions=RegionArray(before))
     set_regions(target, ranges, 1)
     assert target.regions.ranges() == after

@@ -69,6 +69,9 @@ def test_core_allow_bypasses_the_folio_filters() -> None:
     scheme.add_filter(_filter("anon", True, False))
     phys, _ = _apply(scheme, {0: FOLIO_ANON, 1: 0}, {1})
     assert phys.paged_out == [0, 1]
+    scheme = Damos(action=DamosAction.LRU_PRIO, core_allowed=True)
+    scheme.add_filter(_filter("anon", True, True))  # without the core's word all others would be rejected
+    assert _apply(scheme, {0: FOLIO_ANON, 1: 0}, set())[0].activated == [0, 1]
 
 
 @pytest.mark.parametrize(
