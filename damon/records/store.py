@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Files that grow and are whole after each growth, whatever ends the process that writes them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_PAGE: Final = 4096
+_HEADER: Final = b"\x78\x9c"
+_EMPTY_BLOCK: Final = b"\0\0\0\xff\xff"  # deflate: nothing, and the stream goes on
+_READ: Final = 1 << 16
+
+
+class GrowingFile:
+    """A file under its final name, whose end is replaced by each ``put``. What was there before becomes ``PATH.old``.
+
+    Raises:
+        OSError: it cannot be made; the file that was there is as before.
+    """
+
+    def __init__(self, path: Path, first: bytes) -> None:
+        self.path = path
+        self._fd, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+        try:
+            _write(self._fd, first, 0)
+            if path.exists():
+                os.replace(path, path.with_name(f"{path.name}.old"))
+            os.replace(part, path)
+        except BaseException:
+            os.close(self._fd)
+            with suppress(FileNotFoundError):
+                os.unlink(part)
+            raise
+
+    def put(self, at: int, kept: int, data: bytes) -> None:
+        """Replace the ``kept`` bytes from ``at`` to the end by ``data``, which is longer.
+
+        What lies behind the old end comes first, so that until the last write, of ``kept`` bytes, the old end is what
+        a reader finds.
+
+        Raises:
+            OSError: e.g. ENOSPC; the file is as before.
+        """
+        try:
+            _write(self._fd, data[kept:], at + kept)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._fd, at + kept)
+            raise
+        _write(self._fd, data[:kept], at)
+
+    def close(self) -> None:
+        """Bring it to the disk."""
+        try:
+            os.fsync(self._fd)
+        finally:
+            os.close(self._fd)
+
+
+def _write(fd: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, at)
+        view, at = view[done:], at + done
+
+
+class GrowingZlib:
+    """A zlib stream of text that is complete after each ``append``, ending in ``tail``."""
+
+    def __init__(self, path: Path, body: str, tail: str, level: int = 6) -> None:
+        self._level = level
+        self._compressor = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+        self._adler = 1
+        self._at, self._end = 0, b""
+        packed = _HEADER + self._pack(body.encode())
+        end = self._terminator(tail)
+        self._file = GrowingFile(path, packed + end)
+        self._at, self._end = len(packed), end
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    def append(self, body: str, tail: str) -> None:
+        """Put ``body`` in the place of the last ``tail``, and the new one behind it.
+
+        Raises:
+            OSError: e.g. ENOSPC; all is as before the call.
+        """
+        before = self._compressor.copy(), self._adler
+        packed = self._pack(body.encode())
+        end = self._terminator(tail)
+        # The old end lies in one page, so that overwriting it is not interrupted half way; the new one shall as well.
+        at = self._at + len(packed)
+        blocks = b""
+        while (at + len(blocks)) % _PAGE > _PAGE - len(end):
+            blocks += _EMPTY_BLOCK
+        try:
+            self._file.put(self._at, len(self._end), packed + blocks + end)
+        except OSError:
+            self._compressor, self._adler = before
+            raise
+        self._at, self._end = at + len(blocks), end
+
+    def _pack(self, data: bytes) -> bytes:
+        self._adler = zlib.adler32(data, self._adler)
+        return self._compressor.compress(data) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
+
+    def _terminator(self, tail: str) -> bytes:
+        data = tail.encode()
+        last = zlib.compressobj(self._level, zlib.DEFLATED, -zlib.MAX_WBITS)
+        return last.compress(data) + last.flush() + zlib.adler32(data, self._adler).to_bytes(4, "big")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class GrowingList:
+    """A JSON list, one item a line, for the small files beside the records."""
+
+    _END: Final = b"\n]\n"
+
+    def __init__(self, path: Path) -> None:
+        self._file = GrowingFile(path, b"[" + self._END)
+        self._at = 1
+        self._first = True
+
+    def append(self, item: str) -> None:
+        """Add ``item``, a value of JSON."""
+        data = f"{'' if self._first else ','}\n{item}".encode()
+        self._file.put(self._at, len(self._END), data + self._END)
+        self._at += len(data)
+        self._first = False
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_zlib(path: Path) -> Iterator[bytes]:
+    """The text in a zlib stream, in pieces; what follows its end is passed over.
+
+    Raises:
+        zlib.error: it is none, or damaged. EOFError: it ends too early.
+    """
+    stream = zlib.decompressobj()
+    with path.open("rb") as file:
+        while not stream.eof:
+            packed = file.read(_READ)
+            if not packed:
+                raise EOFError
+            data = stream.decompress(packed, _READ)
+            while data:
+                yield data
+                data = b"" if stream.eof else stream.decompress(stream.unconsumed_tail, _READ)
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of the text in a zlib stream, without their ends."""
+    rest = b""
+    for data in read_zlib(path):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line.decode()
+    if rest:
+        yield rest.decode()

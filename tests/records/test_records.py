@@ -1,0 +1,453 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Recording and reading back: every region as the tracepoint had it, in each form, however the recording ended."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from damon.core import Damon, set_attrs, set_regions
+from damon.core.regions import reset_aggregated
+from damon.core.trace import AGGREGATED, TraceEvent
+from damon.errors import InvalidInput
+from damon.mm.sim import SimulatedMachine
+from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
+from damon.model.context import DamonCtx
+from damon.model.probe import DamonProbe
+from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType, DamosQuota, DamosQuotaGoal
+from damon.model.scheme import DamosQuotaGoalMetric as Metric
+from damon.model.target import DamonTarget
+from damon.records import heatmap, params, store
+from damon.records.form import Key
+from damon.records.read import Damaged, Item, read
+from damon.records.recorder import Recorder
+from damon.records.surroundings import LinuxSurroundings, SimSurroundings
+from damon.workload.load import load_workload
+from tests.fakes import FakeMachine, FakeSpace, regions_of
+
+MIB = 1 << 20
+Seen = list[tuple[int, int, list[tuple[int, int, int, int]]]]  # time, target, regions
+
+
+def _two_targets(**attrs: int) -> tuple[Damon, DamonCtx]:
+    """vaddr on two processes whose first MiB is hot."""
+    spaces = {f"p{pid}": FakeSpace(lambda addr: addr % (1 << 30) < MIB) for pid in (7, 8)}
+    for index, space in enumerate(spaces.values()):
+        space.pid = 7 + index
+        space.areas = [(base, base + 16 * MIB) for base in (1 << 30, 2 << 30, 9 << 30)]
+    machine = FakeMachine(**spaces)
+    damon = Damon(machine, seed=3)
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, "vaddr")
+    ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in (7, 8)]
+    set_attrs(ctx, DamonAttrs(**attrs))  # type: ignore[arg-type]
+    return damon, ctx
+
+
+def _listen(damon: Damon) -> Seen:
+    seen: Seen = []
+
+    def note(event: TraceEvent) -> None:
+        seen.append((event.time_ns, event.fields[0], [row[:4] for row in event.regions()]))
+
+    damon.trace.subscribe(note, [AGGREGATED])
+    return seen
+
+
+def _run(
+    damon: Damon, ctx: DamonCtx, recorder: Recorder, seconds: float, each: Callable[[], None] = lambda: None
+) -> None:
+    damon.start([ctx])
+    recorder.watch(ctx)
+    for _ in range(round(seconds * 10)):
+        damon.machine.clock.sleep_us(100_000)
+        recorder.poll()
+        each()
+    recorder.refresh()
+    damon.stop([ctx])
+
+
+def _items(path: Path) -> list[Item]:
+    return list(read(path))
+
+
+def _as_seen(items: list[Item], target: int) -> list[tuple[int, list[tuple[int, int, int, int]]]]:
+    return [(s.end_ns, [row[:4] for row in s.rows]) for record, s in items if record.key.target == target]
+
+
+@pytest.mark.parametrize("form", ["json_compressed", "json", "perf_script"])
+def test_what_was_traced_is_what_is_read(tmp_path: Path, form: str) -> None:
+    damon, ctx = _two_targets()
+    seen = _listen(damon)
+    path = tmp_path / "damon.data"
+    recorder = Recorder(damon, path, output_type=form, flush_s=0.35)
+    _run(damon, ctx, recorder, 3)
+    recorder.finish()
+    items = _items(path)
+    assert recorder.nr_snapshots == len(items) == len(seen) >= 58
+    for target in (0, 1):
+        expected = [(time, rows) for time, index, rows in seen if index == target]
+        assert _as_seen(items, target) == expected
+        starts = [s.start_ns for record, s in items if record.key.target == target]
+        if form != "perf_script":
+            assert starts == [expected[0][0] - 100_000_000] + [time for time, _ in expected[:-1]]
+    # one record for each target, whatever the number of writes
+    assert [key.target for key in dict.fromkeys(record.key for record, _ in items)] == [0, 1]
+    switches = sum(a[0].key != b[0].key for a, b in zip(items, items[1:], strict=False))
+    assert switches == 1
+    for entry in tmp_path.iterdir():
+        assert stat.S_IMODE(entry.stat().st_mode) == 0o600
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["damon.data", "damon.data.kdamonds"]
+    if form == "json_compressed":
+        records = json.loads(zlib.decompress(path.read_bytes()))
+    elif form == "json":
+        records = json.loads(path.read_text())
+    else:
+        return
+    names = "kdamond_idx context_idx intervals scheme_idx target_id scheme_filters data_source snapshots"
+    assert [" ".join(record) for record in records] == [names, names]
+    assert records[0]["intervals"]["sample_us"] == "5000"
+
+
+def test_one_seed_the_same_bytes(tmp_path: Path) -> None:
+    files = []
+    for name in ("a", "b"):
+        machine = SimulatedMachine(load_workload("workloads/stairs.yaml"), 5)
+        damon = Damon(machine, seed=5)
+        ctx = damon.new_ctx()
+        damon.select_ops(ctx, "vaddr")
+        ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in machine.pids.values()]
+        recorder = Recorder(damon, tmp_path / name, SimSurroundings(machine), events=[AGGREGATED, "damos_esz"])
+        _run(damon, ctx, recorder, 2)
+        recorder.finish()
+        parts = [(tmp_path / f"{name}{end}").read_bytes() for end in ("", ".mem_footprint", ".vmas", ".trace")]
+        files.append(parts)
+        machine.close()
+    assert files[0] == files[1]
+    lines = files[0][3].decode().splitlines()
+    assert lines[0].split()[:5] == ["kdamond.0", "0", "[000]", "0.100000:", "damon:damon_aggregated:"]
+    footprints = json.loads(files[0][1])
+    assert [snapshot["time"] for snapshot in footprints] == [0.1, 1.1]
+    pid, footprint = footprints[1]["footprints"][0].values()
+    assert pid == 1000
+    assert footprint["size"] >= footprint["resident"] > 0
+    (vmas,) = json.loads(files[0][2])  # they never changed
+    assert vmas["procvmas"][0]["vmas"][0]["start"] > 0
+
+
+def test_it_is_readable_at_any_time(tmp_path: Path) -> None:
+    damon, ctx = _two_targets()
+    path = tmp_path / "damon.data"
+    recorder = Recorder(damon, path, flush_s=0.5)
+    assert _items(path) == []
+    counts: list[int] = []
+    _run(damon, ctx, recorder, 4, lambda: counts.append(len(_items(path))))
+    assert counts == sorted(counts)
+    assert counts[-1] >= 68
+    assert max(counts[n + 1] - counts[n] for n in range(len(counts) - 1)) == 10
+    # as if it had been killed now: several records of each target, and the last half second is missing
+    killed = _items(path)
+    assert len(killed) == counts[-1]
+    assert {record.key for record, _ in killed} == {Key(0, 0), Key(0, 1)}
+    times = [s.end_ns for record, s in killed if record.key.target == 1]
+    assert times == sorted(times)
+    recorder.finish()
+    assert len(_items(path)) == recorder.nr_snapshots
+
+
+def test_memory_is_bounded_however_long_it_takes(tmp_path: Path) -> None:
+    damon = Damon(FakeMachine())
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, "paddr")
+    rows = [(4096 * i, 4096 * (i + 1), i % 20) for i in range(200)]
+    ctx.targets += [DamonTarget(regions=regions_of(*rows)), DamonTarget(regions=regions_of(*rows))]
+    recorder = Recorder(damon, tmp_path / "damon.data", flush_s=1)
+    held: list[int] = []
+    tracemalloc.start()
+    for step in range(300):
+        damon.machine.clock.sleep_us(100_000)
+        reset_aggregated(ctx)
+        recorder.poll()
+        if step % 10 == 9:
+            held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.reset_peak()
+    recorder.finish()  # with several records of each target: it is regrouped
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held[-1] < held[2] + (1 << 17)
+    assert peak < held[-1] + (6 << 20)
+    assert (tmp_path / "damon.data").stat().st_size > 100_000
+    assert len(_items(tmp_path / "damon.data")) == 600
+
+
+def test_a_full_disk_ends_it_with_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damon, ctx = _two_targets()
+    path = tmp_path / "damon.data"
+    recorder = Recorder(damon, path, flush_s=0.5)
+
+    def full(fd: int, data: bytes, at: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    damon.start([ctx])
+    pwrite = os.pwrite
+    for step in range(30):
+        damon.machine.clock.sleep_us(100_000)
+        if step == 15:
+            written = len(_items(path))
+            monkeypatch.setattr(store.os, "pwrite", full)
+        if step < 19:
+            recorder.poll()
+            continue
+        with pytest.raises(OSError, match=r"damon\.data cannot be written: No space left.*; make room") as caught:
+            recorder.poll()
+        assert caught.value.errno == errno.ENOSPC
+        break
+    assert len(_items(path)) == written > 20
+    with pytest.raises(OSError, match="No space left"):
+        recorder.finish()
+    assert len(_items(path)) == written
+    monkeypatch.setattr(store.os, "pwrite", pwrite)
+    damon.stop([ctx])
+
+
+def test_nothing_is_lost_when_there_is_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damon, ctx = _two_targets()
+    recorder = Recorder(damon, tmp_path / "damon.data", flush_s=0.5)
+    seen = _listen(damon)
+    pwrite, full = os.pwrite, False
+
+    def sometimes(fd: int, data: bytes, at: int) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwrite(fd, data, at)
+
+    monkeypatch.setattr(store.os, "pwrite", sometimes)
+    damon.start([ctx])
+    failures = 0
+    for step in range(30):
+        full = 10 <= step < 20
+        damon.machine.clock.sleep_us(100_000)
+        try:
+            recorder.poll()
+        except OSError:
+            failures += 1
+    damon.stop([ctx])
+    recorder.finish()
+    assert failures == 2
+    assert len(_items(tmp_path / "damon.data")) == len(seen)
+
+
+def test_tuned_intervals_are_spelled_out(tmp_path: Path) -> None:
+    machine = FakeMachine(lambda addr: addr < MIB // 4)
+    damon = Damon(machine)
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, "paddr")
+    ctx.targets.append(DamonTarget())
+    set_regions(ctx.targets[0], [(0, 64 * MIB)], 4096)
+    set_attrs(ctx, DamonAttrs(intervals_goal=DamonIntervalsGoal(400, 3, 5000, 20000)))
+    path = tmp_path / "damon.data"
+    recorder = Recorder(damon, path)
+    _run(damon, ctx, recorder, 4)
+    recorder.finish()
+    (record,) = json.loads(zlib.decompress(path.read_bytes()))
+    first, last = record["snapshots"][0], record["snapshots"][-1]
+    assert (first["sample_interval_us"], last["sample_interval_us"]) == ("5000", "20000")
+    assert first["regions"][0]["nr_accesses"]["percent"] is None
+    assert first["regions"][0]["age"]["usec"] is None
+    for region in last["regions"]:
+        assert region["nr_accesses"]["percent"] == region["nr_accesses"]["samples"] * 5
+        assert region["age"]["usec"] == str(int(region["age"]["aggr_intervals"]) * 400_000)
+
+
+def test_hits_of_probes(tmp_path: Path) -> None:
+    damon = Damon(FakeMachine())
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, "paddr")
+    ctx.probes = [DamonProbe(), DamonProbe()]
+    ctx.targets.append(DamonTarget(regions=regions_of((0, 4096, 3, 1, 5))))
+    ctx.targets[0].regions[0].probe_hits[:2] = (5, 255)
+    recorder = Recorder(damon, tmp_path / "damon.data")
+    reset_aggregated(ctx)
+    recorder.finish()
+    ((_, snapshot),) = _items(tmp_path / "damon.data")
+    assert snapshot.rows == ((0, 4096, 3, 5, (5, 255)),)
+
+
+def test_parameters_beside_it(tmp_path: Path) -> None:
+    damon, ctx = _two_targets()
+    scheme = Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(ms=3, sz=4096, reset_interval=1000))
+    scheme.quota.goals.append(DamosQuotaGoal(Metric.NODE_MEM_FREE_BP, 50, nid=1))
+    scheme.add_filter(DamosFilter(DamosFilterType.ADDR, matching=True, addr_start=0, addr_end=4096))
+    scheme.add_filter(DamosFilter(DamosFilterType.ANON, matching=False, allow=True))
+    ctx.schemes += [scheme, Damos()]
+    recorder = Recorder(damon, tmp_path / "damon.data")
+    _run(damon, ctx, recorder, 1)
+    recorder.finish()
+    (kdamond,) = json.loads((tmp_path / "damon.data.kdamonds").read_text())
+    (context,) = kdamond["contexts"]
+    assert [target["pid"] for target in context["targets"]] == ["7", "8"]
+    regions = context["targets"][0]["regions"]
+    assert [int(r["end"]) - int(r["start"]) for r in regions] == [16 * MIB] * 3  # pieces of one range are one
+    written, plain = context["schemes"]
+    assert written["action"] == "pageout"
+    assert [rule["filter_type"] for rule in written["filters"]] == ["addr", "anon"]
+    assert written["quotas"]["goals"][0]["metric"] == "node_mem_free_bp"
+    assert 100 < int(plain["stats"]["nr_tried"]) <= ctx.schemes[1].stat.nr_tried  # as they were shortly before the end
+    assert params.kdamond(ctx, 5)["contexts"][0]["targets"] == []  # the worker's end destroys them
+
+
+def test_events_that_come_too_fast_are_counted(tmp_path: Path) -> None:
+    damon, ctx = _two_targets()
+    recorder = Recorder(damon, tmp_path / "damon.data", capacity=100)
+    damon.start([ctx])
+    damon.machine.clock.sleep_us(5_000_000)
+    damon.stop([ctx])
+    recorder.finish()
+    assert recorder.lost > 0
+    assert 0 < recorder.nr_snapshots < 100
+    assert not damon.trace.enabled(AGGREGATED)
+
+
+def test_this_machines_processes() -> None:
+    surroundings = LinuxSurroundings()
+    pid = os.getpid()
+    footprint = surroundings.footprint([pid, (1 << 22) + 1])
+    ours, gone, system = footprint["footprints"]
+    assert ours["pid"] == pid
+    assert ours["footprint"]["size"] > ours["footprint"]["resident"] > 100
+    assert set(gone["footprint"].values()) == {0}
+    assert system["pid"] is None
+    assert system["footprint"]["total"] > system["footprint"]["free"] > 0
+    assert list(system["footprint"]) == ["total", "free", "available", "buffers", "cached"]
+    (vmas, none) = surroundings.vmas([pid, (1 << 22) + 1])
+    assert any(vma["name"] == "[stack]" for vma in vmas["vmas"])
+    assert none["vmas"] == []
+    stats = surroundings.stats([pid, (1 << 22) + 1])
+    assert stats[0]["fields"][0] == str(pid)
+    assert stats[1]["fields"] is None
+
+
+# -- reading what others wrote, and what is no record
+
+DAMO_WRITTEN = [
+    {
+        "kdamond_idx": 0, "context_idx": 0, "scheme_idx": None, "target_id": 4, "scheme_filters": [],
+        "intervals": {"sample_us": "5 ms", "aggr_us": "100 ms", "ops_update_us": "1 s"},
+        "snapshots": [
+            {
+                "start_time": "100", "end_time": "2,000", "total_bytes": "8 KiB", "damos_stats": None,
+                "regions": [
+                    {
+                        "start": "4,096", "end": "8,192", "nr_accesses": {"samples": 7, "percent": None},
+                        "age": {"usec": None, "aggr_intervals": "12"}, "sz_filter_passed": "0 B",
+                    }
+                ],
+            }
+        ],
+    }
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_damos_own_files(tmp_path: Path, packed: bool) -> None:
+    text = json.dumps(DAMO_WRITTEN, indent=4).encode()
+    (tmp_path / "file").write_bytes(zlib.compress(text) if packed else text)
+    ((record, snapshot),) = _items(tmp_path / "file")
+    assert record.key == Key(0, 4)
+    assert (record.sample_us, record.aggr_us) == (5000, 100_000)
+    assert (snapshot.start_ns, snapshot.end_ns) == (100, 2000)
+    assert snapshot.rows == ((4096, 8192, 7, 12, ()),)
+
+
+def test_text_of_perf_script(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(
+        "kdamond.0  4452 [000] 82877.315633: damon:damon_aggregated: target_id=0 nr_regions=2 4096-8192: 0 3\n"
+        "kdamond.0  4452 [000] 82877.315634: damon:damon_aggregated: target_id=0 nr_regions=2 8192-9000: 5 4\n"
+        "# lost 3 events\n"
+        "kdamond.0  4452 [000] 82877.415634: damon:damon_monitor_intervals_tune: sample_us=80000\n"
+        "kdamond.0  4452 [000] 82877.415633: damon:damon_aggregated: target_id=0 nr_regions=1 4096-9000: 1 0\n"
+        "kdamond.0  4452 [000] 82877.515633: damon:damon_aggregated: target_id=0 nr_regions=2 4096-90"
+    )
+    items = _items(tmp_path / "file")
+    assert [(s.start_ns, s.end_ns, len(s.rows)) for _, s in items] == [
+        (None, 82877_315634_000, 2),
+        (82877_315634_000, 82877_415633_000, 1),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x7fELF", b"[1, 2]", b'{"a": 1}', b'[{"target_id": 1}]'])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(InvalidInput, match="file' "):
+        _items(tmp_path / "file")
+
+
+def test_a_damaged_file_is_read_up_to_there(tmp_path: Path) -> None:
+    damon, ctx = _two_targets()
+    path = tmp_path / "damon.data"
+    recorder = Recorder(damon, path, flush_s=0.2)
+    _run(damon, ctx, recorder, 3)
+    recorder.finish()
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    got: list[Item] = []
+    with pytest.raises(Damaged, match="ends too early"):
+        got.extend(read(path))
+    assert 10 < len(got) < recorder.nr_snapshots
+    report = heatmap.report(path, 5, 5)
+    assert report.damaged is not None
+    assert sum(target.nr_snapshots for target in report.targets) == len(got)
+
+
+# -- summing up
+
+
+def test_heatmap_of_known_accesses(tmp_path: Path) -> None:
+    damon = Damon(FakeMachine())
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, "paddr")
+    far = 1 << 40
+    path = tmp_path / "damon.data"
+    recorder = Recorder(damon, path)
+    for step in range(10):
+        damon.machine.clock.sleep_us(100_000)
+        hot = 20 if step < 5 else 0
+        ctx.targets = [DamonTarget(regions=regions_of((0, 4096, hot), (4096, 16384, 10), (far, far + 16384, 20 - hot)))]
+        reset_aggregated(ctx)
+    recorder.finish()
+    (summary,) = heatmap.report(path, rows=2, columns=8).targets
+    assert [(area.start, area.end) for area in summary.areas] == [(0, 16384), (far, far + 16384)]
+    assert summary.areas[0].heat == [[100, 50, 50, 50], [0, 50, 50, 50]]
+    assert summary.areas[1].heat == [[0] * 4, [100] * 4]
+    assert (summary.start_ns, summary.end_ns) == (0, 1_000_000_000)
+    assert summary.percentiles(summary.wss) == [16384, 16384, 16384, 28672, 28672]
+    assert summary.percentiles(summary.nr_regions) == [3] * 5
+    (finer,) = heatmap.report(path, rows=2, columns=5).targets
+    assert finer.areas[0].heat[0] == pytest.approx([75, 50])
+    shown = heatmap.as_object(path, heatmap.report(path, 2, 8))
+    assert json.loads(json.dumps(shown))["targets"][0]["areas"][0]["heat_percent"] == [
+        [100, 50, 50, 50],
+        [0, 50, 50, 50],
+    ]
+
+
+def test_blank_where_nothing_was_monitored(tmp_path: Path) -> None:
+    damon = Damon(FakeMachine())
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, "paddr")
+    recorder = Recorder(damon, tmp_path / "damon.data")
+    for end in (8192, 16384):
+        damon.machine.clock.sleep_us(100_000)
+        ctx.targets = [DamonTarget(regions=regions_of((0, end, 20)))]
+        reset_aggregated(ctx)
+    recorder.finish()
+    (summary,) = heatmap.report(tmp_path / "damon.data", 9, 4).targets
+    assert summary.areas[0].heat == [[100, 100, None, None], [100] * 4]
