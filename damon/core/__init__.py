@@ -2,7 +2,7 @@
 """Monitoring and DAMOS, independent of address spaces: what ``mm/damon/core.c`` is in the kernel.
 
 ``damon.py`` is the entrance (contexts, start, stop, requests); ``kdamond.py`` is the worker's loop, in the order of the
-kernel's; regions, attributes, schemes, quotas, watermarks and commits have a file each.
+kernel's; regions, attributes, probes, schemes, quotas, watermarks, commits have a file each.
 """
 
 from damon.core.attrs import set_attrs
