@@ -72,7 +72,7 @@ def add(commands: Any) -> None:
     command.set_defaults(function=run)
 
 
-def _words(arguments: argparse.Namespace) -> Words:
+def module_words(arguments: argparse.Namespace) -> Words:
     """What each module is to be given, command line first."""
     words: Words = {}
     for name, given in parse_cmdline(arguments.cmdline).items():
@@ -85,7 +85,7 @@ def _words(arguments: argparse.Namespace) -> Words:
     return words
 
 
-def _prepare(loader: Loader, words: Words) -> list[Module]:
+def prepare_modules(loader: Loader, words: Words) -> list[Module]:
     """All modules with their parameters stored and checked, and what they need is there; nothing is started."""
     modules = [loader.prepare(kind, given) for kind, given in words.items()]
     enabled = [module for module in modules if module.wanted]
@@ -105,7 +105,7 @@ def _prepare(loader: Loader, words: Words) -> list[Module]:
 
 
 @contextmanager
-def _stop_flag() -> Iterator[list[bool]]:
+def stop_flag() -> Iterator[list[bool]]:
     """True in the list after SIGINT or SIGTERM; the run looks between steps, so that it always ends whole."""
     flag = [False]
     first = 0.0
@@ -126,7 +126,7 @@ def _stop_flag() -> Iterator[list[bool]]:
             signal.signal(number, handler)
 
 
-def _machine(arguments: argparse.Namespace) -> tuple[Any, float | None]:
+def open_machine(arguments: argparse.Namespace) -> tuple[Any, float | None]:
     """The machine and how many seconds to run on it."""
     if arguments.linux:
         from damon.mm.linux import LinuxMachine
@@ -144,15 +144,15 @@ def run(arguments: argparse.Namespace) -> int:
     """The exit code."""
     if arguments.json is not None:
         output.check_writable(arguments.json)
-    words = _words(arguments)
-    machine, seconds = _machine(arguments)
+    words = module_words(arguments)
+    machine, seconds = open_machine(arguments)
     try:
         loader = Loader(Damon(machine, seed=arguments.seed))
-        modules = _prepare(loader, words)
+        modules = prepare_modules(loader, words)
         observer: Observer = LinuxObserver(machine) if arguments.linux else SimObserver(machine)
         if not arguments.quiet and not any(module.wanted for module in modules):
             print("damon: no module is enabled; give enabled=Y for one to work", file=sys.stderr)
-        with _stop_flag() as stopped:
+        with stop_flag() as stopped:
             session = Session(observer, modules, loader, arguments.seed, arguments.quiet)
             try:
                 for module in modules:

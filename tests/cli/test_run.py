@@ -230,7 +230,7 @@ def test_a_second_signal_ends_a_run_that_does_not_come_back(monkeypatch: pytest.
     monkeypatch.setattr(run.os, "_exit", left.append)
     monkeypatch.setattr(run.os, "write", lambda fd, text: None)
     before = signal.getsignal(signal.SIGINT)
-    with run._stop_flag() as stopped:
+    with run.stop_flag() as stopped:
         signal.raise_signal(signal.SIGINT)
         assert stopped == [True]
         now[0] += 1

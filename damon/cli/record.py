@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon record``: monitor, or run modules, and write what was found out to a file that damo reads."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from damon.cli import output
+from damon.cli.arguments import duration, seed
+from damon.cli.run import module_words, open_machine, prepare_modules, stop_flag
+from damon.core import Damon, set_attrs, set_regions, system_ram_region
+from damon.core.trace import EVENTS
+from damon.errors import InvalidInput
+from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
+from damon.model.context import DamonCtx
+from damon.model.target import DamonTarget
+from damon.modules.loader import Loader
+from damon.records.recorder import FLUSH_S, OUTPUT_TYPES, Recorder
+from damon.records.surroundings import LinuxSurroundings, SimSurroundings, Surroundings
+
+DESCRIPTION = """\
+Record how memory is accessed, in files that `damo report` reads. Without --module the memory is only monitored, by the
+operations set of --ops; with it the results of the modules' monitoring are recorded while they work.
+Ctrl-C or SIGTERM ends the recording; the file is complete at any time, also if this process is killed.
+"""
+EPILOG = """\
+beside FILE there are FILE.kdamonds (parameters), FILE.mem_footprint, FILE.vmas, FILE.proc_stats, and FILE.trace with
+--events. Those of an earlier recording become FILE.old and so on. All are for their owner only.
+
+examples:
+  damon record --sim workloads/stairs.yaml --ops vaddr -o damon.data
+  damon record --linux --ops vaddr --pid 4711 --duration 60
+  damon record --linux --ops paddr --events damos_before_apply,damos_esz
+  damon record --sim workloads/hot-cold.yaml --module damon_reclaim min_age=5000000
+then: damon report damon.data, or damo report heatmap --input damon.data
+"""
+_STEP_US: Final = 100_000
+_COLUMNS: Final = ("snapshots", "events lost")
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "record",
+        help="write monitoring results to a file",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    machine = command.add_mutually_exclusive_group(required=True)
+    machine.add_argument("--sim", metavar="WORKLOAD", help="workload file (YAML, or masim's configuration)")
+    machine.add_argument("--linux", action="store_true", help="the memory of this machine")
+    what = command.add_argument_group("what to monitor")
+    what.add_argument("--ops", choices=("vaddr", "fvaddr", "paddr"), help="operations set (default paddr)")
+    what.add_argument(
+        "--pid", type=int, action="append", default=[],
+        help="a process, for vaddr and fvaddr; several times for several. With --sim all of the workload's otherwise",
+    )  # fmt: skip
+    what.add_argument(
+        "--region", type=_region, action="append", default=[], metavar="START-END",
+        help="bytes; for paddr (default all of RAM) and fvaddr",
+    )  # fmt: skip
+    what.add_argument("--cmdline", default="", metavar="STRING", help="modules, as on the kernel's command line")
+    what.add_argument(
+        "--module", action="append", nargs="+", default=[], metavar=("NAME", "param=value"), help="as for damon run"
+    )
+    attrs = command.add_argument_group("how to monitor")
+    default = DamonAttrs()
+    for name, value, text in (
+        ("sample-us", default.sample_interval, "sampling interval"),
+        ("aggr-us", default.aggr_interval, "aggregation interval: one snapshot each"),
+        ("update-us", default.ops_update_interval, "interval of looking for changes of the address space"),
+        ("min-nr-regions", default.min_nr_regions, "lower limit of regions"),
+        ("max-nr-regions", default.max_nr_regions, "upper limit of regions"),
+    ):
+        attrs.add_argument(f"--{name}", type=int, metavar="N", help=f"{text} (default {value})")
+    attrs.add_argument(
+        "--intervals-goal", type=int, nargs=4, metavar=("ACCESS_BP", "AGGRS", "MIN_US", "MAX_US"),
+        help="tune the intervals for that many access events",
+    )  # fmt: skip
+    files = command.add_argument_group("output")
+    files.add_argument("-o", "--output", default="damon.data", metavar="FILE", help="default damon.data")
+    files.add_argument(
+        "--output-type",
+        choices=OUTPUT_TYPES,
+        default=OUTPUT_TYPES[0],
+        help=f"form in the end (default {OUTPUT_TYPES[0]})",
+    )
+    files.add_argument(
+        "--events", default="", metavar="EVENT,...", help=f"also to FILE.trace; all, or some of {', '.join(EVENTS)}"
+    )
+    files.add_argument("--accesses-only", action="store_true", help="no footprints, mappings and process statistics")
+    files.add_argument(
+        "--flush", type=duration, default=FLUSH_S, metavar="S",
+        help=f"seconds that wait in memory at most (default {FLUSH_S:g})",
+    )  # fmt: skip
+    command.add_argument("--duration", type=duration, metavar="S", help="seconds; as for damon run otherwise")
+    command.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
+    command.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    command.set_defaults(function=record)
+
+
+def _region(text: str) -> tuple[int, int]:
+    try:
+        start, end = (int(number, 0) for number in text.split("-"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range: give START-END in bytes") from None
+    return start, end
+
+
+def _events(text: str) -> Sequence[str]:
+    return EVENTS if text == "all" else [event for event in text.split(",") if event]
+
+
+def _output(arguments: argparse.Namespace) -> Path:
+    """Where to write; refused here if that is not possible."""
+    path = Path(arguments.output)
+    if not arguments.output or path.is_dir() or (path.exists() and not path.is_file()):
+        raise InvalidInput(f"--output {arguments.output!r} is no file: give the name of one")
+    folder = path.resolve().parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InvalidInput(f"--output {arguments.output!r} cannot be written: its folder is not there or read only")
+    return folder / path.name
+
+
+def _attrs(arguments: argparse.Namespace) -> DamonAttrs:
+    given = {
+        "sample_interval": arguments.sample_us,
+        "aggr_interval": arguments.aggr_us,
+        "ops_update_interval": arguments.update_us,
+        "min_nr_regions": arguments.min_nr_regions,
+        "max_nr_regions": arguments.max_nr_regions,
+    }
+    for name, value in given.items():
+        if value is not None and value < 0:
+            raise InvalidInput(f"{name} {value} is negative: give 0 or more")
+    attrs = DamonAttrs(**{name: value for name, value in given.items() if value is not None})
+    if arguments.intervals_goal is not None:
+        attrs.intervals_goal = DamonIntervalsGoal(*arguments.intervals_goal)
+    return attrs
+
+
+def _monitor(damon: Damon, arguments: argparse.Namespace) -> DamonCtx:
+    """A context that only monitors, not started yet."""
+    machine: Any = damon.machine
+    name = arguments.ops or "paddr"
+    machine.require(name, ())
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, name)
+    set_attrs(ctx, _attrs(arguments))
+    if name == "paddr":
+        if arguments.pid:
+            raise InvalidInput("--pid is for --ops vaddr or fvaddr: leave it out")
+        ctx.targets.append(DamonTarget())
+    else:
+        pids = arguments.pid or (list(machine.pids.values()) if arguments.sim else [])
+        if not pids:
+            raise InvalidInput(f"--ops {name} needs a process: give --pid")
+        ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in pids]
+    regions = arguments.region
+    if name == "paddr" and not regions:
+        regions = [system_ram_region(machine, 0, 0)]
+    if name == "vaddr" and regions:
+        raise InvalidInput("--region is for --ops paddr or fvaddr: vaddr follows the process")
+    if name == "fvaddr" and not regions:
+        raise InvalidInput("--ops fvaddr needs what to monitor: give --region")
+    for target in ctx.targets if regions else ():
+        set_regions(target, regions, ctx.min_region_sz)
+    return ctx
+
+
+class _Job:
+    """What runs while it is recorded: one monitoring context, or modules."""
+
+    def __init__(self, damon: Damon, arguments: argparse.Namespace) -> None:
+        self._damon = damon
+        self._loader = Loader(damon)
+        self._ctx: DamonCtx | None = None
+        if arguments.module or arguments.cmdline:
+            if arguments.ops or arguments.pid or arguments.region:
+                raise InvalidInput(
+                    "--ops, --pid and --region are for plain monitoring: leave --module and --cmdline out"
+                )
+            self._modules = prepare_modules(self._loader, module_words(arguments))
+        else:
+            self._modules = []
+            self._ctx = _monitor(damon, arguments)
+
+    def contexts(self) -> list[DamonCtx]:
+        """Those that there are now."""
+        if self._ctx is not None:
+            return [self._ctx]
+        return [module.ctx for module in self._modules if module.ctx is not None]
+
+    def start(self) -> None:
+        if self._ctx is not None:
+            self._damon.start([self._ctx])
+        for module in self._modules:
+            self._loader.load(module)
+
+    def ended(self) -> bool:
+        """Did all workers end by themselves?"""
+        return self._ctx is not None and not self._damon.is_running(self._ctx)
+
+    def error(self) -> BaseException | None:
+        return next((ctx.error for ctx in self.contexts() if ctx.error is not None), None)
+
+    def stop(self) -> None:
+        if self._ctx is not None:
+            self._damon.stop([self._ctx])
+        self._loader.unload_all()
+
+
+def record(arguments: argparse.Namespace) -> int:
+    """The exit code."""
+    path = _output(arguments)
+    machine, seconds = open_machine(arguments)
+    try:
+        damon = Damon(machine, seed=arguments.seed)
+        job = _Job(damon, arguments)
+        surroundings: Surroundings | None = None
+        if not arguments.accesses_only:
+            surroundings = LinuxSurroundings() if arguments.linux else SimSurroundings(machine)
+        with stop_flag() as stopped:
+            recorder = Recorder(
+                damon, path, surroundings, output_type=arguments.output_type, events=_events(arguments.events),
+                flush_s=arguments.flush,
+            )  # fmt: skip
+            try:
+                job.start()
+                _loop(job, recorder, damon, seconds, stopped, arguments.quiet)
+            finally:
+                _end(job, recorder)
+        if not arguments.quiet:
+            _summary(recorder, path)
+        error = job.error()
+        if error is None:
+            return 0
+        traceback.print_exception(error)
+        print(f"damon: a monitoring worker ended: {error!r}", file=sys.stderr)
+        return 1
+    finally:
+        machine.close()
+
+
+def _loop(
+    job: _Job, recorder: Recorder, damon: Damon, seconds: float | None, stopped: Sequence[bool], quiet: bool
+) -> None:
+    clock = damon.machine.clock
+    begin = clock.now_ns()
+    progress = output.Progress(_COLUMNS, quiet=quiet)
+    total = "" if seconds is None else f" of {seconds:g}"
+    try:
+        while not stopped[0] and not job.ended() and job.error() is None:
+            for ctx in job.contexts():
+                if damon.is_running(ctx):
+                    recorder.watch(ctx)
+            gone_us = (clock.now_ns() - begin) // 1000
+            left_us = _STEP_US if seconds is None else round(seconds * 1e6) - gone_us
+            if left_us <= 0:
+                break
+            clock.sleep_us(min(_STEP_US, left_us))
+            recorder.poll()
+            if progress.due():
+                row = (str(recorder.nr_snapshots), str(recorder.lost))
+                progress.show(f"{gone_us / 1e6:.1f}{total} s recorded", [row])
+    finally:
+        progress.close()
+
+
+def _end(job: _Job, recorder: Recorder) -> None:
+    """Stop what runs and complete the files, whatever fails; the first failure is raised."""
+    failed = sys.exception()
+    steps: tuple[Callable[[], None], ...] = (recorder.refresh, job.stop, recorder.finish)
+    first: BaseException | None = None
+    for step in steps:
+        try:
+            step()
+        except OSError as error:
+            first = first or error
+    if failed is None and first is not None:
+        raise first
+
+
+def _summary(recorder: Recorder, path: Path) -> None:
+    print(f"{path.name}: {recorder.nr_snapshots} snapshots, {output.size(path.stat().st_size)}")
+    if recorder.lost:
+        print(f"damon: {recorder.lost} events came too fast and are missing", file=sys.stderr)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon report``: what a file of records says, as tables and heatmaps or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from damon.cli import output
+from damon.errors import InvalidInput
+from damon.records import heatmap
+from damon.records.heatmap import PERCENTILES, Area, Summary
+
+DESCRIPTION = """\
+Show what was recorded by `damon record` or `damo record`: the working set, and how often what was accessed when.
+In a heatmap each row is a time and each column an address; 0 is never, 9 in (nearly) every sample, blank not monitored.
+"""
+_COLORS: Final = (232, 17, 18, 19, 54, 89, 124, 160, 202, 220)  # of 256: black, blue, red, yellow
+_LABEL: Final = 10
+_WIDTH: Final = 80
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "report",
+        help="show recorded monitoring results",
+        description=DESCRIPTION,
+        epilog="example: damon report damon.data --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("file", nargs="?", default="damon.data", metavar="FILE", help="default damon.data")
+    command.add_argument("--json", action="store_true", help="one JSON object")
+    command.add_argument("--rows", type=_count, default=20, metavar="N", help="times in a heatmap (default 20)")
+    command.add_argument("--columns", type=_count, metavar="N", help="addresses in a heatmap (default: what fits)")
+    command.set_defaults(function=report)
+
+
+def _count(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if not 1 <= number <= 10000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count: give 1 to 10000")
+    return number
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """The exit code; 1 if the file's end could not be read."""
+    path = Path(arguments.file)
+    if not path.is_file():
+        raise InvalidInput(f"{arguments.file!r} is no file: give one of `damon record`")
+    columns = arguments.columns or _WIDTH - _LABEL
+    if arguments.columns is None and sys.stdout.isatty():
+        columns = max(shutil.get_terminal_size().columns - _LABEL, 10)
+    result = heatmap.report(path, arguments.rows, columns)
+    if arguments.json:
+        print(json.dumps(heatmap.as_object(path, result)))
+    else:
+        for summary in result.targets:
+            _show(summary)
+        if not result.targets:
+            print(f"{arguments.file}: no snapshots")
+    if result.damaged is not None:
+        print(f"damon: {result.damaged}; this is what came before", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _show(summary: Summary) -> None:
+    span = (summary.end_ns - summary.start_ns) / 1e9
+    intervals = ""
+    if summary.sample_us and summary.aggr_us:
+        intervals = f", sampled every {summary.sample_us / 1000:g} ms, {summary.aggr_us / 1000:g} ms each"
+    print(
+        f"kdamond {summary.key.kdamond}, target {summary.key.target}: "
+        f"{summary.nr_snapshots} snapshots in {span:g} s{intervals}"
+    )
+    rows = [
+        ("regions", *map(str, summary.percentiles(summary.nr_regions))),
+        ("working set", *map(output.size, summary.percentiles(summary.wss))),
+    ]
+    output.table(("percentile", *map(str, PERCENTILES)), rows)
+    for area in summary.areas:
+        where = f"0x{area.start:x}-0x{area.end:x} ({output.size(area.end - area.start)})"
+        if any(cell for row in area.heat for cell in row):
+            print(where)
+            _heatmap(summary, area)
+        else:
+            print(f"{where}: no access seen")
+
+
+def level(percent: float) -> int:
+    """0 (never) to 9."""
+    return min(math.ceil(percent / 100 * 9 - 1e-9), 9)
+
+
+def _heatmap(summary: Summary, area: Area) -> None:
+    span = (summary.end_ns - summary.start_ns) / 1e9
+    color = sys.stdout.isatty()
+    for index, row in enumerate(area.heat):
+        print(f"{span * index / len(area.heat):>8.2f}s {_cells(row, color)}")
+
+
+def _cells(row: Sequence[float | None], color: bool) -> str:
+    levels = [None if percent is None else level(percent) for percent in row]
+    if not color:
+        return "".join(" " if number is None else str(number) for number in levels)
+    cells = (" " if number is None else f"\x1b[48;5;{_COLORS[number]}m{number}" for number in levels)
+    return "".join(cells) + "\x1b[0m"
