@@ -70,8 +70,15 @@ def _record(folder: Path, form: str, goal: DamonIntervalsGoal | None = None, nam
     recorder.finish()
     areas = {area.name: area for area in machine.areas()}
     hot = areas["hot"].start, areas["hot"].start + areas["hot"].size_bytes
-    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin").mkdir()
     perf = install_perf(folder / "bin")
+    for tool in ("file", "which", "uname", "ps"):  # and nothing else, in particular no perf of this machine
+        found = shutil.which(tool)
+        assert found is not None, f"{tool} is not installed"
+        (folder / "bin" / tool).symlink_to(found)
+    pager = folder / "bin" / "less"  # --RAW-CONTROL-CHARS --no-init FILE
+    pager.write_text(f'#!/bin/sh\nexec {shutil.which("cat")} "$3"\n')
+    pager.chmod(0o755)
     machine.close()
     return Recorded(folder / name, truth, hot, sum(area.size_bytes for area in areas.values()), perf)
 
@@ -83,9 +90,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 def _damo(recorded: Recorded, *words: str) -> str:
     folder = recorded.path.parent
-    tools = {str(Path(found).parent) for found in map(shutil.which, ("file", "which", "uname", "ps")) if found}
     damo = Path(sys.executable).with_name("damo")
-    environment = {"HOME": str(folder), "PATH": ":".join([str(recorded.perf.parent), *sorted(tools)]), "TERM": "dumb"}
+    environment = {"HOME": str(folder), "PATH": str(recorded.perf.parent), "TERM": "dumb"}
     done = subprocess.run(
         [sys.executable, str(damo), "report", *words], cwd=folder, env=environment, text=True, capture_output=True,
         timeout=120, check=False,
@@ -176,6 +182,14 @@ def test_footprints_and_the_rest(recorded: Recorded) -> None:
     assert any(start <= recorded.hot[0] and recorded.hot[1] <= end for start, end in regions)
 
 
+def test_holistic(recorded: Recorded) -> None:
+    text = _damo(recorded, "holistic", "--access_pattern", "damon.data")
+    assert "No profile was recorded" in text
+    rss = re.search(r"^ +rss +(.*)$", text, re.MULTILINE)
+    assert rss is not None
+    assert rss[1].count("256.000 MiB") >= 4
+
+
 def test_trace_by_way_of_the_perf_stand_in(recorded: Recorded) -> None:
     shutil.copy(recorded.path.with_name("damon.data.trace"), recorded.path.with_name("events"))
     text = _damo(recorded, "trace", "--input", "events", "--event", "all", "--max_cols", "1000")
@@ -187,7 +201,8 @@ def test_trace_by_way_of_the_perf_stand_in(recorded: Recorded) -> None:
 
 
 def test_text_and_json(tmp_path: Path) -> None:
-    script = _record(tmp_path, "perf_script")
+    (tmp_path / "script").mkdir()
+    script = _record(tmp_path / "script", "perf_script")
     (record,) = json.loads(_damo(script, *ACCESS))
     said = _regions(json.dumps([record]))
     assert [rows for _, rows in said] == [rows for _, rows in script.truth]
