@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from damon.cli import modinfo, record, report, run, trace
+from damon.cli import client, exec, modinfo, record, report, run, trace
 from damon.cli.arguments import Parser
 from damon.errors import DamonError, MissingCapability
 
 #: Each has ``add(subparsers)``, which sets ``function`` to what takes the parsed arguments and returns the exit code.
-COMMANDS: tuple[ModuleType, ...] = (run, modinfo, record, report, trace)
+COMMANDS: tuple[ModuleType, ...] = (run, modinfo, record, report, trace, exec, client)
 
 EPILOG = """\
 exit codes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from damon.core.commit import rehearse
 from damon.core.kdamond import Kdamond
@@ -17,6 +18,14 @@ from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.random import Random, mix64
 from damon.ops.operations import Operations
 from damon.ops.registry import OperationsRegistry
+
+
+class Presence(Protocol):
+    """What stands for a worker where only processes are seen."""
+
+    pid: int
+
+    def close(self) -> None: ...
 
 
 class Damon:
@@ -38,6 +47,9 @@ class Damon:
         self._exclusive = False
         self._split_state = SplitState()
         self._workers: dict[DamonCtx, Kdamond] = {}
+        #: Shows a worker of that name to others, for as long as it runs; then its pid is that one's.
+        self.presence: Callable[[str], Presence] | None = None
+        self._presences: dict[DamonCtx, Presence] = {}
         self._lock = threading.Lock()
 
     def new_ctx(self) -> DamonCtx:
@@ -58,8 +70,10 @@ class Damon:
         return ctx.kdamond is not None
 
     def kdamond_pid(self, ctx: DamonCtx) -> int:
-        """The worker's thread id, -1 when there is none."""
-        thread = ctx.kdamond
+        """The worker's thread id, or its presence's process id; -1 when there is none."""
+        thread, presence = ctx.kdamond, self._presences.get(ctx)
+        if presence is not None:
+            return presence.pid
         return thread.native_id or -1 if thread is not None else -1
 
     def start(self, ctxs: Sequence[DamonCtx], exclusive: bool = False) -> None:
@@ -96,6 +110,8 @@ class Damon:
         started = self.machine.clock.event()
         with self._lock:
             name = f"kdamond.{self.nr_running_ctxs}"
+            if self.presence is not None:
+                self._presences[ctx] = self.presence(name)
             self.nr_running_ctxs += 1
             self._workers[ctx] = worker
         ctx.kdamond = self.machine.clock.spawn(name, lambda: worker.run(started.set, lambda: self._ended(ctx)))
@@ -105,9 +121,12 @@ class Damon:
         with self._lock:
             ctx.kdamond = None
             del self._workers[ctx]
+            presence = self._presences.pop(ctx, None)
             self.nr_running_ctxs -= 1
             if not self.nr_running_ctxs:
                 self._exclusive = False
+        if presence is not None:
+            presence.close()
 
     def stop(self, ctxs: Sequence[DamonCtx]) -> None:
         """Stop the workers of ``ctxs`` and wait for their end; contexts without one are passed over."""

@@ -117,6 +117,12 @@ class VirtualClock:
     def now_ns(self) -> int:
         return self._now
 
+    def next_wake_ns(self) -> int | None:
+        """When the first of those that sleep wakes; None when nobody does."""
+        while self._queue and self._queue[0][2].queued != self._queue[0][1]:
+            heapq.heappop(self._queue)
+        return self._queue[0][0] if self._queue else None
+
     def charge_ns(self, ns: int) -> None:
         """The calling thread worked for ``ns``: the same as sleeping that long."""
         self._sleep_until(self._now + ns)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Clients of a running ``damond``: ``damon status``, ``param``, ``modprobe``, ``rmmod``, ``lsmod``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from damon.cli import output
+from damon.damond.control import Client
+from damon.damond.instance import default_mount, socket_path
+from damon.errors import InvalidInput
+
+PARAM_EPILOG = """\
+examples:
+  damon param list damon_reclaim
+  damon param get damon_reclaim.min_age
+  damon param set damon_reclaim.enabled=Y
+"""
+
+
+def add(commands: Any) -> None:
+    status = _command(commands, "status", "what a running damond does", _status)
+    status.add_argument("--json", action="store_true", help="one object, for machines")
+    lsmod = _command(commands, "lsmod", "modules that a running damond has loaded", _lsmod)
+    lsmod.add_argument("--json", action="store_true", help="one object, for machines")
+    modprobe = _command(commands, "modprobe", "load a module into a running damond", _modprobe)
+    modprobe.add_argument("name", metavar="MODULE")
+    modprobe.add_argument("words", nargs="*", metavar="param=value")
+    rmmod = _command(commands, "rmmod", "unload a module of a running damond", _rmmod)
+    rmmod.add_argument("name", metavar="MODULE")
+    param = _command(commands, "param", "parameters of a running damond's modules", _param, PARAM_EPILOG)
+    param.add_argument("what", choices=("get", "set", "list"))
+    param.add_argument("name", metavar="MODULE[.PARAM[=VALUE]]")
+    param.add_argument("--json", action="store_true", help="of list: one object, for machines")
+
+
+def _command(commands: Any, name: str, text: str, function: Any, epilog: str = "") -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.add_argument(
+        "--mount", type=Path, metavar="DIR", help="the damond to ask (default: $DAMOND_MOUNT, or root's)"
+    )
+    command.set_defaults(function=function)
+    return command
+
+
+def _client(arguments: argparse.Namespace) -> Client:
+    return Client(socket_path(arguments.mount or default_mount()))
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    with _client(arguments) as client:
+        status = client.call("status")
+    if arguments.json:
+        print(json.dumps(status))
+        return 0
+    virtual = "" if status["virtual_s"] is None else f", {status['virtual_s']:.1f} virtual seconds"
+    late = f", {status['late_s']:.1f} s late" if status["late_s"] else ""
+    print(f"damond {status['pid']} at {status['mount']}, machine {status['machine']}")
+    print(f"up {status['uptime_s']:.1f} s{virtual}{late}")
+    memory = status["memory"]
+    print(f"free {output.size(memory['free_bytes'])} of {output.size(memory['total_bytes'])}")
+    output.table(("module", "state", "kdamond"), [_module_row(module) for module in status["modules"]])
+    rows = [
+        (
+            str(kdamond["index"]), kdamond["state"], str(kdamond["pid"]), kdamond.get("operations", "-"),
+            str(kdamond.get("regions", "-")), _schemes(kdamond.get("schemes", ())),
+        )
+        for kdamond in status["kdamonds"]
+    ]  # fmt: skip
+    if rows:
+        output.table(("kdamond", "state", "pid", "operations", "regions", "schemes: tried, applied"), rows)
+    return 0
+
+
+def _schemes(schemes: Any) -> str:
+    sizes = (
+        (scheme["action"], *(output.size(scheme[name]) for name in ("sz_tried", "sz_applied"))) for scheme in schemes
+    )
+    return "; ".join(f"{action} {tried}, {applied}" for action, tried, applied in sizes)
+
+
+def _module_row(module: dict[str, Any]) -> tuple[str, str, str]:
+    return module["name"], module["state"], str(module["kdamond_pid"])
+
+
+def _lsmod(arguments: argparse.Namespace) -> int:
+    with _client(arguments) as client:
+        modules = client.call("lsmod")
+    if arguments.json:
+        print(json.dumps(modules))
+    else:
+        output.table(("module", "state", "kdamond"), [_module_row(module) for module in modules])
+    return 0
+
+
+def _modprobe(arguments: argparse.Namespace) -> int:
+    with _client(arguments) as client:
+        client.call("modprobe", module=arguments.name, words=arguments.words)
+    return 0
+
+
+def _rmmod(arguments: argparse.Namespace) -> int:
+    with _client(arguments) as client:
+        client.call("rmmod", module=arguments.name)
+    return 0
+
+
+def _param(arguments: argparse.Namespace) -> int:
+    module, dot, rest = arguments.name.partition(".")
+    name, equals, value = rest.partition("=")
+    if arguments.what != "list" and not (dot and name):
+        raise InvalidInput(
+            f"param {arguments.what} {arguments.name!r}: give MODULE.PARAM{'=VALUE' * (arguments.what == 'set')}"
+        )
+    if arguments.what == "set" and not equals:
+        raise InvalidInput(f"param set {arguments.name!r}: give MODULE.PARAM=VALUE")
+    with _client(arguments) as client:
+        if arguments.what == "get":
+            print(client.call("param_get", module=module, parameter=name), end="")
+        elif arguments.what == "set":
+            client.call("param_set", module=module, parameter=name, value=value)
+        else:
+            found = client.call("param_list", module=module)
+            if arguments.json:
+                print(json.dumps(found))
+            else:
+                rows = [(row["name"], row["value"], row["unit"], row["description"]) for row in found]
+                output.table(("parameter", "value", "unit", "meaning"), rows)
+    return 0

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command ``damond``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from damon.cli.arguments import Parser, seed
+from damon.errors import DamonError, MissingCapability
+
+DESCRIPTION = """\
+The DAMON of this machine, in user space: serves the kernel's own files below a folder. FOLDER/kernel/mm/damon/admin is
+the sysfs tree, FOLDER/module/damon_*/parameters are the modules' parameters. 'damon exec -- COMMAND' runs a command
+that sees them where the kernel has them. Stops on SIGTERM and SIGINT, and leaves everything as it was.
+"""
+EPILOG = """\
+The modules damon_reclaim, damon_lru_sort and damon_stat are built in, and off unless --cmdline says enabled=Y.
+One damond serves one folder; several can run beside each other.
+
+examples:
+  damond --sim workloads/hot-cold.yaml &
+  damon exec -- damo start            # needs root
+  damond --linux --cmdline "damon_reclaim.enabled=Y damon_reclaim.min_age=30000000"
+
+exit codes:
+  0  stopped as asked    1  the mount was lost, or an unexpected error
+  2  invalid input, or another damond serves the folder    3  this machine lacks something
+"""
+LEVELS: Final = ("err", "warning", "info", "debug")
+
+
+class _KernelStyle(logging.Formatter):
+    """``[    5.123456] damon: message``: seconds since the service began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = time.time()
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[0] is not None:
+            text += "\n" + self.formatException(record.exc_info)
+        stamp = f"[{record.created - self._began:12.6f}] damon: "
+        return "\n".join(stamp + line for line in text.splitlines())
+
+
+def _log_to_stderr(level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_KernelStyle())
+    logger = logging.getLogger("damon")
+    logger.addHandler(handler)
+    logger.setLevel({"err": "ERROR"}.get(level, level.upper()))
+    logger.propagate = False
+    fuse = logging.getLogger("fuse")
+    fuse.addHandler(handler)
+    fuse.setLevel(logging.ERROR)
+    fuse.propagate = False
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not 0.001 <= value <= 1000:
+        raise ValueError
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+
+    top = Parser(
+        prog="damond", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    machine = top.add_mutually_exclusive_group(required=True)
+    machine.add_argument("--sim", metavar="WORKLOAD", help="a simulated machine that plays this file in real time")
+    machine.add_argument("--linux", action="store_true", help="the memory of this machine (root, page_idle)")
+    top.add_argument("--cmdline", default="", metavar="STRING", help="parameters as on the kernel's command line")
+    top.add_argument("--mount", type=Path, metavar="DIR", help="where (default: $DAMOND_MOUNT, or /run/damond/sys)")
+    top.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
+    top.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="virtual seconds a second (default 1)")
+    top.add_argument("--log-level", choices=LEVELS, default="info", help="what is said on stderr (default: info)")
+    return top
+
+
+def _machine(arguments: argparse.Namespace) -> Any:
+    if arguments.linux:
+        from damon.mm.linux import LinuxMachine
+
+        return LinuxMachine()
+    from damon.mm.sim import SimulatedMachine
+    from damon.workload.load import load_workload
+
+    return SimulatedMachine(load_workload(arguments.sim), arguments.seed)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from damon.damond.instance import default_mount
+    from damon.damond.service import Service
+
+    folder = arguments.mount or default_mount()
+    service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed)
+    asked = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        service.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        service.run()
+    finally:
+        service.close()
+    return 0 if asked else 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve; the exit code. Errors are one line on stderr."""
+    arguments = parser().parse_args(argv)
+    _log_to_stderr(arguments.log_level)
+    try:
+        return _serve(arguments)
+    except MissingCapability as error:
+        code, said = 3, str(error)
+    except DamonError as error:
+        code, said = 2, str(error)
+    except KeyboardInterrupt:
+        return 0
+    except OSError as error:
+        code, said = 1, str(error.strerror or error)
+    print(f"damond: {said}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

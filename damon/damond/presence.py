@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Workers as processes that others see: ``ps``, ``pgrep`` and ``pidof`` find ``kdamond.0``, as in the kernel."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+from damon.errors import MissingCapability
+
+
+class Presences:
+    """Makes a process for each worker that stands for it. It waits for its input to end, so it goes when we do.
+
+    Args:
+        folder: where programs by these names are made, and removed by ``close()``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("cat")
+        if program is None:
+            raise MissingCapability("there is no program cat; install coreutils")
+        self._program, self._folder = program, folder
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+    def show(self, name: str) -> Presence:
+        """A process called ``name``."""
+        link = self._folder / name  # a process is called as the file that it was started from
+        with suppress(FileExistsError):
+            link.symlink_to(self._program)
+        return Presence(link)
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Presence:
+    """One such process."""
+
+    def __init__(self, program: Path) -> None:
+        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.pid = self._process.pid
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        self._process.wait()

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where requests run: at once on the running system, between two moments of virtual time on a simulated machine."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from damon.mm.clock import VirtualClock
+
+#: Virtual time goes on in steps of so much at most, while no worker wakes before.
+STEP_NS: Final = 20_000_000
+#: A machine that is further behind than that does not try to catch up.
+PATIENCE_NS: Final = 500_000_000
+
+
+class Runner(Protocol):
+    """Runs requests of any thread, which wait for the result, and lets the workers' time pass."""
+
+    def __call__(self, function: Callable[[], None]) -> None:
+        """Run ``function``, which may wait for workers; raises what it raises."""
+
+    def serve(self, stop: threading.Event) -> None:
+        """Take requests until ``stop`` is set."""
+
+
+class DirectRunner:
+    """For real time: the requesting thread runs it."""
+
+    def __call__(self, function: Callable[[], None]) -> None:
+        function()
+
+    def serve(self, stop: threading.Event) -> None:
+        stop.wait()
+
+
+@dataclass(eq=False)
+class _Request:
+    function: Callable[[], None]
+    done: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.function()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.set()
+
+
+class PacedRunner:
+    """For virtual time, which it lets pass as fast as real time (times ``speed``).
+
+    ``serve`` must be called by the thread that made the clock. Each request becomes a participant of the clock.
+    """
+
+    def __init__(self, clock: VirtualClock, speed: float = 1.0) -> None:
+        self._clock, self._speed = clock, speed
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._serving = True
+        self.late_ns = 0  #: virtual time given up because the simulation could not keep pace
+
+    def __call__(self, function: Callable[[], None]) -> None:
+        request = _Request(function)
+        self._requests.put(request)
+        while not request.done.wait(1.0):
+            if not self._serving:
+                raise RuntimeError("nobody serves requests any more")
+        if request.error is not None:
+            raise request.error
+
+    def serve(self, stop: threading.Event) -> None:
+        self._serving = True
+        real, virtual = time.monotonic_ns(), self._clock.now_ns()
+        while not stop.is_set():
+            due = virtual + round((time.monotonic_ns() - real) * self._speed)
+            now, wake = self._clock.now_ns(), self._clock.next_wake_ns()
+            if due - now > PATIENCE_NS * self._speed:
+                self.late_ns += due - now
+                real, virtual = time.monotonic_ns(), now
+                due = now
+            until = now + STEP_NS if wake is None else min(wake, now + STEP_NS)
+            if until > due:
+                self._take((until - due) / self._speed / 1e9)
+            else:
+                self._take(0)
+                self._clock.sleep_us(max((until - now) // 1000, 1))
+        self._serving = False
+
+    def _take(self, seconds: float) -> None:
+        """Start the requests that are there; wait for the first one for so long."""
+        try:
+            request = self._requests.get(timeout=seconds) if seconds else self._requests.get_nowait()
+            while True:
+                self._clock.spawn("request", request.run)
+                request = self._requests.get_nowait()
+        except queue.Empty:
+            pass

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The service: a machine, its modules and workers, behind a mounted tree and a control socket."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from damon.core import Damon
+from damon.damond.control import ControlServer
+from damon.damond.fusefs import Mount
+from damon.damond.instance import Instance, unmount
+from damon.damond.presence import Presences
+from damon.damond.runner import DirectRunner, PacedRunner, Runner
+from damon.damond.tree import Root
+from damon.errors import InvalidInput
+from damon.mm.clock import VirtualClock
+from damon.mm.interface import Machine
+from damon.model.context import DamonCtx
+from damon.modules.cmdline import parse_cmdline
+from damon.modules.loader import Loader, find_module, find_modules, parameter_of
+from damon.modules.module import Module
+from damon.modules.params import Parameter, show_value
+from damon.modules.sysfs import Admin
+from damon.modules.sysfs.kdamonds import Kdamond
+
+log = logging.getLogger("damon.damond")
+#: How often the end of workers is looked for.
+WATCH_S: Final = 0.5
+
+
+def notify(state: str) -> None:
+    """Tell the service manager, if there is one (``sd_notify(3)``)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+
+
+class Service:
+    """Make it, ``run()`` it, ``close()`` it. Everything that can be refused is, before anything is there.
+
+    Args:
+        machine: closed by ``close()``.
+        folder: where the tree is mounted.
+        cmdline: parameters as on the kernel's command line; modules that it names are loaded.
+        seed: of every random choice.
+        speed: virtual seconds in one real second, of a simulated machine.
+    """
+
+    def __init__(self, machine: Machine, folder: Path, cmdline: str = "", seed: int = 0, speed: float = 1.0) -> None:
+        self.machine = machine
+        self.damon = Damon(machine, seed=seed)
+        self.loader = Loader(self.damon)
+        self._stop = threading.Event()
+        clock = machine.clock
+        self.run_request: Runner = PacedRunner(clock, speed) if isinstance(clock, VirtualClock) else DirectRunner()
+        self.admin = Admin(self.damon, self.run_request)
+        self._began = time.monotonic()
+        self._reported: set[int] = set()
+        self._closing = ExitStack()
+        try:
+            self._closing.callback(machine.close)
+            modules = self._prepare(cmdline)
+            self.instance = Instance(folder)
+            self._closing.callback(self.instance.close)
+            presences = Presences(self.instance.folder_of_processes)
+            self._closing.callback(presences.close)
+            self.damon.presence = presences.show
+            self._mount = Mount(Root(self.admin, self.loader, self.run_request), str(self.instance.folder))
+            self._closing.callback(self._mount.join)
+            self._closing.callback(self._stop_workers)
+            for module in modules:
+                self._load(module)
+            self._closing.callback(unmount, self.instance.folder)
+            self._mount.open()
+            self._control = ControlServer(self.instance.socket, self._calls())
+            self._closing.callback(self._control.close)
+        except BaseException:
+            self._closing.close()
+            raise
+
+    def _prepare(self, cmdline: str) -> list[Module]:
+        """The modules, parameters stored: our own are built in, and off unless the command line enables them."""
+        words = {find_module(name): given for name, given in parse_cmdline(cmdline).items()}
+        built_in = [kind for kind in find_modules().values() if kind.__module__.startswith("damon.modules.")]
+        modules = [
+            self.loader.prepare(kind, ["enabled=N", *words.get(kind, ())])
+            for kind in dict.fromkeys((*built_in, *words))
+        ]
+        for ops in self.damon.operations.names():
+            self.machine.require(ops, ())
+        for module in modules:
+            if module.wanted:
+                module.check()
+                self.machine.require(*module.needs())
+        return modules
+
+    def _load(self, module: Module) -> None:
+        self.loader.load(module)
+        log.info("%s: loaded, %s", module.name, module.state())
+
+    def run(self) -> None:
+        """Serve until ``stop()``."""
+        log.info("mounted at %s, machine %s", self.instance.folder, self.machine.name)
+        notify(f"READY=1\nSTATUS=mounted at {self.instance.folder}")
+        watch = threading.Thread(target=self._watch, name="damond-watch", daemon=True)
+        watch.start()
+        self.run_request.serve(self._stop)
+        watch.join()
+
+    def stop(self) -> None:
+        """End ``run()``; can be called by a signal handler."""
+        self._stop.set()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(WATCH_S):
+            for ctx in self._contexts():
+                if ctx.error is not None and id(ctx.error) not in self._reported:
+                    self._reported.add(id(ctx.error))
+                    log.error("a worker ended: %r", ctx.error, exc_info=ctx.error)
+            if not self._mount.alive:
+                log.error("%s was unmounted: leaving", self.instance.folder)
+                self._stop.set()
+
+    def _contexts(self) -> list[DamonCtx]:
+        modules = (module.ctx for module in self.loader.loaded.values())
+        kdamonds = (kdamond.ctx for kdamond in self._kdamonds())
+        return [ctx for ctx in (*modules, *kdamonds) if ctx is not None]
+
+    def _kdamonds(self) -> list[Kdamond]:
+        with suppress(IndexError):  # directories can go in the meantime
+            return list(self.admin.kdamonds)
+        return []
+
+    def _stop_workers(self) -> None:
+        """On virtual time this is the clock's own thread again: it need not ask anybody."""
+        self.admin.stop()
+        self.loader.unload_all()
+
+    def close(self) -> None:
+        """Stop all workers, unmount, remove what was made."""
+        notify("STOPPING=1")
+        self._closing.close()
+
+    # What clients can ask.
+
+    def _calls(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            "lsmod": self._lsmod,
+            "modprobe": self._modprobe,
+            "rmmod": self._rmmod,
+            "param_get": self._param_get,
+            "param_set": self._param_set,
+            "param_list": self._param_list,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """One object: the service, its modules, its kdamonds."""
+        now = self.machine.clock.now_ns()
+        free, total = self.machine.free_mem()
+        return {
+            "pid": os.getpid(),
+            "mount": str(self.instance.folder),
+            "machine": self.machine.name,
+            "uptime_s": round(time.monotonic() - self._began, 3),
+            "virtual_s": now / 1e9 if isinstance(self.machine.clock, VirtualClock) else None,
+            "late_s": self.run_request.late_ns / 1e9 if isinstance(self.run_request, PacedRunner) else 0.0,
+            "memory": {"free_bytes": free * 4096, "total_bytes": total * 4096},
+            "modules": self._lsmod(),
+            "kdamonds": [self._kdamond(index, kdamond) for index, kdamond in enumerate(self._kdamonds())],
+        }
+
+    def _kdamond(self, index: int, kdamond: Kdamond) -> dict[str, Any]:
+        ctx, running = kdamond.ctx, kdamond.running
+        answer: dict[str, Any] = {"index": index, "state": "on" if running else "off", "pid": -1}
+        if ctx is None:
+            return answer
+        answer |= {
+            "pid": self.damon.kdamond_pid(ctx),
+            "operations": ctx.ops.id,
+            "targets": len(ctx.targets),
+            "regions": ctx.nr_regions(),
+            "sample_us": ctx.attrs.sample_interval,
+            "aggr_us": ctx.attrs.aggr_interval,
+            "schemes": [{"action": scheme.action.value} | vars(scheme.stat) for scheme in list(ctx.schemes)],
+        }
+        return answer
+
+    def _lsmod(self) -> list[dict[str, Any]]:
+        return [
+            {"name": module.name, "state": module.state(), "kdamond_pid": self.loader.kdamond_pid(module)}
+            for module in list(self.loader.loaded.values())
+        ]
+
+    def _modprobe(self, module: str, words: Sequence[str] = ()) -> None:
+        kind = find_module(module)
+        loaded = self.loader.loaded.get(kind.name)
+        if loaded is not None:  # as modprobe does: it is there, nothing happens
+            return
+
+        def load() -> None:
+            new = self.loader.prepare(kind, words)
+            if new.wanted:
+                self.machine.require(*new.needs())
+            self._load(new)
+
+        self.run_request(load)
+
+    def _rmmod(self, module: str) -> None:
+        self.run_request(lambda: self.loader.unload(module))
+
+    def _module(self, name: str) -> Module:
+        kind = find_module(name)
+        if kind.name not in self.loader.loaded:
+            raise InvalidInput(f"module {kind.name} is not loaded: damon modprobe {kind.name}")
+        return self.loader.loaded[kind.name]
+
+    def _param_get(self, module: str, parameter: str) -> str:
+        return parameter_of(self._module(module), parameter).show()
+
+    def _param_set(self, module: str, parameter: str, value: str) -> None:
+        found = parameter_of(self._module(module), parameter)
+        self.run_request(lambda: found.store(value))
+
+    def _param_list(self, module: str) -> list[dict[str, Any]]:
+        return [_described(parameter) for parameter in self._module(module).parameters.values()]
+
+
+def _described(parameter: Parameter) -> dict[str, Any]:
+    spec = parameter.spec
+    return {
+        "name": spec.name,
+        "value": show_value(parameter.value),
+        "default": show_value(spec.default),
+        "type": spec.type,
+        "unit": spec.unit,
+        "writable": spec.writable,
+        "description": spec.description,
+    }

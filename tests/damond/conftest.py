@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A damond with its own runtime folder and mount."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from damon.damond.instance import unmount
+
+WORKLOAD = Path(__file__).parents[2] / "workloads/hot-cold.yaml"
+PROBLEM = "" if os.access("/dev/fuse", os.R_OK | os.W_OK) else "/dev/fuse can't be opened here"
+
+
+class Damond:
+    """A running service, its tree and its command line clients."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.mount = folder / "sys"
+        self.log = folder / "log"
+        self.runtime = folder / "run"
+        self.environment = dict(os.environ, RUNTIME_DIRECTORY=str(self.runtime), DAMOND_MOUNT=str(self.mount))
+        command = [sys.executable, "-m", "damon.cli.damond", *(words or ("--sim", str(WORKLOAD)))]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(command, env=self.environment, stderr=log)
+
+    def wait(self) -> Damond:
+        deadline = time.monotonic() + 30
+        while "mounted at" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+        return self
+
+    @property
+    def admin(self) -> Path:
+        return self.mount / "kernel/mm/damon/admin"
+
+    def parameter(self, module: str, name: str) -> Path:
+        return self.mount / f"module/{module}/parameters/{name}"
+
+    def damon(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "damon.cli.main", *words]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+
+    def status(self) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads(self.damon("status", "--json").stdout)
+        return result
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Damond]]:
+    if PROBLEM:
+        pytest.skip(PROBLEM)
+    started: list[Damond] = []
+
+    def go(*words: str) -> Damond:
+        started.append(Damond(tmp_path, *words))
+        return started[-1]
+
+    yield go
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+        unmount(one.mount)
+
+
+@pytest.fixture
+def damond(start: Callable[..., Damond]) -> Damond:
+    return start().wait()

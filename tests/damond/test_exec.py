@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon exec``: what a command sees in its namespace. Nothing is written before it is sure whose files these are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.damond.conftest import Damond
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
+
+#: Ends the command unless these are the emulation's files.
+SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin /sys/module/damon_reclaim | sort -u)" = fuseblk ] || exit 99; '
+
+
+def _sh(damond: Damond, script: str, *words: str) -> str:
+    result = damond.damon("exec", *words, "--", "sh", "-c", SURE + script)
+    assert (result.returncode, result.stderr) == (0, ""), result
+    return result.stdout
+
+
+def test_the_tree_lies_where_the_kernel_has_it(damond: Damond) -> None:
+    outside = [sorted(entry.name for entry in Path(path).iterdir()) for path in ("/sys/kernel/mm", "/sys/module")]
+    assert _sh(damond, "cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds") == "0\n"
+    assert _sh(damond, "echo 7 > /sys/module/damon_reclaim/parameters/min_age") == ""
+    assert damond.parameter("damon_reclaim", "min_age").read_text() == "7\n"
+    seen = [_sh(damond, f"ls {path}").split() for path in ("/sys/kernel/mm", "/sys/module")]
+    assert set(seen[0]) == {*outside[0], "damon"}
+    assert set(seen[1]) >= {*outside[1], "damon_reclaim", "damon_lru_sort", "damon_stat"}
+    again = [sorted(entry.name for entry in Path(path).iterdir()) for path in ("/sys/kernel/mm", "/sys/module")]
+    assert again == outside
+
+
+def test_the_rest_of_sys_is_there(damond: Damond) -> None:
+    path = "/sys/kernel/mm/transparent_hugepage/enabled"
+    if Path(path).exists():
+        assert _sh(damond, f"cat {path}") == Path(path).read_text()
+    assert _sh(damond, "stat -f -c %T /sys") == "sysfs\n"
+
+
+def test_exit_codes_and_environment(damond: Damond) -> None:
+    assert damond.damon("exec", "--", "sh", "-c", "exit 7").returncode == 7
+    assert damond.damon("exec", "--", "sh", "-c", "kill -TERM $$").returncode == -15
+    home = _sh(damond, "echo $HOME").strip()
+    assert home.startswith(str(damond.runtime))
+    assert _sh(damond, "echo $HOME", "--keep-home").strip() == os.environ.get("HOME", "")
+    missing = damond.damon("exec", "--", "/nonexistent")
+    assert missing.returncode == 2
+    assert missing.stderr == "damon: /nonexistent can't be run: No such file or directory (ENOENT)\n"
+
+
+def test_without_a_service_nothing_is_run(tmp_path: Path, damond: Damond) -> None:
+    result = damond.damon("exec", "--mount", str(tmp_path / "x"), "--", "touch", str(tmp_path / "ran"))
+    assert result.returncode == 2
+    assert "no damond is mounted" in result.stderr
+    assert not (tmp_path / "ran").exists()

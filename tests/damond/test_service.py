@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""damond from the outside: files behind a mount, its clients, its end, and what a killed one leaves."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.damond.conftest import WORKLOAD, Damond
+
+Start = Callable[..., Damond]
+
+
+def _monitor(damond: Damond) -> Path:
+    """A kdamond on all memory with one scheme that has everything; its directory."""
+    kdamonds = damond.admin / "kdamonds"
+    (kdamonds / "nr_kdamonds").write_text("1\n")
+    one = kdamonds / "0"
+    (one / "contexts/nr_contexts").write_text("1")
+    ctx = one / "contexts/0"
+    for path, value in {
+        "operations": "paddr", "targets/nr_targets": 1, "targets/0/regions/nr_regions": 1,
+        "targets/0/regions/0/start": 0x100000, "targets/0/regions/0/end": 1 << 30, "schemes/nr_schemes": 1,
+    }.items():  # fmt: skip
+        (ctx / path).write_text(f"{value}\n")
+    for part in ("sz", "nr_accesses", "age"):
+        (ctx / f"schemes/0/access_pattern/{part}/max").write_text(str(2**64 - 1))
+    return one
+
+
+def _refused(number: int, use: Callable[[], object]) -> None:
+    with pytest.raises(OSError) as caught:
+        use()
+    assert caught.value.errno == number
+
+
+def test_the_tree_is_files(damond: Damond) -> None:
+    assert sorted(entry.name for entry in (damond.mount / "module").iterdir()) == [
+        "damon_lru_sort", "damon_reclaim", "damon_stat",
+    ]  # fmt: skip
+    count = damond.admin / "kdamonds/nr_kdamonds"
+    assert stat.filemode(count.stat().st_mode) == "-rw-------"
+    assert stat.filemode(damond.admin.stat().st_mode) == "drwxr-xr-x"
+    assert count.stat().st_uid == os.getuid()
+    assert count.read_text() == "0\n"
+    assert damond.parameter("damon_reclaim", "min_age").read_text() == "120000000\n"
+    assert stat.filemode(damond.parameter("damon_reclaim", "kdamond_pid").stat().st_mode) == "-r--------"
+
+
+def test_files_cannot_be_made_removed_or_renamed(damond: Damond) -> None:
+    count = damond.admin / "kdamonds/nr_kdamonds"
+    _refused(errno.EACCES, lambda: (damond.admin / "x").write_text("1"))
+    _refused(errno.EPERM, (damond.admin / "x").mkdir)
+    _refused(errno.EPERM, count.unlink)
+    _refused(errno.EPERM, lambda: count.rename(damond.admin / "y"))
+    _refused(errno.EPERM, (damond.admin / "kdamonds").rmdir)
+    _refused(errno.EISDIR, lambda: os.open(damond.admin, os.O_WRONLY))
+    _refused(errno.ENOENT, (damond.admin / "x").read_text)
+    _refused(errno.EACCES, lambda: os.open(damond.parameter("damon_reclaim", "kdamond_pid"), os.O_WRONLY))
+
+
+def test_errors_of_writes_reach_the_writer(damond: Damond) -> None:
+    one = _monitor(damond)
+    for text, number in {"nonsense": errno.EINVAL, "commit": errno.EINVAL}.items():
+        _refused(number, lambda text=text: (one / "state").write_text(text))
+    _refused(errno.ERANGE, lambda: (one / "refresh_ms").write_text(str(2**64)))
+    _refused(errno.EINVAL, lambda: (damond.admin / "kdamonds/nr_kdamonds").write_text("-1"))
+    assert "nonsense" in damond.log.read_text()  # the reason is in the log
+
+
+def test_a_workload_is_monitored_in_real_time(damond: Damond) -> None:
+    one = _monitor(damond)
+    (one / "state").write_text("on\n")
+    assert (one / "state").read_text() == "on\n"
+    pid = int((one / "pid").read_text())
+    assert Path(f"/proc/{pid}/comm").read_text() == "kdamond.0\n"
+    assert str(pid) in subprocess.run(["pidof", "kdamond.0"], capture_output=True, text=True, check=True).stdout.split()
+    time.sleep(1)
+    (one / "state").write_text("update_schemes_tried_regions")
+    tried = one / "contexts/0/schemes/0/tried_regions"
+    assert int((tried / "total_bytes").read_text()) == (1 << 30) - 0x100000
+    regions = [entry for entry in tried.iterdir() if entry.name != "total_bytes"]
+    assert len(regions) >= 10
+    hot = sum(int((r / "end").read_text()) - int((r / "start").read_text())
+              for r in regions if int((r / "nr_accesses").read_text()))  # fmt: skip
+    assert hot > 16 << 20
+    kdamond = damond.status()["kdamonds"][0]
+    assert (kdamond["state"], kdamond["pid"], kdamond["operations"]) == ("on", pid, "paddr")
+    (one / "state").write_text("off")
+    assert (one / "pid").read_text() == "-1\n"
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_reading_again_and_from_the_middle(damond: Damond) -> None:
+    path = damond.parameter("damon_reclaim", "min_age")
+    fd = os.open(path, os.O_RDWR)
+    assert os.read(fd, 4) == b"1200"
+    assert os.read(fd, 100) == b"00000\n"
+    assert os.read(fd, 100) == b""
+    os.write(fd, b"5000000")
+    assert os.pread(fd, 100, 0) == b"5000000\n"  # from the start is anew
+    assert os.pread(fd, 100, 5) == b"00\n"
+    os.close(fd)
+
+
+def test_open_files_of_removed_directories_are_gone(damond: Damond) -> None:
+    one = _monitor(damond)
+    fd = os.open(one / "refresh_ms", os.O_RDWR)
+    folder = os.open(one / "contexts", os.O_RDONLY)
+    (damond.admin / "kdamonds/nr_kdamonds").write_text("0")
+    _refused(errno.ENODEV, lambda: os.pread(fd, 10, 0))
+    _refused(errno.ENODEV, lambda: os.write(fd, b"1"))
+    _refused(errno.ENOENT, lambda: os.listdir(folder))
+    assert not (damond.admin / "kdamonds/0").exists()
+    os.close(fd)
+    os.close(folder)
+
+
+def test_others_are_served_while_a_command_waits(damond: Damond) -> None:
+    one = _monitor(damond)
+    (one / "contexts/0/schemes/0/apply_interval_us").write_text("3000000")
+    (one / "state").write_text("on")
+    waiting = threading.Thread(target=lambda: (one / "state").write_text("update_schemes_tried_regions"))
+    began = time.monotonic()
+    waiting.start()
+    time.sleep(0.3)
+    _refused(errno.EBUSY, (one / "state").read_text)
+    assert (damond.admin / "kdamonds/nr_kdamonds").read_text() == "1\n"
+    assert time.monotonic() - began < 2
+    waiting.join(30)
+    assert not waiting.is_alive()
+
+
+def test_modules_by_their_files(damond: Damond) -> None:
+    enabled, pid = damond.parameter("damon_reclaim", "enabled"), damond.parameter("damon_reclaim", "kdamond_pid")
+    assert (enabled.read_text(), pid.read_text()) == ("N\n", "-1\n")
+    enabled.write_text("Y\n")
+    assert enabled.read_text() == "Y\n"
+    assert Path(f"/proc/{pid.read_text().strip()}/comm").read_text() == "kdamond.0\n"
+    one = _monitor(damond)
+    _refused(errno.EBUSY, lambda: (one / "state").write_text("on"))
+    damond.parameter("damon_reclaim", "min_nr_regions").write_text("2")
+    _refused(errno.EINVAL, lambda: damond.parameter("damon_reclaim", "commit_inputs").write_text("Y"))
+    enabled.write_text("0")
+    assert (enabled.read_text(), pid.read_text()) == ("N\n", "-1\n")
+
+
+def test_clients(damond: Damond) -> None:
+    def fine(*words: str) -> str:
+        result = damond.damon(*words)
+        assert (result.returncode, result.stderr) == (0, ""), result
+        return result.stdout
+
+    def refused(*words: str) -> str:
+        result = damond.damon(*words)
+        assert result.returncode == 2, result
+        assert result.stderr.count("\n") == 1
+        return result.stderr
+
+    assert fine("param", "get", "damon_reclaim.min_age") == "120000000\n"
+    fine("param", "set", "reclaim.min_age=0x10")
+    assert fine("param", "get", "reclaim.min_age") == "16\n"
+    assert {row["name"] for row in json.loads(fine("param", "list", "damon_stat", "--json"))} >= {"enabled"}
+    assert "min_age" in fine("param", "list", "damon_reclaim")
+    assert "min_age" in refused("param", "set", "damon_reclaim.min_agee=5")
+    assert "min_age='x'" in refused("param", "set", "damon_reclaim.min_age=x")
+    refused("param", "get", "damon_reclaim")
+    refused("param", "set", "damon_reclaim.min_age")
+    fine("rmmod", "damon_stat")
+    assert [row["name"] for row in json.loads(fine("lsmod", "--json"))] == ["damon_lru_sort", "damon_reclaim"]
+    assert not (damond.mount / "module/damon_stat").exists()
+    refused("rmmod", "damon_stat")
+    refused("param", "list", "damon_stat")
+    fine("modprobe", "damon_stat", "enabled=Y")
+    assert damond.parameter("damon_stat", "enabled").read_text() == "Y\n"
+    assert "active" in fine("lsmod")
+    assert "hot-cold" not in refused("modprobe", "nonsense")
+    status = damond.status()
+    assert status["machine"] == "sim"
+    assert status["virtual_s"] == pytest.approx(status["uptime_s"], abs=1.5)
+    assert "damon_stat" in fine("status")
+
+
+def test_without_a_service_clients_say_so(tmp_path: Path, start: Start) -> None:
+    damond = start().wait()
+    assert damond.end() == 0
+    result = damond.damon("status")
+    assert result.returncode == 2
+    assert "no damond runs there" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_whole(start: Start, number: int) -> None:
+    damond = start().wait()
+    one = _monitor(damond)
+    (one / "state").write_text("on")
+    pid = (one / "pid").read_text().strip()
+    assert damond.end(number) == 0
+    assert not os.path.ismount(damond.mount)
+    assert not damond.mount.exists()  # it had made it
+    assert list(damond.runtime.iterdir()) == []
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_killed_one_is_in_nobodys_way(start: Start) -> None:
+    damond = start().wait()
+    one = _monitor(damond)
+    (one / "state").write_text("on")
+    pid = (one / "pid").read_text().strip()
+    damond.end(signal.SIGKILL)
+    _refused(errno.ENOTCONN, lambda: os.listdir(damond.mount))
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+    damond.log.unlink()
+    second = start().wait()
+    assert (second.admin / "kdamonds/nr_kdamonds").read_text() == "0\n"
+    assert second.end() == 0
+
+
+def test_one_service_for_each_mount(start: Start, damond: Damond) -> None:
+    second = start()
+    assert second.process.wait(30) == 2
+    assert f"by process {damond.process.pid} already" in second.log.read_text()
+    assert (damond.admin / "kdamonds/nr_kdamonds").read_text() == "0\n"
+
+
+def test_a_folder_that_is_not_empty_is_refused(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "sys").mkdir()
+    (tmp_path / "sys/file").touch()
+    damond = start()
+    assert damond.process.wait(30) == 2
+    assert "is not empty" in damond.log.read_text()
+    assert (tmp_path / "sys/file").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("--sim", "/nonexistent"), 2, "nonexistent"),
+        (("--sim", str(WORKLOAD), "--cmdline", "damon_reclaim.min_nr_regions=2 damon_reclaim.enabled=Y"), 2, "min_nr"),
+        (("--sim", str(WORKLOAD), "--cmdline", "damon_reclaim.nonsense=2"), 2, "nonsense"),
+        (("--sim", str(WORKLOAD), "--speed", "0"), 2, "--speed"),
+        ((), 2, "--sim"),
+    ],
+)
+def test_bad_input_starts_nothing(start: Start, words: tuple[str, ...], code: int, text: str) -> None:
+    damond = start(*(words or ("--log-level", "info")))
+    assert damond.process.wait(30) == code
+    said = damond.log.read_text()
+    assert text in said
+    assert "Traceback" not in said
+    assert not damond.mount.exists()
+
+
+def test_the_command_line_enables_modules(start: Start) -> None:
+    damond = start("--sim", str(WORKLOAD), "--cmdline", "damon_reclaim.enabled=Y damon_reclaim.min_age=7").wait()
+    assert damond.parameter("damon_reclaim", "enabled").read_text() == "Y\n"
+    assert damond.parameter("damon_reclaim", "min_age").read_text() == "7\n"
+
+
+def test_unmounted_by_somebody_else_it_leaves(start: Start) -> None:
+    from damon.damond.instance import unmount
+
+    damond = start().wait()
+    unmount(damond.mount)
+    assert damond.process.wait(30) == 1
+    assert "was unmounted" in damond.log.read_text()
+
+
+def test_readiness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        damond = start()
+        assert manager.recv(4096).startswith(b"READY=1\n")
+        assert (damond.admin / "kdamonds/nr_kdamonds").read_text() == "0\n"
+        damond.end()
+        assert manager.recv(4096) == b"STOPPING=1"
