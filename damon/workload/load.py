@@ -12,9 +12,11 @@ import msgspec
 from damon.errors import InvalidInput
 from damon.workload.masim import FULL_SPEED, parse_masim
 from damon.workload.model import (
+    HOTPLUG,
     Access,
     Area,
     Event,
+    Hotplug,
     Kind,
     MachineSpec,
     Node,
@@ -32,6 +34,7 @@ from damon.workload.schema import (
     AccessFields,
     AreaFields,
     FileFields,
+    HotplugFields,
     MachineFields,
     NodeFields,
     PhaseFields,
@@ -42,6 +45,7 @@ from damon.workload.schema import (
     convert,
     steps,
 )
+from damon.workload.story import check_hotplug, check_story
 from damon.workload.yaml_text import line_of, read_yaml
 
 
@@ -89,41 +93,16 @@ def _phase(index: int, raw: PhaseFields, areas: dict[str, Area]) -> Phase:
                 what = "process" if event is Event.EXIT else "area"
                 raise refusal(f"{field}.{event.value}[{i}]", one, f"is no {what}; known are {', '.join(known)}")
             events.append(PhaseEvent(event, one))
-    return Phase(name, duration, accesses, tuple(events))
+    hotplug = [_hotplug(True, one, f"{field}.online[{i}]") for i, one in enumerate(raw.online)]
+    hotplug += [_hotplug(False, one, f"{field}.offline[{i}]") for i, one in enumerate(raw.offline)]
+    return Phase(name, duration, accesses, tuple(events), tuple(hotplug))
 
 
-def check_story(workload: Workload) -> None:
-    """Refuse a workload that maps twice, unmaps or touches what is not mapped, or revives a process."""
-    areas = {area.name: area for area in workload.areas}
-    mapped = {area.name for area in workload.areas if area.mapped_at_start}
-    dead: set[str] = set()
-    # What is mapped after a round depends on the round alone, so two rounds show what any number does.
-    rounds = 2 if workload.repeat else 1
-    for index, phase in list(enumerate(workload.phases)) * rounds:
-        for event in phase.events:
-            field = f"phases[{index}].{event.event.value}"
-            if event.event is Event.EXIT:
-                if event.name in dead:
-                    raise refusal(field, event.name, "has exited already")
-                dead.add(event.name)
-                mapped -= {name for name, area in areas.items() if area.process == event.name}
-            elif event.event is Event.MMAP:
-                if event.name in mapped:
-                    raise refusal(
-                        field, event.name, "is mapped already: say mapped: false in the area, or munmap it first"
-                    )
-                if areas[event.name].process in dead:
-                    raise refusal(
-                        field, event.name, f"belongs to process {areas[event.name].process}, which has exited"
-                    )
-                mapped.add(event.name)
-            else:
-                if event.name not in mapped:
-                    raise refusal(field, event.name, "is not mapped at that point")
-                mapped.remove(event.name)
-        for i, access in enumerate(phase.accesses):
-            if access.area not in mapped:
-                raise refusal(f"phases[{index}].access[{i}].area", access.area, "is not mapped in that phase")
+def _hotplug(online: bool, raw: HotplugFields, field: str) -> Hotplug:
+    size = parse_size(raw.size, f"{field}.size")
+    if size % HOTPLUG:
+        raise refusal(f"{field}.size", raw.size, f"must be a multiple of {HOTPLUG >> 20}M")
+    return Hotplug(online, size, raw.node)
 
 
 def _node(index: int, raw: NodeFields, count: int) -> Node:
@@ -134,7 +113,8 @@ def _node(index: int, raw: NodeFields, count: int) -> Node:
             raw.distances,
             f"must be {count} distances, one to each node, 10 to node {index} itself",
         )
-    return Node(parse_size(raw.size, f"{field}.size"), raw.latency_ns, tuple(raw.distances))
+    size = 0 if index and raw.size in (0, "0") else parse_size(raw.size, f"{field}.size")  # 0: it has to come online
+    return Node(size, raw.latency_ns, tuple(raw.distances))
 
 
 def _swap(raw: Any) -> Swap | tuple[Swap, ...] | None:
@@ -192,6 +172,7 @@ def parse_workload(data: Any, name: str = "workload") -> Workload:
     phases = tuple(_phase(index, phase, areas) for index, phase in enumerate(raw.phases))
     workload = Workload(raw.name or name, tuple(areas.values()), phases, raw.repeat, _machine(raw.machine), specs)
     check_story(workload)
+    check_hotplug(workload)
     return workload
 
 

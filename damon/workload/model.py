@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import Final
+
+#: Memory comes and goes in multiples of this many bytes.
+HOTPLUG: Final = 2 << 20
 
 
 class Kind(enum.Enum):
@@ -76,11 +80,21 @@ class PhaseEvent:
 
 
 @dataclass(frozen=True)
+class Hotplug:
+    """Memory of the simulated machine that comes or goes as its phase begins, after areas go and before some come."""
+
+    online: bool
+    size: int  #: bytes, a multiple of ``HOTPLUG``
+    node: int = 0
+
+
+@dataclass(frozen=True)
 class Phase:
     name: str
     duration_us: int  #: > 0
     accesses: tuple[Access, ...] = ()
     events: tuple[PhaseEvent, ...] = ()
+    hotplug: tuple[Hotplug, ...] = ()
 
 
 @dataclass(frozen=True)

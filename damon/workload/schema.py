@@ -48,6 +48,11 @@ class AccessFields(Strict, frozen=True):
     skew: Annotated[float, msgspec.Meta(ge=0.001, le=8)] = 1.0
 
 
+class HotplugFields(Strict, frozen=True):
+    size: Quantity
+    node: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class PhaseFields(Strict, frozen=True):
     duration: Quantity
     name: str = ""
@@ -55,6 +60,8 @@ class PhaseFields(Strict, frozen=True):
     mmap: list[str] = []
     munmap: list[str] = []
     exit: list[str] = []
+    online: list[HotplugFields] = []
+    offline: list[HotplugFields] = []
 
 
 class SwapFields(Strict, frozen=True):
@@ -109,6 +116,8 @@ TAKES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("mmap", "munmap"), "must be a list of areas, e.g. [hot]"),
     **dict.fromkeys(("mmap[]", "munmap[]", "area"), "must be the name of an area"),
     "exit": "must be a list of processes, e.g. [main]",
+    **dict.fromkeys(("online", "offline"), "must be a list of memory, e.g. [{node: 1, size: 512M}]"),
+    **dict.fromkeys(("online[]", "offline[]"), "must be memory, e.g. {node: 1, size: 512M}"),
     "exit[]": "must be the name of a process",
     "name": "must be text",
     "process": "must be a name",
@@ -135,6 +144,7 @@ TAKES: Final[Mapping[str, str]] = {
 }
 _FIELDS: Final[Mapping[str, type[Strict]]] = {
     "": FileFields, "areas.*": AreaFields, "processes.*": ProcessFields, "phases[]": PhaseFields,
+    "online[]": HotplugFields, "offline[]": HotplugFields,
     "access[]": AccessFields, "machine": MachineFields, "nodes[]": NodeFields,
     "swap[]": SwapFields,
 }  # fmt: skip

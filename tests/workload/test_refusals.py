@@ -16,6 +16,7 @@ from damon.workload.schema import (
     AccessFields,
     AreaFields,
     FileFields,
+    HotplugFields,
     MachineFields,
     NodeFields,
     PhaseFields,
@@ -101,6 +102,15 @@ BAD: list[tuple[str, Any, str]] = [
     ("phases[1].exit", ["other"], "phases[1].mmap: 'b' belongs to process other, which has exited"),
     ("phases[1].exit", ["main", "main"], "phases[1].exit: 'main' has exited already"),
     ("phases[1].exit", [None], "phases[1].exit[0]: None must be the name of a process"),
+    ("phases[1].online", {"size": "2M"}, "phases[1].online: {'size': '2M'} must be a list of memory"),
+    ("phases[1].online", ["2M"], "phases[1].online[0]: '2M' must be memory, e.g. {node: 1, size: 512M}"),
+    ("phases[1].online", [{"node": 0}], "phases[1].online[0].size: is missing"),
+    ("phases[1].online", [{"size": "3M"}], "phases[1].online[0].size: '3M' must be a multiple of 2M"),
+    ("phases[1].online", [{"size": "2M", "node": 1}], "phases[1].online.node: 1 is no node; machine.nodes has none"),
+    ("phases[1].offline", [{"size": "2M", "node": -1}], "phases[1].offline[0].node: -1 must be the number of a node"),
+    ("phases[1].offline", [{"size": "2M", "nid": 1}], "phases[1].offline[0]: field 'nid' is unknown; known are size"),
+    ("phases[1].offline", "all", "phases[1].offline: 'all' must be a list of memory"),
+    ("phases[1].offline", [{"size": "66M"}], "phases[1].offline.size: 69206016 is more than node 0 has then, 67108864"),
     ("machine", [], "machine: [] must be a machine"),
     ("machine.memory", "1 byte", "machine.memory: '1 byte' must"),
     ("machine.memory", "4M", "machine.reserved: '8M' leaves nothing of the 4194304 bytes"),
@@ -169,7 +179,17 @@ def test_refusals_name_the_place(path: str, value: Any, message: str) -> None:
 
 
 def test_every_field_is_refused_somewhere_and_has_its_remedy() -> None:
-    structs = (FileFields, AreaFields, ProcessFields, PhaseFields, AccessFields, MachineFields, NodeFields, SwapFields)
+    structs = (
+        FileFields,
+        AreaFields,
+        ProcessFields,
+        PhaseFields,
+        HotplugFields,
+        AccessFields,
+        MachineFields,
+        NodeFields,
+        SwapFields,
+    )
     names = {name for struct in structs for name in struct.__struct_fields__}
     messages = " ".join(message for _, _, message in BAD)
     assert {name for name in names if name not in TAKES} == set()

@@ -18,6 +18,7 @@ from damon.workload.model import (
     Access,
     Area,
     Event,
+    Hotplug,
     Kind,
     MachineSpec,
     Node,
@@ -61,7 +62,8 @@ def workloads(draw: st.DrawFn) -> Workload:
                    draw(st.integers(1, area.size)), draw(st.floats(0.001, 8)))
             for area in touched
         )  # fmt: skip
-        phases.append(Phase(f"phase {index}", draw(st.integers(1, 10**15)), accesses, events))
+        plugs = (Hotplug(True, 4 << 20), Hotplug(False, 4 << 20))[: draw(st.sampled_from([0, 0, 2]))]
+        phases.append(Phase(f"phase {index}", draw(st.integers(1, 10**15)), accesses, events, plugs))
     phases.append(Phase("last", 1, (), tuple(PhaseEvent(Event.MUNMAP, name) for name in late)))
     nodes = tuple(
         Node(draw(PAGES.filter(lambda size: size > 4096)), draw(LATENCIES), draw(st.sampled_from([(), distances])))
@@ -94,6 +96,8 @@ def as_yaml(workload: Workload) -> str:
         "processes": {spec.name: {"memcg": spec.memcg, "node": spec.node} for spec in workload.process_specs},
         "phases": [
             {"name": phase.name, "duration": phase.duration_us,
+             **{name: [{"size": plug.size, "node": plug.node} for plug in phase.hotplug if plug.online is online]
+                for name, online in (("online", True), ("offline", False))},
              **{event.value: [e.name for e in phase.events if e.event is event] for event in Event},
              "access": [{"area": a.area, "rate": a.rate, "pattern": a.pattern.value, "write": a.write_share,
                          "stride": a.stride, "skew": a.skew} for a in phase.accesses]}

@@ -73,6 +73,12 @@ class Engine(Protocol):
     def thp_advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
         """0 or a negative errno, and the cost."""
 
+    def offline(self, res: int, nr: int, now: int) -> bool:
+        """The last pages of a resource, if they can be moved away."""
+
+    def online(self, res: int, nr: int) -> None:
+        """The next pages of a resource."""
+
 
 _area_map = bind("sim_area_map", None, c_void_p, c_uint32, c_int, c_int64)
 _area_clear = bind("sim_area_clear", None, c_void_p, c_uint32, c_int64)
@@ -94,6 +100,8 @@ _migrate = bind("sim_migrate", c_uint64, c_void_p, c_void_p, c_uint32, c_int64, 
 _lru_move = bind("sim_lru_move", c_uint64, c_void_p, c_void_p, c_uint32, c_int)
 _advise = bind("sim_advise", c_uint64, c_void_p, c_uint32, c_uint64, c_uint64, c_int, c_int64, c_void_p)
 _thp_advise = bind("sim_thp_advise", c_int, c_void_p, c_uint32, c_uint64, c_uint64, c_int, c_int64, c_void_p)
+_offline = bind("sim_offline", c_int, c_void_p, c_uint64, c_uint64, c_int64)
+_online = bind("sim_online", None, c_void_p, c_uint64, c_uint64)
 
 
 class NativeEngine:
@@ -167,6 +175,12 @@ class NativeEngine:
 
     def thp_advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
         return self._costs(_thp_advise, area, index, end, advice, now)
+
+    def offline(self, res: int, nr: int, now: int) -> bool:
+        return bool(_offline(self._m, res, nr, now))
+
+    def online(self, res: int, nr: int) -> None:
+        _online(self._m, res, nr)
 
     def _costs(self, routine: Any, *arguments: int) -> tuple[int, int]:
         cost = c_int64(0)

@@ -17,7 +17,7 @@ from damon.mm.sim.reference import ReferenceEngine
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
-from damon.workload.model import Access, Event, Phase, Workload
+from damon.workload.model import Access, Event, Hotplug, Phase, Workload
 
 FIRST_PID: Final = 1000
 LISTS: Final = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")
@@ -38,6 +38,8 @@ class SimulatedMachine:
     - Anonymous pages always are written when they leave, and give up their swap slot when they come back.
     - NUMA nodes: what touches cost is summed and slows nobody down; a touch of an absent page costs its fault only. No
       balancing and no demotion but by schemes; the age that refaults are judged by is the machine's, not each node's.
+    - Memory comes and goes in steps of 2 MiB, the highest of a node first; what goes offline is moved in no time, first
+      to other nodes. What the kernel itself needs stays: a node's memory map, and the memory that is held.
     - Cgroups count; they have no limits and no lists of their own.
     - Huge pages are of anonymous memory. Nothing is moved to make room in one piece (free frames do grow together
       again), a split folio's pages go to the head of its list, khugepaged costs nobody time, and of a block advised
@@ -66,6 +68,7 @@ class SimulatedMachine:
         self.phys = SimulatedPhysical(self)
         self.pids: dict[str, int] = {}
         self._next_pid = FIRST_PID
+        self.offline_failures = 0  #: memory that should have gone offline and could not
         self._accesses: dict[str, Access | None] = {}
         for name in workload.processes:
             self._start_process(name)
@@ -104,14 +107,14 @@ class SimulatedMachine:
         raise DamonError(errno.EINVAL, f"no process {pid} on the simulated machine; it runs {known or 'none'}")
 
     def system_ram(self) -> Sequence[tuple[int, int]]:
-        return tuple(self.state.ram.ranges)
+        return tuple(self.state.ram.ranges())
 
     def free_mem(self) -> tuple[int, int]:
         nodes = self.state.nodes()
         return sum(node.nr_free for node in nodes), sum(node.total for node in nodes)
 
     def node_spans(self) -> Sequence[tuple[int, int, int]]:
-        return tuple(self.state.ram.pieces)
+        return tuple(self.state.ram.spans())
 
     def node_mem(self, nid: int) -> tuple[int, int] | None:
         if not 0 <= nid < self._m.nr_node:
@@ -205,13 +208,16 @@ class SimulatedMachine:
         phase = self.phase
         last = self._phase == len(self.workload.phases) - 1 and not self.workload.repeat
         self._phase_end = NEVER if last else t + phase.duration_us * 1000
+        plugs = list(phase.hotplug)
         for event in phase.events:
             if event.event is Event.MMAP:
+                self._hotplug(plugs, t)
                 self._map(event.name, t)
             elif event.event is Event.MUNMAP:
                 self._unmap(event.name, t)
             else:
                 self._exit(event.name, t)
+        self._hotplug(plugs, t)
         wanted = {access.area: access for access in phase.accesses}
         changed = []
         for name, placed in self.state.placed.items():
@@ -224,6 +230,15 @@ class SimulatedMachine:
             self._engine.event_purge()
         for area in changed:
             self._engine.event_area(area, t)
+
+    def _hotplug(self, plugs: list[Hotplug], t: int) -> None:
+        """Memory comes, or goes if what it holds can be moved away: all of ``plugs``, and they are done with."""
+        for plug in plugs:
+            if plug.online:
+                self.state.ram.online(self._engine, plug.node, plug.size)
+            elif not self.state.ram.offline(self._engine, plug.node, plug.size, t):
+                self.offline_failures += 1
+        plugs.clear()
 
     @staticmethod
     def _segment(placed: PlacedArea, access: Access | None, t: int) -> SimSeg:

@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from math import isqrt
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from damon.errors import InvalidInput
 from damon.mm.interface import PAGE_SIZE
 from damon.mm.sim.layout import BLOCK, MAX_NODE, NR_LIST, SimFree, SimRun, SimState
 from damon.mm.sim.reserve import Reserve
-from damon.workload.model import MachineSpec, Node
+from damon.workload.model import Node, Workload
+
+if TYPE_CHECKING:
+    from damon.mm.sim.engine import Engine
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 #: What the kernel calls local, and its default for another node.
 LOCAL, REMOTE = 10, 20
+#: Memory that comes later begins at a multiple of this (``SECTION_SIZE_BITS``).
+SECTION: Final = 128 * MIB
 
 
 def system_ram(memory: int) -> list[tuple[int, int]]:
@@ -46,10 +52,41 @@ def watermarks(pages: int, of: int = 0) -> tuple[int, int, int]:
     """min, low and high free pages of a node with ``pages`` of all the machine's (``of``), as
     ``init_per_zone_wmark_min`` and ``__setup_per_zone_wmarks`` set them."""
     of = of or pages
+    if not pages:
+        return 0, 0, 0
     min_free_kbytes = min(max(isqrt(of * 4 * 16), 128), 262144)
     low = min_free_kbytes // 4 * pages // of
     step = max(low // 4, pages * 10 // 10000)
     return low, low + step, low + 2 * step
+
+
+@dataclass
+class Piece:
+    """A resource, native record by record: ``[start, end)`` is online, ``[end, limit)`` may be."""
+
+    start: int
+    end: int
+    limit: int
+    nid: int
+    held: bool = False  #: the kernel's and what is held: stays online
+    frame: int = 0
+
+    @property
+    def pages(self) -> int:
+        return self.end // PAGE_SIZE - self.start // PAGE_SIZE
+
+
+def growth(workload: Workload) -> list[int]:
+    """The most bytes that each node ever has more than at the start."""
+    now = [0] * max(len(workload.machine.nodes), 1)
+    most = list(now)
+    for phase in workload.phases:
+        for one in phase.hotplug:
+            if one.node >= len(now):
+                raise InvalidInput(f"phase {phase.name!r}: memory of node {one.node}; there are {len(now)}")
+            now[one.node] += one.size if one.online else -one.size
+            most[one.node] = max(most[one.node], now[one.node])
+    return most
 
 
 class Ram:
@@ -59,52 +96,130 @@ class Ram:
         InvalidInput: the workload's machine is too small.
     """
 
-    def __init__(self, m: SimState, spec: MachineSpec) -> None:
+    def __init__(self, m: SimState, workload: Workload) -> None:
         self._m = m
-        self._spec = spec
-        if len(spec.nodes) > MAX_NODE:
-            raise InvalidInput(f"machine.nodes: {len(spec.nodes)} nodes are too many; give at most {MAX_NODE}")
+        self._spec = spec = workload.machine
         self.specs = spec.nodes or (Node(spec.memory, 0.0),)
-        for field, size in [("memory", spec.memory)] + [
-            (f"nodes[{n}].size", node.size) for n, node in enumerate(spec.nodes)
-        ]:
-            if size < 4 * MIB or size % PAGE_SIZE:
-                raise InvalidInput(f"machine.{field}: {size} must be a multiple of {PAGE_SIZE}, at least {4 * MIB}")
-        self.ranges = system_ram(spec.memory)
-        self.pieces = node_ram([node.size for node in self.specs])
+        self._check()
+        self._held = [size // 64 // PAGE_SIZE for size in (node.size for node in self.specs)]
+        self._held[0] = min(self.specs[0].size // 64 + 8 * MIB, self.specs[0].size // 4) // PAGE_SIZE
         self.held_pages = -(-spec.reserved // PAGE_SIZE)
+        self._pieces(any(phase.hotplug for phase in workload.phases), growth(workload))
         self._nodes()
         self._distances()
         self._tables()
 
-    def _nodes(self) -> None:
+    def _check(self) -> None:
+        spec = self._spec
+        if len(spec.nodes) > MAX_NODE:
+            raise InvalidInput(f"machine.nodes: {len(spec.nodes)} nodes are too many; give at most {MAX_NODE}")
+        sizes = [("memory", spec.memory), *((f"nodes[{n}].size", node.size) for n, node in enumerate(spec.nodes))]
+        for number, (field, size) in enumerate(sizes):
+            if (size or number < 2) and (size < 4 * MIB or size % PAGE_SIZE):
+                raise InvalidInput(f"machine.{field}: {size} must be a multiple of {PAGE_SIZE}, at least {4 * MIB}")
+
+    def _pieces(self, plugged: bool, growing: list[int]) -> None:
         """Frames in the order of nodes, of a node the highest memory first, so that it is used first, as the kernel's
-        zone order does. The kernel and what is held have the last frames: the lowest memory, the top below 4 GiB."""
-        m = self._m
-        m.nr_res, m.nr_node = len(self.pieces), len(self.specs)
-        for index, (start, end, nid) in enumerate(self.pieces):
-            m.res[index].pfn, m.res[index].nr = start // PAGE_SIZE, end // PAGE_SIZE - start // PAGE_SIZE
-            m.res[index].node = nid
+        zone order does. The kernel and what is held have the last frames: the lowest memory, the top below 4 GiB.
+        Memory that comes later lies above all, in whole sections."""
+        self.pieces = [Piece(start, end, end, nid) for start, end, nid in node_ram([node.size for node in self.specs])]
         self.first_frame: list[int] = []
         self.nr_frames = 0
-        for nid, spec in enumerate(self.specs):
+        for nid in range(len(self.specs)):
             self.first_frame.append(self.nr_frames)
-            for index in reversed(range(m.nr_res)):
-                if m.res[index].node == nid:
-                    m.res[index].frame = self.nr_frames
-                    self.nr_frames += m.res[index].nr
-            kernel = spec.size // 64
-            if not nid:
-                kernel = min(kernel + 8 * MIB, spec.size // 4)
-            m.node[nid].total = self.nr_frames - self.first_frame[nid] - kernel // PAGE_SIZE
-        self.total_pages = sum(m.node[nid].total for nid in range(m.nr_node))
+            own = [piece for piece in reversed(self.pieces) if piece.nid == nid]
+            free = sum(piece.pages for piece in own) - self._held[nid] - (0 if nid else self.held_pages)
+            for piece in own:
+                piece.frame = self.nr_frames
+                self.nr_frames += piece.pages
+                if plugged and piece.pages > free:  # what stays apart from what may go
+                    cut = piece.start + max(free, 0) * PAGE_SIZE
+                    if cut > piece.start:
+                        rest = Piece(cut, piece.end, piece.end, nid, True, piece.frame + free)
+                        self.pieces.insert(self.pieces.index(piece) + 1, rest)
+                        piece.end = piece.limit = cut
+                    else:
+                        piece.held = True
+                free -= piece.pages
+        at = max(piece.end for piece in self.pieces)
+        for nid, size in enumerate(growing):
+            if size:
+                at = -(-at // SECTION) * SECTION
+                self.pieces.append(Piece(at, at, at + size, nid, frame=self.nr_frames))
+                self.nr_frames += size // PAGE_SIZE
+                at += size
+
+    def _nodes(self) -> None:
+        m = self._m
+        m.nr_res, m.nr_node = len(self.pieces), len(self.specs)
+        for res, piece in zip(m.res, self.pieces, strict=False):
+            res.pfn, res.nr, res.frame, res.node = piece.start // PAGE_SIZE, piece.pages, piece.frame, piece.nid
+        for nid in range(m.nr_node):
+            m.node[nid].total = sum(piece.pages for piece in self.pieces if piece.nid == nid) - self._held[nid]
+            m.node[nid].nr_free = m.node[nid].total - (0 if nid else self.held_pages)
         if self.held_pages > m.node[0].total - MIB // PAGE_SIZE:
             most = m.node[0].total * PAGE_SIZE - MIB
             raise InvalidInput(f"machine.reserved: {self._spec.reserved} leaves nothing to run in; give at most {most}")
-        for nid in range(m.nr_node):
-            on = m.node[nid]
-            on.wmark_min, on.wmark_low, on.wmark_high = watermarks(on.total, self.total_pages)
-            on.nr_free = on.total - (0 if nid else self.held_pages)
+        self._watermarks()
+
+    def _watermarks(self) -> None:
+        nodes = [self._m.node[nid] for nid in range(self._m.nr_node)]
+        for on in nodes:
+            on.wmark_min, on.wmark_low, on.wmark_high = watermarks(on.total, sum(node.total for node in nodes))
+
+    def spans(self) -> list[tuple[int, int, int]]:
+        """``(start, end, nid)`` of what is online, in address order."""
+        spans: list[tuple[int, int, int]] = []
+        for piece in self.pieces:
+            if piece.end == piece.start:
+                continue
+            if spans and spans[-1][1:] == (piece.start, piece.nid):
+                spans[-1] = (spans[-1][0], piece.end, piece.nid)
+            else:
+                spans.append((piece.start, piece.end, piece.nid))
+        return spans
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """System RAM in address order."""
+        ranges: list[tuple[int, int]] = []
+        for start, end, _nid in self.spans():
+            if ranges and ranges[-1][1] == start:
+                ranges[-1] = (ranges[-1][0], end)
+            else:
+                ranges.append((start, end))
+        return ranges
+
+    def online(self, engine: Engine, nid: int, size: int) -> None:
+        """Bring ``size`` bytes of a node online, the lowest first; as much as there is offline."""
+        for number, piece in enumerate(self.pieces):
+            take = min(size, piece.limit - piece.end) if piece.nid == nid else 0
+            if take:
+                engine.online(number, take // PAGE_SIZE)
+                piece.end += take
+                size -= take
+        self._watermarks()
+
+    def offline(self, engine: Engine, nid: int, size: int, now: int) -> bool:
+        """Take ``size`` bytes of a node offline, the highest first: all or nothing."""
+        own = [(n, piece) for n, piece in enumerate(self.pieces) if piece.nid == nid and not piece.held]
+        left, done = size, []
+        if sum(piece.end - piece.start for _, piece in own) < size:
+            return False
+        for number, piece in reversed(own):
+            take = min(left, piece.end - piece.start)
+            if take and not engine.offline(number, take // PAGE_SIZE, now):
+                break
+            piece.end -= take
+            left -= take
+            done.append((number, piece, take))
+        else:
+            self._watermarks()
+            return True
+        for number, piece, take in done:
+            if take:
+                engine.online(number, take // PAGE_SIZE)
+                piece.end += take
+        return False
 
     def _distances(self) -> None:
         m = self._m
@@ -131,8 +246,9 @@ class Ram:
         for nid in range(m.nr_node):
             self.free.append(Reserve(SimFree, self.nr_frames + 1))
             m.free[nid] = self.free[nid].pointer
-            self.free[nid].rows[0].frame, self.free[nid].rows[0].nr = self.first_frame[nid], m.node[nid].nr_free
-            m.node[nid].nr_free_runs = 1
+            if m.node[nid].nr_free:
+                self.free[nid].rows[0].frame, self.free[nid].rows[0].nr = self.first_frame[nid], m.node[nid].nr_free
+                m.node[nid].nr_free_runs = 1
             self.runs.append([Reserve(SimRun, length) for _ in range(NR_LIST)])
             for index, ring in enumerate(self.runs[nid]):
                 m.run[nid][index] = ring.pointer

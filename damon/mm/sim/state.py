@@ -62,7 +62,7 @@ class State:
     def __init__(self, workload: Workload, seed: int) -> None:
         self.m = SimState()
         self.m.seed = seed & (2**64 - 1)
-        self.ram = Ram(self.m, workload.machine)
+        self.ram = Ram(self.m, workload)
         self.free, self.runs, self.block, self.leaf = self.ram.free, self.ram.runs, self.ram.block, self.ram.leaf
         self._costs(workload.machine)
         self.placed: dict[str, PlacedArea] = {}

@@ -164,6 +164,7 @@ struct sim_machine {
 	struct sim_node node[SIM_MAX_NODE];
 	struct sim_swap swap[SIM_MAX_SWAP];
 	uint64_t nr_event, next_id, next_seq, swap_used, age;
+	uint64_t isolated, nr_isolated; /* frames on their way offline: not free when they are freed */
 	uint64_t khugepaged, khugepaged_area, khugepaged_block; /* awake; where it goes on */
 	int64_t psi_ns, psi_end;
 	uint64_t pgfault, pgmajfault, pswpin, pswpout, refault_anon, refault_file, writeback;
@@ -236,6 +237,7 @@ static inline const struct sim_seg *sim_seg_now(const struct sim_area *a)
 /* sim_frame.c */
 uint64_t sim_frame_alloc(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index);
 void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr);
+void sim_frame_isolate(struct sim_machine *m, uint64_t node);
 int sim_frame_huge(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index, uint64_t *frame);
 void sim_frame_bulk(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t nr);
 
@@ -288,6 +290,9 @@ uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, 
 uint64_t sim_shrink(struct sim_machine *m, const uint64_t *nodes, uint64_t nr, uint64_t goal, int64_t t, int64_t *cost,
 		    uint64_t *scanned);
 int sim_oom(struct sim_machine *m, int64_t t);
+
+/* sim_migrate.c */
+uint64_t sim_migrate_folio(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t target, int64_t t);
 
 /* sim_swap.c */
 void sim_swap_take(struct sim_machine *m, struct sim_page *p);

@@ -41,6 +41,13 @@ void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr)
 	struct sim_node *n = &m->node[node];
 	struct sim_free *runs = m->free[node], *top = n->nr_free_runs ? &runs[n->nr_free_runs - 1] : NULL;
 
+	if (m->nr_isolated && nr > 1) {
+		for (uint64_t i = 0; i < nr; i++)
+			sim_frame_free(m, frame + i, 1);
+		return;
+	}
+	if (m->nr_isolated && frame - m->isolated < m->nr_isolated)
+		return;
 	n->nr_free += nr;
 	n->huge_free += nr;
 	if (top && frame == top->frame + top->nr) {
@@ -126,12 +133,50 @@ static int find_huge(const struct sim_machine *m, uint64_t node, uint64_t *run, 
 	return 0;
 }
 
+/* Frames [frame, frame + nr) of free run number n are free no more. */
+static void cut(struct sim_machine *m, uint64_t node, uint64_t n, uint64_t frame, uint64_t nr)
+{
+	struct sim_node *on = &m->node[node];
+	struct sim_free *r = &m->free[node][n];
+	uint64_t before = frame - r->frame, after = r->nr - before - nr;
+
+	if (before && after) {
+		memmove(r + 1, r, (on->nr_free_runs++ - n) * sizeof(*r));
+		r->nr = before;
+		r++;
+	}
+	if (after) {
+		r->frame = frame + nr;
+		r->nr = after;
+	} else if (before) {
+		r->nr = before;
+	} else {
+		memmove(r, r + 1, (on->nr_free_runs-- - n - 1) * sizeof(*r));
+	}
+	on->nr_free -= nr;
+}
+
+/* The isolated frames of a node are free no more. */
+void sim_frame_isolate(struct sim_machine *m, uint64_t node)
+{
+	for (uint64_t n = 0; n < m->node[node].nr_free_runs;) {
+		const struct sim_free *r = &m->free[node][n];
+		uint64_t first = r->frame > m->isolated ? r->frame : m->isolated, end = r->frame + r->nr;
+
+		if (m->isolated + m->nr_isolated < end)
+			end = m->isolated + m->nr_isolated;
+		if (first < end)
+			cut(m, node, n, first, end - first);
+		else
+			n++;
+	}
+}
+
 /* Frames in one piece for the pages of a block; 0: there is no such piece. Nothing is moved to make one. */
 int sim_frame_huge(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index, uint64_t *frame)
 {
 	struct sim_node *on = &m->node[node];
-	uint64_t n, before, after;
-	struct sim_free *r;
+	uint64_t n;
 
 	if (!find_huge(m, node, &n, frame)) {
 		if (on->huge_free < SIM_BLOCK) /* too few came since the last time */
@@ -141,23 +186,7 @@ int sim_frame_huge(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t
 		if (!find_huge(m, node, &n, frame))
 			return 0;
 	}
-	r = &m->free[node][n];
-	before = *frame - r->frame;
-	after = r->nr - before - SIM_BLOCK;
-	if (before && after) {
-		memmove(r + 1, r, (on->nr_free_runs++ - n) * sizeof(*r));
-		r++;
-		r[-1].nr = before;
-		r->frame = *frame + SIM_BLOCK;
-		r->nr = after;
-	} else if (before || after) {
-		if (after)
-			r->frame += SIM_BLOCK;
-		r->nr -= SIM_BLOCK;
-	} else {
-		memmove(r, r + 1, (on->nr_free_runs-- - n - 1) * sizeof(*r));
-	}
-	on->nr_free -= SIM_BLOCK;
+	cut(m, node, n, *frame, SIM_BLOCK);
 	for (uint64_t i = 0; i < SIM_BLOCK; i++)
 		set_rmap(m, *frame + i, area, index + i);
 	return 1;

@@ -11,6 +11,7 @@ from damon.workload.model import (
     Access,
     Area,
     Event,
+    Hotplug,
     Kind,
     MachineSpec,
     Node,
@@ -42,6 +43,11 @@ sizes = st.one_of(
 )
 
 
+def draw_plugs(nodes: int) -> st.SearchStrategy[Hotplug]:
+    """Memory that comes or goes, of nodes 0 to ``nodes`` - 1."""
+    return st.builds(Hotplug, st.booleans(), st.sampled_from([2 * MIB, 4 * MIB]), st.integers(0, max(nodes, 1) - 1))
+
+
 @st.composite
 def accesses(draw: st.DrawFn, area: Area) -> Access:
     pattern = draw(st.sampled_from(list(Pattern)))
@@ -69,6 +75,8 @@ def workloads(draw: st.DrawFn) -> Workload:
         )
         for n in range(draw(st.integers(1, 4)))
     )
+    nodes: tuple[Node, ...] = draw(st.sampled_from([(), (), *NODES]))
+    plugs = st.lists(draw_plugs(len(nodes)), max_size=3).map(tuple) if draw(st.booleans()) else st.just(())
     phases = []
     for n in range(draw(st.integers(1, 3))):
         used = [area for area in areas if draw(st.integers(0, 3))]
@@ -89,13 +97,14 @@ def workloads(draw: st.DrawFn) -> Workload:
                 draw(st.sampled_from([900, 5_000, 50_000])),
                 tuple(draw(accesses(area)) for area in used),
                 tuple(events) if n else (),
+                draw(plugs) if n else (),
             )
         )
     swap = draw(st.sampled_from(SWAPS))
     thp = draw(st.sampled_from(["never", "madvise", "madvise", "always"]))
     spec, processes = MachineSpec(memory=draw(st.sampled_from([16, 8, 6, 4])) * MIB, swap=swap, thp=thp), ()
-    if draw(st.integers(0, 2)) == 0:
-        spec = MachineSpec(12 * MIB, swap=swap, nodes=draw(st.sampled_from(NODES)), migrate_us=0.7, thp=thp)
+    if nodes:
+        spec = MachineSpec(12 * MIB, swap=swap, nodes=nodes, migrate_us=0.7, thp=thp)
         processes = (ProcessSpec("two", node=draw(st.integers(0, 1))),)
     return Workload("random", areas, tuple(phases), draw(st.booleans()), spec, processes)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ctypes import c_uint8, c_uint64
 
 from damon.mm.sim.layout import SimSeg
-from damon.mm.sim.reference import areas, events, faults, migrate, ops, thp, walk
+from damon.mm.sim.reference import areas, events, faults, hotplug, migrate, ops, thp, walk
 from damon.mm.sim.reference.pages import page_mkold, page_young, resolve, resolve_va
 from damon.mm.sim.reference.reclaim import Cost
 from damon.mm.sim.state import State
@@ -93,3 +93,9 @@ class ReferenceEngine:
 
     def thp_advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
         return thp.thp_advise(self._s, area, index, end, advice, now)
+
+    def offline(self, res: int, nr: int, now: int) -> bool:
+        return hotplug.offline(self._s, res, nr, now)
+
+    def online(self, res: int, nr: int) -> None:
+        hotplug.online(self._s, res, nr)

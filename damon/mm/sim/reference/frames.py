@@ -38,6 +38,12 @@ def frame_alloc(s: State, node: int, area: int, index: int) -> int:
 
 def frame_free(s: State, frame: int, nr: int) -> None:
     """Frames of one node. Reverse map entries stay: whoever follows one checks that the page still is there."""
+    if s.m.nr_isolated and nr > 1:
+        for i in range(nr):
+            frame_free(s, frame + i, 1)
+        return
+    if s.m.nr_isolated and s.m.isolated <= frame < s.m.isolated + s.m.nr_isolated:
+        return
     node = node_of(s, frame)
     on, runs = s.m.node[node], s.free[node].rows
     top = runs[on.nr_free_runs - 1] if on.nr_free_runs else None
@@ -87,6 +93,29 @@ def _find_huge(s: State, node: int) -> tuple[int, int] | None:
     return None
 
 
+def _cut(s: State, node: int, n: int, frame: int, nr: int) -> None:
+    """Frames ``[frame, frame + nr)`` of free run number ``n`` are free no more."""
+    on, rows = s.m.node[node], s.free[node].rows
+    runs = [[int(rows[k].frame), int(rows[k].nr)] for k in range(n, on.nr_free_runs)]
+    start, size = runs[0]
+    pieces = [[start, frame - start], [frame + nr, start + size - frame - nr]]
+    _put(s, node, n, [piece for piece in pieces if piece[1]] + runs[1:])
+    on.nr_free -= nr
+
+
+def frame_isolate(s: State, node: int) -> None:
+    """The isolated frames of a node are free no more."""
+    m, n = s.m, 0
+    while n < m.node[node].nr_free_runs:
+        run = s.free[node].rows[n]
+        first = max(run.frame, m.isolated)
+        end = min(run.frame + run.nr, m.isolated + m.nr_isolated)
+        if first < end:
+            _cut(s, node, n, first, end - first)
+        else:
+            n += 1
+
+
 def frame_huge(s: State, node: int, area: int, index: int) -> int | None:
     """Frames in one piece for the pages of a block; ``None``: there is no such piece. Nothing is moved to make one."""
     on = s.m.node[node]
@@ -100,11 +129,7 @@ def frame_huge(s: State, node: int, area: int, index: int) -> int | None:
     if found is None:
         return None
     n, frame = found
-    runs = [[int(s.free[node].rows[k].frame), int(s.free[node].rows[k].nr)] for k in range(n, on.nr_free_runs)]
-    start, nr = runs[0]
-    pieces = [[start, frame - start], [frame + BLOCK, start + nr - frame - BLOCK]]
-    _put(s, node, n, [piece for piece in pieces if piece[1]] + runs[1:])
-    on.nr_free -= BLOCK
+    _cut(s, node, n, frame, BLOCK)
     for i in range(BLOCK):
         _set_rmap(s, frame + i, area, index + i)
     return frame
