@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from damon.damond.instance import default_mount, runtime_folder
+from damon.damond.instance import default_mount, runtime_folder, trace_socket_path
 from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.trace.client import SOCKET_VARIABLE
+from damon.trace.install import install_perf
 
 DESCRIPTION = """\
 Runs a command in a mount namespace of its own, in which the tree of a running damond lies over /sys/kernel/mm/damon and
@@ -96,6 +98,11 @@ def _copy_entries(old: Path, new: Path) -> None:
 
 def _environment(mount: Path, keep_home: bool) -> dict[str, str]:
     environment = dict(os.environ, DAMOND_MOUNT=str(mount))
+    programs = runtime_folder() / "bin"
+    programs.mkdir(mode=0o700, exist_ok=True)
+    install_perf(programs)
+    environment["PATH"] = f"{programs}:{environment.get('PATH', os.defpath)}"
+    environment[SOCKET_VARIABLE] = str(trace_socket_path(mount))
     if not keep_home:
         home = runtime_folder() / "home"
         home.mkdir(mode=0o700, exist_ok=True)

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
+from damon.damond.instance import default_mount, trace_socket_path
 from damon.trace.client import SOCKET_VARIABLE, TraceClient, socket_path
 
 DESCRIPTION = """\
@@ -30,12 +33,16 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--json", action="store_true", help="a JSON object a line")
     command.add_argument("--socket", metavar="PATH", help=f"of the stream (default ${SOCKET_VARIABLE})")
+    command.add_argument("--mount", type=Path, metavar="DIR", help="of the damond to ask (default: $DAMOND_MOUNT)")
     command.set_defaults(function=trace)
 
 
 def trace(arguments: argparse.Namespace) -> int:
     """The exit code."""
-    path = arguments.socket or socket_path()
+    path = arguments.socket
+    if not path:
+        given = os.environ.get(SOCKET_VARIABLE) and not arguments.mount
+        path = socket_path() if given else str(trace_socket_path(arguments.mount or default_mount()))
     client = TraceClient(path, arguments.event, "json" if arguments.json else "script")
     signals = signal.SIGINT, signal.SIGTERM
     old = [signal.signal(number, lambda *_: client.finish()) for number in signals]

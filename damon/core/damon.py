@@ -112,6 +112,7 @@ class Damon:
             name = f"kdamond.{self.nr_running_ctxs}"
             if self.presence is not None:
                 self._presences[ctx] = self.presence(name)
+                self.trace.pids[ctx] = self._presences[ctx].pid
             self.nr_running_ctxs += 1
             self._workers[ctx] = worker
         ctx.kdamond = self.machine.clock.spawn(name, lambda: worker.run(started.set, lambda: self._ended(ctx)))
@@ -126,6 +127,7 @@ class Damon:
             if not self.nr_running_ctxs:
                 self._exclusive = False
         if presence is not None:
+            del self.trace.pids[ctx]
             presence.close()
 
     def stop(self, ctxs: Sequence[DamonCtx]) -> None:

@@ -65,8 +65,8 @@ FieldValue = int | bytes
 class TraceEvent:
     """One event; of regions, one for each region of a target (``rows``).
 
-    ``time_ns`` is the machine's clock, ``comm`` and ``pid`` are the worker's (pid and cpu 0 in virtual time), ``attrs``
-    those in use at that moment, to which counts and ages refer.
+    ``time_ns`` is the machine's clock, ``comm`` and ``pid`` are the worker's (in virtual time pid and cpu are 0; where
+    processes stand for workers, pid is theirs), ``attrs`` those in use at that moment, to which counts and ages refer.
     """
 
     name: str
@@ -136,6 +136,7 @@ class Trace:
         self._clock = clock
         self._virtual = isinstance(clock, VirtualClock)
         self._lock = threading.Lock()
+        self.pids: dict[DamonCtx, int] = {}  #: of processes that stand for workers
         self._points: dict[str, tuple[Subscription, ...]] = dict.fromkeys(EVENTS, ())
 
     def subscribe(self, callback: Callback, events: Iterable[str] = EVENTS) -> Subscription:
@@ -167,6 +168,7 @@ class Trace:
 
     def emit(self, name: str, ctx: DamonCtx, fields: tuple[int, ...], rows: bytes = b"") -> None:
         pid, cpu = (0, 0) if self._virtual else (threading.get_native_id(), _getcpu())
+        pid = self.pids.get(ctx, pid)
         comm = threading.current_thread().name
         nr_probes = len(ctx.probes) if rows else 0
         event = TraceEvent(name, self._clock.now_ns(), comm, pid, cpu, ctx, ctx.attrs, fields, rows, nr_probes)

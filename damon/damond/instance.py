@@ -47,6 +47,11 @@ def socket_path(folder: Path) -> Path:
     return runtime_folder() / f"{_key(folder)}.socket"
 
 
+def trace_socket_path(folder: Path) -> Path:
+    """The socket of the stream of trace events."""
+    return socket_path(folder).with_suffix(".trace")
+
+
 def unmount(folder: Path) -> None:
     """Take the mount away, from those as well who still have something of it open. Nothing mounted: nothing done."""
     if os.geteuid() == 0:

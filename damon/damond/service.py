@@ -16,7 +16,7 @@ from typing import Any, Final
 from damon.core import Damon
 from damon.damond.control import ControlServer
 from damon.damond.fusefs import Mount
-from damon.damond.instance import Instance, unmount
+from damon.damond.instance import Instance, trace_socket_path, unmount
 from damon.damond.presence import Presences
 from damon.damond.runner import DirectRunner, PacedRunner, Runner
 from damon.damond.tree import Root
@@ -30,6 +30,7 @@ from damon.modules.module import Module
 from damon.modules.params import Parameter, show_value
 from damon.modules.sysfs import Admin
 from damon.modules.sysfs.kdamonds import Kdamond
+from damon.trace.server import TraceServer
 
 log = logging.getLogger("damon.damond")
 #: How often the end of workers is looked for.
@@ -82,6 +83,9 @@ class Service:
                 self._load(module)
             self._closing.callback(unmount, self.instance.folder)
             self._mount.open()
+            events = TraceServer(self.damon.trace, trace_socket_path(self.instance.folder))
+            events.start()
+            self._closing.callback(events.close)
             self._control = ControlServer(self.instance.socket, self._calls())
             self._closing.callback(self._control.close)
         except BaseException:

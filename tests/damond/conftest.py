@@ -61,6 +61,23 @@ class Damond:
         return self.process.wait(30)
 
 
+def monitor(damond: Damond) -> Path:
+    """A kdamond on all memory with one scheme that has everything; its directory."""
+    kdamonds = damond.admin / "kdamonds"
+    (kdamonds / "nr_kdamonds").write_text("1\n")
+    one = kdamonds / "0"
+    (one / "contexts/nr_contexts").write_text("1")
+    ctx = one / "contexts/0"
+    for path, value in {
+        "operations": "paddr", "targets/nr_targets": 1, "targets/0/regions/nr_regions": 1,
+        "targets/0/regions/0/start": 0x100000, "targets/0/regions/0/end": 1 << 30, "schemes/nr_schemes": 1,
+    }.items():  # fmt: skip
+        (ctx / path).write_text(f"{value}\n")
+    for part in ("sz", "nr_accesses", "age"):
+        (ctx / f"schemes/0/access_pattern/{part}/max").write_text(str(2**64 - 1))
+    return one
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Damond]]:
     if PROBLEM:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.damond.conftest import Damond
+from tests.damond.conftest import Damond, monitor
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
 
@@ -50,6 +50,20 @@ def test_exit_codes_and_environment(damond: Damond) -> None:
     missing = damond.damon("exec", "--", "/nonexistent")
     assert missing.returncode == 2
     assert missing.stderr == "damon: /nonexistent can't be run: No such file or directory (ENOENT)\n"
+
+
+def test_trace_events_reach_a_perf_inside(damond: Damond) -> None:
+    monitor(damond)
+    said = _sh(
+        damond,
+        "echo on > /sys/kernel/mm/damon/admin/kdamonds/0/state; cd $HOME; perf --version; "
+        "timeout -s INT 3 perf record -a -o data -e damon:damon_aggregated 2>/dev/null; perf script --force -i data",
+    )
+    pid = (damond.admin / "kdamonds/0/pid").read_text().strip()
+    lines = [line for line in said.splitlines() if "damon:damon_aggregated:" in line]
+    assert len(lines) > 50
+    assert all(line.split()[:2] == ["kdamond.0", pid] for line in lines)
+    assert lines[0].split("damon_aggregated: ")[1].startswith("target_id=0 nr_regions=")
 
 
 def test_without_a_service_nothing_is_run(tmp_path: Path, damond: Damond) -> None:

@@ -16,26 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.damond.conftest import WORKLOAD, Damond
+from tests.damond.conftest import WORKLOAD, Damond, monitor
 
 Start = Callable[..., Damond]
-
-
-def _monitor(damond: Damond) -> Path:
-    """A kdamond on all memory with one scheme that has everything; its directory."""
-    kdamonds = damond.admin / "kdamonds"
-    (kdamonds / "nr_kdamonds").write_text("1\n")
-    one = kdamonds / "0"
-    (one / "contexts/nr_contexts").write_text("1")
-    ctx = one / "contexts/0"
-    for path, value in {
-        "operations": "paddr", "targets/nr_targets": 1, "targets/0/regions/nr_regions": 1,
-        "targets/0/regions/0/start": 0x100000, "targets/0/regions/0/end": 1 << 30, "schemes/nr_schemes": 1,
-    }.items():  # fmt: skip
-        (ctx / path).write_text(f"{value}\n")
-    for part in ("sz", "nr_accesses", "age"):
-        (ctx / f"schemes/0/access_pattern/{part}/max").write_text(str(2**64 - 1))
-    return one
 
 
 def _refused(number: int, use: Callable[[], object]) -> None:
@@ -70,7 +53,7 @@ def test_files_cannot_be_made_removed_or_renamed(damond: Damond) -> None:
 
 
 def test_errors_of_writes_reach_the_writer(damond: Damond) -> None:
-    one = _monitor(damond)
+    one = monitor(damond)
     for text, number in {"nonsense": errno.EINVAL, "commit": errno.EINVAL}.items():
         _refused(number, lambda text=text: (one / "state").write_text(text))
     _refused(errno.ERANGE, lambda: (one / "refresh_ms").write_text(str(2**64)))
@@ -79,7 +62,7 @@ def test_errors_of_writes_reach_the_writer(damond: Damond) -> None:
 
 
 def test_a_workload_is_monitored_in_real_time(damond: Damond) -> None:
-    one = _monitor(damond)
+    one = monitor(damond)
     (one / "state").write_text("on\n")
     assert (one / "state").read_text() == "on\n"
     pid = int((one / "pid").read_text())
@@ -114,7 +97,7 @@ def test_reading_again_and_from_the_middle(damond: Damond) -> None:
 
 
 def test_open_files_of_removed_directories_are_gone(damond: Damond) -> None:
-    one = _monitor(damond)
+    one = monitor(damond)
     fd = os.open(one / "refresh_ms", os.O_RDWR)
     folder = os.open(one / "contexts", os.O_RDONLY)
     (damond.admin / "kdamonds/nr_kdamonds").write_text("0")
@@ -127,7 +110,7 @@ def test_open_files_of_removed_directories_are_gone(damond: Damond) -> None:
 
 
 def test_others_are_served_while_a_command_waits(damond: Damond) -> None:
-    one = _monitor(damond)
+    one = monitor(damond)
     (one / "contexts/0/schemes/0/apply_interval_us").write_text("3000000")
     (one / "state").write_text("on")
     waiting = threading.Thread(target=lambda: (one / "state").write_text("update_schemes_tried_regions"))
@@ -147,7 +130,7 @@ def test_modules_by_their_files(damond: Damond) -> None:
     enabled.write_text("Y\n")
     assert enabled.read_text() == "Y\n"
     assert Path(f"/proc/{pid.read_text().strip()}/comm").read_text() == "kdamond.0\n"
-    one = _monitor(damond)
+    one = monitor(damond)
     _refused(errno.EBUSY, lambda: (one / "state").write_text("on"))
     damond.parameter("damon_reclaim", "min_nr_regions").write_text("2")
     _refused(errno.EINVAL, lambda: damond.parameter("damon_reclaim", "commit_inputs").write_text("Y"))
@@ -202,7 +185,7 @@ def test_without_a_service_clients_say_so(tmp_path: Path, start: Start) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_whole(start: Start, number: int) -> None:
     damond = start().wait()
-    one = _monitor(damond)
+    one = monitor(damond)
     (one / "state").write_text("on")
     pid = (one / "pid").read_text().strip()
     assert damond.end(number) == 0
@@ -214,7 +197,7 @@ def test_it_ends_whole(start: Start, number: int) -> None:
 
 def test_a_killed_one_is_in_nobodys_way(start: Start) -> None:
     damond = start().wait()
-    one = _monitor(damond)
+    one = monitor(damond)
     (one / "state").write_text("on")
     pid = (one / "pid").read_text().strip()
     damond.end(signal.SIGKILL)
