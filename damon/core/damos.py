@@ -6,7 +6,7 @@ from __future__ import annotations
 from damon.core import quota as quotas
 from damon.core.damos_filter import core_filters_reject
 from damon.core.priority import DamosRates, matches, region_score
-from damon.core.trace import trace_before_apply
+from damon.core.trace import BEFORE_APPLY, trace_before_apply
 from damon.model.context import DamonCtx
 from damon.model.regions import align_down
 from damon.model.scheme import Damos, DamosAction
@@ -91,7 +91,8 @@ def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> Non
         size = region.size
         clock = ctx.machine.clock
         began = clock.now_ns()
-        trace_before_apply(ctx, target, region, scheme)
+        if ctx.trace is not None and ctx.trace.points[BEFORE_APPLY]:
+            trace_before_apply(ctx, target, region, scheme)
         applied, passed = ctx.ops.apply_scheme(ctx, target, region, scheme)
         walk = ctx.walk_control
         if walk is not None and not scheme.walk_completed:

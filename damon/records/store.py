@@ -73,7 +73,7 @@ def _write(fd: int, data: bytes, at: int) -> None:
 class GrowingZlib:
     """A zlib stream of text that is complete after each ``append``, ending in ``tail``."""
 
-    def __init__(self, path: Path, body: str, tail: str, level: int = 6) -> None:
+    def __init__(self, path: Path, body: str, tail: str, level: int = 3) -> None:
         self._level = level
         self._compressor = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._adler = 1
