@@ -137,7 +137,8 @@ class Trace:
         self._virtual = isinstance(clock, VirtualClock)
         self._lock = threading.Lock()
         self.pids: dict[DamonCtx, int] = {}  #: of processes that stand for workers
-        self._points: dict[str, tuple[Subscription, ...]] = dict.fromkeys(EVENTS, ())
+        #: Who listens, for each event; replaced as a whole.
+        self.points: dict[str, tuple[Subscription, ...]] = dict.fromkeys(EVENTS, ())
 
     def subscribe(self, callback: Callback, events: Iterable[str] = EVENTS) -> Subscription:
         """Call ``callback`` at each of ``events`` (names, with or without ``damon:``) from now on.
@@ -148,13 +149,13 @@ class Trace:
         subscription = Subscription(self, callback, map(event_name, events))
         with self._lock:
             for name in set(subscription.events):
-                self._points[name] += (subscription,)
+                self.points[name] += (subscription,)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         with self._lock:
             for name in EVENTS:
-                self._points[name] = tuple(s for s in self._points[name] if s is not subscription)
+                self.points[name] = tuple(s for s in self.points[name] if s is not subscription)
 
     def queue(self, events: Iterable[str] = EVENTS, capacity: int = 1 << 18) -> TraceQueue:
         """Collect ``events`` to be fetched by another thread; ``capacity`` counts the kernel's events."""
@@ -164,7 +165,7 @@ class Trace:
 
     def enabled(self, name: str) -> bool:
         """Does anybody listen?"""
-        return bool(self._points[name])
+        return bool(self.points[name])
 
     def emit(self, name: str, ctx: DamonCtx, fields: tuple[int, ...], rows: bytes = b"") -> None:
         pid, cpu = (0, 0) if self._virtual else (threading.get_native_id(), _getcpu())
@@ -172,7 +173,7 @@ class Trace:
         comm = threading.current_thread().name
         nr_probes = len(ctx.probes) if rows else 0
         event = TraceEvent(name, self._clock.now_ns(), comm, pid, cpu, ctx, ctx.attrs, fields, rows, nr_probes)
-        for subscription in self._points[name]:
+        for subscription in self.points[name]:
             subscription.deliver(event)
 
 
@@ -255,7 +256,10 @@ def trace_aggregated(ctx: DamonCtx) -> None:
 
 
 def trace_before_apply(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> None:
-    """Right before the operations set acts on ``region``, after quota cut and core filters."""
+    """Right before the operations set acts on ``region``, after quota cut and core filters.
+
+    Happens once for each region: ask ``ctx.trace.points`` first.
+    """
     trace = _listening(ctx, BEFORE_APPLY)
     if trace is not None:
         rate = moving_sum(region, left_window_bp(ctx))
