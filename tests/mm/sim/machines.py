@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from damon.mm.interface import Advice
 from damon.mm.sim import AreaStat, SimulatedMachine
 from damon.mm.sim.layout import (
     BLOCK,
@@ -79,6 +80,13 @@ def act_on(sim: SimulatedMachine, act: Callable[[FolioArray], int], wanted: Call
 
 def stat(sim: SimulatedMachine, name: str = "a") -> AreaStat:
     return next(area for area in sim.areas() if area.name == name)
+
+
+def advise(sim: SimulatedMachine, advice: Advice, start: int = 0, size: int = 0, area: str = "a") -> int:
+    """``madvise`` for a part of an area, or all of it."""
+    placed = sim.state.placed[area]
+    space = sim.open_process(sim.pids[placed.area.process])
+    return space.madvise(placed.start + start, size or placed.area.size, advice)
 
 
 def page_addrs(sim: SimulatedMachine, area: str) -> list[int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Huge pages of the simulated machine: advice, collapse, faults, khugepaged, splitting."""
+"""Huge pages of the simulated machine: collapse, sampling, splitting, moving."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import math
 
 import pytest
 
-from damon.core import Damon
 from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_PASS, U8, Buffer
-from damon.model.scheme import Damos, DamosAction
-from damon.model.target import DamonTarget
 from damon.workload.model import (
     Access,
     Area,
@@ -27,7 +24,7 @@ from damon.workload.model import (
     Swap,
     Workload,
 )
-from tests.mm.sim.machines import GIB, MIB, SWAP, act_on, addresses, check, machine, page_addrs, stat, young
+from tests.mm.sim.machines import MIB, SWAP, act_on, addresses, advise, check, machine, page_addrs, stat, young
 
 HUGE = 2 * MIB
 
@@ -35,15 +32,9 @@ HUGE = 2 * MIB
 def _collapsed(size: int = 8 * MIB, **given: object) -> SimulatedMachine:
     """All of area a in huge pages."""
     sim = machine(Area("a", size), **{"memory": 64 * MIB, "swap": SWAP, **given})  # type: ignore[arg-type]
-    start = sim.state.placed["a"].start
-    assert sim.open_process(sim.pids["main"]).madvise(start, size, Advice.COLLAPSE) == 0
+    sim.clock.sleep_us(1000)
+    assert advise(sim, Advice.COLLAPSE) == 0
     return sim
-
-
-def _advise(sim: SimulatedMachine, advice: Advice, start: int = 0, size: int = 0, area: str = "a") -> int:
-    placed = sim.state.placed[area]
-    space = sim.open_process(sim.pids[placed.area.process])
-    return space.madvise(placed.start + start, size or placed.area.size, advice)
 
 
 # -- collapse
@@ -52,7 +43,7 @@ def _advise(sim: SimulatedMachine, advice: Advice, start: int = 0, size: int = 0
 def test_collapse_makes_folios_of_512_pages_and_takes_the_callers_time() -> None:
     sim = machine(Area("a", 5 * MIB), memory=64 * MIB, huge_us=70.0)
     free = sim.free_mem()[0]
-    assert _advise(sim, Advice.COLLAPSE) == 0
+    assert advise(sim, Advice.COLLAPSE) == 0
     assert sim.clock.now_ns() == 2 * 70_000
     assert sim.free_mem()[0] == free
     area = stat(sim)
@@ -63,7 +54,7 @@ def test_collapse_makes_folios_of_512_pages_and_takes_the_callers_time() -> None
     assert sorted(nr for _, nr in folios) == [1] * 256 + [512] * 2
     assert all(pfn % 512 == 0 for pfn, nr in folios if nr == 512)
     check(sim)
-    assert _advise(sim, Advice.COLLAPSE) == 0, "already done"
+    assert advise(sim, Advice.COLLAPSE) == 0, "already done"
     assert sim.counters()["thp_collapse_alloc"] == 2
 
 
@@ -85,15 +76,15 @@ def test_collapse_reads_swap_in_and_fills_what_was_never_touched() -> None:
                   memory=64 * MIB, swap=SWAP)  # fmt: skip
     sim.clock.sleep_us(100_000)
     assert stat(sim).resident_bytes == 100 * 4096
-    assert _advise(sim, Advice.PAGEOUT, 0, 40 * 4096) == 0
+    assert advise(sim, Advice.PAGEOUT, 0, 40 * 4096) == 0
     before = sim.clock.now_ns()
-    assert _advise(sim, Advice.COLLAPSE, 0, HUGE) == 0
+    assert advise(sim, Advice.COLLAPSE, 0, HUGE) == 0
     assert sim.clock.now_ns() - before == 40 * 30_000 + 100_000
     area = stat(sim)
     assert (area.resident_bytes, area.swapped_bytes, area.huge_bytes) == (HUGE, 0, HUGE)
     check(sim)
-    assert _advise(sim, Advice.COLLAPSE, 0, 8 * MIB) == -errno.EINVAL, "the second block is empty; so is what is behind"
-    assert _advise(sim, Advice.COLLAPSE, HUGE, HUGE) == -errno.EINVAL, "nothing there"
+    assert advise(sim, Advice.COLLAPSE, 0, 8 * MIB) == -errno.EINVAL, "the second block is empty; so is what is behind"
+    assert advise(sim, Advice.COLLAPSE, HUGE, HUGE) == -errno.EINVAL, "nothing there"
     sim.clock.sleep_us(1_000_000)
     assert stat(sim).faults == 100 + 512, "first touches of the rest; the others found their page"
     check(sim)
@@ -105,13 +96,13 @@ def test_collapse_reads_swap_in_and_fills_what_was_never_touched() -> None:
 )
 def test_what_can_be_collapsed(area: Area, expected: int) -> None:
     sim = machine(area, memory=64 * MIB, thp="never")
-    assert _advise(sim, Advice.COLLAPSE) == expected
+    assert advise(sim, Advice.COLLAPSE) == expected
     if not expected:
         again = machine(area, memory=64 * MIB, thp="never")
-        assert _advise(again, Advice.NOHUGEPAGE) == 0
-        assert _advise(again, Advice.COLLAPSE) == -errno.EINVAL
-        assert _advise(again, Advice.HUGEPAGE) == 0
-        assert _advise(again, Advice.COLLAPSE) == 0
+        assert advise(again, Advice.NOHUGEPAGE) == 0
+        assert advise(again, Advice.COLLAPSE) == -errno.EINVAL
+        assert advise(again, Advice.HUGEPAGE) == 0
+        assert advise(again, Advice.COLLAPSE) == 0
 
 
 def test_collapse_needs_memory_in_one_piece() -> None:
@@ -119,7 +110,7 @@ def test_collapse_needs_memory_in_one_piece() -> None:
     act_on(sim, sim.phys.pageout, lambda n: n % 2 == 0)  # every second frame
     free = sim.free_mem()[0]
     while free > 400:  # the rest of the piece that was never used
-        assert _advise(sim, Advice.COLLAPSE, area="b") in (0, -errno.ENOMEM)
+        assert advise(sim, Advice.COLLAPSE, area="b") in (0, -errno.ENOMEM)
         if sim.counters()["thp_collapse_alloc_failed"]:
             break
     assert sim.counters()["thp_collapse_alloc_failed"] == 1 or stat(sim, "b").huge_bytes == 8 * MIB
@@ -132,7 +123,7 @@ def test_freed_pieces_grow_together_again() -> None:
     for part in range(3):
         act_on(sim, sim.phys.pageout, lambda n, part=part: n % (3 - part) == 0 and n < 24 * 256)  # type: ignore[misc]
     assert sim.state.m.node[0].nr_free_runs > 1000
-    assert _advise(sim, Advice.COLLAPSE, area="b") == 0
+    assert advise(sim, Advice.COLLAPSE, area="b") == 0
     assert stat(sim, "b").huge_bytes == 16 * MIB
     check(sim)
 
@@ -229,7 +220,7 @@ def test_advice_for_a_part_splits_the_folio(advice: Advice) -> None:
     act_on(sim, sim.phys.activate, lambda n: True)
     space, addrs = sim.open_process(sim.pids["main"]), page_addrs(sim, "a")
     space.mkold(addresses(addrs[::512]), 3)
-    assert _advise(sim, advice, MIB, 3 * MIB) == 0  # half of the first, all of the second
+    assert advise(sim, advice, MIB, 3 * MIB) == 0  # half of the first, all of the second
     area = stat(sim)
     if advice is Advice.PAGEOUT:
         assert (area.huge_bytes, area.resident_bytes, area.active_pages) == (HUGE, 3 * MIB, 256 + 512)
@@ -242,7 +233,7 @@ def test_advice_for_a_part_splits_the_folio(advice: Advice) -> None:
 
 def test_nohugepage_prevents_only_new_ones() -> None:
     sim = _collapsed(4 * MIB)
-    assert _advise(sim, Advice.NOHUGEPAGE) == 0
+    assert advise(sim, Advice.NOHUGEPAGE) == 0
     assert stat(sim).huge_bytes == 4 * MIB
 
 
@@ -271,7 +262,7 @@ def test_migration_of_folios(reference: bool) -> None:
         "w", (Area("a", 16 * MIB),), (Phase("p", 1),), machine=MachineSpec(48 * MIB, nodes=nodes, swap=None)
     )
     sim = SimulatedMachine(workload, 1, reference=reference)
-    assert _advise(sim, Advice.COLLAPSE) == 0
+    assert advise(sim, Advice.COLLAPSE) == 0
     moved = 0
     for folios in sim.phys.folios(0, 32 * MIB):
         for folio in folios:
@@ -283,93 +274,4 @@ def test_migration_of_folios(reference: bool) -> None:
     assert counters["thp_migration_success"] == 7
     assert counters["thp_migration_split"] == 1
     assert moved % 512
-    check(sim)
-
-
-# -- faults, khugepaged, the machine's setting
-
-
-@pytest.mark.parametrize(("thp", "advice", "huge"), [
-    ("always", None, True), ("always", Advice.NOHUGEPAGE, False), ("madvise", None, False),
-    ("madvise", Advice.HUGEPAGE, True), ("never", Advice.HUGEPAGE, False),
-])  # fmt: skip
-def test_a_first_touch_brings_a_huge_page_where_that_is_wanted(thp: str, advice: Advice | None, huge: bool) -> None:
-    sim = machine(Area("a", 8 * MIB, populate=False), accesses=(Access("a", 1000, Pattern.STRIDED, stride=HUGE),),
-                  memory=64 * MIB, thp=thp, huge_us=50.0)  # fmt: skip
-    if advice is not None:
-        assert _advise(sim, advice) == 0
-    sim.clock.sleep_us(100_000)
-    area = stat(sim)
-    assert (area.faults, area.resident_bytes) == (4, 8 * MIB if huge else 16384)
-    assert sim.counters()["thp_fault_alloc"] == (4 if huge else 0)
-    assert sim.processes()[0].stall_us == (4 * 50 + 2 if huge else 2)
-    check(sim)
-
-
-def test_a_block_with_a_page_or_with_mixed_advice_gets_no_huge_page_by_a_fault() -> None:
-    sim = machine(Area("a", 6 * MIB, populate=False), accesses=(Access("a", 1000, Pattern.STRIDED, stride=MIB),),
-                  memory=64 * MIB, thp="always")  # fmt: skip
-    assert _advise(sim, Advice.NOHUGEPAGE, 0, HUGE) == 0
-    sim.clock.sleep_us(1_500)
-    assert _advise(sim, Advice.HUGEPAGE, 0, 5 * MIB) == 0
-    sim.clock.sleep_us(5_000)
-    assert stat(sim).huge_bytes == HUGE, "the second block: the first had a page, the third is advised in part"
-    assert stat(sim).resident_bytes == HUGE + 4 * 4096
-    check(sim)
-
-
-def test_populating_with_huge_pages() -> None:
-    sim = machine(Area("a", 5 * MIB), Area("f", 4 * MIB, Kind.FILE), memory=64 * MIB, thp="always")
-    assert [area.huge_bytes for area in sim.areas()] == [4 * MIB, 0]
-    assert stat(sim).resident_bytes == 5 * MIB
-    check(sim)
-    big = machine(Area("a", 16 * GIB), memory=32 * GIB, thp="always")
-    assert stat(big).huge_bytes == 16 * GIB
-
-
-def test_khugepaged_collapses_what_is_advised_and_accessed_a_little_every_ten_seconds() -> None:
-    phases = (Phase("p", 1_000_000, (Access("a", 1e5, Pattern.RANDOM),)),)
-    areas = (Area("a", 24 * MIB), Area("b", 4 * MIB))
-    sim = SimulatedMachine(Workload("w", areas, phases, machine=MachineSpec(128 * MIB, swap=SWAP)), 1)
-    assert _advise(sim, Advice.HUGEPAGE) == 0
-    sim.clock.sleep_us(1_000_000)
-    assert stat(sim).huge_bytes == 16 * MIB, "4096 pages a round"
-    sim.clock.sleep_us(10_000_000)
-    assert stat(sim).huge_bytes == 24 * MIB
-    assert stat(sim, "b").huge_bytes == 0
-    assert sim.state.m.khugepaged
-    check(sim)
-    quiet = machine(Area("a", HUGE), memory=64 * MIB)
-    quiet.clock.sleep_us(30_000_000)
-    assert not quiet.state.m.khugepaged
-
-
-def test_khugepaged_leaves_blocks_that_nobody_uses_or_that_are_in_swap() -> None:
-    sim = machine(Area("a", 8 * MIB), memory=64 * MIB, swap=SWAP)
-    act_on(sim, sim.phys.pageout, lambda n: n < 65)
-    assert _advise(sim, Advice.COLD, HUGE, HUGE) == 0  # clears accessed bits
-    assert _advise(sim, Advice.HUGEPAGE) == 0
-    sim.clock.sleep_us(1000)
-    assert stat(sim).huge_bytes == 4 * MIB, "neither the first, of which 65 pages are in swap, nor the cold second one"
-    check(sim)
-
-
-def test_a_scheme_collapses_hot_memory() -> None:
-    """DAMOS collapse through the interface: the hot area becomes huge pages, the cold one stays as it is."""
-    sim = machine(Area("cold", 32 * MIB), Area("hot", 32 * MIB), memory=128 * MIB,
-                  accesses=(Access("hot", 4e6, Pattern.SEQUENTIAL),))  # fmt: skip
-    damon = Damon(sim, seed=1)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "vaddr")
-    scheme = Damos(action=DamosAction.COLLAPSE)
-    scheme.pattern.min_nr_accesses = 10
-    scheme.pattern.min_sz_region = HUGE
-    ctx.schemes.append(scheme)
-    ctx.targets.append(DamonTarget(space=sim.open_process(sim.pids["main"])))
-    damon.start([ctx])
-    sim.clock.sleep_us(3_000_000)
-    damon.stop([ctx])
-    assert stat(sim, "hot").huge_bytes >= 24 * MIB
-    assert stat(sim, "cold").huge_bytes <= 2 * HUGE
-    assert scheme.stat.sz_applied > 0
     check(sim)
