@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 from damon.damond.instance import default_mount, trace_socket_path
-from damon.trace.client import SOCKET_VARIABLE, TraceClient, socket_path
+from damon.trace.client import SOCKET_VARIABLE, socket_path, until_signal
 
 DESCRIPTION = """\
 Print trace events as they happen, as `perf script` does, or as JSON lines, until Ctrl-C or the end of damond.
@@ -43,15 +41,7 @@ def trace(arguments: argparse.Namespace) -> int:
     if not path:
         given = os.environ.get(SOCKET_VARIABLE) and not arguments.mount
         path = socket_path() if given else str(trace_socket_path(arguments.mount or default_mount()))
-    client = TraceClient(path, arguments.event, "json" if arguments.json else "script")
-    signals = signal.SIGINT, signal.SIGTERM
-    old = [signal.signal(number, lambda *_: client.finish()) for number in signals]
-    try:
+    with until_signal(path, arguments.event, "json" if arguments.json else "script") as client:
         for lines in client.bunches():
             print("\n".join(lines), flush=True)
-    finally:
-        for number, handler in zip(signals, old, strict=True):
-            signal.signal(number, handler)
-        client.close()
-    sys.stdout.flush()
     return 0

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from damon.errors import DamonError, InvalidInput
@@ -40,7 +43,7 @@ class TraceClient:
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.settimeout(_CONNECT_S)
-            self._socket.connect(path)
+            self._connect(path)
             self._file = self._socket.makefile("rb")
             self._socket.sendall(f"damon-trace 1 {form} {','.join(events) or 'all'}\n".encode())
             answer = self._file.readline().decode().rstrip("\n")
@@ -53,6 +56,17 @@ class TraceClient:
         if answer != "ok":
             self.close()
             raise InvalidInput(answer.removeprefix("error ") or f"{path!r} ended the connection at once")
+
+    def _connect(self, path: str) -> None:
+        end = time.monotonic() + _CONNECT_S
+        while True:
+            try:
+                self._socket.connect(path)
+                return
+            except BlockingIOError:  # many connect at this moment
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def finish(self) -> None:
         """Ask for no more; what was on its way still comes, then the lines end. May be called in a signal handler."""
@@ -80,3 +94,31 @@ class TraceClient:
     def close(self) -> None:
         self._file.close()
         self._socket.close()
+
+
+@contextmanager
+def until_signal(path: str, events: Iterable[str] = (), form: str = "script") -> Iterator[TraceClient]:
+    """A client that SIGINT, SIGTERM and SIGHUP finish in order, from before it connects until it is closed.
+
+    For main threads. Raises what ``TraceClient`` does.
+    """
+    asked = False
+    client: TraceClient | None = None
+
+    def finish(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        if client is not None:
+            client.finish()
+
+    old = {number: signal.signal(number, finish) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        client = TraceClient(path, events, form)
+        if asked:
+            client.finish()
+        yield client
+    finally:
+        if client is not None:
+            client.close()
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -11,12 +11,12 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Final, NoReturn
 
 from damon.errors import DamonError, InvalidInput
-from damon.trace.client import TraceClient, socket_path
+from damon.trace.client import TraceClient, socket_path, until_signal
 
 VERSION: Final = "perf version 7.3.pydamon"
 GROUP: Final = "damon:"
@@ -86,21 +86,8 @@ def _about_damon(events: Sequence[str]) -> bool:
     return bool(events) and all(event.startswith(GROUP) for event in events)
 
 
-def _connect(events: Sequence[str]) -> TraceClient:
-    wildcard = f"{GROUP}*" in events
-    return TraceClient(socket_path(), () if wildcard else events)
-
-
-@contextmanager
-def _until_signal(client: TraceClient) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP end the stream, in order."""
-    signals = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    old = [signal.signal(number, lambda *_: client.finish()) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, old, strict=True):
-            signal.signal(number, handler)
+def _connected(events: Sequence[str]) -> AbstractContextManager[TraceClient]:
+    return until_signal(socket_path(), () if f"{GROUP}*" in events else events)
 
 
 def _record(words: Sequence[str], argv: Sequence[str], self_path: str) -> int:
@@ -108,18 +95,17 @@ def _record(words: Sequence[str], argv: Sequence[str], self_path: str) -> int:
     if not _about_damon(events):
         return _record_other(argv, self_path)
     path = options.output or "perf.data"
-    try:
-        client = _connect(events)
-    except InvalidInput as error:
-        return _fail(f"event syntax error: {error.strerror}", _USAGE_ERROR)
-    with _until_signal(client):
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(_connected(events))
+        except InvalidInput as error:
+            return _fail(f"event syntax error: {error.strerror}", _USAGE_ERROR)
         if os.path.isfile(path):
             os.replace(path, f"{path}.old")
         # Unbuffered: what is there stays readable whenever this process ends.
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0) as file:
             nr, lost = _copy(client, file.fileno(), path)
             size = os.fstat(file.fileno()).st_size
-    client.close()
     if lost:
         print(f"Warning:\nProcessed {nr + lost} events and lost {lost} events!", file=sys.stderr)
     print(f"[ perf record: Captured and wrote {size / 1e6:.3f} MB {path} ({nr} samples) ]", file=sys.stderr)
@@ -176,9 +162,8 @@ def _trace(words: Sequence[str], argv: Sequence[str], self_path: str) -> int:
     events, _ = _parse(words)
     if not _about_damon(events):
         return _hand_over(argv, self_path)
-    client = _connect(events)
     start: float | None = None
-    with _until_signal(client):
+    with _connected(events) as client:
         for line in client:
             match = _LINE.match(line)
             if match is None:
@@ -188,7 +173,6 @@ def _trace(words: Sequence[str], argv: Sequence[str], self_path: str) -> int:
             start = now if start is None else start
             milliseconds = (now - start) * 1000
             print(f"{milliseconds:>10.3f} {match['comm']}/{match['pid']} {match['event']}({match['text']})", flush=True)
-    client.close()
     return 0
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from damon.core.trace import Trace, TraceEvent, TraceQueue
+from damon.core.trace import EVENTS, Trace, TraceEvent, TraceQueue
 from damon.errors import DamonError, InvalidInput
 from damon.trace.text import FORMS, lost_line
 
@@ -61,7 +61,7 @@ class TraceServer:
                 listener.bind(self._path)
             finally:
                 os.umask(umask)
-            listener.listen(MAX_CLIENTS)
+            listener.listen(2 * MAX_CLIENTS)
         except BaseException:
             listener.close()
             raise
@@ -104,17 +104,15 @@ class TraceServer:
                     time.sleep(_GATHER_S)
                     continue
                 return
-            client = _Client(self._trace, connection, self._capacity, self._forget)
             with self._lock:
-                room = len(self._clients) < MAX_CLIENTS and self._listener is listener
+                if self._listener is not listener:
+                    connection.close()
+                    return
+                room = len(self._clients) < MAX_CLIENTS
+                client = _Client(self._trace if room else None, connection, self._capacity, self._forget)
                 if room:
                     self._clients[client] = None
-            if room:
-                client.start()
-            else:
-                with contextlib.suppress(OSError):
-                    connection.sendall(f"error {MAX_CLIENTS} clients are connected already: end one\n".encode())
-                connection.close()
+            client.start()
 
     def _forget(self, client: _Client) -> None:
         with self._lock:
@@ -122,10 +120,10 @@ class TraceServer:
 
 
 class _Client:
-    """One connection: a thread that listens for its end, and one that sends."""
+    """One connection: a thread that listens for its end, and one that sends. Without ``trace`` it is refused."""
 
     def __init__(
-        self, trace: Trace, connection: socket.socket, capacity: int, ended: Callable[[_Client], None]
+        self, trace: Trace | None, connection: socket.socket, capacity: int, ended: Callable[[_Client], None]
     ) -> None:
         self._trace, self._connection, self._capacity, self._ended = trace, connection, capacity, ended
         self._queue: TraceQueue | None = None
@@ -189,9 +187,9 @@ class _Client:
             raise InvalidInput(f"version {version!r} of the protocol is not known here: use 1")
         if form not in FORMS:
             raise InvalidInput(f"no form {form!r}; there are {', '.join(FORMS)}")
-        wanted = {"all": None}.get(events, events.split(","))
-        queue = self._trace.queue(capacity=self._capacity) if wanted is None else None
-        return form, queue or self._trace.queue(wanted or (), self._capacity)
+        if self._trace is None:
+            raise InvalidInput(f"{MAX_CLIENTS} clients are connected already: end one")
+        return form, self._trace.queue(EVENTS if events == "all" else events.split(","), self._capacity)
 
     def _send(self, form: str, queue: TraceQueue) -> None:
         told = 0
