@@ -195,8 +195,9 @@ def test_samples_through_physical_addresses() -> None:
 # -- splitting
 
 
-def test_pageout_of_a_folio_takes_all_of_it() -> None:
-    sim = _collapsed(4 * MIB)
+@pytest.mark.parametrize("slots", [512, 16384])
+def test_pageout_of_a_folio_takes_all_of_it(slots: int) -> None:
+    sim = _collapsed(4 * MIB, swap=Swap(slots * 4096))
     assert act_on(sim, sim.phys.pageout, lambda n: n == 0) == 512
     area, counters = stat(sim), sim.counters()
     assert (area.swapped_bytes, area.huge_bytes, area.resident_bytes) == (HUGE, HUGE, HUGE)
@@ -274,4 +275,5 @@ def test_migration_of_folios(reference: bool) -> None:
     assert counters["thp_migration_success"] == 7
     assert counters["thp_migration_split"] == 1
     assert moved % 512
+    assert sim.state.m.node[1].nr_free == sim.state.m.node[1].wmark_min
     check(sim)

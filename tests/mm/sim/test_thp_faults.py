@@ -62,6 +62,18 @@ def test_populating_with_huge_pages() -> None:
     assert stat(big).huge_bytes == 16 * GIB
 
 
+def test_huge_pages_leave_the_low_watermark_free() -> None:
+    """The rest comes page by page, which reclaim makes room for."""
+    free = machine(Area("a", MIB, populate=False), memory=64 * MIB).free_mem()[0]
+    sim = machine(Area("a", 60 * MIB), memory=64 * MIB, thp="always", swap=SWAP)
+    low = sim.state.m.node[0].wmark_low
+    counters = sim.counters()
+    assert counters["thp_fault_alloc"] in (most := (free - low) // 512, most - 1), "a piece is not aligned"
+    assert counters["thp_fault_alloc"] + counters["thp_fault_fallback"] >= 30
+    assert stat(sim).resident_bytes + stat(sim).swapped_bytes == 60 * MIB
+    check(sim)
+
+
 def test_khugepaged_collapses_what_is_advised_and_accessed_a_little_every_ten_seconds() -> None:
     phases = (Phase("p", 1_000_000, (Access("a", 1e5, Pattern.RANDOM),)),)
     areas = (Area("a", 24 * MIB), Area("b", 4 * MIB))
