@@ -177,6 +177,18 @@ def test_more_memory_ends_pressure() -> None:
     check(sim)
 
 
+def test_reclaim_that_had_given_up_begins_again() -> None:
+    """Nothing can leave without swap: the reclaim daemon gives up, until there is new memory."""
+    areas = (Area("a", 52 * MIB), Area("b", 410 * 4096, populate=False))
+    access = (Access("b", 20_000, Pattern.SEQUENTIAL),)
+    phases = (Phase("full", 2_000_000, access), Phase("more", MS, access, (), (Hotplug(True, 2 * MIB),)))
+    sim = SimulatedMachine(Workload("w", areas, phases, machine=MachineSpec(64 * MIB, swap=None)), 1)
+    sim.clock.sleep_us(1_900_000)
+    assert sim.state.m.node[0].kswapd_failures > 0
+    sim.clock.sleep_us(200_000)
+    assert sim.state.m.node[0].kswapd_failures == 0
+
+
 def test_order_within_a_phase() -> None:
     """Areas go, memory goes, areas come: the new area is not in the way."""
     phases = (

@@ -273,6 +273,19 @@ def test_latency_follows_phases_and_absent_pages_cost_nothing() -> None:
     assert stat(empty).touch_ns == 0.0
 
 
+def test_pages_that_leave_and_come_back_change_what_touches_cost() -> None:
+    sim = _machine(Area("a", MIB), accesses=(Access("a", 20, Pattern.ZIPF),))
+    space, start = sim.open_process(sim.pids["main"]), sim.state.placed["a"].start
+    before = stat(sim).touch_ns
+    assert space.madvise(start, MIB // 2, Advice.PAGEOUT) == 0
+    norm = sum(1 / rank for rank in range(1, 257))
+    assert stat(sim).touch_ns == pytest.approx(100 * sum(1 / rank for rank in range(129, 257)) / norm, rel=1e-5)
+    sim.clock.sleep_us(1_000_000_000)
+    assert stat(sim).refaults > 120
+    assert stat(sim).touch_ns == pytest.approx(before, rel=0.02)
+    check(sim)
+
+
 @pytest.mark.parametrize("first", range(1, 40, 7))
 @pytest.mark.parametrize("nr", [1, 2, 31, 33, 512, 100_000])
 @pytest.mark.parametrize("skew", [0.3, 1.0, 1.00001, 2.5, 8.0])

@@ -24,7 +24,7 @@ from damon.workload.model import (
     Swap,
     Workload,
 )
-from tests.mm.sim.machines import MIB, SWAP, act_on, addresses, advise, check, machine, page_addrs, stat, young
+from tests.mm.sim.machines import KIB, MIB, SWAP, act_on, addresses, advise, check, machine, page_addrs, stat, young
 
 HUGE = 2 * MIB
 
@@ -258,9 +258,9 @@ def test_reclaim_takes_cold_folios_and_unmapping_all() -> None:
 
 @pytest.mark.parametrize("reference", [False, True])
 def test_migration_of_folios(reference: bool) -> None:
-    nodes = (Node(32 * MIB), Node(16 * MIB))
+    nodes = (Node(32 * MIB), Node(16 * MIB + 384 * KIB))
     workload = Workload(
-        "w", (Area("a", 16 * MIB),), (Phase("p", 1),), machine=MachineSpec(48 * MIB, nodes=nodes, swap=None)
+        "w", (Area("a", 16 * MIB),), (Phase("p", 1),), machine=MachineSpec(48 * MIB + 384 * KIB, nodes=nodes, swap=None)
     )
     sim = SimulatedMachine(workload, 1, reference=reference)
     assert advise(sim, Advice.COLLAPSE) == 0
