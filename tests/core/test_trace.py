@@ -91,7 +91,8 @@ def test_before_apply_is_after_the_cut_and_the_filters_and_before_the_action() -
         quota=DamosQuota(sz=96 * K, reset_interval=1000),
     )
     scheme.add_filter(DamosFilter(DamosFilterType.ADDR, matching=True, addr_start=0, addr_end=16 * K))
-    ctx.schemes += [Damos(pattern=DamosAccessPattern(min_sz_region=1, max_sz_region=0)), scheme]
+    never = DamosAccessPattern(min_sz_region=1, max_sz_region=0)
+    ctx.schemes += [Damos(pattern=never), Damos(pattern=never), scheme]
     arm_deadlines(ctx)
     ctx.passed_sample_intervals, ctx.next_aggregation_sis = 7, 20  # 13 of 20 samples of the window are to come
     seen: list[tuple[str, list[int]]] = []
@@ -102,8 +103,8 @@ def test_before_apply_is_after_the_cut_and_the_filters_and_before_the_action() -
     apply_schemes(ctx)
     # 0-16K is refused by the filter; 3 + 10 * 0.65 = 9; the quota leaves 48K of the second region
     assert [text for text, _ in seen] == [
-        f"ctx_idx=0 scheme_idx=1 target_idx=1 nr_regions=3 {16 * K}-{64 * K}: 9 5",
-        f"ctx_idx=0 scheme_idx=1 target_idx=1 nr_regions=4 {64 * K}-{112 * K}: 5 6",
+        f"ctx_idx=0 scheme_idx=2 target_idx=1 nr_regions=3 {16 * K}-{64 * K}: 9 5",
+        f"ctx_idx=0 scheme_idx=2 target_idx=1 nr_regions=4 {64 * K}-{112 * K}: 5 6",
     ]
     assert all(not paged_out for _, paged_out in seen)
 

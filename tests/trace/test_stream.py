@@ -6,11 +6,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ from damon.model.context import DamonCtx
 from damon.model.probe import DamonProbe
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
-from damon.trace.client import TraceClient
+from damon.trace.client import TraceClient, until_signal
 from damon.trace.server import MAX_CLIENTS, TraceServer
 from tests.fakes import FakeMachine, regions_of
 
@@ -185,6 +187,22 @@ def test_at_the_servers_end_clients_get_what_waits(damon: Damon, ctx: DamonCtx, 
         server.close()
         assert len(list(client)) == 2
     assert not any(damon.trace.enabled(event) for event in EVENTS)
+
+
+def test_a_signal_before_it_is_connected_ends_it_in_order(
+    damon: Damon, ctx: DamonCtx, server: TraceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(TraceClient):
+        def __init__(self, *arguments: Any) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("damon.trace.client.TraceClient", Interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with until_signal(str(tmp_path / "trace")) as client:
+        assert list(client) == []
+    assert signal.getsignal(signal.SIGINT) is before
+    _eventually(lambda: server.nr_clients == 0)
 
 
 def test_there_is_an_end_to_clients(server: TraceServer, tmp_path: Path) -> None:
