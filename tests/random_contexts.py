@@ -44,8 +44,11 @@ PAGE, KIB, MIB = 4096, 1 << 10, 1 << 20
 SPACES = ("vaddr", "fvaddr", "paddr")
 
 
-def random_workload(rnd: Random, scale: int = 1) -> Workload:
-    """Processes that come and go, mappings, memory that is plugged, two nodes or one, too little memory or enough."""
+def random_workload(rnd: Random, scale: int = 1, nr_phases: int = 4) -> Workload:
+    """Processes that come and go, mappings, memory that is plugged, two nodes or one, too little memory or enough.
+
+    Up to ``nr_phases`` phases; areas, memory and phases ``scale`` times as big.
+    """
     processes = ["one", "two", "three"]
     areas = [
         Area(
@@ -56,7 +59,7 @@ def random_workload(rnd: Random, scale: int = 1) -> Workload:
     ]  # fmt: skip
     two = rnd.random() < 0.5
     phases = []
-    for number in range(rnd.randint(1, 4)):
+    for number in range(rnd.randint(-(-nr_phases // 4), nr_phases)):
         used = [area for area in areas if rnd.random() < 0.8]
         events = tuple(
             rnd.choice([
