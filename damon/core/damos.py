@@ -94,7 +94,7 @@ def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> Non
         if ctx.trace is not None and ctx.trace.points[BEFORE_APPLY]:
             trace_before_apply(ctx, target, region, scheme)
         applied, passed = ctx.ops.apply_scheme(ctx, target, region, scheme)
-        walk = ctx.walk_control
+        walk = ctx.walking
         if walk is not None and not scheme.walk_completed:
             walk.fn(ctx, target, region, scheme, passed)
         quota = scheme.quota

@@ -98,6 +98,7 @@ def apply_schemes(ctx: DamonCtx) -> None:
     active = [scheme for scheme in due if scheme.wmarks.activated]
     if not active:
         return
+    ctx.walking = ctx.walk_control  # one that comes during the pass would see a part of it: it waits for the next
     for scheme in active:
         quotas.adjust(ctx, scheme)
     this = _Pass(ctx, active)
@@ -123,12 +124,12 @@ def forget_target(ctx: DamonCtx, target: DamonTarget) -> None:
 
 def _walk_call_done(ctx: DamonCtx, finished: Damos) -> None:
     """``finished`` did its pass; the request ends once every scheme has (damos 10)."""
-    control = ctx.walk_control
-    if control is None:
+    if ctx.walking is None:
         return
     finished.walk_completed = True
     if all(scheme.walk_completed for scheme in ctx.schemes):
         end_walk(ctx, canceled=False)
+        ctx.walking = None
 
 
 def end_walk(ctx: DamonCtx, canceled: bool) -> None:

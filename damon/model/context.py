@@ -71,6 +71,7 @@ class DamonCtx:
     call_controls: list[DamonCallControl] = field(default_factory=list)
     call_controls_obsolete: bool = False
     walk_control: DamosWalkControl | None = None
+    walking: DamosWalkControl | None = None  #: the request that the pass at hand reports to
     walk_control_obsolete: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     maybe_corrupted: bool = False

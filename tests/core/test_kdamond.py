@@ -212,6 +212,29 @@ def test_walk_reports_each_scheme_once_before_the_age_is_reset() -> None:
     damon.stop([ctx])
 
 
+def test_a_walk_that_is_asked_for_during_a_pass_reports_the_next_one_whole() -> None:
+    """Damos 10: the pass holds the slot."""
+    machine = FakeMachine()
+    machine.phys.pages = dict.fromkeys(range(64), 0)
+    damon, ctx = _started(machine, Damos(action=DamosAction.PAGEOUT))
+    seen: list[tuple[int, int]] = []
+    control = DamosWalkControl(lambda ctx, target, region, scheme, passed: seen.append((region.start, region.end)))
+
+    def in_the_middle_of_a_pass() -> None:
+        machine.phys.on_pageout = lambda: None
+        control.done = machine.clock.event()
+        ctx.walk_control = control
+
+    machine.phys.on_pageout = in_the_middle_of_a_pass
+    while control.done is None:
+        machine.clock.sleep_us(5_000)
+    assert control.done.wait(1_000_000)
+    assert not control.canceled
+    assert (seen[0][0], seen[-1][1]) == (0, 64 * MIB)
+    assert all(left[1] == right[0] for left, right in zip(seen, seen[1:], strict=False))
+    damon.stop([ctx])
+
+
 def test_walks_are_cancelled_when_nothing_can_report() -> None:
     machine = FakeMachine()
     damon, ctx = _started(machine)
