@@ -121,6 +121,8 @@ class Watch:
             window.mixed = True
 
     def see(self, ctx: DamonCtx) -> None:
+        # The smallest so far: regions stay where they were cut when it grows.
+        self._unit = min(self._unit or ctx.min_region_sz, ctx.min_region_sz)
         if ctx.passed_sample_intervals == self._passed:
             return  # waiting for activation, or paused
         if ctx.passed_sample_intervals < self._passed:  # started again
@@ -141,7 +143,6 @@ class Watch:
 
     def regions(self, ctx: DamonCtx) -> None:
         """Sorted, disjoint, inside, aligned; splitting and merging keep what is covered."""
-        self._unit = min(self._unit or ctx.min_region_sz, ctx.min_region_sz)
         for target in ctx.targets:
             before = 0
             for region in target.regions:

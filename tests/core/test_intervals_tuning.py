@@ -66,8 +66,8 @@ def _run(access: Access, goal: DamonIntervalsGoal, sample_us: int, aggregations:
     damon.start([ctx])
     while len(run.ratios) < aggregations:
         machine.clock.sleep_us(ctx.attrs.aggr_interval)
+        assert ctx.error is None
     damon.stop([ctx])
-    assert ctx.error is None
     machine.close()
     return run
 

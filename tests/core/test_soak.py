@@ -40,6 +40,8 @@ def test_soak(seed: int) -> None:
     assert counts["quota windows"] > 50
     assert counts["bytes applied"] > 0
     assert counts["tried in vain"] > 0
+    held = live_arrays()  # by the machine and what is global in it: no context that has ended
+    assert all(held[name] == before[name] for name in ("Kdamond", "DamonCtx", "RegionArray", "FolioArray", "threads"))
     assert _run(seed)[0] == digest
     assert _run(seed + 100)[0] != digest
     del soak
