@@ -195,6 +195,8 @@ class Watch:
                 window.charged_from = quota.charged_from
                 window.tried, window.applied = window.seen_tried, window.seen_applied
                 self.windows += 1
+                new = quota.charged_from and window.known
+                assert not (new and quota.sz) or quota.esz <= quota.sz, f"{quota.esz} allowed, not {quota.sz}"
             stat = scheme.stat
             if window.known:
                 tried = None if window.mixed else stat.sz_tried - window.tried
