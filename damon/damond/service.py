@@ -141,9 +141,7 @@ class Service:
         return [ctx for ctx in (*modules, *kdamonds) if ctx is not None]
 
     def _kdamonds(self) -> list[Kdamond]:
-        with suppress(IndexError):  # directories can go in the meantime
-            return list(self.admin.kdamonds)
-        return []
+        return list(self.admin.kdamonds.made())
 
     def _stop_workers(self) -> None:
         """On virtual time this is the clock's own thread again: it need not ask anybody."""

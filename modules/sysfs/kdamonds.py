@@ -144,7 +144,7 @@ class Kdamond(Directory):
         self._update_tried(only_total=False)
 
     def _clear_schemes_tried_regions(self) -> None:
-        for scheme in self.contexts[0].schemes:
+        for scheme in self.contexts[0].schemes.made():
             scheme.tried_regions.clear()
 
     def _update_tried(self, only_total: bool) -> None:
@@ -220,10 +220,10 @@ class Admin(Directory):
         )
 
     def _refuse_running(self) -> None:
-        if any(kdamond.running for kdamond in self.kdamonds):
+        if any(kdamond.running for kdamond in self.kdamonds.made()):
             raise DamonError(errno.EBUSY, "nr_kdamonds: a kdamond runs: write off to its state first")
 
     def stop(self) -> None:
         """End all workers."""
-        for kdamond in self.kdamonds:
+        for kdamond in self.kdamonds.made():
             kdamond.stop()

@@ -172,6 +172,13 @@ class Numbered(Directory, Generic[D]):
     def __iter__(self) -> Iterator[D]:
         return (self[index] for index in range(self.nr))
 
+    def made(self) -> Iterator[D]:
+        """The children that somebody has asked for: no other has anything to say."""
+        for name in super().names():
+            found = super().child(name)
+            if name != self._name and found is not None:
+                yield found  # type: ignore[misc]
+
     def clear(self) -> None:
         """Remove all children."""
         self.nr = 0
