@@ -129,7 +129,6 @@ def _walk_call_done(ctx: DamonCtx, finished: Damos) -> None:
     finished.walk_completed = True
     if all(scheme.walk_completed for scheme in ctx.schemes):
         end_walk(ctx, canceled=False)
-        ctx.walking = None
 
 
 def end_walk(ctx: DamonCtx, canceled: bool) -> None:
@@ -140,5 +139,6 @@ def end_walk(ctx: DamonCtx, canceled: bool) -> None:
         return
     for scheme in ctx.schemes:
         scheme.walk_completed = False
+    ctx.walking = None
     control.canceled = canceled
     control.done.set()
