@@ -1,6 +1,82 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """DAMON, Linux's data access monitor and its access-aware operation schemes, in user space.
 
-Rooms, top to bottom: ``cli``, ``modules``, ``core``, ``ops``, ``mm``, ``model``, ``native``; ``workload`` stands beside
-them. ``docs/architecture.md`` has the picture.
+``import damon`` is cheap: names below load what they need when they are first used. ``docs/prototyping.md`` is the
+tour; ``docs/architecture.md`` has the rooms.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from damon.core import Damon as Damon
+    from damon.core import commit_ctx as commit_ctx
+    from damon.core import commit_quota_goals as commit_quota_goals
+    from damon.core import set_attrs as set_attrs
+    from damon.core import set_regions as set_regions
+    from damon.core import system_ram_region as system_ram_region
+    from damon.errors import DamonError as DamonError
+    from damon.errors import InvalidInput as InvalidInput
+    from damon.errors import MissingCapability as MissingCapability
+    from damon.library import Aggregation as Aggregation
+    from damon.library import Region as Region
+    from damon.library import aggregations as aggregations
+    from damon.library import open_machine as open_machine
+    from damon.library import running as running
+    from damon.model.attrs import DamonAttrs as DamonAttrs
+    from damon.model.attrs import DamonIntervalsGoal as DamonIntervalsGoal
+    from damon.model.context import DamonCallControl as DamonCallControl
+    from damon.model.context import DamonCtx as DamonCtx
+    from damon.model.context import DamosWalkControl as DamosWalkControl
+    from damon.model.custom import DamosCustomAction as DamosCustomAction
+    from damon.model.custom import DamosCustomMetric as DamosCustomMetric
+    from damon.model.custom import DamosFolioFilter as DamosFolioFilter
+    from damon.model.custom import DamosRegionFilter as DamosRegionFilter
+    from damon.model.probe import DamonFilter as DamonFilter
+    from damon.model.probe import DamonFilterType as DamonFilterType
+    from damon.model.probe import DamonProbe as DamonProbe
+    from damon.model.scheme import Damos as Damos
+    from damon.model.scheme import DamosAccessPattern as DamosAccessPattern
+    from damon.model.scheme import DamosAction as DamosAction
+    from damon.model.scheme import DamosFilter as DamosFilter
+    from damon.model.scheme import DamosFilterType as DamosFilterType
+    from damon.model.scheme import DamosMigrateDest as DamosMigrateDest
+    from damon.model.scheme import DamosQuota as DamosQuota
+    from damon.model.scheme import DamosQuotaGoal as DamosQuotaGoal
+    from damon.model.scheme import DamosQuotaGoalMetric as DamosQuotaGoalMetric
+    from damon.model.scheme import DamosQuotaGoalTuner as DamosQuotaGoalTuner
+    from damon.model.scheme import DamosWatermarks as DamosWatermarks
+    from damon.model.scheme import DamosWmarkMetric as DamosWmarkMetric
+    from damon.model.target import DamonTarget as DamonTarget
+    from damon.ops.operations import Operations as Operations
+    from damon.ops.operations import Score as Score
+
+_PLACES: Final = {
+    "core": "Damon commit_ctx commit_quota_goals set_attrs set_regions system_ram_region",
+    "errors": "DamonError InvalidInput MissingCapability",
+    "library": "Aggregation Region aggregations open_machine running",
+    "model.attrs": "DamonAttrs DamonIntervalsGoal",
+    "model.context": "DamonCallControl DamonCtx DamosWalkControl",
+    "model.custom": "DamosCustomAction DamosCustomMetric DamosFolioFilter DamosRegionFilter",
+    "model.probe": "DamonFilter DamonFilterType DamonProbe",
+    "model.scheme": "Damos DamosAccessPattern DamosAction DamosFilter DamosFilterType DamosMigrateDest DamosQuota "
+    "DamosQuotaGoal DamosQuotaGoalMetric DamosQuotaGoalTuner DamosWatermarks DamosWmarkMetric",
+    "model.target": "DamonTarget",
+    "ops.operations": "Operations Score",
+}
+_NAMES: Final = {name: f"damon.{place}" for place, names in _PLACES.items() for name in names.split()}
+
+__all__ = list(_NAMES)
+
+
+def __getattr__(name: str) -> Any:
+    place = _NAMES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'damon' has no attribute {name!r}")
+    return getattr(importlib.import_module(place), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_NAMES])

@@ -8,9 +8,11 @@ from damon.core.damos_filter import core_filters_reject
 from damon.core.priority import DamosRates, matches, region_score
 from damon.core.trace import BEFORE_APPLY, trace_before_apply
 from damon.model.context import DamonCtx
+from damon.model.custom import DamosCustomAction
 from damon.model.regions import align_down
 from damon.model.scheme import Damos, DamosAction
 from damon.model.target import DamonTarget
+from damon.ops.custom import apply_custom
 
 
 def _is_last(target: DamonTarget, index: int) -> bool:
@@ -93,7 +95,10 @@ def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> Non
         began = clock.now_ns()
         if ctx.trace is not None and ctx.trace.points[BEFORE_APPLY]:
             trace_before_apply(ctx, target, region, scheme)
-        applied, passed = ctx.ops.apply_scheme(ctx, target, region, scheme)
+        if isinstance(scheme.action, DamosCustomAction):
+            applied, passed = apply_custom(ctx, target, region, scheme, scheme.action)
+        else:
+            applied, passed = ctx.ops.apply_scheme(ctx, target, region, scheme)
         walk = ctx.walking
         if walk is not None and not scheme.walk_completed:
             walk.fn(ctx, target, region, scheme, passed)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from damon.model.context import DamonCtx
+from damon.model.custom import DamosRegionFilter
 from damon.model.regions import align_down
 from damon.model.scheme import Damos, DamosFilter, DamosFilterType
 from damon.model.target import DamonTarget
@@ -32,7 +33,9 @@ def _inside(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter)
     return True
 
 
-def _hits(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter) -> bool:
+def _hits(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter | DamosRegionFilter) -> bool:
+    if isinstance(wanted, DamosRegionFilter):
+        return bool(wanted.test(ctx, target, target.regions[index])) == wanted.matching
     if wanted.type is DamosFilterType.ADDR:
         inside = _inside(ctx, target, index, wanted)
     else:

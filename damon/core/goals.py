@@ -11,6 +11,7 @@ from damon.core.priority import left_window_bp, matches
 from damon.mm.interface import PAGE_SIZE
 from damon.model.arrays import FolioArray
 from damon.model.context import DamonCtx
+from damon.model.custom import DamosCustomMetric
 from damon.model.scheme import Damos, DamosQuotaGoal, DamosQuotaGoalMetric, DamosQuotaGoalTuner
 from damon.native import bind
 
@@ -123,6 +124,9 @@ def score(ctx: DamonCtx, scheme: Damos) -> int:
     """Bring each goal's ``current_value`` up to date; the best achieved one in basis points of its target."""
     best = 0
     for goal in scheme.quota.goals:
-        goal.current_value = _MEASURES[goal.metric](ctx, scheme, goal)
+        if isinstance(goal.metric, DamosCustomMetric):
+            goal.current_value = int(goal.metric.measure(ctx, scheme))
+        else:
+            goal.current_value = _MEASURES[goal.metric](ctx, scheme, goal)
         best = max(best, goal.current_value * _BP // goal.target_value)
     return best

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from damon.model.attrs import U32_MAX, ULONG_MAX
+from damon.model.custom import DamosCustomAction, DamosCustomMetric, DamosFolioFilter, DamosRegionFilter
 from damon.model.target import DamonTarget
 
 DAMOS_MAX_SCORE: Final = 99
@@ -78,7 +79,7 @@ class DamosQuotaGoal:
     ``nid`` is the NUMA node of the ``node_*`` metrics, ``memcg_id`` the cgroup of the ``node_memcg_*`` ones.
     """
 
-    metric: DamosQuotaGoalMetric
+    metric: DamosQuotaGoalMetric | DamosCustomMetric
     target_value: int
     current_value: int = 0
     last_psi_total: int | None = None
@@ -187,14 +188,14 @@ class Damos:
     """One scheme. Fields from ``stat`` on are the worker's own."""
 
     pattern: DamosAccessPattern = field(default_factory=DamosAccessPattern)
-    action: DamosAction = DamosAction.STAT
+    action: DamosAction | DamosCustomAction = DamosAction.STAT
     apply_interval_us: int = 0  #: 0: the aggregation interval
     quota: DamosQuota = field(default_factory=DamosQuota)
     wmarks: DamosWatermarks = field(default_factory=DamosWatermarks)
     target_nid: int = -1  #: where ``migrate_*`` moves folios to; -1 nowhere
     migrate_dests: list[DamosMigrateDest] = field(default_factory=list)  #: instead of it, for processes' memory
-    core_filters: list[DamosFilter] = field(default_factory=list)
-    ops_filters: list[DamosFilter] = field(default_factory=list)
+    core_filters: list[DamosFilter | DamosRegionFilter] = field(default_factory=list)
+    ops_filters: list[DamosFilter | DamosFolioFilter] = field(default_factory=list)
     max_nr_snapshots: int = 0
 
     stat: DamosStat = field(default_factory=DamosStat)
@@ -205,6 +206,11 @@ class Damos:
     last_applied: int | None = None  #: head PFN of the last folio of the previous region
     walk_completed: bool = False
 
-    def add_filter(self, new: DamosFilter) -> None:
+    def add_filter(self, new: DamosFilter | DamosRegionFilter | DamosFolioFilter) -> None:
         """Route by type to the core or the ops list, keeping order (DAMON spec, damos 7.1)."""
-        (self.core_filters if new.type in CORE_FILTER_TYPES else self.ops_filters).append(new)
+        if isinstance(new, DamosRegionFilter):
+            self.core_filters.append(new)
+        elif isinstance(new, DamosFolioFilter):
+            self.ops_filters.append(new)
+        else:
+            (self.core_filters if new.type in CORE_FILTER_TYPES else self.ops_filters).append(new)

@@ -23,8 +23,10 @@ from damon.model.arrays import (
     DamonFolio,
     FolioArray,
 )
+from damon.model.custom import DamosFolioFilter
 from damon.model.scheme import DamosFilter, DamosFilterType
 from damon.native import bind
+from damon.ops.custom import folio_filter_step
 
 _begin = bind("folio_filter_begin", None, c_void_p, c_uint32)
 _step = bind("folio_filter_step", None, c_void_p, c_uint32, c_int, c_uint64, c_uint64, c_int, c_int)
@@ -110,7 +112,7 @@ class Reference:
 def filter_folios(
     space: FolioSpace,
     folios: FolioArray,
-    filters: Sequence[DamosFilter],
+    filters: Sequence[DamosFilter | DamosFolioFilter],
     default_reject: bool,
     steps: type[Native] | type[Reference] = Native,
 ) -> int:
@@ -120,6 +122,9 @@ def filter_folios(
     """
     steps.begin(folios)
     for wanted in filters:
+        if isinstance(wanted, DamosFolioFilter):
+            folio_filter_step(folios, wanted)
+            continue
         if wanted.type is DamosFilterType.YOUNG:
             space.folios_young(folios)
             space.folios_mkold(folios)

@@ -11,6 +11,7 @@ from typing import Final
 from damon.mm.interface import FolioSpace
 from damon.model.arrays import FolioArray
 from damon.model.context import DamonCtx
+from damon.model.custom import DamosFolioFilter
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosMigrateDest
 from damon.native import bind
 from damon.ops.folio_filter import Native, Reference, filter_folios
@@ -26,7 +27,7 @@ def walk_folios(
     batches: Iterator[FolioArray],
     space: FolioSpace,
     scheme: Damos,
-    filters: Sequence[DamosFilter],
+    filters: Sequence[DamosFilter | DamosFolioFilter],
     act: Act | None,
 ) -> tuple[int, int]:
     """Filter the folios of ``batches`` and ``act`` on those that pass: pages acted on, and pages that passed."""

@@ -18,7 +18,7 @@ from damon.ops.operations import Operations, Score
 #: Appended to a ``pageout`` scheme without a ``young`` filter of its own: recently accessed folios stay.
 REJECT_YOUNG: Final = DamosFilter(DamosFilterType.YOUNG, matching=True, allow=False)
 
-_SCORES: Final = {
+_SCORES: Final[dict[object, Score]] = {
     DamosAction.PAGEOUT: Score.COLD,
     DamosAction.LRU_DEPRIO: Score.COLD,
     DamosAction.MIGRATE_COLD: Score.COLD,
@@ -52,7 +52,7 @@ class Paddr(Operations):
         act: Act | None
         if scheme.action is DamosAction.PAGEOUT:
             act = phys.pageout
-            if not any(wanted.type is DamosFilterType.YOUNG for wanted in filters):
+            if not any(getattr(wanted, "type", None) is DamosFilterType.YOUNG for wanted in filters):
                 filters.append(REJECT_YOUNG)
         elif scheme.action is DamosAction.LRU_PRIO:
             act = phys.activate

@@ -18,7 +18,7 @@ from damon.ops import sampling
 from damon.ops.folio_walk import MIGRATIONS, Act, migration, walk_folios
 from damon.ops.operations import Operations, Score
 
-_ADVICE: Final = {
+_ADVICE: Final[dict[object, Advice]] = {
     DamosAction.WILLNEED: Advice.WILLNEED,
     DamosAction.COLD: Advice.COLD,
     DamosAction.PAGEOUT: Advice.PAGEOUT,

@@ -84,7 +84,10 @@ def _scheme(scheme: Damos) -> Pairs:
             "mid_permil": str(marks.mid),
             "low_permil": str(marks.low),
         },
-        "filters": [_filter(rule) for rule in (*scheme.core_filters, *scheme.ops_filters)],
+        # A prototype's own filters have no form that another tool would know.
+        "filters": [
+            _filter(rule) for rule in (*scheme.core_filters, *scheme.ops_filters) if isinstance(rule, DamosFilter)
+        ],
         "stats": {
             "nr_tried": str(stat.nr_tried),
             "sz_tried": str(stat.sz_tried),

@@ -7,8 +7,6 @@ import shlex
 import sys
 from pathlib import Path
 
-import damon
-
 _SCRIPT = """\
 #!/bin/sh
 # DAMON's trace events for tools that call perf; see damon.trace.perf.
@@ -23,7 +21,7 @@ def install_perf(folder: Path) -> Path:
     It runs with this interpreter and this package, whatever the environment of its caller is, and finds the stream by
     ``$DAMON_TRACE_SOCKET``.
     """
-    root = Path(damon.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     path = folder / "perf"
     path.write_text(_SCRIPT.format(python=shlex.quote(sys.executable), root=shlex.quote(str(root))))
     path.chmod(0o755)

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a program that uses DAMON as a library wants beside the core: machines, running contexts, results one by one.
+
+``import damon`` gives all of it, and the core's names, without loading anything before it is used.
+"""
+
+from damon.library.results import Aggregation, Region, aggregations
+from damon.library.run import open_machine, running
+
+__all__ = ["Aggregation", "Region", "aggregations", "open_machine", "running"]

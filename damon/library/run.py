@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A machine, and workers on it, for the time of a ``with`` block."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from damon.core import Damon
+from damon.errors import InvalidInput
+from damon.mm.interface import Machine
+from damon.model.context import DamonCtx
+
+
+@contextmanager
+def open_machine(
+    *, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0, reference: bool = False
+) -> Iterator[Machine]:
+    """A machine to work on, closed at the end of the block.
+
+    Args:
+        sim: a workload file: the simulated machine that plays it, in virtual time.
+        linux: the running system (root; ``docs/linux.md`` says what it needs).
+        seed: of the simulated machine.
+        reference: use the plain Python twins of the native routines.
+
+    Raises:
+        InvalidInput: neither or both are asked for, or the workload file is refused.
+        MissingCapability: this system lacks something.
+    """
+    if (sim is None) == (not linux):
+        raise InvalidInput("open_machine() wants one machine: give sim=FILE or linux=True")
+    machine: Machine
+    if sim is not None:
+        from damon.mm.sim import SimulatedMachine
+        from damon.workload.load import load_workload
+
+        machine = SimulatedMachine(load_workload(os.fspath(sim)), seed, reference=reference)
+    else:
+        from damon.mm.linux import LinuxMachine
+
+        machine = LinuxMachine(reference=reference)
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+@contextmanager
+def running(damon: Damon, *ctxs: DamonCtx, exclusive: bool = False) -> Iterator[None]:
+    """Workers for ``ctxs`` during the block: started before, stopped after it, whatever happens in it.
+
+    Raises:
+        DamonError: the start was refused (see ``Damon.start``).
+        BaseException: what ended a worker, when the block itself ended without an error.
+    """
+    damon.start(ctxs, exclusive=exclusive)
+    try:
+        yield
+    finally:
+        damon.stop(ctxs)
+    for ctx in ctxs:
+        if ctx.error is not None:
+            raise ctx.error

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Actions and filters of the user's own, on every operations set (``damon.model.custom``)."""
+
+from __future__ import annotations
+
+from damon.mm.interface import PAGE_SIZE, FolioSpace
+from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, DamonRegion, FolioArray
+from damon.model.context import DamonCtx
+from damon.model.custom import DamosCustomAction, DamosFolioFilter
+from damon.model.scheme import Damos
+from damon.model.target import DamonTarget
+
+
+def apply_custom(
+    ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos, action: DamosCustomAction
+) -> tuple[int, int]:
+    """Bytes acted on, and bytes that passed the operations layer's filters, which only folios are asked."""
+    from damon.ops.folio_walk import walk_folios
+
+    if action.on_region is not None:
+        return action.on_region(ctx, target, region), 0
+    if action.on_folios is None:
+        return 0, 0
+    act, space = action.on_folios, _space(ctx, target)
+    batches = space.folios(region.start * ctx.addr_unit, region.end * ctx.addr_unit)
+    applied, passed = walk_folios(ctx, batches, space, scheme, scheme.ops_filters, lambda folios: act(ctx, folios))
+    return applied * PAGE_SIZE // ctx.addr_unit, passed * PAGE_SIZE // ctx.addr_unit
+
+
+def _space(ctx: DamonCtx, target: DamonTarget) -> FolioSpace:
+    return ctx.machine.phys if target.space is None else target.space  # type: ignore[return-value]
+
+
+def folio_filter_step(folios: FolioArray, wanted: DamosFolioFilter) -> None:
+    """Decide the still undecided folios that hit ``wanted``."""
+    for folio in folios:
+        if not folio.flags & FOLIO_DECIDED and bool(wanted.test(folio)) == wanted.matching:
+            folio.flags |= FOLIO_DECIDED | (FOLIO_PASS if wanted.allow else 0)
