@@ -95,14 +95,16 @@ def page_that_was_swapped() -> dict[str, Any]:
         addrs = buffer([other.base + page * PAGE for page in range(other.pages)])
         space.mkold(addrs, other.pages)
         assert space.madvise(other.base, other.pages * PAGE, Advice.PAGEOUT) == 0
-        swapped = sum(bool(entry & SWAPPED) for entry in other.entries())
+        out = [bool(entry & SWAPPED) for entry in other.entries()]
+        swapped = sum(out)
         gone = young(space, addrs, other.pages)
         other.tell(f"touch 0 {other.pages} 4")
         back = young(space, addrs, other.pages)
         here = [bool(entry & PRESENT) for entry in other.entries()]
     assert swapped > other.pages * 0.95
     assert sum(gone) <= other.pages - swapped
-    assert all(back[page] for page in range(0, other.pages, 4))
+    missed = [page for page in range(0, other.pages, 4) if out[page] and not back[page]]
+    assert not missed, (missed, [here[page] for page in missed])
     assert all(not got or there for got, there in zip(back, here, strict=True))
     return {"swapped": swapped, "back": sum(back)}
 
