@@ -36,6 +36,9 @@ TESTS = (
 #: Both want pages of a 10 MiB memset that are touched in a quarter of all 5 ms intervals. An emulated processor needs
 #: more than 20 ms for one round. (The guest kernel's own DAMON fails the first one, and finds the stack in the second.)
 TOO_SLOW = ("sysfs_update_schemes_tried_regions_wss_estimation.py", "damos_apply_interval.py")
+#: These judge a second or so of a program that is meant to have a processor of its own. An emulated one that is held up
+#: spoils that, so they may be right at the second or third time; what they said before is printed.
+TIMED = ("damos_tried_regions.py", "damon_nr_regions.py")
 TIMEOUT_S = 240
 #: Ends before a test could touch the kernel's own files.
 SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin)" = fuseblk ] || exit 99; '
@@ -77,6 +80,11 @@ def test_damond(damond: Guest, name: str, request: pytest.FixtureRequest) -> Non
     command = f"{SURE} cd {SELFTESTS} && timeout -k 5 {TIMEOUT_S} ./{name}"
     words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-c", command]
     result = damond.run(words, timeout=TIMEOUT_S + 60)
+    for again in range(2 if name in TIMED and damond.accelerator == "tcg" else 0):
+        if not result.returncode:
+            break
+        print(f"{name}: attempt {again + 1} failed:\n{result.text}{result.errors}")
+        result = damond.run(words, timeout=TIMEOUT_S + 60)
     log = damond.run(["tail", "-n", "20", "/tmp/damond.log"]).text
     assert result.returncode == 0, f"exit code {result.returncode}\n{result.text}{result.errors}\n{log}"
 
