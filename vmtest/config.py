@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from .errors import InvalidInput
+from .errors import InvalidInput, Verdict
+from .patterns import TOLERABLE
 
 MIB = 1 << 20
 MIN_MEMORY = 128 * MIB
@@ -136,6 +137,7 @@ class GuestConfig:
         accelerator: "auto" (probed once by starting a guest), "kvm" or "tcg".
         timeouts: by phase.
         qemu_args: added to QEMU's command line.
+        tolerate: verdicts ("warning", "oom", ...) that are noted in ``Guest.warnings`` and do not end the guest.
 
     Raises:
         InvalidInput: a value is wrong; the message names it.
@@ -154,6 +156,7 @@ class GuestConfig:
     accelerator: str = "auto"
     timeouts: Timeouts = field(default_factory=Timeouts)
     qemu_args: tuple[str, ...] = ()
+    tolerate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("kernel", "rootfs"):
@@ -174,11 +177,23 @@ class GuestConfig:
         object.__setattr__(self, "trees", tuple(_pair(Tree, item) for item in self.trees))
         object.__setattr__(self, "shares", tuple(_pair(Share, item) for item in self.shares))
         _ = self.swap_device
+        _ = self.tolerated
 
     @property
     def memory_bytes(self) -> int:
         """Memory in bytes, a whole number of MiB."""
         return parse_size(self.memory, "memory") // MIB * MIB
+
+    @property
+    def tolerated(self) -> frozenset[Verdict]:
+        """What ends no guest, as verdicts."""
+        known = {verdict.value: verdict for verdict in TOLERABLE}
+        for name in self.tolerate:
+            if name not in known:
+                raise InvalidInput(
+                    f"tolerate {name!r} is no verdict a guest survives; choose of {', '.join(sorted(known))}"
+                )
+        return frozenset(known[name] for name in self.tolerate)
 
     @property
     def swap_device(self) -> Swap | None:

@@ -3,34 +3,23 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 import signal
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import BinaryIO
 
 import pexpect
 from pexpect import fdpexpect
 
 from .errors import GuestLost, Verdict
-from .supervisor import EXIT_FILE, LOG_FILE
+from .patterns import BEGINNINGS, EMULATION, POWER_DOWN, READY, classify, noteworthy
+from .supervisor import EXIT_FILE, LOG_FILE, PID_FILE
 
-READY = re.compile(r"vmtest: ready\b")
-POWER_DOWN = re.compile(r"reboot: (Power down|System halted|Restarting system|machine restart)")
-# The first line that matches decides: an oops turned into a panic stays an oops.
-FATAL: tuple[tuple[Verdict, re.Pattern[str]], ...] = (
-    (Verdict.LOCKUP, re.compile(r"BUG: soft lockup|hard LOCKUP")),
-    (Verdict.OOPS, re.compile(r"\bBUG: |\bOops: |kernel BUG at |general protection fault,|Unable to handle kernel")),
-    (Verdict.PANIC, re.compile(r"Kernel panic - not syncing")),
-    (Verdict.SETUP_FAILED, re.compile(r"vmtest: setup failed")),
-)
-WARNING = re.compile(
-    r"WARNING: |rcu: INFO: |INFO: task .* blocked for more than|Out of memory: Killed process|vmtest: setup: "
-)
-EMULATION = re.compile(r"emulation failure|KVM internal error")
 CRASHES = {str(-number) for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)}
 KEPT_LINES = 5000
 TICK_SECONDS = 0.25
@@ -38,6 +27,23 @@ TICK_SECONDS = 0.25
 REPORT_SECONDS = 1.5
 EXCERPT_BEFORE = 3
 EXCERPT_LINES = 40
+# A report's telling line may come at its end: an OOM killer first lists the tasks.
+BEGINNING_WITHIN = 120
+# Stopped for this long, QEMU waits for somebody's SIGCONT that nobody will send.
+STOPPED_SECONDS = 2.0
+
+
+class _Log:
+    """A file for every byte that is read. A full disk loses the log, not the guest."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream: BinaryIO = path.open("wb", buffering=0)
+        self.flush = self._stream.flush
+        self.close = self._stream.close
+
+    def write(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(data)
 
 
 class Console(threading.Thread):
@@ -47,13 +53,25 @@ class Console(threading.Thread):
         ready: set when the guest says that its SSH server listens.
         ended: set when the guest is lost; ``lost`` has the reason.
         on_end: called once the guest is lost, so that whoever waits for it wakes up.
-        warnings: lines that do not end a guest but matter (WARNING, stalls, OOM kills, what setup could not do).
+        warnings: lines that do not end a guest but matter (what is tolerated, what setup could not do).
+        last_byte: when the last byte came, on the monotonic clock.
     """
 
-    def __init__(self, sock: socket.socket, folder: Path) -> None:
+    def __init__(
+        self, sock: socket.socket, folder: Path, *, log: Path | None = None, tolerate: Collection[Verdict] = ()
+    ) -> None:
+        """Args:
+        sock: the console's end here.
+        folder: the run folder, where the supervisor writes of QEMU.
+        log: a file that gets every byte; None keeps the last lines only.
+        tolerate: verdicts that are noted and end nothing.
+        """
         super().__init__(name="vmtest-console", daemon=True)
         self._sock = sock
         self._folder = folder
+        self._log = _Log(log) if log else None
+        self._tolerate = frozenset(tolerate)
+        self._stopped: float | None = None
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._fatal: tuple[Verdict, str, float, int] | None = None
         self._count = 0
@@ -69,6 +87,7 @@ class Console(threading.Thread):
     def run(self) -> None:
         """The thread."""
         stream = fdpexpect.fdspawn(self._sock.fileno(), timeout=TICK_SECONDS, maxread=1 << 16)
+        stream.logfile_read = self._log
         try:
             while True:
                 before = len(stream.buffer)
@@ -83,6 +102,7 @@ class Console(threading.Thread):
                     if len(stream.buffer) != before:
                         self.last_byte = time.monotonic()
                     self._look_at_qemu()
+                    self._look_whether_stopped()
                 if self._fatal and time.monotonic() - self._fatal[2] > REPORT_SECONDS:
                     break
         except OSError:
@@ -94,6 +114,9 @@ class Console(threading.Thread):
                 pass
         except (OSError, ValueError, pexpect.EOF, pexpect.ExceptionPexpect):
             pass
+        finally:
+            if self._log:
+                self._log.close()
 
     def _line(self, raw: bytes | str | None) -> None:
         assert isinstance(raw, bytes)
@@ -107,13 +130,31 @@ class Console(threading.Thread):
             self.ready.set()
         if POWER_DOWN.search(line):
             self._powered_down = True
-        if self._fatal is None:
-            for verdict, pattern in FATAL:
-                if pattern.search(line):
-                    self._fatal = (verdict, line, time.monotonic(), self._count)
-                    return
-        if WARNING.search(line):
+        verdict = classify(line)
+        if verdict is not None and verdict not in self._tolerate:
+            # The first line that matches decides: an oops turned into a panic stays an oops.
+            if self._fatal is None:
+                self._fatal = (verdict, line, time.monotonic(), self._count)
+        elif verdict is not None or noteworthy(line):
             self.warnings.append(line)
+
+    def _look_whether_stopped(self) -> None:
+        # A stopped process looks healthy from every other side.
+        if self._fatal:
+            return
+        try:
+            pid = int((self._folder / PID_FILE).read_text())
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError, IndexError):
+            state = ""
+        if state != "T":
+            self._stopped = None
+        elif self._stopped is None:
+            self._stopped = time.monotonic()
+        elif time.monotonic() - self._stopped > STOPPED_SECONDS:
+            what = f"somebody stopped QEMU (process {pid}) with a signal"
+            # Nothing more can come: no need to wait for the rest of a report.
+            self._fatal = (Verdict.QEMU_STOPPED, what, time.monotonic() - REPORT_SECONDS, self._count)
 
     def _look_at_qemu(self) -> None:
         if self._fatal is None and EMULATION.search(self.qemu_log()):
@@ -166,8 +207,20 @@ class Console(threading.Thread):
 
     def _around(self, at: int) -> str:
         with self._guard:
-            first = max(0, len(self._lines) - (self._count - at) - 1 - EXCERPT_BEFORE)
-            return "\n".join(list(self._lines)[first : first + EXCERPT_LINES])
+            lines = list(self._lines)
+        told = max(0, len(lines) - (self._count - at) - 1)
+        first = max(0, told - EXCERPT_BEFORE)
+        for index in range(told - 1, max(-1, told - BEGINNING_WITHIN - 1), -1):
+            if BEGINNINGS.search(lines[index]):
+                if told - index > EXCERPT_LINES:
+                    return "\n".join([*lines[index : index + 5], "...", *lines[told - 5 : told + EXCERPT_LINES - 10]])
+                first = index
+                break
+        return "\n".join(lines[first : max(told + EXCERPT_LINES - EXCERPT_BEFORE, first)])
+
+    def type(self, data: bytes) -> None:
+        """Sends bytes to the guest's serial line."""
+        self._sock.sendall(data)
 
     def tail(self, lines: int) -> str:
         """The last lines."""

@@ -15,7 +15,18 @@ class Verdict(Enum):
 
     PANIC = "panic"
     OOPS = "oops"
+    BUG = "bug"
+    WARNING = "warning"
+    KASAN = "kasan"
+    KFENCE = "kfence"
+    KCSAN = "kcsan"
+    KMSAN = "kmsan"
+    UBSAN = "ubsan"
+    KMEMLEAK = "kmemleak"
     LOCKUP = "lockup"
+    HUNG_TASK = "hung-task"
+    RCU_STALL = "rcu-stall"
+    OOM = "oom"
     EMULATION_FAILURE = "emulation-failure"
     SETUP_FAILED = "setup-failed"
     BOOT_TIMEOUT = "boot-timeout"
@@ -24,6 +35,7 @@ class Verdict(Enum):
     HUNG = "hung"
     POWERED_OFF = "powered-off"
     QEMU_DIED = "qemu-died"
+    QEMU_STOPPED = "qemu-stopped"
     CLOSED = "closed"
 
 

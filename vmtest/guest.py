@@ -37,10 +37,12 @@ class Guest:
         config: what it was made of.
         accelerator: "kvm" or "tcg", after start.
         timings: seconds by phase ("prepare", "boot", "login").
+        artifacts: a folder that keeps the whole console (``console.log``) and what QEMU said (``qemu.log``).
     """
 
-    def __init__(self, config: GuestConfig | None = None) -> None:
+    def __init__(self, config: GuestConfig | None = None, *, artifacts: Path | None = None) -> None:
         self.config = config or GuestConfig()
+        self.artifacts = artifacts
         self.accelerator = ""
         self.command_line: list[str] = []
         self.timings: dict[str, float] = {}
@@ -123,7 +125,8 @@ class Guest:
             parts = machine.Parts(kernel, rootfs, self._folder / "seed.tar", swap_disk, *passed, self.accelerator)
             self.command_line = machine.command_line(config, parts)
             self._supervisor = supervisor.spawn(self._folder, passed, self.command_line)
-        self._console = Console(console_here, self._folder)
+        log = self.artifacts / "console.log" if self.artifacts else None
+        self._console = Console(console_here, self._folder, log=log, tolerate=config.tolerated)
         self._link = Link(self._console)
         self._console.on_end = self._link.close
         self._console.start()
@@ -256,8 +259,25 @@ class Guest:
         if self._console.lost and self._console.lost.verdict is not Verdict.POWERED_OFF:
             raise self._console.lost
 
+    def sysrq(self, letters: str) -> None:
+        """Magic SysRq keys through the serial line, which works when no command does: "w" blocked tasks, "t" all.
+
+        Raises:
+            GuestLost: the guest is gone.
+        """
+        self._need_link()
+        assert self._monitor is not None
+        assert self._console is not None
+        for number, letter in enumerate(letters):
+            if number:
+                time.sleep(0.3)  # a break while the kernel still handles the last one cancels it
+            self._monitor.command("chardev-send-break", id="console")
+            self._console.type(letter.encode())
+
     def close(self) -> None:
         """Ends the guest at once and removes all it left on the host. May be called twice."""
+        if self.artifacts and self._console and self._supervisor:
+            (self.artifacts / "qemu.log").write_text(self._console.qemu_log())
         if self._link:
             self._link.close()
         if self._monitor:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 EXIT_FILE = "qemu.exit"
 LOG_FILE = "qemu.log"
+PID_FILE = "qemu.pid"
 
 
 def spawn(folder: Path, descriptors: tuple[int, ...], command: list[str]) -> subprocess.Popen[bytes]:
@@ -57,6 +58,7 @@ def main(argv: list[str]) -> int:
         with (Path(folder) / LOG_FILE).open("wb") as log:
             words = argv[separator + 1 :]
             child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=passed)
+        (Path(folder) / PID_FILE).write_text(str(child.pid))
         # Only QEMU holds the other ends now: its death shows there as an end of file.
         for descriptor in passed:
             os.close(descriptor)

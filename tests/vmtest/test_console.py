@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from vmtest import console
 from vmtest.console import Console
 from vmtest.errors import Verdict
-from vmtest.supervisor import EXIT_FILE, LOG_FILE
+from vmtest.supervisor import EXIT_FILE, LOG_FILE, PID_FILE
 
 BOOT = "[    0.000000] Linux version 6.12\r\n[    1.5] Run /usr/lib/vmtest/init as init process\r\nvmtest: ready\r\n"
 SECONDS = 5.0
@@ -71,7 +73,7 @@ def test_ready_is_seen_beside_a_kernel_message(feed: Feed, line: str) -> None:
         ("[    9.9] BUG: kernel NULL pointer dereference, address: 0000000000000000", Verdict.OOPS),
         ("[    9.9] BUG: unable to handle page fault for address: ffff", Verdict.OOPS),
         ("[    9.9] Oops: general protection fault, probably for non-canonical address", Verdict.OOPS),
-        ("[    9.9] kernel BUG at mm/damon/core.c:1!", Verdict.OOPS),
+        ("[    9.9] kernel BUG at mm/damon/core.c:1!", Verdict.BUG),
         ("[   60.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [cat:1]", Verdict.LOCKUP),
         ("[   60.0] Watchdog detected hard LOCKUP on cpu 0", Verdict.LOCKUP),
         ("vmtest: setup failed: no overlay", Verdict.SETUP_FAILED),
@@ -109,9 +111,11 @@ def test_what_a_program_does_is_no_verdict(feed: Feed, line: str) -> None:
     assert feed.console.warnings == []
 
 
-def test_warnings_are_kept(feed: Feed) -> None:
-    feed.send("[ 1.0] WARNING: CPU: 1 PID: 0 at kernel/x.c:1 f+0x1\r\nvmtest: setup: swap: zram was refused\r\n" + BOOT)
+def test_what_is_no_verdict_and_matters_is_kept(feed: Feed) -> None:
+    feed.send("vmtest: setup: swap: zram was refused\r\n[ 2.0] Memory cgroup out of memory: Killed process 9 (a)\r\n")
+    feed.send(BOOT)
     assert feed.console.ready.wait(SECONDS)
+    assert feed.console.lost is None
     assert len(feed.console.warnings) == 2
 
 
@@ -144,3 +148,74 @@ def test_whoever_waits_is_woken(feed: Feed) -> None:
     feed.sock.close()
     feed.verdict()
     assert woken == [True]
+
+
+def test_what_is_tolerated_is_noted_and_ends_nothing(tmp_path: Path) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        watch = Console(here, tmp_path, tolerate=[Verdict.WARNING])
+        watch.start()
+        there.sendall(b"[ 1.0] WARNING: CPU: 1 PID: 7 at mm/x.c:3 f+0x1/0x2\r\n" + BOOT.encode())
+        assert watch.ready.wait(SECONDS)
+        assert watch.lost is None
+        assert len(watch.warnings) == 1
+        there.sendall(b"[ 2.0] BUG: Bad page state in process a  pfn:1\r\n")
+        there.shutdown(socket.SHUT_RDWR)
+        assert watch.ended.wait(SECONDS)
+        assert watch.lost.verdict is Verdict.BUG  # type: ignore[union-attr]
+
+
+def test_every_byte_is_in_the_log_also_after_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "REPORT_SECONDS", 0.1)
+    here, there = socket.socketpair()
+    with here, there:
+        watch = Console(here, tmp_path, log=tmp_path / "console.log")
+        watch.start()
+        first = BOOT.encode() + b"\x00\xff\r\n[ 1.0] Kernel panic - not syncing: x\r\nhalf"
+        there.sendall(first)
+        assert watch.ended.wait(SECONDS)
+        there.sendall(b" a line\r\nand the end")
+        there.shutdown(socket.SHUT_RDWR)
+        watch.join(SECONDS)
+        assert (tmp_path / "console.log").read_bytes() == first + b" a line\r\nand the end"
+
+
+def test_a_stopped_qemu_has_its_own_verdict(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "STOPPED_SECONDS", 0.3)
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        (feed.folder / PID_FILE).write_text(str(sleeper.pid))
+        feed.send(BOOT)
+        assert feed.console.ready.wait(SECONDS)
+        assert not feed.console.ended.wait(0.8)
+        sleeper.send_signal(signal.SIGSTOP)
+        assert feed.verdict() is Verdict.QEMU_STOPPED
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_the_excerpt_of_an_oom_begins_where_the_killer_was_called(feed: Feed) -> None:
+    tasks = "".join(f"[ 5.{number:03}] [{number:7}]     0 {number:5}     1221 task\r\n" for number in range(90))
+    feed.send("[ 4.0] earlier\r\n[ 5.0] python3 invoked oom-killer: gfp_mask=0x140dca\r\n" + tasks)
+    feed.send(
+        "[ 6.0] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null)\r\n[ 6.1] Out of memory: Killed process 7\r\n"
+    )
+    assert feed.verdict() is Verdict.OOM
+    assert feed.console.lost is not None
+    lines = feed.console.lost.excerpt.splitlines()
+    assert "invoked oom-killer" in lines[0]
+    assert "Killed process 7" in lines[-1]
+    assert len(lines) <= console.EXCERPT_LINES
+
+
+def test_the_excerpt_of_a_report_begins_at_its_cut_mark(feed: Feed) -> None:
+    feed.send(BOOT + "".join(f"[ 8.{number}] noise {number}\r\n" for number in range(5)))
+    feed.send("[ 9.0] ------------[ cut here ]------------\r\n[ 9.0] refcount_t: underflow; use-after-free.\r\n")
+    feed.send(
+        "[ 9.0] WARNING: CPU: 0 PID: 9 at lib/refcount.c:28 refcount_warn_saturate+0xba/0x110\r\n[ 9.1] after\r\n"
+    )
+    assert feed.verdict() is Verdict.WARNING
+    assert feed.console.lost is not None
+    assert feed.console.lost.excerpt.splitlines()[0].endswith("[ cut here ]------------")
+    assert feed.console.lost.excerpt.splitlines()[-1].endswith("after")
