@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Suite files: what they say, what is wrong with them and where, and the jobs they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmtest.errors import InvalidInput
+from vmtest.suite.expand import expand
+from vmtest.suite.load import SuiteError, load, parse
+
+GOOD = """\
+name: both
+timeouts: {boot: 60, command: 20}
+kernels:
+  page-idle:
+  bare: {variant: page-idle-no-damon, append: quiet}
+machines:
+  small: {memory: 512M, cpus: 1}
+  numa: {memory: 1G, cpus: 2, numa: 2, swap: "zram:256M"}
+workloads:
+  none:
+  busy: {command: "yes >/dev/null", env: {LOAD: "1"}}
+tests:
+  uname: uname -r
+  slow: {command: sleep 5, timeouts: {command: 30}, env: {A: b}}
+exclude:
+  - {kernel: bare, machine: numa}
+expect:
+  - {kernel: bare, test: slow, verdict: command-timeout, reason: too slow there}
+"""
+
+
+def test_the_matrix_in_the_files_order() -> None:
+    cells = expand(parse(GOOD))
+    names = [cell.name for cell in cells]
+    assert len(names) == len(set(names)) == 2 * 2 * 2 * 2 - 4
+    assert names[:3] == [
+        "page-idle/small/none/uname",
+        "page-idle/small/none/slow",
+        "page-idle/small/busy/uname",
+    ]
+    assert not any(name.startswith("bare/numa") for name in names)
+    slow = next(cell for cell in cells if cell.name == "bare/small/busy/slow")
+    assert slow.limits.command == 30
+    assert slow.limits.boot == 60
+    assert slow.env == {"LOAD": "1", "A": "b"}
+    assert slow.expected is not None
+    assert slow.expected.reason == "too slow there"
+    assert cells[0].expected is None
+    assert cells[0].limits.command == 20
+
+
+def test_include_keeps_only_what_it_names() -> None:
+    suite = parse(GOOD + "include:\n  - {machine: small, workload: none}\n  - {test: slow, kernel: page-idle}\n")
+    names = [cell.name for cell in expand(suite)]
+    assert "page-idle/numa/busy/slow" in names
+    assert "page-idle/numa/busy/uname" not in names
+    assert len(names) == 4 + 3
+
+
+@pytest.mark.parametrize(
+    ("filters", "count"),
+    [([], 12), (["uname"], 6), (["bare/*"], 4), (["numa", "bare/*"], 8), (["!slow"], 6), (["numa", "!busy"], 2)],
+)
+def test_filters(filters: list[str], count: int) -> None:
+    assert len(expand(parse(GOOD), filters)) == count
+
+
+def test_a_filter_that_leaves_nothing_is_refused_with_an_example() -> None:
+    with pytest.raises(InvalidInput, match="leaves none of 12 jobs; their names are like 'page-idle/small/none/uname'"):
+        expand(parse(GOOD), ["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "what"),
+    [
+        ("name: both\n", "", "^timeouts", "'name' is missing"),
+        ("name: both", "name: [a]", "name: ^[a]", "Expected `str`, got `array`"),
+        ("cpus: 1", "cpus: one", "cpus: ^one", "machines.small.cpus: Expected `int`, got `str`"),
+        ("cpus: 1", "cpu: 1", "^cpu: 1", "machines.small: 'cpu' is nothing known here; known: memory, cpus, numa"),
+        ("memory: 512M", "memory: lots", "memory: ^lots", "'lots' is no size"),
+        ("zram:256M", "floppy:1M", 'swap: ^"floppy', "swap 'floppy:1M' is not understood"),
+        ("numa: 2", "numa: 3", "numa: ^3}", "must be 1 to cpus"),
+        ("boot: 60", "boot: 0", "boot: ^0", "timeouts.boot: Expected `float` > 0"),
+        ("boot: 60", "bot: 60", "{^bot: 60", "'bot' is nothing known here; known: boot, silence"),
+        ("{command: 30}", "{comand: 30}", "{^comand: 30", "'comand' is nothing known here; known: boot, silence"),
+        ("{A: b}", "{A: 1}", "env: ^{A: 1}", "Expected `str`, got `int`"),
+        ("kernel: bare, test: slow", "kernel: beer, test: slow", "kernel: ^beer", "'beer' is none of page-idle, bare"),
+        ("reason: too slow there", "reason: ''", "reason: ^''", "reason: Expected `str` of length >= 1"),
+        (", reason: too slow there", "", "- ^{kernel: bare, test", "'reason' is missing"),
+        ("verdict: command-timeout", "verdict: sometimes", "verdict: ^sometimes", "'sometimes' must be one of"),
+        (
+            "variant: page-idle-no-damon",
+            "variant: a, image: b",
+            "bare: ^{variant: a",
+            "give one of variant, image and tree",
+        ),
+        ("  bare:", "  page-idle:", "^page-idle: {", "'page-idle' stands here twice"),
+        ("  uname: uname -r", "  u name: uname -r", "^u name", "name 'u name' must be letters"),
+        ("tests:", "tests: [", "slow^:", "expected"),
+        ("cpus: 1}", "cpus: 1", "numa^: {memory", "expected"),
+        ('command: "yes >/dev/null"', 'command: x, ready: "("', 'ready: ^"(', "is no regular expression"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(old: str, new: str, place: str, what: str) -> None:
+    assert old in GOOD
+    text = GOOD.replace(old, new, 1)
+    with pytest.raises(SuiteError) as caught:
+        parse(text, "x.yaml")
+    before = text[: text.index(place.replace("^", "")) + place.index("^")]
+    where = f"x.yaml:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}: "
+    lines = [line for line in str(caught.value).splitlines() if what in line]
+    assert lines, str(caught.value)
+    assert lines[0].startswith(where), lines
+
+
+def test_all_findings_are_told_at_once_in_order() -> None:
+    text = GOOD.replace("cpus: 1", "cpus: x").replace("A: b", "A: 1").replace("boot: 60", "boot: -1")
+    with pytest.raises(SuiteError) as caught:
+        parse(text)
+    assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["2", "7", "14"]
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "just text\n", "name: x\n", "a: !!python/object:os.system {}\n", "\x00"])
+def test_what_is_no_suite_at_all(text: str) -> None:
+    with pytest.raises(SuiteError, match=r"suite\.yaml:"):
+        parse(text)
+
+
+def test_kernels_may_be_a_list_of_variants_and_tests_plain_commands() -> None:
+    suite = parse("name: x\nkernels: [page-idle, stock]\ntests: {true: 'true'}\n".replace("true:", "yes:"))
+    assert list(suite.kernels) == ["page-idle", "stock"]
+    assert suite.tests["yes"].command == "true"
+    assert [cell.name for cell in expand(suite)] == ["page-idle/default/none/yes", "stock/default/none/yes"]
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidInput, match="it is no text"):
+        load(tmp_path / "b.yaml")
+
+
+@given(st.data())
+def test_a_file_with_a_piece_cut_out_is_a_suite_or_told_wrong(data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(GOOD)))
+    end = data.draw(st.integers(start, min(len(GOOD), start + 40)))
+    try:
+        expand(parse(GOOD[:start] + GOOD[end:]))
+    except InvalidInput as error:
+        assert str(error)
