@@ -22,9 +22,17 @@ if TYPE_CHECKING:
     from damon.errors import MissingCapability as MissingCapability
     from damon.library import Aggregation as Aggregation
     from damon.library import Region as Region
+    from damon.library import add_memory as add_memory
+    from damon.library import add_process as add_process
     from damon.library import aggregations as aggregations
+    from damon.library import changes as changes
     from damon.library import open_machine as open_machine
     from damon.library import running as running
+    from damon.mm.interface import Advice as Advice
+    from damon.mm.interface import Machine as Machine
+    from damon.model.arrays import DamonFolio as DamonFolio
+    from damon.model.arrays import DamonRegion as DamonRegion
+    from damon.model.arrays import FolioArray as FolioArray
     from damon.model.attrs import DamonAttrs as DamonAttrs
     from damon.model.attrs import DamonIntervalsGoal as DamonIntervalsGoal
     from damon.model.context import DamonCallControl as DamonCallControl
@@ -52,11 +60,17 @@ if TYPE_CHECKING:
     from damon.model.target import DamonTarget as DamonTarget
     from damon.ops.operations import Operations as Operations
     from damon.ops.operations import Score as Score
+    from damon.ops.paddr import Paddr as Paddr
+    from damon.ops.vaddr import Fvaddr as Fvaddr
+    from damon.ops.vaddr import Vaddr as Vaddr
+    from damon.ops.vaddr import process_space as process_space
 
 _PLACES: Final = {
     "core": "Damon commit_ctx commit_quota_goals set_attrs set_regions system_ram_region",
     "errors": "DamonError InvalidInput MissingCapability",
-    "library": "Aggregation Region aggregations open_machine running",
+    "library": "Aggregation Region add_memory add_process aggregations changes open_machine running",
+    "mm.interface": "Advice Machine",
+    "model.arrays": "DamonFolio DamonRegion FolioArray",
     "model.attrs": "DamonAttrs DamonIntervalsGoal",
     "model.context": "DamonCallControl DamonCtx DamosWalkControl",
     "model.custom": "DamosCustomAction DamosCustomMetric DamosFolioFilter DamosRegionFilter",
@@ -65,6 +79,8 @@ _PLACES: Final = {
     "DamosQuotaGoal DamosQuotaGoalMetric DamosQuotaGoalTuner DamosWatermarks DamosWmarkMetric",
     "model.target": "DamonTarget",
     "ops.operations": "Operations Score",
+    "ops.paddr": "Paddr",
+    "ops.vaddr": "Fvaddr Vaddr process_space",
 }
 _NAMES: Final = {name: f"damon.{place}" for place, names in _PLACES.items() for name in names.split()}
 

@@ -4,7 +4,9 @@
 ``import damon`` gives all of it, and the core's names, without loading anything before it is used.
 """
 
+from damon.library.commit import changes
 from damon.library.results import Aggregation, Region, aggregations
 from damon.library.run import open_machine, running
+from damon.library.targets import add_memory, add_process
 
-__all__ = ["Aggregation", "Region", "aggregations", "open_machine", "running"]
+__all__ = ["Aggregation", "Region", "add_memory", "add_process", "aggregations", "changes", "open_machine", "running"]

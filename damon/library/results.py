@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from damon.core import Damon
@@ -52,7 +52,7 @@ class Aggregation:
         return tuple(region for target in self.targets for region in target)
 
 
-def _take(ctx: DamonCtx, lost: int) -> Aggregation:
+def _take(ctx: DamonCtx) -> Aggregation:
     nr_probes = len(ctx.probes)
     targets = tuple(
         tuple(
@@ -61,7 +61,7 @@ def _take(ctx: DamonCtx, lost: int) -> Aggregation:
         )
         for target in ctx.targets
     )
-    return Aggregation(ctx.machine.clock.now_ns(), ctx.attrs.max_nr_accesses(), targets, lost)
+    return Aggregation(ctx.machine.clock.now_ns(), ctx.attrs.max_nr_accesses(), targets)
 
 
 def aggregations(damon: Damon, ctx: DamonCtx, timeout_us: int | None = None) -> Iterator[Aggregation]:
@@ -86,7 +86,7 @@ def aggregations(damon: Damon, ctx: DamonCtx, timeout_us: int | None = None) -> 
         if len(found) >= WAITING:
             found.popleft()
             lost += 1
-        found.append(_take(ctx, lost))
+        found.append(_take(ctx))
         ready.set()
 
     control = DamonCallControl(look, repeat=True)
@@ -102,7 +102,7 @@ def aggregations(damon: Damon, ctx: DamonCtx, timeout_us: int | None = None) -> 
             if found:
                 ready = clock.event()
                 left = timeout_us
-                yield found.popleft()
+                yield replace(found.popleft(), lost=lost)
             elif left is not None:
                 left -= min(step, left)
                 if not left:

@@ -15,7 +15,9 @@ from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 
 if TYPE_CHECKING:
+    from damon.mm.interface import Machine
     from damon.model.arrays import DamonRegion
+    from damon.ops.operations import Operations
 
 DAMON_MIN_REGION_SZ: Final = 4096
 
@@ -45,11 +47,11 @@ class DamosWalkControl:
 
 @dataclass(eq=False)
 class DamonCtx:
-    """What one kdamond monitors and does. ``machine`` is the memory that it works on (``mm.interface.Machine``),
-    ``ops`` the operations set (``ops.operations.Operations``)."""
+    """What one kdamond monitors and does. ``machine`` is the memory that it works on, ``ops`` the operations set, to
+    be selected before the start."""
 
-    machine: Any = None
-    ops: Any = None
+    machine: Machine = None  # type: ignore[assignment]
+    ops: Operations = None  # type: ignore[assignment]
     attrs: DamonAttrs = field(default_factory=DamonAttrs)
     targets: list[DamonTarget] = field(default_factory=list)
     schemes: list[Damos] = field(default_factory=list)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from damon.model.arrays import DamonFolio, DamonRegion
+    from damon.model.arrays import DamonFolio, DamonRegion, FolioArray
     from damon.model.context import DamonCtx
     from damon.model.scheme import Damos
     from damon.model.target import DamonTarget
@@ -29,7 +29,7 @@ class DamosCustomAction:
 
     value: str
     on_region: Callable[[DamonCtx, DamonTarget, DamonRegion], int] | None = None
-    on_folios: Callable[[DamonCtx, Any], int] | None = None
+    on_folios: Callable[[DamonCtx, FolioArray], int] | None = None
 
 
 @dataclass

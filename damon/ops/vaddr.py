@@ -47,7 +47,8 @@ def three_regions(mappings: Sequence[tuple[int, int]], align: int = PAGE_SIZE) -
     return [(align_up(start, align), align_up(end, align)) for start, end in ranges]
 
 
-def _space(target: DamonTarget) -> ProcessSpace:
+def process_space(target: DamonTarget) -> ProcessSpace:
+    """The address space of a target that is a process."""
     assert target.space is not None
     return target.space  # type: ignore[return-value]
 
@@ -71,10 +72,10 @@ class Fvaddr(Operations):
 
     def prepare_access_checks(self, ctx: DamonCtx) -> None:
         for target in ctx.targets:
-            sampling.prepare(ctx, target, _space(target))
+            sampling.prepare(ctx, target, process_space(target))
 
     def check_accesses(self, ctx: DamonCtx) -> int:
-        return max((sampling.check(ctx, target, _space(target)) for target in ctx.targets), default=0)
+        return max((sampling.check(ctx, target, process_space(target)) for target in ctx.targets), default=0)
 
     def score(self, scheme: Damos) -> Score:
         if scheme.action in (DamosAction.PAGEOUT, DamosAction.MIGRATE_COLD):
@@ -83,12 +84,12 @@ class Fvaddr(Operations):
 
     def apply_scheme(self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
         if scheme.action in MIGRATIONS or scheme.action is DamosAction.STAT:
-            return self._walk(ctx, _space(target), region, scheme)
+            return self._walk(ctx, process_space(target), region, scheme)
         advice = _ADVICE.get(scheme.action)
         if advice is None:
             return 0, 0
         start, length = align_up(region.start, PAGE_SIZE), align_up(region.size, PAGE_SIZE)
-        return (0 if _space(target).madvise(start, length, advice) else length), 0
+        return (0 if process_space(target).madvise(start, length, advice) else length), 0
 
     @staticmethod
     def _walk(ctx: DamonCtx, space: ProcessSpace, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
@@ -103,10 +104,10 @@ class Fvaddr(Operations):
         return applied * PAGE_SIZE, passed * PAGE_SIZE
 
     def target_valid(self, target: DamonTarget) -> bool:
-        return _space(target).alive()
+        return process_space(target).alive()
 
     def cleanup_target(self, target: DamonTarget) -> None:
-        _space(target).close()
+        process_space(target).close()
 
 
 class Vaddr(Fvaddr):
@@ -125,7 +126,7 @@ class Vaddr(Fvaddr):
 
     def _set_three_regions(self, ctx: DamonCtx, target: DamonTarget) -> None:
         try:
-            ranges = three_regions(_space(target).mappings())
+            ranges = three_regions(process_space(target).mappings())
             set_regions(target, ranges, ctx.min_region_sz)
         except InvalidInput:
             return  # exiting, or too few mappings: the old regions stay
