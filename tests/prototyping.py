@@ -8,12 +8,13 @@ from pathlib import Path
 from types import ModuleType
 
 PAGE = Path(__file__).parents[1] / "docs/prototyping.md"
+README = PAGE.parents[1] / "README.md"
 #: The block that opens the simulated machine itself.
 OPENS = "with damon.open_machine("
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: Path = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def program() -> ModuleType:

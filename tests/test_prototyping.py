@@ -64,6 +64,12 @@ def test_own_parts(page: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert out.stat.sz_tried == out.stat.sz_applied >= 150 << 20
 
 
+def test_the_readme_says_what_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = prototyping.blocks("python", prototyping.README)
+    exec(program, {})
+    assert [capsys.readouterr().out] == prototyping.blocks("text", prototyping.README)
+
+
 @pytest.mark.parametrize(
     "names",
     [("TwoPages",), ("cold_or_out",), ("deactivate",), ("is_big", "ONLY_BIG"), ("is_even", "ONLY_EVEN"), ("free_mib",)],
