@@ -75,6 +75,7 @@ class Console(threading.Thread):
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._fatal: tuple[Verdict, str, float, int] | None = None
         self._count = 0
+        self._expected: dict[str, threading.Event] = {}
         self._powered_down = False
         self._guard = threading.Lock()
         self.ready = threading.Event()
@@ -126,6 +127,8 @@ class Console(threading.Thread):
         with self._guard:
             self._lines.append(line)
             self._count += 1
+            for text in [text for text in self._expected if text in line]:
+                self._expected.pop(text).set()
         if READY.search(line):
             self.ready.set()
         if POWER_DOWN.search(line):
@@ -217,6 +220,16 @@ class Console(threading.Thread):
                 first = index
                 break
         return "\n".join(lines[first : max(told + EXCERPT_LINES - EXCERPT_BEFORE, first)])
+
+    def expect(self, text: str) -> threading.Event:
+        """An event that is set once a line has the text; ask before it can come."""
+        with self._guard:
+            return self._expected.setdefault(text, threading.Event())
+
+    @property
+    def doomed(self) -> bool:
+        """Whether a line has come that ends the guest; ``ended`` follows with the rest of its report."""
+        return self._fatal is not None
 
     def type(self, data: bytes) -> None:
         """Sends bytes to the guest's serial line."""

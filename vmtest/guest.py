@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from . import accel, machine, runfolder, seed, supervisor, transfer
+from . import accel, machine, runfolder, seed, supervisor, sysrq, transfer
 from .config import GuestConfig
 from .console import Console
 from .errors import CommandTimeout, GuestLost, Verdict
@@ -21,7 +21,7 @@ from .images import kernel_build, rootfs_build, source
 from .images.hostpkgs import program
 from .keys import KeyPair
 from .monitor import Monitor, MonitorError
-from .remote import Link, Process, Result, Sink
+from .remote import START_SECONDS, Link, Process, Result, Sink
 
 # Under software emulation with several processors QEMU 7.2 crashes about once in some hundred boots, while the kernel
 # enumerates PCI (a null memory region in one processor's access while another's changes the map). Nothing has run yet.
@@ -53,6 +53,7 @@ class Guest:
         self._monitor: Monitor | None = None
         self._link: Link | None = None
         self._notes: list[str] = []
+        self._marks = 0
 
     def __enter__(self) -> Guest:
         return self.start()
@@ -146,8 +147,10 @@ class Guest:
             if console.lost:
                 raise console.lost
             if now - console.last_byte > limits.silence:
+                self._last_words()
                 raise console.give_up(Verdict.SILENT, f"nothing on the console for {limits.silence:g} s while booting")
             if now - started > limits.boot:
+                self._last_words()
                 raise console.give_up(Verdict.BOOT_TIMEOUT, f"not up within {limits.boot:g} s")
         return port
 
@@ -263,16 +266,33 @@ class Guest:
         """Magic SysRq keys through the serial line, which works when no command does: "w" blocked tasks, "t" all.
 
         Raises:
-            GuestLost: the guest is gone.
+            MonitorError: QEMU is gone.
+        """
+        if self._monitor is None or self._console is None:
+            raise RuntimeError("the guest is not started; use it in a with statement or call start()")
+        sysrq.press(self._monitor, self._console, letters)
+
+    def dump_tasks(self) -> None:
+        """Has the kernel write all its tasks to the console, as far as it still can; takes up to some seconds."""
+        if self._monitor is not None and self._console is not None:
+            sysrq.dump_tasks(self._monitor, self._console)
+
+    def settle(self, timeout: float = 3.0) -> None:
+        """Waits until the console has shown all that the kernel has said by now.
+
+        Raises:
+            GuestLost: there was something that ends a guest.
         """
         self._need_link()
-        assert self._monitor is not None
         assert self._console is not None
-        for number, letter in enumerate(letters):
-            if number:
-                time.sleep(0.3)  # a break while the kernel still handles the last one cancels it
-            self._monitor.command("chardev-send-break", id="console")
-            self._console.type(letter.encode())
+        self._marks += 1
+        mark = f"vmtest: mark {self._marks}"
+        shown = self._console.expect(mark)
+        self.run(f"echo '<2>{mark}' >/dev/kmsg", timeout=timeout + START_SECONDS)
+        shown.wait(timeout)
+        if self._console.doomed:
+            self._console.ended.wait(timeout)
+        self._need_link()
 
     def close(self) -> None:
         """Ends the guest at once and removes all it left on the host. May be called twice."""
@@ -315,4 +335,11 @@ class Guest:
 
     def _lost_or_hung(self, message: str) -> GuestLost:
         assert self._console is not None
+        if not self._console.lost:
+            self._last_words()
         return self._console.lost or self._console.give_up(Verdict.HUNG, message)
+
+    def _last_words(self) -> None:
+        """What a guest that hangs can still tell, when somebody keeps it."""
+        if self.artifacts:
+            self.dump_tasks()

@@ -85,7 +85,7 @@ def test_a_filter_that_leaves_nothing_is_refused_with_an_example() -> None:
         ("cpus: 1", "cpu: 1", "^cpu: 1", "machines.small: 'cpu' is nothing known here; known: memory, cpus, numa"),
         ("memory: 512M", "memory: lots", "memory: ^lots", "'lots' is no size"),
         ("zram:256M", "floppy:1M", 'swap: ^"floppy', "swap 'floppy:1M' is not understood"),
-        ("numa: 2", "numa: 3", "numa: ^3}", "must be 1 to cpus"),
+        ("numa: 2", "numa: 3", "numa: ^3, swap", "must be 1 to cpus"),
         ("boot: 60", "boot: 0", "boot: ^0", "timeouts.boot: Expected `float` > 0"),
         ("boot: 60", "bot: 60", "{^bot: 60", "'bot' is nothing known here; known: boot, silence"),
         ("{command: 30}", "{comand: 30}", "{^comand: 30", "'comand' is nothing known here; known: boot, silence"),

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``manifest.json`` of a guest: all it was made of and did, so that ``vmtest rerun`` repeats exactly that."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from ..errors import InvalidInput
+from ..suite.job import FileRef, Job
+from .outcome import Outcome
+
+NAME = "manifest.json"
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """A job and what became of it.
+
+    Attributes:
+        kernel_release: as its console said.
+        accelerator: "kvm" or "tcg".
+        qemu: the command line as it was; ``qemu.sh`` beside it can be run.
+        host: the machine the guest ran on.
+    """
+
+    format: int = 1
+    job: Job
+    outcome: Outcome
+    kernel_release: str = ""
+    accelerator: str = ""
+    qemu: list[str] = []
+    versions: dict[str, str] = {}
+    host: str = ""
+
+
+def write(manifest: Manifest, folder: Path) -> None:
+    """Writes it into a guest's artifact folder."""
+    (folder / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+
+
+def read(path: Path) -> Manifest:
+    """Reads one; ``path`` is the file or its folder.
+
+    Raises:
+        InvalidInput: there is none, or it is none.
+    """
+    file = path / NAME if path.is_dir() else path
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Manifest)
+    except OSError as error:
+        what = f"manifest {str(file)!r} cannot be read ({error.strerror}); give one of a run's guests/*/{NAME}"
+        raise InvalidInput(what) from error
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"manifest {str(file)!r} is none of a guest ({error}); give another") from error
+
+
+def check_files(job: Job) -> None:
+    """Whether the files of a job are still what they were.
+
+    Raises:
+        InvalidInput: one is gone or has changed.
+    """
+    for what, file in (("kernel", job.kernel), ("rootfs", job.rootfs)):
+        path = Path(file.path)
+        if not path.is_file():
+            raise InvalidInput(f"{what} {file.path!r} is gone; build it again, or give another with --{what}")
+        if sha256_of(path) != file.sha256:
+            raise InvalidInput(
+                f"{what} {file.path!r} is not what it was (sha256 {file.sha256[:12]}...); "
+                f"bring that one back, or give --{what} to run with another"
+            )
+    for host, _guest in job.trees:
+        if not Path(host).is_dir():
+            raise InvalidInput(f"tree {host!r} is gone; bring it back")
+
+
+def file_ref(path: Path) -> FileRef:
+    """A file with its hash."""
+    path = path.resolve()
+    return FileRef(str(path), sha256_of(path))
+
+
+def sha256_of(path: Path) -> str:
+    """The content's hash, remembered as long as the file does not change."""
+    stat = path.stat()
+    return _sha256(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: str, _mtime: int, _size: int) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A run as files that other programs read: ``results.json``, ``junit.xml``, ``results.ktap``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..errors import InvalidInput
+from .outcome import Outcome, Run, Status
+
+if TYPE_CHECKING:
+    from junitparser import Error, Failure, Skipped
+
+RESULTS, JUNIT, KTAP = "results.json", "junit.xml", "results.ktap"
+OUTPUT_LIMIT = 64 * 1024
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_all(run: Run, folder: Path) -> None:
+    """Writes all forms into the run's folder."""
+    _replace(folder / RESULTS, msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+    _replace(folder / KTAP, ktap(run).encode())
+    junit(run, folder)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    # Whoever reads it meanwhile sees the old or the new one, never half of it.
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def read(path: Path) -> Run:
+    """A run that was written before; ``path`` is its folder or its ``results.json``.
+
+    Raises:
+        InvalidInput: there is none, or it is none.
+    """
+    file = path / RESULTS if path.is_dir() else path
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Run)
+    except OSError as error:
+        what = f"results {str(file)!r} cannot be read ({error.strerror}); give the folder of a run"
+        raise InvalidInput(what) from error
+    except msgspec.DecodeError as error:
+        raise InvalidInput(
+            f"results {str(file)!r} are none of 'vmtest run' ({error}); give the folder of a run"
+        ) from error
+
+
+def junit(run: Run, folder: Path) -> None:
+    """``junit.xml``: a guest verdict is an error of that type, a failed test a failure, what is expected is skipped."""
+    import junitparser
+
+    suite = junitparser.TestSuite(run.suite)
+    suite.timestamp = run.started
+    for name, value in run.versions.items():
+        suite.add_property(name, value)
+    for outcome in run.outcomes:
+        place = ".".join((run.suite, outcome.kernel, outcome.machine, outcome.workload))
+        case = junitparser.TestCase(outcome.test, place, round(outcome.seconds, 3))
+        result = _junit_result(outcome)
+        if result is not None:
+            case.result = [result]
+        if outcome.folder:
+            output = folder / outcome.folder / "stdout"
+            errors = folder / outcome.folder / "stderr"
+            if output.exists():
+                case.system_out = _tail(output) + f"\n[[ATTACHMENT|{outcome.folder}/console.log]]\n"
+            if errors.exists():
+                case.system_err = _tail(errors)
+        suite.add_testcase(case)
+        for subtest in outcome.subtests:
+            inner = junitparser.TestCase(subtest.name, f"{place}.{outcome.test}", 0)
+            if subtest.status == "fail":
+                inner.result = [junitparser.Failure(_clean(subtest.message), "fail")]
+            elif subtest.status != "pass":
+                inner.result = [junitparser.Skipped(_clean(subtest.message or subtest.status), subtest.status)]
+            suite.add_testcase(inner)
+    suite.update_statistics()  # type: ignore[no-untyped-call]
+    xml = junitparser.JUnitXml(run.suite)
+    xml.add_testsuite(suite)
+    xml.update_statistics()  # type: ignore[no-untyped-call]
+    part = folder / (JUNIT + ".part")
+    xml.write(str(part), pretty=True)
+    part.replace(folder / JUNIT)
+
+
+def _junit_result(outcome: Outcome) -> Failure | Error | Skipped | None:
+    import junitparser
+
+    status, line = outcome.status, _clean(outcome.line)
+    if status is Status.PASS:
+        return None
+    if status in {Status.SKIP, Status.EXPECTED}:
+        return junitparser.Skipped(line, outcome.verdict)
+    no_result = status in {Status.LOST, Status.ERROR, Status.NOT_RUN}
+    kind = junitparser.Error if no_result else junitparser.Failure
+    result = kind(line, "unexpected-pass" if status is Status.UNEXPECTED_PASS else outcome.verdict)
+    result.text = _clean(outcome.excerpt or outcome.line)
+    return result
+
+
+def _clean(text: str) -> str:
+    """Without what XML cannot hold."""
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def _tail(path: Path) -> str:
+    data = path.read_bytes()
+    cut = f"... {len(data) - OUTPUT_LIMIT} bytes before\n" if len(data) > OUTPUT_LIMIT else ""
+    return cut + _clean(data[-OUTPUT_LIMIT:].decode(errors="replace"))
+
+
+def ktap(run: Run) -> str:
+    """The run as KTAP version 1, subtests nested; ``#`` and line ends in names and messages do not break it."""
+    lines = ["KTAP version 1", f"1..{len(run.outcomes)}"]
+    for number, outcome in enumerate(run.outcomes, 1):
+        if outcome.subtests:
+            lines += ["  KTAP version 1", f"  1..{len(outcome.subtests)}"]
+            for inner, subtest in enumerate(outcome.subtests, 1):
+                word = {"skip": " # SKIP", "expected": " # XFAIL"}.get(subtest.status, " #" if subtest.message else "")
+                said = f"{word} {_flat(subtest.message)}".rstrip() if word else ""
+                lines.append(f"  {'not ok' if subtest.status == 'fail' else 'ok'} {inner} {_flat(subtest.name)}{said}")
+        if outcome.excerpt and not outcome.status.good:
+            lines += [f"# {line}" for line in outcome.excerpt.splitlines()]
+        lines.append(_ktap_line(number, outcome))
+    totals = ", ".join(f"{status.value} {run.count(status)}" for status in Status if run.count(status))
+    return "\n".join([*lines, f"# Totals: {totals}", ""])
+
+
+def _ktap_line(number: int, outcome: Outcome) -> str:
+    status, name, said = outcome.status, _flat(outcome.name), _flat(outcome.line)
+    if status is Status.PASS:
+        return f"ok {number} {name}"
+    if status is Status.EXPECTED:
+        return f"ok {number} {name} # XFAIL {said}"
+    if status is Status.SKIP:
+        return f"ok {number} {name} # SKIP {said}"
+    word = "ERROR " if status in {Status.LOST, Status.ERROR, Status.NOT_RUN} else ""
+    if outcome.verdict.endswith("-timeout"):
+        word = "TIMEOUT "
+    return f"not ok {number} {name} # {word}{said}"
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.replace("#", "\\#").split())

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One job: all that its guest is made of and does, as plain values for a manifest or another host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ..config import GuestConfig, Timeouts
+from ..results.outcome import Expected
+from .model import Limits
+
+
+class FileRef(msgspec.Struct, frozen=True):
+    """A file by path, and by what is in it."""
+
+    path: str
+    sha256: str
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest and what it does; fields as in the suite file, with files found and hashed.
+
+    Attributes:
+        trees: host folder to guest folder.
+        machine_args: further arguments of ``GuestConfig`` (memory, cpus, ...).
+    """
+
+    suite: str
+    kernel_name: str
+    machine_name: str
+    workload_name: str
+    test_name: str
+    kernel: FileRef
+    rootfs: FileRef
+    vmlinux: FileRef | None = None
+    kernel_config: FileRef | None = None
+    machine_args: dict[str, str | int | None]
+    append: str = ""
+    trees: tuple[tuple[str, str], ...] = ()
+    env: dict[str, str] = {}
+    workload: str = ""
+    ready: str = ""
+    command: str
+    exit: int = 0
+    skip_exit: int | None = 4
+    cwd: str | None = None
+    output: str = "text"
+    tolerate: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    expected: Expected | None = None
+
+    @property
+    def name(self) -> str:
+        """``kernel/machine/workload/test``."""
+        return "/".join((self.kernel_name, self.machine_name, self.workload_name, self.test_name))
+
+    @property
+    def folder(self) -> str:
+        """Where its artifacts are, below the run's folder."""
+        return f"guests/{self.name.replace('/', '__')}"
+
+    def config(self) -> GuestConfig:
+        """The guest.
+
+        Raises:
+            InvalidInput: a value is wrong or a file is gone.
+        """
+        limits = self.limits
+        return GuestConfig(
+            kernel=Path(self.kernel.path),
+            rootfs=Path(self.rootfs.path),
+            append=self.append,
+            trees=tuple((Path(host), guest) for host, guest in self.trees),
+            env=self.env,
+            tolerate=self.tolerate,
+            timeouts=Timeouts(boot=limits.boot, silence=limits.silence, login=limits.login, command=limits.command),
+            **{name: value for name, value in self.machine_args.items() if value is not None},  # type: ignore[arg-type]
+        )
