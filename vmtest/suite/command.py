@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What ``vmtest run`` and ``vmtest rerun`` do, from a file to an exit code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..errors import InvalidInput
+from ..results import evidence, manifest, writers
+from ..results.live import STYLES, Progress, matrix
+from ..results.outcome import Outcome, Run
+from .admission import Admission, host_cpus
+from .expand import Cell, expand
+from .job import Job
+from .kernels import jobs
+from .load import load
+from .model import Suite
+from .pool import Listener
+from .pool import run as run_here
+
+INTERRUPTED = 130
+#: Performs jobs somewhere: outcomes in their order, and whether somebody ended the run.
+Runner = Callable[[Sequence[Job], Path, Listener], tuple[list[Outcome], bool]]
+
+
+def new_folder(wanted: Path | None, name: str) -> Path:
+    """A run's folder: the one that is asked for, which must be empty or not there, or a new one named by the time.
+
+    Raises:
+        InvalidInput: it has something in it, or cannot be made.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = wanted or Path("vmtest-results") / f"{name}-{stamp}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InvalidInput(f"results folder {str(folder)!r} is not empty; give a new one, or remove what is in it")
+    except OSError as error:
+        raise InvalidInput(f"results folder {str(folder)!r}: {error.strerror}; give another with --results") from error
+    return folder.resolve()
+
+
+def show_matrix(suite: Suite, cells: Sequence[Cell], console: Console) -> None:
+    """What would run."""
+    table = Table(title=f"{suite.name}: {len(cells)} jobs", title_justify="left", header_style="")
+    for title in ("kernel", "machine", "workload", "test", "command", "expected"):
+        table.add_column(title)
+    for cell in cells:
+        expected = f"{cell.expected.verdict}: {cell.expected.reason}" if cell.expected else ""
+        first = cell.test.command.strip().splitlines()[0]
+        table.add_row(
+            cell.kernel_name,
+            cell.machine_name,
+            cell.workload_name,
+            cell.test_name,
+            escape(first if len(first) <= 60 else first[:57] + "..."),
+            escape(expected),
+        )
+    console.print(table)
+
+
+def show_end(run: Run, folder: Path, console: Console) -> None:
+    """The table, then what is not well with the lines that tell."""
+    console.print(matrix(run))
+    for outcome in run.outcomes:
+        if outcome.status.good:
+            continue
+        console.print(f"[{STYLES[outcome.status]}]{escape(outcome.name)}[/]: {escape(' '.join(outcome.line.split()))}")
+        if outcome.excerpt:
+            lines = outcome.excerpt.splitlines()
+            more = [f"... {len(lines) - 12} lines more in excerpt.txt"] if len(lines) > 12 else []
+            console.print("\n".join(f"    {escape(line)}" for line in lines[:12] + more))
+        if outcome.folder:
+            console.print(f"    {escape(str(folder / outcome.folder))}")
+    console.print(f"results: {escape(str(folder))}")
+
+
+def run_suite(
+    path: Path,
+    *,
+    most: int | None = None,
+    filters: Sequence[str] = (),
+    dry_run: bool = False,
+    results: Path | None = None,
+    runner: Runner | None = None,
+) -> int:
+    """``vmtest run``.
+
+    Args:
+        path: the suite file.
+        most: guests at once; None: what the host has processors for.
+        filters: as for :func:`vmtest.suite.expand.expand`.
+        dry_run: show the matrix only.
+        results: folder for the results.
+        runner: where; None: on this host.
+
+    Returns:
+        the exit code: 0, 1, 3, 125 or 130.
+
+    Raises:
+        HarnessError: the suite is wrong, or a kernel or image cannot be had; nothing has run.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    suite = load(path)
+    cells = expand(suite, filters)
+    if dry_run:
+        show_matrix(suite, cells, console)
+        return 0
+    made = jobs(suite, cells, path.parent.resolve())
+    folder = new_folder(results, suite.name)
+    return perform_all(suite.name, made, folder, console, runner or _here(most))
+
+
+def _here(most: int | None) -> Runner:
+    def run(wanted: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
+        return run_here(wanted, folder, listener, admission=Admission(most))
+
+    return run
+
+
+def perform_all(name: str, made: Sequence[Job], folder: Path, console: Console, runner: Runner) -> int:
+    """Performs jobs, tells of them, writes the results; returns the exit code."""
+    started, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    with Progress(len(made)) as progress:
+        outcomes, interrupted = runner(made, folder, progress)
+    run = Run(
+        suite=name,
+        started=started,
+        seconds=round(time.monotonic() - began, 1),
+        versions={**evidence.versions(), "cpus": str(host_cpus())},
+        outcomes=outcomes,
+    )
+    writers.write_all(run, folder)
+    show_end(run, folder, console)
+    return INTERRUPTED if interrupted else run.exit_code
+
+
+def rerun(path: Path, *, kernel: Path | None = None, rootfs: Path | None = None, results: Path | None = None) -> int:
+    """``vmtest rerun``: the guest and job of a manifest once more; see :func:`run_suite` for the exit code.
+
+    Args:
+        path: a manifest or its folder.
+        kernel: another kernel than the manifest's.
+        rootfs: another image.
+        results: folder for the results.
+
+    Raises:
+        InvalidInput: no manifest, or its files are not what they were.
+    """
+    from msgspec.structs import replace
+
+    found = manifest.read(path)
+    job = found.job
+    if kernel is not None:
+        job = replace(job, kernel=manifest.file_ref(_file(kernel, "kernel")), vmlinux=None, kernel_config=None)
+    if rootfs is not None:
+        job = replace(job, rootfs=manifest.file_ref(_file(rootfs, "rootfs")))
+    manifest.check_files(job)
+    console = Console(highlight=False, soft_wrap=True)
+    folder = new_folder(results, f"{job.suite}-rerun")
+    code = perform_all(job.suite, [job], folder, console, _here(1))
+    before = found.outcome
+    now = writers.read(folder).outcomes[0]
+    same = "the same" if now.verdict == before.verdict else "not the same"
+    console.print(f"verdict then: {before.verdict}; now: {now.verdict} - {same}")
+    return code
+
+
+def _file(path: Path, name: str) -> Path:
+    if not path.is_file():
+        raise InvalidInput(f"{name} {str(path)!r} does not exist; correct the path")
+    return path

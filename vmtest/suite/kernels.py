@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From cells to jobs: kernels and images are found or built (each once), hashed, and put beside what a cell says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..errors import HarnessError, InvalidInput
+from ..images import rootfs_build
+from ..results.manifest import file_ref
+from ..results.outcome import Expected
+from ..results.symbols import vmlinux_of
+from .expand import Cell
+from .job import FileRef, Job
+from .load import SuiteError
+from .model import Kernel, Suite
+
+# Image, symbols, configuration.
+_Files = tuple[FileRef, FileRef | None, FileRef | None]
+
+
+def jobs(suite: Suite, cells: Sequence[Cell], base: Path) -> list[Job]:
+    """A job for each cell.
+
+    Args:
+        suite: where the cells come from.
+        cells: from :func:`vmtest.suite.expand.expand`.
+        base: the folder that relative paths of the suite file start from.
+
+    Raises:
+        HarnessError: a kernel or the image cannot be had; before anything is booted.
+    """
+    rootfs = file_ref(_path(base, suite.rootfs)) if suite.rootfs else file_ref(rootfs_build.obtain().image)
+    found = {
+        name: _files(name, suite.kernels[name], base) for name in dict.fromkeys(cell.kernel_name for cell in cells)
+    }
+    trees = tuple((str(_path(base, host)), guest) for host, guest in suite.trees.items())
+    made = [_job(cell, found[cell.kernel_name], rootfs, trees) for cell in cells]
+    for job in made:
+        try:
+            job.config()
+        except InvalidInput as error:
+            raise SuiteError(f"{job.name}: {error}") from error
+    return made
+
+
+def _job(
+    cell: Cell,
+    kernel: tuple[FileRef, FileRef | None, FileRef | None],
+    rootfs: FileRef,
+    trees: tuple[tuple[str, str], ...],
+) -> Job:
+    machine = msgspec.structs.asdict(cell.machine)
+    append = " ".join(word for word in (cell.kernel.append, machine.pop("append")) if word)
+    image, vmlinux, config = kernel
+    return Job(
+        suite=cell.suite,
+        kernel_name=cell.kernel_name,
+        machine_name=cell.machine_name,
+        workload_name=cell.workload_name,
+        test_name=cell.test_name,
+        kernel=image,
+        rootfs=rootfs,
+        vmlinux=vmlinux,
+        kernel_config=config,
+        machine_args=machine,
+        append=append,
+        trees=trees,
+        env=cell.env,
+        workload=cell.workload.command,
+        ready=cell.workload.ready,
+        command=cell.test.command,
+        exit=cell.test.exit,
+        skip_exit=cell.test.skip_exit,
+        cwd=cell.test.cwd,
+        output=cell.test.output,
+        tolerate=cell.test.tolerate,
+        limits=cell.limits,
+        expected=Expected(cell.expected.verdict, cell.expected.reason) if cell.expected else None,
+    )
+
+
+def _path(base: Path, text: str) -> Path:
+    path = Path(text).expanduser()
+    return path if path.is_absolute() else (base / path).resolve()
+
+
+def _files(name: str, kernel: Kernel, base: Path) -> _Files:
+    """Image, symbols and configuration."""
+    try:
+        image = _image(name, kernel, base)
+    except HarnessError as error:
+        error.args = (f"kernels.{name}: {error}",)
+        raise
+    vmlinux = _path(base, kernel.vmlinux) if kernel.vmlinux else vmlinux_of(image)
+    config = next((path for path in (image.with_name("config"), image.with_name(".config")) if path.is_file()), None)
+    return file_ref(image), file_ref(vmlinux) if vmlinux else None, file_ref(config) if config else None
+
+
+def _image(name: str, kernel: Kernel, base: Path) -> Path:
+    from ..images import kernel_build, source
+
+    if kernel.image:
+        image = _path(base, kernel.image)
+        if not image.is_file():
+            raise InvalidInput(f"image {str(image)!r} does not exist; correct the path, or name a variant")
+        return image
+    if kernel.tree:
+        return kernel_build.obtain(source.from_tree(_path(base, kernel.tree))).image
+    wanted = kernel.variant or name
+    if wanted == "page-idle":
+        return kernel_build.obtain(source.from_package()).image
+    raise InvalidInput(f"variant {wanted!r} is unknown; known: page-idle")
