@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import errno
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from damon.core.trace import EVENTS
 from damon.damond.instance import default_mount, runtime_folder, trace_socket_path
+from damon.damond.namespace import enter, lay_over, lay_over_events
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.trace.client import SOCKET_VARIABLE
 from damon.trace.install import install_perf
@@ -30,12 +30,6 @@ examples:
   damon exec -- damo start --ops paddr
   damon exec -- sh -c 'echo Y > /sys/module/damon_reclaim/parameters/enabled'
 """
-CLONE_NEWNS: Final = 0x20000
-MS_BIND: Final = 4096
-MS_REC: Final = 16384
-MS_PRIVATE: Final = 1 << 18
-MNT_DETACH: Final = 2
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def add(commands: Any) -> None:
@@ -53,47 +47,6 @@ def add(commands: Any) -> None:
     command.add_argument("--keep-home", action="store_true", help="leave HOME as it is")
     command.add_argument("words", nargs="+", metavar="COMMAND", help="after --: program and arguments")
     command.set_defaults(function=run)
-
-
-def _mount(source: Path | str, target: Path | str, kind: str = "none", flags: int = 0, data: str = "") -> None:
-    words = [os.fsencode(word) for word in (source, target, kind)]
-    if _LIBC.mount(*words, ctypes.c_ulong(flags), data.encode() or None):
-        number = ctypes.get_errno()
-        raise DamonError(number, f"mounting {source} on {target} failed: {os.strerror(number)}")
-
-
-def lay_over(folder: Path, additions: dict[str, Path]) -> None:
-    """``additions`` (name: folder) are in ``folder`` from now on, beside what is there, in this mount namespace.
-
-    A name that is there is mounted over. sysfs takes no new names: then all of ``folder`` becomes one of our own, with
-    each old entry in it as it is.
-    """
-    missing = [name for name in additions if not (folder / name).is_dir()]
-    if missing:
-        with tempfile.TemporaryDirectory(prefix="damon-exec-") as staging:
-            _mount(folder, staging, flags=MS_BIND | MS_REC)
-            try:
-                _mount("damon", folder, "tmpfs", data="mode=755")
-                _copy_entries(Path(staging), folder)
-                for name in missing:
-                    (folder / name).mkdir()
-            finally:
-                _LIBC.umount2(os.fsencode(staging), MNT_DETACH)
-    for name, source in additions.items():
-        _mount(source, folder / name, flags=MS_BIND | MS_REC)
-
-
-def _copy_entries(old: Path, new: Path) -> None:
-    for entry in sorted(old.iterdir()):
-        target = new / entry.name
-        if entry.is_symlink():
-            target.symlink_to(os.readlink(entry))
-        elif entry.is_dir():
-            target.mkdir()
-            _mount(entry, target, flags=MS_BIND | MS_REC)
-        else:
-            target.touch()
-            _mount(entry, target, flags=MS_BIND)
 
 
 def _environment(mount: Path, keep_home: bool) -> dict[str, str]:
@@ -123,12 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not tree.is_dir():
         raise DamonError(errno.ENOENT, f"no damond is mounted at {mount}: start one with damond, or give its --mount")
     environment = _environment(mount, arguments.keep_home)
-    if _LIBC.unshare(CLONE_NEWNS):
-        number = ctypes.get_errno()
-        raise MissingCapability(f"a mount namespace can't be made ({os.strerror(number)}): CAP_SYS_ADMIN is missing")
-    _mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    enter()
     lay_over(Path("/sys/kernel/mm"), {"damon": tree})
     lay_over(Path("/sys/module"), {folder.name: folder for folder in _module_folders(mount)})
+    lay_over_events([f"damon:{event}" for event in EVENTS])
     try:
         os.execvpe(arguments.words[0], arguments.words, environment)
     except OSError as error:
