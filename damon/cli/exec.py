@@ -12,14 +12,15 @@ from typing import Any
 
 from damon.core.trace import EVENTS
 from damon.damond.instance import default_mount, runtime_folder, trace_socket_path
-from damon.damond.namespace import enter, lay_over, lay_over_events
+from damon.damond.namespace import enter, lay_over, lay_over_events, lay_over_files
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.trace.client import SOCKET_VARIABLE
 from damon.trace.install import install_perf
 
 DESCRIPTION = """\
 Runs a command in a mount namespace of its own, in which the tree of a running damond lies over /sys/kernel/mm/damon and
-/sys/module/damon_*, whether or not the kernel has DAMON. Nothing changes for anybody else. The exit code is the
+/sys/module/damon_*, whether or not the kernel has DAMON; of a simulated machine also /proc/iomem and /proc/meminfo, and
+its processes are found by their names (pidof). Nothing changes for anybody else. The exit code is the
 command's own. Needs root.
 """
 EPILOG = """\
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     enter()
     lay_over(Path("/sys/kernel/mm"), {"damon": tree})
     lay_over(Path("/sys/module"), {folder.name: folder for folder in _module_folders(mount)})
+    lay_over_files(Path("/proc"), mount / "proc")
     lay_over_events([f"damon:{event}" for event in EVENTS])
     try:
         os.execvpe(arguments.words[0], arguments.words, environment)

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from damon.core.commit import rehearse
 from damon.core.kdamond import Kdamond
@@ -15,17 +14,10 @@ from damon.core.trace import Trace
 from damon.errors import DamonError, InvalidInput
 from damon.mm.interface import Machine
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+from damon.model.presence import Presence, Show
 from damon.model.random import Random, mix64
 from damon.ops.operations import Operations
 from damon.ops.registry import OperationsRegistry
-
-
-class Presence(Protocol):
-    """What stands for a worker where only processes are seen."""
-
-    pid: int
-
-    def close(self) -> None: ...
 
 
 class Damon:
@@ -48,7 +40,7 @@ class Damon:
         self._split_state = SplitState()
         self._workers: dict[DamonCtx, Kdamond] = {}
         #: Shows a worker of that name to others, for as long as it runs; then its pid is that one's.
-        self.presence: Callable[[str], Presence] | None = None
+        self.presence: Show | None = None
         self._presences: dict[DamonCtx, Presence] = {}
         self._lock = threading.Lock()
 

@@ -75,6 +75,13 @@ def _copy_entries(old: Path, new: Path) -> None:
             _mount(entry, target, flags=MS_BIND)
 
 
+def lay_over_files(folder: Path, sources: Path) -> None:
+    """The files in ``sources``, if there are any, lie over those of ``folder``, in this mount namespace."""
+    if sources.is_dir():
+        for source in sorted(sources.iterdir()):
+            _mount(source, folder / source.name, flags=MS_BIND)
+
+
 def _tracefs() -> Path | None:
     """Where tracefs is mounted, if need be by us; None: this kernel has none."""
     for line in Path("/proc/self/mounts").read_text().splitlines():

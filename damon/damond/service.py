@@ -18,11 +18,13 @@ from damon.damond.control import ControlServer
 from damon.damond.fusefs import Mount
 from damon.damond.instance import Instance, trace_socket_path, unmount
 from damon.damond.presence import Presences
+from damon.damond.proc import Proc
 from damon.damond.runner import DirectRunner, PacedRunner, Runner
 from damon.damond.tree import Root
 from damon.errors import InvalidInput
 from damon.mm.clock import VirtualClock
 from damon.mm.interface import Machine
+from damon.mm.sim import SimulatedMachine
 from damon.model.context import DamonCtx
 from damon.modules.cmdline import parse_cmdline
 from damon.modules.loader import Loader, find_module, find_modules, parameter_of
@@ -76,7 +78,11 @@ class Service:
             presences = Presences(self.instance.folder_of_processes)
             self._closing.callback(presences.close)
             self.damon.presence = presences.show
-            self._mount = Mount(Root(self.admin, self.loader, self.run_request), str(self.instance.folder))
+            root = Root(self.admin, self.loader, self.run_request)
+            if isinstance(machine, SimulatedMachine):
+                machine.show_processes(presences.show)
+                root.add("proc", Proc(machine))
+            self._mount = Mount(root, str(self.instance.folder))
             self._closing.callback(self._mount.join)
             self._closing.callback(self._stop_workers)
             for module in modules:
@@ -178,9 +184,16 @@ class Service:
             "virtual_s": now / 1e9 if isinstance(self.machine.clock, VirtualClock) else None,
             "late_s": self.run_request.late_ns / 1e9 if isinstance(self.run_request, PacedRunner) else 0.0,
             "memory": {"free_bytes": free * 4096, "total_bytes": total * 4096},
+            "processes": self._processes(),
             "modules": self._lsmod(),
             "kdamonds": [self._kdamond(index, kdamond) for index, kdamond in enumerate(self._kdamonds())],
         }
+
+    def _processes(self) -> list[dict[str, Any]]:
+        """Of a simulated machine: those that live, with the numbers that they have for everybody."""
+        if not isinstance(self.machine, SimulatedMachine):
+            return []
+        return [{"name": one.name, "pid": one.pid} for one in self.machine.processes() if one.alive]
 
     def _kdamond(self, index: int, kdamond: Kdamond) -> dict[str, Any]:
         ctx, running = kdamond.ctx, kdamond.running

@@ -17,6 +17,7 @@ from damon.mm.sim.reference import ReferenceEngine
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
+from damon.model.presence import Presence, Show
 from damon.workload.model import Access, Event, Hotplug, Phase, Workload
 
 FIRST_PID: Final = 1000
@@ -68,6 +69,8 @@ class SimulatedMachine:
         self.phys = SimulatedPhysical(self)
         self.pids: dict[str, int] = {}
         self._next_pid = FIRST_PID
+        self._show: Show | None = None
+        self._presences: dict[str, Presence] = {}
         self.offline_failures = 0  #: memory that should have gone offline and could not
         self._accesses: dict[str, Access | None] = {}
         for name in workload.processes:
@@ -145,6 +148,15 @@ class SimulatedMachine:
 
     def close(self) -> None:
         self.virtual_clock.advance = None
+        for name in list(self._presences):
+            self._presences.pop(name).close()
+
+    def show_processes(self, show: Show) -> None:
+        """From now on a process of the running system stands for each one here, and lends it its number."""
+        self._show = show
+        for index, name in enumerate(self.state.processes):
+            if self.state.process.rows[index].alive:
+                self._number(name)
 
     # -- what a person asks
 
@@ -253,6 +265,13 @@ class SimulatedMachine:
 
     def _start_process(self, name: str) -> None:
         self.state.process.rows[self.state.processes.index(name)].alive = 1
+        self._number(name)
+
+    def _number(self, name: str) -> None:
+        if self._show is not None:
+            presence = self._presences[name] = self._show(name)
+            self.pids[name] = presence.pid
+            return
         self.pids[name] = self._next_pid
         self._next_pid += 1
 
@@ -272,6 +291,9 @@ class SimulatedMachine:
     def _exit(self, process: str, t: int) -> None:
         index = self.state.processes.index(process)
         self.state.process.rows[index].alive = 0
+        presence = self._presences.pop(process, None)
+        if presence is not None:
+            presence.close()
         for name, placed in self.state.placed.items():
             if placed.area.process == process:
                 self._unmap(name, t)
