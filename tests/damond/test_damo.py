@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""damo, as it is published, on a simulated machine: what it says, and what the tree holds after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.damond.conftest import PROBLEM, Damond
+
+DAMO = Path(sys.executable).parent / "damo"
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root"),
+    pytest.mark.skipif(not DAMO.exists(), reason="damo is not installed"),
+]
+
+MIB = 1 << 20
+#: Virtual seconds in a real one.
+SPEED = 5
+#: Ends the command unless these are the emulation's files.
+SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin /sys/module/damon_reclaim | sort -u)" = fuseblk ] || exit 99; '
+
+
+class Machine:
+    """A damond whose workload has 32 MiB hot and 224 MiB cold, and commands inside of ``damon exec``."""
+
+    def __init__(self, damond: Damond) -> None:
+        self.damond = damond
+        self.environment = dict(damond.environment, PATH=f"{DAMO.parent}:{os.environ['PATH']}")
+
+    def sh(self, script: str) -> str:
+        words = [sys.executable, "-m", "damon.cli.main", "exec", "--", "bash", "-ec", SURE + "cd $HOME; " + script]
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, (script, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.stdout
+
+    def kdamond(self) -> dict[str, Any]:
+        """The only one, as damo sees it."""
+        (found,) = json.loads(self.sh("damo report damon --format json --raw"))
+        assert isinstance(found, dict)
+        return found
+
+    def read(self, path: str) -> str:
+        return (self.damond.admin / "kdamonds/0/contexts/0" / path).read_text().strip()
+
+    @property
+    def pid(self) -> int:
+        (one,) = self.damond.status()["processes"]
+        return int(one["pid"])
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    if PROBLEM:
+        pytest.skip(PROBLEM)
+    workload = Path(__file__).parents[2] / "workloads/hot-cold.yaml"
+    damond = Damond(tmp_path_factory.mktemp("damo"), "--sim", str(workload), "--speed", str(SPEED))
+    try:
+        yield Machine(damond.wait())
+    finally:
+        damond.end()
+    assert "Traceback" not in damond.log.read_text()
+
+
+@pytest.fixture(autouse=True)
+def stopped(machine: Machine) -> Iterator[None]:
+    yield
+    if machine.damond.status()["kdamonds"]:
+        machine.sh("damo stop || true")
+        assert all(one["state"] == "off" for one in machine.damond.status()["kdamonds"])
+
+
+def test_what_damo_finds(machine: Machine) -> None:
+    """Every feature that damo knows of the kernel's up to 7.x, and the machine's own memory."""
+    said = json.loads(machine.sh("damo report sysinfo >/dev/null; cat .damo.sysinfo"))
+    found = {feature["name"] for feature in said["avail_damon_features"]}
+    wanted = {
+        "sysfs/schemes_tried_regions", "sysfs/schemes_apply_interval", "sysfs/schemes_quota_goals",
+        "sysfs/schemes_dests", "sysfs/intervals_goal", "sysfs/refresh_ms", "sysfs/addr_unit", "sysfs/obsolete_target",
+        "sysfs/schemes_quota_goal_node_mem_used_free", "sysfs/schemes_quota_effective_bytes", "trace/damos_esz",
+        "trace/damon_aggregated", "trace/damos_before_apply", "trace/damon_region_aggregated",
+        "interface/damon_sysfs", "interface/damon_reclaim", "interface/damon_lru_sort", "interface/damon_stat",
+    }  # fmt: skip
+    assert wanted <= found, wanted - found
+    assert machine.sh("cat /proc/iomem").splitlines()[-1].endswith("-3fffffff : System RAM")
+    assert machine.sh("pidof main").split() == [str(machine.pid)]
+
+
+def test_start_on_physical_memory_with_everything(machine: Machine) -> None:
+    machine.sh(
+        "damo start --ops paddr --monitoring_intervals 5ms 100ms 2s --monitoring_nr_regions_range 20 500 "
+        "--damos_action pageout --damos_sz_region 4K max --damos_access_rate 0% 10% --damos_age 3s max "
+        "--damos_apply_interval 200ms --damos_quotas 20ms 64M 1s 0% 30% 70% --damos_quota_goal some_mem_psi_us 10ms "
+        "--damos_wmarks free_mem_rate 2s 990 900 1 --damos_filter reject anon "
+        "--damos_action lru_prio --damos_access_rate 50% 100% --damos_filter allow addr 1048576 1073741824 "
+        "--damos_nr_filters 1 1 --damos_nr_quota_goals 1 0"
+    )
+    for path, value in {
+        "operations": "paddr", "monitoring_attrs/intervals/update_us": "2000000",
+        "monitoring_attrs/nr_regions/min": "20",
+        "schemes/0/action": "pageout", "schemes/0/access_pattern/sz/min": "4096",
+        "schemes/0/access_pattern/nr_accesses/max": "2", "schemes/0/access_pattern/age/min": "30",
+        "schemes/0/apply_interval_us": "200000", "schemes/0/quotas/ms": "20", "schemes/0/quotas/bytes": "67108864",
+        "schemes/0/quotas/weights/nr_accesses_permil": "300", "schemes/0/quotas/weights/age_permil": "700",
+        "schemes/0/quotas/goals/0/target_metric": "some_mem_psi_us", "schemes/0/quotas/goals/0/target_value": "10000",
+        "schemes/0/watermarks/metric": "free_mem_rate", "schemes/0/watermarks/high": "990",
+        "schemes/0/ops_filters/0/type": "anon", "schemes/1/action": "lru_prio",
+        "schemes/1/core_filters/0/type": "addr", "schemes/1/core_filters/0/addr_end": "1073741824",
+    }.items():  # fmt: skip
+        assert machine.read(path) == value, path
+    found = machine.kdamond()
+    assert found["state"] == "on"
+    schemes = found["contexts"][0]["schemes"]
+    assert [scheme["action"] for scheme in schemes] == ["pageout", "lru_prio"]
+    assert [scheme["filters"][0]["filter_type"] for scheme in schemes] == ["anon", "addr"]
+    assert machine.sh("ps -o comm= -p $(cat /sys/kernel/mm/damon/admin/kdamonds/0/pid)") == "kdamond.0\n"
+
+
+def _hot(said: str) -> tuple[int, int]:
+    """Bytes that are accessed in nearly each sample, and all bytes, of ``damo report access --raw``."""
+    rows = re.findall(r"^\d+ +addr (\d+) +size (\d+) +access ([\d.]+) ", said, re.MULTILINE)
+    sizes = [(int(size), float(rate)) for _, size, rate in rows]
+    return sum(size for size, rate in sizes if rate > 150), sum(size for size, _ in sizes)
+
+
+def test_report_access_and_tune(machine: Machine) -> None:
+    machine.sh(f"damo start --ops vaddr --target_pid {machine.pid}; sleep 1")
+    hot, total = _hot(machine.sh("damo report access --raw_number"))
+    assert hot == pytest.approx(32 * MIB, rel=0.1)
+    assert total > 256 * MIB
+    tuned = "--monitoring_intervals 10ms 200ms 4s --damos_action stat --damos_access_rate 50% 100%"
+    machine.sh(f"damo tune --ops vaddr --target_pid {machine.pid} {tuned}; sleep 1")
+    found = machine.kdamond()["contexts"][0]
+    assert found["intervals"] == {**found["intervals"], "sample_us": "10000", "aggr_us": "200000"}
+    stats = found["schemes"][0]["stats"]
+    tried = int(str(stats["sz_tried"]).replace(",", "")) / int(stats["nr_snapshots"])
+    assert tried == pytest.approx(32 * MIB, rel=0.3)
+    assert machine.damond.status()["kdamonds"][0]["sample_us"] == 10000
+
+
+def test_fixed_ranges(machine: Machine) -> None:
+    hot = 0x70000E200000
+    words = f"--ops fvaddr --target_pid {machine.pid} --regions {hot - 4 * MIB}-{hot + 4 * MIB}"
+    machine.sh(f"damo start {words}; sleep 0.6")
+    accessed, total = _hot(machine.sh("damo report access --raw_number"))
+    assert total == 8 * MIB
+    assert accessed == pytest.approx(4 * MIB, rel=0.1)
+
+
+def test_record_heatmap_and_working_set(machine: Machine) -> None:
+    machine.sh(f"damo record --ops vaddr --target_pid {machine.pid} --timeout 2 -o data")
+    snapshots = json.loads(machine.sh("damo report access -i data --json"))
+    assert snapshots
+    wss = machine.sh("damo report wss -i data --raw_number")
+    median = re.search(r"^ *50 +(\d+) ", wss, re.MULTILINE)
+    assert median, wss
+    assert int(median[1]) == pytest.approx(32 * MIB, rel=0.15)
+    raw = machine.sh("damo report heatmap -i data --output raw --resol 4 64")
+    cells = [tuple(map(float, line.split())) for line in raw.splitlines() if line[:1].isdigit()]
+    heat: dict[float, float] = {}
+    for _, address, value in cells:
+        heat[address] = max(heat.get(address, 0), value)
+    rows = [heat[address] for address in sorted(heat)]
+    assert 5 <= sum(value > 0.5 * max(rows) for value in rows) <= 12  # an eighth of them, at the end
+    assert max(range(len(rows)), key=rows.__getitem__) > 0.8 * len(rows)
+
+
+def test_reclaim(machine: Machine) -> None:
+    machine.sh(
+        "damo reclaim enable --min_age 2000000 --quota 100 268435456 1000 --wmarks 5000000 1000 999 0; sleep 2.5"
+    )
+    status = dict(line.split(": ") for line in machine.sh("damo reclaim status").splitlines())
+    assert (status["enabled"], status["min_age"], status["quota_sz"]) == ("Y", "2000000", "268435456")
+    assert int(status["bytes_reclaimed_regions"]) > 200 * MIB
+    machine.sh("damo reclaim commit --min_age 3000000")
+    machine.sh("damo reclaim disable")
+    status = dict(line.split(": ") for line in machine.sh("damo reclaim status").splitlines())
+    assert (status["enabled"], status["kdamond_pid"], status["min_age"]) == ("N", "-1", "3000000")
+
+
+def test_lru_sort_and_stat(machine: Machine) -> None:
+    machine.sh("damo lru_sort enable --hot_thres_access_freq 500 --wmarks 5000000 1000 999 0; sleep 1.5")
+    status = dict(line.split(": ") for line in machine.sh("damo lru_sort status").splitlines())
+    assert status["enabled"] == "Y"
+    assert int(status["bytes_lru_sorted_hot_regions"]) > 16 * MIB
+    machine.sh("damo lru_sort disable")
+    machine.sh("damo module stat write enabled Y; sleep 2.5")
+    read = dict(line.split(": ") for line in machine.sh("damo module stat read").splitlines())
+    assert len(read["memory_idle_ms_percentiles"].split(",")) == 101
+    assert int(read["estimated_memory_bandwidth"]) > 0
+    machine.sh("damo module stat write enabled N")
+
+
+def test_stop(machine: Machine) -> None:
+    machine.sh("damo start --ops paddr --damos_action stat")
+    assert machine.sh("cat /sys/kernel/mm/damon/admin/kdamonds/0/state") == "on\n"
+    machine.sh("damo stop")
+    assert (
+        machine.sh("cat /sys/kernel/mm/damon/admin/kdamonds/0/state /sys/kernel/mm/damon/admin/kdamonds/0/pid")
+        == "off\n-1\n"
+    )
