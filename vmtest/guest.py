@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -276,6 +277,19 @@ class Guest:
         """Has the kernel write all its tasks to the console, as far as it still can; takes up to some seconds."""
         if self._monitor is not None and self._console is not None:
             sysrq.dump_tasks(self._monitor, self._console)
+
+    def probe(self, patience: float) -> None:
+        """Has a guest that may hang show its tasks, and asks whether it still runs a command.
+
+        Raises:
+            GuestLost: no answer within ``patience`` seconds.
+        """
+        dumping = threading.Thread(target=self.dump_tasks)
+        dumping.start()
+        answers = self._need_link().answers(patience)
+        dumping.join()
+        if not answers:
+            raise self._lost_or_hung(f"no answer within {patience:g} s")
 
     def settle(self, timeout: float = 3.0) -> None:
         """Waits until the console has shown all that the kernel has said by now.

@@ -131,10 +131,11 @@ class Link:
             Verdict.HUNG, "the SSH connection was lost and the console says nothing"
         )
 
-    def answers(self) -> bool:
-        """Whether the guest still runs a command."""
+    def answers(self, patience: float | None = None) -> bool:
+        """Whether the guest still runs a command, and ends it within so many seconds."""
+        limit = PROBE_SECONDS if patience is None else patience
         try:
-            return self.start("true", {}, patience=PROBE_SECONDS).wait(PROBE_SECONDS).returncode == 0
+            return self.start("true", {}, patience=limit).wait(limit).returncode == 0
         except (CommandTimeout, GuestLost):
             return False
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from .. import patterns
 from ..errors import CommandTimeout, GuestLost, HarnessError
 from ..guest import Guest
 from ..remote import Process
@@ -27,7 +28,7 @@ EXCERPT_LINES = 20
 MESSAGE_CHARS = 300
 WORKLOAD_OUTPUT = "/run/vmtest/workload.out"
 WORKLOAD_ERRORS = "/run/vmtest/workload.err"
-PROBE_SECONDS = 15.0
+PROBE_SECONDS = 5.0
 
 
 class Stopped(Exception):
@@ -78,7 +79,7 @@ class _Kept:
     """A stream of the test, in a file of the artifacts up to a size."""
 
     def __init__(self, path: Path) -> None:
-        self._stream: BinaryIO = path.open("wb")
+        self._stream: BinaryIO = path.open("wb", buffering=0)
         self._left = KEPT_BYTES
         self.tail = b""
 
@@ -122,7 +123,8 @@ class _Performance:
         try:
             self._in_guest()
         except GuestLost as lost:
-            self._end(lost.verdict.value, lost.summary, lost.excerpt)
+            said = lost.summary.partition(": ")[2]
+            self._end(lost.verdict.value, patterns.message(said), lost.excerpt)
         except Stopped:
             self._end(outcome.NOT_RUN, "the run was ended before")
         except HarnessError as error:
@@ -229,9 +231,7 @@ class _Performance:
         self._judge(code, (errors.tail or out.tail).decode(errors="replace"))
 
     def _timed_out(self, guest: Guest, process: Process, limit: float, message: str) -> None:
-        guest.dump_tasks()
-        with contextlib.suppress(CommandTimeout):
-            guest.run("true", timeout=PROBE_SECONDS)  # a guest that no longer answers is lost, and this says so
+        guest.probe(PROBE_SECONDS)  # a guest that no longer answers is lost, and this says so
         process.kill()
         total = limit < self._job.limits.command
         self._end(outcome.TOTAL_TIMEOUT if total else outcome.COMMAND_TIMEOUT, message)
@@ -259,6 +259,8 @@ class _Performance:
         """The evidence. It never changes what the outcome is."""
         job, guest = self._job, self._guest
         began = time.monotonic()
+        with contextlib.suppress(Stopped):
+            self._watch.phase("evidence")
         vmlinux = Path(job.vmlinux.path) if job.vmlinux else None
         if self.outcome.excerpt and vmlinux is not None and vmlinux.is_file():
             self.outcome.excerpt = symbols.decode(self.outcome.excerpt, vmlinux)
