@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from . import cli_suite
 from .config import ACCELERATORS, GuestConfig, Timeouts
 from .errors import CommandTimeout, HarnessError, InvalidInput, MachineLacks
 
@@ -31,6 +32,7 @@ EXAMPLES = """examples:
   vmtest exec --tree .:/opt/project --env PYTHONPATH=/opt/project -- python3 -m pytest /opt/project/tests
   vmtest exec --kernel arch/x86/boot/bzImage --append 'transparent_hugepage=always' -- true
   vmtest build kernel --kernel-source ~/linux
+  vmtest run suite.yaml -j 2 --results out && vmtest report out
   vmtest doctor
 
 A guest has no network but the way in over SSH on 127.0.0.1, with keys made for this run. It is gone when the command
@@ -88,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
         "doctor", help="what is missing here, the remedy, and which accelerator works", description=_doctor.__doc__
     )
     doctor.set_defaults(call=_doctor)
+    cli_suite.add(commands)
     return top
 
 

@@ -93,7 +93,7 @@ def test_a_killed_qemu_is_no_failed_command() -> None:
         assert caught.value.verdict is Verdict.QEMU_DIED
 
 
-def test_a_stopped_qemu_is_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_qemu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     from vmtest import remote
 
     monkeypatch.setattr(remote, "PROBE_SECONDS", 3.0)
@@ -103,7 +103,7 @@ def test_a_stopped_qemu_is_hung(monkeypatch: pytest.MonkeyPatch) -> None:
         qemu.suspend()
         with pytest.raises(GuestLost) as caught:
             other.run("true", timeout=2)
-        assert caught.value.verdict is Verdict.HUNG
+        assert caught.value.verdict is Verdict.QEMU_STOPPED
 
 
 @pytest.mark.parametrize(

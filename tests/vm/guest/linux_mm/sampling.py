@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def page_that_migrates_keeps_its_state() -> dict[str, Any]:
         if not Path("/sys/devices/system/node/node1").exists():
             raise AssertionError("the guest needs two NUMA nodes")
         other.tell(f"write 0 {other.pages} 1")
+        _migrate(other, 0)
         settle(other)
         space = ours.open_process(other.pid)
         addrs = buffer([other.base + page * PAGE for page in range(other.pages)])
@@ -135,10 +137,13 @@ def page_that_migrates_keeps_its_state() -> dict[str, Any]:
     return results
 
 
+MOVE_PAGES = {"x86_64": 279, "aarch64": 239}[platform.machine()]
+
+
 def _migrate(other: Victim, node: int) -> int:
     """move_pages(2) of the whole area."""
     pages = (ctypes.c_void_p * other.pages)(*[other.base + page * PAGE for page in range(other.pages)])
     nodes, status = (ctypes.c_int * other.pages)(*[node] * other.pages), (ctypes.c_int * other.pages)()
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall(279, ctypes.c_long(other.pid), ctypes.c_ulong(other.pages), pages, nodes, status, 2)
+    libc.syscall(MOVE_PAGES, ctypes.c_long(other.pid), ctypes.c_ulong(other.pages), pages, nodes, status, 2)
     return sum(got == node for got in status)
