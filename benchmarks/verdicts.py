@@ -66,7 +66,7 @@ class Kind:
     cpus: int = 2
     append: str = ""
     signal: str = ""
-    limits: Limits = field(default_factory=lambda: Limits(command=90))
+    limits: Limits = field(default_factory=lambda: Limits(command=180))
     tolerate: tuple[str, ...] = ()
 
 

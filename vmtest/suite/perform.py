@@ -232,6 +232,7 @@ class _Performance:
 
     def _timed_out(self, guest: Guest, process: Process, limit: float, message: str) -> None:
         guest.probe(PROBE_SECONDS)  # a guest that no longer answers is lost, and this says so
+        guest.settle()  # so is one whose kernel had to say something meanwhile
         process.kill()
         total = limit < self._job.limits.command
         self._end(outcome.TOTAL_TIMEOUT if total else outcome.COMMAND_TIMEOUT, message)

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Results: what an outcome means, the files it is told in, and the page."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from tests.vmtest.suite_fakes import job, outcome
+from vmtest.errors import InvalidInput, Verdict
+from vmtest.results import html, ktap, live, manifest, writers
+from vmtest.results.outcome import Outcome, Run, Status, Subtest
+from vmtest.suite.load import JOB_VERDICTS
+
+EXCERPT = "[ 1.0] Kernel panic - not syncing: <&> \x00 x"
+OUTCOMES = [
+    outcome("good", "pass"),
+    outcome("bad", "fail", message="exit code 3: no # hash", exit_code=3, folder="guests/bad"),
+    outcome("lost", "panic", message="it crashed", excerpt=EXCERPT),
+    outcome("known", "fail", expected=("fail", "since ever")),
+    outcome("healed", "pass", expected=("fail", "since ever")),
+    outcome("other", "oops", expected=("fail", "since ever")),
+    outcome("absent", "skip", message="no such file"),
+    outcome("slow", "command-timeout", message="too slow"),
+    outcome("lacking", "machine-lacks", message="no memory"),
+    outcome("never", "not-run"),
+    outcome(
+        "many",
+        "fail",
+        message="not ok: b",
+        subtests=[Subtest("a", "pass"), Subtest("b", "fail", "why"), Subtest("c", "skip", "not here")],
+    ),
+]
+
+
+def _run(outcomes: list[Outcome]) -> Run:
+    return Run(suite="s", started="2026-01-01T00:00:00+00:00", seconds=3.0, versions={"qemu": "7"}, outcomes=outcomes)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected", "status"),
+    [
+        ("pass", None, Status.PASS),
+        ("fail", None, Status.FAIL),
+        ("command-timeout", None, Status.FAIL),
+        ("workload-failed", None, Status.FAIL),
+        ("skip", None, Status.SKIP),
+        ("machine-lacks", None, Status.ERROR),
+        ("fail", ("fail", "x"), Status.EXPECTED),
+        ("panic", ("panic", "x"), Status.EXPECTED),
+        ("panic", ("fail", "x"), Status.LOST),
+        ("fail", ("panic", "x"), Status.FAIL),
+        ("pass", ("fail", "x"), Status.UNEXPECTED_PASS),
+        ("machine-lacks", ("machine-lacks", "x"), Status.ERROR),
+        ("not-run", ("fail", "x"), Status.NOT_RUN),
+        *((verdict.value, None, Status.LOST) for verdict in Verdict),
+    ],
+)
+def test_what_a_verdict_means(verdict: str, expected: tuple[str, str] | None, status: Status) -> None:
+    assert outcome("t", verdict, expected=expected).status is status
+
+
+def test_only_a_pass_is_a_pass() -> None:
+    """No verdict but "pass" (and what is expected or skipped) leaves a run green."""
+    verdicts = {*JOB_VERDICTS, *(verdict.value for verdict in Verdict), "machine-lacks", "harness-error", "not-run"}
+    for verdict in verdicts - {"pass", "skip"}:
+        assert _run([outcome("a", "pass"), outcome("t", verdict)]).exit_code != 0, verdict
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        (["pass", "skip"], 0),
+        (["pass", "fail"], 1),
+        (["fail", "panic"], 125),
+        (["fail", "machine-lacks"], 3),
+        (["not-run"], 1),
+    ],
+)
+def test_exit_codes(verdicts: list[str], code: int) -> None:
+    assert _run([outcome(str(number), verdict) for number, verdict in enumerate(verdicts)]).exit_code == code
+
+
+def test_an_unexpected_pass_fails_the_run() -> None:
+    assert _run([outcome("t", "pass", expected=("fail", "x"))]).exit_code == 1
+
+
+def test_json_comes_back_as_it_was(tmp_path: Path) -> None:
+    run = _run(OUTCOMES)
+    writers.write_all(run, tmp_path)
+    assert writers.read(tmp_path) == run
+    assert writers.read(tmp_path / "results.json") == run
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        writers.read(tmp_path)
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(InvalidInput, match="are none of 'vmtest run'"):
+        writers.read(tmp_path)
+    with pytest.raises(InvalidInput, match="is none of a guest"):
+        manifest.read(tmp_path / "results.json")
+
+
+def test_junit(tmp_path: Path) -> None:
+    (tmp_path / "guests/bad").mkdir(parents=True)
+    (tmp_path / "guests/bad/stdout").write_bytes(b"said \x01\xff\n" + b"x" * writers.OUTPUT_LIMIT)
+    writers.junit(_run(OUTCOMES), tmp_path)
+    root = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    cases = {case.get("name"): case for case in root.iter("testcase")}
+    kinds = {name: [child.tag for child in case if child.tag != "system-out"] for name, case in cases.items()}
+    assert kinds["good"] == []
+    assert kinds["bad"] == kinds["healed"] == kinds["slow"] == kinds["many"] == kinds["b"] == ["failure"]
+    assert kinds["lost"] == kinds["other"] == kinds["lacking"] == kinds["never"] == ["error"]
+    assert kinds["known"] == kinds["absent"] == kinds["c"] == ["skipped"]
+    assert cases["lost"][0].get("type") == "panic"
+    assert "Kernel panic - not syncing: <&> \ufffd x" in (cases["lost"][0].text or "")
+    assert cases["healed"][0].get("type") == "unexpected-pass"
+    suite = root[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
+        "14",
+        "5",
+        "4",
+        "3",
+    )
+    assert "bytes before" in (cases["bad"].findtext("system-out") or "")
+
+
+def test_ktap_says_the_same_when_it_is_read_again() -> None:
+    text = writers.ktap(_run(OUTCOMES))
+    assert text.startswith("KTAP version 1\n1..11\n")
+    parsed = ktap.parse(text)
+    assert parsed.problems == []
+    found = {subtest.name: subtest.status for subtest in parsed.subtests}
+    assert found["k/m/w/good"] == "pass"
+    assert found["k/m/w/known"] == "expected"
+    assert found["k/m/w/absent"] == "skip"
+    for name in ("bad", "lost", "healed", "other", "slow", "lacking", "never", "many/b"):
+        assert found[f"k/m/w/{name}"] == "fail", name
+    assert found["k/m/w/many/a"] == "pass"
+
+
+KSELFTEST = """\
+TAP version 13
+1..3
+# timeout set to 45
+# selftests: damon: sysfs.sh
+# ok: 3 bytes
+ok 1 selftests: damon: sysfs.sh
+# selftests: damon: sysfs_update_removed_scheme_dir.sh
+not ok 2 selftests: damon: sysfs_update_removed_scheme_dir.sh # exit=1
+# selftests: damon: x.py
+ok 3 selftests: damon: x.py # SKIP no such file
+"""
+KUNIT = """\
+[    1.0] KTAP version 1
+[    1.0] 1..2
+[    1.0]     KTAP version 1
+[    1.0]     # Subtest: damon
+[    1.0]     1..3
+[    1.0]     ok 1 damon_test_target
+[    1.0]     not ok 2 damon_test_regions
+[    1.0]     ok 3 damon_test_more # SKIP too small
+[    1.0] # damon: pass:1 fail:1 skip:1 total:3
+[    1.0] not ok 1 damon
+[    1.0]     KTAP version 1
+[    1.0]     # Subtest: damon-operations
+[    1.0]     1..2
+[    1.0]     ok 1 one
+[    1.0] ok 2 damon-operations
+"""
+
+
+def test_kselftests_output() -> None:
+    parsed = ktap.parse(KSELFTEST)
+    assert [(found.name, found.status) for found in parsed.subtests] == [
+        ("selftests: damon: sysfs.sh", "pass"),
+        ("selftests: damon: sysfs_update_removed_scheme_dir.sh", "fail"),
+        ("selftests: damon: x.py", "skip"),
+    ]
+    assert parsed.subtests[1].message == "exit=1"
+    assert parsed.problems == []
+
+
+def test_kunits_output_and_a_plan_that_is_not_kept() -> None:
+    parsed = ktap.parse(KUNIT)
+    assert [(found.name, found.status) for found in parsed.subtests] == [
+        ("damon/damon_test_target", "pass"),
+        ("damon/damon_test_regions", "fail"),
+        ("damon/damon_test_more", "skip"),
+        ("damon-operations/one", "pass"),
+    ]
+    assert parsed.problems == ["damon-operations: 2 results planned, 1 came"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("1..2\nok 1 a\n", "the output: 2 results planned, 1 came"), ("1..1\nok 1 a\nBail out! no\n", "Bail out! no")],
+)
+def test_output_that_ends_early_is_a_problem(text: str, problem: str) -> None:
+    assert ktap.parse(text).problems == [problem]
+
+
+@given(st.text(max_size=300))
+def test_any_output_is_read(text: str) -> None:
+    for found in ktap.parse(text).subtests:
+        assert found.status in {"pass", "fail", "skip", "expected"}
+
+
+def test_the_page_stands_alone_and_shows_what_is_wrong(tmp_path: Path) -> None:
+    run = _run(OUTCOMES)
+    writers.write_all(run, tmp_path)
+    place = tmp_path / "guests/bad"
+    place.mkdir(parents=True)
+    (place / "console.log").write_bytes(b"the console's end\r\n")
+    (place / "qemu.sh").write_text("exec qemu-system-x86_64 -m 1G")
+    manifest.write(manifest.Manifest(job=job(tmp_path), outcome=run.outcomes[1], kernel_release="6.12"), place)
+    page = html.write(tmp_path)
+    text = page.read_text()
+    assert page == tmp_path / "report.html"
+    for piece in (
+        "Kernel panic - not syncing: &lt;&amp;&gt;",
+        "the console&#39;s end",
+        "qemu-system-x86_64 -m 1G",
+        "6.12",
+    ):
+        assert piece in text
+    assert 'href="http' not in text
+    assert "src=" not in text
+    for one in run.outcomes:
+        assert f'id="{one.name}"' in text
+
+
+def test_a_plain_line_for_each_end_without_a_terminal(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    with live.Progress(2, Console(file=stream, soft_wrap=True, highlight=False)) as progress:
+        for found in OUTCOMES[1:3]:
+            here = job(tmp_path, found.test)
+            progress.begins(here, "")
+            progress.phase(here, "boot")
+            progress.ends(here, found)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert " ".join(lines[0].split()) == "1/2 FAIL 0.0 s k/m/w/bad fail: exit code 3: no # hash"
+    assert "panic: it crashed" in lines[1]
+
+
+def test_a_terminal_shows_one_line_a_guest(tmp_path: Path) -> None:
+    progress = live.Progress(3, Console(file=io.StringIO(), force_terminal=True, width=100))
+    progress.begins(job(tmp_path, "one"), "")
+    progress.begins(job(tmp_path, "two"), "worker-1")
+    progress.phase(job(tmp_path, "two"), "command")
+    stream = io.StringIO()
+    Console(file=stream, width=100).print(progress._lines())
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[2:] for line in lines[:2]] == [
+        ["starts", "k/m/w/one"],
+        ["command", "k/m/w/two", "on", "worker-1"],
+    ]
+    assert lines[2].startswith("0 of 3 ended")
+
+
+def test_the_table_has_every_cell() -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=140).print(live.matrix(_run(OUTCOMES)))
+    for word in ("ok 3 s", "panic", "fail (expected)", "passed unexpectedly", "command-timeout", "machine-lacks"):
+        assert word in stream.getvalue()
