@@ -65,6 +65,7 @@ test-fast: $(STAMP)
 # A guest test that cannot run is a failure here, not a skip.
 test: $(STAMP) system
 	@$(BIN)/vmtest build kernel
+	@$(BIN)/vmtest build kernel page-idle-no-damon
 	@$(BIN)/vmtest build image
 	@rm -f $(OUTCOMES)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm --outcomes $(OUTCOMES)

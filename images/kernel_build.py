@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from .progress import Progress
 # Raise it when the steps below change what comes out.
 RECIPE = "1"
 KEPT = {"arch/x86/boot/bzImage": "bzImage", ".config": "config", "System.map": "System.map", "vmlinux": "vmlinux"}
+# Of a kernel that is no variant of another one they are kept for its variants.
+OBJECTS = "objects"
 NEEDED_PROGRAMS = ("make", "gcc", "flex", "bison", "bc", "lz4")
 
 
@@ -35,49 +38,85 @@ class KernelBuild:
         return self.folder / "config"
 
 
-def key_of(tree: source.KernelSource, fragments: list[Path]) -> str:
-    """Cache key of the kernel that this source and these fragments give."""
+@dataclass(frozen=True)
+class Recipe:
+    """What is built: fragments in merge order, options on top of them ("n": not set), and what it is derived from."""
+
+    fragments: tuple[Path, ...]
+    options: tuple[tuple[str, str], ...] = ()
+    base: Recipe | None = None
+
+    def text(self) -> str:
+        """The options as a fragment."""
+        return "".join(
+            f"# {name} is not set\n" if value == "n" else f"{name}={value}\n" for name, value in self.options
+        )
+
+
+def shipped() -> Recipe:
+    """All fragments of ``images/kernel``."""
+    return Recipe(tuple(kconfig.fragments()))
+
+
+def key_of(tree: source.KernelSource, recipe: Recipe) -> str:
+    """Cache key of the kernel that this source and this recipe give."""
     parts: dict[str, str | bytes] = {"recipe": RECIPE, "source": tree.identity}
-    parts.update({f"fragment {path.name}": path.read_bytes() for path in fragments})
+    parts.update({f"fragment {path.name}": path.read_bytes() for path in recipe.fragments})
+    if recipe.options:
+        parts["options"] = recipe.text()
     return cache.content_key(parts)
 
 
-def find(tree: source.KernelSource, fragments: list[Path] | None = None) -> KernelBuild | None:
+def find(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBuild | None:
     """The kernel if it is built already."""
-    folder = cache.lookup("kernel", key_of(tree, fragments or kconfig.fragments()))
+    folder = cache.lookup("kernel", key_of(tree, recipe or shipped()))
     return KernelBuild(folder) if folder else None
 
 
-def obtain(tree: source.KernelSource, fragments: list[Path] | None = None) -> KernelBuild:
-    """The kernel, built when it is not in the cache (about five minutes on two processors).
+def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBuild:
+    """The kernel, built when it is not in the cache (about five minutes on two processors, one for a derived one).
 
     Args:
         tree: from :mod:`vmtest.images.source`.
-        fragments: config fragments in merge order; default the ones shipped in ``images/kernel``.
+        recipe: default all the fragments in ``images/kernel``.
 
     Raises:
         MachineLacks: a program of the build is missing.
-        BuildFailed: a step failed, or the tree dropped options that the fragments ask for.
+        BuildFailed: a step failed, or the tree dropped options that the recipe asks for.
     """
-    chosen = fragments or kconfig.fragments()
+    chosen = recipe or shipped()
     found = find(tree, chosen)
     if found:
         return found
     for name in NEEDED_PROGRAMS:
         program(name)
     folder = source.unpacked(tree)
-    facts = {"source": tree.identity, "fragments": [path.name for path in chosen]}
+    base = obtain(tree, chosen.base).folder / OBJECTS if chosen.base else None
+    facts = {
+        "source": tree.identity,
+        "fragments": [path.name for path in chosen.fragments],
+        "options": dict(chosen.options),
+    }
 
     def build(scratch: Path, progress: Progress) -> None:
-        _build(folder, chosen, scratch, progress)
+        _build(folder, chosen, base, scratch, progress)
 
     label = f"guest kernel from {tree.name}"
     return KernelBuild(cache.obtain("kernel", key_of(tree, chosen), label, build, facts))
 
 
-def _build(tree: Path, fragments: list[Path], scratch: Path, progress: Progress) -> None:
-    objects = scratch / "objects"
-    objects.mkdir()
+def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progress: Progress) -> None:
+    objects = scratch / OBJECTS
+    if base is not None and base.is_dir():
+        progress.update("copying the objects of its base")
+        # Hard links would do for make, but not for the programs that it runs, which write in place.
+        subprocess.run(["cp", "-a", "--reflink=auto", base, objects], check=True)
+    else:
+        objects.mkdir()
+    fragments = list(recipe.fragments)
+    if recipe.options:
+        fragments.append(scratch / "options.config")
+        fragments[-1].write_text(recipe.text())
     log = scratch / "build.log"
     # Reproducible: no user, host or time of day in the image.
     env = {"KBUILD_BUILD_USER": "vmtest", "KBUILD_BUILD_HOST": "vmtest", "KBUILD_BUILD_TIMESTAMP": "1970-01-01"}
@@ -105,4 +144,5 @@ def _build(tree: Path, fragments: list[Path], scratch: Path, progress: Progress)
     steps.run([*make, f"-j{steps.jobs()}", "bzImage"], log, progress, note, env=env)
     for path, name in KEPT.items():
         shutil.copyfile(objects / path, scratch / name)
-    shutil.rmtree(objects)
+    if recipe.base is not None:
+        shutil.rmtree(objects)

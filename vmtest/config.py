@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from .errors import InvalidInput, Verdict
+from .images import variants
 from .patterns import TOLERABLE
 
 MIB = 1 << 20
@@ -124,7 +126,7 @@ class GuestConfig:
     """One guest.
 
     Args:
-        kernel: a bzImage; None builds (or takes from the cache) the guest kernel of :mod:`vmtest.images`.
+        kernel: a variant's name ("page-idle", see ``vmtest kernels``), built or taken from the cache, or a bzImage.
         rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache.
         memory: size, "1G" or bytes.
         cpus: virtual processors.
@@ -143,7 +145,7 @@ class GuestConfig:
         InvalidInput: a value is wrong; the message names it.
     """
 
-    kernel: Path | None = None
+    kernel: Path | str = variants.DEFAULT
     rootfs: Path | None = None
     memory: str | int = "1G"
     cpus: int = 2
@@ -159,10 +161,9 @@ class GuestConfig:
     tolerate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("kernel", "rootfs"):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, _readable_file(Path(value), name))
+        if self.rootfs is not None:
+            object.__setattr__(self, "rootfs", _readable_file(Path(self.rootfs), "rootfs"))
+        object.__setattr__(self, "kernel", _kernel(self.kernel))
         if self.memory_bytes < MIN_MEMORY:
             raise InvalidInput(f"memory {self.memory!r} is too little to boot; give at least {MIN_MEMORY // MIB}M")
         if not 1 <= self.cpus <= 16:
@@ -209,6 +210,15 @@ class GuestConfig:
     def share_list(self) -> tuple[Share, ...]:
         """The shares as values."""
         return tuple(_pair(Share, item) for item in self.shares)
+
+
+def _kernel(given: Path | str) -> Path | str:
+    """A variant's name as it is; anything else must be a file."""
+    if isinstance(given, str) and given in variants.variants():
+        return given
+    if isinstance(given, str) and os.sep not in given and not Path(given).exists():
+        variants.variant(given)  # refuses it
+    return _readable_file(Path(given), "kernel")
 
 
 def _pair(kind: type[_Place], item: object) -> _Place:

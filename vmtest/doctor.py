@@ -11,7 +11,7 @@ import psutil
 from . import accel
 from .config import MIB, GuestConfig
 from .errors import HarnessError, MachineLacks
-from .images import cache, kernel_build, rootfs_build, source
+from .images import cache, kernel_build, rootfs_build, variants
 from .images.hostpkgs import PROGRAMS, installed_version, packages, program
 from .machine import OVERHEAD_BYTES
 
@@ -75,7 +75,7 @@ def _memory() -> Finding:
 
 def _kernel(findings: list[Finding]) -> kernel_build.KernelBuild | None:
     try:
-        built = kernel_build.find(source.from_package())
+        built = variants.variant(variants.DEFAULT).find()
     except HarnessError as error:
         findings.append(Finding("guest kernel", False, "cannot be built", str(error)))
         return None

@@ -18,7 +18,7 @@ from . import accel, machine, runfolder, seed, supervisor, sysrq, transfer
 from .config import GuestConfig
 from .console import Console
 from .errors import CommandTimeout, GuestLost, Verdict
-from .images import kernel_build, rootfs_build, source
+from .images import rootfs_build, variants
 from .images.hostpkgs import program
 from .keys import KeyPair
 from .monitor import Monitor, MonitorError
@@ -104,7 +104,7 @@ class Guest:
         program(machine.QEMU)
         if config.rootfs:
             rootfs_build.check_image(config.rootfs)
-        kernel = config.kernel or kernel_build.obtain(source.from_package()).image
+        kernel = config.kernel if isinstance(config.kernel, Path) else variants.variant(config.kernel).obtain().image
         rootfs = config.rootfs or rootfs_build.obtain().image
         self.accelerator = accel.choose(config.accelerator, kernel).name
         self._folder = runfolder.make()

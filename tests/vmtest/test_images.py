@@ -14,7 +14,18 @@ import pytest
 from filelock import FileLock
 
 from vmtest.errors import BuildFailed, InvalidInput, MachineLacks
-from vmtest.images import aptsources, cache, hostpkgs, kconfig, kernel_build, pydeps, rootfs_build, source, steps
+from vmtest.images import (
+    aptsources,
+    cache,
+    hostpkgs,
+    kconfig,
+    kernel_build,
+    pydeps,
+    rootfs_build,
+    source,
+    steps,
+    variants,
+)
 from vmtest.images.progress import Progress
 
 NEEDED = (
@@ -75,11 +86,11 @@ def test_kernel_key_changes_with_source_and_fragments(tmp_path: Path) -> None:
     fragment.write_text("CONFIG_A=y\n")
     one = source.KernelSource("x", "x 1", None)
     keys = {
-        kernel_build.key_of(one, [fragment]),
-        kernel_build.key_of(source.KernelSource("x", "x 2", None), [fragment]),
+        kernel_build.key_of(one, kernel_build.Recipe((fragment,))),
+        kernel_build.key_of(source.KernelSource("x", "x 2", None), kernel_build.Recipe((fragment,))),
     }
     fragment.write_text("CONFIG_A=n\n")
-    keys.add(kernel_build.key_of(one, [fragment]))
+    keys.add(kernel_build.key_of(one, kernel_build.Recipe((fragment,))))
     assert len(keys) == 3
 
 
@@ -236,3 +247,18 @@ def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
         rootfs_build.check_image(path)
     path.write_bytes(b"hsqs....")
     rootfs_build.check_image(path)
+
+
+def test_variants() -> None:
+    known = variants.variants()
+    assert variants.DEFAULT in known
+    recipe = known["page-idle-no-damon"].recipe()
+    assert recipe.base == kernel_build.shipped() == known["page-idle"].recipe()
+    assert recipe.text() == "# CONFIG_DAMON is not set\n"
+    assert {path.name for path in recipe.base.fragments} - {path.name for path in recipe.fragments} == {
+        "32-damon.config"
+    }
+    tree = source.KernelSource("x", "x 1", None)
+    assert kernel_build.key_of(tree, recipe) != kernel_build.key_of(tree, recipe.base)
+    with pytest.raises(InvalidInput, match="page-idle, page-idle-no-damon"):
+        variants.variant("page-busy")

@@ -101,7 +101,7 @@ def _files(name: str, kernel: Kernel, base: Path) -> _Files:
 
 
 def _image(name: str, kernel: Kernel, base: Path) -> Path:
-    from ..images import kernel_build, source
+    from ..images import kernel_build, source, variants
 
     if kernel.image:
         image = _path(base, kernel.image)
@@ -110,7 +110,4 @@ def _image(name: str, kernel: Kernel, base: Path) -> Path:
         return image
     if kernel.tree:
         return kernel_build.obtain(source.from_tree(_path(base, kernel.tree))).image
-    wanted = kernel.variant or name
-    if wanted == "page-idle":
-        return kernel_build.obtain(source.from_package()).image
-    raise InvalidInput(f"variant {wanted!r} is unknown; known: page-idle")
+    return variants.variant(kernel.variant or name).obtain().image

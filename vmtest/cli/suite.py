@@ -8,14 +8,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .errors import InvalidInput
+from ..errors import InvalidInput
 
 RUN_EPILOG = """\
 a suite file:
   name: reclaim
   timeouts: {boot: 120, login: 30, command: 300, total: 900}     # seconds, by phase
   kernels:
-    page-idle:                                    # a named variant ('vmtest build kernel --list')
+    page-idle:                                    # a named variant ('vmtest kernels')
     mine: {image: arch/x86/boot/bzImage}          # or variant:, or tree:; append: adds to the command line
   machines:
     small: {memory: 512M, cpus: 1}
@@ -116,14 +116,14 @@ def _count(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from .suite.command import run_suite
+    from ..suite.command import run_suite
 
     runner = None
     tls = (options.tls_ca, options.tls_cert, options.tls_key)
     if any(tls) and not options.cluster:
         raise InvalidInput("--tls-ca, --tls-cert and --tls-key belong to --cluster; give that too")
     if options.cluster and not options.dry_run:
-        from .cluster.client import cluster_runner
+        from ..cluster.client import cluster_runner
 
         runner = cluster_runner(options.cluster, most=options.jobs, tls=tls)
     return run_suite(
@@ -137,13 +137,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _rerun(options: argparse.Namespace) -> int:
-    from .suite.command import rerun
+    from ..suite.command import rerun
 
     return rerun(options.manifest, kernel=options.kernel, rootfs=options.rootfs, results=options.results)
 
 
 def _report(options: argparse.Namespace) -> int:
-    from .results.html import write
+    from ..results.html import write
 
     page = write(options.results, options.output)
     print(os.path.relpath(page))

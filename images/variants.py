@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guest kernels by name, from ``kernels.yaml``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from . import kconfig, kernel_build, source
+from .errors import InvalidInput
+
+FILE = Path(__file__).parent / "kernels.yaml"
+DEFAULT = "page-idle"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How one kernel is made.
+
+    Args:
+        about: a line for people.
+        source: Debian's package of its source.
+        base: the variant whose objects a build starts from.
+        without: shipped fragments that are left out.
+        options: set on top of the fragments; "n" for "is not set".
+    """
+
+    name: str
+    about: str
+    source: str
+    base: str | None = None
+    without: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def recipe(self) -> kernel_build.Recipe:
+        """The fragments and options of it."""
+        fragments = [path for path in kconfig.fragments() if path.name not in self.without]
+        base = variant(self.base).recipe() if self.base else None
+        return kernel_build.Recipe(tuple(fragments), tuple(sorted(self.options.items())), base)
+
+    def find(self) -> kernel_build.KernelBuild | None:
+        """The kernel if it is built already.
+
+        Raises:
+            MachineLacks: its source is not installed.
+        """
+        return kernel_build.find(source.from_package(self.source), self.recipe())
+
+    def obtain(self) -> kernel_build.KernelBuild:
+        """The kernel, built if need be.
+
+        Raises:
+            MachineLacks: its source or a program of the build is missing.
+            BuildFailed: the build failed.
+        """
+        return kernel_build.obtain(source.from_package(self.source), self.recipe())
+
+
+@functools.cache
+def variants() -> Mapping[str, Variant]:
+    """All of them, in the file's order."""
+    found: dict[str, Variant] = {}
+    for name, words in yaml.safe_load(FILE.read_text()).items():
+        options = {option: "n" if value is False else str(value) for option, value in words.pop("options", {}).items()}
+        found[name] = Variant(name, without=tuple(words.pop("without", ())), options=options, **words)
+    return found
+
+
+def variant(name: str) -> Variant:
+    """The variant called ``name``.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    try:
+        return variants()[name]
+    except KeyError:
+        raise InvalidInput(f"kernel variant {name!r} is unknown; known: {', '.join(variants())}") from None

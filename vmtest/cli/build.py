@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``vmtest build`` and ``vmtest kernels``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidInput, MachineLacks
+from ..images import variants
+
+
+def add(commands: Any) -> None:
+    """Adds the commands to the command line."""
+    build = commands.add_parser(
+        "build", help="build the guest kernel or the root file system now", description=_build.__doc__
+    )
+    build.add_argument("part", choices=("kernel", "image"))
+    build.add_argument("variant", nargs="?", metavar="VARIANT", help="which kernel: see 'vmtest kernels'")
+    build.add_argument(
+        "--kernel-tree",
+        "--kernel-source",
+        type=Path,
+        metavar="DIR",
+        help="a kernel tree, built out of tree (default: Debian's package)",
+    )
+    build.set_defaults(call=_build)
+    kernels = commands.add_parser(
+        "kernels", help="the kernels that have a name, and which are built", description=_kernels.__doc__
+    )
+    kernels.set_defaults(call=_kernels)
+
+
+def _build(options: argparse.Namespace) -> int:
+    """Builds a guest kernel (about five minutes on two processors, one for a variant of a built one) or the root file
+    system (about a minute), unless the cache has it, and prints where it is."""
+    from ..images import kernel_build, rootfs_build, source
+
+    if options.part == "image":
+        if options.kernel_tree or options.variant:
+            raise InvalidInput("--kernel-tree and VARIANT belong to 'build kernel'; leave them out")
+        print(rootfs_build.obtain().image)
+        return 0
+    if options.kernel_tree:
+        if options.variant:
+            raise InvalidInput("VARIANT and --kernel-tree exclude each other; give one")
+        print(kernel_build.obtain(source.from_tree(options.kernel_tree)).image)
+        return 0
+    print(variants.variant(options.variant or variants.DEFAULT).obtain().image)
+    return 0
+
+
+def _kernels(_options: argparse.Namespace) -> int:
+    """Lists the kernels that have a name, what they are, and where those are that are built."""
+    for one in variants.variants().values():
+        try:
+            built = one.find()
+            where = str(built.image) if built else "not built yet"
+        except MachineLacks as error:
+            where = str(error)
+        print(f"{one.name}: {one.about}\n    {where}")
+    return 0

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ..errors import HarnessError, InvalidInput, MachineLacks
+from . import build, doctor, exec, suite
+from .words import EXAMPLES, EXIT_CODES, say
+
+COMMANDS = (exec, suite, build, doctor)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # One line, as everywhere; the usage is what --help is for.
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(InvalidInput.exit_code)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = _Parser(
+        prog="vmtest",
+        description="Boots a Linux guest in QEMU, runs a command in it, and cleans up.",
+        epilog=EXAMPLES + EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="what", required=True, metavar="COMMAND", parser_class=_Parser)
+    for command in COMMANDS:
+        command.add(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    # A supervisor of CI jobs ends us with TERM: clean up as for Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        options = parser().parse_args(arguments)
+        code: int = options.call(options)
+    except HarnessError as error:
+        say(str(error))
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        say(f"Python module {error.name!r} is missing; install the harness's own: pip install 'pydamon[vmtest]'")
+        return MachineLacks.exit_code
+    except KeyboardInterrupt:
+        say("interrupted; nothing is left behind")
+        return 130
+    return code
+
+
+def _interrupted(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The options that describe a guest, and the configuration that they give."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config import ACCELERATORS, GuestConfig, Timeouts
+from ..errors import InvalidInput
+from ..images import variants
+
+
+def add_guest_options(to: argparse.ArgumentParser) -> None:
+    """The options of every command that boots a guest."""
+    to.add_argument(
+        "--kernel", metavar="NAME|BZIMAGE", help="a variant ('vmtest kernels') or an image (default: page-idle)"
+    )
+    to.add_argument(
+        "--kernel-tree",
+        "--kernel-source",
+        type=Path,
+        metavar="DIR",
+        help="boot a kernel built from this tree (cached by content)",
+    )
+    to.add_argument(
+        "--rootfs", type=Path, metavar="IMAGE", help="root file system, a squashfs image (default: build or cached)"
+    )
+    to.add_argument("--memory", default="1G", metavar="SIZE", help="memory (default: 1G)")
+    to.add_argument("--cpus", type=int, default=2, metavar="N", help="processors (default: 2)")
+    to.add_argument("--numa", type=int, default=1, metavar="N", help="NUMA nodes (default: 1)")
+    to.add_argument("--swap", metavar="KIND:SIZE", help="zram:512M, zram:512M:zstd or disk:1G (default: none)")
+    to.add_argument("--append", default="", metavar="WORDS", help="added to the kernel command line")
+    to.add_argument(
+        "--tree", action="append", default=[], metavar="HOST:GUEST", help="copy a host folder in; may be repeated"
+    )
+    to.add_argument(
+        "--share",
+        action="append",
+        default=[],
+        metavar="HOST:GUEST",
+        help="share a host folder read-only (9p); may be repeated",
+    )
+    to.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="environment of the command; may be repeated"
+    )
+    to.add_argument("--cwd", metavar="DIR", help="working folder in the guest")
+    to.add_argument(
+        "--accelerator", choices=ACCELERATORS, default="auto", help="auto starts a guest once to see what works"
+    )
+    to.add_argument(
+        "--boot-timeout",
+        type=seconds,
+        default=Timeouts().boot,
+        metavar="S",
+        help="seconds to boot (default: %(default)g)",
+    )
+
+
+def seconds(text: str) -> float:
+    """A positive number."""
+    value = float(text)
+    if value <= 0:
+        raise ValueError
+    return value
+
+
+def _pairs(texts: Sequence[str], option: str) -> tuple[tuple[Path, str], ...]:
+    pairs = []
+    for text in texts:
+        host, colon, guest = text.rpartition(":")
+        if not colon or not host:
+            raise InvalidInput(f"{option} {text!r} must be HOST:GUEST, for example .:/opt/project")
+        pairs.append((Path(host), guest))
+    return tuple(pairs)
+
+
+def _environment(texts: Sequence[str]) -> dict[str, str]:
+    for text in texts:
+        if "=" not in text:
+            raise InvalidInput(f"--env {text!r} must be NAME=VALUE")
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
+
+
+def guest_config(options: argparse.Namespace) -> GuestConfig:
+    """What the options say; a kernel tree is built."""
+    kernel = options.kernel
+    if options.kernel_tree:
+        if kernel:
+            raise InvalidInput("--kernel and --kernel-tree exclude each other; give one")
+        from ..images import kernel_build, source
+
+        kernel = kernel_build.obtain(source.from_tree(options.kernel_tree)).image
+    return GuestConfig(
+        kernel=kernel or variants.DEFAULT,
+        rootfs=options.rootfs,
+        memory=options.memory,
+        cpus=options.cpus,
+        numa=options.numa,
+        swap=options.swap,
+        append=options.append,
+        trees=_pairs(options.tree, "--tree"),
+        shares=_pairs(options.share, "--share"),
+        env=_environment(options.env),
+        accelerator=options.accelerator,
+        timeouts=Timeouts(boot=options.boot_timeout),
+    )
