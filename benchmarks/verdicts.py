@@ -214,7 +214,9 @@ def kernel(path: Path | None) -> Path:
                 fragments.append(copy)
             else:
                 fragments.append(fragment)
-        built: KernelBuild = kernel_build.obtain(source.from_package(), [*fragments, HERE / "verdicts.config"])
+        built: KernelBuild = kernel_build.obtain(
+            source.from_package(), kernel_build.Recipe((*fragments, HERE / "verdicts.config"))
+        )
     return built.image
 
 
