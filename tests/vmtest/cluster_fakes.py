@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What stands in for a guest on a worker: reads the files that came, waits, says what the command says."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from tests.vmtest.suite_fakes import outcome
+from vmtest.results import manifest
+from vmtest.results.outcome import Outcome
+from vmtest.suite.job import Job
+from vmtest.suite.perform import Watch
+
+
+def perform(job: Job, folder: Path, watch: Watch) -> Outcome:
+    """``command``: "VERDICT SECONDS" (or "raise"), and who ran it goes to a file that ``env`` names."""
+    watch.phase("boot")
+    with open(job.env["LOG"], "a") as log:
+        log.write(f"{job.test_name} {os.getpid()} {Path(job.kernel.path).read_text()}\n")
+    if job.command == "raise":
+        raise ZeroDivisionError("a defect")
+    verdict, seconds = job.command.split()
+    deadline = time.monotonic() + float(seconds)
+    while time.monotonic() < deadline:
+        watch.phase("command")
+        time.sleep(0.02)
+    folder.mkdir(parents=True)
+    trees = [sorted(str(path.relative_to(host)) for path in Path(host).rglob("*")) for host, _ in job.trees]
+    (folder / "stdout").write_text(f"{trees}")
+    result = outcome(job.test_name, verdict, folder=job.folder, timings={})
+    manifest.write(manifest.Manifest(job=job, outcome=result), folder)
+    return result

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Two local workers with a stand-in for the guest: files travel once, a killed worker's jobs run elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed", reason="the cluster extra is not installed")
+
+from distributed import LocalCluster
+from msgspec.structs import replace
+
+from tests.vmtest.suite_fakes import job
+from tests.vmtest.test_pool import Heard
+from vmtest.cluster import store
+from vmtest.cluster.client import cluster_runner
+from vmtest.errors import InvalidInput, MachineLacks
+from vmtest.results import manifest
+from vmtest.suite import pool
+from vmtest.suite.admission import Admission
+from vmtest.suite.job import Job
+
+ROOT = Path(__file__).parents[2]
+PERFORMER = "tests.vmtest.cluster_fakes:perform"
+pytestmark = pytest.mark.timeout(120)
+
+
+class Workers:
+    """A scheduler here, and workers as processes with a cache each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cluster = LocalCluster(
+            n_workers=0, dashboard_address="127.0.0.1:0", host="127.0.0.1", processes=True, silence_logs=50
+        )
+        self.address: str = self.cluster.scheduler_address
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def add(self) -> subprocess.Popen[bytes]:
+        number = len(self.processes)
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.folder / f"cache{number}")}
+        words = [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--no-nanny", "--nthreads", "1"]
+        words += ["--no-dashboard", "--name", f"w{number}", "--local-directory", str(self.folder / f"w{number}")]
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(words, env=env, cwd=self.folder, stdout=quiet, stderr=quiet)
+        self.processes.append(process)
+        return process
+
+    def cache(self, number: int) -> Path:
+        return self.folder / f"cache{number}" / "pydamon" / "content"
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.cluster.close()
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    made = Workers(tmp_path)
+    try:
+        made.add()
+        made.add()
+        yield made
+    finally:
+        made.close()
+
+
+def _jobs(folder: Path, commands: dict[str, str]) -> list[Job]:
+    tree = folder / "tree"
+    (tree / "inner").mkdir(parents=True, exist_ok=True)
+    (tree / "inner/file").write_text("x")
+    plain = job(folder)
+    files = {"kernel": manifest.file_ref(Path(plain.kernel.path)), "rootfs": manifest.file_ref(Path(plain.rootfs.path))}
+    env = {"LOG": str(folder / "log")}
+    made = [replace(plain, test_name=name, command=command, env=env, **files) for name, command in commands.items()]
+    return [replace(one, trees=((str(tree), "/opt/t"),)) for one in made]
+
+
+def _log(folder: Path) -> list[list[str]]:
+    return [line.split() for line in (folder / "log").read_text().splitlines()]
+
+
+def test_a_killed_workers_job_runs_elsewhere_and_verdicts_are_never_retried(workers: Workers, tmp_path: Path) -> None:
+    commands = {"a": "pass 0.3", "b": "fail 0.3", "long": "pass 1.2", "c": "panic 0.3", "d": "raise", "e": "pass 0.3"}
+    jobs = _jobs(tmp_path, commands)
+    heard = Heard()
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not killed:
+            time.sleep(0.05)
+            if (tmp_path / "log").exists():
+                runs = [int(pid) for name, pid, _ in _log(tmp_path) if name == "long"]
+                if runs:
+                    os.kill(runs[0], signal.SIGKILL)
+                    killed.append(runs[0])
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    results, interrupted = cluster_runner(workers.address, performer=PERFORMER)(jobs, tmp_path / "out", heard)
+    assert killed
+    assert not interrupted
+    wanted = {"a": "pass", "b": "fail", "long": "pass", "c": "panic", "d": "harness-error", "e": "pass"}
+    assert {result.test: result.verdict for result in results} == wanted
+    assert [result.test for result in results] == list(commands)
+    log = _log(tmp_path)
+    runs = {name: [int(pid) for found, pid, _ in log if found == name] for name in commands}
+    assert len(runs["long"]) == 2
+    assert runs["long"][0] == killed[0] != runs["long"][1]
+    for name in ("b", "c", "d"):
+        assert runs[name]
+        assert len([pid for pid in runs[name] if pid != killed[0]]) <= 1, "a verdict is no reason to try again"
+    assert sorted(heard.ended) == sorted(commands)
+    # The same jobs here: the same outcomes and the same files, but for times and host.
+    from tests.vmtest import cluster_fakes
+
+    (tmp_path / "log").unlink()
+    local, _ = pool.run(jobs, tmp_path / "here", Heard(), admission=Admission(2), performer=cluster_fakes.perform)
+    assert [(one.name, one.verdict, one.folder) for one in local] == [
+        (one.name, one.verdict, one.folder) for one in results
+    ]
+    for one in results:
+        if one.folder:
+            there, here = tmp_path / "out" / one.folder, tmp_path / "here" / one.folder
+            assert {path.name for path in there.iterdir()} == {path.name for path in here.iterdir()}
+            assert (there / "stdout").read_text() == (here / "stdout").read_text() == "[['inner', 'inner/file']]"
+            assert manifest.read(there).job == manifest.read(here).job, "a rerun here finds its files here"
+
+
+def test_content_travels_once_and_is_what_it_was(workers: Workers, tmp_path: Path) -> None:
+    jobs = _jobs(tmp_path, {str(number): "pass 0.05" for number in range(8)})
+    run = cluster_runner(workers.address, performer=PERFORMER)
+    run(jobs, tmp_path / "out", Heard())
+    caches = [workers.cache(number) for number in (0, 1)]
+    stamps = {path: path.stat().st_mtime_ns for cache in caches if cache.exists() for path in cache.iterdir()}
+    assert len([path for path in stamps if path.is_file()]) in {3, 6}, "kernel, image, tree: on each that had a job"
+    for path in stamps:
+        if path.is_file():
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    run(jobs, tmp_path / "out2", Heard())
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert all(found[2] == "bzImage" for found in _log(tmp_path))
+
+
+def test_what_arrives_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    good = hashlib.sha256(b"content").hexdigest()
+    store.append(good, "t1", 0, b"con")
+    store.append(good, "t1", 3, b"tenX")
+    with pytest.raises(InvalidInput, match="send it again"):
+        store.finish(good, "t1")
+    assert store.missing([good]) == [good]
+    assert list(store.folder().iterdir()) == []
+    store.append(good, "t2", 0, b"con")
+    store.append(good, "t2", 3, b"tent")
+    store.finish(good, "t2")
+    assert store.missing([good]) == []
+    with pytest.raises(InvalidInput, match="no SHA-256"):
+        store.path_of("../etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [("host:8786", "must be like tcp://"), ("tcp://host", "must be like"), ("tls://h:1", "needs --tls-ca")],
+)
+def test_addresses(address: str, what: str) -> None:
+    with pytest.raises(InvalidInput, match=what):
+        cluster_runner(address)
+
+
+def test_no_scheduler_and_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vmtest.cluster import client
+
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 1.0)
+    jobs = _jobs(tmp_path, {"a": "pass 0"})
+    with pytest.raises(MachineLacks, match="does not answer within 1 s"):
+        cluster_runner("tcp://127.0.0.1:1")(jobs, tmp_path, Heard())
+    alone = Workers(tmp_path)
+    try:
+        with pytest.raises(MachineLacks, match="has no workers"):
+            cluster_runner(alone.address)(jobs, tmp_path, Heard())
+    finally:
+        alone.close()

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Spreads a run over the workers of a Dask scheduler: sends each once what it lacks, and takes back what it did.
+
+A job whose worker dies runs elsewhere: that is the scheduler's doing. A job that ended, however, is never repeated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tarfile
+import uuid
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import HarnessError, InvalidInput, MachineLacks
+from ..results import evidence, manifest, outcome, symbols
+from ..results.outcome import Outcome
+from ..suite.job import Job
+from ..suite.pool import Listener, blank
+from . import store, worker
+from .worker import Answer, Parcel
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ..suite.command import Runner
+
+CONNECT_SECONDS = 15.0
+#: A job is sent so often with content that a worker lacks before something else must be wrong.
+ROUNDS = 12
+Tls = tuple[Path | None, Path | None, Path | None]
+
+
+def cluster_runner(
+    address: str, *, most: int | None = None, tls: Tls = (None, None, None), performer: str = ""
+) -> Runner:
+    """A runner for :func:`vmtest.suite.command.run_suite`.
+
+    Args:
+        address: of the scheduler, ``tcp://HOST:8786`` or ``tls://HOST:8786``.
+        most: jobs under way at once; None: as many as the workers have threads.
+        tls: files of authority, certificate and key.
+        performer: "module:function" that performs a job on a worker; default the real one.
+
+    Raises:
+        InvalidInput: address or files are wrong.
+        MachineLacks: the library is not installed.
+    """
+    scheme, _, rest = address.partition("://")
+    if scheme not in {"tcp", "tls"} or not rest.rpartition(":")[2].isdigit():
+        raise InvalidInput(f"cluster {address!r} must be like tcp://HOST:8786 or tls://HOST:8786")
+    for path in tls:
+        if path is not None and not path.is_file():
+            raise InvalidInput(f"TLS file {str(path)!r} does not exist; correct the path")
+    if scheme == "tls" and None in tls:
+        raise InvalidInput(f"cluster {address!r} needs --tls-ca, --tls-cert and --tls-key")
+    try:
+        import distributed  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MachineLacks("distributed is not installed; install it with: pip install 'pydamon[cluster]'") from error
+
+    def run(jobs: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
+        with contextlib.ExitStack() as stack:
+            client = stack.enter_context(_connected(address, tls))
+            _check_workers(client, address)
+            parcels, contents = _parcels(jobs, performer, stack)
+            return _Spread(client, jobs, parcels, contents, folder, listener, most).run()
+
+    return run
+
+
+def _connected(address: str, tls: Tls) -> Client:
+    from distributed import Client
+    from distributed.security import Security
+
+    for name in ("distributed", "distributed.client", "distributed.scheduler", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told by us
+    security = None
+    if any(tls):
+        ca, cert, key = (str(path) if path else None for path in tls)
+        security = Security(tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, require_encryption=True)  # type: ignore[no-untyped-call]
+    try:
+        return Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MachineLacks(
+            f"cluster {address!r} does not answer within {CONNECT_SECONDS:g} s ({said}); start one with "
+            "'dask scheduler' here and 'dask worker ADDRESS' on each machine"
+        ) from error
+
+
+def _check_workers(client: Any, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        found = client.run(worker.about)
+    except TimeoutError as error:
+        raise MachineLacks(f"cluster {address!r} has no workers; start some with: dask worker {address}") from error
+    except Exception as error:
+        what = f"workers of {address!r} cannot run jobs ({error}); install 'pydamon[cluster,vmtest]' on them"
+        raise MachineLacks(what) from error
+    here = metadata.version("pydamon")
+    for place, about in found.items():
+        if about["pydamon"] != here:
+            what = f"worker {place} has pydamon {about['pydamon']}, here is {here}; install the same everywhere"
+            raise MachineLacks(what)
+
+
+def _parcels(jobs: Sequence[Job], performer: str, stack: contextlib.ExitStack) -> tuple[list[Parcel], dict[str, Path]]:
+    """Jobs ready to travel, and the files behind all hashes."""
+    run = uuid.uuid4().hex[:12]
+    contents: dict[str, Path] = {}
+    archives: dict[str, str] = {}
+    parcels = []
+    for index, job in enumerate(jobs):
+        for file in (job.kernel, job.rootfs):
+            contents[file.sha256] = Path(file.path)
+        for host, _guest in job.trees:
+            if host not in archives:
+                packed = store.pack_tree(Path(host))
+                stack.callback(packed.unlink, missing_ok=True)
+                archives[host] = manifest.sha256_of(packed)
+                contents[archives[host]] = packed
+        trees = [archives[host] for host, _guest in job.trees]
+        parcels.append(Parcel(run=run, index=index, job=job, trees=trees, performer=performer))
+    return parcels, contents
+
+
+class _Spread:
+    def __init__(
+        self,
+        client: Any,
+        jobs: Sequence[Job],
+        parcels: list[Parcel],
+        contents: dict[str, Path],
+        folder: Path,
+        listener: Listener,
+        most: int | None,
+    ) -> None:
+        self._client = client
+        self._jobs = jobs
+        self._parcels = parcels
+        self._contents = contents
+        self._folder = folder
+        self._listener = listener
+        self._most = most or len(jobs)
+        self._rounds = [0] * len(jobs)
+        self._results: dict[int, Outcome] = {}
+        self._begun: set[int] = set()
+
+    def run(self) -> tuple[list[Outcome], bool]:
+        from distributed import as_completed
+
+        run = self._parcels[0].run
+        self._client.subscribe_topic(worker.topic(run), self._heard)
+        waiting = list(range(len(self._jobs)))[::-1]
+        under_way: dict[Any, int] = {}
+        completed: Any = as_completed(loop=self._client.loop)  # type: ignore[no-untyped-call]
+        interrupted = False
+
+        def submit(index: int) -> None:
+            future = self._submit(index)
+            under_way[future] = index
+            completed.add(future)
+
+        try:
+            while waiting and len(under_way) < self._most:
+                submit(waiting.pop())
+            for future in completed:
+                index = under_way.pop(future)
+                if self._take(index, future):
+                    if waiting:
+                        submit(waiting.pop())
+                else:
+                    submit(index)
+                if not under_way:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+            with contextlib.suppress(Exception):
+                self._client.cancel(list(under_way))
+                self._client.run(worker.stop, run)
+        missing = "the run was ended before"
+        made = [self._results.get(i) or blank(job, outcome.NOT_RUN, missing) for i, job in enumerate(self._jobs)]
+        return made, interrupted
+
+    def _submit(self, index: int) -> Any:
+        self._rounds[index] += 1
+        parcel = self._parcels[index]
+        key = f"vmtest-{parcel.run}-{index}-{self._rounds[index]}"
+        data = msgspec.msgpack.encode(parcel)
+        return self._client.submit(worker.handle, data, key=key, pure=False, retries=0, priority=-index)
+
+    def _heard(self, event: Any) -> None:
+        _stamp, message = event
+        index, phase = message["index"], message["phase"]
+        job = self._jobs[index]
+        if index in self._results:
+            return
+        if phase == "starts":
+            self._listener.begins(job, message["where"])
+        else:
+            self._listener.phase(job, phase)
+
+    def _take(self, index: int, future: Any) -> bool:
+        """Whether a job has ended with this; if not, it is to be sent again."""
+        job = self._jobs[index]
+        try:
+            answer = msgspec.msgpack.decode(future.result(), type=Answer)
+            if answer.missing:
+                if self._rounds[index] >= ROUNDS:
+                    raise MachineLacks(f"{answer.host} still lacks what was sent {ROUNDS} times; is its disk full?")
+                self._send(future, answer.missing)
+                return False
+            assert answer.outcome is not None
+            result = self._unpacked(job, answer)
+        except Exception as error:
+            # Also of the scheduler: a job that several workers died of is no longer tried.
+            said = str(error).splitlines()[0] if str(error) else ""
+            result = blank(job, outcome.HARNESS_ERROR, f"{type(error).__name__}: {said}")
+        self._results[index] = result
+        self._listener.ends(job, result)
+        return True
+
+    def _send(self, future: Any, hashes: list[str]) -> None:
+        places = self._client.who_has([future]).get(future.key, ())
+        for place in places:
+            for sha256 in hashes:
+                # A worker that dies meanwhile is the next round's concern.
+                with contextlib.suppress(OSError, KeyError, ValueError):
+                    self._send_one(place, sha256)
+
+    def _send_one(self, place: str, sha256: str) -> None:
+        if not self._client.run(store.missing, [sha256], workers=[place])[place]:
+            return
+        transfer, offset = uuid.uuid4().hex, 0
+        with self._contents[sha256].open("rb") as stream:
+            while data := stream.read(store.CHUNK_BYTES):
+                self._client.run(store.append, sha256, transfer, offset, data, workers=[place])
+                offset += len(data)
+        try:
+            self._client.run(store.finish, sha256, transfer, workers=[place])
+        except InvalidInput as error:
+            raise HarnessError(str(error)) from error
+
+    def _unpacked(self, job: Job, answer: Answer) -> Outcome:
+        """The outcome, its artifacts in place as if the job had run here."""
+        result = answer.outcome
+        assert result is not None
+        if not answer.artifacts:
+            return result
+        place = self._folder / job.folder
+        place.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(fileobj=io.BytesIO(answer.artifacts), mode="r:gz") as archive:
+            archive.extractall(place, filter="data")
+        if result.excerpt and job.vmlinux and Path(job.vmlinux.path).is_file():
+            result.excerpt = symbols.decode(result.excerpt, Path(job.vmlinux.path))
+            (place / "excerpt.txt").write_text(result.excerpt + "\n")
+        evidence.keep_kernel_config(place, Path(job.kernel_config.path) if job.kernel_config else None)
+        if (place / manifest.NAME).exists():
+            kept = manifest.read(place)
+            kept.job, kept.outcome = job, result
+            manifest.write(kept, place)
+        return result

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Files by the hash of their content: kernels, images and folders that have travelled, each once, each verified."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+from ..config import NOT_COPIED
+from ..errors import InvalidInput
+from ..images import cache
+from ..seed import add_tree
+
+#: A piece on the wire.
+CHUNK_BYTES = 8 << 20
+
+
+def folder() -> Path:
+    """Where a worker keeps what has travelled."""
+    path = cache.cache_root() / "content"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def path_of(sha256: str) -> Path:
+    """Where content with this hash is, or would be."""
+    if len(sha256) != 64 or not all(letter in "0123456789abcdef" for letter in sha256):
+        raise InvalidInput(f"{sha256!r} is no SHA-256")
+    return folder() / sha256
+
+
+def missing(hashes: list[str]) -> list[str]:
+    """Those that are not here."""
+    return [sha256 for sha256 in hashes if not path_of(sha256).exists()]
+
+
+def part_of(sha256: str, transfer: str) -> Path:
+    """Where a transfer collects its pieces; two transfers of one content do not meet."""
+    return path_of(sha256).with_name(f".{sha256}.{transfer}.part")
+
+
+def append(sha256: str, transfer: str, offset: int, data: bytes) -> None:
+    """Takes a piece; pieces may come again, never out of order."""
+    with part_of(sha256, transfer).open("r+b" if offset else "wb") as stream:
+        stream.seek(offset)
+        stream.write(data)
+        stream.truncate()
+
+
+def finish(sha256: str, transfer: str) -> None:
+    """Puts collected pieces in place, if they are what they should be.
+
+    Raises:
+        InvalidInput: they are not; nothing is kept.
+    """
+    part = part_of(sha256, transfer)
+    with part.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256:
+        part.unlink()
+        raise InvalidInput(f"content {sha256[:12]}... arrived as {found[:12]}...; send it again")
+    os.replace(part, path_of(sha256))
+
+
+def pack_tree(host: Path) -> Path:
+    """A folder as an archive that is the same for the same content; the caller removes it."""
+    with tempfile.NamedTemporaryFile(prefix="vmtest-tree.", suffix=".tar", delete=False) as stream:
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            plain = io.BytesIO()
+            with tarfile.open(fileobj=plain, mode="w") as loose:
+                add_tree(loose, host, "tree", NOT_COPIED)
+            plain.seek(0)
+            with tarfile.open(fileobj=plain) as loose:
+                for entry in sorted(loose.getmembers(), key=lambda member: member.name):
+                    entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = 0, 0, 0, "", ""
+                    archive.addfile(entry, loose.extractfile(entry) if entry.isreg() else None)
+        return Path(stream.name)
+
+
+def unpacked_tree(sha256: str) -> Path:
+    """The folder of an archive that is here."""
+    place = path_of(sha256).with_name(f"{sha256}.tree")
+    if not place.is_dir():
+        scratch = Path(tempfile.mkdtemp(dir=folder(), prefix=".tree."))
+        with tarfile.open(path_of(sha256)) as archive:
+            archive.extractall(scratch, filter="tar")
+        try:
+            os.rename(scratch, place)
+        except OSError:  # another job was faster
+            shutil.rmtree(scratch, ignore_errors=True)
+    return place / "tree"

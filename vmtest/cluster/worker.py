@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What runs on a worker: one job, with files that have travelled. Its artifacts go back with its outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import platform
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from ..errors import HarnessError
+from ..results.outcome import Outcome
+from ..suite.admission import Admission
+from ..suite.job import FileRef, Job
+from ..suite.perform import Stopped, Watch, perform
+from . import store
+
+# The scheduler says how many jobs at once; what memory holds, the worker itself.
+_admission = Admission(1 << 20)
+_guard = threading.Lock()
+_watches: dict[str, set[Watch]] = {}
+_stopped: set[str] = set()
+WAIT_SECONDS = 0.2
+
+Performer = Callable[[Job, Path, Watch], Outcome]
+
+
+class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+    """A job on its way out.
+
+    Attributes:
+        run: name of the run, unique.
+        index: of the job in the run.
+        trees: for each tree of the job the hash of its archive.
+        performer: "module:function" that performs it.
+    """
+
+    run: str
+    index: int
+    job: Job
+    trees: list[str]
+    performer: str
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """What comes back: hashes that the worker lacks, or the outcome and a tar archive of the artifacts."""
+
+    host: str
+    missing: list[str] = []
+    outcome: Outcome | None = None
+    artifacts: bytes = b""
+
+
+def about() -> dict[str, str]:
+    """Who this worker is."""
+    return {"host": platform.node(), "pydamon": metadata.version("pydamon")}
+
+
+def handle(parcel: bytes) -> bytes:
+    """Performs a job, unless content is missing; the task that the scheduler hands out."""
+    return msgspec.msgpack.encode(_handle(msgspec.msgpack.decode(parcel, type=Parcel)))
+
+
+def _handle(parcel: Parcel) -> Answer:
+    job, host = parcel.job, platform.node()
+    missing = store.missing([job.kernel.sha256, job.rootfs.sha256, *parcel.trees])
+    if missing:
+        return Answer(host=host, missing=missing)
+    local = replace(
+        job,
+        kernel=FileRef(str(store.path_of(job.kernel.sha256)), job.kernel.sha256),
+        rootfs=FileRef(str(store.path_of(job.rootfs.sha256)), job.rootfs.sha256),
+        # The symbols stay where the run was started: addresses are looked up there.
+        vmlinux=None,
+        kernel_config=None,
+        trees=tuple(
+            (str(store.unpacked_tree(sha256)), guest)
+            for sha256, (_host, guest) in zip(parcel.trees, job.trees, strict=True)
+        ),
+    )
+    watch = Watch(lambda phase: _tell(parcel, phase))
+    with _guard:
+        _watches.setdefault(parcel.run, set()).add(watch)
+        watch.stopped = parcel.run in _stopped
+    try:
+        with tempfile.TemporaryDirectory(prefix="vmtest-job.") as scratch:
+            folder = Path(scratch) / "artifacts"
+            outcome = _perform(parcel, local, folder, watch)
+            return Answer(host=host, outcome=outcome, artifacts=_packed(folder))
+    finally:
+        with _guard:
+            _watches[parcel.run].discard(watch)
+
+
+def _perform(parcel: Parcel, job: Job, folder: Path, watch: Watch) -> Outcome:
+    from ..suite.pool import blank
+
+    config = job.config()
+    while not _admission.admit(config):
+        if why := _admission.hopeless(config):
+            return blank(job, "machine-lacks", why)
+        time.sleep(WAIT_SECONDS)
+    try:
+        _tell(parcel, "starts")
+        return _named(parcel.performer)(job, folder, watch)
+    except Stopped:
+        return blank(job, "not-run", "the run was ended before")
+    except HarnessError as error:
+        return blank(job, "harness-error", str(error).splitlines()[0])
+    finally:
+        _admission.release(config)
+
+
+def _named(name: str) -> Performer:
+    if name == "":
+        return perform
+    from importlib import import_module
+
+    module, _, function = name.partition(":")
+    found: Performer = getattr(import_module(module), function)
+    return found
+
+
+def _packed(folder: Path) -> bytes:
+    if not folder.is_dir():
+        return b""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=3) as archive:
+        archive.add(folder, arcname=".")
+    return stream.getvalue()
+
+
+def _tell(parcel: Parcel, phase: str) -> None:
+    from distributed import get_worker
+
+    with contextlib.suppress(Exception):  # progress is a courtesy
+        event = {"index": parcel.index, "phase": phase, "where": platform.node()}
+        get_worker().log_event(topic(parcel.run), event)
+
+
+def topic(run: str) -> str:
+    """Where workers tell of a run's phases."""
+    return f"vmtest-{run}"
+
+
+def stop(run: str) -> None:
+    """Ends what runs here of a run, guests included."""
+    with _guard:
+        _stopped.add(run)
+        watches = list(_watches.get(run, ()))
+    for watch in watches:
+        watch.stop()
