@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel's own DAMON selftests against damond, on real page tables.
+"""The kernel's own DAMON selftests against damond, on real page tables, in a kernel that has no DAMON of its own.
 
 The tests are taken from the kernel's source package when this runs, unmodified. docs/damond.md has the results beside
 those of the guest kernel's own DAMON.
@@ -17,7 +17,7 @@ from tests.vm.job import PROJECT, PYTHON
 from vmtest import Guest
 from vmtest.images import source
 
-pytestmark = pytest.mark.guest(memory="1G", cpus=1, swap="zram:512M")
+pytestmark = pytest.mark.guest(memory="1G", cpus=1, swap="zram:512M", kernel="page-idle-no-damon")
 
 SELFTESTS = "/tmp/selftests/damon"
 TESTS = (
