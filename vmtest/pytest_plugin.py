@@ -4,15 +4,21 @@
 
 Load it from the top conftest: ``pytest_plugins = ["vmtest.pytest_plugin"]``. A module whose guest cannot be had is
 skipped, with the reason in the terminal summary; with ``VMTEST_REQUIRED=1`` in the environment that is a failure.
+
+A test that loses its guest is neither passed nor failed but lost: a category of its own with the verdict, the
+console's excerpt and the folder with the guest's artifacts (``--guest-artifacts DIR``; else among pytest's temporary
+folders). The module's next test gets a new guest.
 The SSH library is imported when a test asks for a guest, so the plugin may be loaded where it is not installed.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,10 +67,17 @@ def _guest_config(
     return GuestConfig(**{"trees": guest_trees, "env": guest_env, **options})
 
 
-def _start(config: GuestConfig) -> Guest:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--guest-artifacts``."""
+    parser.getgroup("guest").addoption(
+        "--guest-artifacts", type=Path, metavar="DIR", help="keep the guests' consoles and command lines in this folder"
+    )
+
+
+def _start(config: GuestConfig, artifacts: Path) -> Guest:
     from .guest import Guest
 
-    guest = Guest(config)
+    guest = Guest(config, artifacts=artifacts)
     try:
         guest.start()
     except (MachineLacks, BuildFailed) as error:
@@ -73,28 +86,85 @@ def _start(config: GuestConfig) -> Guest:
             pytest.fail(f"no guest, and {REQUIRED} is set: {error}", pytrace=False)
         _missing[reason] += 0
         pytest.skip(f"no guest: {reason}")
+    except GuestLost as lost:
+        _keep(guest, lost)
+        raise
     return guest
 
 
+def _keep(guest: Guest, lost: GuestLost) -> None:
+    """What of a lost guest is kept beside its console."""
+    from .results import evidence, symbols
+
+    folder = guest.artifacts
+    if folder is None or hasattr(lost, "artifacts"):
+        return
+    lost.artifacts = folder  # type: ignore[attr-defined]
+    with suppress(Exception):  # evidence never hides what it is of
+        kernel = Path(guest.command_line[guest.command_line.index("-kernel") + 1])
+        lost.excerpt = symbols.decode(lost.excerpt, symbols.vmlinux_of(kernel))
+        (folder / "excerpt.txt").write_text(f"{lost.summary}\n{lost.excerpt}\n")
+        evidence.keep_command_line(guest, folder, kernel, Path("root"))
+
+
 @pytest.fixture(scope="module")
-def _module_guest(_guest_config: GuestConfig) -> Iterator[Guest]:
-    guest = _start(_guest_config)
+def _new_artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes a folder for one guest."""
+    base: Path | None = request.config.getoption("--guest-artifacts")
+    module = re.sub(r"[^\w.-]", "_", request.node.name)
+
+    def make() -> Path:
+        if base is None:
+            return tmp_path_factory.mktemp("guest")
+        base.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 10_000):
+            folder = base / f"{module}-{number}"
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+        raise FileExistsError(f"{base} is full of folders of {module}")
+
+    return make
+
+
+class _Holder:
+    """A module's guest, and a new one once it is lost."""
+
+    def __init__(self, config: GuestConfig, new_artifacts: Callable[[], Path]) -> None:
+        self._config = config
+        self._new_artifacts = new_artifacts
+        self._guest: Guest | None = None
+
+    def guest(self) -> Guest:
+        if self._guest is not None and self._guest.lost:
+            self.close()
+        if self._guest is None:
+            self._guest = _start(self._config, self._new_artifacts())
+        return self._guest
+
+    def close(self) -> None:
+        if self._guest is not None:
+            self._guest.close()
+            self._guest = None
+
+
+@pytest.fixture(scope="module")
+def _module_guest(_guest_config: GuestConfig, _new_artifacts: Callable[[], Path]) -> Iterator[_Holder]:
+    holder = _Holder(_guest_config, _new_artifacts)
     try:
-        yield guest
+        yield holder
     finally:
-        guest.close()
+        holder.close()
 
 
 @pytest.fixture
-def guest(_module_guest: Guest) -> Guest:
-    """The module's guest. A test that loses it fails; the tests after it get to know why."""
-    if _module_guest.lost:
-        raise _module_guest.lost
-    return _module_guest
+def guest(_module_guest: _Holder) -> Guest:
+    """The module's guest; a new one when a test before has lost it."""
+    return _module_guest.guest()
 
 
 @pytest.fixture
-def boot_guest(_guest_config: GuestConfig) -> Iterator[Callable[[], Guest]]:
+def boot_guest(_guest_config: GuestConfig, _new_artifacts: Callable[[], Path]) -> Iterator[Callable[[], Guest]]:
     """Boots one more guest of the module's configuration, for a test that needs memory that nobody has used yet.
 
     It closes with the test, or before with ``close()``.
@@ -102,7 +172,7 @@ def boot_guest(_guest_config: GuestConfig) -> Iterator[Callable[[], Guest]]:
     with ExitStack() as stack:
 
         def boot() -> Guest:
-            guest = _start(_guest_config)
+            guest = _start(_guest_config, _new_artifacts())
             stack.callback(guest.close)
             return guest
 
@@ -118,11 +188,29 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         _missing[report.longrepr[2].partition("no guest: ")[2]] += 1
     error = call.excinfo.value if call.excinfo else None
     if isinstance(error, GuestLost):
-        report.sections.append(("guest lost", f"{error.summary}\n{error.excerpt}"))
+        report.guest_verdict = error.verdict.value  # type: ignore[attr-defined]
+        given: Any = item.funcargs.get("guest") if isinstance(item, pytest.Function) else None
+        if given is not None and given.lost is error:
+            _keep(given, error)
+        folder = getattr(error, "artifacts", None)
+        where = [f"artifacts: {folder}"] if folder else []
+        report.longrepr = "\n".join([error.summary, *([error.excerpt] if error.excerpt else []), *where])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, Any] | None:
+    """A lost guest is a category of its own."""
+    verdict = getattr(report, "guest_verdict", None)
+    if verdict is None or not report.failed:
+        return None
+    return "guest lost", "L", (f"GUEST LOST: {verdict}", {"red": True, "bold": True})
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Says loudly what did not run."""
+    """Says loudly what was lost and what did not run."""
+    for report in terminalreporter.getreports("guest lost"):
+        terminalreporter.section(f"guest lost in {report.nodeid}", sep="!", red=True, bold=True)
+        terminalreporter.line(str(report.longrepr))
     for reason, count in _missing.items():
         if count:
             terminalreporter.section("guest tests NOT RUN", sep="!", yellow=True, bold=True)

@@ -12,11 +12,16 @@ from vmtest.errors import GuestLost, MachineLacks, Verdict
 
 class Guest:
     lost = None
-    def __init__(self, config):
+    command_line = ["qemu", "-kernel", "/nowhere/bzImage"]
+    def __init__(self, config, artifacts=None):
         self.config = config
+        self.artifacts = artifacts
     def start(self):
         if self.config.append == "lacks":
             raise MachineLacks("program 'qemu' is not installed; install it with: apt-get install qemu")
+        if self.config.append == "breaks":
+            self.lost = GuestLost(Verdict.OOPS, "while booting", "[0.1] the oops")
+            raise self.lost
     def close(self):
         print("CLOSED")
     def run(self, command):
@@ -41,9 +46,10 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     return pytester
 
 
-def _run(inner: pytest.Pytester, text: str) -> pytest.RunResult:
+def _run(inner: pytest.Pytester, text: str, *options: str) -> pytest.RunResult:
     inner.makepyfile(test_it=text)
-    return inner.runpytest_subprocess("-p", "vmtest.pytest_plugin", "-p", "no:xdist", "-p", "no:cacheprovider", "-rA")
+    plugins = ("-p", "vmtest.pytest_plugin", "-p", "no:xdist", "-p", "no:cacheprovider")
+    return inner.runpytest_subprocess(*plugins, "-rA", *options)
 
 
 def test_markers_of_a_module_make_one_guest(inner: pytest.Pytester) -> None:
@@ -101,10 +107,35 @@ def test_required_fails_instead(inner: pytest.Pytester, monkeypatch: pytest.Monk
     done.stdout.fnmatch_lines(["*no guest, and VMTEST_REQUIRED is set*"])
 
 
-def test_a_lost_guest_fails_with_the_console_and_so_do_the_tests_after_it(inner: pytest.Pytester) -> None:
-    done = _run(inner, "def test_one(guest):\n    guest.run('x')\ndef test_two(guest): ...\n")
-    done.assert_outcomes(failed=1, errors=1)
-    done.stdout.fnmatch_lines(["*guest lost*", "guest panic: it crashed", "*the console"])
+LOSES = """
+seen = []
+def test_one(guest):
+    seen.append(guest)
+    guest.run('x')
+def test_two(guest):
+    assert guest is not seen[0] and not guest.lost
+    seen.append(guest)
+def test_three(guest):
+    assert guest is seen[1]
+    assert False, "an ordinary failure"
+"""
+
+
+def test_a_lost_guest_is_no_failed_test_and_the_next_test_gets_another(inner: pytest.Pytester) -> None:
+    done = _run(inner, LOSES, "--guest-artifacts", "kept")
+    assert sorted(path.name for path in (inner.path / "kept").iterdir()) == ["test_it.py-1", "test_it.py-2"]
+    done.stdout.fnmatch_lines(["*1 failed, 1 passed, 1 guest lost*"])
+    done.stdout.fnmatch_lines(
+        ["*guest lost in test_it.py::test_one*", "guest panic: it crashed", "*the console", "artifacts: *"]
+    )
+    assert done.ret == 1
+    assert str(done.stdout).count("CLOSED") == 2
+
+
+def test_a_guest_that_is_lost_while_booting(inner: pytest.Pytester) -> None:
+    done = _run(inner, "import pytest\n@pytest.mark.guest(append='breaks')\ndef test_one(guest): ...\n")
+    done.stdout.fnmatch_lines(["*guest oops: while booting", "*the oops", "artifacts: *", "*1 guest lost*"])
+    assert done.ret == 1
 
 
 def test_markers_that_disagree_are_an_error(inner: pytest.Pytester) -> None:
