@@ -193,3 +193,23 @@ def test_no_scheduler_and_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyP
             cluster_runner(alone.address)(jobs, tmp_path, Heard())
     finally:
         alone.close()
+
+
+def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed.security import Security
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.syspath_prepend(str(ROOT))
+    security = Security.temporary()
+    files = {}
+    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
+        files[name] = tmp_path / name
+        files[name].write_text(getattr(security, name))
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "silence_logs": 50}
+    with LocalCluster(**options, security=security, dashboard_address="127.0.0.1:0", protocol="tls://") as cluster:
+        assert cluster.scheduler_address.startswith("tls://")
+        run = cluster_runner(cluster.scheduler_address, tls=tuple(files.values()), performer=PERFORMER)  # type: ignore[arg-type]
+        results, _ = run(_jobs(tmp_path, {"a": "pass 0"}), tmp_path / "out", Heard())
+        assert [result.verdict for result in results] == ["pass"]
+        with pytest.raises(InvalidInput, match="needs --tls-ca"):
+            cluster_runner(cluster.scheduler_address)

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One job with a stand-in for its guest: every end has its verdict, and nothing but a pass is one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vmtest.suite_fakes import job
+from vmtest.errors import CommandTimeout, GuestLost, MachineLacks, Verdict
+from vmtest.results import manifest, symbols
+from vmtest.results.outcome import Outcome, Status
+from vmtest.suite import perform as module
+from vmtest.suite.job import Job
+from vmtest.suite.model import Limits
+from vmtest.suite.perform import Watch, perform
+
+TAP = "TAP version 13\n1..2\nok 1 a\n{} 2 b\n"
+
+
+class FakeProcess:
+    def __init__(self, guest: FakeGuest, command: str, sinks: dict[str, Any]) -> None:
+        self._guest = guest
+        self._command = command
+        self._sinks = sinks
+        self.killed = False
+
+    def poll(self) -> int | None:
+        return self._guest.workload_ends
+
+    def wait(self, limit: float) -> Any:
+        self._guest.limits.append(limit)
+        self._guest.script(self._sinks)
+
+        class Result:
+            returncode = self._guest.code
+
+        return Result()
+
+    def kill(self) -> None:
+        self.killed = True
+        self._guest.killed.append(self._command)
+
+
+class FakeGuest:
+    """Does what a test says, where a guest would."""
+
+    code = 0
+    workload_ends: int | None = None
+    workload_says = "up\n"
+    start_raises: BaseException | None = None
+    settle_raises: BaseException | None = None
+    probe_raises: BaseException | None = None
+    script: Callable[[dict[str, Any]], None] = staticmethod(lambda sinks: None)  # type: ignore[assignment]
+
+    def __init__(self, config: Any, *, artifacts: Path) -> None:
+        self.config = config
+        self.artifacts = artifacts
+        self.timings = {"prepare": 0.1, "boot": 0.2}
+        self.warnings = ["[ 1.0] a note"]
+        self.command_line: list[str] = []
+        self.console_text = "[    0.000000] Linux version 6.12.1-x (a@b)\n"
+        self.accelerator = "tcg"
+        self.limits: list[float] = []
+        self.killed: list[str] = []
+        self.closed = False
+        FakeGuest.last = self
+
+    last: FakeGuest
+
+    def start(self) -> None:
+        if self.start_raises:
+            raise self.start_raises
+
+    def popen(self, command: str, **sinks: Any) -> FakeProcess:
+        return FakeProcess(self, command, sinks)
+
+    def run(self, command: str) -> Any:
+        class Result:
+            text = self.workload_says
+
+        return Result()
+
+    def settle(self) -> None:
+        if self.settle_raises:
+            raise self.settle_raises
+
+    def probe(self, _patience: float) -> None:
+        if self.probe_raises:
+            raise self.probe_raises
+
+    def dump_tasks(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeGuest]:
+    made = type("Fake", (FakeGuest,), {})
+    monkeypatch.setattr(module, "Guest", made)
+    return made
+
+
+def _raise(error: BaseException) -> Callable[..., None]:
+    def call(*_: object) -> None:
+        raise error
+
+    return call
+
+
+def _do(tmp_path: Path, watch: Watch | None = None, **fields: object) -> Outcome:
+    result = perform(_job(tmp_path, **fields), tmp_path / "a", watch)
+    assert FakeGuest.last.closed
+    assert manifest.read(tmp_path / "a").outcome == result
+    return result
+
+
+def _job(tmp_path: Path, **fields: object) -> Job:
+    return job(tmp_path, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("code", "fields", "verdict"),
+    [
+        (0, {}, "pass"),
+        (1, {}, "fail"),
+        (3, {"exit": 3}, "pass"),
+        (0, {"exit": 3}, "fail"),
+        (4, {}, "skip"),
+        (4, {"skip_exit": None}, "fail"),
+        (4, {"exit": 4}, "pass"),
+        (139, {}, "fail"),
+    ],
+)
+def test_exit_codes(fake: type[FakeGuest], tmp_path: Path, code: int, fields: dict[str, object], verdict: str) -> None:
+    fake.code = code
+    result = _do(tmp_path, **fields)
+    assert result.verdict == verdict
+    assert result.exit_code == code
+    assert result.warnings == ["[ 1.0] a note"]
+    assert manifest.read(tmp_path / "a").kernel_release == "6.12.1-x"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "verdict", "message"),
+    [
+        (TAP.format("ok"), 0, "pass", ""),
+        (TAP.format("not ok"), 0, "fail", "not ok: b"),
+        ("1..3\nok 1 a\n", 0, "fail", "3 results planned, 1 came"),
+        ("nothing at all\n", 0, "fail", "no results"),
+        (TAP.format("ok"), 1, "fail", "exit code 1"),
+    ],
+)
+def test_output_that_is_ktap_is_held_against_the_exit_code(
+    fake: type[FakeGuest], tmp_path: Path, text: str, code: int, verdict: str, message: str
+) -> None:
+    fake.code = code
+    fake.script = staticmethod(lambda sinks: sinks["stdout"](text.encode()))  # type: ignore[assignment]
+    result = _do(tmp_path, output="ktap")
+    assert result.verdict == verdict
+    assert message in result.message
+    assert (tmp_path / "a/stdout").read_text() == text
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+@pytest.mark.parametrize("where", ["start_raises", "script", "settle_raises"])
+def test_a_lost_guest_is_lost_wherever_it_was(
+    fake: type[FakeGuest], tmp_path: Path, verdict: Verdict, where: str
+) -> None:
+    """Also after the command ended with 0: what the kernel said before is read before anything is a pass."""
+    lost = GuestLost(verdict, "[    1.0] the reason", "excerpt")
+    setattr(fake, where, staticmethod(_raise(lost)) if where == "script" else lost)
+    result = _do(tmp_path)
+    assert (result.verdict, result.status) == (verdict.value, Status.LOST)
+    assert result.message == "the reason"
+    assert (tmp_path / "a/excerpt.txt").read_text() == "excerpt\n"
+
+
+def test_a_timeout_kills_and_asks_whether_the_guest_is_fine(fake: type[FakeGuest], tmp_path: Path) -> None:
+    fake.script = staticmethod(_raise(CommandTimeout("command 'x' did not end within 5 s")))  # type: ignore[assignment]
+    result = _do(tmp_path, limits=Limits(command=5))
+    assert result.verdict == "command-timeout"
+    assert FakeGuest.last.limits == [5]
+    assert FakeGuest.last.killed == ["true"]
+    assert _do(tmp_path, limits=Limits(command=50, total=5)).verdict == "total-timeout"
+    fake.probe_raises = GuestLost(Verdict.HUNG, "no answer")
+    assert _do(tmp_path, limits=Limits(command=5)).verdict == "hung"
+    fake.probe_raises = None
+    fake.settle_raises = GuestLost(Verdict.OOM, "it said so meanwhile")
+    assert _do(tmp_path, limits=Limits(command=5)).verdict == "oom"
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "status"),
+    [
+        (MachineLacks("no QEMU\nmore"), "machine-lacks", Status.ERROR),
+        (ZeroDivisionError("a defect"), "harness-error", Status.ERROR),
+        (OSError(28, "No space left on device"), "harness-error", Status.ERROR),
+    ],
+)
+def test_the_harness_own_troubles(
+    fake: type[FakeGuest], tmp_path: Path, error: Exception, verdict: str, status: Status
+) -> None:
+    fake.start_raises = error
+    result = _do(tmp_path)
+    assert (result.verdict, result.status) == (verdict, status)
+    assert "\n" not in result.message
+
+
+def test_workloads(fake: type[FakeGuest], tmp_path: Path) -> None:
+    fields = {"workload": "load", "ready": "^up$"}
+    assert _do(tmp_path, **fields).verdict == "pass"
+    fake.workload_ends = 3
+    assert _do(tmp_path, **fields).verdict == "workload-failed", "it ended beside a test that passed"
+    fake.workload_ends, fake.workload_says = None, "not yet"
+    result = _do(tmp_path, **fields, limits=Limits(ready=0.2))
+    assert result.verdict == "workload-failed"
+    assert "within 0.2 s" in result.message
+    assert "command" not in result.timings
+    fake.workload_ends = 1
+    assert "ended with code 1" in _do(tmp_path, **fields).message
+
+
+def test_a_run_that_is_ended_leaves_no_verdict(fake: type[FakeGuest], tmp_path: Path) -> None:
+    watch = Watch()
+    fake.script = staticmethod(lambda _sinks: watch.stop())  # type: ignore[assignment]
+    assert _do(tmp_path, watch).verdict == "not-run"
+    assert _do(tmp_path, watch).verdict == "not-run", "stopped before it began"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program with symbols, as a kernel's vmlinux has them."""
+    folder = tmp_path_factory.mktemp("symbols") / "kernel"
+    folder.mkdir()
+    (folder / "x.c").write_text(
+        "int g(int);\nint f(int a)\n{\n\tint b = g(a);\n\treturn b + 1;\n}\nint g(int a) { return a; }\nint h(void) { return 0; }\n"
+    )
+    words = ["gcc", "-g", "-O0", "-nostdlib", "-static", "-Wl,-e,f", "-o", "vmlinux", "x.c"]
+    subprocess.run(words, cwd=folder, check=True)
+    return folder / "vmlinux"
+
+
+def test_addresses_get_file_and_line(program: Path) -> None:
+    told = subprocess.run(["nm", "-S", program], capture_output=True, text=True, check=True).stdout
+    size = next(int(line.split()[1], 16) for line in told.splitlines() if line.endswith(" f"))
+    text = f"[ 1.0] Call Trace:\n[ 1.0]  f+0x{size - 1:x}/0x{size:x}\n[ 1.0]  ? g+0x1/0x999\n[ 1.0]  nothing+0x1/0x2"
+    lines = symbols.decode(text, program).splitlines()
+    assert lines[0] == "[ 1.0] Call Trace:"
+    assert lines[1].endswith("(kernel/x.c:6)") or lines[1].endswith("(kernel/x.c:5)")
+    assert lines[2] == "[ 1.0]  ? g+0x1/0x999", "of another size: another kernel's"
+    assert lines[3] == "[ 1.0]  nothing+0x1/0x2"
+    rip = symbols.decode(f"RIP: 0010:f+0x0/0x{size:x}", program)
+    assert rip.endswith("(kernel/x.c:3)")
+
+
+def test_without_symbols_the_text_stays(tmp_path: Path, program: Path) -> None:
+    text = "RIP: 0010:f+0x1/0x2"
+    assert symbols.decode(text, None) == text
+    (tmp_path / "vmlinux").write_text("no such format")
+    assert symbols.decode(text, tmp_path / "vmlinux") == text
+
+
+def test_where_symbols_are(tmp_path: Path) -> None:
+    image = tmp_path / "arch/x86/boot/bzImage"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    assert symbols.vmlinux_of(image) is None
+    (tmp_path / "vmlinux").touch()
+    assert symbols.vmlinux_of(image) == tmp_path / "vmlinux"
+    shutil.copy(tmp_path / "vmlinux", image.with_name("vmlinux"))
+    assert symbols.vmlinux_of(image) == image.with_name("vmlinux")
