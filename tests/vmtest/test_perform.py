@@ -240,8 +240,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program with symbols, as a kernel's vmlinux has them."""
     folder = tmp_path_factory.mktemp("symbols") / "kernel"
     folder.mkdir()
+    functions = ["int g(int a) { return a; }", "int h(void) { return 0; }"]
     (folder / "x.c").write_text(
-        "int g(int);\nint f(int a)\n{\n\tint b = g(a);\n\treturn b + 1;\n}\nint g(int a) { return a; }\nint h(void) { return 0; }\n"
+        "\n".join(["int g(int);", "int f(int a)", "{", "\tint b = g(a);", "\treturn b + 1;", "}", *functions])
     )
     words = ["gcc", "-g", "-O0", "-nostdlib", "-static", "-Wl,-e,f", "-o", "vmlinux", "x.c"]
     subprocess.run(words, cwd=folder, check=True)
