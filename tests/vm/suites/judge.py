@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from tests.vm.guest import pages
 
-SECONDS = 90
+SECONDS = 180
 LOOK_SECONDS = 8
 AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "max_nr_regions=200")
 MODULES = {
