@@ -46,6 +46,8 @@ SOFT = "sysctl -qw kernel.watchdog_thresh=2 2>/dev/null || echo 2 >/proc/sys/ker
 # Somebody must wait for a grace period, or none is late.
 GRACE = "(while :; do unshare -n true; done) & sleep 0.5; "
 KMSG = "echo now; echo '<2>{}' >/dev/kmsg; "
+# Memory, not the number of processes, is what a fork bomb shall run out of.
+LIMITS = "echo 400000 >/proc/sys/kernel/pid_max; echo 400000 >/proc/sys/kernel/threads-max; "
 HOG = "python3 -c 'x = []\nwhile True: x.append(bytearray(1 << 20))'"
 
 
@@ -110,7 +112,7 @@ def _kinds() -> list[Kind]:
         Kind("guest spins with interrupts off", crash("HARDLOCKUP"), ("hung",), 2, cpus=1,
              append="nowatchdog rcupdate.rcu_cpu_stall_suppress=1", limits=Limits(command=3)),
         Kind("memory hog", f"echo now; {HOG}", ("oom",), 8),
-        Kind("fork bomb", "echo now; bomb() { bomb | bomb & }; bomb; sleep 99", ("oom",), 5),
+        Kind("fork bomb", LIMITS + "echo now; bomb() { bomb | bomb & }; bomb; sleep 160", ("oom",), 5),
         Kind("KASAN line", kmsg("BUG: KASAN: slab-use-after-free in f+0x1/0x2") + "sleep 99", ("kasan",), 5),
         Kind("KASAN line and exit 0", kmsg("BUG: KASAN: slab-out-of-bounds in f+0x1/0x2"), ("kasan",), 5),
         Kind("KFENCE line", kmsg("BUG: KFENCE: use-after-free read in f+0x1/0x2") + "sleep 99", ("kfence",), 3),

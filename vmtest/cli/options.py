@@ -47,6 +47,13 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
     )
     to.add_argument("--cwd", metavar="DIR", help="working folder in the guest")
     to.add_argument(
+        "--tolerate",
+        action="append",
+        default=[],
+        metavar="VERDICT",
+        help="a kernel report that shall not end the guest: warning, oom, hung-task, ...; may be repeated",
+    )
+    to.add_argument(
         "--accelerator", choices=ACCELERATORS, default="auto", help="auto starts a guest once to see what works"
     )
     to.add_argument(
@@ -104,5 +111,6 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
         shares=_pairs(options.share, "--share"),
         env=_environment(options.env),
         accelerator=options.accelerator,
+        tolerate=tuple(options.tolerate),
         timeouts=Timeouts(boot=options.boot_timeout),
     )
