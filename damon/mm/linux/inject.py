@@ -13,7 +13,7 @@ from damon.native import bind
 #: What process_madvise(2) refuses for another process.
 ADVICE: Final = (Advice.HUGEPAGE, Advice.NOHUGEPAGE)
 #: Registers and system call instruction are known for these (``os.uname().machine``).
-MACHINES: Final = ("x86_64",)
+MACHINES: Final = ("x86_64", "aarch64")
 
 _madvise_inside = bind("linux_madvise_inside", c_int, c_int, c_int32, c_uint64, c_uint64, c_int)
 

@@ -2,32 +2,26 @@
 /*
  * Advice that the kernel takes from a process itself only: one of its threads is stopped, makes the system call, and goes
  * on as if nothing had been. Registers, signal mask and an interrupted system call are as before; signals wait meanwhile.
+ * How one call is made is the processor's part: linux_inject_x86_64.c, linux_inject_aarch64.c.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "linux.h"
+#include "linux_inject.h"
 
-#ifdef __x86_64__
+#ifdef SYSCALL_CODE
 
-#define SYSCALL_STOP (SIGTRAP | 0x80)
-#define USER_CODE 0x33 /* code segment of 64-bit programs */
 #define VDSO_MAX (1 << 16)
-/* linux/ptrace.h, which cannot be had beside sys/ptrace.h. */
-#define SETSIGMASK 0x420b
-#define GETSIGMASK 0x420a
 
 /* One line of a file of a thread after its tag; "" if there is none. */
 static void field(int task, int tid, const char *name, const char *tag, char *out, size_t size)
@@ -97,7 +91,7 @@ static uint64_t find_syscall(int directory, int pid)
 	}
 	while (!found && getline(&line, &size, maps) > 0) {
 		unsigned long start, end;
-		static const char call[] = {0x0f, 0x05};
+		static const char call[] = SYSCALL_CODE;
 		char *code, *at;
 
 		if (!strstr(line, "[vdso]") || sscanf(line, "%lx-%lx", &start, &end) != 2 || end - start > VDSO_MAX)
@@ -106,6 +100,8 @@ static uint64_t find_syscall(int directory, int pid)
 		struct iovec here = {code, end - start}, there = {(void *)start, end - start};
 		if (code && process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)(end - start)) {
 			at = memmem(code, end - start, call, sizeof(call));
+			while (at && (at - code) % SYSCALL_ALIGN)
+				at = memmem(at + 1, end - start - (size_t)(at + 1 - code), call, sizeof(call));
 			found = at ? start + (uint64_t)(at - code) : 0;
 		}
 		free(code);
@@ -116,7 +112,7 @@ static uint64_t find_syscall(int directory, int pid)
 }
 
 /* The next stop of the thread; its signal and event, or a negative errno when it has ended. */
-static int wait_stop(int tid)
+int inject_wait_stop(int tid)
 {
 	int status;
 
@@ -127,48 +123,17 @@ static int wait_stop(int tid)
 }
 
 /* Let the stopped thread go on until it stops for ptrace's own sake; signals that it must not see yet are masked. */
-static int go_on(int tid, int request, int wanted)
+int inject_go_on(int tid, int request, int wanted)
 {
 	for (;;) {
 		int stop;
 
 		if (ptrace(request, tid, NULL, NULL))
 			return -errno;
-		stop = wait_stop(tid);
+		stop = inject_wait_stop(tid);
 		if (stop < 0 || (stop & 0xff) == wanted || (wanted == SIGTRAP && stop >> 8 == PTRACE_EVENT_STOP))
 			return stop < 0 ? stop : 0;
 	}
-}
-
-/* The thread has stopped in its own time: have it make one call. 0 or a negative errno of the call. */
-static int call_in(int tid, uint64_t at, long number, const uint64_t *args)
-{
-	struct user_regs_struct before, regs;
-	uint64_t mask, all = ~0ull;
-	int result;
-
-	if (ptrace(PTRACE_GETREGS, tid, NULL, &before) || before.cs != USER_CODE)
-		return -EPERM;
-	if (ptrace(GETSIGMASK, tid, sizeof(mask), &mask) || ptrace(SETSIGMASK, tid, sizeof(all), &all))
-		return -EPERM;
-	regs = before;
-	regs.rip = at;
-	regs.rax = (uint64_t)number;
-	regs.orig_rax = ~0ull; /* nothing to restart now */
-	regs.rdi = args[0];
-	regs.rsi = args[1];
-	regs.rdx = args[2];
-	result = ptrace(PTRACE_SETREGS, tid, NULL, &regs) ? -errno : 0;
-	/* Into the call and out of it. */
-	for (int i = 0; i < 2 && !result; i++)
-		result = go_on(tid, PTRACE_SYSCALL, SYSCALL_STOP);
-	if (!result)
-		result = ptrace(PTRACE_GETREGS, tid, NULL, &regs) ? -errno : (int)(int64_t)regs.rax;
-	/* Back to the kind of stop that it came from: there the kernel restarts an interrupted call by itself. */
-	if (result != -ESRCH && !ptrace(PTRACE_SETREGS, tid, NULL, &before) && !ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
-		go_on(tid, PTRACE_CONT, SIGTRAP);
-	ptrace(SETSIGMASK, tid, sizeof(mask), &mask);
-	return result;
 }
 
 static int madvise_once(int directory, int pid, const uint64_t *args)
@@ -184,7 +149,7 @@ static int madvise_once(int directory, int pid, const uint64_t *args)
 		return -errno;
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return -errno;
-	stop = wait_stop(tid);
+	stop = inject_wait_stop(tid);
 	if (stop < 0)
 		return stop;
 	if (stop >> 8 != PTRACE_EVENT_STOP) {
@@ -194,7 +159,7 @@ static int madvise_once(int directory, int pid, const uint64_t *args)
 	} else if (faccessat(directory, "stat", F_OK, 0)) {
 		result = -ESRCH;
 	} else {
-		result = call_in(tid, at, SYS_madvise, args);
+		result = inject_call(tid, at, SYS_madvise, args);
 	}
 	ptrace(PTRACE_DETACH, tid, NULL, (void *)(intptr_t)signal);
 	return result;
