@@ -125,7 +125,9 @@ def _reclaim_by(boot_guest: Boot, who: str, seconds: int) -> dict[str, Any]:
 
 def test_table_beside_the_kernels_own_damon(boot_guest: Boot, capsys: pytest.CaptureFixture[str]) -> None:
     """The same workload, pattern and quota for 40 s; ours reclaims within 10 % of the kernel's scheme."""
-    rows = {who: _reclaim_by(boot_guest, who, 40) for who in ("scheme", "module", "pydamon")}
+    # The kernel's own module applies nothing in 6.12, however long it is given.
+    seconds = {"scheme": 40, "module": 12, "pydamon": 40}
+    rows = {who: _reclaim_by(boot_guest, who, seconds[who]) for who in seconds}
     names = {
         "scheme": "kernel, pageout scheme on paddr",
         "module": "kernel, its damon_reclaim module",

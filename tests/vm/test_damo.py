@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""damo, as it is published, on real page tables behind damond, in a kernel that has no DAMON of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vm.conftest import ROOT
+from tests.vm.job import PROJECT, PYTHON, RunningWorkload, workload
+from vmtest import Guest
+
+pytestmark = [
+    pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M", kernel="page-idle-no-damon"),
+    pytest.mark.timeout(300),
+]
+
+MIB = 1 << 20
+DAMO = "#!/usr/bin/python3\nimport sys\nsys.path.insert(0, '/opt/damo')\nfrom damo.damo import main\nsys.exit(main())\n"
+
+
+@pytest.fixture(scope="module")
+def guest_trees() -> tuple[tuple[str, str], ...]:
+    spec = find_spec("damo")
+    assert spec is not None
+    assert spec.origin is not None
+    return ((str(ROOT), PROJECT), (str(Path(spec.origin).parent), "/opt/damo/damo"))
+
+
+@pytest.fixture(scope="module")
+def running(_module_guest: Guest) -> Iterator[RunningWorkload]:
+    """A workload, and a damond; the kernel has nothing of DAMON."""
+    guest = _module_guest
+    assert guest.run("ls -d /sys/kernel/mm/damon /sys/module/damon* 2>/dev/null | wc -l").text == "0\n"
+    guest.run(["sh", "-c", "cat > /usr/local/bin/damo; chmod 755 /usr/local/bin/damo"], input=DAMO.encode()).check()
+    script = (
+        f"cd {PROJECT} && {PYTHON} -m damon.cli.damond --linux >/tmp/damond.log 2>&1 & "
+        "for i in $(seq 300); do grep -q 'mounted at' /tmp/damond.log && exit 0; sleep 0.2; done; "
+        "cat /tmp/damond.log; exit 1"
+    )
+    with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as started:
+        guest.run(["sh", "-c", script], timeout=90).check()
+        yield started
+    assert "Traceback" not in guest.run(["cat", "/tmp/damond.log"]).text
+
+
+def _sh(running: RunningWorkload, script: str, timeout: int = 90) -> str:
+    words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-ec", f"cd $HOME; {script}"]
+    done = running.guest.run(words, timeout=timeout)
+    assert done.returncode == 0, (script, done.text, done.errors)
+    return done.text
+
+
+def _status(running: RunningWorkload, module: str) -> dict[str, str]:
+    return dict(line.split(": ") for line in _sh(running, f"damo {module} status").splitlines())
+
+
+def _regions(said: str) -> list[tuple[int, int, float]]:
+    """Start, size and hertz of each line of ``damo report access --raw_number``."""
+    rows = re.findall(r"^\d+ +addr (\d+) +size (\d+) +access ([\d.]+) ", said, re.MULTILINE)
+    return [(int(start), int(size), float(rate)) for start, size, rate in rows]
+
+
+def _share(said: str, area: tuple[int, int]) -> tuple[int, int]:
+    """Accessed bytes within and without ``area``."""
+    hot = [(start, size) for start, size, rate in _regions(said) if rate > 0]
+    inside = sum(max(0, min(start + size, area[1]) - max(start, area[0])) for start, size in hot)
+    return inside, sum(size for _, size in hot) - inside
+
+
+def test_a_process_is_monitored_tuned_and_recorded(running: RunningWorkload) -> None:
+    hot = running.areas["hot"]
+    said = _sh(
+        running,
+        f"damo start --ops vaddr --target_pid {running.pid}; sleep 4; damo report access --raw_number; echo ==; "
+        f"damo tune --ops vaddr --target_pid {running.pid} --monitoring_intervals 10ms 200ms 2s --damos_action stat "
+        "--damos_access_rate 10% 100%; sleep 2; damo report damon; damo stop",
+    )
+    access, status = said.split("==\n")
+    inside, outside = _share(access, hot)
+    print(f"  accessed: {inside / MIB:.1f} of 32 MiB in the hot area, {outside / MIB:.1f} MiB elsewhere")
+    assert inside > 24 * MIB
+    assert outside < 16 * MIB
+    assert "intervals: sample 10 ms, aggr 200 ms, update 2 s" in status
+    assert f"pid: {running.pid}\n" in status
+    recorded = _sh(
+        running,
+        f"damo record --ops vaddr --target_pid {running.pid} --timeout 12 -o data; "
+        "damo report wss -i data --raw_number; echo ==; damo report heatmap -i data --output raw --resol 3 64",
+    )
+    wss, heat = recorded.split("==\n")
+    median = re.search(r"^ *50 +(\d+) ", wss, re.MULTILINE)
+    assert median, wss
+    assert int(median[1]) == pytest.approx(32 * MIB, rel=0.4)
+    cells = [tuple(map(float, line.split())) for line in heat.splitlines() if line[:1].isdigit()]
+    rows: dict[float, float] = {}
+    for _, address, value in cells:
+        rows[address] = max(rows.get(address, 0), value)
+    hottest = [rows[address] for address in sorted(rows)]
+    assert max(range(len(hottest)), key=hottest.__getitem__) > 0.8 * len(hottest)
+
+
+def _pages(running: RunningWorkload) -> dict[str, Any]:
+    return {area: row["present"] / row["pages"] for area, row in running.pages().items()}
+
+
+def test_a_scheme_on_physical_memory(running: RunningWorkload) -> None:
+    said = _sh(
+        running,
+        "damo start --ops paddr --damos_action pageout --damos_access_rate 0% 0% --damos_age 2s max "
+        "--damos_quotas 0s 32M 1s 0% 30% 70% --damos_filter allow anon; sleep 6; damo report damon --damos_stats; "
+        "damo report damon; damo stop",
+        120,
+    )
+    assert "action: pageout per aggr interval" in said
+    assert "0 ns / 32.000 MiB / 32.000 MiB per 1 s" in said
+    pages = _pages(running)
+    print(f"  in memory: cold {pages['cold']:.0%}, hot {pages['hot']:.0%}")
+    assert pages["cold"] < 0.9
+    assert pages["hot"] > 0.95
+
+
+def test_fixed_ranges_of_a_process(running: RunningWorkload) -> None:
+    (start, _), middle = running.areas["hot"], sum(running.areas["hot"]) // 2
+    said = _sh(
+        running,
+        f"damo start --ops fvaddr --target_pid {running.pid} --regions {start}-{middle}; sleep 1.5; "
+        "damo report access --raw_number; damo stop",
+    )
+    regions = _regions(said)
+    assert sum(size for _, size, _ in regions) == middle - start
+    assert sum(size for _, size, rate in regions if rate > 0) > 0.8 * (middle - start)
+
+
+def test_modules(running: RunningWorkload) -> None:
+    enable = "--wmarks 5000000 1000 999 0"
+    _sh(running, f"damo reclaim enable --min_age 2000000 --quota 1000 268435456 1000 {enable}; sleep 12")
+    status = _status(running, "reclaim")
+    assert (status["enabled"], status["min_age"]) == ("Y", "2000000")
+    assert int(status["bytes_reclaimed_regions"]) > 0
+    _sh(running, f"damo reclaim disable; damo lru_sort enable --hot_thres_access_freq 500 {enable}; sleep 4")
+    status = _status(running, "lru_sort")
+    assert (status["enabled"], status["hot_thres_access_freq"]) == ("Y", "500")
+    said = _sh(
+        running,
+        "damo lru_sort disable; damo module stat write enabled Y; sleep 1; damo module stat read; "
+        "damo module stat write enabled N",
+    )
+    read = dict(line.split(": ") for line in said.splitlines())
+    assert read["enabled"] == "Y"
+    assert len(read["memory_idle_ms_percentiles"].split(",")) == 101
+    pages = _pages(running)
+    assert pages["hot"] > 0.95
+    assert running.guest.warnings == []
