@@ -155,3 +155,10 @@ def test_a_file_with_a_piece_cut_out_is_a_suite_or_told_wrong(data: st.DataObjec
         expand(parse(GOOD[:start] + GOOD[end:]))
     except InvalidInput as error:
         assert str(error)
+
+
+def test_a_machine_takes_all_plain_values_of_a_guests_configuration() -> None:
+    suite = parse(GOOD.replace("cpus: 1}", "cpus: 1, qemu_args: [-name, x]}"))
+    assert suite.machines["small"].qemu_args == ("-name", "x")  # type: ignore[attr-defined]
+    with pytest.raises(SuiteError, match="'trees' is nothing known here"):
+        parse(GOOD.replace("cpus: 1}", "cpus: 1, trees: {}}"))

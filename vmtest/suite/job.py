@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -36,7 +37,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     rootfs: FileRef
     vmlinux: FileRef | None = None
     kernel_config: FileRef | None = None
-    machine_args: dict[str, str | int | None]
+    machine_args: dict[str, Any]
     append: str = ""
     trees: tuple[tuple[str, str], ...] = ()
     env: dict[str, str] = {}
@@ -68,6 +69,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             InvalidInput: a value is wrong or a file is gone.
         """
         limits = self.limits
+        machine: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.machine_args.items()
+        }
         return GuestConfig(
             kernel=Path(self.kernel.path),
             rootfs=Path(self.rootfs.path),
@@ -76,5 +80,5 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             env=self.env,
             tolerate=self.tolerate,
             timeouts=Timeouts(boot=limits.boot, silence=limits.silence, login=limits.login, command=limits.command),
-            **{name: value for name, value in self.machine_args.items() if value is not None},  # type: ignore[arg-type]
+            **machine,
         )

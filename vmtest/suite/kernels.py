@@ -53,8 +53,10 @@ def _job(
     rootfs: FileRef,
     trees: tuple[tuple[str, str], ...],
 ) -> Job:
-    machine = msgspec.structs.asdict(cell.machine)
-    append = " ".join(word for word in (cell.kernel.append, machine.pop("append")) if word)
+    # What is as ever need not be in a manifest.
+    plain = msgspec.structs.asdict(type(cell.machine)())
+    machine = {name: value for name, value in msgspec.structs.asdict(cell.machine).items() if value != plain[name]}
+    append = " ".join(word for word in (cell.kernel.append, machine.pop("append", "")) if word)
     image, vmlinux, config = kernel
     return Job(
         suite=cell.suite,

@@ -15,13 +15,13 @@ import yaml
 from ..config import ACCELERATORS, Swap, parse_size
 from ..errors import HarnessError, InvalidInput, Verdict
 from ..patterns import TOLERABLE
-from .model import Expectation, Kernel, Limits, Machine, Selector, Suite, Test, Workload
+from .model import Expectation, FullMachine, Kernel, Limits, Selector, Suite, Test, Workload
 
 #: Verdicts that a job can end with beside a lost guest's.
 JOB_VERDICTS = ("pass", "fail", "command-timeout", "total-timeout", "workload-failed", "skip")
 _TABLES: dict[str, type[msgspec.Struct]] = {
     "kernels": Kernel,
-    "machines": Machine,
+    "machines": FullMachine,
     "workloads": Workload,
     "tests": Test,
 }
@@ -210,7 +210,9 @@ def _convert(reader: _Reader, root: yaml.MappingNode, data: dict[str, Any]) -> S
         blank: dict[str, Any] = {section: {} for section in _TABLES if section in parts}
         blank.update({section: [] for section in _LISTS if section in parts})
         parts = {**parts, **blank, **({"timeouts": Limits()} if limits is not None else {})}
-    return _typed(reader, root, parts, Suite, "")
+    machines = parts.pop("machines", None)
+    suite = _typed(reader, root, parts, Suite, "")
+    return msgspec.structs.replace(suite, machines=machines) if suite is not None and machines else suite
 
 
 def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Any, cast, get_args, get_type_hints
 
 import msgspec
+
+from ..config import GuestConfig
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
@@ -49,7 +52,7 @@ class Kernel(_Part, frozen=True):
 
 
 class Machine(_Part, frozen=True):
-    """A machine; values as for ``vmtest exec``."""
+    """A machine; values as for ``vmtest exec``. :data:`FullMachine` has the rest of ``GuestConfig``'s plain values."""
 
     memory: str = "1G"
     cpus: int = 2
@@ -57,7 +60,33 @@ class Machine(_Part, frozen=True):
     swap: str | None = None
     append: str = ""
     accelerator: str = "auto"
-    profile: str | None = None
+
+
+def _further_fields() -> list[tuple[str, Any, Any]]:
+    """What else a guest's configuration has in plain values: a machine of a suite may give it too."""
+    elsewhere = {*Machine.__struct_fields__, "kernel", "rootfs", "trees", "shares", "env", "timeouts", "tolerate"}
+    hints = get_type_hints(GuestConfig)
+    return [
+        (field.name, hints[field.name], field.default)
+        for field in dataclasses.fields(GuestConfig)
+        if field.name not in elsewhere and field.default is not dataclasses.MISSING and _plain(hints[field.name])
+    ]
+
+
+def _plain(hint: Any) -> bool:
+    inner = [part for part in get_args(hint) if part is not Ellipsis]
+    if inner:
+        return all(_plain(part) for part in inner)
+    return hint in {str, int, float, bool, type(None)}
+
+
+#: What a file's machine is read as.
+FullMachine = cast(
+    type[Machine],
+    msgspec.defstruct(
+        "FullMachine", _further_fields(), bases=(Machine,), frozen=True, kw_only=True, forbid_unknown_fields=True
+    ),
+)
 
 
 class Workload(_Part, frozen=True):
@@ -128,7 +157,7 @@ class Suite(_Part, frozen=True):
     name: Name
     tests: dict[Name, Test]
     kernels: dict[Name, Kernel]
-    machines: dict[Name, Machine] = msgspec.field(default_factory=lambda: {"default": Machine()})
+    machines: dict[Name, Machine] = msgspec.field(default_factory=lambda: {"default": FullMachine()})
     workloads: dict[Name, Workload] = msgspec.field(default_factory=lambda: {"none": Workload()})
     timeouts: Limits = Limits()
     include: tuple[Selector, ...] = ()
