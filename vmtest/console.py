@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pexpect
+import psutil
 from pexpect import fdpexpect
 
 from .errors import GuestLost, Verdict
-from .patterns import BEGINNINGS, EMULATION, POWER_DOWN, READY, classify, noteworthy
+from .patterns import BEGINNINGS, EMULATION, POWER_DOWN, READY, TSC_DETECTED, classify, noteworthy
 from .supervisor import EXIT_FILE, LOG_FILE, PID_FILE
 
 CRASHES = {str(-number) for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)}
@@ -29,6 +30,9 @@ EXCERPT_BEFORE = 3
 EXCERPT_LINES = 40
 # A report's telling line may come at its end: an OOM killer first lists the tasks.
 BEGINNING_WITHIN = 120
+# A guest that is emulated on a busy host may measure its clock while it stands still: 91 MHz where 2300 are right, and
+# the seconds it counts run away. The host's own figure follows its power saving, so only what is far off is wrong.
+CLOCK_FACTOR = 4
 # Stopped for this long, QEMU waits for somebody's SIGCONT that nobody will send.
 STOPPED_SECONDS = 2.0
 
@@ -77,6 +81,7 @@ class Console(threading.Thread):
         self._count = 0
         self._expected: dict[str, threading.Event] = {}
         self._powered_down = False
+        self._clock_wrong = False
         self._guard = threading.Lock()
         self.ready = threading.Event()
         self.ended = threading.Event()
@@ -133,6 +138,8 @@ class Console(threading.Thread):
             self.ready.set()
         if POWER_DOWN.search(line):
             self._powered_down = True
+        if self._fatal is None and (match := TSC_DETECTED.search(line)):
+            self._look_at_clock(float(match[1]))
         verdict = classify(line)
         if verdict is not None and verdict not in self._tolerate:
             # The first line that matches decides: an oops turned into a panic stays an oops.
@@ -140,6 +147,13 @@ class Console(threading.Thread):
                 self._fatal = (verdict, line, time.monotonic(), self._count)
         elif verdict is not None or noteworthy(line):
             self.warnings.append(line)
+
+    def _look_at_clock(self, measured: float) -> None:
+        frequency = psutil.cpu_freq()
+        if frequency is not None and measured * CLOCK_FACTOR < frequency.current:
+            what = f"the guest measured its clock at {measured:g} MHz, the host's has {frequency.current:.0f}"
+            self._clock_wrong = True
+            self._fatal = (Verdict.EMULATION_FAILURE, what, time.monotonic() - REPORT_SECONDS, self._count)
 
     def _look_whether_stopped(self) -> None:
         # A stopped process looks healthy from every other side.
@@ -198,6 +212,11 @@ class Console(threading.Thread):
     def qemu_crashed(self) -> bool:
         """Whether QEMU itself crashed, by a signal that only a defect of its own sends."""
         return self.ended.is_set() and self._exit_code() in CRASHES
+
+    @property
+    def clock_wrong(self) -> bool:
+        """Whether the guest was given up because emulation let it measure its clock wrongly."""
+        return self._clock_wrong
 
     def _exit_code(self) -> str:
         # The supervisor writes it a moment after the console closes.

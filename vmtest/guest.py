@@ -77,11 +77,12 @@ class Guest:
                 self._boot()
                 break
             except GuestLost as lost:
-                crashed = self._console is not None and self._console.qemu_crashed
+                crashed = self._console is not None and (self._console.qemu_crashed or self._console.clock_wrong)
+                what = "QEMU crashed" if self._console and self._console.qemu_crashed else "the guest failed"
                 self.close()
                 if not crashed or attempt + 1 == ATTEMPTS:
                     raise
-                self._notes.append(f"QEMU crashed while booting and was started again: {lost.summary}")
+                self._notes.append(f"{what} while booting and was started again: {lost.summary}")
             except BaseException:
                 self.close()
                 raise

@@ -10,6 +10,7 @@ from .errors import Verdict
 READY = re.compile(r"vmtest: ready\b")
 POWER_DOWN = re.compile(r"reboot: (Power down|System halted|Restarting system|machine restart)")
 EMULATION = re.compile(r"emulation failure|KVM internal error")
+TSC_DETECTED = re.compile(r"tsc: Detected ([\d.]+) MHz")
 # A message begins after its time stamp (and caller, CONFIG_PRINTK_CALLER); what a program wrote may stand before it.
 _STAMP = re.compile(r".*\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?")
 _FROM = r"(?:(?:NMI watchdog|watchdog|kfence|kasan|slub|workqueue|rcu|sched|clocksource|CPU\d+): )*"

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -223,3 +224,20 @@ def test_the_excerpt_of_a_report_begins_at_its_cut_mark(feed: Feed) -> None:
     assert feed.console.lost is not None
     assert feed.console.lost.excerpt.splitlines()[0].endswith("[ cut here ]------------")
     assert feed.console.lost.excerpt.splitlines()[-1].endswith("after")
+
+
+@pytest.mark.parametrize(
+    ("measured", "wrong"), [(91.542, True), (500.0, True), (700.0, False), (2297.314, False), (4800.0, False)]
+)
+def test_a_clock_that_was_measured_wrongly_is_the_emulations_fault(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, measured: float, wrong: bool
+) -> None:
+    monkeypatch.setattr(console.psutil, "cpu_freq", lambda: SimpleNamespace(current=2299.998))
+    feed.send(f"[    0.052000] tsc: Detected {measured} MHz processor\r\n{BOOT}")
+    if wrong:
+        assert feed.verdict() is Verdict.EMULATION_FAILURE
+        assert f"{measured:g} MHz" in str(feed.console.lost)
+    else:
+        assert feed.console.ready.wait(SECONDS)
+    assert feed.console.clock_wrong is wrong
+    assert (feed.console.lost is not None) is wrong
