@@ -28,7 +28,7 @@ EXCERPT_LINES = 20
 MESSAGE_CHARS = 300
 WORKLOAD_OUTPUT = "/run/vmtest/workload.out"
 WORKLOAD_ERRORS = "/run/vmtest/workload.err"
-PROBE_SECONDS = 5.0
+PROBE_SECONDS = 4.5
 
 
 class Stopped(Exception):
