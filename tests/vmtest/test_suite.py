@@ -100,6 +100,18 @@ def test_a_filter_that_leaves_nothing_is_refused_with_an_example() -> None:
             "bare: ^{variant: a",
             "give one of variant, image and tree",
         ),
+        (
+            "page-idle-no-damon",
+            "page-idel",
+            "variant: ^page-idel",
+            "kernel variant 'page-idel' is unknown; known: page-idle",
+        ),
+        (
+            "  bare: {variant: page-idle-no-damon, append",
+            "  bare: {append",
+            "^bare",
+            "kernel variant 'bare' is unknown",
+        ),
         ("  bare:", "  page-idle:", "^page-idle: {", "'page-idle' stands here twice"),
         ("  uname: uname -r", "  u name: uname -r", "^u name", "name 'u name' must be letters"),
         ("tests:", "tests: [", "slow^:", "expected"),
@@ -133,10 +145,13 @@ def test_what_is_no_suite_at_all(text: str) -> None:
 
 
 def test_kernels_may_be_a_list_of_variants_and_tests_plain_commands() -> None:
-    suite = parse("name: x\nkernels: [page-idle, stock]\ntests: {true: 'true'}\n".replace("true:", "yes:"))
-    assert list(suite.kernels) == ["page-idle", "stock"]
+    suite = parse("name: x\nkernels: [page-idle, page-idle-no-damon]\ntests: {true: 'true'}\n".replace("true:", "yes:"))
+    assert list(suite.kernels) == ["page-idle", "page-idle-no-damon"]
     assert suite.tests["yes"].command == "true"
-    assert [cell.name for cell in expand(suite)] == ["page-idle/default/none/yes", "stock/default/none/yes"]
+    assert [cell.name for cell in expand(suite)] == [
+        "page-idle/default/none/yes",
+        "page-idle-no-damon/default/none/yes",
+    ]
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -162,3 +177,15 @@ def test_a_machine_takes_all_plain_values_of_a_guests_configuration() -> None:
     assert suite.machines["small"].qemu_args == ("-name", "x")  # type: ignore[attr-defined]
     with pytest.raises(SuiteError, match="'trees' is nothing known here"):
         parse(GOOD.replace("cpus: 1}", "cpus: 1, trees: {}}"))
+
+
+def test_the_shipped_suites_are_good() -> None:
+    folder = Path(__file__).parents[1] / "vm/suites"
+    suite = load(folder / "modules.yaml")
+    cells = expand(suite)
+    assert len(cells) == 3 * 2 * 3 * 2
+    for host in suite.trees:
+        assert (folder / host / "pyproject.toml").is_file()
+    for workload in suite.workloads.values():
+        name = next(word for word in workload.command.split() if word.endswith(".yaml"))
+        assert (folder / "../../.." / Path(name).relative_to("/opt/project")).is_file()

@@ -14,6 +14,7 @@ import yaml
 
 from ..config import ACCELERATORS, Swap, parse_size
 from ..errors import HarnessError, InvalidInput, Verdict
+from ..images import variants
 from ..patterns import TOLERABLE
 from .model import Expectation, FullMachine, Kernel, Limits, Selector, Suite, Test, Workload
 
@@ -235,6 +236,9 @@ def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
     for name, kernel in suite.kernels.items():
         if sum(value is not None for value in (kernel.variant, kernel.image, kernel.tree)) > 1:
             reader.wrong(at("kernels", name), f"kernels.{name}: give one of variant, image and tree")
+        elif not kernel.image and not kernel.tree:
+            place = at("kernels", name, "variant") if kernel.variant else _key(at("kernels"), name) or at("kernels")
+            check(place, f"kernels.{name}", lambda k=kernel, n=name: variants.variant(k.variant or n))
     for name, machine in suite.machines.items():
         here = f"machines.{name}"
         check(at("machines", name, "memory"), f"{here}.memory", lambda m=machine: parse_size(m.memory, "memory"))
