@@ -6,27 +6,31 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import output
 from damon.cli.arguments import duration, seed
-from damon.cli.run import module_words, open_machine, prepare_modules, stop_flag
-from damon.core import Damon, set_attrs, set_regions, system_ram_region
+from damon.cli.record_job import Job
+from damon.cli.run import open_machine, stop_flag
+from damon.core import Damon
 from damon.core.trace import EVENTS
+from damon.damond.instance import default_mount
 from damon.errors import InvalidInput
-from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
-from damon.model.context import DamonCtx
-from damon.model.target import DamonTarget
-from damon.modules.loader import Loader
+from damon.model.attrs import DamonAttrs
 from damon.records.recorder import FLUSH_S, OUTPUT_TYPES, Recorder
 from damon.records.surroundings import LinuxSurroundings, SimSurroundings, Surroundings
+
+if TYPE_CHECKING:
+    from damon.damond.recording import RunningSource
 
 DESCRIPTION = """\
 Record how memory is accessed, in files that `damo report` reads. Without --module the memory is only monitored, by the
 operations set of --ops; with it the results of the modules' monitoring are recorded while they work.
+With --damond it is what the workers of a running damond find out, as they are.
 Ctrl-C or SIGTERM ends the recording; the file is complete at any time, also if this process is killed.
 """
 EPILOG = """\
@@ -38,10 +42,16 @@ examples:
   damon record --linux --ops vaddr --pid 4711 --duration 60
   damon record --linux --ops paddr --events damos_before_apply,damos_esz
   damon record --sim workloads/hot-cold.yaml --module damon_reclaim min_age=5000000
+  damon record --damond --duration 60
 then: damon report damon.data, or damo report heatmap --input damon.data
 """
 _STEP_US: Final = 100_000
 _COLUMNS: Final = ("snapshots", "events lost")
+#: Options of a machine of one's own.
+_OWN: Final = (
+    "ops", "pid", "region", "cmdline", "module", "sample_us", "aggr_us", "update_us", "min_nr_regions",
+    "max_nr_regions", "intervals_goal",
+)  # fmt: skip
 
 
 def add(commands: Any) -> None:
@@ -55,6 +65,10 @@ def add(commands: Any) -> None:
     machine = command.add_mutually_exclusive_group(required=True)
     machine.add_argument("--sim", metavar="WORKLOAD", help="workload file (YAML, or masim's configuration)")
     machine.add_argument("--linux", action="store_true", help="the memory of this machine")
+    machine.add_argument("--damond", action="store_true", help="what the workers of a running damond find out")
+    command.add_argument(
+        "--mount", type=Path, metavar="DIR", help="of the damond to record (default: $DAMOND_MOUNT, or root's)"
+    )
     what = command.add_argument_group("what to monitor")
     what.add_argument("--ops", choices=("vaddr", "fvaddr", "paddr"), help="operations set (default paddr)")
     what.add_argument(
@@ -128,101 +142,17 @@ def _output(arguments: argparse.Namespace) -> Path:
     return folder / path.name
 
 
-def _attrs(arguments: argparse.Namespace) -> DamonAttrs:
-    given = {
-        "sample_interval": arguments.sample_us,
-        "aggr_interval": arguments.aggr_us,
-        "ops_update_interval": arguments.update_us,
-        "min_nr_regions": arguments.min_nr_regions,
-        "max_nr_regions": arguments.max_nr_regions,
-    }
-    for name, value in given.items():
-        if value is not None and value < 0:
-            raise InvalidInput(f"{name} {value} is negative: give 0 or more")
-    attrs = DamonAttrs(**{name: value for name, value in given.items() if value is not None})
-    if arguments.intervals_goal is not None:
-        attrs.intervals_goal = DamonIntervalsGoal(*arguments.intervals_goal)
-    return attrs
-
-
-def _monitor(damon: Damon, arguments: argparse.Namespace) -> DamonCtx:
-    """A context that only monitors, not started yet."""
-    machine: Any = damon.machine
-    name = arguments.ops or "paddr"
-    machine.require(name, ())
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, name)
-    set_attrs(ctx, _attrs(arguments))
-    if name == "paddr":
-        if arguments.pid:
-            raise InvalidInput("--pid is for --ops vaddr or fvaddr: leave it out")
-        ctx.targets.append(DamonTarget())
-    else:
-        pids = arguments.pid or (list(machine.pids.values()) if arguments.sim else [])
-        if not pids:
-            raise InvalidInput(f"--ops {name} needs a process: give --pid")
-        ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in pids]
-    regions = arguments.region
-    if name == "paddr" and not regions:
-        regions = [system_ram_region(machine, 0, 0)]
-    if name == "vaddr" and regions:
-        raise InvalidInput("--region is for --ops paddr or fvaddr: vaddr follows the process")
-    if name == "fvaddr" and not regions:
-        raise InvalidInput("--ops fvaddr needs what to monitor: give --region")
-    for target in ctx.targets if regions else ():
-        set_regions(target, regions, ctx.min_region_sz)
-    return ctx
-
-
-class _Job:
-    """What runs while it is recorded: one monitoring context, or modules."""
-
-    def __init__(self, damon: Damon, arguments: argparse.Namespace) -> None:
-        self._damon = damon
-        self._loader = Loader(damon)
-        self._ctx: DamonCtx | None = None
-        if arguments.module or arguments.cmdline:
-            if arguments.ops or arguments.pid or arguments.region:
-                raise InvalidInput(
-                    "--ops, --pid and --region are for plain monitoring: leave --module and --cmdline out"
-                )
-            self._modules = prepare_modules(self._loader, module_words(arguments))
-        else:
-            self._modules = []
-            self._ctx = _monitor(damon, arguments)
-
-    def contexts(self) -> list[DamonCtx]:
-        """Those that there are now."""
-        if self._ctx is not None:
-            return [self._ctx]
-        return [module.ctx for module in self._modules if module.ctx is not None]
-
-    def start(self) -> None:
-        if self._ctx is not None:
-            self._damon.start([self._ctx])
-        for module in self._modules:
-            self._loader.load(module)
-
-    def ended(self) -> bool:
-        """Did all workers end by themselves?"""
-        return self._ctx is not None and not self._damon.is_running(self._ctx)
-
-    def error(self) -> BaseException | None:
-        return next((ctx.error for ctx in self.contexts() if ctx.error is not None), None)
-
-    def stop(self) -> None:
-        if self._ctx is not None:
-            self._damon.stop([self._ctx])
-        self._loader.unload_all()
-
-
 def record(arguments: argparse.Namespace) -> int:
     """The exit code."""
     path = _output(arguments)
+    if arguments.damond:
+        return _record_running(arguments, path)
+    if arguments.mount:
+        raise InvalidInput("--mount is for --damond: leave it out")
     machine, seconds = open_machine(arguments)
     try:
         damon = Damon(machine, seed=arguments.seed)
-        job = _Job(damon, arguments)
+        job = Job(damon, arguments)
         surroundings: Surroundings | None = None
         if not arguments.accesses_only:
             surroundings = LinuxSurroundings() if arguments.linux else SimSurroundings(machine)
@@ -235,7 +165,7 @@ def record(arguments: argparse.Namespace) -> int:
                 job.start()
                 _loop(job, recorder, damon, seconds, stopped, arguments.quiet)
             finally:
-                _end(job, recorder)
+                _finish((recorder.refresh, job.stop, recorder.finish))
         if not arguments.quiet:
             _summary(recorder, path)
         error = job.error()
@@ -249,7 +179,7 @@ def record(arguments: argparse.Namespace) -> int:
 
 
 def _loop(
-    job: _Job, recorder: Recorder, damon: Damon, seconds: float | None, stopped: Sequence[bool], quiet: bool
+    job: Job, recorder: Recorder, damon: Damon, seconds: float | None, stopped: Sequence[bool], quiet: bool
 ) -> None:
     clock = damon.machine.clock
     begin = clock.now_ns()
@@ -273,10 +203,9 @@ def _loop(
         progress.close()
 
 
-def _end(job: _Job, recorder: Recorder) -> None:
+def _finish(steps: Iterable[Callable[[], None]]) -> None:
     """Stop what runs and complete the files, whatever fails; the first failure is raised."""
     failed = sys.exception()
-    steps: tuple[Callable[[], None], ...] = (recorder.refresh, job.stop, recorder.finish)
     first: BaseException | None = None
     for step in steps:
         try:
@@ -291,3 +220,49 @@ def _summary(recorder: Recorder, path: Path) -> None:
     print(f"{path.name}: {recorder.nr_snapshots} snapshots, {output.size(path.stat().st_size)}")
     if recorder.lost:
         print(f"damon: {recorder.lost} events came too fast and are missing", file=sys.stderr)
+
+
+def _record_running(arguments: argparse.Namespace, path: Path) -> int:
+    """From the workers of a damond, which go on as they are."""
+    from damon.damond.recording import RunningSource
+
+    for name, value in vars(arguments).items():
+        if name in _OWN and value not in (None, [], ""):
+            raise InvalidInput(f"--{name.replace('_', '-')} is for a machine of one's own: with --damond leave it out")
+    source = RunningSource((arguments.mount or default_mount()).absolute())
+    try:
+        with stop_flag() as stopped:
+            recorder = Recorder(
+                source, path, None if arguments.accesses_only else source.surroundings(),
+                output_type=arguments.output_type, events=_events(arguments.events), flush_s=arguments.flush,
+            )  # fmt: skip
+            try:
+                _follow(source, recorder, arguments.duration, stopped, arguments.quiet)
+            finally:
+                _finish((recorder.refresh, recorder.finish))
+        if not arguments.quiet:
+            _summary(recorder, path)
+    finally:
+        source.close()
+    return 0
+
+
+def _follow(
+    source: RunningSource, recorder: Recorder, seconds: float | None, stopped: Sequence[bool], quiet: bool
+) -> None:
+    """Until it is asked to stop, or no worker runs any more."""
+    progress = output.Progress(_COLUMNS, quiet=quiet)
+    begin = time.monotonic()
+    try:
+        recorder.poll()
+        while not stopped[0] and not source.ended:
+            gone = time.monotonic() - begin
+            left = _STEP_US / 1e6 if seconds is None else seconds - gone
+            if left <= 0:
+                break
+            time.sleep(min(_STEP_US / 1e6, left))
+            recorder.poll()
+            if progress.due():
+                progress.show(f"{gone:.1f} s recorded", [(str(recorder.nr_snapshots), str(recorder.lost))])
+    finally:
+        progress.close()

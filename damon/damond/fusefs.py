@@ -88,8 +88,18 @@ class TreeOperations(mfusepy.Operations):  # type: ignore[misc]
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known.pop(path, None)
-            node = self._known[path] = self._root.find(path[1:])
+            node = self._known[path] = self._look_up(path)
         return node
+
+    def _look_up(self, path: str) -> Node:
+        """From the directory above, if that is known: the kernel asks for each level, top down."""
+        above, _, name = path.rpartition("/")
+        folder = self._known.get(above)
+        if isinstance(folder, Directory) and not folder.removed:
+            node = folder.child(name)
+            if node is not None:
+                return node
+        return self._root.find(path[1:])
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
         if fh and fh in self._handles:

@@ -61,7 +61,7 @@ class PacedRunner:
 
     def __init__(self, clock: VirtualClock, speed: float = 1.0) -> None:
         self._clock, self._speed = clock, speed
-        # Not a SimpleQueue: its get() with a timeout can wait for ever when that has just passed (seen with CPython 3.11).
+        # Not a SimpleQueue: its get() with a timeout can wait for ever when that has just passed (CPython 3.11).
         self._requests: queue.Queue[_Request] = queue.Queue()
         self._serving = True
         self.late_ns = 0  #: virtual time given up because the simulation could not keep pace

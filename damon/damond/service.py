@@ -19,6 +19,7 @@ from damon.damond.fusefs import Mount
 from damon.damond.instance import Instance, trace_socket_path, unmount
 from damon.damond.presence import Presences
 from damon.damond.proc import Proc
+from damon.damond.recording import Answers
 from damon.damond.runner import DirectRunner, PacedRunner, Runner
 from damon.damond.tree import Root
 from damon.errors import InvalidInput
@@ -170,7 +171,7 @@ class Service:
             "param_get": self._param_get,
             "param_set": self._param_set,
             "param_list": self._param_list,
-        }
+        } | Answers(self.damon, self._contexts, self.run_request).calls()
 
     def status(self) -> dict[str, Any]:
         """One object: the service, its modules, its kdamonds."""

@@ -21,7 +21,7 @@ def kdamond(ctx: DamonCtx, pid: int) -> Pairs:
 
 def _context(ctx: DamonCtx) -> Pairs:
     return {
-        "ops": ctx.ops.id,
+        "ops": getattr(ctx.ops, "id", "vaddr"),  # of a worker that ended before it was asked only attrs are known
         "addr_unit": str(ctx.addr_unit),
         "targets": [_target(target) for target in ctx.targets],
         "intervals": intervals(ctx.attrs),

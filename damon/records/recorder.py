@@ -20,6 +20,7 @@ from damon.core.trace import AGGREGATED, TraceEvent, event_name
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
 from damon.records import convert, form, params
+from damon.records.source import LocalSource, Source
 from damon.records.store import GrowingFile, GrowingList, GrowingZlib
 from damon.records.surroundings import Surroundings
 from damon.trace.text import script_lines
@@ -52,12 +53,13 @@ class _Target:
 
 
 class Recorder:
-    """Records everything that the workers of ``damon`` find out from now on, until ``finish()``.
+    """Records everything that the workers of ``source`` find out from now on, until ``finish()``.
 
     While it records, ``path`` is a complete file of damo's ``json_compressed`` form at any time, whatever ends this
     process; what is not yet written is ``flush_s`` seconds of the machine's time at most.
 
     Args:
+        source: whose results; a ``Damon`` of this process, or another's.
         path: the file; one that is there becomes ``PATH.old``, as do those beside it.
         surroundings: where footprints and mappings come from; None: they are not recorded.
         output_type: the form that the file has in the end.
@@ -71,7 +73,7 @@ class Recorder:
 
     def __init__(
         self,
-        damon: Damon,
+        source: Damon | Source,
         path: Path,
         surroundings: Surroundings | None = None,
         *,
@@ -80,7 +82,8 @@ class Recorder:
         flush_s: float = FLUSH_S,
         capacity: int = 1 << 20,
     ) -> None:
-        self._damon, self._path, self._surroundings, self._type = damon, path, surroundings, output_type
+        self._source: Source = LocalSource(source) if isinstance(source, Damon) else source
+        self._path, self._surroundings, self._type = path, surroundings, output_type
         self._traced = frozenset(map(event_name, events))
         self._flush_ns = round(flush_s * 1e9)
         self._workers: dict[DamonCtx, _Worker] = {}
@@ -89,7 +92,7 @@ class Recorder:
         self._waiting = 0  # bytes of text
         self._trace_text: list[str] = []
         self.nr_snapshots = 0
-        self._last_flush = self._next_look = damon.machine.clock.now_ns()
+        self._last_flush = self._next_look = self._source.now_ns()
         self._store = GrowingZlib(path, self._writer.BEGIN, self._writer.tail)
         try:
             GrowingFile(self._beside("kdamonds"), b"[]\n").close()
@@ -100,7 +103,7 @@ class Recorder:
             raise
         self._trace_size = 0
         self._vmas: list[params.Pairs] = []
-        self._queue = damon.trace.queue({AGGREGATED, *self._traced}, capacity)
+        self._queue = self._source.queue({AGGREGATED, *self._traced}, capacity)
 
     def _beside(self, name: str) -> Path:
         return self._path.with_name(f"{self._path.name}.{name}")
@@ -114,10 +117,9 @@ class Recorder:
         """Note the parameters of a context that was just started; without it they are noted at its first results."""
         if ctx in self._workers:
             return
-        pid = self._damon.kdamond_pid(ctx)
-        pids = [target.pid for target in ctx.targets if target.space is not None]
-        worker = _Worker(len(self._workers), ctx, params.kdamond(ctx, pid), pids, ctx.attrs)
-        self._workers[ctx] = worker
+        kdamond = self._source.kdamond(ctx)
+        pids = [int(target["pid"]) for target in kdamond["contexts"][0]["targets"] if target["pid"]]
+        self._workers[ctx] = _Worker(len(self._workers), ctx, kdamond, pids, ctx.attrs)
         self._write_kdamonds()
 
     def poll(self) -> None:
@@ -128,7 +130,7 @@ class Recorder:
         """
         for event in self._queue.drain():
             self._take(event)
-        now = self._damon.machine.clock.now_ns()
+        now = self._source.now_ns()
         if self._surroundings is not None and now >= self._next_look:
             self._next_look = now + _SURROUNDINGS_NS
             self._look(self._surroundings)
@@ -204,8 +206,8 @@ class Recorder:
     def refresh(self) -> None:
         """Note the parameters and statistics as they are now; call it before the workers are stopped."""
         for worker in self._workers.values():
-            if self._damon.is_running(worker.ctx):
-                worker.kdamond = params.kdamond(worker.ctx, int(worker.kdamond["pid"]))
+            if self._source.running(worker.ctx):
+                worker.kdamond = self._source.kdamond(worker.ctx)
         if self._workers:
             self._write_kdamonds()
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What runs while ``damon record`` records on a machine of its own: one monitoring context, or modules."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from damon.cli.run import module_words, prepare_modules
+from damon.core import Damon, set_attrs, set_regions, system_ram_region
+from damon.errors import InvalidInput
+from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
+from damon.model.context import DamonCtx
+from damon.model.target import DamonTarget
+from damon.modules.loader import Loader
+
+
+def _attrs(arguments: argparse.Namespace) -> DamonAttrs:
+    given = {
+        "sample_interval": arguments.sample_us,
+        "aggr_interval": arguments.aggr_us,
+        "ops_update_interval": arguments.update_us,
+        "min_nr_regions": arguments.min_nr_regions,
+        "max_nr_regions": arguments.max_nr_regions,
+    }
+    for name, value in given.items():
+        if value is not None and value < 0:
+            raise InvalidInput(f"{name} {value} is negative: give 0 or more")
+    attrs = DamonAttrs(**{name: value for name, value in given.items() if value is not None})
+    if arguments.intervals_goal is not None:
+        attrs.intervals_goal = DamonIntervalsGoal(*arguments.intervals_goal)
+    return attrs
+
+
+def _monitor(damon: Damon, arguments: argparse.Namespace) -> DamonCtx:
+    """A context that only monitors, not started yet."""
+    machine: Any = damon.machine
+    name = arguments.ops or "paddr"
+    machine.require(name, ())
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, name)
+    set_attrs(ctx, _attrs(arguments))
+    if name == "paddr":
+        if arguments.pid:
+            raise InvalidInput("--pid is for --ops vaddr or fvaddr: leave it out")
+        ctx.targets.append(DamonTarget())
+    else:
+        pids = arguments.pid or (list(machine.pids.values()) if arguments.sim else [])
+        if not pids:
+            raise InvalidInput(f"--ops {name} needs a process: give --pid")
+        ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in pids]
+    regions = arguments.region
+    if name == "paddr" and not regions:
+        regions = [system_ram_region(machine, 0, 0)]
+    if name == "vaddr" and regions:
+        raise InvalidInput("--region is for --ops paddr or fvaddr: vaddr follows the process")
+    if name == "fvaddr" and not regions:
+        raise InvalidInput("--ops fvaddr needs what to monitor: give --region")
+    for target in ctx.targets if regions else ():
+        set_regions(target, regions, ctx.min_region_sz)
+    return ctx
+
+
+class Job:
+    """What runs while it is recorded: one monitoring context, or modules."""
+
+    def __init__(self, damon: Damon, arguments: argparse.Namespace) -> None:
+        self._damon = damon
+        self._loader = Loader(damon)
+        self._ctx: DamonCtx | None = None
+        if arguments.module or arguments.cmdline:
+            if arguments.ops or arguments.pid or arguments.region:
+                raise InvalidInput(
+                    "--ops, --pid and --region are for plain monitoring: leave --module and --cmdline out"
+                )
+            self._modules = prepare_modules(self._loader, module_words(arguments))
+        else:
+            self._modules = []
+            self._ctx = _monitor(damon, arguments)
+
+    def contexts(self) -> list[DamonCtx]:
+        """Those that there are now."""
+        if self._ctx is not None:
+            return [self._ctx]
+        return [module.ctx for module in self._modules if module.ctx is not None]
+
+    def start(self) -> None:
+        if self._ctx is not None:
+            self._damon.start([self._ctx])
+        for module in self._modules:
+            self._loader.load(module)
+
+    def ended(self) -> bool:
+        """Did all workers end by themselves?"""
+        return self._ctx is not None and not self._damon.is_running(self._ctx)
+
+    def error(self) -> BaseException | None:
+        return next((ctx.error for ctx in self.contexts() if ctx.error is not None), None)
+
+    def stop(self) -> None:
+        if self._ctx is not None:
+            self._damon.stop([self._ctx])
+        self._loader.unload_all()
