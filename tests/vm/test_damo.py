@@ -33,9 +33,9 @@ def guest_trees() -> tuple[tuple[str, str], ...]:
 
 
 @pytest.fixture(scope="module")
-def running(_module_guest: Guest) -> Iterator[RunningWorkload]:
+def running(_module_guest: Any) -> Iterator[RunningWorkload]:
     """A workload, and a damond; the kernel has nothing of DAMON."""
-    guest = _module_guest
+    guest: Guest = _module_guest.guest()
     assert guest.run("ls -d /sys/kernel/mm/damon /sys/module/damon* 2>/dev/null | wc -l").text == "0\n"
     guest.run(["sh", "-c", "cat > /usr/local/bin/damo; chmod 755 /usr/local/bin/damo"], input=DAMO.encode()).check()
     script = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,9 +58,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def staged(_module_guest: Guest, folder: Path) -> Guest:
-    _module_guest.put(folder, SELFTESTS)
-    return _module_guest
+def staged(_module_guest: Any, folder: Path) -> Guest:
+    guest: Guest = _module_guest.guest()
+    guest.put(folder, SELFTESTS)
+    return guest
 
 
 @pytest.fixture(scope="module")
