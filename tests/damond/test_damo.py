@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +23,7 @@ pytestmark = [
 
 MIB = 1 << 20
 #: Virtual seconds in a real one.
-SPEED = 5
+SPEED = 10
 #: Ends the command unless these are the emulation's files.
 SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin /sys/module/damon_reclaim | sort -u)" = fuseblk ] || exit 99; '
 
@@ -34,6 +33,8 @@ class Machine:
 
     def __init__(self, damond: Damond) -> None:
         self.damond = damond
+        (process,) = damond.status()["processes"]
+        self.pid = int(process["pid"])
         self.environment = dict(damond.environment, PATH=f"{DAMO.parent}:{os.environ['PATH']}")
 
     def sh(self, script: str) -> str:
@@ -43,19 +44,8 @@ class Machine:
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout
 
-    def kdamond(self) -> dict[str, Any]:
-        """The only one, as damo sees it."""
-        (found,) = json.loads(self.sh("damo report damon --format json --raw"))
-        assert isinstance(found, dict)
-        return found
-
     def read(self, path: str) -> str:
         return (self.damond.admin / "kdamonds/0/contexts/0" / path).read_text().strip()
-
-    @property
-    def pid(self) -> int:
-        (one,) = self.damond.status()["processes"]
-        return int(one["pid"])
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +64,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 @pytest.fixture(autouse=True)
 def stopped(machine: Machine) -> Iterator[None]:
     yield
-    if machine.damond.status()["kdamonds"]:
-        machine.sh("damo stop || true")
-        assert all(one["state"] == "off" for one in machine.damond.status()["kdamonds"])
+    for state in machine.damond.admin.glob("kdamonds/*/state"):
+        if state.read_text() == "on\n":
+            state.write_text("off")
 
 
 def test_what_damo_finds(machine: Machine) -> None:
@@ -96,13 +86,14 @@ def test_what_damo_finds(machine: Machine) -> None:
 
 
 def test_start_on_physical_memory_with_everything(machine: Machine) -> None:
-    machine.sh(
+    said = machine.sh(
         "damo start --ops paddr --monitoring_intervals 5ms 100ms 2s --monitoring_nr_regions_range 20 500 "
         "--damos_action pageout --damos_sz_region 4K max --damos_access_rate 0% 10% --damos_age 3s max "
         "--damos_apply_interval 200ms --damos_quotas 20ms 64M 1s 0% 30% 70% --damos_quota_goal some_mem_psi_us 10ms "
         "--damos_wmarks free_mem_rate 2s 990 900 1 --damos_filter reject anon "
         "--damos_action lru_prio --damos_access_rate 50% 100% --damos_filter allow addr 1048576 1073741824 "
-        "--damos_nr_filters 1 1 --damos_nr_quota_goals 1 0"
+        "--damos_nr_filters 1 1 --damos_nr_quota_goals 1 0; damo report damon --format json --raw; "
+        "ps -o comm= -p $(cat /sys/kernel/mm/damon/admin/kdamonds/0/pid)"
     )
     for path, value in {
         "operations": "paddr", "monitoring_attrs/intervals/update_us": "2000000",
@@ -117,12 +108,13 @@ def test_start_on_physical_memory_with_everything(machine: Machine) -> None:
         "schemes/1/core_filters/0/type": "addr", "schemes/1/core_filters/0/addr_end": "1073741824",
     }.items():  # fmt: skip
         assert machine.read(path) == value, path
-    found = machine.kdamond()
+    report, name = said.rsplit("\n", 2)[:2]
+    assert name == "kdamond.0"
+    (found,) = json.loads(report)
     assert found["state"] == "on"
     schemes = found["contexts"][0]["schemes"]
     assert [scheme["action"] for scheme in schemes] == ["pageout", "lru_prio"]
     assert [scheme["filters"][0]["filter_type"] for scheme in schemes] == ["anon", "addr"]
-    assert machine.sh("ps -o comm= -p $(cat /sys/kernel/mm/damon/admin/kdamonds/0/pid)") == "kdamond.0\n"
 
 
 def _hot(said: str) -> tuple[int, int]:
@@ -133,38 +125,40 @@ def _hot(said: str) -> tuple[int, int]:
 
 
 def test_report_access_and_tune(machine: Machine) -> None:
-    machine.sh(f"damo start --ops vaddr --target_pid {machine.pid}; sleep 1")
-    hot, total = _hot(machine.sh("damo report access --raw_number"))
+    start = f"damo start --ops vaddr --target_pid {machine.pid}; sleep 0.8; damo report access --raw_number; "
+    tuned = "--monitoring_intervals 10ms 200ms 4s --damos_action stat --damos_access_rate 50% 100%"
+    tune = f"damo tune --ops vaddr --target_pid {machine.pid} {tuned}; sleep 0.8"
+    access, status = machine.sh(f"{start} echo ==; {tune}; damo report damon --format json --raw").split("==\n")
+    hot, total = _hot(access)
     assert hot == pytest.approx(32 * MIB, rel=0.1)
     assert total > 256 * MIB
-    tuned = "--monitoring_intervals 10ms 200ms 4s --damos_action stat --damos_access_rate 50% 100%"
-    machine.sh(f"damo tune --ops vaddr --target_pid {machine.pid} {tuned}; sleep 1")
-    found = machine.kdamond()["contexts"][0]
+    found = json.loads(status)[0]["contexts"][0]
     assert found["intervals"] == {**found["intervals"], "sample_us": "10000", "aggr_us": "200000"}
     stats = found["schemes"][0]["stats"]
     tried = int(str(stats["sz_tried"]).replace(",", "")) / int(stats["nr_snapshots"])
     assert tried == pytest.approx(32 * MIB, rel=0.3)
-    assert machine.damond.status()["kdamonds"][0]["sample_us"] == 10000
+    assert machine.damond.status()["kdamonds"][0]["sample_us"] == 10000  # the worker's own
 
 
 def test_fixed_ranges(machine: Machine) -> None:
     hot = 0x70000E200000
     words = f"--ops fvaddr --target_pid {machine.pid} --regions {hot - 4 * MIB}-{hot + 4 * MIB}"
-    machine.sh(f"damo start {words}; sleep 0.6")
-    accessed, total = _hot(machine.sh("damo report access --raw_number"))
+    accessed, total = _hot(machine.sh(f"damo start {words}; sleep 0.5; damo report access --raw_number"))
     assert total == 8 * MIB
     assert accessed == pytest.approx(4 * MIB, rel=0.1)
 
 
 def test_record_heatmap_and_working_set(machine: Machine) -> None:
-    machine.sh(f"damo record --ops vaddr --target_pid {machine.pid} --timeout 2 -o data")
-    snapshots = json.loads(machine.sh("damo report access -i data --json"))
-    assert snapshots
-    wss = machine.sh("damo report wss -i data --raw_number")
+    machine.sh(f"damo record --ops vaddr --target_pid {machine.pid} --timeout 1.5 -o data")
+    records = json.loads(machine.sh("damo report access -i data --json"))
+    assert len(records) == 1
+    assert len(records[0]["snapshots"]) > 20
+    wss, raw = machine.sh(
+        "damo report wss -i data --raw_number; echo ==; damo report heatmap -i data --output raw --resol 4 64"
+    ).split("==\n")
     median = re.search(r"^ *50 +(\d+) ", wss, re.MULTILINE)
     assert median, wss
     assert int(median[1]) == pytest.approx(32 * MIB, rel=0.15)
-    raw = machine.sh("damo report heatmap -i data --output raw --resol 4 64")
     cells = [tuple(map(float, line.split())) for line in raw.splitlines() if line[:1].isdigit()]
     heat: dict[float, float] = {}
     for _, address, value in cells:
@@ -175,36 +169,32 @@ def test_record_heatmap_and_working_set(machine: Machine) -> None:
 
 
 def test_reclaim(machine: Machine) -> None:
-    machine.sh(
-        "damo reclaim enable --min_age 2000000 --quota 100 268435456 1000 --wmarks 5000000 1000 999 0; sleep 2.5"
+    said = machine.sh(
+        "damo reclaim enable --min_age 2000000 --quota 100 268435456 1000 --wmarks 5000000 1000 999 0; sleep 1.5; "
+        "damo reclaim status; echo ==; damo reclaim commit --min_age 3000000; damo reclaim disable; damo reclaim status"
     )
-    status = dict(line.split(": ") for line in machine.sh("damo reclaim status").splitlines())
+    status, after = (dict(line.split(": ") for line in part.splitlines()) for part in said.split("==\n"))
     assert (status["enabled"], status["min_age"], status["quota_sz"]) == ("Y", "2000000", "268435456")
     assert int(status["bytes_reclaimed_regions"]) > 200 * MIB
-    machine.sh("damo reclaim commit --min_age 3000000")
-    machine.sh("damo reclaim disable")
-    status = dict(line.split(": ") for line in machine.sh("damo reclaim status").splitlines())
-    assert (status["enabled"], status["kdamond_pid"], status["min_age"]) == ("N", "-1", "3000000")
+    assert (after["enabled"], after["kdamond_pid"], after["min_age"]) == ("N", "-1", "3000000")
 
 
 def test_lru_sort_and_stat(machine: Machine) -> None:
-    machine.sh("damo lru_sort enable --hot_thres_access_freq 500 --wmarks 5000000 1000 999 0; sleep 1.5")
-    status = dict(line.split(": ") for line in machine.sh("damo lru_sort status").splitlines())
+    said = machine.sh(
+        "damo lru_sort enable --hot_thres_access_freq 500 --wmarks 5000000 1000 999 0; sleep 1; damo lru_sort status; "
+        "damo lru_sort disable; echo ==; damo module stat write enabled Y; sleep 1.5; damo module stat read; "
+        "damo module stat write enabled N"
+    )
+    status, read = (dict(line.split(": ") for line in part.splitlines()) for part in said.split("==\n"))
     assert status["enabled"] == "Y"
     assert int(status["bytes_lru_sorted_hot_regions"]) > 16 * MIB
-    machine.sh("damo lru_sort disable")
-    machine.sh("damo module stat write enabled Y; sleep 2.5")
-    read = dict(line.split(": ") for line in machine.sh("damo module stat read").splitlines())
     assert len(read["memory_idle_ms_percentiles"].split(",")) == 101
     assert int(read["estimated_memory_bandwidth"]) > 0
-    machine.sh("damo module stat write enabled N")
 
 
 def test_stop(machine: Machine) -> None:
-    machine.sh("damo start --ops paddr --damos_action stat")
-    assert machine.sh("cat /sys/kernel/mm/damon/admin/kdamonds/0/state") == "on\n"
-    machine.sh("damo stop")
-    assert (
-        machine.sh("cat /sys/kernel/mm/damon/admin/kdamonds/0/state /sys/kernel/mm/damon/admin/kdamonds/0/pid")
-        == "off\n-1\n"
+    kdamond = "/sys/kernel/mm/damon/admin/kdamonds/0"
+    said = machine.sh(
+        f"damo start --ops paddr --damos_action stat; cat {kdamond}/state; damo stop; cat {kdamond}/state {kdamond}/pid"
     )
+    assert said == "on\noff\n-1\n"
