@@ -6,9 +6,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import damon.damond
 from tests.damond.conftest import WORKLOAD, Damond, monitor
 
 Start = Callable[..., Damond]
@@ -274,3 +277,13 @@ def test_readiness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start
         assert (damond.admin / "kdamonds/nr_kdamonds").read_text() == "0\n"
         damond.end()
         assert manager.recv(4096) == b"STOPPING=1"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+def test_the_unit_is_one_for_systemd(tmp_path: Path) -> None:
+    unit = Path(damon.damond.__file__).with_name("damond.service").read_text()
+    assert {"Type=notify", "RuntimeDirectoryMode=0700"} <= set(unit.splitlines())
+    copy = tmp_path / "damond.service"
+    copy.write_text(unit.replace("/usr/local/bin/damond", sys.executable))  # that is where it is installed
+    done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
