@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``vmtest kunit``: a kernel's KUnit tests."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from ..errors import InvalidInput
+from ..images import variants
+from .kselftest import add_output_options, add_source_options, chosen_source
+from .options import add_guest_options, guest_config
+from .words import EXIT_CODES, say
+
+VARIANT = "kunit"
+EXAMPLES = """examples:
+  vmtest kunit                                             # all KUnit tests of 6.12's 'kunit' kernel: DAMON's
+  vmtest kunit --filter 'damon*' --kernel-tree ~/linux     # your tree, built as the 'kunit' variant
+  vmtest kunit --filter 'damon.*split*'
+  vmtest kunit --kernel my/bzImage --filter 'ext4*' --output junit
+
+The kernel runs its tests while it boots and powers off; no root file system is read. Ends with 0 when all passed, 1
+when one failed, 125 when the kernel crashed on the way (what passed before is told).
+
+"""
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the command line."""
+    tests = commands.add_parser(
+        "kunit",
+        help="boot a kernel that runs its own KUnit tests",
+        description="Boots a kernel with KUnit built in and prints its results.",
+        epilog=EXAMPLES + EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_guest_options(tests)
+    add_source_options(tests)
+    tests.add_argument("--filter", default="*", metavar="GLOB", help="suites, or SUITE.TEST (default: all)")
+    add_output_options(tests)
+    tests.set_defaults(call=_kunit, cpus=1)
+
+
+def _kunit(options: argparse.Namespace) -> int:
+    from ..images import kernel_build
+    from ..kselftest import kunit, told
+    from ..results import writers
+    from ..results.outcome import Run
+
+    if options.kernel and (options.kernel_tree or options.package):
+        raise InvalidInput("--kernel excludes --kernel-tree and --package; give one")
+    name = options.kernel or VARIANT
+    if options.kernel_tree or options.package:
+        tree = chosen_source(options)
+        name = f"{VARIANT} of {tree.name}"
+        options.kernel_tree = None
+        options.kernel = kernel_build.obtain(tree, variants.variant(VARIANT).recipe()).image
+    else:
+        options.kernel = name
+    config = guest_config(options)
+    if options.results:
+        options.results.mkdir(parents=True, exist_ok=True)
+    started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    outcomes = kunit.run(config, options.filter, name, folder=options.results)
+    tell = told.Progress(len(outcomes))
+    for outcome in outcomes:
+        tell(outcome)
+    run = Run(
+        suite="kunit", started=started, seconds=time.monotonic() - begun, versions={"kernel": name}, outcomes=outcomes
+    )
+    if options.results:
+        writers.write_all(run, options.results)
+    say(f"{sum(len(outcome.subtests) for outcome in outcomes)} tests in {run.seconds:.1f} s, booting included")
+    print(told.text(run, options.output), end="")
+    return run.exit_code
