@@ -69,7 +69,8 @@ test: $(STAMP) system
 	@$(BIN)/vmtest build image
 	@rm -f $(OUTCOMES)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm --outcomes $(OUTCOMES)
-	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q tests/vm --outcomes $(OUTCOMES)
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --dist loadfile -m "not alone" tests/vm --outcomes $(OUTCOMES)
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -m alone tests/vm --outcomes $(OUTCOMES)
 
 # docs/features.md from the outcomes of the last `make test`.
 features: $(STAMP)

@@ -17,7 +17,7 @@ from vmtest import Guest
 
 pytestmark = [
     pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M", kernel="page-idle-no-damon"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(400),
 ]
 
 MIB = 1 << 20
@@ -40,24 +40,20 @@ def running(_module_guest: Any) -> Iterator[RunningWorkload]:
     guest.run(["sh", "-c", "cat > /usr/local/bin/damo; chmod 755 /usr/local/bin/damo"], input=DAMO.encode()).check()
     script = (
         f"cd {PROJECT} && {PYTHON} -m damon.cli.damond --linux >/tmp/damond.log 2>&1 & "
-        "for i in $(seq 300); do grep -q 'mounted at' /tmp/damond.log && exit 0; sleep 0.2; done; "
+        "for i in $(seq 800); do grep -q 'mounted at' /tmp/damond.log && exit 0; sleep 0.2; done; "
         "cat /tmp/damond.log; exit 1"
     )
     with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as started:
-        guest.run(["sh", "-c", script], timeout=90).check()
+        guest.run(["sh", "-c", script], timeout=180).check()
         yield started
     assert "Traceback" not in guest.run(["cat", "/tmp/damond.log"]).text
 
 
-def _sh(running: RunningWorkload, script: str, timeout: int = 90) -> str:
+def _sh(running: RunningWorkload, script: str, timeout: int = 300) -> str:
     words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-ec", f"cd $HOME; {script}"]
     done = running.guest.run(words, timeout=timeout)
     assert done.returncode == 0, (script, done.text, done.errors)
     return done.text
-
-
-def _status(running: RunningWorkload, module: str) -> dict[str, str]:
-    return dict(line.split(": ") for line in _sh(running, f"damo {module} status").splitlines())
 
 
 def _regions(said: str) -> list[tuple[int, int, float]]:
@@ -75,23 +71,34 @@ def _share(said: str, area: tuple[int, int]) -> tuple[int, int]:
 
 def test_a_process_is_monitored_tuned_and_recorded(running: RunningWorkload) -> None:
     hot = running.areas["hot"]
+    start, middle = hot[0], sum(hot) // 2
     said = _sh(
         running,
         f"damo start --ops vaddr --target_pid {running.pid}; sleep 4; damo report access --raw_number; echo ==; "
         f"damo tune --ops vaddr --target_pid {running.pid} --monitoring_intervals 10ms 200ms 2s --damos_action stat "
-        "--damos_access_rate 10% 100%; sleep 2; damo report damon; damo stop",
+        "--damos_access_rate 10% 100%; sleep 2; damo report damon; damo stop; echo ==; "
+        f"damo start --ops fvaddr --target_pid {running.pid} --regions {start}-{middle}; sleep 1.5; "
+        "damo report access --raw_number; damo stop",
+        150,
     )
-    access, status = said.split("==\n")
+    access, status, fixed = said.split("==\n")
     inside, outside = _share(access, hot)
     print(f"  accessed: {inside / MIB:.1f} of 32 MiB in the hot area, {outside / MIB:.1f} MiB elsewhere")
     assert inside > 24 * MIB
     assert outside < 16 * MIB
     assert "intervals: sample 10 ms, aggr 200 ms, update 2 s" in status
     assert f"pid: {running.pid}\n" in status
+    assert sum(size for _, size, _ in _regions(fixed)) == middle - start
+    assert _share(fixed, hot)[0] > 0.8 * (middle - start)
+
+
+def test_a_recording(running: RunningWorkload) -> None:
     recorded = _sh(
         running,
         f"damo record --ops vaddr --target_pid {running.pid} --timeout 12 -o data; "
-        "damo report wss -i data --raw_number; echo ==; damo report heatmap -i data --output raw --resol 3 64",
+        "damo report wss -i data --raw_number --exclude_samples 5; echo ==; "
+        "damo report heatmap -i data --output raw --resol 3 64",
+        150,
     )
     wss, heat = recorded.split("==\n")
     median = re.search(r"^ *50 +(\d+) ", wss, re.MULTILINE)
@@ -102,7 +109,8 @@ def test_a_process_is_monitored_tuned_and_recorded(running: RunningWorkload) -> 
     for _, address, value in cells:
         rows[address] = max(rows.get(address, 0), value)
     hottest = [rows[address] for address in sorted(rows)]
-    assert max(range(len(hottest)), key=hottest.__getitem__) > 0.8 * len(hottest)
+    # The hot area is one of sixteen such pieces, above or below the cold one.
+    assert 3 <= sum(value > 0.5 * max(hottest) for value in hottest) <= 16
 
 
 def _pages(running: RunningWorkload) -> dict[str, Any]:
@@ -113,47 +121,36 @@ def test_a_scheme_on_physical_memory(running: RunningWorkload) -> None:
     said = _sh(
         running,
         "damo start --ops paddr --damos_action pageout --damos_access_rate 0% 0% --damos_age 2s max "
-        "--damos_quotas 0s 32M 1s 0% 30% 70% --damos_filter allow anon; sleep 6; damo report damon --damos_stats; "
-        "damo report damon; damo stop",
+        "--damos_quotas 0s 32M 1s 0% 30% 70% --damos_filter allow anon; sleep 6; damo report damon; damo stop",
         120,
     )
     assert "action: pageout per aggr interval" in said
     assert "0 ns / 32.000 MiB / 32.000 MiB per 1 s" in said
     pages = _pages(running)
     print(f"  in memory: cold {pages['cold']:.0%}, hot {pages['hot']:.0%}")
-    assert pages["cold"] < 0.9
+    assert pages["cold"] < 0.95
     assert pages["hot"] > 0.95
 
 
-def test_fixed_ranges_of_a_process(running: RunningWorkload) -> None:
-    (start, _), middle = running.areas["hot"], sum(running.areas["hot"]) // 2
-    said = _sh(
-        running,
-        f"damo start --ops fvaddr --target_pid {running.pid} --regions {start}-{middle}; sleep 1.5; "
-        "damo report access --raw_number; damo stop",
-    )
-    regions = _regions(said)
-    assert sum(size for _, size, _ in regions) == middle - start
-    assert sum(size for _, size, rate in regions if rate > 0) > 0.8 * (middle - start)
+def _parameters(said: str) -> dict[str, str]:
+    return dict(line.split(": ") for line in said.splitlines())
 
 
 def test_modules(running: RunningWorkload) -> None:
-    enable = "--wmarks 5000000 1000 999 0"
-    _sh(running, f"damo reclaim enable --min_age 2000000 --quota 1000 268435456 1000 {enable}; sleep 12")
-    status = _status(running, "reclaim")
-    assert (status["enabled"], status["min_age"]) == ("Y", "2000000")
-    assert int(status["bytes_reclaimed_regions"]) > 0
-    _sh(running, f"damo reclaim disable; damo lru_sort enable --hot_thres_access_freq 500 {enable}; sleep 4")
-    status = _status(running, "lru_sort")
-    assert (status["enabled"], status["hot_thres_access_freq"]) == ("Y", "500")
+    marks = "--wmarks 5000000 1000 999 0"
     said = _sh(
         running,
-        "damo lru_sort disable; damo module stat write enabled Y; sleep 1; damo module stat read; "
-        "damo module stat write enabled N",
+        f"damo reclaim enable --min_age 2000000 --quota 1000 268435456 1000 {marks}; sleep 12; damo reclaim status; "
+        f"damo reclaim disable; echo ==; damo lru_sort enable --hot_thres_access_freq 500 {marks}; sleep 1; "
+        "damo lru_sort status; damo lru_sort disable; echo ==; "
+        "damo module stat write enabled Y; sleep 1; damo module stat read; damo module stat write enabled N",
+        150,
     )
-    read = dict(line.split(": ") for line in said.splitlines())
-    assert read["enabled"] == "Y"
-    assert len(read["memory_idle_ms_percentiles"].split(",")) == 101
-    pages = _pages(running)
-    assert pages["hot"] > 0.95
+    reclaim, lru_sort, stat = map(_parameters, said.split("==\n"))
+    assert (reclaim["enabled"], reclaim["min_age"]) == ("Y", "2000000")
+    assert int(reclaim["bytes_reclaimed_regions"]) > 0
+    assert (lru_sort["enabled"], lru_sort["hot_thres_access_freq"]) == ("Y", "500")
+    assert stat["enabled"] == "Y"
+    assert len(stat["memory_idle_ms_percentiles"].split(",")) == 101
+    assert _pages(running)["hot"] > 0.95
     assert running.guest.warnings == []
