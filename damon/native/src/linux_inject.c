@@ -2,15 +2,19 @@
 /*
  * Advice that the kernel takes from a process itself only: one of its threads is stopped, makes the system call, and goes
  * on as if nothing had been. Registers, signal mask and an interrupted system call are as before; signals wait meanwhile.
+ * A process of its own does it, which shares our memory and nobody's end: if we are killed meanwhile, it ends what it has
+ * begun.
  * How one call is made is the processor's part: linux_inject_x86_64.c, linux_inject_aarch64.c.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -22,6 +26,7 @@
 #ifdef SYSCALL_CODE
 
 #define VDSO_MAX (1 << 16)
+#define ERRAND_STACK (1 << 16)
 
 /* One line of a file of a thread after its tag; "" if there is none. */
 static void field(int task, int tid, const char *name, const char *tag, char *out, size_t size)
@@ -136,15 +141,16 @@ int inject_go_on(int tid, int request, int wanted)
 	}
 }
 
-static int madvise_once(int directory, int pid, const uint64_t *args)
-{
-	uint64_t at = find_syscall(directory, pid);
-	int tid = pick_thread(directory), stop, result, signal = 0;
+struct errand {
+	int directory, tid, result;
+	uint64_t at;
+	const uint64_t *args;
+};
 
-	if (tid < 0)
-		return tid;
-	if (!at)
-		return -EOPNOTSUPP;
+static int seize_and_call(const struct errand *errand)
+{
+	int tid = errand->tid, stop, result, signal = 0;
+
 	if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD))
 		return -errno;
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
@@ -156,13 +162,49 @@ static int madvise_once(int directory, int pid, const uint64_t *args)
 		/* A signal came first; it gets it when we leave. */
 		signal = stop & 0xff;
 		result = -EAGAIN;
-	} else if (faccessat(directory, "stat", F_OK, 0)) {
+	} else if (faccessat(errand->directory, "stat", F_OK, 0)) {
 		result = -ESRCH;
 	} else {
-		result = inject_call(tid, at, SYS_madvise, args);
+		result = inject_call(tid, errand->at, SYS_madvise, errand->args);
 	}
 	ptrace(PTRACE_DETACH, tid, NULL, (void *)(intptr_t)signal);
 	return result;
+}
+
+/* In the errand's process. No lock may be taken here, nor memory allocated: who holds it may have been killed. */
+static int run_errand(void *errand)
+{
+	((struct errand *)errand)->result = seize_and_call(errand);
+	return 0;
+}
+
+static int madvise_once(int directory, int pid, const uint64_t *args)
+{
+	struct errand errand = {.directory = directory, .at = find_syscall(directory, pid), .args = args};
+	sigset_t all, before;
+	char *stack;
+	int runner;
+
+	errand.tid = pick_thread(directory);
+	if (errand.tid < 0)
+		return errand.tid;
+	if (!errand.at)
+		return -EOPNOTSUPP;
+	stack = mmap(NULL, ERRAND_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (stack == MAP_FAILED)
+		return -errno;
+	/* Our handlers are not for it. It tells nobody of its end but us, who wait for it. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	runner = clone(run_errand, stack + ERRAND_STACK, CLONE_VM | CLONE_VFORK, &errand);
+	if (runner < 0)
+		errand.result = -errno;
+	else
+		while (waitpid(runner, NULL, __WALL) < 0 && errno == EINTR)
+			;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	munmap(stack, ERRAND_STACK);
+	return errand.result;
 }
 
 /*

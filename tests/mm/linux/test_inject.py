@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,3 +139,37 @@ def test_a_process_that_is_gone() -> None:
         process.kill()
         process.wait()
         assert inject.madvise(directory, process.pid, address, 4096, Advice.HUGEPAGE) == -errno.ESRCH
+
+
+TRACER = """
+import os, sys
+from damon.mm.interface import Advice
+from damon.mm.linux import inject
+pid, address = map(int, sys.argv[1:])
+directory = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY)
+print("ready", flush=True)
+while True:
+    inject.madvise(directory, pid, address, 8 << 20, Advice.HUGEPAGE)
+"""
+
+
+def test_a_tracer_that_is_killed_in_the_middle_does_the_process_no_harm() -> None:
+    """What was begun is ended, so that the process never goes on with registers or signals that are not its own."""
+    program = """
+while "done" not in os.listdir("/proc/self/cwd"):
+    assert sum(i * i for i in range(30000)) == 8999550005000
+print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+    with tempfile.TemporaryDirectory() as folder, child(f"os.chdir({folder!r})\n{program}") as (process, _, address):
+        draw = random.Random(1)
+        for _ in range(15):
+            words = [sys.executable, "-c", TRACER, str(process.pid), str(address)]
+            with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as tracer:
+                assert tracer.stdout is not None
+                assert tracer.stdout.readline() == "ready\n"
+                time.sleep(draw.random() / 50)
+                tracer.kill()
+            assert process.poll() is None
+        Path(folder, "done").touch()
+        out, _ = process.communicate(timeout=20)
+        assert (process.returncode, out) == (0, "set()\n")
