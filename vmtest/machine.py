@@ -96,7 +96,9 @@ def accelerator_arguments(accelerator: str) -> list[str]:
     """QEMU's arguments for "kvm" or "tcg"."""
     if accelerator == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", f"tcg,thread=multi,tb-size={TRANSLATION_MIB}", "-cpu", "max"]
+    # Where the processor says that "rep stosb" is fast, memset and the kernel fill memory with it, and the emulation goes
+    # byte by byte: 10 MiB took 40 ms instead of 1.4, and a page fault more than twice as long.
+    return ["-accel", f"tcg,thread=multi,tb-size={TRANSLATION_MIB}", "-cpu", "max,-erms"]
 
 
 def command_line(config: GuestConfig, parts: Parts) -> list[str]:
