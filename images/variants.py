@@ -26,6 +26,7 @@ class Variant:
         source: Debian's package of its source.
         base: the variant whose objects a build starts from.
         without: shipped fragments that are left out.
+        only: the shipped fragments that are taken; all for none.
         options: set on top of the fragments; "n" for "is not set".
     """
 
@@ -34,11 +35,16 @@ class Variant:
     source: str
     base: str | None = None
     without: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
 
     def recipe(self) -> kernel_build.Recipe:
         """The fragments and options of it."""
-        fragments = [path for path in kconfig.fragments() if path.name not in self.without]
+        fragments = [
+            path
+            for path in kconfig.fragments()
+            if path.name not in self.without and (not self.only or path.name in self.only)
+        ]
         base = variant(self.base).recipe() if self.base else None
         return kernel_build.Recipe(tuple(fragments), tuple(sorted(self.options.items())), base)
 
@@ -66,7 +72,8 @@ def variants() -> Mapping[str, Variant]:
     found: dict[str, Variant] = {}
     for name, words in yaml.safe_load(FILE.read_text()).items():
         options = {option: "n" if value is False else str(value) for option, value in words.pop("options", {}).items()}
-        found[name] = Variant(name, without=tuple(words.pop("without", ())), options=options, **words)
+        without, only = (tuple(words.pop(key, ())) for key in ("without", "only"))
+        found[name] = Variant(name, without=without, only=only, options=options, **words)
     return found
 
 

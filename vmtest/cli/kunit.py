@@ -21,7 +21,7 @@ EXAMPLES = """examples:
   vmtest kunit --filter 'damon.*split*'
   vmtest kunit --kernel my/bzImage --filter 'ext4*' --output junit
 
-The kernel runs its tests while it boots and powers off; no root file system is read. Ends with 0 when all passed, 1
+The kernel runs its tests while it boots, and that is all; no root file system is read. Ends with 0 when all passed, 1
 when one failed, 125 when the kernel crashed on the way (what passed before is told).
 
 """

@@ -40,7 +40,8 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
     """
     if not _FILTER.fullmatch(pattern):
         raise InvalidInput(f"filter {pattern!r} is no KUnit glob; write for example 'damon*' or 'damon.*split*'")
-    words = f"{config.append} kunit.enable=1 kunit.filter_glob={pattern} kunit_shutdown=poweroff"
+    # Not poweroff: that needs ACPI. QEMU ends at a reboot.
+    words = f"{config.append} kunit.enable=1 kunit.filter_glob={pattern} kunit_shutdown=reboot"
     # A test may provoke a warning, and its own result says whether that is right.
     config = dataclasses.replace(config, append=words.strip(), tolerate=(*config.tolerate, "warning"))
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a kernel configuration must have for a feature (``features.yaml``), and what is missing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from . import kconfig
+from .errors import InvalidInput
+
+FILE = Path(__file__).parent / "features.yaml"
+# What a feature asks for: the values that do.
+ENOUGH = {"y": ("y",), "m": ("y", "m"), "n": (None, "n")}
+
+
+@dataclass(frozen=True)
+class Need:
+    """One of some options (the same one, of several versions) with a value: "y", "m" (a module will do) or "n"."""
+
+    names: tuple[str, ...]
+    value: str
+
+    def met(self, config: Mapping[str, str | None]) -> bool:
+        """Whether a configuration has it."""
+        found = [config.get(name) in ENOUGH[self.value] for name in self.names]
+        return all(found) if self.value == "n" else any(found)
+
+    def __str__(self) -> str:
+        name = " or ".join(self.names)
+        return {"y": f"{name}=y", "m": f"{name}=y or m", "n": f"{name} not set"}[self.value]
+
+    @property
+    def line(self) -> str:
+        """It as a line of a fragment."""
+        return f"# {self.names[-1]} is not set" if self.value == "n" else f"{self.names[-1]}=y"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something a kernel can do, and the options that it takes, those of features it builds on first."""
+
+    name: str
+    about: str
+    needs: tuple[Need, ...]
+
+    def missing(self, config: Mapping[str, str | None]) -> list[Need]:
+        """What a configuration (of :func:`vmtest.images.kconfig.parse`) lacks."""
+        return [need for need in self.needs if not need.met(config)]
+
+
+@functools.cache
+def features() -> Mapping[str, Feature]:
+    """All of them, in the file's order."""
+    found: dict[str, Feature] = {}
+    for name, words in yaml.safe_load(FILE.read_text()).items():
+        needs: dict[tuple[str, ...], Need] = {}
+        for base in words.get("with", ()):
+            needs.update({need.names: need for need in found[base].needs})
+        for names, value in words["needs"].items():
+            one = Need(tuple(names.split("|")), str(value))
+            needs[one.names] = one
+        found[str(name)] = Feature(str(name), words["about"], tuple(needs.values()))
+    return found
+
+
+def feature(name: str) -> Feature:
+    """The feature called ``name``.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    try:
+        return features()[name]
+    except KeyError:
+        raise InvalidInput(f"feature {name!r} is unknown; known: {', '.join(features())}") from None
+
+
+def read(path: Path) -> dict[str, str | None]:
+    """A configuration: ``.config``, ``/boot/config-*``, ``/proc/config.gz``.
+
+    Raises:
+        InvalidInput: it cannot be read, or is none.
+    """
+    import gzip
+
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode(errors="replace")
+    except (OSError, EOFError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InvalidInput(f"kernel configuration {str(path)!r} cannot be read ({why}); give a .config") from error
+    found = kconfig.parse(text)
+    if not found:
+        raise InvalidInput(f"{str(path)!r} is no kernel configuration: it has no CONFIG_ line; give a .config")
+    return found
