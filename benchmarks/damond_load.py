@@ -27,9 +27,12 @@ from pathlib import Path
 import psutil
 
 from damon.damond.control import Client
+from damon.damond.fusefs import MAX_THREADS
 from damon.damond.instance import socket_path
 
 WORKLOAD = Path(__file__).parents[1] / "workloads/hot-cold.yaml"
+#: Made when they are needed, and kept.
+FUSE_THREADS = MAX_THREADS + 1
 KDAMONDS = "kernel/mm/damon/admin/kdamonds"
 
 
@@ -43,6 +46,8 @@ class Load:
     lost: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
     usage: list[tuple[float, int, int, int]] = field(default_factory=list)  #: seconds, RSS, open files, threads
+    before: tuple[int, int] = (0, 0)  #: open files and threads, before the first kdamond
+    after: tuple[int, int] = (0, 0)  #: the same when all are gone again
 
     def growth_bytes(self) -> int:
         """Of RSS, from the second quarter's median to the last one's."""
@@ -110,13 +115,17 @@ def _set_up(load: Load, mount: Path, clients: int) -> None:
 def drive(mount: Path, pid: int, clients: int, seconds: float) -> Load:
     """Load the service ``pid`` at ``mount``."""
     load = Load()
+    process = psutil.Process(pid)
+    list((mount / KDAMONDS).iterdir())  # it has its first thread for requests
+    load.before = process.num_fds(), process.num_threads()
     _set_up(load, mount, clients)
-    process, began = psutil.Process(pid), time.monotonic()
+    began = time.monotonic()
     failures: list[BaseException] = []
 
     def client(index: int) -> None:
         try:
-            _client(load, mount, Client(socket_path(mount)), index, began + seconds)
+            with Client(socket_path(mount)) as ask:
+                _client(load, mount, ask, index, began + seconds)
         except BaseException as error:
             failures.append(error)
 
@@ -132,6 +141,10 @@ def drive(mount: Path, pid: int, clients: int, seconds: float) -> Load:
     for index in range(clients):
         _write(load, mount / KDAMONDS / str(index) / "state", "off")
     _write(load, mount / KDAMONDS / "nr_kdamonds", "0")
+    deadline = time.monotonic() + 5
+    while (process.num_fds() > load.before[0]) and time.monotonic() < deadline:
+        time.sleep(0.05)  # connections end in threads of their own
+    load.after = process.num_fds(), process.num_threads()
     return load
 
 
@@ -168,6 +181,7 @@ def main() -> None:
     for name, column in (("RSS", 1), ("open files", 2), ("threads", 3)):
         values = [row[column] for row in load.usage]
         print(f"{name:<11} first {values[0]:>11}  last {values[-1]:>11}  most {max(values):>11}")
+    print(f"files, threads before {load.before}, after {load.after}; {FUSE_THREADS} threads serve requests at most")
     print(f"RSS grew by {load.growth_bytes() / 2**20:.1f} MiB from the second to the last quarter")
     print(json.dumps({"lost": load.lost[:5], "tracebacks": said.count("Traceback")}))
 
