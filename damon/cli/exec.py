@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from damon.core.trace import EVENTS
-from damon.damond.instance import default_mount, runtime_folder, trace_socket_path
+from damon.damond.instance import default_mount, exec_folder, trace_socket_path
 from damon.damond.namespace import enter, lay_over, lay_over_events, lay_over_files
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.trace.client import SOCKET_VARIABLE
@@ -52,13 +52,14 @@ def add(commands: Any) -> None:
 
 def _environment(mount: Path, keep_home: bool) -> dict[str, str]:
     environment = dict(os.environ, DAMOND_MOUNT=str(mount))
-    programs = runtime_folder() / "bin"
-    programs.mkdir(mode=0o700, exist_ok=True)
+    programs = exec_folder(mount) / "bin"
+    for folder in (programs.parent, programs):
+        folder.mkdir(mode=0o700, exist_ok=True)
     install_perf(programs)
     environment["PATH"] = f"{programs}:{environment.get('PATH', os.defpath)}"
     environment[SOCKET_VARIABLE] = str(trace_socket_path(mount))
     if not keep_home:
-        home = runtime_folder() / "home"
+        home = programs.with_name("home")
         home.mkdir(mode=0o700, exist_ok=True)
         environment["HOME"] = str(home)
     return environment

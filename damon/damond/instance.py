@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +51,11 @@ def socket_path(folder: Path) -> Path:
 def trace_socket_path(folder: Path) -> Path:
     """The socket of the stream of trace events."""
     return socket_path(folder).with_suffix(".trace")
+
+
+def exec_folder(folder: Path) -> Path:
+    """What ``damon exec`` keeps for the service that is mounted at ``folder``: ``bin`` and ``home``."""
+    return socket_path(folder).with_suffix(".exec")
 
 
 def unmount(folder: Path) -> None:
@@ -145,6 +151,16 @@ class Instance:
         if self._made_folder:
             with suppress(OSError):
                 self.folder.rmdir()
+        self._forget_commands()
         self._lock_path.unlink(missing_ok=True)
         os.close(self._lock)
         self._lock = -1
+
+    def _forget_commands(self) -> None:
+        """What ``damon exec`` has made, and damo has remembered; files that somebody else has put there stay."""
+        made = exec_folder(self.folder)
+        shutil.rmtree(made / "bin", ignore_errors=True)
+        with suppress(OSError):
+            (made / "home/.damo.sysinfo").unlink(missing_ok=True)
+            (made / "home").rmdir()
+            made.rmdir()

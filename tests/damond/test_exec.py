@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.damond.conftest import Damond, monitor
+
+Start = Callable[..., Damond]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
 
@@ -47,9 +50,20 @@ def test_exit_codes_and_environment(damond: Damond) -> None:
     home = _sh(damond, "echo $HOME").strip()
     assert home.startswith(str(damond.runtime))
     assert _sh(damond, "echo $HOME", "--keep-home").strip() == os.environ.get("HOME", "")
+    assert _sh(damond, "touch $HOME/.damo.sysinfo; ls -A $HOME/..").split() == ["bin", "home"]
     missing = damond.damon("exec", "--", "/nonexistent")
     assert missing.returncode == 2
     assert missing.stderr == "damon: /nonexistent can't be run: No such file or directory (ENOENT)\n"
+
+
+def test_nothing_of_it_outlives_the_service_but_files_of_others(start: Start) -> None:
+    for left in (0, 1):
+        damond = start().wait()
+        _sh(damond, "touch $HOME/.damo.sysinfo" + " $HOME/mine" * left)
+        assert damond.end() == 0
+        assert len([entry for entry in damond.runtime.rglob("*") if entry.is_file()]) == left
+        assert len(list(damond.runtime.iterdir())) == left
+        damond.log.unlink()
 
 
 def test_trace_events_reach_a_perf_inside(damond: Damond) -> None:
