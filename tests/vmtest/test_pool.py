@@ -189,3 +189,10 @@ def test_the_files_of_a_manifest_must_be_what_they_were(tmp_path: Path) -> None:
     (tmp_path / "bzImage").unlink()
     with pytest.raises(InvalidInput, match="is gone"):
         manifest.check_files(one)
+
+
+def test_a_manifest_of_another_version(tmp_path: Path) -> None:
+    """What it leaves as ever is no matter; what it sets and nobody knows any more is refused."""
+    assert job(tmp_path, machine_args={"memory": "256M", "gone": None}).config().memory == "256M"
+    with pytest.raises(InvalidInput, match="'gone' is of another version"):
+        job(tmp_path, machine_args={"memory": "256M", "gone": 3}).config()

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..config import GuestConfig, Timeouts
+from ..errors import InvalidInput
 from ..results.outcome import Expected
 from .model import Limits
 
@@ -72,6 +74,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         machine: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in self.machine_args.items()
         }
+        known = {field.name for field in dataclasses.fields(GuestConfig)}
+        machine = {name: value for name, value in machine.items() if name in known or value is not None}
+        if strange := sorted(set(machine) - known):
+            raise InvalidInput(f"machine value {strange[0]!r} is of another version of this program; use that one")
         return GuestConfig(
             kernel=Path(self.kernel.path),
             rootfs=Path(self.rootfs.path),
