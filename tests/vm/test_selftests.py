@@ -34,12 +34,14 @@ TESTS = (
     "reclaim.sh",
     "lru_sort.sh",
 )
-#: Both want pages of a 10 MiB memset that are touched in a quarter of all 5 ms intervals. An emulated processor needs
-#: more than 20 ms for one round. (The guest kernel's own DAMON fails the first one, and finds the stack in the second.)
-TOO_SLOW = ("sysfs_update_schemes_tried_regions_wss_estimation.py", "damos_apply_interval.py")
 #: These judge a second or so of a program that is meant to have a processor of its own. An emulated one that is held up
 #: spoils that, so they may be right at the second or third time; what they said before is printed.
-TIMED = ("damos_tried_regions.py", "damon_nr_regions.py")
+TIMED = (
+    "sysfs_update_schemes_tried_regions_wss_estimation.py",
+    "damos_apply_interval.py",
+    "damos_tried_regions.py",
+    "damon_nr_regions.py",
+)
 TIMEOUT_S = 240
 #: Ends before a test could touch the kernel's own files.
 SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin)" = fuseblk ] || exit 99; '
@@ -76,9 +78,7 @@ def damond(staged: Guest) -> Guest:
 
 
 @pytest.mark.parametrize("name", TESTS)
-def test_damond(damond: Guest, name: str, request: pytest.FixtureRequest) -> None:
-    if name in TOO_SLOW and damond.accelerator == "tcg":
-        request.applymarker(pytest.mark.xfail(reason="the test's program is too slow on an emulated processor"))
+def test_damond(damond: Guest, name: str) -> None:
     command = f"{SURE} cd {SELFTESTS} && timeout -k 5 {TIMEOUT_S} ./{name}"
     words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-c", command]
     result = damond.run(words, timeout=TIMEOUT_S + 60)
