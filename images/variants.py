@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from . import kconfig, kernel_build, source
+from . import kconfig, kernel_build, kernel_package, source
 from .errors import InvalidInput
 
 FILE = Path(__file__).parent / "kernels.yaml"
@@ -24,6 +24,7 @@ class Variant:
     Args:
         about: a line for people.
         source: Debian's package of its source.
+        package: Debian's package of the kernel itself, which then is not built.
         base: the variant whose objects a build starts from.
         without: shipped fragments that are left out.
         only: the shipped fragments that are taken; all for none.
@@ -32,7 +33,8 @@ class Variant:
 
     name: str
     about: str
-    source: str
+    source: str = ""
+    package: str = ""
     base: str | None = None
     without: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
@@ -52,8 +54,10 @@ class Variant:
         """The kernel if it is built already.
 
         Raises:
-            MachineLacks: its source is not installed.
+            MachineLacks: its source is not installed, or apt does not know its package.
         """
+        if self.package:
+            return kernel_package.find(self.package)
         return kernel_build.find(source.from_package(self.source), self.recipe())
 
     def obtain(self) -> kernel_build.KernelBuild:
@@ -63,6 +67,8 @@ class Variant:
             MachineLacks: its source or a program of the build is missing.
             BuildFailed: the build failed.
         """
+        if self.package:
+            return kernel_package.obtain(self.package)
         return kernel_build.obtain(source.from_package(self.source), self.recipe())
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from ..config import ACCELERATORS, GuestConfig, Timeouts
 from ..errors import InvalidInput
-from ..images import variants
+from ..images import kernel_package, variants
 
 
 def add_guest_options(to: argparse.ArgumentParser) -> None:
     """The options of every command that boots a guest."""
     to.add_argument(
-        "--kernel", metavar="NAME|BZIMAGE", help="a variant ('vmtest kernels') or an image (default: page-idle)"
+        "--kernel",
+        metavar="NAME|BZIMAGE|DEB",
+        help="a variant ('vmtest kernels'), an image, a kernel package's file or name (default: page-idle)",
     )
     to.add_argument(
         "--kernel-tree",
@@ -99,6 +101,8 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
         from ..images import kernel_build, source
 
         kernel = kernel_build.obtain(source.from_tree(options.kernel_tree)).image
+    elif isinstance(kernel, str) and kernel_package.is_package(kernel):
+        kernel = kernel_package.obtain(kernel).image
     return GuestConfig(
         kernel=kernel or variants.DEFAULT,
         rootfs=options.rootfs,
