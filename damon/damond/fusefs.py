@@ -203,11 +203,27 @@ class TreeOperations(mfusepy.Operations):  # type: ignore[misc]
 class _Fuse(mfusepy.FUSE):  # type: ignore[misc]
     """Threads of libfuse stay known to Python from their first request on: else each request costs a thread state."""
 
+    def __init__(self, *words: Any, **options: Any) -> None:
+        self._answers: dict[int, Any] = {}
+        super().__init__(*words, **options)
+
     def _wrapper(self, func: Any, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(_local, "known"):
             _local.known = True
             ctypes.pythonapi.PyGILState_Ensure()
         return super()._wrapper(func, *args, **kwargs)
+
+    def fgetattr(self, path: bytes, buf: Any, fip: Any) -> int:
+        """Asked most of all, and few different answers: each is put together once."""
+        attributes = self.operations.getattr(path.decode(self.encoding, self.errors), fip.contents.fh if fip else None)
+        kind = attributes["st_mode"]
+        answer = self._answers.get(kind)
+        if answer is None:
+            answer = mfusepy.c_stat()
+            mfusepy.set_st_attrs(answer, attributes, use_ns=True)
+            self._answers[kind] = answer
+        ctypes.memmove(buf, ctypes.byref(answer), ctypes.sizeof(answer))
+        return 0
 
 
 class Mount:
