@@ -102,7 +102,8 @@ def test_what_is_recorded_outlives_a_kill(tracer: Tracer) -> None:
     perf = tracer.start("record", "-a", "-o", "killed", *EVENTS)
     tracer.listening()
     reset_aggregated(tracer.ctx)
-    _eventually(lambda: (tracer.folder / "killed").stat().st_size > 0)
+    killed = tracer.folder / "killed"
+    _eventually(lambda: killed.exists() and killed.stat().st_size > 0)
     perf.kill()
     perf.communicate(timeout=60)
     code, out, _ = tracer.run("script", "--force", "-i", "killed")

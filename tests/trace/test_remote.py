@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Events that another process takes in: the same as here, or counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from damon.core import Damon
+from damon.core.regions import reset_aggregated
+from damon.core.trace import AGGREGATED, EVENTS, REGION_AGGREGATED, TraceEvent, trace_esz
+from damon.errors import DamonError, InvalidInput
+from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
+from damon.model.context import DamonCtx
+from damon.model.probe import DamonProbe
+from damon.model.scheme import Damos
+from damon.model.target import DamonTarget
+from damon.trace.remote import RemoteQueue
+from damon.trace.server import TraceServer
+from tests.fakes import FakeMachine, regions_of
+
+
+@pytest.fixture
+def damon() -> Damon:
+    return Damon(FakeMachine())
+
+
+@pytest.fixture
+def ctx(damon: Damon) -> DamonCtx:
+    ctx = damon.new_ctx()
+    ctx.attrs = DamonAttrs(1000, 20000, 3_000_000, 5, 77, DamonIntervalsGoal(4, 3, 2, 1))
+    ctx.targets += [
+        DamonTarget(regions=regions_of((0, 4096, 3, 1, 5))),
+        DamonTarget(regions=regions_of((8192, 1 << 63))),
+    ]
+    ctx.schemes.append(Damos())
+    ctx.probes = [DamonProbe(), DamonProbe()]
+    ctx.targets[0].regions[0].probe_hits[:2] = (7, 255)
+    return ctx
+
+
+@pytest.fixture
+def path(damon: Damon, tmp_path: Path) -> Iterator[str]:
+    with TraceServer(damon.trace, tmp_path / "trace", capacity=100):
+        yield str(tmp_path / "trace")
+
+
+def _eventually(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.005)
+
+
+def _told(event: TraceEvent) -> tuple[TraceEvent, list[tuple[object, ...]]]:
+    return replace(event, ctx=None), list(event.values())  # type: ignore[arg-type]
+
+
+def test_events_are_the_same_there(damon: Damon, ctx: DamonCtx, path: str) -> None:
+    here, there = damon.trace.queue(), RemoteQueue(path, EVENTS, 1000)
+    trace_esz(ctx, ctx.schemes[0])
+    reset_aggregated(ctx)
+    there.close()
+    came = there.drain()
+    assert list(map(_told, came)) == list(map(_told, here.drain()))
+    assert [event.name for event in came] == ["damos_esz", *[AGGREGATED] * 2, *[REGION_AGGREGATED] * 2]
+    assert len({id(event.ctx) for event in came}) == 1  # one worker
+    assert came[0].ctx.attrs == ctx.attrs
+    assert there.pid(came[0].ctx) == came[0].pid
+    assert there.ended
+
+
+def test_what_does_not_fit_is_counted(damon: Damon, ctx: DamonCtx, path: str) -> None:
+    there = RemoteQueue(path, [AGGREGATED], 10)
+    for _ in range(40):
+        reset_aggregated(ctx)
+    there.close()
+    assert sum(event.nr for event in there.drain()) + there.lost == 80
+    assert there.lost >= 70
+
+
+def test_it_is_told_what_the_other_side_has_lost(damon: Damon, ctx: DamonCtx, path: str) -> None:
+    there = RemoteQueue(path, [AGGREGATED], 1 << 20)
+    rounds = 0
+    while not there.lost and rounds < 100_000:
+        reset_aggregated(ctx)
+        rounds += 1
+    there.close()
+    assert there.lost > 0
+    assert sum(event.nr for event in there.drain()) + there.lost == 2 * rounds
+
+
+def test_the_other_side_ends(damon: Damon, ctx: DamonCtx, tmp_path: Path) -> None:
+    with TraceServer(damon.trace, tmp_path / "trace"):
+        there = RemoteQueue(str(tmp_path / "trace"), [AGGREGATED], 10)
+        reset_aggregated(ctx)
+    _eventually(lambda: there.ended)
+    assert len(there.drain()) == 2
+    there.close()
+    with pytest.raises(DamonError, match="no trace events at"):
+        RemoteQueue(str(tmp_path / "trace"), [AGGREGATED], 10)
+
+
+def test_no_such_event(path: str) -> None:
+    with pytest.raises(InvalidInput, match="no event 'damos_nope'"):
+        RemoteQueue(path, ["damos_nope"], 10)
