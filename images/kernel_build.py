@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from filelock import FileLock
 
 from . import cache, kconfig, source, steps
 from .errors import BuildFailed
@@ -18,6 +22,8 @@ RECIPE = "1"
 KEPT = {"arch/x86/boot/bzImage": "bzImage", ".config": "config", "System.map": "System.map", "vmlinux": "vmlinux"}
 # Of a kernel that is no variant of another one they are kept for its variants.
 OBJECTS = "objects"
+# Stands in a folder of objects whose configuration is complete.
+CONFIGURED = ".vmtest-configured"
 NEEDED_PROGRAMS = ("make", "gcc", "flex", "bison", "bc", "lz4")
 
 
@@ -51,6 +57,23 @@ class Recipe:
         return "".join(
             f"# {name} is not set\n" if value == "n" else f"{name}={value}\n" for name, value in self.options
         )
+
+
+def known_to(tree: source.KernelSource, recipe: Recipe, suffix: str) -> Recipe:
+    """The recipe without options that end in ``suffix`` and that the tree has not (yet, or any more).
+
+    Only for options of which any number will do, like tests: others that are missing shall fail a build.
+    """
+    asked = {name for name, _ in recipe.options if name.endswith(suffix)}
+    found: set[str] = set()
+    for folder, folders, files in os.walk(source.unpacked(tree)):
+        folders[:] = [name for name in folders if name not in {".git", "Documentation", "tools"}]
+        for name in files:
+            if name.startswith("Kconfig"):
+                text = Path(folder, name).read_text(errors="replace")
+                found.update(f"CONFIG_{word}" for word in re.findall(r"^(?:menu)?config (\w+)", text, re.MULTILINE))
+    options = tuple((name, value) for name, value in recipe.options if name not in asked or name in found)
+    return Recipe(recipe.fragments, options, recipe.base)
 
 
 def shipped() -> Recipe:
@@ -99,20 +122,29 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
     }
 
     def build(scratch: Path, progress: Progress) -> None:
-        _build(folder, chosen, base, scratch, progress)
+        if tree.tree is None:
+            _build(folder, chosen, base, scratch, progress, scratch / OBJECTS)
+            return
+        # A tree that is worked on: the next build compiles what was changed since this one.
+        kept = cache.cache_root() / "objects" / key_of(replace(tree, identity=str(tree.tree)), chosen)
+        kept.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(kept) + ".lock"):
+            _build(folder, chosen, base, scratch, progress, kept)
 
     label = f"guest kernel from {tree.name}"
     return KernelBuild(cache.obtain("kernel", key_of(tree, chosen), label, build, facts))
 
 
-def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progress: Progress) -> None:
-    objects = scratch / OBJECTS
-    if base is not None and base.is_dir():
+def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progress: Progress, objects: Path) -> None:
+    configured = objects / CONFIGURED
+    if configured.exists():
+        progress.update("what was compiled before is used")
+    elif base is not None and base.is_dir() and not objects.exists():
         progress.update("copying the objects of its base")
         # Hard links would do for make, but not for the programs that it runs, which write in place.
         subprocess.run(["cp", "-a", "--reflink=auto", base, objects], check=True)
     else:
-        objects.mkdir()
+        objects.mkdir(exist_ok=True)
     fragments = list(recipe.fragments)
     if recipe.options:
         fragments.append(scratch / "options.config")
@@ -121,10 +153,11 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
     # Reproducible: no user, host or time of day in the image.
     env = {"KBUILD_BUILD_USER": "vmtest", "KBUILD_BUILD_HOST": "vmtest", "KBUILD_BUILD_TIMESTAMP": "1970-01-01"}
     make = ["make", "-C", str(tree), f"O={objects}"]
-    steps.run([*make, "tinyconfig"], log, progress, "configuring", env=env)
-    merge = tree / "scripts/kconfig/merge_config.sh"
-    merged: list[str | Path] = [merge, "-m", "-O", objects, objects / ".config", *fragments]
-    steps.run(merged, log, progress, "configuring", cwd=objects, env=env)
+    if not configured.exists():
+        steps.run([*make, "tinyconfig"], log, progress, "configuring", env=env)
+        merge = tree / "scripts/kconfig/merge_config.sh"
+        merged: list[str | Path] = [merge, "-m", "-O", objects, objects / ".config", *fragments]
+        steps.run(merged, log, progress, "configuring", cwd=objects, env=env)
     steps.run([*make, "olddefconfig"], log, progress, "configuring", env=env)
     missing = kconfig.dropped(kconfig.requested(fragments), (objects / ".config").read_text())
     if missing:
@@ -132,6 +165,8 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
         raise BuildFailed(
             f"the kernel tree {tree} does not honour: {names}; correct the fragments or their dependencies"
         )
+    if objects.parent != scratch:
+        configured.touch()
     compiled = 0
 
     def note(line: str) -> str | None:
@@ -144,5 +179,5 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
     steps.run([*make, f"-j{steps.jobs()}", "bzImage"], log, progress, note, env=env)
     for path, name in KEPT.items():
         shutil.copyfile(objects / path, scratch / name)
-    if recipe.base is not None:
+    if recipe.base is not None and objects.parent == scratch:
         shutil.rmtree(objects)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Builds of a tree on disk: what was compiled is kept for the next time; with a tree of one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmtest.errors import BuildFailed
+from vmtest.images import kernel_build, source
+
+MAKEFILE = """\
+tinyconfig:
+\techo configured >>$(O)/configured
+\techo 'CONFIG_TINY=y' >$(O)/.config
+olddefconfig:
+bzImage: $(O)/a.o $(O)/b.o
+\tmkdir -p $(O)/arch/x86/boot && cat $(O)/a.o $(O)/b.o >$(O)/arch/x86/boot/bzImage
+\ttouch $(O)/System.map $(O)/vmlinux
+$(O)/%.o: %.c
+\t@echo "  CC      $*.o"
+\tcp $< $@
+"""
+MERGE = '#!/bin/sh\nshift 2; out=$1; shift; cat "$@" >$out/merged && mv $out/merged $out/.config\n'
+RECIPE = kernel_build.Recipe((), (("CONFIG_A", "y"),))
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "linux"
+    (folder / "scripts/kconfig").mkdir(parents=True)
+    (folder / "Makefile").write_text(MAKEFILE)
+    (folder / "Kconfig").write_text("config A\n\tbool\n")
+    (folder / "scripts/kconfig/merge_config.sh").write_text(MERGE)
+    (folder / "scripts/kconfig/merge_config.sh").chmod(0o755)
+    for name in "ab":
+        (folder / f"{name}.c").write_text(f"{name}1\n")
+    return folder
+
+
+def _compiled(build: kernel_build.KernelBuild) -> list[str]:
+    return [line.split()[1] for line in (build.folder / "build.log").read_text().splitlines() if "  CC " in line]
+
+
+def test_the_second_build_compiles_what_changed(tree: Path) -> None:
+    first = kernel_build.obtain(source.from_tree(tree), RECIPE)
+    assert _compiled(first) == ["a.o", "b.o"]
+    assert kernel_build.obtain(source.from_tree(tree), RECIPE) == first, "nothing changed: from the cache"
+    (tree / "b.c").write_text("b22\n")
+    second = kernel_build.obtain(source.from_tree(tree), RECIPE)
+    assert _compiled(second) == ["b.o"]
+    assert second.image.read_text() == "a1\nb22\n"
+    assert first.image.read_text() == "a1\nb1\n", "the older kernel stays what it was"
+    (kept,) = (path for path in (tree.parent / "cache/pydamon/objects").iterdir() if path.is_dir())
+    assert (kept / "configured").read_text() == "configured\n"
+
+
+def test_a_build_that_failed_is_configured_again_or_goes_on(tree: Path) -> None:
+    (tree / "b.c").unlink()
+    with pytest.raises(BuildFailed):
+        kernel_build.obtain(source.from_tree(tree), RECIPE)
+    (tree / "b.c").write_text("b1\n")
+    assert _compiled(kernel_build.obtain(source.from_tree(tree), RECIPE)) == ["b.o"]
+
+
+def test_another_recipe_has_objects_of_its_own(tree: Path) -> None:
+    kernel_build.obtain(source.from_tree(tree), RECIPE)
+    other = kernel_build.Recipe((), (("CONFIG_A", "y"), ("CONFIG_B", "y")))
+    assert _compiled(kernel_build.obtain(source.from_tree(tree), other)) == ["a.o", "b.o"]
+
+
+def test_tests_that_a_version_has_not_are_left_out(tree: Path) -> None:
+    (tree / "mm").mkdir()
+    (tree / "mm/Kconfig").write_text("config NEW_KUNIT_TEST\n\tbool\n")
+    options = (("CONFIG_A", "y"), ("CONFIG_NEW_KUNIT_TEST", "y"), ("CONFIG_NEWER_KUNIT_TEST", "y"))
+    recipe = kernel_build.known_to(source.from_tree(tree), kernel_build.Recipe((), options), "_KUNIT_TEST")
+    assert [name for name, _ in recipe.options] == ["CONFIG_A", "CONFIG_NEW_KUNIT_TEST"]
