@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FRAGMENTS = Path(__file__).parent / "kernel"
+# Options of the shipped fragments that trees of 6.1 do not have yet, and the files that declare them in later ones.
+NEWER = {
+    "CONFIG_EROFS_FS_PCPU_KTHREAD": "fs/erofs/Kconfig",
+    "CONFIG_SQUASHFS_COMPILE_DECOMP_MULTI_PERCPU": "fs/squashfs/Kconfig",
+    "CONFIG_ZRAM_BACKEND_LZO": "drivers/block/zram/Kconfig",
+    "CONFIG_ZRAM_BACKEND_ZSTD": "drivers/block/zram/Kconfig",
+}
 _SET = re.compile(r"^(CONFIG_\w+)=(.*)$")
 _UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
 
@@ -53,3 +60,11 @@ def dropped(wanted: Iterable[Option], final: str) -> list[Option]:
     """
     have = parse(final)
     return [option for option in wanted if have.get(option.name) != option.value]
+
+
+def too_old_for(tree: Path, option: Option) -> bool:
+    """Whether a tree lacks the option because it is of a time before it, so that the lack is no fault."""
+    declared = NEWER.get(option.name)
+    if declared is None or not (tree / declared).is_file():
+        return False
+    return f"config {option.name.removeprefix('CONFIG_')}\n" not in (tree / declared).read_text(errors="replace")

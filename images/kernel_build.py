@@ -159,7 +159,8 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
         merged: list[str | Path] = [merge, "-m", "-O", objects, objects / ".config", *fragments]
         steps.run(merged, log, progress, "configuring", cwd=objects, env=env)
     steps.run([*make, "olddefconfig"], log, progress, "configuring", env=env)
-    missing = kconfig.dropped(kconfig.requested(fragments), (objects / ".config").read_text())
+    dropped = kconfig.dropped(kconfig.requested(fragments), (objects / ".config").read_text())
+    missing = [option for option in dropped if not kconfig.too_old_for(tree, option)]
     if missing:
         names = ", ".join(f"{option} ({option.fragment})" for option in missing)
         raise BuildFailed(
