@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.vm.conftest import ROOT
 from tests.vm.job import PROJECT, PYTHON
 from vmtest import Guest
 from vmtest.images import source
@@ -21,6 +23,7 @@ from vmtest.images import source
 pytestmark = pytest.mark.guest(memory="1G", cpus=1, swap="zram:512M", kernel="page-idle-no-damon")
 
 SELFTESTS = "/tmp/selftests/damon"
+KTAP = ROOT / "build/damond-selftests.ktap"
 TESTS = (
     "sysfs.sh",
     "sysfs_update_removed_scheme_dir.sh",
@@ -77,8 +80,20 @@ def damond(staged: Guest) -> Guest:
     return staged
 
 
+@pytest.fixture(scope="module")
+def ktap() -> Iterator[list[str]]:
+    """Lines of results, as the kernel's own runner prints them; in the end they are in ``build``."""
+    lines: list[str] = []
+    yield lines
+    nr = sum(not line.startswith("#") for line in lines)
+    text = "\n".join(["KTAP version 1", f"1..{nr}", *lines, ""])
+    print(text)
+    KTAP.parent.mkdir(exist_ok=True)
+    KTAP.write_text(text)
+
+
 @pytest.mark.parametrize("name", TESTS)
-def test_damond(damond: Guest, name: str) -> None:
+def test_damond(damond: Guest, name: str, ktap: list[str]) -> None:
     command = f"{SURE} cd {SELFTESTS} && timeout -k 5 {TIMEOUT_S} ./{name}"
     words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-c", command]
     result = damond.run(words, timeout=TIMEOUT_S + 60)
@@ -87,6 +102,8 @@ def test_damond(damond: Guest, name: str) -> None:
             break
         print(f"{name}: attempt {again + 1} failed:\n{result.text}{result.errors}")
         result = damond.run(words, timeout=TIMEOUT_S + 60)
+    ktap += [f"# {line}" for line in f"selftests: damon: {name}\n{result.text}{result.errors}".splitlines()]
+    ktap.append(f"{'not ok' if result.returncode else 'ok'} {TESTS.index(name) + 1} selftests: damon: {name}")
     log = damond.run(["tail", "-n", "20", "/tmp/damond.log"]).text
     assert result.returncode == 0, f"exit code {result.returncode}\n{result.text}{result.errors}\n{log}"
 
