@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vmtest.cli.main import main
 from vmtest.images import kconfig, kernel_build, source, variants
 
 
@@ -49,3 +50,16 @@ def test_page_idle_of_6_1_is_page_idle_of_another_source() -> None:
     assert old.recipe().base is None
     tree = source.KernelSource("x", "x 1", None)
     assert kernel_build.key_of(tree, old.recipe()) != kernel_build.key_of(tree, new.recipe())
+
+
+def test_kernels_are_listed_with_what_the_built_ones_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config").write_text("CONFIG_FUSE_FS=y\n# CONFIG_DAMON is not set\n")
+    built = {"stock": kernel_build.KernelBuild(tmp_path)}
+    monkeypatch.setattr(variants.Variant, "find", lambda self: built.get(self.name))
+    assert main(["kernels"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    about = f"stock: {variants.variant('stock').about}"
+    assert said[said.index(about) + 1 :][:2] == [f"    {tmp_path}/bzImage", "    has fuse"]
+    assert said.count("    not built yet") == len(variants.variants()) - 1

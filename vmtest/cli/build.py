@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput, MachineLacks
-from ..images import variants
+from ..images import features, variants
 
 
 def add(commands: Any) -> None:
@@ -52,12 +52,18 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _kernels(_options: argparse.Namespace) -> int:
-    """Lists the kernels that have a name, what they are, and where those are that are built."""
+    """Lists the kernels that have a name, what they are, where those are that are built, and what these have (the
+    features that 'vmtest kconfig' knows)."""
     for one in variants.variants().values():
         try:
             built = one.find()
-            where = str(built.image) if built else "not built yet"
+            where = f"{built.image}\n    has {_has(built.config)}" if built else "not built yet"
         except MachineLacks as error:
             where = str(error)
         print(f"{one.name}: {one.about}\n    {where}")
     return 0
+
+
+def _has(config: Path) -> str:
+    have = features.read(config)
+    return ", ".join(one.name for one in features.features().values() if not one.missing(have))
