@@ -67,6 +67,10 @@ def test_kunit_suites_subtests_and_parameters() -> None:
     ]
     assert "EXPECTATION FAILED at mm/damon/tests/core-kunit.h:134" in damon.excerpt
     assert "damon_test_split_at" in damon.line
+    run = Run(suite="kunit", started="", seconds=1.0, versions={}, outcomes=[damon, operations, sysfs])
+    again = ktap.parse(told.text(run, "ktap"))
+    assert again.problems == []
+    assert [one.name for one in again.failed] == ["damon/damon_test_split_at"]
     assert [one.name for one in operations.subtests] == ["split/even", "split/odd"]
     assert operations.verdict == "pass"
     assert sysfs.status is Status.SKIP

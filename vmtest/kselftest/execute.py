@@ -123,7 +123,7 @@ class Runner:
         if code is not None and lost is None:
             verdict, message = judge(code, output, parsed)
         bad = verdict not in {PASS, SKIP}
-        excerpt = lost.excerpt if lost else "\n".join(output.splitlines()[-TAIL_LINES:]) if bad else ""
+        excerpt = lost.excerpt if lost else "\n".join(ktap.remarks(output)[-TAIL_LINES:]) if bad else ""
         return Outcome(
             name=test,
             kernel=self._kernel,

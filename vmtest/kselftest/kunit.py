@@ -107,7 +107,7 @@ def read(lines: list[str], template: Outcome, lost: GuestLost | None) -> list[Ou
             _copy(template, suite, verdict, said or (subtests[0].message if verdict == SKIP else ""), subtests)
         )
         if bad:
-            outcomes[-1].excerpt = "\n".join(_said_before_failures(text)[-EXCERPT_LINES:])
+            outcomes[-1].excerpt = "\n".join(ktap.remarks("\n".join(_said_before_failures(text)))[-EXCERPT_LINES:])
     if lost:
         outcomes.append(_copy(template, "the kernel", lost.verdict.value, lost.summary, []))
         outcomes[-1].excerpt = lost.excerpt

@@ -12,6 +12,7 @@ from .outcome import Subtest
 _LINE = re.compile(r"^(?P<indent>(?:# | {2,4})*)(?P<not>not )?ok(?: (?P<number>\d+))?(?P<rest>(?:\s.*)?)$")
 _PLAN = re.compile(r"^(?P<indent>(?:# | {2,4})*)1\.\.(?P<count>\d+)(?P<rest>\s.*)?$")
 _HEADER = re.compile(r"^(?:# | {2,4})*# ?(?:Subtest|Totals):")
+_VERSION = re.compile(r"^(?:# | {2,4})*K?TAP version \d+$")
 _STAMP = re.compile(r"^\[ *\d+\.\d+\] ?")
 _DIRECTIVE = re.compile(r"#\s*(SKIP|TODO|XFAIL|TIMEOUT|ERROR)\b:?\s*(.*)$", re.IGNORECASE)
 
@@ -74,6 +75,13 @@ def parse(text: str) -> Parsed:
     close(-1, "")
     parsed.subtests = [found for level in sorted(waiting) for found in waiting[level]]
     return parsed
+
+
+def remarks(text: str) -> list[str]:
+    """The lines that are neither results nor plans nor headers: what may stand in a comment of another KTAP."""
+    lines = text.splitlines()
+    marks = (_LINE, _PLAN, _VERSION)
+    return [line for line in lines if not any(mark.match(_STAMP.sub("", line.rstrip())) for mark in marks)]
 
 
 def _depth(indent: str) -> int:
