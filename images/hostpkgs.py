@@ -24,6 +24,10 @@ PROGRAMS = {
     "xz": "xz-utils",
     "mmdebstrap": "mmdebstrap",
     "mksquashfs": "squashfs-tools",
+    "unsquashfs": "squashfs-tools",
+    "dpkg-deb": "dpkg",
+    "apt-get": "apt",
+    "apt-cache": "apt",
 }
 
 

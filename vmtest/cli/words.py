@@ -22,6 +22,8 @@ EXAMPLES = """examples:
   vmtest exec --kernel arch/x86/boot/bzImage --append 'transparent_hugepage=always' -- true
   vmtest exec --kernel page-idle-no-damon -- ls /sys/kernel/mm
   vmtest build kernel --kernel-tree ~/linux
+  vmtest kselftest damon --kernel-tree ~/linux && vmtest kunit --kernel-tree ~/linux
+  vmtest kconfig .config --feature page_idle
   vmtest run suite.yaml -j 2 --results out && vmtest report out
   vmtest doctor
 
