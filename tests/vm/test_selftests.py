@@ -7,8 +7,6 @@ those of the guest kernel's own DAMON.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from tests.vm.conftest import ROOT
 from tests.vm.job import PROJECT, PYTHON
 from vmtest import Guest
 from vmtest.images import source
+from vmtest.kselftest import collection
 
 pytestmark = pytest.mark.guest(memory="1G", cpus=1, swap="zram:512M", kernel="page-idle-no-damon")
 
@@ -51,21 +50,9 @@ SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin)" = fuseblk ] || exit 99; 
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The selftests with their programs built."""
-    tree = source.unpacked(source.from_package())
-    made = tmp_path_factory.mktemp("selftests") / "damon"
-    shutil.copytree(tree / "tools/testing/selftests/damon", made)
-    for program in ("access_memory", "access_memory_even"):
-        words = ["gcc", "-O2", "-static", "-w", "-o", made / program, made / f"{program}.c"]
-        subprocess.run(words, check=True)
-    return made
-
-
-@pytest.fixture(scope="module")
-def staged(_module_guest: Any, folder: Path) -> Guest:
+def staged(_module_guest: Any) -> Guest:
     guest: Guest = _module_guest.guest()
-    guest.put(folder, SELFTESTS)
+    guest.put(collection.obtain(source.from_package(), "damon").root, str(Path(SELFTESTS).parent))
     return guest
 
 
