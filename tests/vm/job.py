@@ -73,6 +73,16 @@ def workload(guest: Guest, path: str, *options: str) -> Iterator[RunningWorkload
         process.wait(timeout=30)
 
 
+def start_damond(guest: Guest) -> None:
+    """A damond on the guest's own memory; it logs to ``/tmp/damond.log``."""
+    script = (
+        f"cd {PROJECT} && {PYTHON} -m damon.cli.damond --linux >/tmp/damond.log 2>&1 & "
+        "for i in $(seq 400); do grep -q 'mounted at' /tmp/damond.log && exit 0; sleep 0.2; done; "
+        "cat /tmp/damond.log; exit 1"
+    )
+    guest.run(["sh", "-c", script], timeout=120).check()
+
+
 def damon_run(*modules: Sequence[str], duration: float, out: str = "/tmp/run.json") -> list[str]:
     """The command line of ``damon run`` on the guest's own memory."""
     words = [PYTHON, "-m", "damon.cli.main", "run", "--linux", "--duration", str(duration), "--quiet", "--json", out]

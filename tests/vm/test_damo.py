@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.vm.conftest import ROOT
-from tests.vm.job import PROJECT, PYTHON, RunningWorkload, workload
+from tests.vm.job import PROJECT, PYTHON, RunningWorkload, start_damond, workload
 from vmtest import Guest
 
 pytestmark = [
@@ -38,13 +38,8 @@ def running(_module_guest: Any) -> Iterator[RunningWorkload]:
     guest: Guest = _module_guest.guest()
     assert guest.run("ls -d /sys/kernel/mm/damon /sys/module/damon* 2>/dev/null | wc -l").text == "0\n"
     guest.run(["sh", "-c", "cat > /usr/local/bin/damo; chmod 755 /usr/local/bin/damo"], input=DAMO.encode()).check()
-    script = (
-        f"cd {PROJECT} && {PYTHON} -m damon.cli.damond --linux >/tmp/damond.log 2>&1 & "
-        "for i in $(seq 800); do grep -q 'mounted at' /tmp/damond.log && exit 0; sleep 0.2; done; "
-        "cat /tmp/damond.log; exit 1"
-    )
     with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as started:
-        guest.run(["sh", "-c", script], timeout=180).check()
+        start_damond(guest)
         yield started
     assert "Traceback" not in guest.run(["cat", "/tmp/damond.log"]).text
 

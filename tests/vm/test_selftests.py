@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 
 from tests.vm.conftest import ROOT
-from tests.vm.job import PROJECT, PYTHON
+from tests.vm.job import PYTHON, start_damond
 from vmtest import Guest
 from vmtest.images import source
 from vmtest.kselftest import collection
 
-pytestmark = pytest.mark.guest(memory="1G", cpus=1, swap="zram:512M", kernel="page-idle-no-damon")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.guest(memory="1G", cpus=1, swap="zram:512M", kernel="page-idle-no-damon"),
+]
 
 SELFTESTS = "/tmp/selftests/damon"
 KTAP = ROOT / "build/damond-selftests.ktap"
@@ -58,12 +61,7 @@ def staged(_module_guest: Any) -> Guest:
 
 @pytest.fixture(scope="module")
 def damond(staged: Guest) -> Guest:
-    script = (
-        f"cd {PROJECT} && {PYTHON} -m damon.cli.damond --linux >/tmp/damond.log 2>&1 & "
-        "for i in $(seq 300); do grep -q 'mounted at' /tmp/damond.log && exit 0; sleep 0.2; done; "
-        "cat /tmp/damond.log; exit 1"
-    )
-    staged.run(["sh", "-c", script], timeout=90).check()
+    start_damond(staged)
     return staged
 
 
