@@ -25,9 +25,6 @@ PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "mksquashfs": "squashfs-tools",
     "unsquashfs": "squashfs-tools",
-    "dpkg-deb": "dpkg",
-    "apt-get": "apt",
-    "apt-cache": "apt",
 }
 
 
