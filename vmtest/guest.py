@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+import paramiko
+
 from . import accel, machine, runfolder, seed, supervisor, sysrq, transfer
 from .config import GuestConfig
 from .console import Console
@@ -213,6 +215,16 @@ class Guest:
         """
         pieces = (input,) if isinstance(input, bytes) else input
         return self._need_link().start(command, {**self.config.env, **(env or {})}, cwd, pieces, stdout, stderr)
+
+    def terminal(
+        self, command: Sequence[str], kind: str, columns: int, lines: int, cwd: str | None = None
+    ) -> paramiko.Channel:
+        """Starts a command on a terminal in the guest, for a person.
+
+        Raises:
+            GuestLost: the guest is gone.
+        """
+        return self._need_link().terminal(command, self.config.env, kind, columns, lines, cwd)
 
     def put(self, host: Path | str, guest: str, *, exclude: tuple[str, ...] = (), timeout: float = 300.0) -> None:
         """Copies a file or a folder with its content to the path ``guest``.

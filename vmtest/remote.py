@@ -166,6 +166,27 @@ class Link:
             raise self.lost() from error
         return Process(self, channel, command, token, stdin, stdout, stderr)
 
+    def terminal(
+        self, command: Sequence[str], env: Mapping[str, str], kind: str, columns: int, lines: int, cwd: str | None
+    ) -> paramiko.Channel:
+        """Starts a command on a terminal of its own in the guest.
+
+        Raises:
+            GuestLost: there is no guest any more.
+        """
+        lead = [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
+        lead += [f"cd {shlex.quote(cwd)} || exit 126"] if cwd else []
+        try:
+            if self._transport is None:
+                raise EOFError
+            channel = self._transport.open_session(timeout=START_SECONDS)
+            channel.get_pty(kind, columns, lines)
+            # Not exec: this shell turns death by a signal into 128+n, for which SSH would report no code.
+            channel.exec_command("\n".join([*lead, "trap : INT QUIT", shlex.join(command), "exit $?"]))
+            return channel
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise self.lost() from error
+
 
 def script(command: str | Sequence[str], token: str, env: Mapping[str, str], cwd: str | None) -> str:
     """The shell text that runs a command in the guest.

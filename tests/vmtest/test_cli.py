@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from vmtest import cli, doctor
-from vmtest.errors import MachineLacks
+from vmtest.cli.main import parser as command_line
+from vmtest.cli.options import guest_config
+from vmtest.errors import InvalidInput, MachineLacks
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +101,25 @@ def test_without_the_harness_extra_it_says_what_to_install() -> None:
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "pydamon[vmtest]" in done.stderr
+
+
+def test_debugger_options() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        options = command_line().parse_args(["exec", "--gdb", str(taken), "--", "true"])
+        with pytest.raises(InvalidInput, match=f"--gdb {taken}: Address already in use"):
+            guest_config(options)
+    options = command_line().parse_args(["exec", "--gdb", str(taken), "--gdb-wait", "--append", "quiet", "--", "true"])
+    config = guest_config(options)
+    assert config.qemu_args == ("-gdb", f"tcp:127.0.0.1:{taken}", "-S")
+    assert config.append == "quiet nokaslr"
+    assert config.timeouts.boot > 1e6
+    with pytest.raises(InvalidInput, match="--gdb-wait needs --gdb"):
+        guest_config(command_line().parse_args(["exec", "--gdb-wait", "--", "true"]))
+
+
+def test_a_shell_needs_a_terminal() -> None:
+    command = [sys.executable, "-m", "vmtest.cli", "shell"]
+    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.returncode == InvalidInput.exit_code
+    assert b"use 'vmtest exec' in scripts" in done.stderr

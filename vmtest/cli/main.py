@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..errors import HarnessError, InvalidInput, MachineLacks
-from . import build, doctor, exec, kconfig, kselftest, kunit, suite
+from . import build, doctor, exec, kconfig, kselftest, kunit, shell, suite
 from .words import EXAMPLES, EXIT_CODES, say
 
-COMMANDS = (exec, suite, kselftest, kunit, build, kconfig, doctor)
+COMMANDS = (exec, shell, suite, kselftest, kunit, build, kconfig, doctor)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import ACCELERATORS, GuestConfig, Timeouts
 from ..errors import InvalidInput
 from ..images import kernel_package, variants
+
+# A person at a breakpoint.
+FOREVER = 1e9
 
 
 def add_guest_options(to: argparse.ArgumentParser) -> None:
@@ -56,6 +60,15 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
         help="a kernel report that shall not end the guest: warning, oom, hung-task, ...; may be repeated",
     )
     to.add_argument(
+        "--gdb",
+        type=_port,
+        metavar="PORT",
+        help="the kernel under gdb: QEMU's stub on 127.0.0.1:PORT (there: target remote :PORT); adds nokaslr",
+    )
+    to.add_argument(
+        "--gdb-wait", action="store_true", help="with --gdb: the guest starts when gdb says 'continue'; no boot timeout"
+    )
+    to.add_argument(
         "--accelerator", choices=ACCELERATORS, default="auto", help="auto starts a guest once to see what works"
     )
     to.add_argument(
@@ -73,6 +86,29 @@ def seconds(text: str) -> float:
     if value <= 0:
         raise ValueError
     return value
+
+
+def _port(text: str) -> int:
+    """A TCP port that anybody may use."""
+    value = int(text)
+    if not 1024 <= value <= 65535:
+        raise ValueError
+    return value
+
+
+def _debugger(options: argparse.Namespace) -> tuple[str, ...]:
+    """QEMU's words for its gdb stub. A port in use is refused here: QEMU would only die of it."""
+    if options.gdb is None:
+        if options.gdb_wait:
+            raise InvalidInput("--gdb-wait needs --gdb PORT")
+        return ()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", options.gdb))
+        except OSError as error:
+            raise InvalidInput(f"--gdb {options.gdb}: {error.strerror}; choose another port") from error
+    return ("-gdb", f"tcp:127.0.0.1:{options.gdb}", *(("-S",) if options.gdb_wait else ()))
 
 
 def _pairs(texts: Sequence[str], option: str) -> tuple[tuple[Path, str], ...]:
@@ -94,6 +130,7 @@ def _environment(texts: Sequence[str]) -> dict[str, str]:
 
 def guest_config(options: argparse.Namespace) -> GuestConfig:
     """What the options say; a kernel tree is built."""
+    debugger = _debugger(options)
     kernel = options.kernel
     if options.kernel_tree:
         if kernel:
@@ -110,11 +147,12 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
         cpus=options.cpus,
         numa=options.numa,
         swap=options.swap,
-        append=options.append,
+        append=f"{options.append} nokaslr".strip() if debugger else options.append,
         trees=_pairs(options.tree, "--tree"),
         shares=_pairs(options.share, "--share"),
         env=_environment(options.env),
         accelerator=options.accelerator,
         tolerate=tuple(options.tolerate),
-        timeouts=Timeouts(boot=options.boot_timeout),
+        timeouts=Timeouts(boot=FOREVER, silence=FOREVER) if options.gdb_wait else Timeouts(boot=options.boot_timeout),
+        qemu_args=debugger,
     )
