@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -45,7 +44,7 @@ def _shell(options: argparse.Namespace) -> int:
 
     with Guest(guest_config(options)) as guest:
         say(f"guest up ({guest.accelerator}); 'exit' or Ctrl-D ends it")
-        columns, lines = shutil.get_terminal_size()
+        columns, lines = os.get_terminal_size()
         command = options.command or ["sh", "-l"]
         return _connect(guest.terminal(command, os.environ.get("TERM", "vt100"), columns, lines, options.cwd))
 
@@ -54,7 +53,7 @@ def _connect(channel: paramiko.Channel) -> int:
     """Carries bytes between this terminal and the channel until the command ends; returns its exit code."""
 
     def resized(_number: int, _frame: object) -> None:
-        columns, lines = shutil.get_terminal_size()
+        columns, lines = os.get_terminal_size()
         channel.resize_pty(columns, lines)
 
     before = termios.tcgetattr(0)
