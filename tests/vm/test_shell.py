@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A person's terminal in a guest, and what goes through a command's streams."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import subprocess
+import sys
+
+import pexpect
+
+SECONDS = 120
+
+
+def test_shell_has_a_terminal_and_ends_with_its_code() -> None:
+    child = pexpect.spawn(
+        sys.executable, ["-m", "vmtest.cli", "shell"], timeout=SECONDS, dimensions=(33, 77), encoding="utf-8"
+    )
+    try:
+        child.expect("guest up")
+        child.expect("# ")
+        child.sendline("stty size")
+        child.expect("33 77")
+        child.setwinsize(44, 99)
+        child.sendline("sleep 0.5; stty size")
+        child.expect("44 99")
+        child.sendline("sh -c 'echo be\"\"gun; exec sleep 1000'")
+        child.expect("begun")
+        child.sendintr()
+        child.sendline("echo code=$?")
+        child.expect("code=130")
+        child.sendline("exit 7")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close()
+    assert child.exitstatus == 7
+
+
+def test_every_byte_through_both_streams() -> None:
+    data = random.Random(5).randbytes(8 << 20)
+    command = [sys.executable, "-m", "vmtest.cli", "exec", "--", "sh", "-c", "tee /dev/stderr; kill -9 $$"]
+    done = subprocess.run(command, check=False, input=data, capture_output=True, timeout=SECONDS)
+    wanted = hashlib.sha256(data).digest()
+    assert hashlib.sha256(done.stdout).digest() == wanted
+    assert hashlib.sha256(done.stderr).digest() == wanted
+    assert done.returncode == 128 + 9
