@@ -77,7 +77,8 @@ def _said(cell: Cell, outcomes: dict[str, str]) -> str:
         if node == f"tests/{cell.test}" or node.startswith(f"tests/{cell.test}[")
     }
     word = "**fails**" if "failed" in found else "works" if found == {"passed"} else "not run"
-    shown = name.removeprefix("test_").removeprefix("in_guest[").rstrip("]")
+    # Brackets within a link's text are not for every reader of Markdown.
+    shown = name.removeprefix("test_").removeprefix("in_guest[").rstrip("]").replace("[", ": ")
     return f"{word} ([{shown}](../tests/{path}))"
 
 
