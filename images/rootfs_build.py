@@ -39,7 +39,9 @@ APPLETS = (
     "mount",
     "umount",
     "mkdir",
-    "ip",
+    "ifconfig",
+    "date",
+    "dd",
     "tar",
     "cat",
     "hostname",
@@ -151,9 +153,9 @@ def _pack_files(path: Path, site: Path) -> None:
         return entry
 
     with tarfile.open(path, "w") as archive:
-        for name in ("init", "setup", "sshd_config"):
+        for name in ("init", "setup", "sshd_config", "fstab", "fstab.dev"):
             entry = archive.gettarinfo(str(FILES / name), f"{HOME}/{name}")
-            entry.mode = 0o644 if name == "sshd_config" else 0o755
+            entry.mode = 0o755 if name in {"init", "setup"} else 0o644
             with (FILES / name).open("rb") as stream:
                 archive.addfile(root(entry), stream)
         archive.add(FILES / "inittab", "etc/inittab", filter=root)

@@ -20,6 +20,7 @@ _SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _SHIFT = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 ACCELERATORS = ("auto", "kvm", "tcg")
 SWAP_KINDS = ("zram", "disk")
+MACHINES = ("auto", "light", "q35")
 # What a checkout has lying about; a slash in front: only at the top.
 NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "/build", "/dist", "*.egg-info")
 
@@ -130,6 +131,7 @@ class GuestConfig:
         rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache.
         memory: size, "1G" or bytes.
         cpus: virtual processors.
+        machine: "light" (up sooner), "q35" (NUMA nodes, hot-plug), or "auto": light where it will do.
         numa: NUMA nodes; memory and processors are split evenly.
         swap: "zram:SIZE[:ALGORITHM]", "disk:SIZE" or None.
         append: added to the kernel command line.
@@ -139,6 +141,7 @@ class GuestConfig:
         accelerator: "auto" (probed once by starting a guest), "kvm" or "tcg".
         timeouts: by phase.
         qemu_args: added to QEMU's command line.
+        snapshot: start from a snapshot of a guest that has just booted, which is made when there is none.
         tolerate: verdicts ("warning", "oom", ...) that are noted in ``Guest.warnings`` and do not end the guest.
 
     Raises:
@@ -149,6 +152,7 @@ class GuestConfig:
     rootfs: Path | None = None
     memory: str | int = "1G"
     cpus: int = 2
+    machine: str = "auto"
     numa: int = 1
     swap: str | None = None
     append: str = ""
@@ -159,6 +163,7 @@ class GuestConfig:
     timeouts: Timeouts = field(default_factory=Timeouts)
     qemu_args: tuple[str, ...] = ()
     tolerate: tuple[str, ...] = ()
+    snapshot: bool = False
 
     def __post_init__(self) -> None:
         if self.rootfs is not None:
@@ -172,6 +177,12 @@ class GuestConfig:
             raise InvalidInput(f"numa {self.numa} must be 1 to cpus ({self.cpus}): every node has a processor")
         if self.accelerator not in ACCELERATORS:
             raise InvalidInput(f"accelerator {self.accelerator!r} must be one of {', '.join(ACCELERATORS)}")
+        if self.machine not in MACHINES:
+            raise InvalidInput(f"machine {self.machine!r} must be one of {', '.join(MACHINES)}")
+        if self.machine == "light" and self.needs_q35:
+            raise InvalidInput(
+                f"machine 'light' has no {self.needs_q35}; give machine q35, or auto, which takes q35 by itself"
+            )
         for name in self.env:
             if not re.fullmatch(r"[A-Za-z_]\w*", name):
                 raise InvalidInput(f"env name {name!r} must be letters, digits and underscores")
@@ -184,6 +195,11 @@ class GuestConfig:
     def memory_bytes(self) -> int:
         """Memory in bytes, a whole number of MiB."""
         return parse_size(self.memory, "memory") // MIB * MIB
+
+    @property
+    def needs_q35(self) -> str:
+        """What of it only a q35 machine has, or nothing."""
+        return f"NUMA nodes (numa {self.numa})" if self.numa > 1 else ""
 
     @property
     def tolerated(self) -> frozenset[Verdict]:

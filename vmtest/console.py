@@ -90,6 +90,14 @@ class Console(threading.Thread):
         self.last_byte = time.monotonic()
         self.on_end: Callable[[], object] = lambda: None
 
+    def recall(self, earlier: bytes) -> None:
+        """What the console had shown before, of a guest that goes on from a snapshot; call it before ``start()``."""
+        lines = [line.rstrip("\r") for line in earlier.decode(errors="replace").split("\n")]
+        self._lines.extend(line for line in lines if line)
+        self._count = len(self._lines)
+        if self._log:
+            self._log.write(earlier)
+
     def run(self) -> None:
         """The thread."""
         stream = fdpexpect.fdspawn(self._sock.fileno(), timeout=TICK_SECONDS, maxread=1 << 16)

@@ -16,10 +16,10 @@ from types import TracebackType
 
 import paramiko
 
-from . import accel, machine, runfolder, seed, supervisor, sysrq, transfer
+from . import accel, board, machine, runfolder, seed, snapshot, supervisor, sysrq, transfer
 from .config import GuestConfig
 from .console import Console
-from .errors import CommandTimeout, GuestLost, Verdict
+from .errors import BuildFailed, CommandTimeout, GuestLost, Verdict
 from .images import rootfs_build, variants
 from .images.hostpkgs import program
 from .keys import KeyPair
@@ -39,14 +39,26 @@ class Guest:
     Attributes:
         config: what it was made of.
         accelerator: "kvm" or "tcg", after start.
+        board: "microvm" or "q35" with what that means, after start.
         timings: seconds by phase ("prepare", "boot", "login").
         artifacts: a folder that keeps the whole console (``console.log``) and what QEMU said (``qemu.log``).
     """
 
-    def __init__(self, config: GuestConfig | None = None, *, artifacts: Path | None = None) -> None:
+    def __init__(
+        self, config: GuestConfig | None = None, *, artifacts: Path | None = None, hold: Path | None = None
+    ) -> None:
+        """Args:
+        config: default ``GuestConfig()``.
+        artifacts: where console and QEMU's words are kept; None keeps them in memory.
+        hold: start only as far as a snapshot is taken (:meth:`save`), with the memory in files in this folder.
+        """
         self.config = config or GuestConfig()
         self.artifacts = artifacts
+        self._hold = hold
+        self._snapshot: snapshot.Snapshot | None = None
+        self._seed_blocks = 0
         self.accelerator = ""
+        self.board = board.Q35
         self.command_line: list[str] = []
         self.timings: dict[str, float] = {}
         self._folder: Path | None = None
@@ -93,15 +105,21 @@ class Guest:
     def _boot(self) -> None:
         begun = time.monotonic()
         host, client = KeyPair.fresh(), KeyPair.fresh()
-        self._launch(host, client)
+        reached = self._launch(host, client)
         launched = time.monotonic()
-        port = self._wait_ready()
+        port = self._wait(reached)
         booted = time.monotonic()
+        self.timings = {"prepare": launched - begun, "boot": booted - launched}
+        if self._hold:
+            (self._hold / "host_key").write_text(host.key.asbytes().hex())
+            return
         assert self._link is not None
-        self._link.connect(port, host, client, self.config.timeouts.login)
-        self.timings = {"prepare": launched - begun, "boot": booted - launched, "login": time.monotonic() - booted}
+        shown = self._snapshot.host_key if self._snapshot else host.key.asbytes()
+        self._link.connect(port, shown, client, self.config.timeouts.login)
+        self.timings["login"] = time.monotonic() - booted
 
-    def _launch(self, host: KeyPair, client: KeyPair) -> None:
+    def _launch(self, host: KeyPair, client: KeyPair) -> threading.Event:
+        """Starts QEMU; returns what is set once the guest is up."""
         config = self.config
         machine.check_memory(config)
         program(machine.QEMU)
@@ -110,13 +128,18 @@ class Guest:
         kernel = config.kernel if isinstance(config.kernel, Path) else variants.variant(config.kernel).obtain().image
         rootfs = config.rootfs or rootfs_build.obtain().image
         self.accelerator = accel.choose(config.accelerator, kernel).name
+        self.board = board.choose(config)
+        files = self._snapshot_files(kernel, rootfs)
         self._folder = runfolder.make()
-        files = {
+        given = {
             "host_key": (host.private, 0o600),
             "authorized_keys": (client.public_line, 0o600),
             "settings": (seed.settings(config), 0o644),
         }
-        seed.write(self._folder / "seed.tar", files, config.tree_list)
+        seed_disk = self._folder / "seed.tar"
+        seed.write(seed_disk, given, config.tree_list)
+        if config.snapshot:
+            self._seed_blocks = snapshot.enlarge_seed(seed_disk)
         swap_disk = None
         if config.swap_device and config.swap_device.kind == "disk":
             swap_disk = self._folder / "swap.img"
@@ -127,26 +150,42 @@ class Guest:
         self._sockets = [console_here, monitor_here]
         with console_there, monitor_there:
             passed = (console_there.fileno(), monitor_there.fileno())
-            parts = machine.Parts(kernel, rootfs, self._folder / "seed.tar", swap_disk, *passed, self.accelerator)
+            parts = machine.Parts(kernel, rootfs, seed_disk, swap_disk, *passed, self.accelerator, self.board, files)
             self.command_line = machine.command_line(config, parts)
             self._supervisor = supervisor.spawn(self._folder, passed, self.command_line)
         log = self.artifacts / "console.log" if self.artifacts else None
         self._console = Console(console_here, self._folder, log=log, tolerate=config.tolerated)
         self._link = Link(self._console)
         self._console.on_end = self._link.close
+        if self._snapshot:
+            self._console.recall(self._snapshot.console)
+        reached = self._console.expect(snapshot.HOLDING) if self._hold else self._console.ready
         self._console.start()
+        return reached
 
-    def _wait_ready(self) -> int:
+    def _snapshot_files(self, kernel: Path, rootfs: Path) -> machine.SnapshotFiles | None:
+        if not self.config.snapshot:
+            return None
+        if self._hold:
+            return snapshot.prepare_memory(self._hold, self.config)
+        self._snapshot = snapshot.obtain(self.config, kernel, rootfs, self.accelerator, self.board)
+        return self._snapshot.files
+
+    def _wait(self, reached: threading.Event) -> int:
+        """Waits until the guest has come so far; returns the port of its SSH server."""
         assert self._console is not None
         console, limits = self._console, self.config.timeouts
         started = time.monotonic()
         try:
             self._monitor = Monitor(self._sockets[1])
             port = self._monitor.ssh_port()
+            if self._snapshot:
+                snapshot.go_on(self._monitor, self._snapshot.folder / "state")
+                console.type(b"%d\n" % self._seed_blocks)
         except MonitorError as error:
             console.ended.wait(3.0)
             raise console.lost or console.give_up(Verdict.QEMU_DIED, f"its monitor does not answer: {error}") from error
-        while not console.ready.wait(0.02):
+        while not reached.wait(0.01):
             now = time.monotonic()
             if console.lost:
                 raise console.lost
@@ -157,6 +196,18 @@ class Guest:
                 self._last_words()
                 raise console.give_up(Verdict.BOOT_TIMEOUT, f"not up within {limits.boot:g} s")
         return port
+
+    def save(self, path: Path) -> None:
+        """Saves the devices' state of a guest that holds; it does not run any more afterwards.
+
+        Raises:
+            BuildFailed: QEMU could not.
+        """
+        assert self._monitor is not None
+        try:
+            snapshot.save(self._monitor, path)
+        except MonitorError as error:
+            raise BuildFailed(f"snapshot: {error}") from error
 
     def run(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from .board import Q35, Board
 from .config import MIB, GuestConfig
 from .errors import MachineLacks
 from .images.hostpkgs import program
@@ -17,6 +18,19 @@ QEMU = "qemu-system-x86_64"
 OVERHEAD_BYTES = 192 * MIB
 TRANSLATION_MIB = 256
 GUEST_INIT = "/usr/lib/vmtest/init"
+
+
+@dataclass(frozen=True)
+class SnapshotFiles:
+    """What a guest's memory is in, and what the rest of it comes from.
+
+    Args:
+        memory: a file for each NUMA node begins with this path.
+        state: the devices' state to go on from; None boots, and the memory files get what the guest writes.
+    """
+
+    memory: Path
+    state: Path | None
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,8 @@ class Parts:
     console_fd: int
     monitor_fd: int
     accelerator: str
+    board: Board = Q35
+    snapshot: SnapshotFiles | None = None
 
 
 def check_memory(config: GuestConfig) -> None:
@@ -57,6 +73,8 @@ def kernel_command_line(config: GuestConfig) -> str:
         "panic=-1 oops=panic",
         # Emulated or virtual processors gain nothing from them and pay a lot.
         "mitigations=off",
+        # Ours, read by images/rootfs/setup: wait before anything of one guest's own is there.
+        "vmtest.hold" if config.snapshot else "",
         config.append,
     ]
     return " ".join(word for word in words if word)
@@ -79,15 +97,26 @@ def _processors(config: GuestConfig) -> str:
     return f"{config.cpus},sockets={sockets},cores={config.cpus // sockets},threads=1"
 
 
-def _memory(config: GuestConfig) -> list[str]:
+def _backend(number: int, mebibytes: int, files: SnapshotFiles | None) -> str:
+    """A piece of memory; of a guest from a snapshot, its own copy of the file as soon as it writes."""
+    if files is None:
+        return f"memory-backend-ram,id=memory{number},size={mebibytes}M"
+    share = "on" if files.state is None else "off"
+    path = f"{_comma(files.memory)}{number}"
+    return f"memory-backend-file,id=memory{number},size={mebibytes}M,mem-path={path},share={share}"
+
+
+def _memory(config: GuestConfig, files: SnapshotFiles | None) -> list[str]:
     total = config.memory_bytes // MIB
     arguments = ["-m", f"{total}M"]
     if config.numa == 1:
+        if files:
+            arguments += ["-object", _backend(0, total, files), "-machine", "memory-backend=memory0"]
         return arguments
     for node in range(config.numa):
         size = total // config.numa + (total % config.numa if node == 0 else 0)
         processors = [cpu for cpu in range(config.cpus) if cpu * config.numa // config.cpus == node]
-        arguments += ["-object", f"memory-backend-ram,id=memory{node},size={size}M"]
+        arguments += ["-object", _backend(node, size, files)]
         arguments += ["-numa", f"node,nodeid={node},memdev=memory{node},cpus={processors[0]}-{processors[-1]}"]
     return arguments
 
@@ -107,9 +136,10 @@ def command_line(config: GuestConfig, parts: Parts) -> list[str]:
     Raises:
         MachineLacks: QEMU is not installed.
     """
-    words = [program(QEMU), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"]
+    words = [program(QEMU), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    words += ["-machine", parts.board.machine, *parts.board.words]
     words += accelerator_arguments(parts.accelerator)
-    words += ["-smp", _processors(config), *_memory(config)]
+    words += ["-smp", _processors(config), *_memory(config, parts.snapshot)]
     words += ["-kernel", str(parts.kernel), "-append", kernel_command_line(config)]
     # A packaged kernel has its drivers there.
     if (initrd := parts.kernel.with_name("initrd")).is_file():
@@ -126,4 +156,6 @@ def command_line(config: GuestConfig, parts: Parts) -> list[str]:
         path = _comma(share.host.resolve())
         words += ["-fsdev", f"local,id=share{number},path={path},security_model=none,readonly=on"]
         words += ["-device", f"virtio-9p-pci,fsdev=share{number},mount_tag=share{number}"]
+    if parts.snapshot and parts.snapshot.state:
+        words += ["-incoming", "defer"]  # what of it is to come is said through the monitor
     return [*words, *config.qemu_args]

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config import ACCELERATORS, GuestConfig, Timeouts
+from ..config import ACCELERATORS, MACHINES, GuestConfig, Timeouts
 from ..errors import InvalidInput
 from ..images import kernel_package, variants
 
@@ -35,6 +35,14 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
     )
     to.add_argument("--memory", default="1G", metavar="SIZE", help="memory (default: 1G)")
     to.add_argument("--cpus", type=int, default=2, metavar="N", help="processors (default: 2)")
+    to.add_argument(
+        "--machine", choices=MACHINES, default="auto", help="auto takes light, which is up sooner, where it will do"
+    )
+    to.add_argument(
+        "--snapshot",
+        action="store_true",
+        help="go on from a snapshot of such a guest after its boot; made the first time, kept in the cache",
+    )
     to.add_argument("--numa", type=int, default=1, metavar="N", help="NUMA nodes (default: 1)")
     to.add_argument("--swap", metavar="KIND:SIZE", help="zram:512M, zram:512M:zstd or disk:1G (default: none)")
     to.add_argument("--append", default="", metavar="WORDS", help="added to the kernel command line")
@@ -145,6 +153,8 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
         rootfs=options.rootfs,
         memory=options.memory,
         cpus=options.cpus,
+        machine=options.machine,
+        snapshot=options.snapshot,
         numa=options.numa,
         swap=options.swap,
         append=f"{options.append} nokaslr".strip() if debugger else options.append,

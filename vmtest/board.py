@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The two machines a guest may get: ``q35``, which has everything, and ``light``, which is up sooner.
+
+``light`` is a q35 without the devices that no guest of ours uses, started by firmware that does nothing but load the
+kernel. It is no microvm: that one has neither HPET nor PM timer, and a kernel that has no clock of KVM's then finds
+nothing to measure its own with and stands still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .config import GuestConfig
+
+
+@dataclass(frozen=True)
+class Board:
+    """How a kind of machine is asked for: a type with its properties, and QEMU's arguments beside it."""
+
+    name: str
+    machine: str
+    words: tuple[str, ...] = ()
+
+
+Q35 = Board("q35", "q35")
+LIGHT = Board("light", "q35,sata=off,smbus=off,usb=off,vmport=off", ("-bios", "qboot.rom"))
+BOARDS = {board.name: board for board in (Q35, LIGHT)}
+
+
+def choose(config: GuestConfig) -> Board:
+    """The board of a guest: what is asked for, else the light one where it will do."""
+    if config.machine != "auto":
+        return BOARDS[config.machine]
+    return Q35 if config.needs_q35 else LIGHT

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Snapshots of booted guests: taken once a machine, kernel and root, kept by content; others go on from there.
+
+A guest of which one is made runs with its memory in a file and stops after its boot, at the place in
+``images/rootfs/setup`` where its own seed disk would be read. The state of its devices is saved as for a migration,
+without the memory. A guest that goes on maps the same file copy on write: nothing is read that it does not use, and
+any number of guests share what none of them writes. Each then reads a seed disk of its own: keys, time, trees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import machine
+from .board import Board
+from .config import GuestConfig, Share
+from .errors import BuildFailed, InvalidInput
+from .images import cache
+from .images.hostpkgs import program
+from .images.progress import Progress
+from .monitor import Monitor, MonitorError
+
+# Raise it when what a guest does before it holds changes.
+RECIPE = "1"
+KIND = "snapshot"
+#: What a guest says when it waits; ``images/rootfs/setup``.
+HOLDING = "vmtest: holding"
+#: The disk with a guest's own files; all that share a snapshot have it as large as that (most of it a hole).
+SEED_BYTES = 16 << 30
+SEED_BLOCK = 64 << 10
+# Those that were used last; each takes the memory that its guest had used when it was made, 100 MiB and more.
+KEPT = 8
+SAVE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A folder with the memory, the devices' state, the public host key and the console so far."""
+
+    folder: Path
+
+    @property
+    def files(self) -> machine.SnapshotFiles:
+        """What QEMU goes on from."""
+        return machine.SnapshotFiles(self.folder / "memory", self.folder / "state")
+
+    @property
+    def host_key(self) -> bytes:
+        """The key that guests of it show. It was made for it, and left this host in no other way."""
+        return bytes.fromhex((self.folder / "host_key").read_text())
+
+    @property
+    def console(self) -> bytes:
+        """What the console had shown."""
+        return (self.folder / "console.log").read_bytes()
+
+
+def key_of(config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, board: Board) -> str:
+    """Cache key: all that a guest cannot change any more once it has booted."""
+    shares = tuple(Share(Path("/"), share.guest) for share in config.share_list)
+    swap = config.swap_device
+    on_disk = swap.size if swap and swap.kind == "disk" else 0
+    files = machine.SnapshotFiles(Path("memory"), None)
+    seed, swap_disk = Path("seed.tar"), Path("swap.img") if on_disk else None
+    parts = machine.Parts(kernel, rootfs, seed, swap_disk, 0, 0, accelerator, board, files)
+    words = machine.command_line(replace(config, shares=shares), parts)
+    identities = [_identity(path) for path in (Path(program(machine.QEMU)), kernel, rootfs)]
+    processor = Path("/proc/cpuinfo").read_text().partition("\n\n")[0] if accelerator == "kvm" else ""
+    # Its frequency goes up and down.
+    processor = "".join(line for line in processor.splitlines() if not line.startswith("cpu MHz"))
+    return cache.content_key({"recipe": RECIPE, "machine": "\n".join([*words, *identities, str(on_disk), processor])})
+
+
+def _identity(path: Path) -> str:
+    stat = path.resolve().stat()
+    return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def obtain(config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, board: Board) -> Snapshot:
+    """The snapshot for such a guest, made when there is none: one boot.
+
+    Raises:
+        GuestLost: the guest did not come up.
+        BuildFailed: QEMU could not save it.
+    """
+    key = key_of(config, kernel, rootfs, accelerator, board)
+
+    def make(scratch: Path, progress: Progress) -> None:
+        from .guest import Guest
+
+        progress.update("booting")
+        own = replace(config, kernel=kernel, rootfs=rootfs, accelerator=accelerator, machine=board.name, trees=())
+        with Guest(own, artifacts=scratch, hold=scratch) as guest:
+            progress.update("saving")
+            guest.save(scratch / "state")
+
+    label = f"snapshot of a guest of {kernel.parent.name if kernel.name == 'bzImage' else kernel.name}"
+    folder = cache.obtain(KIND, key, label, make, {"kernel": str(kernel), "memory": str(config.memory)})
+    with contextlib.suppress(OSError):
+        os.utime(folder / cache.MANIFEST)
+    _prune(folder.parent)
+    return Snapshot(folder)
+
+
+def _prune(folder: Path) -> None:
+    """Removes all but the last used ones. A guest that runs keeps the files that it has mapped."""
+    entries = []
+    for manifest in folder.glob(f"*/{cache.MANIFEST}"):
+        with contextlib.suppress(OSError):
+            entries.append((manifest.stat().st_mtime, manifest.parent))
+    for used, entry in sorted(entries, reverse=True)[KEPT:]:
+        if time.time() - used > 600:
+            # Not an entry any more before it is half one.
+            with contextlib.suppress(OSError):
+                (entry / cache.MANIFEST).unlink()
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def prepare_memory(folder: Path, config: GuestConfig) -> machine.SnapshotFiles:
+    """Files for the memory of a guest of which a snapshot is made, readable by their owner only.
+
+    Raises:
+        BuildFailed: the disk has no room.
+    """
+    files = machine.SnapshotFiles(folder / "memory", None)
+    free = shutil.disk_usage(folder).free
+    if free < config.memory_bytes:
+        raise BuildFailed(
+            f"snapshot: {folder.parent} has {free >> 20} MiB free, the guest's memory may need "
+            f"{config.memory_bytes >> 20}; make room, or leave --snapshot out"
+        )
+    for node in range(config.numa):
+        Path(f"{files.memory}{node}").touch(mode=0o600)
+    return files
+
+
+def enlarge_seed(path: Path) -> int:
+    """Gives a seed disk the size that all guests of a snapshot see; returns the blocks that have something.
+
+    Raises:
+        InvalidInput: it is larger.
+    """
+    blocks = -(-path.stat().st_size // SEED_BLOCK)
+    if path.stat().st_size > SEED_BYTES:
+        raise InvalidInput(f"trees of over {SEED_BYTES >> 30} GiB do not fit a guest from a snapshot; share them")
+    os.truncate(path, SEED_BYTES)
+    return blocks
+
+
+def save(monitor: Monitor, path: Path) -> None:
+    """Stops a guest for good and saves its devices' state.
+
+    Raises:
+        MonitorError: QEMU could not: something of the guest cannot be moved, or the disk is full.
+    """
+    monitor.command("stop")
+    _without_memory(monitor)
+    path.touch(mode=0o600)
+    monitor.command("migrate", uri=f"exec:exec cat >{shlex.quote(str(path))}")
+    deadline = time.monotonic() + SAVE_SECONDS
+    while time.monotonic() < deadline:
+        found = monitor.command("query-migrate")
+        if found.get("status") == "completed":
+            return
+        if found.get("status") == "failed":
+            raise MonitorError(f"migrate: {found.get('error-desc', 'failed; is the disk full?')}")
+        time.sleep(0.02)
+    raise MonitorError(f"migrate: not done within {SAVE_SECONDS:g} s")
+
+
+def _without_memory(monitor: Monitor) -> None:
+    """What lies in a file already is no part of the state."""
+    capability = {"capability": "x-ignore-shared", "state": True}
+    monitor.command("migrate-set-capabilities", capabilities=[capability])
+
+
+def go_on(monitor: Monitor, state: Path) -> None:
+    """Gives a guest its state, and lets it run.
+
+    Raises:
+        MonitorError: QEMU could not take it, and is gone.
+    """
+    _without_memory(monitor)
+    monitor.command("migrate-incoming", uri=f"exec:exec cat {shlex.quote(str(state))}")
+    while monitor.command("query-status")["status"] == "inmigrate":
+        time.sleep(0.005)
+    monitor.command("cont")
