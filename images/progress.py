@@ -6,9 +6,10 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.status import Status
+if TYPE_CHECKING:
+    from rich.status import Status
 
 QUIET_SECONDS = 2.0
 PLAIN_EVERY_SECONDS = 30.0
@@ -19,7 +20,6 @@ class Progress:
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self._console = Console(stderr=True)
         self._status: Status | None = None
         self._started = time.monotonic()
         self._printed = 0.0
@@ -46,9 +46,11 @@ class Progress:
         if elapsed < QUIET_SECONDS:
             return
         text = f"{self.label}: {self._note} ({elapsed:.0f} s)"
-        if self._console.is_terminal:
+        if sys.stderr.isatty():
             if self._status is None:
-                self._status = self._console.status(text)
+                from rich.console import Console  # most guests are started with all there, and show nothing
+
+                self._status = Console(stderr=True).status(text)
                 self._status.start()
             self._status.update(text)
         elif not self._printed or now - self._printed >= PLAIN_EVERY_SECONDS:

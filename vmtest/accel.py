@@ -10,8 +10,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pexpect
-
 from .errors import MachineLacks
 from .images.cache import cache_root
 from .images.hostpkgs import program
@@ -88,6 +86,8 @@ def _last(output: object) -> str:
 
 def probe(kernel: Path, accelerator: str = "kvm", timeout: float = PROBE_SECONDS) -> Accelerator:
     """Starts a guest without a root and sees how far it comes."""
+    import pexpect
+
     words = [
         "--pdeathsig",
         "KILL",

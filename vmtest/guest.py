@@ -13,10 +13,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-import paramiko
-
-from . import accel, board, machine, runfolder, seed, snapshot, supervisor, sysrq, transfer
+from . import accel, board, machine, runfolder, seed, snapshot, supervisor, sysrq
 from .config import GuestConfig
 from .console import Console
 from .errors import BuildFailed, CommandTimeout, GuestLost, Verdict
@@ -24,7 +23,11 @@ from .images import rootfs_build, variants
 from .images.hostpkgs import program
 from .keys import KeyPair
 from .monitor import Monitor, MonitorError
-from .remote import START_SECONDS, Link, Process, Result, Sink
+
+if TYPE_CHECKING:
+    import paramiko
+
+    from .remote import Link, Process, Result, Sink
 
 # Under software emulation with several processors QEMU 7.2 crashes about once in some hundred boots, while the kernel
 # enumerates PCI (a null memory region in one processor's access while another's changes the map). Nothing has run yet.
@@ -111,10 +114,10 @@ class Guest:
         booted = time.monotonic()
         self.timings = {"prepare": launched - begun, "boot": booted - launched}
         if self._hold:
-            (self._hold / "host_key").write_text(host.key.asbytes().hex())
+            (self._hold / "host_key").write_text(host.public_blob.hex())
             return
         assert self._link is not None
-        shown = self._snapshot.host_key if self._snapshot else host.key.asbytes()
+        shown = self._snapshot.host_key if self._snapshot else host.public_blob
         self._link.connect(port, shown, client, self.config.timeouts.login)
         self.timings["login"] = time.monotonic() - booted
 
@@ -155,13 +158,20 @@ class Guest:
             self._supervisor = supervisor.spawn(self._folder, passed, self.command_line)
         log = self.artifacts / "console.log" if self.artifacts else None
         self._console = Console(console_here, self._folder, log=log, tolerate=config.tolerated)
-        self._link = Link(self._console)
-        self._console.on_end = self._link.close
+        self._console.on_end = self._hang_up
         if self._snapshot:
             self._console.recall(self._snapshot.console)
         reached = self._console.expect(snapshot.HOLDING) if self._hold else self._console.ready
         self._console.start()
+        # The SSH library takes its time to load, and the guest to boot: both at once.
+        from .remote import Link
+
+        self._link = Link(self._console)
         return reached
+
+    def _hang_up(self) -> None:
+        if self._link:
+            self._link.close()
 
     def _snapshot_files(self, kernel: Path, rootfs: Path) -> machine.SnapshotFiles | None:
         if not self.config.snapshot:
@@ -284,6 +294,8 @@ class Guest:
             InvalidInput: ``host`` does not exist.
             subprocess.CalledProcessError: the guest has no room or no such place.
         """
+        from . import transfer
+
         command, stream = transfer.pack(Path(host), guest, exclude)
         self.run(command, input=transfer.chunks(stream), timeout=timeout, check=True)
 
@@ -293,6 +305,8 @@ class Guest:
         Raises:
             subprocess.CalledProcessError: there is no such path in the guest.
         """
+        from . import transfer
+
         with tempfile.SpooledTemporaryFile(max_size=transfer.IN_MEMORY) as stream:
             self.run(transfer.fetch_command(guest), stdout=stream.write, timeout=timeout, check=True)
             transfer.unpack(stream, guest, Path(host).absolute())
@@ -361,6 +375,8 @@ class Guest:
         Raises:
             GuestLost: there was something that ends a guest.
         """
+        from .remote import START_SECONDS
+
         self._need_link()
         assert self._console is not None
         self._marks += 1

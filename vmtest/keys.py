@@ -3,29 +3,41 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import paramiko
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+if TYPE_CHECKING:
+    import paramiko
 
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A private key as OpenSSH text, and the same as an object of the SSH library."""
+    """A private key as OpenSSH text, and its public half as a line of ``authorized_keys``."""
 
     private: str
-    key: paramiko.Ed25519Key
+    public_line: str
 
     @classmethod
     def fresh(cls) -> KeyPair:
         """A new random pair."""
         raw = Ed25519PrivateKey.generate()
         text = raw.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-        return cls(text, paramiko.Ed25519Key(file_obj=io.StringIO(text)))
+        public = raw.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        return cls(text, f"{public}\n")
 
     @property
-    def public_line(self) -> str:
-        """The public key as a line of ``authorized_keys``."""
-        return f"{self.key.get_name()} {self.key.get_base64()}\n"
+    def public_blob(self) -> bytes:
+        """The public half as SSH sends it."""
+        return base64.b64decode(self.public_line.split()[1])
+
+    @property
+    def key(self) -> paramiko.Ed25519Key:
+        """The pair as an object of the SSH library, which is loaded for it: first needed when a guest is up."""
+        import paramiko
+
+        return paramiko.Ed25519Key(file_obj=io.StringIO(self.private))

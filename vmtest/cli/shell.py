@@ -10,13 +10,14 @@ import signal
 import sys
 import termios
 import tty
-from typing import Any
-
-import paramiko
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
 from .options import add_guest_options, guest_config
 from .words import say
+
+if TYPE_CHECKING:
+    import paramiko
 
 CHUNK = 1 << 16
 
