@@ -7,7 +7,8 @@ skipped, with the reason in the terminal summary; with ``VMTEST_REQUIRED=1`` in 
 
 A test that loses its guest is neither passed nor failed but lost: a category of its own with the verdict, the
 console's excerpt and the folder with the guest's artifacts (``--guest-artifacts DIR``; else among pytest's temporary
-folders). The module's next test gets a new guest.
+folders). The module's next test gets a new guest. With ``@pytest.mark.guest(snapshot=True)`` every test does: one that
+goes on from a snapshot of a booted guest, which takes less than a second where a boot takes several.
 The SSH library is imported when a test asks for a guest, so the plugin may be loaded where it is not installed.
 """
 
@@ -128,7 +129,7 @@ def _new_artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 
 
 class _Holder:
-    """A module's guest, and a new one once it is lost."""
+    """A module's guest, and a new one once it is lost; with ``snapshot=True`` each test gets one fresh from its boot."""
 
     def __init__(self, config: GuestConfig, new_artifacts: Callable[[], Path]) -> None:
         self._config = config
@@ -136,7 +137,7 @@ class _Holder:
         self._guest: Guest | None = None
 
     def guest(self) -> Guest:
-        if self._guest is not None and self._guest.lost:
+        if self._guest is not None and (self._guest.lost or self._config.snapshot):
             self.close()
         if self._guest is None:
             self._guest = _start(self._config, self._new_artifacts())

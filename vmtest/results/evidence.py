@@ -60,11 +60,11 @@ def keep_command_line(guest: Guest, folder: Path, kernel: Path, rootfs: Path) ->
 
 
 def _own_console(command: list[str]) -> Iterator[str]:
-    """A command line with its console on the terminal and without a monitor."""
+    """A command line with its console on the terminal and without a monitor; one from a snapshot boots."""
     words = iter(command)
     for word in words:
-        value = next(words) if word in {"-chardev", "-mon"} else ""
-        if word == "-mon" or "id=monitor" in value:
+        value = next(words) if word in {"-chardev", "-mon", "-incoming"} else ""
+        if word in {"-mon", "-incoming"} or "id=monitor" in value:
             continue
         yield word
         if value:
@@ -73,7 +73,8 @@ def _own_console(command: list[str]) -> Iterator[str]:
 
 def _by_hand(word: str) -> str:
     """A word for the shell, with the run's own files beside the script and a fixed port."""
-    word = word.replace("hostfwd=tcp:127.0.0.1:0-", "hostfwd=tcp:127.0.0.1:2222-")
+    word = word.replace("hostfwd=tcp:127.0.0.1:0-", "hostfwd=tcp:127.0.0.1:2222-").replace(" vmtest.hold", "")
+    word = re.sub(r"^memory-backend-file,(.*),mem-path=.*,share=\w+$", r"memory-backend-ram,\1", word)
     match = re.search(r"/[^,=]*/(seed\.tar|swap\.img)", word)
     if match is None:
         return shlex.quote(word)
