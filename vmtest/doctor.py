@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from . import accel
+# Console and SSH too, so that a module that a guest would miss is missed here.
+from . import accel, console, remote  # noqa: F401
 from .config import MIB, GuestConfig
 from .errors import HarnessError, MachineLacks
 from .images import cache, kernel_build, rootfs_build, variants

@@ -129,7 +129,7 @@ def _new_artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 
 
 class _Holder:
-    """A module's guest, and a new one once it is lost; with ``snapshot=True`` each test gets one fresh from its boot."""
+    """A module's guest, and a new one once it is lost; with ``snapshot=True`` one for each test, as after its boot."""
 
     def __init__(self, config: GuestConfig, new_artifacts: Callable[[], Path]) -> None:
         self._config = config
