@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import psutil
 
 from . import accel
-from .config import MIB, GuestConfig
+from .config import GuestConfig
 from .errors import HarnessError, MachineLacks
 from .images import cache, kernel_build, rootfs_build, variants
 from .images.hostpkgs import PROGRAMS, installed_version, packages, program
 from .machine import OVERHEAD_BYTES
+from .sizes import MIB
 
 # Kernel source, objects and image while they are built.
 DISK_BYTES = 4 << 30

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import psutil
 
-from .config import MIB, GuestConfig
+from . import specs
+from .config import GuestConfig
 from .errors import MachineLacks
 from .images.hostpkgs import program
+from .sizes import MIB, shown
 
 QEMU = "qemu-system-x86_64"
 # What QEMU takes beside the guest's memory: its own code, translated code, buffers.
 OVERHEAD_BYTES = 192 * MIB
 TRANSLATION_MIB = 256
+# Behind all slots that are taken by number.
+PLUG_SLOT = 0x10
 GUEST_INIT = "/usr/lib/vmtest/init"
 
 
@@ -39,10 +43,11 @@ def check_memory(config: GuestConfig) -> None:
         MachineLacks: it does not fit beside what is running.
     """
     available = psutil.virtual_memory().available
-    needed = config.memory_bytes + OVERHEAD_BYTES
+    needed = config.most_bytes + OVERHEAD_BYTES
     if needed > available:
+        what = f"memory_max {config.memory_max!r}" if config.spare_bytes else f"memory {config.memory!r}"
         raise MachineLacks(
-            f"memory {config.memory!r} does not fit: it takes {needed // MIB} MiB with QEMU's own, "
+            f"{what} does not fit: it takes {needed // MIB} MiB with QEMU's own, "
             f"{available // MIB} MiB are available; give the guest less or end other programs"
         )
 
@@ -57,9 +62,22 @@ def kernel_command_line(config: GuestConfig) -> str:
         "panic=-1 oops=panic",
         # Emulated or virtual processors gain nothing from them and pay a lot.
         "mitigations=off",
+        *_memory_words(config),
         config.append,
     ]
     return " ".join(word for word in words if word)
+
+
+def _memory_words(config: GuestConfig) -> list[str]:
+    words = []
+    if config.spare_bytes:
+        # What comes can go again only where nothing of the kernel's own is put.
+        words.append("memhp_default_state=online_movable")
+    for pages in specs.huge_pages(config.hugepages):
+        words.append(f"hugepagesz={shown(pages.size)} hugepages={pages.count}")
+    if config.thp:
+        words.append(f"transparent_hugepage={config.thp}")
+    return words
 
 
 def _comma(path: Path | str) -> str:
@@ -74,22 +92,32 @@ def _disk(number: int, path: Path, readonly: bool) -> list[str]:
 
 
 def _processors(config: GuestConfig) -> str:
-    # A node is at least a socket: the kernel warns about processors of two nodes that share a cache.
-    sockets = config.numa if config.cpus % config.numa == 0 else config.cpus
+    sockets = config.layout.sockets
     return f"{config.cpus},sockets={sockets},cores={config.cpus // sockets},threads=1"
 
 
 def _memory(config: GuestConfig) -> list[str]:
-    total = config.memory_bytes // MIB
-    arguments = ["-m", f"{total}M"]
-    if config.numa == 1:
-        return arguments
+    size = f"{config.memory_bytes // MIB}M"
+    if not config.spare_bytes:
+        return ["-m", size, *config.layout.arguments()]
+    # Any node may take all that there is to plug; Guest.plug_memory looks after the sum.
+    most = config.memory_bytes + config.numa * config.spare_bytes
+    words = ["-m", f"{size},maxmem={most // MIB}M", *config.layout.arguments()]
     for node in range(config.numa):
-        size = total // config.numa + (total % config.numa if node == 0 else 0)
-        processors = [cpu for cpu in range(config.cpus) if cpu * config.numa // config.cpus == node]
-        arguments += ["-object", f"memory-backend-ram,id=memory{node},size={size}M"]
-        arguments += ["-numa", f"node,nodeid={node},memdev=memory{node},cpus={processors[0]}-{processors[-1]}"]
-    return arguments
+        words += ["-object", f"memory-backend-ram,id=spare{node},size={config.spare_bytes // MIB}M,reserve=off"]
+        where = f"id={plug_id(node)},addr={PLUG_SLOT + node:#x}"
+        words += ["-device", f"virtio-mem-pci,{where},memdev=spare{node},node={node},requested-size=0"]
+    return words
+
+
+def plug_id(node: int) -> str:
+    """QEMU's name of the device that memory of a node is plugged with."""
+    return f"plug{node}"
+
+
+def _end_of_the_machine(config: GuestConfig) -> list[str]:
+    # A crashed guest reboots at once, and that ends QEMU. For a dump QEMU stops there instead, its memory untouched.
+    return ["-no-reboot", *(["-no-shutdown", "-device", "vmcoreinfo"] if config.dump_on_panic else [])]
 
 
 def accelerator_arguments(accelerator: str) -> list[str]:
@@ -107,7 +135,8 @@ def command_line(config: GuestConfig, parts: Parts) -> list[str]:
     Raises:
         MachineLacks: QEMU is not installed.
     """
-    words = [program(QEMU), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"]
+    words = [program(QEMU), "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35"]
+    words += _end_of_the_machine(config)
     words += accelerator_arguments(parts.accelerator)
     words += ["-smp", _processors(config), *_memory(config)]
     words += ["-kernel", str(parts.kernel), "-append", kernel_command_line(config)]

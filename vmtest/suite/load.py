@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from ..config import ACCELERATORS, Swap, parse_size
+from ..config import ACCELERATORS, Swap
 from ..errors import HarnessError, InvalidInput, Verdict
 from ..images import variants
 from ..patterns import TOLERABLE
+from ..sizes import parse_size
 from .model import Expectation, FullMachine, Kernel, Limits, Selector, Suite, Test, Workload
 
 #: Verdicts that a job can end with beside a lost guest's.
