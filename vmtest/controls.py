@@ -178,7 +178,9 @@ class Controls:
         if self._keeper:
             self._keeper.lost()
 
-    def _dumped(self) -> list[str]:
+    @property
+    def dump_notes(self) -> list[str]:
+        """Why a lost guest's memory was not kept although it was to be."""
         return [self._keeper.note] if self._keeper and self._keeper.note else []
 
     def memory_dump(self, timeout: float = dump.SECONDS) -> Path | None:

@@ -271,7 +271,7 @@ class Guest(Controls):
     def warnings(self) -> list[str]:
         """What matters without ending the guest: WARNING, stalls, OOM kills, failed parts of its setup, a restart."""
         incomplete = [change.text for change in self.memory_changes if not change.complete]
-        return self._notes + (self._console.warnings if self._console else []) + incomplete + self._dumped()
+        return self._notes + (self._console.warnings if self._console else []) + incomplete + self.dump_notes
 
     @property
     def lost(self) -> GuestLost | None:

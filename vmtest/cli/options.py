@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config import ACCELERATORS, GuestConfig, Timeouts
 from ..errors import InvalidInput
 from ..images import kernel_package, variants
+from .machine_options import add_machine_options, machine_values
 
 # A person at a breakpoint.
 FOREVER = 1e9
@@ -35,7 +36,7 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
     )
     to.add_argument("--memory", default="1G", metavar="SIZE", help="memory (default: 1G)")
     to.add_argument("--cpus", type=int, default=2, metavar="N", help="processors (default: 2)")
-    to.add_argument("--numa", type=int, default=1, metavar="N", help="NUMA nodes (default: 1)")
+    add_machine_options(to)
     to.add_argument("--swap", metavar="KIND:SIZE", help="zram:512M, zram:512M:zstd or disk:1G (default: none)")
     to.add_argument("--append", default="", metavar="WORDS", help="added to the kernel command line")
     to.add_argument(
@@ -145,7 +146,7 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
         rootfs=options.rootfs,
         memory=options.memory,
         cpus=options.cpus,
-        numa=options.numa,
+        **machine_values(options),
         swap=options.swap,
         append=f"{options.append} nokaslr".strip() if debugger else options.append,
         trees=_pairs(options.tree, "--tree"),
