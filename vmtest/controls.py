@@ -28,6 +28,8 @@ class Controls:
         self.memory_changes: list[hotplug.Change] = []
         self._memory: hotplug.Memory | None = None
         self._keeper: dump.Keeper | None = None
+        #: Dumps in the folders beside ``artifacts`` from which on no more are made; None: no limit.
+        self.dumps_most: int | None = None
 
     def _machine(self) -> Monitor:
         if self._monitor is None or self._console is None or self._link is None:
@@ -168,7 +170,8 @@ class Controls:
     def _keep_dump(self) -> None:
         """Has a lost guest's memory kept, where the configuration says so."""
         if self.config.dump_on_panic and self.artifacts and self._monitor and self._console:
-            keeper = dump.Keeper(self._monitor, self._console, self.artifacts, self.config.most_bytes)
+            size = self.config.most_bytes
+            keeper = dump.Keeper(self._monitor, self._console, self.artifacts, size, self.dumps_most)
             self._keeper = keeper
             keeper.start()
             if self._console.lost:

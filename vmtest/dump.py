@@ -43,10 +43,10 @@ WORTH = frozenset(Verdict) - {
 }
 
 
-def room_for(folder: Path, size: int) -> str:
-    """Why a dump of at most ``size`` bytes is not written into a folder, or nothing."""
-    others = sum(1 for path in folder.parent.glob(f"*/{NAME}") if path.parent != folder)
-    if others >= MOST:
+def room_for(folder: Path, size: int, most: int | None) -> str:
+    """Why a dump of at most ``size`` bytes is not written into a folder that is one of a run's, or nothing."""
+    others = sum(1 for path in folder.parent.glob(f"*/{NAME}") if path.parent != folder) if most else 0
+    if most and others >= most:
         return f"{others} guests of this run have one already"
     return lacks_room(folder, size)
 
@@ -87,18 +87,20 @@ class Keeper(threading.Thread):
         done: set when there will be none any more, or it is complete.
     """
 
-    def __init__(self, monitor: Monitor, console: Console, folder: Path, size: int) -> None:
+    def __init__(self, monitor: Monitor, console: Console, folder: Path, size: int, most: int | None = None) -> None:
         """Args:
         monitor: QEMU's.
         console: says what the end was.
         folder: for the dump.
         size: bytes of the guest's memory.
+        most: dumps in the folders beside this one, from which on there are enough.
         """
         super().__init__(name="vmtest-dump", daemon=True)
         self._monitor = monitor
         self._console = console
         self._folder = folder
         self._size = size
+        self._most = most
         self._ends: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self.path: Path | None = None
         self.note = ""
@@ -146,7 +148,7 @@ class Keeper(threading.Thread):
         return self._console.lost.verdict if self._console.lost else None
 
     def _keep(self) -> None:
-        if why := room_for(self._folder, self._size):
+        if why := room_for(self._folder, self._size, self._most):
             self.note = f"no dump of the guest's memory: {why}"
             return
         self._monitor.command("stop")

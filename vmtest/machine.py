@@ -18,6 +18,7 @@ QEMU = "qemu-system-x86_64"
 # What QEMU takes beside the guest's memory: its own code, translated code, buffers.
 OVERHEAD_BYTES = 192 * MIB
 TRANSLATION_MIB = 256
+BLOCK_BYTES = 128 * MIB
 # Behind all slots that are taken by number.
 PLUG_SLOT = 0x10
 GUEST_INIT = "/usr/lib/vmtest/init"
@@ -100,11 +101,13 @@ def _memory(config: GuestConfig) -> list[str]:
     size = f"{config.memory_bytes // MIB}M"
     if not config.spare_bytes:
         return ["-m", size, *config.layout.arguments()]
-    # Any node may take all that there is to plug; Guest.plug_memory looks after the sum.
-    most = config.memory_bytes + config.numa * config.spare_bytes
+    # Any node may take all that there is to plug; Guest.plug_memory looks after the sum. A kernel uses whole blocks of
+    # memory only, so that a device has to begin and end with one.
+    each = -(-config.spare_bytes // BLOCK_BYTES) * BLOCK_BYTES
+    most = config.memory_bytes + config.numa * each
     words = ["-m", f"{size},maxmem={most // MIB}M", *config.layout.arguments()]
     for node in range(config.numa):
-        words += ["-object", f"memory-backend-ram,id=spare{node},size={config.spare_bytes // MIB}M,reserve=off"]
+        words += ["-object", f"memory-backend-ram,id=spare{node},size={each // MIB}M,reserve=off"]
         where = f"id={plug_id(node)},addr={PLUG_SLOT + node:#x}"
         words += ["-device", f"virtio-mem-pci,{where},memdev=spare{node},node={node},requested-size=0"]
     return words

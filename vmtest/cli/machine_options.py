@@ -7,7 +7,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .. import dump
 from ..errors import InvalidInput
 from ..specs import THP
 
@@ -62,7 +61,7 @@ def add_command_options(to: argparse.ArgumentParser) -> None:
         "--dump",
         type=Path,
         metavar="DIR",
-        help=f"when the kernel is lost, keep its memory there as '{dump.NAME}', for crash and drgn; and its console",
+        help="when the kernel is lost, keep its memory there as 'vmcore', for crash and drgn; and the whole console",
     )
 
 
@@ -89,6 +88,8 @@ def dump_folder(options: argparse.Namespace, most: int) -> Path | None:
     Raises:
         InvalidInput: it cannot be made, has a dump already or has no room for one.
     """
+    from .. import dump
+
     folder: Path | None = options.dump
     if folder is None:
         return None

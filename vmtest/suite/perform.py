@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import patterns
+from .. import dump, patterns
 from ..errors import CommandTimeout, GuestLost, HarnessError
 from ..guest import Guest
 from ..hotplug import Schedule
@@ -164,6 +164,7 @@ class _Performance:
     def _in_guest(self) -> None:
         self._watch.phase("boot")
         self._guest = guest = Guest(self._job.config(), artifacts=self._folder)
+        guest.dumps_most = dump.MOST
         self._watch.guest(guest)
         began = time.monotonic()
         try:
@@ -268,7 +269,7 @@ class _Performance:
         vmlinux = Path(job.vmlinux.path) if job.vmlinux else None
         if self.outcome.excerpt and vmlinux is not None and vmlinux.is_file():
             self.outcome.excerpt = symbols.decode(self.outcome.excerpt, vmlinux)
-        dump = guest.memory_dump() if guest else None
+        vmcore = guest.memory_dump() if guest else None
         with contextlib.suppress(OSError):
             if self.outcome.excerpt:
                 (self._folder / "excerpt.txt").write_text(self.outcome.excerpt + "\n")
@@ -287,7 +288,7 @@ class _Performance:
                     versions=evidence.versions(),
                     host=platform.node(),
                     memory=self._plugged,
-                    dump=dump.name if dump else "",
+                    dump=vmcore.name if vmcore else "",
                 ),
                 self._folder,
             )
