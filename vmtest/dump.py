@@ -9,8 +9,10 @@ that was switched off.
 from __future__ import annotations
 
 import contextlib
+import errno
 import queue
 import shutil
+import struct
 import threading
 import time
 from pathlib import Path
@@ -28,6 +30,10 @@ MOST = 4
 #: Left on the disk.
 RESERVE = 512 * MIB
 SECONDS = 180.0
+COMMAND_SECONDS = 30.0
+CHUNK = 1 << 20
+FLAT = b"makedumpfile\0"
+FLAT_HEADER = 4096
 # The console's last words may be read a moment after QEMU told of the guest's end.
 WORDS_SECONDS = 2.0
 TICK_SECONDS = 0.1
@@ -63,19 +69,53 @@ def write(monitor: Monitor, path: Path, timeout: float = SECONDS) -> None:
     Raises:
         MonitorError: it could not, for example for want of room on the disk; no file is left.
     """
+    part = path.with_name(f"{path.name}.part")
+    where = f"file:{part}"
     try:
         with monitor.events("DUMP_COMPLETED") as events:
             monitor.command(
-                "dump-guest-memory", paging=False, protocol=f"file:{path}", format=FORMAT, detach=True, within=30.0
+                "dump-guest-memory", paging=False, protocol=where, format=FORMAT, detach=True, within=COMMAND_SECONDS
             )
             event = events.next(timeout)
         if event is None:
             raise MonitorError(f"dump-guest-memory: not done within {timeout:g} s")
         if event.data.get("result", {}).get("status") != "completed":
             raise MonitorError(f"dump-guest-memory: {event.data.get('error', 'it failed')}")
-    except MonitorError:
+        _reassemble(part, path)
+    except OSError as error:
         path.unlink(missing_ok=True)
-        raise
+        raise MonitorError(f"dump {str(path)!r}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _reassemble(part: Path, path: Path) -> None:
+    """Puts the pieces of a dump in their places: QEMU writes them one after the other, as for a pipe.
+
+    Readers would take it as it comes, slowly, or not at all.
+    """
+    with part.open("rb") as source:
+        if source.read(len(FLAT)) != FLAT:
+            part.rename(path)
+            path.chmod(0o600)
+            return
+        source.seek(FLAT_HEADER)
+        with path.open("wb") as target:
+            path.chmod(0o600)
+            while True:
+                head = source.read(16)
+                if len(head) < 16:
+                    raise OSError(errno.EIO, "it ends too early")
+                offset, size = struct.unpack(">qq", head)
+                if offset < 0:
+                    return
+                target.seek(offset)
+                while size > 0:
+                    data = source.read(min(size, CHUNK))
+                    if not data:
+                        raise OSError(errno.EIO, "it ends too early")
+                    target.write(data)
+                    size -= len(data)
 
 
 class Keeper(threading.Thread):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections import namedtuple
 from pathlib import Path
@@ -104,6 +105,20 @@ def test_a_dump_that_fails_is_told_and_leaves_no_file(tmp_path: Path, qemu: Qemu
     assert keeper.note.startswith("no dump of the guest's memory: ")
     assert words in keeper.note
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pieces_come_to_their_places(tmp_path: Path) -> None:
+    part = tmp_path / "part"
+    pieces = [(4096, b"second"), (0, b"KDUMP   first"), (5, b"xyz")]
+    records = b"".join(struct.pack(">qq", at, len(data)) + data for at, data in pieces)
+    flat = b"makedumpfile\0".ljust(4096, b"\0") + records
+    part.write_bytes(flat + struct.pack(">qq", -1, -1))
+    dump._reassemble(part, tmp_path / "vmcore")
+    found = (tmp_path / "vmcore").read_bytes()
+    assert found == b"KDUMPxyzfirst".ljust(4096, b"\0") + b"second"
+    part.write_bytes(flat[:-3])
+    with pytest.raises(OSError, match="too early"):
+        dump._reassemble(part, tmp_path / "vmcore")
 
 
 def test_a_disk_that_is_too_full_is_not_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
