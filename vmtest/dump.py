@@ -9,14 +9,13 @@ that was switched off.
 from __future__ import annotations
 
 import contextlib
-import errno
 import queue
 import shutil
-import struct
 import threading
 import time
 from pathlib import Path
 
+from . import kdump
 from .console import Console
 from .errors import Verdict
 from .monitor import Event, Monitor, MonitorError
@@ -31,9 +30,6 @@ MOST = 4
 RESERVE = 512 * MIB
 SECONDS = 180.0
 COMMAND_SECONDS = 30.0
-CHUNK = 1 << 20
-FLAT = b"makedumpfile\0"
-FLAT_HEADER = 4096
 # The console's last words may be read a moment after QEMU told of the guest's end.
 WORDS_SECONDS = 2.0
 TICK_SECONDS = 0.1
@@ -81,41 +77,12 @@ def write(monitor: Monitor, path: Path, timeout: float = SECONDS) -> None:
             raise MonitorError(f"dump-guest-memory: not done within {timeout:g} s")
         if event.data.get("result", {}).get("status") != "completed":
             raise MonitorError(f"dump-guest-memory: {event.data.get('error', 'it failed')}")
-        _reassemble(part, path)
+        kdump.finish(part, path)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise MonitorError(f"dump {str(path)!r}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def _reassemble(part: Path, path: Path) -> None:
-    """Puts the pieces of a dump in their places: QEMU writes them one after the other, as for a pipe.
-
-    Readers would take it as it comes, slowly, or not at all.
-    """
-    with part.open("rb") as source:
-        if source.read(len(FLAT)) != FLAT:
-            part.rename(path)
-            path.chmod(0o600)
-            return
-        source.seek(FLAT_HEADER)
-        with path.open("wb") as target:
-            path.chmod(0o600)
-            while True:
-                head = source.read(16)
-                if len(head) < 16:
-                    raise OSError(errno.EIO, "it ends too early")
-                offset, size = struct.unpack(">qq", head)
-                if offset < 0:
-                    return
-                target.seek(offset)
-                while size > 0:
-                    data = source.read(min(size, CHUNK))
-                    if not data:
-                        raise OSError(errno.EIO, "it ends too early")
-                    target.write(data)
-                    size -= len(data)
 
 
 class Keeper(threading.Thread):

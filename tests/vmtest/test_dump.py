@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from tests.vmtest.qmp_peer import Peer, Refused
-from vmtest import dump
+from vmtest import dump, kdump
 from vmtest.console import Console
 from vmtest.errors import GuestLost, Verdict
 from vmtest.monitor import Monitor, MonitorError
@@ -107,18 +107,31 @@ def test_a_dump_that_fails_is_told_and_leaves_no_file(tmp_path: Path, qemu: Qemu
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pieces_come_to_their_places(tmp_path: Path) -> None:
-    part = tmp_path / "part"
-    pieces = [(4096, b"second"), (0, b"KDUMP   first"), (5, b"xyz")]
+def test_pieces_come_to_their_places_and_drgn_is_told_of_the_system(tmp_path: Path) -> None:
+    part, path = tmp_path / "part", tmp_path / "vmcore"
+    info = b"OSRELEASE=6.12.0-x\nPAGESIZE=4096\n"
+    place = struct.pack("<QQ", 9000, len(info))
+    pieces = [(9000, info), (0, b"KDUMP   "), (kdump.VMCOREINFO_AT, place), (5, b"   ")]
     records = b"".join(struct.pack(">qq", at, len(data)) + data for at, data in pieces)
     flat = b"makedumpfile\0".ljust(4096, b"\0") + records
     part.write_bytes(flat + struct.pack(">qq", -1, -1))
-    dump._reassemble(part, tmp_path / "vmcore")
-    found = (tmp_path / "vmcore").read_bytes()
-    assert found == b"KDUMPxyzfirst".ljust(4096, b"\0") + b"second"
-    part.write_bytes(flat[:-3])
-    with pytest.raises(OSError, match="too early"):
-        dump._reassemble(part, tmp_path / "vmcore")
+    kdump.finish(part, path)
+    found = path.read_bytes()
+    assert found.startswith(b"KDUMP   ")
+    assert found[9000:] == info
+    names = [found[12 + 65 * number :][:65].rstrip(b"\0") for number in range(5)]
+    assert names == [b"Linux", b"guest", b"6.12.0-x", b"#1", b""]
+    assert path.stat().st_mode & 0o777 == 0o600, "it has all that the guest knew"
+    for cut in (1, 5):
+        part.write_bytes(flat[:-cut] if cut == 1 else flat + b"\0" * cut)
+        with pytest.raises(OSError, match="too early"):
+            kdump.finish(part, path)
+
+
+def test_other_formats_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "part").write_bytes(b"\x7fELF" * 2000)
+    kdump.finish(tmp_path / "part", tmp_path / "vmcore")
+    assert (tmp_path / "vmcore").read_bytes() == b"\x7fELF" * 2000
 
 
 def test_a_disk_that_is_too_full_is_not_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
