@@ -20,7 +20,7 @@ from . import accel, machine, runfolder, seed, supervisor, sysrq, transfer
 from .config import GuestConfig
 from .console import Console
 from .controls import Controls
-from .errors import CommandTimeout, GuestLost, Verdict
+from .errors import CommandTimeout, GuestLost, InvalidInput, Verdict
 from .images import rootfs_build, variants
 from .images.hostpkgs import program
 from .keys import KeyPair
@@ -48,6 +48,8 @@ class Guest(Controls):
     def __init__(self, config: GuestConfig | None = None, *, artifacts: Path | None = None) -> None:
         super().__init__()
         self.config = config or GuestConfig()
+        if self.config.dump_on_panic and artifacts is None:
+            raise InvalidInput("dump_on_panic needs a folder for the dump; give the guest's artifacts")
         self.artifacts = artifacts
         self.accelerator = ""
         self.command_line: list[str] = []

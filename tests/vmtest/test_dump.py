@@ -13,9 +13,9 @@ from typing import Any, cast
 import pytest
 
 from tests.vmtest.qmp_peer import Peer, Refused
-from vmtest import dump, kdump
+from vmtest import Guest, GuestConfig, dump, kdump
 from vmtest.console import Console
-from vmtest.errors import GuestLost, Verdict
+from vmtest.errors import GuestLost, InvalidInput, Verdict
 from vmtest.monitor import Monitor, MonitorError
 
 Usage = namedtuple("Usage", "total used free")
@@ -63,6 +63,11 @@ def _keeper(qemu: Qemu, folder: Path, verdict: Verdict | None, *, told: bool = T
     keeper.join(10)
     monitor.close()
     return keeper
+
+
+def test_a_guest_without_a_folder_for_it_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="dump_on_panic needs a folder"):
+        Guest(GuestConfig(dump_on_panic=True))
 
 
 def test_a_panic_leaves_a_dump_and_ends_qemu(tmp_path: Path) -> None:
