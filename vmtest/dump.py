@@ -26,6 +26,8 @@ NAME = "vmcore"
 FORMAT = "kdump-zlib"
 #: Dumps in the folders beside each other that one run fills: a suite whose guests all crash shall not fill the disk.
 MOST = 4
+#: Of a dump on a cluster's worker so many bytes go back to where the run was started.
+TRAVELS = 256 * MIB
 #: Left on the disk.
 RESERVE = 512 * MIB
 SECONDS = 180.0

@@ -14,6 +14,7 @@ import pytest
 
 from tests.vmtest.qmp_peer import Peer, Refused
 from vmtest import Guest, GuestConfig, dump, kdump
+from vmtest.cluster.worker import drop_dump
 from vmtest.console import Console
 from vmtest.errors import GuestLost, InvalidInput, Verdict
 from vmtest.monitor import Monitor, MonitorError
@@ -165,4 +166,14 @@ def test_an_end_of_qemu_while_it_dumps(tmp_path: Path) -> None:
         with pytest.raises(MonitorError):
             dump.write(monitor, tmp_path / "vmcore", 10)
         monitor.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_sends_no_huge_dump(tmp_path: Path) -> None:
+    assert drop_dump(tmp_path, too_large=0) == []
+    with (tmp_path / "vmcore").open("wb") as stream:
+        stream.truncate(3 << 20)
+    assert drop_dump(tmp_path, too_large=3 << 20) == []
+    (told,) = drop_dump(tmp_path, too_large=2 << 20)
+    assert "its 3 MiB were too many" in told
     assert list(tmp_path.iterdir()) == []
