@@ -24,6 +24,8 @@ USED = (
     "virtio_rng",
     "virtio_balloon",
     "virtio_mem",
+    # Tells QEMU how to read a dump.
+    "qemu_fw_cfg",
 )
 WANTED = NEEDED + USED
 _DEPENDS = re.compile(rb"\0?depends=([\w,-]*)\0")

@@ -49,8 +49,9 @@ def parse(text: str) -> dict[str, str | None]:
 
 
 def requested(paths: Iterable[Path]) -> list[Option]:
-    """Every option the fragments ask for."""
-    return [Option(name, value, path.name) for path in paths for name, value in parse(path.read_text()).items()]
+    """Every option the fragments ask for; of two that ask for the same, the later one counts."""
+    wanted = {name: Option(name, value, path.name) for path in paths for name, value in parse(path.read_text()).items()}
+    return list(wanted.values())
 
 
 def dropped(wanted: Iterable[Option], final: str) -> list[Option]:

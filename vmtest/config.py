@@ -10,33 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from . import specs, topology
 from .errors import InvalidInput, Verdict
 from .images import variants
 from .patterns import TOLERABLE
+from .sizes import MIB, parse_size, shown
 
-MIB = 1 << 20
 MIN_MEMORY = 128 * MIB
-_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
-_SHIFT = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 ACCELERATORS = ("auto", "kvm", "tcg")
 SWAP_KINDS = ("zram", "disk")
 MACHINES = ("auto", "light", "q35")
 # What a checkout has lying about; a slash in front: only at the top.
 NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "/build", "/dist", "*.egg-info")
-
-
-def parse_size(value: str | int, name: str) -> int:
-    """Bytes of "512M", "1G", "1GiB" (powers of 1024) or a plain number of bytes.
-
-    Raises:
-        InvalidInput: anything else; the message names ``name``.
-    """
-    if isinstance(value, int):
-        return value
-    match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise InvalidInput(f"{name} {value!r} is no size; write for example 512M or 1G")
-    return int(match[1]) << _SHIFT[match[2].upper()]
 
 
 @dataclass(frozen=True)
@@ -132,7 +117,18 @@ class GuestConfig:
         memory: size, "1G" or bytes.
         cpus: virtual processors.
         machine: "light" (up sooner), "q35" (NUMA nodes, hot-plug), or "auto": light where it will do.
-        numa: NUMA nodes; memory and processors are split evenly.
+        memory_max: size that memory may grow to while the guest runs (:meth:`Guest.plug_memory`); None: it stays.
+        plug: memory that comes and goes while a command of ``vmtest exec`` or a suite runs, from its start:
+            "10s:+512M", "30s:-512M@1" (of node 1).
+        numa: NUMA nodes; memory and processors are split evenly, unless the next two say otherwise.
+        numa_memory: sizes by node, "768M,256M"; they add up to ``memory``.
+        numa_cpus: processors by node, "2,0"; they add up to ``cpus``.
+        numa_distance: distances of pairs, "0:1=30,0:2=60"; one way is both, 20 where nothing is said.
+        hugepages: reserved while booting, "2M:64" or "2M:64,1G:1".
+        thp: transparent huge pages, "always", "madvise" or "never"; None: the kernel's default.
+        cgroups: made before the first command, "NAME:memory.max=256M,memory.swap.max=0".
+        in_cgroup: the one of them in which commands run.
+        dump_on_panic: keep the guest's memory when its kernel is lost (``Guest.artifacts`` has it as ``vmcore``).
         swap: "zram:SIZE[:ALGORITHM]", "disk:SIZE" or None.
         append: added to the kernel command line.
         trees: folders copied in while booting; also ``(host, guest)`` pairs.
@@ -154,6 +150,16 @@ class GuestConfig:
     cpus: int = 2
     machine: str = "auto"
     numa: int = 1
+    memory_max: str | int | None = None
+    plug: tuple[str, ...] = ()
+    numa_memory: str = ""
+    numa_cpus: str = ""
+    numa_distance: str = ""
+    hugepages: str = ""
+    thp: str | None = None
+    cgroups: tuple[str, ...] = ()
+    in_cgroup: str = ""
+    dump_on_panic: bool = False
     swap: str | None = None
     append: str = ""
     trees: tuple[Tree | tuple[Path | str, str], ...] = ()
@@ -173,8 +179,9 @@ class GuestConfig:
             raise InvalidInput(f"memory {self.memory!r} is too little to boot; give at least {MIN_MEMORY // MIB}M")
         if not 1 <= self.cpus <= 16:
             raise InvalidInput(f"cpus {self.cpus} must be 1 to 16")
-        if not 1 <= self.numa <= self.cpus:
-            raise InvalidInput(f"numa {self.numa} must be 1 to cpus ({self.cpus}): every node has a processor")
+        _ = self.layout
+        specs.check_steps(self.steps, self.spare_bytes, self.numa)
+        self._check_pages_and_groups()
         if self.accelerator not in ACCELERATORS:
             raise InvalidInput(f"accelerator {self.accelerator!r} must be one of {', '.join(ACCELERATORS)}")
         if self.machine not in MACHINES:
@@ -183,6 +190,8 @@ class GuestConfig:
             raise InvalidInput(
                 f"machine 'light' has no {self.needs_q35}; give machine q35, or auto, which takes q35 by itself"
             )
+        if self.snapshot and self.memory_max is not None:
+            raise InvalidInput("snapshot and memory_max exclude each other: leave one out")
         for name in self.env:
             if not re.fullmatch(r"[A-Za-z_]\w*", name):
                 raise InvalidInput(f"env name {name!r} must be letters, digits and underscores")
@@ -190,6 +199,22 @@ class GuestConfig:
         object.__setattr__(self, "shares", tuple(_pair(Share, item) for item in self.shares))
         _ = self.swap_device
         _ = self.tolerated
+
+    def _check_pages_and_groups(self) -> None:
+        if self.thp is not None and self.thp not in specs.THP:
+            raise InvalidInput(f"thp {self.thp!r} must be one of {', '.join(specs.THP)}")
+        taken = sum(pages.bytes for pages in specs.huge_pages(self.hugepages))
+        if taken > self.memory_bytes - MIN_MEMORY:
+            raise InvalidInput(
+                f"hugepages {self.hugepages!r} take {shown(taken)} of {shown(self.memory_bytes)}; reserve fewer, the "
+                f"guest needs {shown(MIN_MEMORY)} besides"
+            )
+        names = [group.name for group in self.cgroup_list]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise InvalidInput(f"cgroup {twice!r} is given twice; put its files into one")
+        if self.in_cgroup and self.in_cgroup not in names:
+            known = f"it has {', '.join(names)}" if names else "the guest has none"
+            raise InvalidInput(f"in_cgroup {self.in_cgroup!r} is no cgroup of this guest ({known}); give that too")
 
     @property
     def memory_bytes(self) -> int:
@@ -199,7 +224,44 @@ class GuestConfig:
     @property
     def needs_q35(self) -> str:
         """What of it only a q35 machine has, or nothing."""
-        return f"NUMA nodes (numa {self.numa})" if self.numa > 1 else ""
+        if self.numa > 1:
+            return f"NUMA nodes (numa {self.numa})"
+        return "hot-plug (memory_max)" if self.memory_max is not None else ""
+
+    @property
+    def spare_bytes(self) -> int:
+        """By how much memory may grow, a whole number of pieces that can be plugged; 0 when it cannot."""
+        if self.memory_max is None:
+            return 0
+        spare = parse_size(self.memory_max, "memory_max") - self.memory_bytes
+        if spare < specs.PIECE:
+            raise InvalidInput(
+                f"memory_max {self.memory_max!r} is not above memory ({shown(self.memory_bytes)}); "
+                "give more, or leave it out"
+            )
+        return spare // specs.PIECE * specs.PIECE
+
+    @property
+    def most_bytes(self) -> int:
+        """What memory can become."""
+        return self.memory_bytes + self.spare_bytes
+
+    @property
+    def layout(self) -> topology.Topology:
+        """Nodes and distances."""
+        return topology.make(
+            self.memory_bytes, self.cpus, self.numa, self.numa_memory, self.numa_cpus, self.numa_distance
+        )
+
+    @property
+    def steps(self) -> tuple[specs.Step, ...]:
+        """Memory that comes and goes, as values."""
+        return tuple(specs.Step.parse(text) for text in self.plug)
+
+    @property
+    def cgroup_list(self) -> tuple[specs.Cgroup, ...]:
+        """The control groups as values."""
+        return tuple(specs.Cgroup.parse(text) for text in self.cgroups)
 
     @property
     def tolerated(self) -> frozenset[Verdict]:

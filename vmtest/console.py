@@ -258,6 +258,11 @@ class Console(threading.Thread):
         """Whether a line has come that ends the guest; ``ended`` follows with the rest of its report."""
         return self._fatal is not None
 
+    @property
+    def powered_down(self) -> bool:
+        """Whether the kernel has said that it switches off or restarts."""
+        return self._powered_down
+
     def type(self, data: bytes) -> None:
         """Sends bytes to the guest's serial line."""
         self._sock.sendall(data)

@@ -10,11 +10,12 @@ import psutil
 
 # Console and SSH too, so that a module that a guest would miss is missed here.
 from . import accel, console, remote  # noqa: F401
-from .config import MIB, GuestConfig
+from .config import GuestConfig
 from .errors import HarnessError, MachineLacks
 from .images import cache, kernel_build, rootfs_build, variants
 from .images.hostpkgs import PROGRAMS, installed_version, packages, program
 from .machine import OVERHEAD_BYTES
+from .sizes import MIB
 
 # Kernel source, objects and image while they are built.
 DISK_BYTES = 4 << 30

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from . import accel, board, machine, runfolder, seed, snapshot, supervisor, sysrq
 from .config import GuestConfig
 from .console import Console
-from .errors import BuildFailed, CommandTimeout, GuestLost, Verdict
+from .controls import Controls
+from .errors import BuildFailed, CommandTimeout, GuestLost, InvalidInput, Verdict
 from .images import rootfs_build, variants
 from .images.hostpkgs import program
 from .keys import KeyPair
@@ -36,15 +37,16 @@ ATTEMPTS = 2
 CLOSE_SECONDS = 15.0
 
 
-class Guest:
+class Guest(Controls):
     """One QEMU guest. Start it with ``with`` or :meth:`start`, and it is gone after :meth:`close`, whatever happens.
 
     Attributes:
         config: what it was made of.
         accelerator: "kvm" or "tcg", after start.
-        board: "microvm" or "q35" with what that means, after start.
+        board: "light" or "q35" with what that means, after start.
         timings: seconds by phase ("prepare", "boot", "login").
         artifacts: a folder that keeps the whole console (``console.log``) and what QEMU said (``qemu.log``).
+        memory_changes: what became of memory that was plugged and unplugged.
     """
 
     def __init__(
@@ -55,7 +57,10 @@ class Guest:
         artifacts: where console and QEMU's words are kept; None keeps them in memory.
         hold: start only as far as a snapshot is taken (:meth:`save`), with the memory in files in this folder.
         """
+        super().__init__()
         self.config = config or GuestConfig()
+        if self.config.dump_on_panic and artifacts is None:
+            raise InvalidInput("dump_on_panic needs a folder for the dump; give the guest's artifacts")
         self.artifacts = artifacts
         self._hold = hold
         self._snapshot: snapshot.Snapshot | None = None
@@ -119,6 +124,7 @@ class Guest:
         assert self._link is not None
         shown = self._snapshot.host_key if self._snapshot else host.public_blob
         self._link.connect(port, shown, client, self.config.timeouts.login)
+        self._arrange()
         self.timings["login"] = time.monotonic() - booted
 
     def _launch(self, host: KeyPair, client: KeyPair) -> threading.Event:
@@ -158,7 +164,7 @@ class Guest:
             self._supervisor = supervisor.spawn(self._folder, passed, self.command_line)
         log = self.artifacts / "console.log" if self.artifacts else None
         self._console = Console(console_here, self._folder, log=log, tolerate=config.tolerated)
-        self._console.on_end = self._hang_up
+        self._console.on_end = self._on_end
         if self._snapshot:
             self._console.recall(self._snapshot.console)
         reached = self._console.expect(snapshot.HOLDING) if self._hold else self._console.ready
@@ -166,10 +172,11 @@ class Guest:
         # The SSH library takes its time to load, and the guest to boot: both at once.
         from .remote import Link
 
-        self._link = Link(self._console)
+        self._link = Link(self._console, self.clock)
         return reached
 
-    def _hang_up(self) -> None:
+    def _on_end(self) -> None:
+        self._ended()
         if self._link:
             self._link.close()
 
@@ -188,6 +195,7 @@ class Guest:
         started = time.monotonic()
         try:
             self._monitor = Monitor(self._sockets[1])
+            self._keep_dump()
             port = self._monitor.ssh_port()
             if self._snapshot:
                 snapshot.go_on(self._monitor, self._snapshot.folder / "state")
@@ -230,6 +238,7 @@ class Guest:
         stdout: Sink | None = None,
         stderr: Sink | None = None,
         check: bool = False,
+        cgroup: str | None = None,
     ) -> Result:
         """Runs a command to its end, as root.
 
@@ -242,6 +251,8 @@ class Guest:
             stdout: called with each piece as it comes, instead of collecting it.
             stderr: likewise.
             check: raise when the exit code is not 0.
+            cgroup: the control group it runs in, a path below the root ("": that of the shell); default
+                ``config.in_cgroup``. One that does not exist ends the command with 126.
 
         Raises:
             CommandTimeout: not in time, guest fine; the command was killed.
@@ -249,7 +260,7 @@ class Guest:
             subprocess.CalledProcessError: with ``check``.
         """
         limit = self.config.timeouts.command if timeout is None else timeout
-        process = self.popen(command, input=input, env=env, cwd=cwd, stdout=stdout, stderr=stderr)
+        process = self.popen(command, input=input, env=env, cwd=cwd, stdout=stdout, stderr=stderr, cgroup=cgroup)
         try:
             result = process.wait(limit)
         except CommandTimeout as error:
@@ -268,6 +279,7 @@ class Guest:
         cwd: str | None = None,
         stdout: Sink | None = None,
         stderr: Sink | None = None,
+        cgroup: str | None = None,
     ) -> Process:
         """Starts a command and returns at once; arguments as for :meth:`run`.
 
@@ -275,7 +287,9 @@ class Guest:
             GuestLost: the guest is gone.
         """
         pieces = (input,) if isinstance(input, bytes) else input
-        return self._need_link().start(command, {**self.config.env, **(env or {})}, cwd, pieces, stdout, stderr)
+        group = self.config.in_cgroup if cgroup is None else cgroup
+        environment = {**self.config.env, **(env or {})}
+        return self._need_link().start(command, environment, cwd, pieces, stdout, stderr, cgroup=group)
 
     def terminal(
         self, command: Sequence[str], kind: str, columns: int, lines: int, cwd: str | None = None
@@ -297,7 +311,7 @@ class Guest:
         from . import transfer
 
         command, stream = transfer.pack(Path(host), guest, exclude)
-        self.run(command, input=transfer.chunks(stream), timeout=timeout, check=True)
+        self.run(command, input=transfer.chunks(stream), timeout=timeout, check=True, cgroup="")
 
     def get(self, guest: str, host: Path | str, *, timeout: float = 300.0) -> None:
         """Copies a file or a folder with its content out of the guest to the path ``host``.
@@ -308,7 +322,7 @@ class Guest:
         from . import transfer
 
         with tempfile.SpooledTemporaryFile(max_size=transfer.IN_MEMORY) as stream:
-            self.run(transfer.fetch_command(guest), stdout=stream.write, timeout=timeout, check=True)
+            self.run(transfer.fetch_command(guest), stdout=stream.write, timeout=timeout, check=True, cgroup="")
             transfer.unpack(stream, guest, Path(host).absolute())
 
     @property
@@ -319,7 +333,8 @@ class Guest:
     @property
     def warnings(self) -> list[str]:
         """What matters without ending the guest: WARNING, stalls, OOM kills, failed parts of its setup, a restart."""
-        return self._notes + (self._console.warnings if self._console else [])
+        incomplete = [change.text for change in self.memory_changes if not change.complete]
+        return self._notes + (self._console.warnings if self._console else []) + incomplete + self.dump_notes
 
     @property
     def lost(self) -> GuestLost | None:
@@ -329,13 +344,15 @@ class Guest:
     def poweroff(self, timeout: float = 30.0) -> None:
         """Shuts down in order (file systems synced, swap off) and waits for it.
 
+        By a command in the guest, which needs nothing of its kernel; :meth:`press_power_button` is the machine's way.
+
         Raises:
             GuestLost: it ended in another way.
         """
         assert self._console is not None
         # It may be faster than its answer.
         with contextlib.suppress(GuestLost):
-            self.run("poweroff", timeout=timeout)
+            self.run("poweroff", timeout=timeout, cgroup="")
         if not self._console.ended.wait(timeout):
             raise self._console.give_up(Verdict.HUNG, f"not powered off within {timeout:g} s")
         if self._console.lost and self._console.lost.verdict is not Verdict.POWERED_OFF:
@@ -382,14 +399,15 @@ class Guest:
         self._marks += 1
         mark = f"vmtest: mark {self._marks}"
         shown = self._console.expect(mark)
-        self.run(f"echo '<2>{mark}' >/dev/kmsg", timeout=timeout + START_SECONDS)
+        self.run(f"echo '<2>{mark}' >/dev/kmsg", timeout=timeout + START_SECONDS, cgroup="")
         shown.wait(timeout)
         if self._console.doomed:
             self._console.ended.wait(timeout)
         self._need_link()
 
     def close(self) -> None:
-        """Ends the guest at once and removes all it left on the host. May be called twice."""
+        """Ends the guest and removes all it left on the host; waits for nothing but a dump. May be called twice."""
+        self.memory_dump()
         if self.artifacts and self._console and self._supervisor:
             (self.artifacts / "qemu.log").write_text(self._console.qemu_log())
         if self._link:
@@ -425,6 +443,7 @@ class Guest:
             raise RuntimeError("the guest is not started; use it in a with statement or call start()")
         if self._console.lost:
             raise self._console.lost
+        self._link.need_running()
         return self._link
 
     def _lost_or_hung(self, message: str) -> GuestLost:

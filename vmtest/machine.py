@@ -8,15 +8,20 @@ from pathlib import Path
 
 import psutil
 
+from . import specs
 from .board import Q35, Board
-from .config import MIB, GuestConfig
+from .config import GuestConfig
 from .errors import MachineLacks
 from .images.hostpkgs import program
+from .sizes import MIB, shown
 
 QEMU = "qemu-system-x86_64"
 # What QEMU takes beside the guest's memory: its own code, translated code, buffers.
 OVERHEAD_BYTES = 192 * MIB
 TRANSLATION_MIB = 256
+BLOCK_BYTES = 128 * MIB
+# Behind all slots that are taken by number.
+PLUG_SLOT = 0x10
 GUEST_INIT = "/usr/lib/vmtest/init"
 
 
@@ -55,10 +60,11 @@ def check_memory(config: GuestConfig) -> None:
         MachineLacks: it does not fit beside what is running.
     """
     available = psutil.virtual_memory().available
-    needed = config.memory_bytes + OVERHEAD_BYTES
+    needed = config.most_bytes + OVERHEAD_BYTES
     if needed > available:
+        what = f"memory_max {config.memory_max!r}" if config.spare_bytes else f"memory {config.memory!r}"
         raise MachineLacks(
-            f"memory {config.memory!r} does not fit: it takes {needed // MIB} MiB with QEMU's own, "
+            f"{what} does not fit: it takes {needed // MIB} MiB with QEMU's own, "
             f"{available // MIB} MiB are available; give the guest less or end other programs"
         )
 
@@ -75,9 +81,22 @@ def kernel_command_line(config: GuestConfig) -> str:
         "mitigations=off",
         # Ours, read by images/rootfs/setup: wait before anything of one guest's own is there.
         "vmtest.hold" if config.snapshot else "",
+        *_memory_words(config),
         config.append,
     ]
     return " ".join(word for word in words if word)
+
+
+def _memory_words(config: GuestConfig) -> list[str]:
+    words = []
+    if config.spare_bytes:
+        # What comes can go again only where nothing of the kernel's own is put.
+        words.append("memhp_default_state=online_movable")
+    for pages in specs.huge_pages(config.hugepages):
+        words.append(f"hugepagesz={shown(pages.size)} hugepages={pages.count}")
+    if config.thp:
+        words.append(f"transparent_hugepage={config.thp}")
+    return words
 
 
 def _comma(path: Path | str) -> str:
@@ -92,33 +111,46 @@ def _disk(number: int, path: Path, readonly: bool) -> list[str]:
 
 
 def _processors(config: GuestConfig) -> str:
-    # A node is at least a socket: the kernel warns about processors of two nodes that share a cache.
-    sockets = config.numa if config.cpus % config.numa == 0 else config.cpus
+    sockets = config.layout.sockets
     return f"{config.cpus},sockets={sockets},cores={config.cpus // sockets},threads=1"
 
 
-def _backend(number: int, mebibytes: int, files: SnapshotFiles | None) -> str:
-    """A piece of memory; of a guest from a snapshot, its own copy of the file as soon as it writes."""
+def _backend(node: int, mebibytes: int, files: SnapshotFiles | None = None) -> str:
+    """A node's memory; of a guest from a snapshot, its own copy of the file as soon as it writes."""
     if files is None:
-        return f"memory-backend-ram,id=memory{number},size={mebibytes}M"
+        return f"memory-backend-ram,id=memory{node},size={mebibytes}M"
     share = "on" if files.state is None else "off"
-    path = f"{_comma(files.memory)}{number}"
-    return f"memory-backend-file,id=memory{number},size={mebibytes}M,mem-path={path},share={share}"
+    path = f"{_comma(files.memory)}{node}"
+    return f"memory-backend-file,id=memory{node},size={mebibytes}M,mem-path={path},share={share}"
 
 
 def _memory(config: GuestConfig, files: SnapshotFiles | None) -> list[str]:
-    total = config.memory_bytes // MIB
-    arguments = ["-m", f"{total}M"]
-    if config.numa == 1:
-        if files:
-            arguments += ["-object", _backend(0, total, files), "-machine", "memory-backend=memory0"]
-        return arguments
+    size = f"{config.memory_bytes // MIB}M"
+    if not config.spare_bytes:
+        words = ["-m", size, *config.layout.arguments(lambda node, mebibytes: _backend(node, mebibytes, files))]
+        if files and config.numa == 1:
+            words += ["-object", _backend(0, config.memory_bytes // MIB, files), "-machine", "memory-backend=memory0"]
+        return words
+    # Any node may take all that there is to plug; Guest.plug_memory looks after the sum. A kernel uses whole blocks of
+    # memory only, so that a device has to begin and end with one.
+    each = -(-config.spare_bytes // BLOCK_BYTES) * BLOCK_BYTES
+    most = config.memory_bytes + config.numa * each
+    words = ["-m", f"{size},maxmem={most // MIB}M", *config.layout.arguments(_backend)]
     for node in range(config.numa):
-        size = total // config.numa + (total % config.numa if node == 0 else 0)
-        processors = [cpu for cpu in range(config.cpus) if cpu * config.numa // config.cpus == node]
-        arguments += ["-object", _backend(node, size, files)]
-        arguments += ["-numa", f"node,nodeid={node},memdev=memory{node},cpus={processors[0]}-{processors[-1]}"]
-    return arguments
+        words += ["-object", f"memory-backend-ram,id=spare{node},size={each // MIB}M,reserve=off"]
+        where = f"id={plug_id(node)},addr={PLUG_SLOT + node:#x}"
+        words += ["-device", f"virtio-mem-pci,{where},memdev=spare{node},node={node},requested-size=0"]
+    return words
+
+
+def plug_id(node: int) -> str:
+    """QEMU's name of the device that memory of a node is plugged with."""
+    return f"plug{node}"
+
+
+def _end_of_the_machine(config: GuestConfig) -> list[str]:
+    # A crashed guest reboots at once, and that ends QEMU. For a dump QEMU stops there instead, its memory untouched.
+    return ["-no-reboot", *(["-no-shutdown", "-device", "vmcoreinfo"] if config.dump_on_panic else [])]
 
 
 def accelerator_arguments(accelerator: str) -> list[str]:
@@ -136,8 +168,8 @@ def command_line(config: GuestConfig, parts: Parts) -> list[str]:
     Raises:
         MachineLacks: QEMU is not installed.
     """
-    words = [program(QEMU), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    words += ["-machine", parts.board.machine, *parts.board.words]
+    words = [program(QEMU), "-nodefaults", "-no-user-config", "-display", "none"]
+    words += ["-machine", parts.board.machine, *parts.board.words, *_end_of_the_machine(config)]
     words += accelerator_arguments(parts.accelerator)
     words += ["-smp", _processors(config), *_memory(config, parts.snapshot)]
     words += ["-kernel", str(parts.kernel), "-append", kernel_command_line(config)]

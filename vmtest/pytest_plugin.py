@@ -76,9 +76,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _start(config: GuestConfig, artifacts: Path) -> Guest:
+    from . import dump
     from .guest import Guest
 
     guest = Guest(config, artifacts=artifacts)
+    guest.dumps_most = dump.MOST
     try:
         guest.start()
     except (MachineLacks, BuildFailed) as error:

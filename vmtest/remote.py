@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import paramiko
 
+from .arrange import entering
+from .clock import Clock
 from .console import Console
 from .errors import CommandTimeout, GuestLost, Verdict
 from .keys import KeyPair
@@ -34,6 +36,8 @@ WHY_SECONDS = 4.0
 # A guest that swaps for its life still gets to start a command in this time, or to answer a question.
 START_SECONDS = 60.0
 PROBE_SECONDS = 20.0
+# A command of a paused guest is looked at this often.
+PAUSED_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class Result:
 class Link:
     """The SSH connection to one guest."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
         self._console = console
         self._transport: paramiko.Transport | None = None
         self._tokens = itertools.count(1)
@@ -131,6 +136,11 @@ class Link:
             Verdict.HUNG, "the SSH connection was lost and the console says nothing"
         )
 
+    def need_running(self) -> None:
+        """Raises RuntimeError while the guest is paused: nothing would come of what is asked of it."""
+        if self.clock.stopped:
+            raise RuntimeError("the guest is paused; call resume() first")
+
     def answers(self, patience: float | None = None) -> bool:
         """Whether the guest still runs a command, and ends it within so many seconds."""
         limit = PROBE_SECONDS if patience is None else patience
@@ -148,19 +158,23 @@ class Link:
         stdout: Sink | None = None,
         stderr: Sink | None = None,
         patience: float | None = None,
+        cgroup: str = "",
     ) -> Process:
         """Starts a command, within ``patience`` seconds (default: a minute).
 
         Raises:
             GuestLost: there is no guest any more.
+            RuntimeError: the guest is paused.
         """
+        self.need_running()
         token = f"{next(self._tokens)}"
         try:
             if self._transport is None:
                 raise EOFError
             channel = self._transport.open_session(timeout=patience or START_SECONDS)
-            channel.exec_command(script(command, token, env, cwd))
+            channel.exec_command(script(command, token, env, cwd, cgroup))
         except (OSError, EOFError, paramiko.SSHException) as error:
+            self.need_running()
             if self._console.lost is None and self.alive:
                 raise self._console.give_up(Verdict.HUNG, f"no new command could be started: {error}") from error
             raise self.lost() from error
@@ -188,7 +202,7 @@ class Link:
             raise self.lost() from error
 
 
-def script(command: str | Sequence[str], token: str, env: Mapping[str, str], cwd: str | None) -> str:
+def script(command: str | Sequence[str], token: str, env: Mapping[str, str], cwd: str | None, cgroup: str = "") -> str:
     """The shell text that runs a command in the guest.
 
     The shell stays beside the command, as leader of its process group: it turns death by a signal into 128+n (SSH would
@@ -200,7 +214,9 @@ def script(command: str | Sequence[str], token: str, env: Mapping[str, str], cwd
     lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     if cwd:
         lines.append(f"cd {shlex.quote(cwd)} || exit 126")
-    lines += ["exec 3>&2 2>/dev/null", f"(exec {words}) 2>&3 3>&-", f"code=$?; rm -f {JOBS}/{token}; exit $code"]
+    # Only the command: its shell is to tell how it ended, also when the group's limit kills.
+    enter = entering(cgroup)
+    lines += ["exec 3>&2 2>/dev/null", f"({enter}exec {words}) 2>&3 3>&-", f"code=$?; rm -f {JOBS}/{token}; exit $code"]
     return "\n".join(lines)
 
 
@@ -283,16 +299,19 @@ class Process:
             CommandTimeout: not in time; it still runs (see :meth:`kill`).
             GuestLost: the guest is gone.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        clock = self._link.clock
+        deadline = None if timeout is None else clock.now() + timeout
         for thread in self._threads:
-            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            thread.join(None if deadline is None else max(0.0, deadline - clock.now()))
+            while thread.is_alive() and deadline is not None and (left := deadline - clock.now()) > 0:
+                thread.join(max(left, PAUSED_SECONDS))
         if any(thread.is_alive() for thread in self._threads):
             what = f"command {self._name()} did not end within {timeout or 0:g} s"
             if self._channel.exit_status_ready():
                 what += f" (it did, with code {self._channel.exit_status}, but what it started holds its output open)"
             raise CommandTimeout(what, self.stdout, self.stderr)
         self._ended = time.monotonic()
-        code = self._code(WHY_SECONDS if deadline is None else max(1.0, deadline - time.monotonic()))
+        code = self._code(WHY_SECONDS if deadline is None else max(1.0, deadline - clock.now()))
         if code is None:
             what = f"command {self._name()} closed its output but did not end within {timeout or 0:g} s"
             raise CommandTimeout(what, self.stdout, self.stderr)

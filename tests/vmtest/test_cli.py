@@ -34,6 +34,17 @@ def _nothing_is_left() -> object:
         (["--memory", "900T"], 3, ["memory", "900T", "does not fit", "less"]),
         (["--swap", "zram"], 2, ["swap", "zram:512M"]),
         (["--cpus", "99"], 2, ["cpus", "99", "1 to 16"]),
+        (["--numa", "2", "--numa-memory", "1G"], 2, ["numa_memory", "1G", "numa is 2"]),
+        (["--numa-distance", "0:1=30"], 2, ["numa_distance", "no node 1", "numa is 1"]),
+        (["--memory-max", "1G"], 2, ["memory_max", "1G", "not above memory"]),
+        (["--memory-max", "900T"], 3, ["memory_max", "900T", "does not fit", "less"]),
+        (["--plug", "5s:+512M"], 2, ["plug +512M", "give memory_max"]),
+        (["--memory-max", "2G", "--plug", "512M"], 2, ["plug '512M'", "10s:+512M"]),
+        (["--hugepages", "3M:1"], 2, ["hugepages", "3M", "2M, 1G"]),
+        (["--thp", "perhaps"], 2, ["--thp", "perhaps", "madvise"]),
+        (["--cgroup", "a:b"], 2, ["cgroup a", "'b'", "memory.max=256M"]),
+        (["--in-cgroup", "a"], 2, ["in_cgroup", "'a'", "give that too"]),
+        (["--dump", "/proc/no"], 2, ["--dump", "/proc/no", "another folder"]),
         (["--cpus", "two"], 2, ["--cpus", "two"]),
         (["--tree", "/opt"], 2, ["--tree", "/opt", "HOST:GUEST"]),
         (["--tree", "/no/dir:/opt"], 2, ["tree", "/no/dir", "does not exist"]),
@@ -101,6 +112,25 @@ def test_without_the_harness_extra_it_says_what_to_install() -> None:
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "pydamon[vmtest]" in done.stderr
+
+
+def test_machine_options() -> None:
+    words = "--numa 3 --numa-cpus 1,1,0 --numa-distance 0:1=30 --numa-distance 1:2=40 --memory-max 2G --plug 3:+512M@2 "
+    words += "--hugepages 2M:8 --thp never --cgroup a:memory.max=1M --cgroup b --in-cgroup b --dump out -- true"
+    config = guest_config(command_line().parse_args(["exec", *words.split()]))
+    assert [len(node.cpus) for node in config.layout.nodes] == [1, 1, 0]
+    assert (1, 2, 40) in config.layout.distances
+    assert (config.spare_bytes >> 20, config.steps[0].node) == (1024, 2)
+    assert (config.hugepages, config.thp, config.in_cgroup, config.dump_on_panic) == ("2M:8", "never", "b", True)
+    assert not guest_config(command_line().parse_args(["exec", "--", "true"])).dump_on_panic
+    with pytest.raises(SystemExit):
+        command_line().parse_args(["kselftest", "damon", "--plug", "3:+512M"])
+
+
+def test_a_dump_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "vmcore").touch()
+    assert cli.main(["exec", "--dump", str(tmp_path), "--", "true"]) == 2
+    assert "has a dump already; move it away" in capsys.readouterr().err
 
 
 def test_debugger_options() -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmtest import GuestConfig, HarnessError, Tree
-from vmtest.config import Swap, parse_size
+from vmtest.config import Swap
 from vmtest.errors import InvalidInput
+from vmtest.sizes import parse_size
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from tests.vmtest.suite_fakes import job
+from vmtest.clock import Clock
 from vmtest.errors import CommandTimeout, GuestLost, MachineLacks, Verdict
+from vmtest.hotplug import Change
 from vmtest.results import manifest, symbols
 from vmtest.results.outcome import Outcome, Status
 from vmtest.suite import perform as module
@@ -69,7 +72,14 @@ class FakeGuest:
         self.limits: list[float] = []
         self.killed: list[str] = []
         self.closed = False
+        self.clock = Clock()
         FakeGuest.last = self
+
+    def plug_memory(self, size: int, *, node: int) -> Change:
+        return Change(node, size, size, size, 0.5)
+
+    def memory_dump(self) -> Path | None:
+        return self.artifacts / "vmcore" if self.config.dump_on_panic and self.settle_raises else None
 
     last: FakeGuest
 
@@ -167,6 +177,20 @@ def test_output_that_is_ktap_is_held_against_the_exit_code(
     assert result.verdict == verdict
     assert message in result.message
     assert (tmp_path / "a/stdout").read_text() == text
+
+
+def test_memory_that_came_and_a_dump_are_in_the_manifest(fake: type[FakeGuest], tmp_path: Path) -> None:
+    fake.script = staticmethod(lambda sinks: time.sleep(0.1))  # type: ignore[assignment]
+    fake.settle_raises = GuestLost(Verdict.PANIC, "x")
+    machine = {"memory": "256M", "memory_max": "1G", "plug": ["0s:+128M", "90s:-128M"], "dump_on_panic": True}
+    assert _do(tmp_path, machine_args=machine).verdict == "panic"
+    found = manifest.read(tmp_path / "a")
+    assert found.dump == "vmcore"
+    assert found.memory == [
+        "after 0 s: memory +128M of node 0: plugged 128M, 128M plugged (0.5 s)",
+        "memory -128M of node 0 after 90 s: not done, the command had ended",
+    ]
+    assert found.job.config().plug == ("0s:+128M", "90s:-128M")
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

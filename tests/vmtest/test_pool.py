@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.vmtest.suite_fakes import job, outcome
-from vmtest.config import MIB, GuestConfig
+from vmtest.config import GuestConfig
 from vmtest.errors import InvalidInput
 from vmtest.machine import OVERHEAD_BYTES
 from vmtest.results import manifest
 from vmtest.results.outcome import Outcome
+from vmtest.sizes import MIB
 from vmtest.suite import pool
 from vmtest.suite.admission import RESERVE_BYTES, Admission
 from vmtest.suite.job import Job

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from ..errors import CommandTimeout
+from .machine_options import add_command_options, dump_folder
 from .options import add_guest_options, guest_config, seconds
-from .words import EXAMPLES, EXIT_CODES, say
+from .words import EXAMPLES, EXIT_CODES, say, telling_of_dump
 
 CHUNK = 1 << 16
 
@@ -28,6 +29,7 @@ def add(commands: Any) -> None:
         usage="vmtest exec [options] -- COMMAND [ARGUMENT ...]",
     )
     add_guest_options(run)
+    add_command_options(run)
     run.add_argument(
         "--timeout", type=seconds, default=None, metavar="S", help="seconds the command may take (default: no limit)"
     )
@@ -42,9 +44,11 @@ def add(commands: Any) -> None:
 
 def _exec(options: argparse.Namespace) -> int:
     from ..guest import Guest
+    from ..hotplug import Schedule
 
     config = guest_config(options)
-    with Guest(config) as guest:
+    machine = Guest(config, artifacts=dump_folder(options, config.most_bytes))
+    with telling_of_dump(machine), machine as guest:
         if options.verbose:
             phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in guest.timings.items())
             say(f"guest up ({guest.accelerator}): {phases}")
@@ -52,18 +56,19 @@ def _exec(options: argparse.Namespace) -> int:
             say(f"console: {warning}")
         # Not through sys.stdin: a thread that waits in it would hold its lock when this program ends.
         stdin = None if os.isatty(0) else iter(lambda: os.read(0, CHUNK), b"")
-        process = guest.popen(
-            options.command,
-            cwd=options.cwd,
-            input=stdin,
-            stdout=_writer(sys.stdout.buffer),
-            stderr=_writer(sys.stderr.buffer),
-        )
-        try:
-            result = process.wait(options.timeout)
-        except CommandTimeout:
-            process.kill()
-            raise
+        with Schedule(guest, say):
+            process = guest.popen(
+                options.command,
+                cwd=options.cwd,
+                input=stdin,
+                stdout=_writer(sys.stdout.buffer),
+                stderr=_writer(sys.stderr.buffer),
+            )
+            try:
+                result = process.wait(options.timeout)
+            except CommandTimeout:
+                process.kill()
+                raise
         if options.verbose:
             say(f"command ended with code {result.returncode} after {result.seconds:.1f} s")
     return result.returncode

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config import ACCELERATORS, MACHINES, GuestConfig, Timeouts
 from ..errors import InvalidInput
 from ..images import kernel_package, variants
+from .machine_options import add_machine_options, machine_values
 
 # A person at a breakpoint.
 FOREVER = 1e9
@@ -43,7 +44,7 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on from a snapshot of such a guest after its boot; made the first time, kept in the cache",
     )
-    to.add_argument("--numa", type=int, default=1, metavar="N", help="NUMA nodes (default: 1)")
+    add_machine_options(to)
     to.add_argument("--swap", metavar="KIND:SIZE", help="zram:512M, zram:512M:zstd or disk:1G (default: none)")
     to.add_argument("--append", default="", metavar="WORDS", help="added to the kernel command line")
     to.add_argument(
@@ -155,7 +156,7 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
         cpus=options.cpus,
         machine=options.machine,
         snapshot=options.snapshot,
-        numa=options.numa,
+        **machine_values(options),
         swap=options.swap,
         append=f"{options.append} nokaslr".strip() if debugger else options.append,
         trees=_pairs(options.tree, "--tree"),

@@ -13,8 +13,9 @@ import tty
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
+from .machine_options import add_command_options, dump_folder
 from .options import add_guest_options, guest_config
-from .words import say
+from .words import say, telling_of_dump
 
 if TYPE_CHECKING:
     import paramiko
@@ -34,6 +35,7 @@ def add(commands: Any) -> None:
         usage="vmtest shell [options] [-- COMMAND [ARGUMENT ...]]",
     )
     add_guest_options(shell)
+    add_command_options(shell)
     shell.add_argument("command", nargs="*", metavar="COMMAND", help="instead of a shell, on the same terminal")
     shell.set_defaults(call=_shell)
 
@@ -42,8 +44,11 @@ def _shell(options: argparse.Namespace) -> int:
     if not (os.isatty(0) and os.isatty(1)):
         raise InvalidInput("shell: standard input and output must be a terminal; use 'vmtest exec' in scripts")
     from ..guest import Guest
+    from ..hotplug import Schedule
 
-    with Guest(guest_config(options)) as guest:
+    config = guest_config(options)
+    machine = Guest(config, artifacts=dump_folder(options, config.most_bytes))
+    with telling_of_dump(machine), machine as guest, Schedule(guest, say):
         say(f"guest up ({guest.accelerator}); 'exit' or Ctrl-D ends it")
         columns, lines = os.get_terminal_size()
         command = options.command or ["sh", "-l"]

@@ -4,6 +4,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..guest import Guest
 
 EXIT_CODES = """exit codes:
   of "exec": the command's own, 128+n when signal n ended it; and
@@ -20,6 +26,10 @@ EXAMPLES = """examples:
   vmtest exec --swap zram:512M -- sh -c 'cat /proc/swaps; nproc'
   vmtest exec --tree .:/opt/project --env PYTHONPATH=/opt/project -- python3 -m pytest /opt/project/tests
   vmtest exec --kernel arch/x86/boot/bzImage --append 'transparent_hugepage=always' -- true
+  vmtest exec --numa 2 --numa-cpus 2,0 --numa-memory 768M,256M --numa-distance 0:1=30 -- ls /sys/devices/system/node
+  vmtest exec --memory-max 2G --plug 5s:+512M --plug 20s:-512M -- sh -c 'sleep 30; cat /proc/meminfo'
+  vmtest exec --cgroup box:memory.max=256M,memory.swap.max=0 --in-cgroup box -- cat /proc/self/cgroup
+  vmtest exec --dump out -- sh -c 'echo c >/proc/sysrq-trigger'       # out/vmcore, for crash and drgn
   vmtest exec --kernel page-idle-no-damon -- ls /sys/kernel/mm
   vmtest build kernel --kernel-tree ~/linux
   vmtest kselftest damon --kernel-tree ~/linux && vmtest kunit --kernel-tree ~/linux
@@ -37,3 +47,15 @@ ends, when you press Ctrl-C, and when this program is killed. No root is needed.
 def say(text: str) -> None:
     """One line on standard error."""
     print(f"vmtest: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def telling_of_dump(guest: Guest) -> Iterator[None]:
+    """Says, once a guest is gone, where its memory is kept, or why it is not."""
+    try:
+        yield
+    finally:
+        if path := guest.memory_dump():
+            say(f"memory of the guest: {path}")
+        for note in guest.dump_notes:
+            say(note)

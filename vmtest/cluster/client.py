@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .. import dump
 from ..errors import HarnessError, InvalidInput, MachineLacks
 from ..results import evidence, manifest, outcome, symbols
 from ..results.outcome import Outcome
@@ -258,6 +259,8 @@ class _Spread:
         place.mkdir(parents=True, exist_ok=True)
         with tarfile.open(fileobj=io.BytesIO(answer.artifacts), mode="r:gz") as archive:
             archive.extractall(place, filter="data")
+        if dump.room_for(place, 0, dump.MOST):
+            result.warnings += worker.drop_dump(place, too_large=0)
         if result.excerpt and job.vmlinux and Path(job.vmlinux.path).is_file():
             result.excerpt = symbols.decode(result.excerpt, Path(job.vmlinux.path))
             (place / "excerpt.txt").write_text(result.excerpt + "\n")
@@ -265,5 +268,6 @@ class _Spread:
         if (place / manifest.NAME).exists():
             kept = manifest.read(place)
             kept.job, kept.outcome = job, result
+            kept.dump = kept.dump if (place / dump.NAME).exists() else ""
             manifest.write(kept, place)
         return result

@@ -17,8 +17,10 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from .. import dump
 from ..errors import HarnessError
 from ..results.outcome import Outcome
+from ..sizes import MIB
 from ..suite.admission import Admission
 from ..suite.job import FileRef, Job
 from ..suite.perform import Stopped, Watch, perform
@@ -95,10 +97,21 @@ def _handle(parcel: Parcel) -> Answer:
         with tempfile.TemporaryDirectory(prefix="vmtest-job.") as scratch:
             folder = Path(scratch) / "artifacts"
             outcome = _perform(parcel, local, folder, watch)
+            outcome.warnings += drop_dump(folder, too_large=dump.TRAVELS)
             return Answer(host=host, outcome=outcome, artifacts=_packed(folder))
     finally:
         with _guard:
             _watches[parcel.run].discard(watch)
+
+
+def drop_dump(folder: Path, *, too_large: int) -> list[str]:
+    """Removes a guest's dump from its artifacts when it is larger than so many bytes; returns what to say of it."""
+    path = folder / dump.NAME
+    if not path.is_file() or path.stat().st_size <= too_large:
+        return []
+    size = path.stat().st_size
+    path.unlink()
+    return [f"no dump of the guest's memory: its {size // MIB} MiB were too many to send or keep"]
 
 
 def _perform(parcel: Parcel, job: Job, folder: Path, watch: Watch) -> Outcome:

@@ -63,6 +63,8 @@ def _own_console(command: list[str]) -> Iterator[str]:
     """A command line with its console on the terminal and without a monitor; one from a snapshot boots."""
     words = iter(command)
     for word in words:
+        if word == "-no-shutdown":  # nobody is there to end it
+            continue
         value = next(words) if word in {"-chardev", "-mon", "-incoming"} else ""
         if word in {"-mon", "-incoming"} or "id=monitor" in value:
             continue
@@ -91,7 +93,7 @@ def keep_kernel_config(folder: Path, config: Path | None) -> None:
 def versions() -> dict[str, str]:
     """Versions of all that takes part on this host."""
     found = {"python": platform.python_version(), "host": platform.release(), "machine": platform.machine()}
-    for name in ("pydamon", "paramiko", "pexpect", "msgspec", "PyYAML", "psutil"):
+    for name in ("pydamon", "paramiko", "pexpect", "qemu.qmp", "msgspec", "PyYAML", "psutil"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     with contextlib.suppress(HarnessError):

@@ -24,6 +24,8 @@ class Manifest(msgspec.Struct, kw_only=True):
         accelerator: "kvm" or "tcg".
         qemu: the command line as it was; ``qemu.sh`` beside it can be run.
         host: the machine the guest ran on.
+        memory: what became of memory that was plugged and unplugged, a line each.
+        dump: file beside it with the memory of a guest whose kernel was lost, for crash and drgn; empty without one.
     """
 
     format: int = 1
@@ -34,6 +36,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     qemu: list[str] = []
     versions: dict[str, str] = {}
     host: str = ""
+    memory: list[str] = []
+    dump: str = ""
 
 
 def write(manifest: Manifest, folder: Path) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import psutil
 
-from ..config import MIB, GuestConfig
+from ..config import GuestConfig
 from ..machine import OVERHEAD_BYTES
+from ..sizes import MIB
 
 #: Left for the host itself.
 RESERVE_BYTES = 256 * MIB
@@ -68,7 +69,7 @@ class Admission:
     @staticmethod
     def need(config: GuestConfig) -> int:
         """Bytes that a guest takes at most."""
-        return config.memory_bytes + OVERHEAD_BYTES
+        return config.most_bytes + OVERHEAD_BYTES
 
     def room(self) -> int:
         """Bytes that may still be promised."""

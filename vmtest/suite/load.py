@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from ..config import ACCELERATORS, Swap, parse_size
+from ..config import ACCELERATORS, GuestConfig, Swap
 from ..errors import HarnessError, InvalidInput, Verdict
 from ..images import variants
 from ..patterns import TOLERABLE
-from .model import Expectation, FullMachine, Kernel, Limits, Selector, Suite, Test, Workload
+from ..sizes import parse_size
+from .model import Expectation, FullMachine, Kernel, Limits, Machine, Selector, Suite, Test, Workload
 
 #: Verdicts that a job can end with beside a lost guest's.
 JOB_VERDICTS = ("pass", "fail", "command-timeout", "total-timeout", "workload-failed", "skip")
@@ -244,13 +245,11 @@ def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
         check(at("machines", name, "memory"), f"{here}.memory", lambda m=machine: parse_size(m.memory, "memory"))
         if machine.swap:
             check(at("machines", name, "swap"), f"{here}.swap", lambda m=machine: Swap.parse(m.swap))
-        if not 1 <= machine.numa <= machine.cpus:
-            reader.wrong(
-                at("machines", name, "numa"), f"{here}.numa: {machine.numa} must be 1 to cpus ({machine.cpus})"
-            )
         if machine.accelerator not in ACCELERATORS:
             what = f"{here}.accelerator: {machine.accelerator!r} must be one of {', '.join(ACCELERATORS)}"
             reader.wrong(at("machines", name, "accelerator"), what)
+        if not reader.findings:
+            _whole(reader, at("machines", name), here, machine)
     for name, workload in suite.workloads.items():
         check(at("workloads", name, "ready"), f"workloads.{name}.ready", lambda w=workload: re.compile(w.ready))
         if workload.ready and not workload.command:
@@ -272,6 +271,16 @@ def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
             if not any(Selector(test=pattern).matches("", "", "", name) for name in names):
                 what = f"{section}[{number}].{field}: {pattern!r} is none of {', '.join(names)}"
                 reader.wrong(at(section, number, field), what)
+
+
+def _whole(reader: _Reader, node: yaml.Node, here: str, machine: Machine) -> None:
+    """What its values are together, as a guest would say it; its messages begin with the value's name."""
+    try:
+        GuestConfig(**msgspec.structs.asdict(machine))
+    except HarnessError as error:
+        word = re.split(r"\W", str(error), maxsplit=1)[0]
+        field = next((name for name in machine.__struct_fields__ if name.startswith(word)), "")
+        reader.wrong(_child(node, field) or node, f"{here}.{field}: {error}" if field else f"{here}: {error}")
 
 
 def _selected(suite: Suite) -> Iterator[tuple[str, int, Selector | Expectation]]:

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import patterns
+from .. import dump, patterns
 from ..errors import CommandTimeout, GuestLost, HarnessError
 from ..guest import Guest
+from ..hotplug import Schedule
 from ..remote import Process
 from ..results import evidence, ktap, manifest, outcome, symbols
 from ..results.outcome import Outcome
@@ -102,6 +103,7 @@ class _Performance:
         self._watch = watch
         self._began = time.monotonic()
         self._guest: Guest | None = None
+        self._plugged: list[str] = []
         host = platform.node()
         started = datetime.now(UTC).isoformat(timespec="seconds")
         names = (job.kernel_name, job.machine_name, job.workload_name, job.test_name)
@@ -162,6 +164,7 @@ class _Performance:
     def _in_guest(self) -> None:
         self._watch.phase("boot")
         self._guest = guest = Guest(self._job.config(), artifacts=self._folder)
+        guest.dumps_most = dump.MOST
         self._watch.guest(guest)
         began = time.monotonic()
         try:
@@ -216,12 +219,13 @@ class _Performance:
         env = {"VMTEST_WORKLOAD": job.workload_name, "VMTEST_WORKLOAD_OUTPUT": WORKLOAD_OUTPUT}
         limit = self._limit(job.limits.command)
         try:
-            process = guest.popen(job.command, cwd=job.cwd, env=env, stdout=out.write, stderr=errors.write)
-            try:
-                code = process.wait(limit).returncode
-            except CommandTimeout as error:
-                self._timed_out(guest, process, limit, str(error))
-                return
+            with Schedule(guest, self._plugged.append):
+                process = guest.popen(job.command, cwd=job.cwd, env=env, stdout=out.write, stderr=errors.write)
+                try:
+                    code = process.wait(limit).returncode
+                except CommandTimeout as error:
+                    self._timed_out(guest, process, limit, str(error))
+                    return
             # What the kernel said before the end is read before the end is judged.
             guest.settle()
         finally:
@@ -265,6 +269,7 @@ class _Performance:
         vmlinux = Path(job.vmlinux.path) if job.vmlinux else None
         if self.outcome.excerpt and vmlinux is not None and vmlinux.is_file():
             self.outcome.excerpt = symbols.decode(self.outcome.excerpt, vmlinux)
+        vmcore = guest.memory_dump() if guest else None
         with contextlib.suppress(OSError):
             if self.outcome.excerpt:
                 (self._folder / "excerpt.txt").write_text(self.outcome.excerpt + "\n")
@@ -282,6 +287,8 @@ class _Performance:
                     qemu=guest.command_line if guest else [],
                     versions=evidence.versions(),
                     host=platform.node(),
+                    memory=self._plugged,
+                    dump=vmcore.name if vmcore else "",
                 ),
                 self._folder,
             )

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memory that comes and goes, with a stand-in for QEMU's device: what is asked, what is got, what is refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from vmtest import GuestConfig, hotplug
+from vmtest.clock import Clock
+from vmtest.errors import GuestLost, InvalidInput, Verdict
+from vmtest.guest import Guest
+from vmtest.monitor import Monitor, MonitorError
+
+MIB = 1 << 20
+
+
+class Device:
+    """virtio-mem: moves towards the requested size at each look, as far as the guest lets it."""
+
+    def __init__(self, floor: int = 0, ceiling: int = 1 << 40) -> None:
+        self.sizes = [0, 0]
+        self.requested = [0, 0]
+        self.floor, self.ceiling = floor, ceiling
+
+    def command(self, name: str, *, path: str, property: str, value: int = 0) -> Any:
+        node = int(path[-1])
+        if name == "qom-set":
+            assert property == "requested-size"
+            self.requested[node] = value
+            return {}
+        assert property == "size"
+        goal = min(max(self.requested[node], self.floor), self.ceiling)
+        step = 64 * MIB
+        self.sizes[node] += max(-step, min(step, goal - self.sizes[node]))
+        return self.sizes[node]
+
+
+def _memory(device: Device, spare: int = 1024, nodes: int = 2, lacks: str = "") -> hotplug.Memory:
+    def run(line: str) -> int:
+        return int(bool(lacks) and lacks in line)
+
+    return hotplug.Memory(cast(Monitor, device), spare * MIB, nodes, run)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hotplug, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(hotplug, "TICK_SECONDS", 0.001)
+
+
+def test_all_that_is_asked_for() -> None:
+    device = Device()
+    memory = _memory(device)
+    change = memory.change(512 * MIB, 1, 10)
+    assert (change.complete, change.got, change.plugged, change.node) == (True, 512 * MIB, 512 * MIB, 1)
+    assert change.text.startswith("memory +512M of node 1: plugged 512M, 512M plugged (")
+    change = memory.change(-512 * MIB, 1, 10)
+    assert (change.complete, change.got, change.plugged) == (True, -512 * MIB, 0)
+    assert device.sizes == [0, 0]
+
+
+def test_memory_in_use_stays_and_is_told() -> None:
+    device = Device()
+    memory = _memory(device)
+    memory.change(512 * MIB, 0, 10)
+    device.floor = 384 * MIB
+    change = memory.change(-512 * MIB, 0, 10)
+    assert (change.complete, change.got, change.plugged) == (False, -128 * MIB, 384 * MIB)
+    assert "unplugged 128M only, the rest is in use, 384M plugged" in change.text
+    assert device.requested[0] == 384 * MIB, "nothing goes on by itself afterwards"
+
+
+def test_a_guest_that_takes_less() -> None:
+    change = _memory(Device(ceiling=64 * MIB)).change(128 * MIB, 0, 10)
+    assert "plugged 64M only, the guest took no more" in change.text
+
+
+@pytest.mark.parametrize(
+    ("delta", "node", "spare", "lacks", "words"),
+    [
+        (64, 2, 1024, "", "there is no node 2; the guest has 2"),
+        (2048, 0, 1024, "", "memory +2G: memory_max leaves 960M"),
+        (-128, 0, 1024, "", "memory -128M of node 0: 64M are plugged"),
+        (64, 0, 0, "", "memory cannot change; give memory_max"),
+        (64, 0, 1024, "virtio_mem", "no virtio-mem driver (CONFIG_VIRTIO_MEM)"),
+        (64, 0, 1024, "offline", "the kernel put not all of it to use"),
+    ],
+)
+def test_refused(delta: int, node: int, spare: int, lacks: str, words: str) -> None:
+    device = Device()
+    device.sizes[0] = device.requested[0] = 64 * MIB
+    with pytest.raises(InvalidInput) as caught:
+        _memory(device, spare, lacks=lacks).change(delta * MIB, node, 10)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+class FakeGuest(SimpleNamespace):
+    """As much of a guest as a schedule needs."""
+
+    def __init__(self, *steps: str, fails: BaseException | None = None) -> None:
+        super().__init__(config=GuestConfig(memory_max="4G", plug=steps), clock=Clock(), done=[])
+        self._fails = fails
+
+    def plug_memory(self, size: int, *, node: int) -> hotplug.Change:
+        if self._fails:
+            raise self._fails
+        self.done.append((size, node, self.clock.now()))
+        return hotplug.Change(node, size, size, size, 0.1)
+
+    def unplug_memory(self, size: int, *, node: int) -> hotplug.Change:
+        return self.plug_memory(-size, node=node)
+
+
+def _scheduled(guest: FakeGuest, seconds: float) -> list[str]:
+    told: list[str] = []
+    with hotplug.Schedule(cast(Guest, guest), told.append):
+        time.sleep(seconds)
+    return told
+
+
+def test_steps_come_in_their_time_and_order() -> None:
+    guest = FakeGuest("0.2s:-2M", "0.1s:+2M")
+    begun = guest.clock.now()
+    told = _scheduled(guest, 0.4)
+    assert [size for size, _, _ in guest.done] == [2 * MIB, -2 * MIB]
+    assert guest.done[1][2] - begun >= 0.2
+    assert [line.partition(":")[0] for line in told] == ["after 0.1 s", "after 0.2 s"]
+
+
+def test_a_command_that_ends_first_leaves_steps_undone() -> None:
+    told = _scheduled(FakeGuest("0:+2M", "60s:+2M", "70s:+2M"), 0.1)
+    assert told[1:] == [f"memory +2M of node 0 after {at} s: not done, the command had ended" for at in (60, 70)]
+
+
+def test_errors_of_a_step_are_told_and_a_lost_guest_is_not() -> None:
+    assert _scheduled(FakeGuest("0:+2M", fails=MonitorError("gone")), 0.1) == ["memory +2M of node 0 after 0 s: gone"]
+    assert _scheduled(FakeGuest("0:+2M", fails=GuestLost(Verdict.PANIC, "x")), 0.1) == []
+
+
+def test_steps_wait_for_a_paused_guest() -> None:
+    guest = FakeGuest("0.1s:+2M")
+    guest.clock.stop()
+    timer = threading.Timer(0.3, guest.clock.go)
+    timer.start()
+    assert _scheduled(guest, 0.2)[0].endswith("not done, the command had ended")
+    timer.join()
+
+
+def test_a_clock_that_stands_still() -> None:
+    clock = Clock()
+    before = clock.now()
+    clock.stop()
+    clock.stop()
+    stopped = clock.now()
+    time.sleep(0.05)
+    assert clock.now() == stopped
+    clock.go()
+    clock.go()
+    assert clock.now() - before < 0.05

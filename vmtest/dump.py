@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Keeps the memory of a guest whose kernel is lost, as a file that ``crash``, ``drgn`` and ``makedumpfile`` read.
+
+A crashed kernel reboots at once. QEMU runs with ``-no-shutdown`` then: it stops there instead of ending, its memory as
+the crash left it, whatever kernel it was. A thread has the memory written and then ends QEMU, as it does for a guest
+that was switched off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from . import kdump
+from .console import Console
+from .errors import Verdict
+from .monitor import Event, Monitor, MonitorError
+from .sizes import MIB, shown
+
+NAME = "vmcore"
+#: Compressed: of a guest's memory most pages are zero or text.
+FORMAT = "kdump-zlib"
+#: Dumps in the folders beside each other that one run fills: a suite whose guests all crash shall not fill the disk.
+MOST = 4
+#: Of a dump on a cluster's worker so many bytes go back to where the run was started.
+TRAVELS = 256 * MIB
+#: Left on the disk.
+RESERVE = 512 * MIB
+SECONDS = 180.0
+COMMAND_SECONDS = 30.0
+# The console's last words may be read a moment after QEMU told of the guest's end.
+WORDS_SECONDS = 2.0
+TICK_SECONDS = 0.1
+#: The kernel's state tells something after these; the others are no crash or no kernel's.
+WORTH = frozenset(Verdict) - {
+    Verdict.CLOSED,
+    Verdict.POWERED_OFF,
+    Verdict.QEMU_DIED,
+    Verdict.QEMU_STOPPED,
+    Verdict.EMULATION_FAILURE,
+    Verdict.SETUP_FAILED,
+    Verdict.LOGIN_FAILED,
+}
+
+
+def room_for(folder: Path, size: int, most: int | None) -> str:
+    """Why a dump of at most ``size`` bytes is not written into a folder that is one of a run's, or nothing."""
+    others = sum(1 for path in folder.parent.glob(f"*/{NAME}") if path.parent != folder) if most else 0
+    if most and others >= most:
+        return f"{others} guests of this run have one already"
+    return lacks_room(folder, size)
+
+
+def lacks_room(folder: Path, size: int) -> str:
+    """Why a folder's disk is too full for a file of at most ``size`` bytes, or nothing."""
+    free = shutil.disk_usage(folder).free
+    return f"it may take {shown(size)}, {free // MIB} MiB are free there" if free < size + RESERVE else ""
+
+
+def write(monitor: Monitor, path: Path, timeout: float = SECONDS) -> None:
+    """Has QEMU write the guest's memory; the guest stands still meanwhile.
+
+    Raises:
+        MonitorError: it could not, for example for want of room on the disk; no file is left.
+    """
+    part = path.with_name(f"{path.name}.part")
+    where = f"file:{part}"
+    try:
+        with monitor.events("DUMP_COMPLETED") as events:
+            monitor.command(
+                "dump-guest-memory", paging=False, protocol=where, format=FORMAT, detach=True, within=COMMAND_SECONDS
+            )
+            event = events.next(timeout)
+        if event is None:
+            raise MonitorError(f"dump-guest-memory: not done within {timeout:g} s")
+        if event.data.get("result", {}).get("status") != "completed":
+            raise MonitorError(f"dump-guest-memory: {event.data.get('error', 'it failed')}")
+        kdump.finish(part, path)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise MonitorError(f"dump {str(path)!r}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class Keeper(threading.Thread):
+    """Waits for a guest's end and keeps its memory when that was its kernel's.
+
+    Attributes:
+        path: the dump, once there is one.
+        note: why there is none although the kernel was lost, else empty.
+        done: set when there will be none any more, or it is complete.
+    """
+
+    def __init__(self, monitor: Monitor, console: Console, folder: Path, size: int, most: int | None = None) -> None:
+        """Args:
+        monitor: QEMU's.
+        console: says what the end was.
+        folder: for the dump.
+        size: bytes of the guest's memory.
+        most: dumps in the folders beside this one, from which on there are enough.
+        """
+        super().__init__(name="vmtest-dump", daemon=True)
+        self._monitor = monitor
+        self._console = console
+        self._folder = folder
+        self._size = size
+        self._most = most
+        self._ends: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.path: Path | None = None
+        self.note = ""
+        self.done = threading.Event()
+
+    def lost(self) -> None:
+        """The console has a verdict."""
+        self._ends.put(True)
+
+    def run(self) -> None:
+        """The thread."""
+        watcher = threading.Thread(target=self._watch, name="vmtest-shutdown", daemon=True)
+        watcher.start()
+        try:
+            self._ends.get()
+            if self._verdict() in WORTH:
+                self._keep()
+        except MonitorError as error:
+            self.note = f"no dump of the guest's memory: {error}"
+        finally:
+            self.done.set()
+            # A machine that was switched off stands there for ever.
+            with contextlib.suppress(MonitorError):
+                self._monitor.command("quit")
+
+    def _watch(self) -> None:
+        with contextlib.suppress(MonitorError), self._monitor.events("SHUTDOWN", "GUEST_PANICKED") as events:
+            # It may have been before anybody listened.
+            if self._monitor.command("query-status")["status"] not in {"shutdown", "guest-panicked"}:
+                event: Event | None = None
+                while event is None:
+                    event = events.next()
+            self._ends.put(True)
+
+    def _verdict(self) -> Verdict | None:
+        """What the guest ended with, as soon as the console's last words are read."""
+        deadline = time.monotonic() + WORDS_SECONDS
+        while not (self._console.lost or self._console.doomed or self._console.powered_down):
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(TICK_SECONDS / 10)
+        if self._console.powered_down and not self._console.doomed:
+            return Verdict.POWERED_OFF
+        self._console.ended.wait(WORDS_SECONDS)
+        return self._console.lost.verdict if self._console.lost else None
+
+    def _keep(self) -> None:
+        if why := room_for(self._folder, self._size, self._most):
+            self.note = f"no dump of the guest's memory: {why}"
+            return
+        self._monitor.command("stop")
+        path = self._folder / NAME
+        write(self._monitor, path)
+        self.path = path

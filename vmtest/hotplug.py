@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memory that comes and goes while a guest runs: a virtio-mem device for each node, told through QEMU's monitor.
+
+virtio-mem gives and takes pieces of 2 MiB and moves away what is in them, where a DIMM goes as a whole or not at all: a
+request may end half-way, and what became of it is said.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from .clock import Clock
+from .errors import GuestLost, HarnessError, InvalidInput
+from .machine import plug_id
+from .monitor import Monitor, MonitorError
+from .sizes import shown
+from .specs import Step
+
+if TYPE_CHECKING:
+    from .guest import Guest
+
+#: Without any progress for so long the guest has given or taken what it can; the driver tries again only after 50 s.
+PATIENCE_SECONDS = 10.0
+ONLINE_SECONDS = 20.0
+TICK_SECONDS = 0.05
+DRIVER = "/sys/bus/virtio/drivers/virtio_mem"
+# Memory that the driver has added is put to use a moment later.
+ALL_ONLINE = (
+    f"n=0; while grep -qx offline /sys/devices/system/memory/memory*/state; do n=$((n + 1)); "
+    f"[ $n -le {int(ONLINE_SECONDS * 10)} ] || exit 1; sleep 0.1; done"
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a request for memory.
+
+    Attributes:
+        node: of which node.
+        asked: bytes, negative when memory was to go.
+        got: bytes, with the same sign; less than asked when the guest could not give or take more.
+        plugged: bytes that are plugged into the node now.
+        seconds: how long it took.
+    """
+
+    node: int
+    asked: int
+    got: int
+    plugged: int
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for came or went."""
+        return self.got == self.asked
+
+    @property
+    def text(self) -> str:
+        """One line."""
+        sign, done = ("+", "plugged") if self.asked > 0 else ("-", "unplugged")
+        line = f"memory {sign}{shown(abs(self.asked))} of node {self.node}: {done} {shown(abs(self.got))}"
+        if not self.complete:
+            line += " only, the rest is in use" if self.asked < 0 else " only, the guest took no more"
+        return f"{line}, {shown(self.plugged)} plugged ({self.seconds:.1f} s)"
+
+
+class Memory:
+    """The memory of one guest that can be plugged.
+
+    Args:
+        monitor: QEMU's.
+        spare: bytes that may be plugged at most, over all nodes.
+        nodes: NUMA nodes.
+        run: runs a line of shell in the guest; returns its exit code.
+    """
+
+    def __init__(self, monitor: Monitor, spare: int, nodes: int, run: Callable[[str], int]) -> None:
+        self._monitor = monitor
+        self._spare = spare
+        self._nodes = nodes
+        self._run = run
+        self._guard = threading.Lock()
+
+    def change(self, delta: int, node: int, timeout: float) -> Change:
+        """Asks for ``delta`` bytes more (or less), and waits until the guest has taken or given them or what it can.
+
+        What it did not give then stays: nothing changes later by itself.
+
+        Raises:
+            InvalidInput: no such node, more than there is, or a kernel without the driver.
+            MonitorError: QEMU refused it or is gone.
+        """
+        with self._guard:
+            self._check(delta, node)
+            before, begun = self._size(node), time.monotonic()
+            self._request(node, before + delta)
+            got = self._settle(node, before, before + delta, begun + timeout)
+            if delta > 0 and self._run(ALL_ONLINE):
+                raise InvalidInput(f"memory of node {node} was plugged, but the kernel put not all of it to use")
+            return Change(node, delta, got - before, got, time.monotonic() - begun)
+
+    def _check(self, delta: int, node: int) -> None:
+        what = f"memory {'+' if delta > 0 else '-'}{shown(abs(delta))}"
+        if not self._spare:
+            raise InvalidInput(f"{what}: this guest's memory cannot change; give memory_max")
+        if not 0 <= node < self._nodes:
+            raise InvalidInput(f"{what}: there is no node {node}; the guest has {self._nodes}")
+        plugged = self._size(node)
+        if plugged + delta < 0:
+            raise InvalidInput(
+                f"{what} of node {node}: {shown(plugged)} are plugged; unplug at most that, what it booted with stays"
+            )
+        left = self._spare - sum(self._size(one) for one in range(self._nodes))
+        if delta > left:
+            raise InvalidInput(f"{what}: memory_max leaves {shown(left)}; plug less, or give a higher one")
+        if self._run(f"test -e {DRIVER}"):
+            raise InvalidInput(f"{what}: the guest's kernel has no virtio-mem driver (CONFIG_VIRTIO_MEM)")
+
+    def _size(self, node: int) -> int:
+        return int(self._monitor.command("qom-get", path=f"/machine/peripheral/{plug_id(node)}", property="size"))
+
+    def _request(self, node: int, size: int) -> None:
+        where = f"/machine/peripheral/{plug_id(node)}"
+        self._monitor.command("qom-set", path=where, property="requested-size", value=size)
+
+    def _settle(self, node: int, size: int, wanted: int, deadline: float) -> int:
+        """Follows the device's size until it is as wanted, or does not move any more; returns what it is."""
+        moved = time.monotonic()
+        while size != wanted:
+            now = time.monotonic()
+            if now > deadline or now - moved > PATIENCE_SECONDS:
+                # Else the driver would go on by itself, at some time.
+                self._request(node, size)
+                size = self._size(node)
+                self._request(node, size)
+                break
+            time.sleep(TICK_SECONDS)
+            found = self._size(node)
+            if found != size:
+                size, moved = found, now
+        return size
+
+
+class Schedule:
+    """Performs a configuration's ``plug`` steps beside a command; a context manager around that command's time.
+
+    Args:
+        guest: whose.
+        told: hears a line of each step, also of one that failed or did not come any more.
+    """
+
+    def __init__(self, guest: Guest, told: Callable[[str], object] = lambda _line: None) -> None:
+        self._guest = guest
+        self._told = told
+        self._steps: tuple[Step, ...] = tuple(sorted(guest.config.steps, key=lambda step: step.at))
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failed: list[str] = []
+
+    def __enter__(self) -> Schedule:
+        if self._steps:
+            self._thread = threading.Thread(target=self._perform, name="vmtest-plug", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if self._thread:
+            self._thread.join()
+
+    def _perform(self) -> None:
+        clock: Clock = self._guest.clock
+        begun = clock.now()
+        for step in self._steps:
+            while (left := begun + step.at - clock.now()) > 0:
+                if self._over.wait(min(left, 0.5) if clock.stopped else left):
+                    self._told(f"memory {step.text} after {step.at:g} s: not done, the command had ended")
+                    break
+            else:
+                self._one(step)
+
+    def _one(self, step: Step) -> None:
+        try:
+            if step.bytes > 0:
+                change = self._guest.plug_memory(step.bytes, node=step.node)
+            else:
+                change = self._guest.unplug_memory(-step.bytes, node=step.node)
+            self._told(f"after {step.at:g} s: {change.text}")
+        except GuestLost:
+            pass  # told by the command
+        except (HarnessError, MonitorError, RuntimeError) as error:
+            self._told(f"memory {step.text} after {step.at:g} s: {error}")

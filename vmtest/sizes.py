@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import InvalidInput
+
+MIB = 1 << 20
+_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SHIFT = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def parse_size(value: str | int, name: str) -> int:
+    """Bytes of "512M", "1G", "1GiB" (powers of 1024) or a plain number of bytes.
+
+    Raises:
+        InvalidInput: anything else; the message names ``name``.
+    """
+    if isinstance(value, int):
+        return value
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise InvalidInput(f"{name} {value!r} is no size; write for example 512M or 1G")
+    return int(match[1]) << _SHIFT[match[2].upper()]
+
+
+def shown(size: int) -> str:
+    """Bytes as the shortest of "1G", "512M", "64K" that is exact."""
+    for letter in "GMK":
+        if size and size % (1 << _SHIFT[letter]) == 0:
+            return f"{size >> _SHIFT[letter]}{letter}"
+    return str(size)
