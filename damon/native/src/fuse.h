@@ -60,7 +60,7 @@ struct fs {
 
 	/* The leader's. */
 	uint64_t counts[FS_OPCODES];
-	int spins, eager;
+	int several, eager, awake, latency_fd;
 };
 
 /* One thread's request and its answer. */
@@ -90,6 +90,7 @@ int fs_serve(struct fs_request *rq);
 void fs_close_file(struct fs *fs, uint64_t fh);
 
 /* fuse_wait.c: the next request's size, or a negative errno. */
+void fs_wait_init(struct fs *fs);
 int64_t fs_next(struct fs *fs, void *buffer);
 
 #endif

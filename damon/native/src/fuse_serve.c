@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -149,7 +148,6 @@ EXPORT struct fs *damon_fuse_new(int fd, const struct fs_calls *calls, uint32_t 
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
 	struct timespec now;
-	cpu_set_t cpus;
 
 	if (!fs)
 		return NULL;
@@ -162,7 +160,7 @@ EXPORT struct fs *damon_fuse_new(int fd, const struct fs_calls *calls, uint32_t 
 	fs->threads = 1;
 	fs->max_threads = max_threads;
 	fs->free = UINT32_MAX;
-	fs->spins = !sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) > 1;
+	fs_wait_init(fs);
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_cond_init(&fs->follow, NULL);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);

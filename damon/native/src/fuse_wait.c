@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Waiting for a request. To be woken takes longer than to serve one, above all when the processor has gone idle in a
- * virtual machine. So while requests come one after the other the leader looks for the next one for a moment before it
- * sleeps. It lets everybody else run in between, and stops that when somebody else does.
+ * Waiting for a request. To wake a processor that has gone idle takes longer than to serve a request, above all in a
+ * virtual machine, and each request wakes one twice: for us, and for who asked. So while requests come one after the
+ * other the kernel is asked to keep idle processors awake (PM QoS, which goes with our descriptor). Where that is not
+ * permitted the leader at least looks for the next request for a moment before it sleeps; it lets everybody else run
+ * in between, and stops looking when somebody else does.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <time.h>
@@ -13,10 +16,13 @@
 
 #include "fuse.h"
 
-/* How long it looks. */
-#define LOOK_NS 200000
-/* So many requests in a row must have come within that time. */
+/* Requests come one after the other when so many in a row each came within that time after the answer before. */
 #define EAGER 8
+#define SOON_NS 200000
+/* Processors are kept awake until there was no request for so long. */
+#define AWAKE_MS 2
+#define AWAKE 0 /* us that it may take one to wake up */
+#define ASLEEP 2000000000
 /* Who gets the processor back so late has kept others waiting; then the next ones are slept for. */
 #define LATE_NS 100000
 #define PENANCE 500
@@ -55,9 +61,30 @@ static int64_t look(struct fs *fs, void *buffer, uint64_t began)
 			return size;
 		}
 		last = now;
-	} while (now - began < LOOK_NS);
+	} while (now - began < SOON_NS);
 	fs->eager = 0;
 	return size;
+}
+
+void fs_wait_init(struct fs *fs)
+{
+	cpu_set_t cpus;
+
+	fs->several = !sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) > 1;
+	fs->latency_fd = fs->several ? open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC) : -1;
+}
+
+static void keep_awake(struct fs *fs, int awake)
+{
+	int32_t us = awake ? AWAKE : ASLEEP;
+
+	if (fs->awake == awake || fs->latency_fd < 0)
+		return;
+	fs->awake = awake;
+	if (write(fs->latency_fd, &us, sizeof(us)) < 0) {
+		close(fs->latency_fd);
+		fs->latency_fd = -1;
+	}
 }
 
 int64_t fs_next(struct fs *fs, void *buffer)
@@ -71,16 +98,17 @@ int64_t fs_next(struct fs *fs, void *buffer)
 		return size;
 	}
 	began = now_ns();
-	if (fs->spins && fs->eager >= EAGER) {
-		size = look(fs, buffer, began);
-		if (size != -EAGAIN)
-			return size;
+	if (fs->several && fs->eager >= EAGER) {
+		keep_awake(fs, 1);
+		if (!fs->awake)
+			size = look(fs, buffer, began);
 	}
 	while (size == -EAGAIN) {
-		poll(&wait, 1, -1);
+		if (!poll(&wait, 1, fs->awake ? AWAKE_MS : -1))
+			keep_awake(fs, 0);
 		size = get(fs, buffer);
 	}
-	if (now_ns() - began < LOOK_NS)
+	if (now_ns() - began < SOON_NS)
 		fs->eager += fs->eager < EAGER;
 	else if (fs->eager > 0)
 		fs->eager = 0;
