@@ -80,12 +80,12 @@ class _Inode:
         return f"{self.above.path}/{self.name}".lstrip("/") if self.above is not None else ""
 
 
-def _answered(function: Callable[..., int]) -> Callable[..., int]:
+def _answered(function: Callable[..., Any]) -> Callable[..., int]:
     """What it raises is a negative errno."""
 
     def call(*words: Any) -> int:
         try:
-            return function(*words)
+            return int(function(*words))
         except DamonError as error:
             return -(error.errno or errno.EIO)
         except Exception:
@@ -104,7 +104,13 @@ class Tree:
     """
 
     def __init__(self, root: Directory, fd: int, more: Callable[[], int]) -> None:
-        calls = {"lookup": self._look_up, "list": self._list, "show": self._show, "store": self._store, "more": more}
+        calls: dict[str, Callable[..., int]] = {
+            "lookup": self._look_up,
+            "list": self._list,
+            "show": self._show,
+            "store": self._store,
+            "more": more,
+        }
         kinds = dict(_Calls._fields_)
         self._calls = _Calls(*(kinds[name](_answered(function)) for name, function in calls.items()))
         self.handle = _new(fd, ctypes.byref(self._calls), os.getuid(), os.getgid(), MAX_THREADS)
@@ -126,7 +132,7 @@ class Tree:
         if number < 0:
             raise DamonError(-number)
         made = _Inode(self, number, node, name, above)
-        self._inodes[number] = node.watcher = made  # type: ignore[assignment]
+        self._inodes[number] = node.watcher = made
         if node.removed or (above is not None and above.node.removed):  # just now, by another thread
             made.gone()
             raise DamonError(errno.ENOENT)

@@ -16,8 +16,8 @@
 #define FS_PAGE 4096
 #define FS_MAX_WRITE (128 * 1024)
 #define FS_BUFFER (FS_MAX_WRITE + FS_PAGE)
-#define FS_NAME_MAX 255
 #define FS_OPCODES 64
+#define FS_STALE 256
 #define FS_NEVER (1ull << 40) /* seconds that names and attributes are good for: until we say otherwise */
 
 /* A node of the tree that the kernel knows, or is just being told of. */
@@ -57,6 +57,8 @@ struct fs {
 	struct fs_inode *inodes;
 	uint32_t nr_inodes, max_inodes, free;
 	uint64_t open_files;
+
+	uint32_t stale[FS_STALE]; /* threads that were told to look a name up again */
 
 	/* The leader's. */
 	uint64_t counts[FS_OPCODES];

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/uio.h>
 
 #include "damon.h"
 #include "fuse.h"
@@ -138,36 +138,34 @@ EXPORT int damon_fuse_gone(struct fs *fs, uint64_t ino)
 	return known;
 }
 
+static int notify(struct fs *fs, int code, const void *what, size_t size, const char *name)
+{
+	size_t length = name ? strlen(name) + 1 : 0;
+	struct fuse_out_header head = { .len = sizeof(head) + size + length, .error = code };
+	struct iovec parts[] = { { &head, sizeof(head) }, { (void *)what, size }, { (void *)name, length } };
+
+	return writev(fs->fd, parts, name ? 3 : 2) < 0 ? -errno : 0;
+}
+
 /*
  * Make the kernel forget that ``name`` in ``parent`` leads to ``ino``. Waits until nobody looks a name up in ``parent``
  * any more, so another thread must serve meanwhile. -ENOENT: it did not know the name.
  */
 EXPORT int damon_fuse_forget(struct fs *fs, uint64_t parent, const char *name, uint64_t ino)
 {
-	struct {
-		struct fuse_out_header head;
-		struct fuse_notify_inval_entry_out what;
-		char name[FS_NAME_MAX + 1];
-	} __attribute__((packed)) note;
-	size_t length = strlen(name);
+	struct fuse_notify_inval_entry_out entry = { .parent = parent, .namelen = strlen(name) };
+	struct fuse_notify_inval_inode_out attributes = { .ino = ino, .off = -1 };
 	struct fs_inode *inode;
-	int result = 0;
+	int result = notify(fs, FUSE_NOTIFY_INVAL_ENTRY, &entry, sizeof(entry), name), folder = 0;
 
-	if (length > FS_NAME_MAX)
-		return -ENAMETOOLONG;
-	memset(&note.what, 0, sizeof(note.what));
-	note.head.unique = 0;
-	note.head.error = FUSE_NOTIFY_INVAL_ENTRY;
-	note.head.len = sizeof(note.head) + sizeof(note.what) + length + 1;
-	note.what.parent = parent;
-	note.what.namelen = length;
-	memcpy(note.name, name, length + 1);
-	if (write(fs->fd, &note, note.head.len) < 0)
-		result = -errno;
 	pthread_mutex_lock(&fs->lock);
 	inode = fs_inode(fs, ino);
-	if (inode && inode->gone)
+	if (inode && inode->gone) {
 		inode->told = 1;
+		folder = S_ISDIR(inode->mode);
+	}
 	pthread_mutex_unlock(&fs->lock);
+	if (folder) /* who has it open asks again: libc takes an error of reading it for its end */
+		notify(fs, FUSE_NOTIFY_INVAL_INODE, &attributes, sizeof(attributes), NULL);
 	return result;
 }

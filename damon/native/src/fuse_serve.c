@@ -16,6 +16,25 @@
 #include "damon.h"
 #include "fuse.h"
 
+/*
+ * The kernel looks a name up again once when it hears ESTALE. What it finds then can have gone as well: that is ENOENT,
+ * and no ESTALE reaches anybody.
+ */
+static int once_stale(struct fs *fs, uint32_t thread, int result)
+{
+	uint32_t *known = &fs->stale[thread % FS_STALE];
+	int again;
+
+	pthread_mutex_lock(&fs->lock);
+	again = *known == thread;
+	if (result == -ESTALE)
+		*known = again ? 0 : thread;
+	else if (again)
+		*known = 0;
+	pthread_mutex_unlock(&fs->lock);
+	return result == -ESTALE && again ? -ENOENT : result;
+}
+
 static void answer(struct fs *fs, struct fs_request *rq)
 {
 	const struct fuse_open_out *opened = rq->reply;
@@ -23,6 +42,8 @@ static void answer(struct fs *fs, struct fs_request *rq)
 
 	if (result == FS_SILENT)
 		return;
+	if (rq->in->opcode != FUSE_LOOKUP && rq->in->pid)
+		result = once_stale(fs, rq->in->pid, result);
 	rq->out->unique = rq->in->unique;
 	rq->out->error = result < 0 ? result : 0;
 	rq->out->len = sizeof(*rq->out) + (result < 0 ? 0 : result);
