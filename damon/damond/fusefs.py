@@ -1,260 +1,281 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A tree of nodes as a file system, through FUSE. Errors of a write reach the writer as errno, at once."""
+"""A tree of nodes as a file system, through FUSE. Errors of a write reach the writer as errno, at once.
+
+The kernel's requests are read and, as far as they need nothing of a node, answered in C (``damon/native/src/fuse*.c``),
+without the interpreter's lock. Names and attributes of nodes stay with the kernel for good: a node never changes
+them, and what leaves the tree is taken back before the write that removed it returns. Values are asked for each time.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import itertools
 import logging
 import os
 import stat
+import struct
 import threading
-import time
-from collections.abc import Iterator
-from typing import Any, Final, NoReturn
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
 
-from damon.errors import DamonError, MissingCapability
+from damon.damond.fusemount import mount
+from damon.errors import DamonError
 from damon.modules.sysfs import Directory, File, Node
-from damon.modules.sysfs.node import PAGE
-
-try:
-    import mfusepy  # type: ignore[import-untyped]
-except OSError:
-    raise MissingCapability("there is no libfuse; install it (Debian: apt-get install libfuse3-3)") from None
+from damon.native import bind
 
 log = logging.getLogger("damon.damond")
 
-#: Options of the mount. Names may be remembered: what they lead to is looked at again with every use. Attributes and
-#: "no such file" may not, so that what has gone is gone at once.
-OPTIONS: Final = {
-    "fsname": "damond",
-    "subtype": "damon",
-    "direct_io": True,
-    "entry_timeout": 3600.0,
-    "attr_timeout": 0.0,
-    "negative_timeout": 0.0,
-}
 #: Requests served at the same time: commands wait for workers, and others must not wait for them.
 MAX_THREADS: Final = 32
-#: Paths remembered.
-MAX_KNOWN: Final = 100_000
+#: Of what the kernel asks (``linux/fuse.h``), by the names there.
+OPCODES: Final = {
+    1: "LOOKUP", 2: "FORGET", 3: "GETATTR", 4: "SETATTR", 14: "OPEN", 15: "READ", 16: "WRITE", 17: "STATFS",
+    18: "RELEASE", 20: "FSYNC", 22: "GETXATTR", 25: "FLUSH", 27: "OPENDIR", 28: "READDIR", 29: "RELEASEDIR",
+    34: "ACCESS", 35: "CREATE", 36: "INTERRUPT", 39: "IOCTL", 42: "BATCH_FORGET", 44: "READDIRPLUS", 46: "LSEEK",
+}  # fmt: skip
+#: One entry of a listing, before its name (``struct packed``): number or 0, mode, length.
+ENTRY: Final = struct.Struct("=QII")
+PATIENCE_MS: Final = 10_000
 
-_local = threading.local()
-
-
-def _threads() -> dict[str, int]:
-    """libfuse complains of its own defaults where it has these options."""
-    version = mfusepy.fuse_version_major, mfusepy.fuse_version_minor
-    return {"max_threads": MAX_THREADS, "max_idle_threads": MAX_THREADS} if version >= (3, 12) else {}
-
-
-class _Handle:
-    """One open file: the text that is being read."""
-
-    __slots__ = ("file", "text")
-
-    def __init__(self, file: File) -> None:
-        self.file = file
-        self.text = b""
+_LOOKUP = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, ctypes.c_char_p)
+_LIST = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.c_void_p)
+_SHOW = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.c_void_p)
+_STORE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t)
+_MORE = ctypes.CFUNCTYPE(ctypes.c_int)
 
 
-class TreeOperations(mfusepy.Operations):  # type: ignore[misc]
-    """What FUSE asks of ``root``.
+class _Calls(ctypes.Structure):
+    """``struct fs_calls``."""
 
-    Attributes:
-        mounted: set once the kernel has taken the mount.
+    _fields_ = (("lookup", _LOOKUP), ("list", _LIST), ("show", _SHOW), ("store", _STORE), ("more", _MORE))
+
+
+_new = bind("damon_fuse_new", ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Calls), ctypes.c_uint32, ctypes.c_uint32,
+            ctypes.c_int)  # fmt: skip
+_greet = bind("damon_fuse_greet", ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+_serve = bind("damon_fuse_serve", ctypes.c_int, ctypes.c_void_p)
+_inode = bind("damon_fuse_inode", ctypes.c_int64, ctypes.c_void_p, ctypes.c_uint32)
+_hold = bind("damon_fuse_hold", None, ctypes.c_void_p, ctypes.c_uint64)
+_gone = bind("damon_fuse_gone", ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64)
+_forget = bind("damon_fuse_forget", ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_uint64)
+_list = bind("damon_fuse_list", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t,
+             ctypes.c_uint32)  # fmt: skip
+_counts = bind("damon_fuse_counts", ctypes.c_uint64, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64))
+
+
+class _Inode:
+    """What the kernel was told of a node."""
+
+    __slots__ = ("above", "name", "node", "number", "tree")
+
+    def __init__(self, tree: Tree, number: int, node: Node, name: str, above: _Inode | None) -> None:
+        self.tree, self.number, self.node, self.name, self.above = tree, number, node, name, above
+
+    def gone(self) -> None:
+        self.tree.gone(self)
+
+    @property
+    def path(self) -> str:
+        return f"{self.above.path}/{self.name}".lstrip("/") if self.above is not None else ""
+
+
+def _answered(function: Callable[..., Any]) -> Callable[..., int]:
+    """What it raises is a negative errno."""
+
+    def call(*words: Any) -> int:
+        try:
+            return int(function(*words))
+        except DamonError as error:
+            return -(error.errno or errno.EIO)
+        except Exception:
+            log.exception("a request failed")
+            return -errno.EIO
+
+    return call
+
+
+class Tree:
+    """The calls of the C side on the tree below ``root``.
+
+    Args:
+        fd: of ``/dev/fuse``, mounted.
+        more: starts another thread that serves; 0, or a negative errno.
     """
 
-    use_ns = True
+    def __init__(self, root: Directory, fd: int, more: Callable[[], int]) -> None:
+        calls: dict[str, Callable[..., int]] = {
+            "lookup": self._look_up,
+            "list": self._list,
+            "show": self._show,
+            "store": self._store,
+            "more": more,
+        }
+        kinds = dict(_Calls._fields_)
+        self._calls = _Calls(*(kinds[name](_answered(function)) for name, function in calls.items()))
+        self.handle = _new(fd, ctypes.byref(self._calls), os.getuid(), os.getgid(), MAX_THREADS)
+        if not self.handle:
+            raise MemoryError
+        self._inodes: dict[int, _Inode] = {}
+        #: Held while a node is told of, and while it is taken back. Nobody waits for anything else with it.
+        self._telling = threading.RLock()
+        #: Held while the kernel is told what has gone.
+        self._forgetting = threading.Lock()
+        self._left: list[_Inode] = []
+        self._tell(root, "", None)
 
-    def __init__(self, root: Directory) -> None:
-        self._root = root
-        self._uid, self._gid = os.getuid(), os.getgid()
-        self._now = time.time_ns()
-        self._handles: dict[int, _Handle] = {}
-        self._numbers = itertools.count(1)
-        self._known: dict[str, Node] = {}
-        self._attributes: dict[tuple[bool, int], dict[str, int]] = {}
-        self.mounted = threading.Event()
+    def _tell(self, node: Node, name: str, above: _Inode | None) -> _Inode:
+        """The kernel may hear of ``node`` from now on; the caller holds ``_telling``."""
+        if isinstance(node.watcher, _Inode):
+            return node.watcher
+        number = _inode(self.handle, (stat.S_IFDIR if isinstance(node, Directory) else stat.S_IFREG) | node.mode)
+        if number < 0:
+            raise DamonError(-number)
+        made = _Inode(self, number, node, name, above)
+        self._inodes[number] = node.watcher = made
+        if node.removed or (above is not None and above.node.removed):  # just now, by another thread
+            made.gone()
+            raise DamonError(errno.ENOENT)
+        return made
 
-    def init(self, path: str) -> None:
-        self.mounted.set()
+    def gone(self, inode: _Inode) -> None:
+        """Its node has left the tree."""
+        with self._telling:
+            if self._inodes.get(inode.number) is inode:
+                del self._inodes[inode.number]
+                if _gone(self.handle, inode.number):
+                    self._left.append(inode)
 
-    def _find(self, path: str) -> Node:
-        """A path leads to the same node until that one is removed."""
-        node = self._known.get(path)
-        if node is None or node.removed:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known.pop(path, None)
-            node = self._known[path] = self._look_up(path)
-        return node
+    def settle(self) -> None:
+        """Return when the kernel knows nothing any more of what has left the tree. Others must serve meanwhile."""
+        if not self._left:  # what left before this call is either in there, or its teller holds the lock
+            with self._forgetting:
+                return
+        with self._forgetting:
+            with self._telling:
+                left, self._left = self._left, []
+            for inode in left:  # from the top down: most of it the kernel forgets with the first one
+                assert inode.above is not None
+                _forget(self.handle, inode.above.number, os.fsencode(inode.name), inode.number)
 
-    def _look_up(self, path: str) -> Node:
-        """From the directory above, if that is known: the kernel asks for each level, top down."""
-        above, _, name = path.rpartition("/")
-        folder = self._known.get(above)
-        if isinstance(folder, Directory) and not folder.removed:
-            node = folder.child(name)
-            if node is not None:
-                return node
-        return self._root.find(path[1:])
-
-    def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
-        if fh and fh in self._handles:
-            node: Node = self._handles[fh].file
-        else:
-            node = self._find(path)
-        return self._attributes_of(node)
-
-    def _attributes_of(self, node: Node) -> dict[str, int]:
-        folder, mode = isinstance(node, Directory), node.mode
-        known = self._attributes.get((folder, mode))
-        if known is None:
-            known = self._attributes[folder, mode] = {
-                "st_mode": (stat.S_IFDIR if folder else stat.S_IFREG) | mode,
-                "st_nlink": 2 if folder else 1,
-                "st_size": 0 if folder else PAGE,
-                "st_uid": self._uid,
-                "st_gid": self._gid,
-                "st_atime": self._now,
-                "st_mtime": self._now,
-                "st_ctime": self._now,
-            }
-        return known
-
-    def access(self, path: str, amode: int) -> int:
-        node = self._find(path)
-        if isinstance(node, File) and amode & os.W_OK and not node.mode & 0o200:
-            raise DamonError(errno.EACCES)
-        return 0
-
-    def opendir(self, path: str) -> int:
-        if not isinstance(self._find(path), Directory):
+    def _directory(self, number: int) -> tuple[_Inode, Directory]:
+        inode = self._inodes.get(number)
+        if inode is None:
+            raise DamonError(errno.ENOENT)
+        if not isinstance(inode.node, Directory):
             raise DamonError(errno.ENOTDIR)
-        return 0
+        return inode, inode.node
 
-    def readdir(self, path: str, fh: int) -> Iterator[Any]:
-        node = self._find(path)
-        assert isinstance(node, Directory)
-        yield from (".", "..")
-        for name in node.names():  # with its type, which saves those who walk a question for each
-            folder = name.isdigit() or isinstance(node.child(name), Directory)  # numbers are: do not make them for that
-            yield name, {"st_mode": stat.S_IFDIR if folder else stat.S_IFREG}, 0
+    def _look_up(self, parent: int, name: bytes) -> int:
+        with self._telling:
+            above, folder = self._directory(parent)
+            word = os.fsdecode(name)
+            node = folder.child(word)
+            if node is None:
+                raise DamonError(errno.ENOENT)
+            number = self._tell(node, word, above).number
+            _hold(self.handle, number)
+            return number
 
-    def open(self, path: str, flags: int) -> int:
-        node = self._find(path)
-        if not isinstance(node, File):
-            raise DamonError(errno.EISDIR)
-        wanted = {os.O_RDONLY: 0o400, os.O_WRONLY: 0o200, os.O_RDWR: 0o600}[flags & os.O_ACCMODE]
-        if node.mode & wanted != wanted:
-            raise DamonError(errno.EACCES)
-        number = next(self._numbers)
-        self._handles[number] = _Handle(node)
-        return number
+    def _list(self, number: int, listing: int) -> int:
+        packed, count = bytearray(), 0
+        with self._telling:
+            above, folder = self._directory(number)
+            for name in folder.names():
+                word = os.fsencode(name)
+                packed += self._entry(above, folder, name, len(word)) + word
+                count += 1
+            return int(_list(self.handle, listing, bytes(packed), len(packed), count))
 
-    def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
-        handle = self._handles[fh]
-        if not offset:  # from the start is anew, however often
-            handle.text = handle.file.read()
-        elif handle.file.removed:
-            raise DamonError(errno.ENODEV)
-        return handle.text[offset : offset + size]
-
-    def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
+    def _entry(self, above: _Inode, folder: Directory, name: str, length: int) -> bytes:
+        # Numbered directories come into being when somebody looks into them: listing is not that.
+        node = folder.made_child(name)
+        if node is None:
+            return ENTRY.pack(0, stat.S_IFDIR, length)
+        kind = stat.S_IFDIR if isinstance(node, Directory) else stat.S_IFREG
         try:
-            return self._handles[fh].file.write(data)
+            return ENTRY.pack(self._tell(node, name, above).number, kind, length)
+        except DamonError:  # gone meanwhile: who asks for it will hear
+            return ENTRY.pack(0, kind, length)
+
+    def _file(self, number: int) -> tuple[_Inode, File]:
+        inode = self._inodes.get(number)
+        if inode is None or not isinstance(inode.node, File):
+            raise DamonError(errno.ENODEV)
+        return inode, inode.node
+
+    def _show(self, number: int, text: int) -> int:
+        shown = self._file(number)[1].read()
+        ctypes.memmove(text, shown, len(shown))
+        return len(shown)
+
+    def _store(self, number: int, data: int, size: int) -> int:
+        inode, file = self._file(number)
+        written = ctypes.string_at(data, size)
+        try:
+            return file.write(written)
         except DamonError as error:
-            log.info("%s: write of %r refused: %s", path[1:], data[:64], error)
+            log.info("%s: write of %r refused: %s", inode.path, written[:64], error)
             raise
-
-    def release(self, path: str, fh: int) -> int:
-        self._handles.pop(fh, None)
-        return 0
-
-    def truncate(self, path: str, length: int, fh: int | None = None) -> int:
-        """Opened to be overwritten: nothing to do."""
-        node = self._find(path)
-        if isinstance(node, Directory):
-            raise DamonError(errno.EISDIR)
-        return 0
-
-    def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
-        return 0
-
-    def statfs(self, path: str) -> dict[str, int]:
-        return {"f_bsize": PAGE, "f_namemax": 255}
-
-    def create(self, path: str, mode: int, fi: Any = None) -> NoReturn:
-        raise DamonError(errno.EACCES)
-
-    def _not_permitted(self, *words: Any) -> NoReturn:
-        raise DamonError(errno.EPERM)
-
-    mkdir = rmdir = unlink = rename = symlink = link = mknod = chmod = chown = _not_permitted
+        finally:
+            self.settle()
 
     @property
     def open_files(self) -> int:
         """How many are open right now."""
-        return len(self._handles)
+        return int(_counts(self.handle, (ctypes.c_uint64 * 64)()))
 
-
-class _Fuse(mfusepy.FUSE):  # type: ignore[misc]
-    """Threads of libfuse stay known to Python from their first request on: else each request costs a thread state."""
-
-    def __init__(self, *words: Any, **options: Any) -> None:
-        self._answers: dict[int, Any] = {}
-        super().__init__(*words, **options)
-
-    def _wrapper(self, func: Any, *args: Any, **kwargs: Any) -> Any:
-        if not hasattr(_local, "known"):
-            _local.known = True
-            ctypes.pythonapi.PyGILState_Ensure()
-        return super()._wrapper(func, *args, **kwargs)
-
-    def fgetattr(self, path: bytes, buf: Any, fip: Any) -> int:
-        """Asked most of all, and few different answers: each is put together once."""
-        attributes = self.operations.getattr(path.decode(self.encoding, self.errors), fip.contents.fh if fip else None)
-        kind = attributes["st_mode"]
-        answer = self._answers.get(kind)
-        if answer is None:
-            answer = mfusepy.c_stat()
-            mfusepy.set_st_attrs(answer, attributes, use_ns=True)
-            self._answers[kind] = answer
-        ctypes.memmove(buf, ctypes.byref(answer), ctypes.sizeof(answer))
-        return 0
+    def requests(self) -> dict[str, int]:
+        """How many there were of each kind."""
+        counts = (ctypes.c_uint64 * 64)()
+        _counts(self.handle, counts)
+        return {OPCODES.get(opcode, str(opcode)): count for opcode, count in enumerate(counts) if count}
 
 
 class Mount:
     """A mounted tree, served by threads of its own until ``close()``."""
 
     def __init__(self, root: Directory, folder: str) -> None:
-        self.operations = TreeOperations(root)
-        self._folder = folder
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._serve, name="damond-fuse", daemon=True)
+        self._root, self._folder = root, folder
+        self._threads: list[threading.Thread] = []
+        self.tree: Tree | None = None
+
+    def open(self) -> None:
+        """Mount; ``OSError`` when the kernel does not take it, ``MissingCapability`` when it may not be asked."""
+        fd = mount(Path(self._folder))
+        self.tree = Tree(self._root, fd, self._more)
+        result = _greet(self.tree.handle, PATIENCE_MS)
+        if result < 0:
+            os.close(fd)
+            raise OSError(-result, f"mounting {self._folder} failed: {os.strerror(-result)}")
+        self._more()
+
+    def _more(self) -> int:
+        thread = threading.Thread(target=self._serve, name="damond-fuse", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # as many as there can be
+            return -errno.EAGAIN
+        self._threads.append(thread)
+        return 0
 
     def _serve(self) -> None:
-        try:
-            _Fuse(self.operations, self._folder, foreground=True, **OPTIONS, **_threads())
-        except BaseException as error:
-            self._error = error
+        assert self.tree is not None
+        result = _serve(self.tree.handle)
+        if result < 0:
+            log.error("%s: requests can't be read any more: %s", self._folder, os.strerror(-result))
 
-    def open(self, patience_s: float = 10.0) -> None:
-        """Mount; ``OSError`` when the kernel does not take it."""
-        self._thread.start()
-        deadline = time.monotonic() + patience_s
-        while not self.operations.mounted.wait(0.05):
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                reason = self._error or "no answer from the kernel"
-                raise OSError(errno.EIO, f"mounting {self._folder} failed: {reason}")
+    def settle(self) -> None:
+        """What has left the tree without a write is gone for everybody when this returns."""
+        if self.tree is not None:
+            self.tree.settle()
 
     @property
     def alive(self) -> bool:
         """False once somebody has unmounted it."""
-        return self._thread.is_alive()
+        return any(thread.is_alive() for thread in self._threads)
 
     def join(self) -> None:
         """Wait until it is unmounted and all requests are answered."""
-        self._thread.join(5.0)
+        for thread in self._threads:
+            thread.join(5.0)

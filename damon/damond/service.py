@@ -79,7 +79,7 @@ class Service:
             presences = Presences(self.instance.folder_of_processes)
             self._closing.callback(presences.close)
             self.damon.presence = presences.show
-            root = Root(self.admin, self.loader, self.run_request)
+            self._root = root = Root(self.admin, self.loader, self.run_request)
             if isinstance(machine, SimulatedMachine):
                 machine.show_processes(presences.show)
                 root.add("proc", Proc(machine))
@@ -168,6 +168,7 @@ class Service:
             "lsmod": self._lsmod,
             "modprobe": self._modprobe,
             "rmmod": self._rmmod,
+            "requests": self._requests,
             "param_get": self._param_get,
             "param_set": self._param_set,
             "param_list": self._param_list,
@@ -234,6 +235,12 @@ class Service:
 
     def _rmmod(self, module: str) -> None:
         self.run_request(lambda: self.loader.unload(module))
+        self._root.modules.tidy()
+        self._mount.settle()
+
+    def _requests(self) -> dict[str, int]:
+        """How many requests of each kind the kernel has sent."""
+        return self._mount.tree.requests() if self._mount.tree is not None else {}
 
     def _module(self, name: str) -> Module:
         kind = find_module(name)

@@ -55,6 +55,12 @@ class Modules(Directory):
         self._made[name] = module, ModuleDirectory(module, self._run)
         return self._made[name][1]
 
+    def tidy(self) -> None:
+        """Remove the directories of modules that are not loaded any more."""
+        for name in list(self._made):
+            if name not in self._loader.loaded:
+                self.child(name)
+
 
 class Root(Directory):
     """All of it."""

@@ -7,7 +7,7 @@ import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from damon.errors import DamonError
 
@@ -15,14 +15,24 @@ from damon.errors import DamonError
 PAGE: Final = 4096
 
 
+class Watcher(Protocol):
+    """Who shows a node to others."""
+
+    def gone(self) -> None:
+        """The node has left the tree, maybe while the tree's lock is held: must not wait for anybody."""
+
+
 class Node:
     """An entry. ``removed`` is set when it has left the tree; who still holds it open gets ENODEV."""
 
     mode: int
     removed: bool = False
+    watcher: Watcher | None = None
 
     def remove(self) -> None:
         self.removed = True
+        if self.watcher is not None:
+            self.watcher.gone()
 
 
 N = TypeVar("N", bound=Node)
@@ -36,12 +46,13 @@ class File(Node):
         store: takes the text that was written; raises ``DamonError`` to refuse it. None: read only.
     """
 
-    __slots__ = ("_show", "_store", "mode", "removed")
+    __slots__ = ("_show", "_store", "mode", "removed", "watcher")
 
     def __init__(self, show: Callable[[], str] | None, store: Callable[[str], None] | None = None) -> None:
         self._show, self._store = show, store
         self.mode = (0o400 if show else 0) | (0o200 if store else 0)
         self.removed = False
+        self.watcher = None
 
     def _check(self) -> None:
         if self.removed:
@@ -69,13 +80,14 @@ class File(Node):
 class Directory(Node):
     """Entries by name, in the order in which they came."""
 
-    __slots__ = ("_children", "removed")
+    __slots__ = ("_children", "removed", "watcher")
 
     mode = 0o755
 
     def __init__(self) -> None:
         self._children: dict[str, Node] = {}
         self.removed = False
+        self.watcher = None
 
     def add(self, name: str, node: N) -> N:
         self._children[name] = node
@@ -87,12 +99,16 @@ class Directory(Node):
     def child(self, name: str) -> Node | None:
         return self._children.get(name)
 
+    def made_child(self, name: str) -> Node | None:
+        """As ``child()``; None as well for a directory that comes into being only when somebody looks into it."""
+        return self.child(name)
+
     def drop(self, name: str) -> None:
         """Remove ``name`` with all that is below it."""
         self._children.pop(name).remove()
 
     def remove(self) -> None:
-        self.removed = True
+        super().remove()
         for child in list(self._children.values()):
             child.remove()
 

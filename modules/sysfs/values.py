@@ -159,6 +159,9 @@ class Numbered(Directory, Generic[D]):
         index = int(name) if name.isascii() and name.isdigit() else -1
         return self[index] if 0 <= index < self.nr and name == str(index) else None
 
+    def made_child(self, name: str) -> Node | None:
+        return super().child(name)
+
     def __getitem__(self, index: int) -> D:
         """Child ``index``."""
         if not 0 <= index < self.nr:
