@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from . import hostroot
 from .errors import InvalidInput, Verdict
 from .images import variants
 from .patterns import TOLERABLE
@@ -127,7 +128,10 @@ class GuestConfig:
 
     Args:
         kernel: a variant's name ("page-idle", see ``vmtest kernels``), built or taken from the cache, or a bzImage.
-        rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache.
+        rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache. "host" or a
+            folder is taken as ``root``.
+        root: what commands see as their root when it is not the image: "host" (the host's own) or a folder with a root
+            file system. Read-only to the guest; what it writes is in its memory and gone with it.
         memory: size, "1G" or bytes.
         cpus: virtual processors.
         numa: NUMA nodes; memory and processors are split evenly.
@@ -146,7 +150,8 @@ class GuestConfig:
     """
 
     kernel: Path | str = variants.DEFAULT
-    rootfs: Path | None = None
+    rootfs: Path | str | None = None
+    root: str | None = None
     memory: str | int = "1G"
     cpus: int = 2
     numa: int = 1
@@ -161,6 +166,13 @@ class GuestConfig:
     tolerate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.rootfs is not None and hostroot.is_root(self.rootfs):
+            if self.root not in {None, str(self.rootfs)}:
+                raise InvalidInput(f"rootfs {str(self.rootfs)!r} and root {self.root!r} exclude each other; give one")
+            object.__setattr__(self, "root", str(self.rootfs))
+            object.__setattr__(self, "rootfs", None)
+        if self.root is not None:
+            object.__setattr__(self, "root", hostroot.checked(self.root))
         if self.rootfs is not None:
             object.__setattr__(self, "rootfs", _readable_file(Path(self.rootfs), "rootfs"))
         object.__setattr__(self, "kernel", _kernel(self.kernel))
@@ -179,6 +191,11 @@ class GuestConfig:
         object.__setattr__(self, "shares", tuple(_pair(Share, item) for item in self.shares))
         _ = self.swap_device
         _ = self.tolerated
+
+    @property
+    def image(self) -> Path | None:
+        """The image that was given; None: the one of the cache."""
+        return Path(self.rootfs) if self.rootfs else None
 
     @property
     def memory_bytes(self) -> int:

@@ -16,7 +16,7 @@ from types import TracebackType
 
 import paramiko
 
-from . import accel, machine, runfolder, seed, supervisor, sysrq, transfer
+from . import accel, hostroot, machine, runfolder, seed, supervisor, sysrq, transfer
 from .config import GuestConfig
 from .console import Console
 from .errors import CommandTimeout, GuestLost, Verdict
@@ -99,16 +99,22 @@ class Guest:
         booted = time.monotonic()
         assert self._link is not None
         self._link.connect(port, host, client, self.config.timeouts.login)
+        if self.config.root and hostroot.READY not in self.console_text:
+            assert self._console is not None
+            raise self._console.give_up(Verdict.SETUP_FAILED, f"image {self.config.rootfs} is too old for 'root'")
         self.timings = {"prepare": launched - begun, "boot": booted - launched, "login": time.monotonic() - booted}
 
     def _launch(self, host: KeyPair, client: KeyPair) -> None:
         config = self.config
         machine.check_memory(config)
         program(machine.QEMU)
-        if config.rootfs:
-            rootfs_build.check_image(config.rootfs)
+        if config.image:
+            rootfs_build.check_image(config.image)
         kernel = config.kernel if isinstance(config.kernel, Path) else variants.variant(config.kernel).obtain().image
-        rootfs = config.rootfs or rootfs_build.obtain().image
+        if config.root:
+            hostroot.check_qemu(machine.QEMU)
+            hostroot.check_kernel(config.root, str(config.kernel), kernel)
+        rootfs = config.image or rootfs_build.obtain().image
         self.accelerator = accel.choose(config.accelerator, kernel).name
         self._folder = runfolder.make()
         files = {
@@ -270,7 +276,7 @@ class Guest:
         assert self._console is not None
         # It may be faster than its answer.
         with contextlib.suppress(GuestLost):
-            self.run("poweroff", timeout=timeout)
+            self.run("kill -USR2 1", timeout=timeout)  # busybox init's; a root of the host may lack "poweroff"
         if not self._console.ended.wait(timeout):
             raise self._console.give_up(Verdict.HUNG, f"not powered off within {timeout:g} s")
         if self._console.lost and self._console.lost.verdict is not Verdict.POWERED_OFF:

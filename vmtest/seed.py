@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
+from . import hostroot
 from .config import GuestConfig, Tree
 from .errors import InvalidInput
 
@@ -30,6 +31,7 @@ def settings(config: GuestConfig) -> str:
     if swap:
         values = {"SWAP_KIND": swap.kind, "SWAP_BYTES": str(swap.size), "SWAP_ALGORITHM": swap.algorithm}
     values["SHARES"] = " ".join(f"share{number}:{share.guest}" for number, share in enumerate(config.share_list))
+    values |= hostroot.settings(config.root)
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 

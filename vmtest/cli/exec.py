@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from ..errors import CommandTimeout
-from .options import add_guest_options, guest_config, seconds
+from .options import add_guest_options, guest_config, seconds, working_folder
 from .words import EXAMPLES, EXIT_CODES, say
 
 CHUNK = 1 << 16
@@ -44,6 +44,7 @@ def _exec(options: argparse.Namespace) -> int:
     from ..guest import Guest
 
     config = guest_config(options)
+    cwd = working_folder(config, options.cwd)
     with Guest(config) as guest:
         if options.verbose:
             phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in guest.timings.items())
@@ -54,7 +55,7 @@ def _exec(options: argparse.Namespace) -> int:
         stdin = None if os.isatty(0) else iter(lambda: os.read(0, CHUNK), b"")
         process = guest.popen(
             options.command,
-            cwd=options.cwd,
+            cwd=cwd,
             input=stdin,
             stdout=_writer(sys.stdout.buffer),
             stderr=_writer(sys.stderr.buffer),

@@ -14,8 +14,9 @@ from typing import Any
 
 import paramiko
 
+from .. import hostroot
 from ..errors import InvalidInput
-from .options import add_guest_options, guest_config
+from .options import add_guest_options, guest_config, working_folder
 from .words import say
 
 CHUNK = 1 << 16
@@ -42,11 +43,13 @@ def _shell(options: argparse.Namespace) -> int:
         raise InvalidInput("shell: standard input and output must be a terminal; use 'vmtest exec' in scripts")
     from ..guest import Guest
 
-    with Guest(guest_config(options)) as guest:
+    config = guest_config(options)
+    cwd = working_folder(config, options.cwd)
+    with Guest(config) as guest:
         say(f"guest up ({guest.accelerator}); 'exit' or Ctrl-D ends it")
         columns, lines = os.get_terminal_size()
-        command = options.command or ["sh", "-l"]
-        return _connect(guest.terminal(command, os.environ.get("TERM", "vt100"), columns, lines, options.cwd))
+        command = options.command or hostroot.shell(config.root, os.environ)
+        return _connect(guest.terminal(command, os.environ.get("TERM", "vt100"), columns, lines, cwd))
 
 
 def _connect(channel: paramiko.Channel) -> int:
