@@ -128,10 +128,10 @@ class GuestConfig:
 
     Args:
         kernel: a variant's name ("page-idle", see ``vmtest kernels``), built or taken from the cache, or a bzImage.
-        rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache. "host" or a
-            folder is taken as ``root``.
-        root: what commands see as their root when it is not the image: "host" (the host's own) or a folder with a root
-            file system. Read-only to the guest; what it writes is in its memory and gone with it.
+        rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache. "host" or
+            a folder is taken as ``root``.
+        root: what commands see as their root when it is not the image's: "host" or a folder with a root file system.
+            Read-only to the guest; what it writes is in its memory and gone with it.
         memory: size, "1G" or bytes.
         cpus: virtual processors.
         numa: NUMA nodes; memory and processors are split evenly.

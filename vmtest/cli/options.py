@@ -172,7 +172,6 @@ def working_folder(config: GuestConfig, wanted: str | None) -> str | None:
     """Where commands start; says so when it cannot be the caller's folder, as with the host's root it would be."""
     found = hostroot.working_folder(config.root, wanted)
     if found is None and config.root == hostroot.HOST:
-        say(
-            f"this folder is not in the guest, which has its own {hostroot.hidden(os.getcwd())}: starting in {hostroot.HOME}"
-        )
+        own = hostroot.hidden(os.getcwd())
+        say(f"this folder is not in the guest, which has its own {own}: the command starts in {hostroot.HOME}")
     return found
