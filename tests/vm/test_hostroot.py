@@ -105,7 +105,6 @@ def _digest(path: str) -> str:
 
 def test_the_hosts_own_state_is_not_shown(guest: Guest) -> None:
     with tempfile.NamedTemporaryFile(dir="/tmp", prefix="vmtest-seen") as file:
-        assert guest.run(["ls", "-A", "/tmp"]).check().stdout == b""
         assert guest.run(["test", "-e", file.name]).returncode != 0
     assert (
         guest.run(["cat", "/proc/sys/kernel/random/boot_id"]).text
@@ -135,8 +134,12 @@ def debian() -> Iterator[Path]:
         yield folder
 
 
-def test_a_folder_as_root_and_what_is_below_its_layer(debian: Path, victim: Path, tmp_path: Path) -> None:
-    raw = [word.replace(hostroot.TAG, "raw") for word in hostroot.qemu_arguments(str(victim))]
+def test_a_folder_as_root_and_what_is_below_its_layer(
+    debian: Path, victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hostroot, "TAG", "raw")
+    raw = hostroot.qemu_arguments(str(victim))
+    monkeypatch.undo()
     before = _state(victim)
     with Guest(GuestConfig(root=str(debian), memory="512M", cpus=1, qemu_args=tuple(raw)), artifacts=tmp_path) as guest:
         assert guest.run("cat /etc/marked; rm -r /etc /opt; ls /; pwd").text.splitlines()[0] == "here"
