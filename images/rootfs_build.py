@@ -34,6 +34,8 @@ PACKAGES = (
 )
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
 HOME = "usr/lib/vmtest"
+PROGRAMS = ("init", "setup", "serve", "enter")
+PARTS = ("hostroot", "sshd_config", "fstab", "fstab.dev")
 # Links to busybox that the guest's first scripts call: statically linked, so they start fast.
 APPLETS = (
     "mount",
@@ -52,6 +54,7 @@ APPLETS = (
     "chroot",
     "poweroff",
     "usleep",
+    "sed",
 )
 POWER = ("poweroff", "reboot", "halt")
 SITE = "opt/vmtest/site"
@@ -153,9 +156,9 @@ def _pack_files(path: Path, site: Path) -> None:
         return entry
 
     with tarfile.open(path, "w") as archive:
-        for name in ("init", "setup", "sshd_config", "fstab", "fstab.dev"):
+        for name in (*PROGRAMS, *PARTS):
             entry = archive.gettarinfo(str(FILES / name), f"{HOME}/{name}")
-            entry.mode = 0o755 if name in {"init", "setup"} else 0o644
+            entry.mode = 0o755 if name in PROGRAMS else 0o644
             with (FILES / name).open("rb") as stream:
                 archive.addfile(root(entry), stream)
         archive.add(FILES / "inittab", "etc/inittab", filter=root)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from . import specs, topology
+from . import hostroot, specs, topology
 from .errors import InvalidInput, Verdict
 from .images import variants
 from .patterns import TOLERABLE
@@ -113,7 +113,10 @@ class GuestConfig:
 
     Args:
         kernel: a variant's name ("page-idle", see ``vmtest kernels``), built or taken from the cache, or a bzImage.
-        rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache.
+        rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache. "host" or
+            a folder is taken as ``root``.
+        root: what commands see as their root when it is not the image's: "host" or a folder with a root file system.
+            Read-only to the guest; what it writes is in its memory and gone with it.
         memory: size, "1G" or bytes.
         cpus: virtual processors.
         machine: "light" (up sooner), "q35" (NUMA nodes, hot-plug), or "auto": light where it will do.
@@ -145,7 +148,8 @@ class GuestConfig:
     """
 
     kernel: Path | str = variants.DEFAULT
-    rootfs: Path | None = None
+    rootfs: Path | str | None = None
+    root: str | None = None
     memory: str | int = "1G"
     cpus: int = 2
     machine: str = "auto"
@@ -172,6 +176,13 @@ class GuestConfig:
     snapshot: bool = False
 
     def __post_init__(self) -> None:
+        if self.rootfs is not None and hostroot.is_root(self.rootfs):
+            if self.root not in {None, str(self.rootfs)}:
+                raise InvalidInput(f"rootfs {str(self.rootfs)!r} and root {self.root!r} exclude each other; give one")
+            object.__setattr__(self, "root", str(self.rootfs))
+            object.__setattr__(self, "rootfs", None)
+        if self.root is not None:
+            object.__setattr__(self, "root", hostroot.checked(self.root))
         if self.rootfs is not None:
             object.__setattr__(self, "rootfs", _readable_file(Path(self.rootfs), "rootfs"))
         object.__setattr__(self, "kernel", _kernel(self.kernel))
@@ -192,6 +203,8 @@ class GuestConfig:
             )
         if self.snapshot and self.memory_max is not None:
             raise InvalidInput("snapshot and memory_max exclude each other: leave one out")
+        if self.snapshot and self.root is not None:
+            raise InvalidInput("snapshot and root exclude each other: QEMU cannot save a guest with a folder mounted")
         for name in self.env:
             if not re.fullmatch(r"[A-Za-z_]\w*", name):
                 raise InvalidInput(f"env name {name!r} must be letters, digits and underscores")
@@ -215,6 +228,11 @@ class GuestConfig:
         if self.in_cgroup and self.in_cgroup not in names:
             known = f"it has {', '.join(names)}" if names else "the guest has none"
             raise InvalidInput(f"in_cgroup {self.in_cgroup!r} is no cgroup of this guest ({known}); give that too")
+
+    @property
+    def image(self) -> Path | None:
+        """The image that was given; None: the one of the cache."""
+        return Path(self.rootfs) if self.rootfs else None
 
     @property
     def memory_bytes(self) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import accel, board, machine, runfolder, seed, snapshot, supervisor, sysrq
+from . import accel, board, hostroot, machine, runfolder, seed, snapshot, supervisor, sysrq
 from .config import GuestConfig
 from .console import Console
 from .controls import Controls
@@ -124,6 +124,9 @@ class Guest(Controls):
         assert self._link is not None
         shown = self._snapshot.host_key if self._snapshot else host.public_blob
         self._link.connect(port, shown, client, self.config.timeouts.login)
+        if self.config.root and hostroot.READY not in self.console_text:
+            assert self._console is not None
+            raise self._console.give_up(Verdict.SETUP_FAILED, f"image {self.config.rootfs} is too old for 'root'")
         self._arrange()
         self.timings["login"] = time.monotonic() - booted
 
@@ -132,10 +135,13 @@ class Guest(Controls):
         config = self.config
         machine.check_memory(config)
         program(machine.QEMU)
-        if config.rootfs:
-            rootfs_build.check_image(config.rootfs)
+        if config.image:
+            rootfs_build.check_image(config.image)
         kernel = config.kernel if isinstance(config.kernel, Path) else variants.variant(config.kernel).obtain().image
-        rootfs = config.rootfs or rootfs_build.obtain().image
+        if config.root:
+            hostroot.check_qemu(machine.QEMU)
+            hostroot.check_kernel(config.root, str(config.kernel), kernel)
+        rootfs = config.image or rootfs_build.obtain().image
         self.accelerator = accel.choose(config.accelerator, kernel).name
         self.board = board.choose(config)
         files = self._snapshot_files(kernel, rootfs)
@@ -352,7 +358,8 @@ class Guest(Controls):
         assert self._console is not None
         # It may be faster than its answer.
         with contextlib.suppress(GuestLost):
-            self.run("poweroff", timeout=timeout, cgroup="")
+            # busybox init's own way; a root of the host may lack "poweroff".
+            self.run("kill -USR2 1", timeout=timeout, cgroup="")
         if not self._console.ended.wait(timeout):
             raise self._console.give_up(Verdict.HUNG, f"not powered off within {timeout:g} s")
         if self._console.lost and self._console.lost.verdict is not Verdict.POWERED_OFF:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from . import specs
+from . import hostroot, specs
 from .board import Q35, Board
 from .config import GuestConfig
 from .errors import MachineLacks
@@ -82,6 +82,7 @@ def kernel_command_line(config: GuestConfig) -> str:
         # Ours, read by images/rootfs/setup: wait before anything of one guest's own is there.
         "vmtest.hold" if config.snapshot else "",
         *_memory_words(config),
+        hostroot.KERNEL_WORD if config.root else "",
         config.append,
     ]
     return " ".join(word for word in words if word)
@@ -184,6 +185,7 @@ def command_line(config: GuestConfig, parts: Parts) -> list[str]:
     # restrict: no way out of the guest but the one forward. Port 0: the host's kernel picks a free one, no race.
     words += ["-netdev", "user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-10.0.2.15:22"]
     words += ["-device", "virtio-net-pci,netdev=net,romfile=,addr=0x8"]
+    words += hostroot.qemu_arguments(config.root)
     for number, share in enumerate(config.share_list):
         path = _comma(share.host.resolve())
         words += ["-fsdev", f"local,id=share{number},path={path},security_model=none,readonly=on"]

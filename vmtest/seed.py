@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
+from . import hostroot
 from .config import GuestConfig, Tree
 from .errors import InvalidInput
 
@@ -32,6 +33,7 @@ def settings(config: GuestConfig) -> str:
     if config.snapshot:
         values["NOW"] = f"{time.time():.0f}"
     values["SHARES"] = " ".join(f"share{number}:{share.guest}" for number, share in enumerate(config.share_list))
+    values |= hostroot.settings(config.root)
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 

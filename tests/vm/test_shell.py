@@ -4,24 +4,42 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pexpect
+import pytest
 
 SECONDS = 120
+FOLDER = Path(__file__).parent
 
 
-def test_shell_has_a_terminal_and_ends_with_its_code() -> None:
+#: Options, and where the shell starts.
+ROOTS = pytest.mark.parametrize(
+    ("options", "place"), [([], "/root"), (["--root", "host"], str(FOLDER))], ids=["image", "host"]
+)
+
+
+@ROOTS
+def test_shell_has_a_terminal_and_ends_with_its_code(options: list[str], place: str) -> None:
     child = pexpect.spawn(
-        sys.executable, ["-m", "vmtest.cli", "shell"], timeout=SECONDS, dimensions=(33, 77), encoding="utf-8"
+        sys.executable,
+        ["-m", "vmtest.cli", "shell", *options],
+        timeout=SECONDS,
+        dimensions=(33, 77),
+        encoding="utf-8",
+        cwd=FOLDER,
+        env={**os.environ, "SHELL": "/bin/sh"},
     )
     try:
         child.expect("guest up")
         child.expect("# ")
-        child.sendline("stty size")
-        child.expect("33 77")
+        child.sendline("pwd; stty size")
+        child.expect(f"\n{re.escape(place)}\r\n33 77")
         child.setwinsize(44, 99)
         child.sendline("sleep 0.5; stty size")
         child.expect("44 99")
@@ -37,10 +55,22 @@ def test_shell_has_a_terminal_and_ends_with_its_code() -> None:
     assert child.exitstatus == 7
 
 
-def test_every_byte_through_both_streams() -> None:
+@ROOTS
+def test_every_byte_through_both_streams(options: list[str], place: str) -> None:
     data = random.Random(5).randbytes(8 << 20)
-    command = [sys.executable, "-m", "vmtest.cli", "exec", "--", "sh", "-c", "tee /dev/stderr; kill -9 $$"]
-    done = subprocess.run(command, check=False, input=data, capture_output=True, timeout=SECONDS)
+    check = f'[ "$PWD" = {place} ] || exit 1'
+    command = [
+        sys.executable,
+        "-m",
+        "vmtest.cli",
+        "exec",
+        *options,
+        "--",
+        "sh",
+        "-c",
+        f"{check}; tee /dev/stderr; kill -9 $$",
+    ]
+    done = subprocess.run(command, check=False, input=data, capture_output=True, timeout=SECONDS, cwd=FOLDER)
     wanted = hashlib.sha256(data).digest()
     assert hashlib.sha256(done.stdout).digest() == wanted
     assert hashlib.sha256(done.stderr).digest() == wanted

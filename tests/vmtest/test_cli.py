@@ -30,6 +30,8 @@ def _nothing_is_left() -> object:
         (["--kernel", "/no/bzImage"], 2, ["kernel", "/no/bzImage", "does not exist"]),
         (["--rootfs", "/no/image"], 2, ["rootfs", "/no/image", "does not exist"]),
         (["--rootfs", "/etc/passwd"], 2, ["rootfs", "/etc/passwd", "no squashfs image", "vmtest build image"]),
+        (["--root", "/no/root"], 2, ["root", "/no/root", "does not exist", "'host'"]),
+        (["--root", "/etc"], 2, ["root", "/etc", "has no /usr"]),
         (["--memory", "64M"], 2, ["memory", "64M", "at least 128M"]),
         (["--memory", "900T"], 3, ["memory", "900T", "does not fit", "less"]),
         (["--swap", "zram"], 2, ["swap", "zram:512M"]),

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from ..errors import CommandTimeout
 from .machine_options import add_command_options, dump_folder
-from .options import add_guest_options, guest_config, seconds
+from .options import add_guest_options, guest_config, seconds, working_folder
 from .words import EXAMPLES, EXIT_CODES, say, telling_of_dump
 
 CHUNK = 1 << 16
@@ -47,6 +47,7 @@ def _exec(options: argparse.Namespace) -> int:
     from ..hotplug import Schedule
 
     config = guest_config(options)
+    cwd = working_folder(config, options.cwd)
     machine = Guest(config, artifacts=dump_folder(options, config.most_bytes))
     with telling_of_dump(machine), machine as guest:
         if options.verbose:
@@ -59,7 +60,7 @@ def _exec(options: argparse.Namespace) -> int:
         with Schedule(guest, say):
             process = guest.popen(
                 options.command,
-                cwd=options.cwd,
+                cwd=cwd,
                 input=stdin,
                 stdout=_writer(sys.stdout.buffer),
                 stderr=_writer(sys.stderr.buffer),

@@ -80,13 +80,10 @@ def _config(options: argparse.Namespace) -> Path | None:
     image = Path(options.kernel)
     if not image.exists():
         variants.variant(options.kernel)  # refuses it, and says which there are
-    near = [image.with_name("config"), image.with_name(".config")]
-    # arch/x86/boot/bzImage of a tree that was built.
-    near += [folder / ".config" for folder in image.resolve().parents[3:4]]
-    for path in near:
-        if path.is_file():
-            return path
-    raise InvalidInput(f"kernel {options.kernel!r} has no configuration beside it; give CONFIG")
+    path = features.beside(image)
+    if path is None:
+        raise InvalidInput(f"kernel {options.kernel!r} has no configuration beside it; give CONFIG")
+    return path
 
 
 def _plain(one: features.Feature, config: object, lacks: list[features.Need]) -> dict[str, object]:

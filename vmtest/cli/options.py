@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import hostroot
 from ..config import ACCELERATORS, MACHINES, GuestConfig, Timeouts
 from ..errors import InvalidInput
 from ..images import kernel_package, variants
 from .machine_options import add_machine_options, machine_values
+from .words import say
 
 # A person at a breakpoint.
 FOREVER = 1e9
@@ -33,6 +36,12 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
     )
     to.add_argument(
         "--rootfs", type=Path, metavar="IMAGE", help="root file system, a squashfs image (default: build or cached)"
+    )
+    to.add_argument(
+        "--root",
+        metavar="host|DIR",
+        help="what commands see as their root: this machine's own, or a folder with a root file system, read-only by "
+        "9p with a layer in memory for what they write (default: the image's)",
     )
     to.add_argument("--memory", default="1G", metavar="SIZE", help="memory (default: 1G)")
     to.add_argument("--cpus", type=int, default=2, metavar="N", help="processors (default: 2)")
@@ -60,7 +69,7 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="environment of the command; may be repeated"
     )
-    to.add_argument("--cwd", metavar="DIR", help="working folder in the guest")
+    to.add_argument("--cwd", metavar="DIR", help="working folder in the guest (with --root host default: this one)")
     to.add_argument(
         "--tolerate",
         action="append",
@@ -152,6 +161,7 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
     return GuestConfig(
         kernel=kernel or variants.DEFAULT,
         rootfs=options.rootfs,
+        root=options.root,
         memory=options.memory,
         cpus=options.cpus,
         machine=options.machine,
@@ -161,9 +171,18 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
         append=f"{options.append} nokaslr".strip() if debugger else options.append,
         trees=_pairs(options.tree, "--tree"),
         shares=_pairs(options.share, "--share"),
-        env=_environment(options.env),
+        env={**hostroot.environment(options.root), **_environment(options.env)},
         accelerator=options.accelerator,
         tolerate=tuple(options.tolerate),
         timeouts=Timeouts(boot=FOREVER, silence=FOREVER) if options.gdb_wait else Timeouts(boot=options.boot_timeout),
         qemu_args=debugger,
     )
+
+
+def working_folder(config: GuestConfig, wanted: str | None) -> str | None:
+    """Where commands start; says so when it cannot be the caller's folder, as with the host's root it would be."""
+    found = hostroot.working_folder(config.root, wanted)
+    if found is None and config.root == hostroot.HOST:
+        own = hostroot.hidden(os.getcwd())
+        say(f"this folder is not in the guest, which has its own {own}: the command starts in {hostroot.HOME}")
+    return found

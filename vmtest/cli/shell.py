@@ -12,9 +12,10 @@ import termios
 import tty
 from typing import TYPE_CHECKING, Any
 
+from .. import hostroot
 from ..errors import InvalidInput
 from .machine_options import add_command_options, dump_folder
-from .options import add_guest_options, guest_config
+from .options import add_guest_options, guest_config, working_folder
 from .words import say, telling_of_dump
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def add(commands: Any) -> None:
         help="boot a guest and get a shell in it",
         description="Boots a guest and connects this terminal with a root shell in it. Ctrl-C and the like go to the\n"
         "guest; 'exit' or Ctrl-D ends both, with the shell's exit code. Nothing of the guest stays.",
-        epilog="examples:\n  vmtest shell\n  vmtest shell --numa 2 --share .:/src -- gdb -p 1\n",
+        epilog="examples:\n  vmtest shell\n"
+        "  vmtest shell --root host            # your shell and files, in this folder; writes go to memory\n"
+        "  vmtest shell --numa 2 --share .:/src -- gdb -p 1\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="vmtest shell [options] [-- COMMAND [ARGUMENT ...]]",
     )
@@ -47,12 +50,13 @@ def _shell(options: argparse.Namespace) -> int:
     from ..hotplug import Schedule
 
     config = guest_config(options)
+    cwd = working_folder(config, options.cwd)
     machine = Guest(config, artifacts=dump_folder(options, config.most_bytes))
     with telling_of_dump(machine), machine as guest, Schedule(guest, say):
         say(f"guest up ({guest.accelerator}); 'exit' or Ctrl-D ends it")
         columns, lines = os.get_terminal_size()
-        command = options.command or ["sh", "-l"]
-        return _connect(guest.terminal(command, os.environ.get("TERM", "vt100"), columns, lines, options.cwd))
+        command = options.command or hostroot.shell(config.root, os.environ)
+        return _connect(guest.terminal(command, os.environ.get("TERM", "vt100"), columns, lines, cwd))
 
 
 def _connect(channel: paramiko.Channel) -> int:

@@ -21,6 +21,7 @@ a suite file:
     small: {memory: 512M, cpus: 1}
     numa:  {memory: 2G, cpus: 4, numa: 2, swap: "zram:512M"}
     grows: {memory: 512M, memory_max: 1G, plug: ["10s:+512M"], dump_on_panic: true}   # as the options of 'exec'
+    here:  {root: host}                           # tests see this machine's root; or a folder with one
   workloads:                                      # beside a test; may be left out
     load: {command: ./load.sh, ready: "^ready$"}  # the test starts when its output shows it
   tests:

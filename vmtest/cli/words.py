@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   vmtest exec -- uname -r
   vmtest exec --memory 512M --cpus 1 -- cat /proc/meminfo
   vmtest exec --swap zram:512M -- sh -c 'cat /proc/swaps; nproc'
+  vmtest exec --root host -- ./my-test         # sees this machine's files, in this folder; writes to memory
   vmtest exec --tree .:/opt/project --env PYTHONPATH=/opt/project -- python3 -m pytest /opt/project/tests
   vmtest exec --kernel arch/x86/boot/bzImage --append 'transparent_hugepage=always' -- true
   vmtest exec --numa 2 --numa-cpus 2,0 --numa-memory 768M,256M --numa-distance 0:1=30 -- ls /sys/devices/system/node

@@ -67,6 +67,9 @@ def cluster_runner(
         raise MachineLacks("distributed is not installed; install it with: pip install 'pydamon[cluster]'") from error
 
     def run(jobs: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
+        if rooted := next((job for job in jobs if job.machine_args.get("root")), None):
+            what = f"{rooted.name}: root {rooted.machine_args['root']!r} is a folder of this host"
+            raise InvalidInput(f"{what} and does not travel; run it without --cluster")
         with contextlib.ExitStack() as stack:
             client = stack.enter_context(_connected(address, tls))
             _check_workers(client, address)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from .. import hostroot
 from ..errors import HarnessError, InvalidInput
 from ..images import rootfs_build
+from ..machine import QEMU
 from ..results.manifest import file_ref
 from ..results.outcome import Expected
 from ..results.symbols import vmlinux_of
@@ -33,18 +35,38 @@ def jobs(suite: Suite, cells: Sequence[Cell], base: Path) -> list[Job]:
     Raises:
         HarnessError: a kernel or the image cannot be had; before anything is booted.
     """
-    rootfs = file_ref(_path(base, suite.rootfs)) if suite.rootfs else file_ref(rootfs_build.obtain().image)
+    given = suite.rootfs and (suite.rootfs if suite.rootfs == hostroot.HOST else str(_path(base, suite.rootfs)))
+    root = given if given and hostroot.is_root(given) else None
+    rootfs = file_ref(rootfs_build.obtain().image if root or not given else Path(given))
     found = {
         name: _files(name, suite.kernels[name], base) for name in dict.fromkeys(cell.kernel_name for cell in cells)
     }
     trees = tuple((str(_path(base, host)), guest) for host, guest in suite.trees.items())
     made = [_job(cell, found[cell.kernel_name], rootfs, trees) for cell in cells]
+    made = [_rooted(job, root, base) for job in made]
     for job in made:
         try:
-            job.config()
+            config = job.config()
+            if config.root:
+                hostroot.check_qemu(QEMU)
+                hostroot.check_kernel(config.root, job.kernel_name, Path(job.kernel.path))
         except InvalidInput as error:
             raise SuiteError(f"{job.name}: {error}") from error
     return made
+
+
+def _rooted(job: Job, root: str | None, base: Path) -> Job:
+    """A job with its root: its machine's or the suite's. With the host's it runs where and as its caller would."""
+    found = job.machine_args.get("root", root)
+    if found is None:
+        return job
+    found = found if found == hostroot.HOST else str(_path(base, found))
+    return msgspec.structs.replace(
+        job,
+        machine_args={**job.machine_args, "root": found},
+        env={**hostroot.environment(found), **job.env},
+        cwd=hostroot.working_folder(found, job.cwd),
+    )
 
 
 def _job(
