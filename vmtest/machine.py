@@ -79,6 +79,8 @@ def kernel_command_line(config: GuestConfig) -> str:
         "panic=-1 oops=panic",
         # Emulated or virtual processors gain nothing from them and pay a lot.
         "mitigations=off",
+        # A kernel that is emulated on a busy host may miss the few ticks that it waits for, and panic.
+        "no_timer_check",
         # Ours, read by images/rootfs/setup: wait before anything of one guest's own is there.
         "vmtest.hold" if config.snapshot else "",
         *_memory_words(config),

@@ -33,7 +33,7 @@ def test_command_line(parts: machine.Parts) -> None:
     assert _value(words, "-smp").startswith("4,")
     assert _value(words, "-accel").startswith("tcg,thread=multi")
     # The caller's words come last: the kernel takes the last of two.
-    assert _value(words, "-append").endswith("mitigations=off quiet damon.x=1")
+    assert _value(words, "-append").endswith("no_timer_check quiet damon.x=1")
     assert "root,,1.squashfs" in _value(words, "-drive"), "QEMU ends a value at a single comma"
     assert "readonly=on" in _value(words, "-drive")
     for option in ("-nodefaults", "-no-user-config", "-no-reboot"):

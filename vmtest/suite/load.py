@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from .. import hostroot
 from ..config import ACCELERATORS, GuestConfig, Swap
 from ..errors import HarnessError, InvalidInput, Verdict
 from ..images import variants
@@ -276,7 +277,9 @@ def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
 def _whole(reader: _Reader, node: yaml.Node, here: str, machine: Machine) -> None:
     """What its values are together, as a guest would say it; its messages begin with the value's name."""
     try:
-        GuestConfig(**msgspec.structs.asdict(machine))
+        values = msgspec.structs.asdict(machine)
+        # A folder is relative to the suite's file, and looked at when the jobs are made.
+        GuestConfig(**{**values, "root": values["root"] and hostroot.HOST})
     except HarnessError as error:
         word = re.split(r"\W", str(error), maxsplit=1)[0]
         field = next((name for name in machine.__struct_fields__ if name.startswith(word)), "")
