@@ -205,7 +205,7 @@ class Guest(Controls):
             port = self._monitor.ssh_port()
             if self._snapshot:
                 snapshot.go_on(self._monitor, self._snapshot.folder / "state")
-                console.type(b"%d\n" % self._seed_blocks)
+                console.type(b"%d %d\n" % (self._seed_blocks, time.time()))
         except MonitorError as error:
             console.ended.wait(3.0)
             raise console.lost or console.give_up(Verdict.QEMU_DIED, f"its monitor does not answer: {error}") from error

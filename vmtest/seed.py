@@ -30,8 +30,6 @@ def settings(config: GuestConfig) -> str:
     swap = config.swap_device
     if swap:
         values = {"SWAP_KIND": swap.kind, "SWAP_BYTES": str(swap.size), "SWAP_ALGORITHM": swap.algorithm}
-    if config.snapshot:
-        values["NOW"] = f"{time.time():.0f}"
     values["SHARES"] = " ".join(f"share{number}:{share.guest}" for number, share in enumerate(config.share_list))
     values |= hostroot.settings(config.root)
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())

@@ -34,7 +34,10 @@ def test_the_next_one_does_not_see_it(guest: Guest) -> None:
 
 
 def test_time_goes_on_where_the_world_is(guest: Guest) -> None:
-    assert abs(float(guest.run("date +%s.%N").text) - time.time()) < 3
+    begun = time.time()
+    now = float(guest.run("date +%s.%N").text)
+    # Set while it went on, to the second; a busy host is slow between.
+    assert begun - 5 < now < time.time() + 2
     # As far as it was booted when the snapshot was made, and no hours later.
     assert float(guest.run("cat /proc/uptime").text.split()[0]) < 60
 
