@@ -135,6 +135,18 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
     return KernelBuild(cache.obtain("kernel", key_of(tree, chosen), label, build, facts))
 
 
+def _moved(objects: Path) -> None:
+    """Tells copied objects where they are. The kernel's own tools are compiled with absolute paths: by another path they
+    are compiled again, and then every file that objtool looks at, which is every file.
+    """
+    for path in (objects / "tools").rglob(".*.cmd"):
+        text = path.read_text(errors="surrogateescape")
+        if match := re.search(rf"/[^\s,]*?/{OBJECTS}(?=/tools/)", text):
+            stat = path.stat()
+            path.write_text(text.replace(match[0], str(objects)), errors="surrogateescape")
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
 def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progress: Progress, objects: Path) -> None:
     configured = objects / CONFIGURED
     if configured.exists():
@@ -143,6 +155,7 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
         progress.update("copying the objects of its base")
         # Hard links would do for make, but not for the programs that it runs, which write in place.
         subprocess.run(["cp", "-a", "--reflink=auto", base, objects], check=True)
+        _moved(objects)
     else:
         objects.mkdir(exist_ok=True)
     fragments = list(recipe.fragments)

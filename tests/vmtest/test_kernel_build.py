@@ -77,3 +77,19 @@ def test_tests_that_a_version_has_not_are_left_out(tree: Path) -> None:
     options = (("CONFIG_A", "y"), ("CONFIG_NEW_KUNIT_TEST", "y"), ("CONFIG_NEWER_KUNIT_TEST", "y"))
     recipe = kernel_build.known_to(source.from_tree(tree), kernel_build.Recipe((), options), "_KUNIT_TEST")
     assert [name for name, _ in recipe.options] == ["CONFIG_A", "CONFIG_NEW_KUNIT_TEST"]
+
+
+def test_copied_objects_are_told_where_they_are(tmp_path: Path) -> None:
+    objects = tmp_path / "new/objects"
+    folder = objects / "tools/objtool"
+    folder.mkdir(parents=True)
+    command = folder / ".check.o.cmd"
+    old = "/c/.1.x/objects/tools/objtool"
+    command.write_text(f"cmd_{old}/check.o := gcc -Wp,-MD,{old}/.check.o.d -I{old}/include -o {old}/check.o\n")
+    os.utime(command, (1, 1))
+    (folder / ".other.cmd").write_text("gcc -o other.o\n")
+    kernel_build._moved(objects)
+    assert command.read_text().count(f"{folder}/") == 4
+    assert "/c/" not in command.read_text()
+    assert command.stat().st_mtime == 1, "make goes by time"
+    assert (folder / ".other.cmd").read_text() == "gcc -o other.o\n"
