@@ -136,8 +136,10 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
 
 
 def _moved(objects: Path) -> None:
-    """Tells copied objects where they are. The kernel's own tools are compiled with absolute paths: by another path they
-    are compiled again, and then every file that objtool looks at, which is every file.
+    """Tells copied objects where they are.
+
+    The kernel's own tools are compiled with absolute paths: in another place they are compiled again, and after them
+    every file that objtool looks at, which is every file.
     """
     for path in (objects / "tools").rglob(".*.cmd"):
         text = path.read_text(errors="surrogateescape")
