@@ -416,7 +416,8 @@ class Guest(Controls):
         """Ends the guest and removes all it left on the host; waits for nothing but a dump. May be called twice."""
         self.memory_dump()
         if self.artifacts and self._console and self._supervisor:
-            (self.artifacts / "qemu.log").write_text(self._console.qemu_log())
+            with contextlib.suppress(OSError):  # a full disk keeps nobody from ending the guest
+                (self.artifacts / "qemu.log").write_text(self._console.qemu_log())
         if self._link:
             self._link.close()
         if self._monitor:

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from tests.vm.job import PROJECT, PYTHON
-from vmtest import Guest, HarnessError
-from vmtest.errors import InvalidInput
+from vmtest import Guest, GuestConfig, GuestLost, HarnessError
+from vmtest.errors import InvalidInput, Verdict
 
 # Node 1 has no processor and, at first, no memory: a tier that is plugged in.
 MACHINE = {
@@ -137,3 +137,9 @@ def test_the_power_button_needs_somebody_who_listens(guest: Guest) -> None:
     with pytest.raises(HarnessError, match="still up after 2 s; nothing in it listens to ACPI"):
         guest.press_power_button(2)
     assert guest.run("true").returncode == 0
+
+
+def test_what_the_kernel_refuses_loses_the_guest_before_its_first_command() -> None:
+    with pytest.raises(GuestLost, match=r"cgroup box: memory\.max=lots was refused") as caught:
+        Guest(GuestConfig(memory="256M", cgroups=("box:memory.max=lots",))).start()
+    assert caught.value.verdict is Verdict.SETUP_FAILED
