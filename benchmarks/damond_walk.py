@@ -52,7 +52,8 @@ class Walk:
         counts = ", ".join(f"{name} {count}" for name, count in sorted(self.requests.items(), key=lambda one: -one[1]))
         return (
             f"{self.seconds:5.2f} s, of these own {self.own_s:5.2f} s "
-            f"(both waited {self.waited_s:5.2f} s for processors, had {self.reader_cpu_s:4.2f} + {self.damond_cpu_s:4.2f} s); "
+            f"(both waited {self.waited_s:5.2f} s for processors, "
+            f"had {self.reader_cpu_s:4.2f} + {self.damond_cpu_s:4.2f} s); "
             f"{sum(self.requests.values())} requests: {counts}"
         )
 
