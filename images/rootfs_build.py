@@ -29,7 +29,6 @@ PACKAGES = (
     "busybox-static",
     "libnuma1",
     "numactl",
-    "libfuse3-3",
     "file",  # damo tells forms of records apart by it
 )
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")

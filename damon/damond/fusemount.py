@@ -19,6 +19,8 @@ MS_NODEV: Final = 4
 DEVICE: Final = "/dev/fuse"
 NAME: Final = "damond"
 SUBTYPE: Final = "damon"
+#: A read shows a page at most: the kernel must not get hold of all pages of a reader's buffer for it.
+MAX_READ: Final = 4096
 PROGRAMS: Final = ("fusermount3", "fusermount")
 
 
@@ -36,7 +38,7 @@ def mount(folder: Path) -> int:
             f"{DEVICE} can't be opened ({error.strerror}): load the module fuse, or give access to the device"
         ) from None
     mode = stat.S_IFMT(os.stat(folder).st_mode)
-    words = f"fd={fd},rootmode={mode:o},user_id={os.getuid()},group_id={os.getgid()}"
+    words = f"fd={fd},rootmode={mode:o},user_id={os.getuid()},group_id={os.getgid()},max_read={MAX_READ}"
     libc = ctypes.CDLL(None, use_errno=True)
     flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV)
     if not libc.mount(NAME.encode(), os.fsencode(folder), f"fuse.{SUBTYPE}".encode(), flags, words.encode()):
@@ -53,7 +55,7 @@ def _mount_by_program(folder: Path) -> int:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with ours, theirs:
         environment = dict(os.environ, _FUSE_COMMFD=str(theirs.fileno()))
-        options = f"fsname={NAME},subtype={SUBTYPE}"
+        options = f"fsname={NAME},subtype={SUBTYPE},max_read={MAX_READ}"
         for program in PROGRAMS:
             try:
                 done = subprocess.run(

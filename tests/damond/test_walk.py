@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reading the whole tree: what it takes, what is asked for, and that nothing that is remembered is ever stale."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.damond_walk import Walk, build, walk
+from damon.damond.control import Client
+from damon.damond.instance import socket_path
+from tests.damond.conftest import Damond, monitor
+
+KDAMONDS, SCHEMES, FILES = 64, 8, 20737
+BOUND_S = 2.0
+#: When others take the processors: each second of processor time does less then, by cold caches and shared cores.
+BUSY_BOUND_S = 6.0
+TRIES = 6
+
+
+def _errno(use: Callable[[], object]) -> int:
+    with pytest.raises(OSError) as caught:
+        use()
+    return caught.value.errno or 0
+
+
+@pytest.fixture
+def requests(damond: Damond, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, int]]:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(damond.runtime))
+
+    def ask() -> dict[str, int]:
+        with Client(socket_path(damond.mount)) as client:
+            counts: dict[str, int] = client.call("requests")
+            return counts
+
+    return ask
+
+
+def _fast(one: Walk) -> bool:
+    busy = one.waited_s > one.seconds / 4
+    return one.seconds < BOUND_S or (busy and one.own_s < BUSY_BOUND_S)
+
+
+@pytest.mark.parametrize("kind", ["grep -r", "find + cat", "Python"])
+def test_reading_the_whole_tree(damond: Damond, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """64 kdamonds with 8 schemes each in less than 2 s, wherever reader and damond run."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(damond.runtime))
+    tree = build(damond.mount, KDAMONDS, SCHEMES)
+    seen: list[Walk] = []
+    while len(seen) < TRIES and not (seen and _fast(seen[-1])):
+        seen.append(walk(kind, tree, damond.process.pid, damond.mount))
+    said = "\n".join(map(str, seen))
+    print(said)
+    assert _fast(seen[-1]), f"load {os.getloadavg()[0]}; each try:\n{said}"
+    first = seen[0].requests
+    assert first["OPEN"] == FILES, said
+    assert sum(first.values()) < 7 * FILES, said
+    assert first.get("GETATTR", 0) + first.get("LOOKUP", 0) < FILES / 20, said  # listings bring them along
+    assert first.get("FLUSH", 0) <= 1, said
+
+
+def _latency_us() -> int:
+    """What all processes together ask of the kernel for idle processors."""
+    return struct.unpack("=i", Path("/dev/cpu_dma_latency").read_bytes()[:4])[0]
+
+
+def test_processors_may_sleep_again(damond: Damond) -> None:
+    if not os.access("/dev/cpu_dma_latency", os.R_OK | os.W_OK):
+        pytest.skip("/dev/cpu_dma_latency can't be opened here")
+    path = damond.parameter("damon_reclaim", "min_age")
+    seen = {_latency_us()}
+    deadline = time.monotonic() + 30
+    while 0 not in seen and time.monotonic() < deadline:
+        for _ in range(200):
+            path.read_text()
+        seen.add(_latency_us())
+    while _latency_us() == 0:
+        assert time.monotonic() < deadline, "an idle damond keeps processors awake"
+    damond.process.kill()
+    damond.process.wait()
+    assert _latency_us() != 0
+
+
+def test_names_and_attributes_are_asked_for_once(damond: Damond, requests: Callable[[], dict[str, int]]) -> None:
+    one = monitor(damond)
+    path = one / "contexts/0/operations"
+    path.stat()
+    before = requests()
+    for _ in range(50):
+        path.stat()
+    assert requests() == before
+    missing = one / "contexts/1"
+    for _ in range(3):
+        assert not missing.exists()
+    assert requests()["LOOKUP"] == before["LOOKUP"] + 3  # what is not there can come any moment
+
+
+def test_what_a_write_removes_is_gone_when_it_returns(damond: Damond) -> None:
+    one = monitor(damond)
+    gone = [one / "contexts/0/schemes/0", one / "contexts/0/schemes/0/stats/nr_tried", one / "contexts/0/operations"]
+    inside = os.open(one / "contexts/0/schemes", os.O_RDONLY)
+    held = os.open(gone[2], os.O_RDWR)
+    for path in gone:
+        path.stat()
+    os.stat("0/stats", dir_fd=inside)
+    (one / "contexts/nr_contexts").write_text("0")
+    for path in gone:
+        assert not path.exists()
+        assert _errno(lambda path=path: os.open(path, os.O_RDONLY)) == errno.ENOENT
+    assert os.listdir(one / "contexts") == ["nr_contexts"]
+    for name in ("0/stats", "0", "nr_schemes"):
+        assert _errno(lambda name=name: os.stat(name, dir_fd=inside)) == errno.ENOENT
+    assert _errno(lambda: os.pread(held, 10, 0)) == errno.ENODEV
+    assert _errno(lambda: os.stat(inside)) == errno.ENOENT
+    os.close(held)
+    os.close(inside)
+
+
+def test_what_is_made_anew_has_nothing_of_the_old(damond: Damond) -> None:
+    one = monitor(damond)
+    schemes = one / "contexts/0/schemes"
+    action = schemes / "0/action"
+    for count in (1, 3, 1, 2):
+        action.write_text("pageout")
+        assert action.read_text() == "pageout\n"
+        held = os.open(action, os.O_RDWR)
+        number = os.fstat(held).st_ino
+        (schemes / "nr_schemes").write_text(str(count))
+        assert sorted(os.listdir(schemes)) == [*map(str, range(count)), "nr_schemes"]
+        assert action.read_text() == "stat\n"
+        assert action.stat().st_ino != number  # not while somebody has the old one
+        assert _errno(lambda held=held: os.pwrite(held, b"cold", 0)) == errno.ENODEV
+        assert action.read_text() == "stat\n"
+        assert not (schemes / str(count)).exists()
+        os.close(held)
+
+
+def test_values_are_asked_for_each_time(damond: Damond) -> None:
+    one = monitor(damond)
+    state, pid, tried = one / "state", one / "pid", one / "contexts/0/schemes/0/tried_regions"
+    fd = os.open(state, os.O_RDONLY)
+    for word in ("on", "off", "on"):
+        state.write_text(word)
+        assert os.pread(fd, 10, 0).decode() == f"{word}\n"
+        assert (pid.read_text() == "-1\n") == (word == "off")
+    os.close(fd)
+    names = set()
+    for _ in range(3):
+        state.write_text("update_schemes_tried_regions")
+        names = {entry.name for entry in tried.iterdir()} - {"total_bytes"}
+        assert names
+        assert all((tried / name / "start").read_text() for name in names)
+    state.write_text("clear_schemes_tried_regions")
+    assert os.listdir(tried) == ["total_bytes"]
+    assert not any((tried / name).exists() for name in names)
+
+
+def test_sizes_modes_and_truncation(damond: Damond) -> None:
+    path = damond.parameter("damon_reclaim", "min_age")
+    for _ in range(2):
+        assert (path.stat().st_size, path.stat().st_mode & 0o777) == (4096, 0o600)
+        with path.open("w") as file:  # truncates
+            assert os.fstat(file.fileno()).st_size == 4096
+            file.write("7\n")
+        assert path.stat().st_size == 4096
+        assert path.read_text() == "7\n"
+    assert _errno(lambda: path.chmod(0o644)) == errno.EPERM
+    os.utime(path)
+    os.truncate(path, 0)
+    assert path.read_text() == "7\n"
+
+
+def test_a_module_that_is_unloaded_is_gone(damond: Damond) -> None:
+    enabled = damond.parameter("damon_stat", "enabled")
+    for _ in range(2):
+        assert enabled.read_text() == "N\n"
+        held = os.open(enabled, os.O_RDONLY)
+        assert damond.damon("rmmod", "damon_stat").returncode == 0
+        assert not enabled.exists()
+        assert not enabled.parents[1].exists()
+        assert "damon_stat" not in os.listdir(damond.mount / "module")
+        assert _errno(lambda held=held: os.pread(held, 10, 0)) == errno.ENODEV
+        os.close(held)
+        assert damond.damon("modprobe", "damon_stat", "enabled=N").returncode == 0
+
+
+def test_removal_and_re_creation_under_readers(damond: Damond) -> None:
+    """Whatever readers have in their hands: after each write its writer sees exactly what it made."""
+    one = monitor(damond)
+    schemes = one / "contexts/0/schemes"
+    stop = threading.Event()
+    surprises: list[str] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            for folder, _, files in os.walk(schemes):
+                for name in files:
+                    try:
+                        Path(folder, name).read_text()
+                    except OSError as error:
+                        if error.errno not in {errno.ENOENT, errno.ENODEV}:
+                            surprises.append(f"{folder}/{name}: {error}")
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for turn in range(40):
+            count = (3, 0, 1, 2)[turn % 4]
+            (schemes / "nr_schemes").write_text(str(count))
+            assert sorted(os.listdir(schemes)) == [*map(str, range(count)), "nr_schemes"]
+            for index in range(3):
+                action = schemes / str(index) / "action"
+                assert action.exists() == (index < count), (turn, index)
+                if index < count:
+                    assert action.read_text() == "stat\n", (turn, index)
+                    action.write_text("cold")
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join(60)
+    assert surprises == []
+    assert "Traceback" not in damond.log.read_text()
+
+
+def test_a_slow_command_hinders_nobody(damond: Damond) -> None:
+    """While one command waits for a worker others read as ever."""
+    one = monitor(damond)
+    (one / "contexts/0/schemes/0/apply_interval_us").write_text("5000000")
+    (one / "state").write_text("on")
+    waiting = threading.Thread(target=lambda: (one / "state").write_text("update_schemes_tried_regions"))
+    waiting.start()
+    try:
+        while True:  # until it has the tree's lock
+            try:
+                (one / "pid").read_text()
+            except OSError as error:
+                assert error.errno == errno.EBUSY
+                break
+            assert waiting.is_alive()
+        tree = subprocess.run(["grep", "-r", ".", damond.mount / "module"], capture_output=True, text=True, check=True)
+        assert "min_age" in tree.stdout
+        assert waiting.is_alive()
+    finally:
+        waiting.join(60)
+    assert not waiting.is_alive()
