@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from .errors import InvalidInput, Verdict
 from .images import variants
+from .images.arch import Architecture, of_image
 from .patterns import TOLERABLE
 
 MIB = 1 << 20
@@ -126,7 +127,8 @@ class GuestConfig:
     """One guest.
 
     Args:
-        kernel: a variant's name ("page-idle", see ``vmtest kernels``), built or taken from the cache, or a bzImage.
+        kernel: a variant's name ("page-idle", see ``vmtest kernels``), built or taken from the cache, or an image.
+            The guest's architecture is the kernel's.
         rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache.
         memory: size, "1G" or bytes.
         cpus: virtual processors.
@@ -184,6 +186,11 @@ class GuestConfig:
     def memory_bytes(self) -> int:
         """Memory in bytes, a whole number of MiB."""
         return parse_size(self.memory, "memory") // MIB * MIB
+
+    @property
+    def arch(self) -> Architecture:
+        """The architecture, by the kernel."""
+        return of_image(self.kernel) if isinstance(self.kernel, Path) else variants.variant(self.kernel).arch
 
     @property
     def tolerated(self) -> frozenset[Verdict]:

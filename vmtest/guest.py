@@ -104,11 +104,11 @@ class Guest:
     def _launch(self, host: KeyPair, client: KeyPair) -> None:
         config = self.config
         machine.check_memory(config)
-        program(machine.QEMU)
+        program(config.arch.qemu)
         if config.rootfs:
-            rootfs_build.check_image(config.rootfs)
+            rootfs_build.check_image(config.rootfs, config.arch)
         kernel = config.kernel if isinstance(config.kernel, Path) else variants.variant(config.kernel).obtain().image
-        rootfs = config.rootfs or rootfs_build.obtain().image
+        rootfs = config.rootfs or rootfs_build.obtain(config.arch).image
         self.accelerator = accel.choose(config.accelerator, kernel).name
         self._folder = runfolder.make()
         files = {

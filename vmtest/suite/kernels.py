@@ -10,6 +10,7 @@ import msgspec
 
 from ..errors import HarnessError, InvalidInput
 from ..images import rootfs_build
+from ..images.arch import Architecture, of_image
 from ..results.manifest import file_ref
 from ..results.outcome import Expected
 from ..results.symbols import vmlinux_of
@@ -33,12 +34,12 @@ def jobs(suite: Suite, cells: Sequence[Cell], base: Path) -> list[Job]:
     Raises:
         HarnessError: a kernel or the image cannot be had; before anything is booted.
     """
-    rootfs = file_ref(_path(base, suite.rootfs)) if suite.rootfs else file_ref(rootfs_build.obtain().image)
     found = {
         name: _files(name, suite.kernels[name], base) for name in dict.fromkeys(cell.kernel_name for cell in cells)
     }
     trees = tuple((str(_path(base, host)), guest) for host, guest in suite.trees.items())
-    made = [_job(cell, found[cell.kernel_name], rootfs, trees) for cell in cells]
+    roots = {name: _rootfs(suite, of_image(Path(image.path)), base) for name, (image, _, _) in found.items()}
+    made = [_job(cell, found[cell.kernel_name], roots[cell.kernel_name], trees) for cell in cells]
     for job in made:
         try:
             job.config()
@@ -90,6 +91,15 @@ def _path(base: Path, text: str) -> Path:
     return path if path.is_absolute() else (base / path).resolve()
 
 
+def _rootfs(suite: Suite, arch: Architecture, base: Path) -> FileRef:
+    """The root file system of a kernel of that architecture."""
+    if not suite.rootfs:
+        return file_ref(rootfs_build.obtain(arch).image)
+    given = _path(base, suite.rootfs)
+    rootfs_build.check_image(given, arch)
+    return file_ref(given)
+
+
 def _files(name: str, kernel: Kernel, base: Path) -> _Files:
     """Image, symbols and configuration."""
     try:
@@ -103,7 +113,7 @@ def _files(name: str, kernel: Kernel, base: Path) -> _Files:
 
 
 def _image(name: str, kernel: Kernel, base: Path) -> Path:
-    from ..images import kernel_build, source, variants
+    from ..images import arch, kernel_build, source, variants
 
     if kernel.image:
         image = _path(base, kernel.image)
@@ -111,5 +121,6 @@ def _image(name: str, kernel: Kernel, base: Path) -> Path:
             raise InvalidInput(f"image {str(image)!r} does not exist; correct the path, or name a variant")
         return image
     if kernel.tree:
-        return kernel_build.obtain(source.from_tree(_path(base, kernel.tree))).image
+        recipe = kernel_build.shipped(arch.named(kernel.arch or arch.X86_64.name))
+        return kernel_build.obtain(source.from_tree(_path(base, kernel.tree)), recipe).image
     return variants.variant(kernel.variant or name).obtain().image
