@@ -92,8 +92,8 @@ ARM64 = Architecture(
     elf=183,
     qemu="qemu-system-aarch64",
     board="virt,gic-version=3",
-    # "max" sets the accessed flag in hardware (FEAT_HAFDBS). Pointers signed by the real algorithm would cost as much as
-    # all the rest, for kernels that sign them.
+    # "max" sets the accessed flag in hardware (FEAT_HAFDBS). For kernels that sign pointers: the architecture's own
+    # algorithm would cost an emulation as much as all the rest.
     cpu="max,pauth-impdef=on",
     console="ttyAMA0",
     kbuild="arm64",

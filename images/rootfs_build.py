@@ -156,7 +156,8 @@ def _installing(files: Path) -> list[str]:
     # Byte code now, or every guest compiles it again.
     words += [f'--customize-hook=chroot "$1" python3 -m compileall -q /{SITE}']
     # dash for commands: it starts several times faster than bash.
-    return [*words, '--customize-hook=sed -i "/^root:/s,/bin/bash,/bin/sh," "$1/etc/passwd"', f"--customize-hook={TIDY}"]
+    words += ['--customize-hook=sed -i "/^root:/s,/bin/bash,/bin/sh," "$1/etc/passwd"']
+    return [*words, f"--customize-hook={TIDY}"]
 
 
 def _unpacking(files: Path) -> list[str]:
