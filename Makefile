@@ -9,14 +9,16 @@ STAMP := $(VENV)/.installed
 SOURCES := $(wildcard damon/native/src/*.[ch] damon/native/src/workload/*.[ch])
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/packages.txt)
+PACKAGES_ARM64 := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/packages-arm64.txt)
 PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
 
-.PHONY: help build system demo demo-vm test test-fast features lint bench clean
+.PHONY: help build system demo demo-vm test test-arm64 test-fast features lint bench clean
 
 help:
 	@echo "make demo     the main job on the simulated machine: no root, no guest"
 	@echo "make test     everything, guest tests included (installs system packages, builds kernel and image once)"
+	@echo "make test-arm64  the core tests in arm64 guests (installs a cross compiler and QEMU for it, builds a second kernel)"
 	@echo "make demo-vm  the main job on real page tables, in a guest"
 	@echo "make lint     formatting, types, import rules"
 	@echo "make bench    benchmarks: ratios measured side by side"
@@ -69,8 +71,18 @@ test: $(STAMP) system
 	@$(BIN)/vmtest build image
 	@rm -f $(OUTCOMES)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm --outcomes $(OUTCOMES)
-	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --dist loadfile -m "not alone" tests/vm --outcomes $(OUTCOMES)
-	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -m alone tests/vm --outcomes $(OUTCOMES)
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --dist loadfile -m "not alone and not arm64" tests/vm --outcomes $(OUTCOMES)
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -m "alone and not arm64" tests/vm --outcomes $(OUTCOMES)
+	@echo "NOT RUN here: guests of arm64, which need a cross compiler and a kernel of their own: make test-arm64"
+
+# The same tests on another architecture, and what only concerns it.
+CORE_TESTS := tests/vm/test_boot.py tests/vm/test_linux_mm.py tests/vm/test_workload.py tests/vm/test_main_job.py
+test-arm64: PACKAGES += $(PACKAGES_ARM64)
+test-arm64: $(STAMP) system
+	@$(BIN)/vmtest build kernel page-idle-arm64
+	@$(BIN)/vmtest build image --arch arm64
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -p no:xdist --guest-kernel page-idle-arm64 \
+		tests/vm/test_arm64.py $(CORE_TESTS)
 
 # docs/features.md from the outcomes of the last `make test`.
 features: $(STAMP)

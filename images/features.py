@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from . import kconfig
+from .arch import ARCHITECTURES, X86_64
 from .errors import InvalidInput
 
 FILE = Path(__file__).parent / "features.yaml"
@@ -20,10 +21,14 @@ ENOUGH = {"y": ("y",), "m": ("y", "m"), "n": (None, "n")}
 
 @dataclass(frozen=True)
 class Need:
-    """One of some options (the same one, of several versions) with a value: "y", "m" (a module will do) or "n"."""
+    """One of some options (the same one, of several versions) with a value: "y", "m" (a module will do) or "n".
+
+    ``arch`` names the only architecture that has it; empty: all have.
+    """
 
     names: tuple[str, ...]
     value: str
+    arch: str = ""
 
     def met(self, config: Mapping[str, str | None]) -> bool:
         """Whether a configuration has it."""
@@ -31,7 +36,7 @@ class Need:
         return all(found) if self.value == "n" else any(found)
 
     def __str__(self) -> str:
-        name = " or ".join(self.names)
+        name = (f"{self.arch}: " if self.arch else "") + " or ".join(self.names)
         return {"y": f"{name}=y", "m": f"{name}=y or m", "n": f"{name} not set"}[self.value]
 
     @property
@@ -49,8 +54,15 @@ class Feature:
     needs: tuple[Need, ...]
 
     def missing(self, config: Mapping[str, str | None]) -> list[Need]:
-        """What a configuration (of :func:`vmtest.images.kconfig.parse`) lacks."""
-        return [need for need in self.needs if not need.met(config)]
+        """What a configuration (of :func:`vmtest.images.kconfig.parse`) lacks, of what its architecture needs."""
+        arch = arch_of(config)
+        return [need for need in self.needs if need.arch in {"", arch} and not need.met(config)]
+
+
+def arch_of(config: Mapping[str, str | None]) -> str:
+    """The architecture that a configuration is of."""
+    marks = (name for name in ARCHITECTURES if config.get(f"CONFIG_{name.upper()}") == "y")
+    return next(marks, X86_64.name)
 
 
 @functools.cache
@@ -61,9 +73,10 @@ def features() -> Mapping[str, Feature]:
         needs: dict[tuple[str, ...], Need] = {}
         for base in words.get("with", ()):
             needs.update({need.names: need for need in found[base].needs})
-        for names, value in words["needs"].items():
-            one = Need(tuple(names.split("|")), str(value))
-            needs[one.names] = one
+        for arch, options in (("", words["needs"]), *((arch, words.get(arch, {})) for arch in ARCHITECTURES)):
+            for names, value in options.items():
+                one = Need(tuple(names.split("|")), str(value), arch)
+                needs[one.names] = one
         found[str(name)] = Feature(str(name), words["about"], tuple(needs.values()))
     return found
 

@@ -10,10 +10,14 @@ from pathlib import Path
 from .errors import MachineLacks
 
 LIST = Path(__file__).parent / "packages.txt"
+# What only some guests need, by architecture: lists beside that one.
+GROUPS = ("arm64",)
 
 # Programs the harness runs itself, and the package that has each.
 PROGRAMS = {
     "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "setpriv": "util-linux",
     "make": "make",
     "gcc": "gcc",
@@ -28,10 +32,10 @@ PROGRAMS = {
 }
 
 
-def packages() -> dict[str, str]:
-    """The needed packages: name to what it is for, in the list's order."""
+def packages(group: str = "") -> dict[str, str]:
+    """The needed packages: name to what it is for, in the list's order; or those that one of ``GROUPS`` needs."""
     found: dict[str, str] = {}
-    for line in LIST.read_text().splitlines():
+    for line in (LIST.with_stem(f"{LIST.stem}-{group}") if group else LIST).read_text().splitlines():
         name, _, why = line.partition("#")
         if name.strip():
             found[name.strip()] = why.strip()
@@ -48,6 +52,8 @@ def program(name: str) -> str:
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin")
     if path is None:
         package = PROGRAMS.get(name, name)
+        # Of a group all are named: one after the other would be found missing.
+        package = next((" ".join(packages(group)) for group in GROUPS if package in packages(group)), package)
         raise MachineLacks(f"program {name!r} is not installed; install it with: apt-get install {package}")
     return path
 

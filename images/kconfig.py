@@ -32,9 +32,9 @@ class Option:
         return f"{self.name}={self.value}" if self.value is not None else f"{self.name} not set"
 
 
-def fragments(folder: Path = FRAGMENTS) -> list[Path]:
-    """The fragments in the order they are merged: by file name."""
-    return sorted(folder.glob("*.config"))
+def fragments(folder: Path = FRAGMENTS, arch: str = "") -> list[Path]:
+    """The fragments in the order they are merged: by file name, then those in the folder of an architecture."""
+    return sorted(folder.glob("*.config")) + (sorted((folder / arch).glob("*.config")) if arch else [])
 
 
 def parse(text: str) -> dict[str, str | None]:
@@ -49,9 +49,11 @@ def parse(text: str) -> dict[str, str | None]:
 
 
 def requested(paths: Iterable[Path]) -> list[Option]:
-    """Every option the fragments ask for; of two that ask for the same, the later one counts."""
-    wanted = {name: Option(name, value, path.name) for path in paths for name, value in parse(path.read_text()).items()}
-    return list(wanted.values())
+    """Every option the fragments ask for; of two that differ the last counts, as when they are merged."""
+    asked: dict[str, Option] = {}
+    for path in paths:
+        asked.update({name: Option(name, value, path.name) for name, value in parse(path.read_text()).items()})
+    return list(asked.values())
 
 
 def dropped(wanted: Iterable[Option], final: str) -> list[Option]:

@@ -13,13 +13,15 @@ from pathlib import Path
 from filelock import FileLock
 
 from . import cache, kconfig, source, steps
+from .arch import X86_64, Architecture
 from .errors import BuildFailed
 from .hostpkgs import program
 from .progress import Progress
 
 # Raise it when the steps below change what comes out.
 RECIPE = "1"
-KEPT = {"arch/x86/boot/bzImage": "bzImage", ".config": "config", "System.map": "System.map", "vmlinux": "vmlinux"}
+# Beside the image.
+KEPT = {".config": "config", "System.map": "System.map", "vmlinux": "vmlinux"}
 # Of a kernel that is no variant of another one they are kept for its variants.
 OBJECTS = "objects"
 # Stands in a folder of objects whose configuration is complete.
@@ -29,14 +31,15 @@ NEEDED_PROGRAMS = ("make", "gcc", "flex", "bison", "bc", "lz4")
 
 @dataclass(frozen=True)
 class KernelBuild:
-    """A built kernel: a cache folder with ``bzImage``, ``config``, ``System.map``, ``vmlinux`` (no debug info)."""
+    """A built kernel: a cache folder with its image, ``config``, ``System.map``, ``vmlinux`` (no debug info)."""
 
     folder: Path
+    arch: Architecture = X86_64
 
     @property
     def image(self) -> Path:
         """What QEMU loads."""
-        return self.folder / "bzImage"
+        return self.folder / self.arch.image_name
 
     @property
     def config(self) -> Path:
@@ -51,6 +54,7 @@ class Recipe:
     fragments: tuple[Path, ...]
     options: tuple[tuple[str, str], ...] = ()
     base: Recipe | None = None
+    arch: Architecture = X86_64
 
     def text(self) -> str:
         """The options as a fragment."""
@@ -73,12 +77,12 @@ def known_to(tree: source.KernelSource, recipe: Recipe, suffix: str) -> Recipe:
                 text = Path(folder, name).read_text(errors="replace")
                 found.update(f"CONFIG_{word}" for word in re.findall(r"^(?:menu)?config (\w+)", text, re.MULTILINE))
     options = tuple((name, value) for name, value in recipe.options if name not in asked or name in found)
-    return Recipe(recipe.fragments, options, recipe.base)
+    return replace(recipe, options=options)
 
 
-def shipped() -> Recipe:
-    """All fragments of ``images/kernel``."""
-    return Recipe(tuple(kconfig.fragments()))
+def shipped(arch: Architecture = X86_64) -> Recipe:
+    """All fragments of ``images/kernel`` that an architecture has."""
+    return Recipe(tuple(kconfig.fragments(arch=arch.name)), arch=arch)
 
 
 def key_of(tree: source.KernelSource, recipe: Recipe) -> str:
@@ -87,13 +91,16 @@ def key_of(tree: source.KernelSource, recipe: Recipe) -> str:
     parts.update({f"fragment {path.name}": path.read_bytes() for path in recipe.fragments})
     if recipe.options:
         parts["options"] = recipe.text()
+    if recipe.arch is not X86_64:  # what was built before there was another keeps its key
+        parts["architecture"] = recipe.arch.name
     return cache.content_key(parts)
 
 
 def find(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBuild | None:
     """The kernel if it is built already."""
-    folder = cache.lookup("kernel", key_of(tree, recipe or shipped()))
-    return KernelBuild(folder) if folder else None
+    chosen = recipe or shipped()
+    folder = cache.lookup("kernel", key_of(tree, chosen))
+    return KernelBuild(folder, chosen.arch) if folder else None
 
 
 def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBuild:
@@ -111,12 +118,13 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
     found = find(tree, chosen)
     if found:
         return found
-    for name in NEEDED_PROGRAMS:
+    for name in (*NEEDED_PROGRAMS, f"{chosen.arch.prefix}gcc"):
         program(name)
     folder = source.unpacked(tree)
     base = obtain(tree, chosen.base).folder / OBJECTS if chosen.base else None
     facts = {
         "source": tree.identity,
+        "architecture": chosen.arch.name,
         "fragments": [path.name for path in chosen.fragments],
         "options": dict(chosen.options),
     }
@@ -131,8 +139,8 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
         with FileLock(str(kept) + ".lock"):
             _build(folder, chosen, base, scratch, progress, kept)
 
-    label = f"guest kernel from {tree.name}"
-    return KernelBuild(cache.obtain("kernel", key_of(tree, chosen), label, build, facts))
+    label = f"guest kernel from {tree.name}" + ("" if chosen.arch is X86_64 else f" for {chosen.arch.name}")
+    return KernelBuild(cache.obtain("kernel", key_of(tree, chosen), label, build, facts), chosen.arch)
 
 
 def _moved(objects: Path) -> None:
@@ -167,7 +175,7 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
     log = scratch / "build.log"
     # Reproducible: no user, host or time of day in the image.
     env = {"KBUILD_BUILD_USER": "vmtest", "KBUILD_BUILD_HOST": "vmtest", "KBUILD_BUILD_TIMESTAMP": "1970-01-01"}
-    make = ["make", "-C", str(tree), f"O={objects}"]
+    make = ["make", "-C", str(tree), f"O={objects}", *recipe.arch.make_words]
     if not configured.exists():
         steps.run([*make, "tinyconfig"], log, progress, "configuring", env=env)
         merge = tree / "scripts/kconfig/merge_config.sh"
@@ -192,8 +200,8 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
             return f"{compiled} files compiled"
         return "linking" if line.startswith("  LD      vmlinux") else None
 
-    steps.run([*make, f"-j{steps.jobs()}", "bzImage"], log, progress, note, env=env)
-    for path, name in KEPT.items():
+    steps.run([*make, f"-j{steps.jobs()}", recipe.arch.image_name], log, progress, note, env=env)
+    for path, name in {recipe.arch.image: recipe.arch.image_name, **KEPT}.items():
         shutil.copyfile(objects / path, scratch / name)
     if recipe.base is not None and objects.parent == scratch:
         shutil.rmtree(objects)

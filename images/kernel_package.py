@@ -15,6 +15,7 @@ import subprocess
 from pathlib import Path
 
 from . import cache, initramfs, rootfs_build, steps
+from .arch import X86_64, Architecture, of_debian
 from .errors import BuildFailed, InvalidInput, MachineLacks
 from .hostpkgs import program
 from .kernel_build import KernelBuild
@@ -23,7 +24,7 @@ from .progress import Progress
 # Raise it when the steps below change what comes out.
 RECIPE = "1"
 META = re.compile(r"\blinux-image-\d[\w.+-]*")
-KINDS = {"vmlinuz": "bzImage", "config": "config", "System.map": "System.map"}
+KINDS = {"config": "config", "System.map": "System.map"}
 
 
 def is_package(text: str) -> bool:
@@ -41,8 +42,9 @@ def obtain(what: str) -> KernelBuild:
     """
     for needed in ("dpkg-deb", "unsquashfs"):
         program(needed)
-    rootfs = rootfs_build.obtain().image
     key, package, version = _key(what)
+    arch = _arch(what)
+    rootfs = rootfs_build.obtain(arch).image
 
     def build(folder: Path, progress: Progress) -> None:
         log = folder / "build.log"
@@ -54,16 +56,28 @@ def obtain(what: str) -> KernelBuild:
             )
             deb = next(folder.glob("*.deb"))
         steps.run([program("dpkg-deb"), "-x", deb.resolve(), folder / "unpacked"], log, progress, "unpacking")
-        _take(folder, rootfs)
+        _take(folder, arch, rootfs)
 
     label = f"guest kernel of {package or Path(what).name}"
-    return KernelBuild(cache.obtain("kernel", key, label, build, {"package": what, "version": version}))
+    facts = {"package": what, "version": version, "architecture": arch.name}
+    return KernelBuild(cache.obtain("kernel", key, label, build, facts), arch)
 
 
 def find(what: str) -> KernelBuild | None:
     """The kernel if it was unpacked before."""
     folder = cache.lookup("kernel", _key(what)[0])
-    return KernelBuild(folder) if folder else None
+    return KernelBuild(folder, _arch(what)) if folder else None
+
+
+def _arch(what: str) -> Architecture:
+    """Of a package's file, as it says; by name apt has those of this machine."""
+    if not what.endswith(".deb"):
+        return X86_64
+    words = [program("dpkg-deb"), "-f", what, "Architecture"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InvalidInput(f"kernel package {what!r} is no Debian package; give a linux-image-*.deb")
+    return of_debian(done.stdout.strip())
 
 
 def _key(what: str) -> tuple[str, str, str]:
@@ -97,9 +111,9 @@ def _resolve(name: str) -> tuple[str, str]:
     raise MachineLacks(f"kernel package {name!r} depends on others without end; name the one with the kernel")
 
 
-def _take(folder: Path, rootfs: Path) -> None:
+def _take(folder: Path, arch: Architecture, rootfs: Path) -> None:
     unpacked = folder / "unpacked"
-    for kind, name in KINDS.items():
+    for kind, name in {"vmlinuz": arch.image_name, **KINDS}.items():
         files = sorted((unpacked / "boot").glob(f"{kind}-*"))
         if not files:
             raise BuildFailed(f"the package has no boot/{kind}-*: it is none of a kernel; give one as linux-image-*")

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 from . import steps
+from .arch import Architecture
 from .errors import MachineLacks
 from .progress import Progress
 
@@ -18,7 +19,7 @@ DISTRIBUTION = "pydamon"
 EXTRA = ("pytest>=8.2", "pytest-timeout>=2.3")
 # Python of the image's Debian release, and the C libraries its wheels may need.
 PYTHON = "3.11"
-PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
+PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34")
 
 
 def requirements() -> list[str]:
@@ -31,8 +32,8 @@ def requirements() -> list[str]:
     return sorted([*declared, *EXTRA])
 
 
-def install(folder: Path, log: Path, progress: Progress) -> None:
-    """Installs them into a folder, for the image's Python whatever the host's is.
+def install(folder: Path, log: Path, progress: Progress, arch: Architecture) -> None:
+    """Installs them into a folder, for the image's Python and architecture whatever the host's are.
 
     Raises:
         MachineLacks: this Python has no pip.
@@ -44,5 +45,5 @@ def install(folder: Path, log: Path, progress: Progress) -> None:
     words += ["--target", str(folder)]
     words += ["--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON]
     for platform in PLATFORMS:
-        words += ["--platform", platform]
+        words += ["--platform", f"{platform}_{arch.machine}"]
     steps.run([*words, *requirements()], log, progress, "installing Python packages")

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import shlex
+import shutil
+import subprocess
+import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import aptsources, cache, pydeps, steps
+from .arch import X86_64, Architecture, of_program
 from .errors import InvalidInput
 from .hostpkgs import program
 from .progress import Progress
@@ -18,6 +23,10 @@ from .progress import Progress
 RECIPE = "2"
 RELEASE = "bookworm"
 FILES = Path(__file__).parent / "rootfs"
+# What an image of another architecture than this machine's takes beside: packages are unpacked, not installed.
+FOREIGN = Path(__file__).parent / "foreign"
+# What byte code of Python 3.11 begins with.
+BYTE_CODE = b"\xa7\r\r\n"
 PACKAGES = (
     "python3",
     "openssh-server",
@@ -58,6 +67,7 @@ APPLETS = (
 POWER = ("poweroff", "reboot", "halt")
 SITE = "opt/vmtest/site"
 SITE_LINK = "usr/local/lib/python3.11/dist-packages/vmtest-site.pth"
+TIDY = 'rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/hostname"'
 SQUASHFS_MAGIC = b"hsqs"
 
 
@@ -73,38 +83,51 @@ class Rootfs:
         return self.folder / "root.squashfs"
 
 
-def key() -> str:
+def key(arch: Architecture = X86_64) -> str:
     """Cache key: recipe, scripts, package and dependency lists."""
     parts: dict[str, str | bytes] = {"recipe": f"{RECIPE} {RELEASE} {PACKAGES} {LEFT_OUT} {APPLETS}"}
     parts["python"] = f"{pydeps.PYTHON} {pydeps.requirements()}"
     parts.update({f"file {path.name}": path.read_bytes() for path in sorted(FILES.iterdir()) if path.is_file()})
+    if arch is not X86_64:  # what was built before there was another keeps its key
+        parts["architecture"] = arch.name
+    if not arch.native:
+        parts.update({f"foreign {path.name}": path.read_bytes() for path in sorted(FOREIGN.iterdir())})
     return cache.content_key(parts)
 
 
-def find() -> Rootfs | None:
+def find(arch: Architecture = X86_64) -> Rootfs | None:
     """The image if it is built already."""
-    folder = cache.lookup("rootfs", key())
+    folder = cache.lookup("rootfs", key(arch))
     return Rootfs(folder) if folder else None
 
 
-def obtain() -> Rootfs:
+def obtain(arch: Architecture = X86_64) -> Rootfs:
     """The image, built when it is not in the cache (about a minute, and a download of some 60 MB of packages).
 
     Raises:
         MachineLacks: a program is missing.
         BuildFailed: a step failed.
     """
-    found = find()
+    found = find(arch)
     if found:
         return found
     for name in ("mmdebstrap", "mksquashfs"):
         program(name)
-    facts = {"release": RELEASE, "packages": list(PACKAGES), "python": pydeps.requirements()}
-    return Rootfs(cache.obtain("rootfs", key(), f"guest root file system ({RELEASE})", _build, facts))
+    facts = {
+        "release": RELEASE,
+        "architecture": arch.name,
+        "packages": list(PACKAGES),
+        "python": pydeps.requirements(),
+        "byte code": arch.native or bool(_compiler()),
+    }
+    label = f"guest root file system ({RELEASE}{'' if arch is X86_64 else f', {arch.name}'})"
+    return Rootfs(
+        cache.obtain("rootfs", key(arch), label, lambda scratch, progress: _build(arch, scratch, progress), facts)
+    )
 
 
-def check_image(path: Path) -> None:
-    """Refuses a file that is no squashfs image.
+def check_image(path: Path, arch: Architecture | None = None) -> None:
+    """Refuses a file that is no squashfs image, or one of another architecture (as far as that can be seen here).
 
     Raises:
         InvalidInput: it is none.
@@ -112,24 +135,55 @@ def check_image(path: Path) -> None:
     with path.open("rb") as stream:
         if stream.read(4) != SQUASHFS_MAGIC:
             raise InvalidInput(f"rootfs {str(path)!r} is no squashfs image; build one with: vmtest build image")
+    tool = shutil.which("unsquashfs", path="/usr/sbin:/sbin:/usr/bin:/bin") if arch else None
+    if arch is None or tool is None:
+        return
+    done = subprocess.run([tool, "-cat", str(path), "usr/bin/busybox"], capture_output=True, check=False)
+    found = of_program(done.stdout)
+    if found is not None and found is not arch:
+        raise InvalidInput(
+            f"rootfs {str(path)!r} is of {found.name}, the kernel of {arch.name}; give another, or leave it out"
+        )
 
 
-def _build(scratch: Path, progress: Progress) -> None:
-    log = scratch / "build.log"
-    site = scratch / "site"
-    pydeps.install(site, log, progress)
-    _pack_files(scratch / "files.tar", site)
-    sources = scratch / "sources"
-    sources.write_text(aptsources.for_release(RELEASE))
-    archive = scratch / "root.tar"
-    words = ["mmdebstrap", "--variant=essential", "--architectures=amd64", f"--include={','.join(PACKAGES)}"]
-    words += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
-    words += [f"--customize-hook=tar-in {shlex.quote(str(scratch / 'files.tar'))} /"]
+def _compiler() -> str:
+    """An interpreter whose byte code the image's Python takes; empty for none."""
+    if importlib.util.MAGIC_NUMBER == BYTE_CODE:
+        return sys.executable
+    return shutil.which(f"python{pydeps.PYTHON}") or ""
+
+
+def _installing(files: Path) -> list[str]:
+    """How mmdebstrap makes an image of this machine's architecture."""
+    words = ["--variant=essential", f"--include={','.join(PACKAGES)}"]
+    words += [f"--customize-hook=tar-in {shlex.quote(str(files))} /"]
     # Byte code now, or every guest compiles it again.
     words += [f'--customize-hook=chroot "$1" python3 -m compileall -q /{SITE}']
     # dash for commands: it starts several times faster than bash.
     words += ['--customize-hook=sed -i "/^root:/s,/bin/bash,/bin/sh," "$1/etc/passwd"']
-    words += ['--customize-hook=rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/hostname"', RELEASE, str(archive)]
+    return [*words, f"--customize-hook={TIDY}"]
+
+
+def _unpacking(files: Path) -> list[str]:
+    """How it makes one of another architecture, whose programs do not run here: no package's own script does."""
+    setup, finish = (shlex.quote(str(FOREIGN / name)) for name in ("setup", "finish"))
+    words = ["--variant=extract", "--include=?essential", f"--include={','.join(PACKAGES)}"]
+    words += [f'--setup-hook=sh {setup} "$1"', f"--extract-hook=tar-in {shlex.quote(str(files))} /"]
+    return [*words, f'--extract-hook=sh {finish} "$1" {shlex.quote(_compiler())}', f"--extract-hook={TIDY}"]
+
+
+def _build(arch: Architecture, scratch: Path, progress: Progress) -> None:
+    log = scratch / "build.log"
+    site = scratch / "site"
+    pydeps.install(site, log, progress, arch)
+    _pack_files(scratch / "files.tar", site)
+    sources = scratch / "sources"
+    sources.write_text(aptsources.for_release(RELEASE))
+    archive = scratch / "root.tar"
+    words = ["mmdebstrap", f"--architectures={arch.debian}"]
+    words += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
+    words += (_installing if arch.native else _unpacking)(scratch / "files.tar")
+    words += [RELEASE, str(archive)]
     if sources.stat().st_size:
         words.append(str(sources))
     steps.run(words, log, progress, lambda line: line.removeprefix("I: ") if line.startswith("I: ") else None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from . import kconfig, kernel_build, kernel_package, source
+from . import arch, kconfig, kernel_build, kernel_package, source
 from .errors import InvalidInput
 
 FILE = Path(__file__).parent / "kernels.yaml"
@@ -25,6 +25,7 @@ class Variant:
         about: a line for people.
         source: Debian's package of its source.
         package: Debian's package of the kernel itself, which then is not built.
+        arch: the architecture.
         base: the variant whose objects a build starts from.
         without: shipped fragments that are left out.
         only: the shipped fragments that are taken; all for none.
@@ -39,16 +40,17 @@ class Variant:
     without: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    arch: arch.Architecture = arch.X86_64
 
     def recipe(self) -> kernel_build.Recipe:
         """The fragments and options of it."""
         fragments = [
             path
-            for path in kconfig.fragments()
+            for path in kconfig.fragments(arch=self.arch.name)
             if path.name not in self.without and (not self.only or path.name in self.only)
         ]
         base = variant(self.base).recipe() if self.base else None
-        return kernel_build.Recipe(tuple(fragments), tuple(sorted(self.options.items())), base)
+        return kernel_build.Recipe(tuple(fragments), tuple(sorted(self.options.items())), base, self.arch)
 
     def find(self) -> kernel_build.KernelBuild | None:
         """The kernel if it is built already.
@@ -79,7 +81,8 @@ def variants() -> Mapping[str, Variant]:
     for name, words in yaml.safe_load(FILE.read_text()).items():
         options = {option: "n" if value is False else str(value) for option, value in words.pop("options", {}).items()}
         without, only = (tuple(words.pop(key, ())) for key in ("without", "only"))
-        found[name] = Variant(name, without=without, only=only, options=options, **words)
+        architecture = arch.named(words.pop("arch", arch.X86_64.name))
+        found[name] = Variant(name, without=without, only=only, options=options, arch=architecture, **words)
     return found
 
 

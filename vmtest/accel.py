@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import MachineLacks
+from .images.arch import Architecture, of_image
 from .images.cache import cache_root
 from .images.hostpkgs import program
-from .machine import QEMU, accelerator_arguments
+from .machine import accelerator_arguments
 
 KVM = Path("/dev/kvm")
 # A guest without a root: where it ends is proof that a kernel ran from its first to its last line.
@@ -48,10 +50,13 @@ def choose(wanted: str, kernel: Path) -> Accelerator:
 
 def detect(kernel: Path) -> Accelerator:
     """What works, from the cache or by a probe that takes seconds, once a host boot and QEMU version."""
+    arch = of_image(kernel)
+    if not arch.native:
+        return Accelerator("tcg", f"guests of {arch.name} are emulated on {platform.machine()}")
     if not os.access(KVM, os.R_OK | os.W_OK):
         return Accelerator("tcg", f"{KVM} {'may not be opened by this user' if KVM.exists() else 'does not exist'}")
     path = cache_root() / "accelerator.json"
-    key = _key()
+    key = _key(arch)
     try:
         known = json.loads(path.read_text())
         if known["key"] == key:
@@ -65,18 +70,18 @@ def detect(kernel: Path) -> Accelerator:
     return found
 
 
-def _key() -> str:
+def _key(arch: Architecture) -> str:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {qemu_version()} {KVM.stat().st_rdev} {os.getuid()}"
+    return f"{boot} {qemu_version(arch)} {KVM.stat().st_rdev} {os.getuid()}"
 
 
-def qemu_version() -> str:
-    """QEMU's version line.
+def qemu_version(arch: Architecture) -> str:
+    """The version line of an architecture's QEMU.
 
     Raises:
         MachineLacks: QEMU is not installed.
     """
-    done = subprocess.run([program(QEMU), "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run([program(arch.qemu), "--version"], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[0]
 
 
@@ -88,19 +93,20 @@ def probe(kernel: Path, accelerator: str = "kvm", timeout: float = PROBE_SECONDS
     """Starts a guest without a root and sees how far it comes."""
     import pexpect
 
+    arch = of_image(kernel)
     words = [
         "--pdeathsig",
         "KILL",
         "--",
-        program(QEMU),
+        program(arch.qemu),
         "-nodefaults",
         "-no-user-config",
         "-display",
         "none",
         "-no-reboot",
     ]
-    words += ["-machine", "q35", *accelerator_arguments(accelerator), "-m", "128M", "-serial", "stdio"]
-    words += ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1 mitigations=off"]
+    words += ["-machine", arch.board, *accelerator_arguments(arch, accelerator), "-m", "128M", "-serial", "stdio"]
+    words += ["-kernel", str(kernel), "-append", f"console={arch.console} panic=-1 mitigations=off"]
     child = pexpect.spawn(program("setpriv"), words, timeout=timeout, echo=False)
     try:
         # The kernel's first line comes within a second where it comes at all.

@@ -9,8 +9,10 @@ nothing to measure its own with and stands still.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .config import GuestConfig
+from .images.arch import X86_64
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,18 @@ class Board:
     words: tuple[str, ...] = ()
 
 
-Q35 = Board("q35", "q35")
-LIGHT = Board("light", "q35,sata=off,smbus=off,usb=off,vmport=off", ("-bios", "qboot.rom"))
+Q35 = Board("q35", X86_64.board)
+FIRMWARE = "qboot.rom"
+LIGHT = Board("light", f"{X86_64.board},sata=off,smbus=off,usb=off,vmport=off", ("-bios", FIRMWARE))
 BOARDS = {board.name: board for board in (Q35, LIGHT)}
+# Where QEMU of a distribution, or one that somebody built, has its firmware.
+FOLDERS = (Path("/usr/share/qemu"), Path("/usr/local/share/qemu"))
 
 
 def choose(config: GuestConfig) -> Board:
-    """The board of a guest: what is asked for, else the light one where it will do."""
+    """The board of a guest: what is asked for, else the light one where it will do. Other architectures have one."""
+    if config.arch is not X86_64:
+        return Board(config.arch.board.partition(",")[0], config.arch.board)
     if config.machine != "auto":
         return BOARDS[config.machine]
-    return Q35 if config.needs_q35 else LIGHT
+    return Q35 if config.needs_q35 or not any((folder / FIRMWARE).is_file() for folder in FOLDERS) else LIGHT

@@ -13,6 +13,7 @@ from typing import TypeVar
 from . import hostroot, specs, topology
 from .errors import InvalidInput, Verdict
 from .images import variants
+from .images.arch import X86_64, Architecture, of_image
 from .patterns import TOLERABLE
 from .sizes import MIB, parse_size, shown
 
@@ -112,7 +113,8 @@ class GuestConfig:
     """One guest.
 
     Args:
-        kernel: a variant's name ("page-idle", see ``vmtest kernels``), built or taken from the cache, or a bzImage.
+        kernel: a variant's name ("page-idle", see ``vmtest kernels``), built or taken from the cache, or an image.
+            The guest's architecture is the kernel's.
         rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache. "host" or
             a folder is taken as ``root``.
         root: what commands see as their root when it is not the image's: "host" or a folder with a root file system.
@@ -197,6 +199,8 @@ class GuestConfig:
             raise InvalidInput(f"accelerator {self.accelerator!r} must be one of {', '.join(ACCELERATORS)}")
         if self.machine not in MACHINES:
             raise InvalidInput(f"machine {self.machine!r} must be one of {', '.join(MACHINES)}")
+        if self.machine != "auto" and self.arch is not X86_64:
+            raise InvalidInput(f"machine {self.machine!r} is of x86_64, the kernel of {self.arch.name}; leave it out")
         if self.machine == "light" and self.needs_q35:
             raise InvalidInput(
                 f"machine 'light' has no {self.needs_q35}; give machine q35, or auto, which takes q35 by itself"
@@ -280,6 +284,11 @@ class GuestConfig:
     def cgroup_list(self) -> tuple[specs.Cgroup, ...]:
         """The control groups as values."""
         return tuple(specs.Cgroup.parse(text) for text in self.cgroups)
+
+    @property
+    def arch(self) -> Architecture:
+        """The architecture, by the kernel."""
+        return of_image(self.kernel) if isinstance(self.kernel, Path) else variants.variant(self.kernel).arch
 
     @property
     def tolerated(self) -> frozenset[Verdict]:

@@ -13,7 +13,7 @@ from . import accel, console, remote  # noqa: F401
 from .config import GuestConfig
 from .errors import HarnessError, MachineLacks
 from .images import cache, kernel_build, rootfs_build, variants
-from .images.hostpkgs import PROGRAMS, installed_version, packages, program
+from .images.hostpkgs import GROUPS, PROGRAMS, installed_version, packages, program
 from .machine import OVERHEAD_BYTES
 from .sizes import MIB
 
@@ -45,16 +45,22 @@ def _packages() -> list[Finding]:
     if installed_version("dpkg") is None:
         # Not a Debian: programs are all that can be looked for.
         return [_program(name) for name in PROGRAMS]
-    missing = [name for name in packages() if installed_version(name) is None]
+    return [_group("system packages"), *(_group(f"for {name} guests", name) for name in GROUPS)]
+
+
+def _group(what: str, group: str = "") -> Finding:
+    missing = [name for name in packages(group) if installed_version(name) is None]
     found = "all installed" if not missing else f"missing: {' '.join(missing)}"
-    return [Finding("system packages", not missing, found, f"apt-get install {' '.join(missing)}" if missing else "")]
+    remedy = f"apt-get install {' '.join(missing)}" if missing else ""
+    return Finding(what, not missing, found, remedy, optional=bool(group))
 
 
 def _program(name: str) -> Finding:
+    optional = any(PROGRAMS[name] in packages(group) for group in GROUPS)
     try:
         return Finding(f"program {name}", True, program(name))
     except MachineLacks as error:
-        return Finding(f"program {name}", False, "missing", str(error))
+        return Finding(f"program {name}", False, "missing", str(error), optional=optional)
 
 
 def _room() -> Finding:

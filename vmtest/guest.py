@@ -134,14 +134,14 @@ class Guest(Controls):
         """Starts QEMU; returns what is set once the guest is up."""
         config = self.config
         machine.check_memory(config)
-        program(machine.QEMU)
+        program(config.arch.qemu)
         if config.image:
-            rootfs_build.check_image(config.image)
+            rootfs_build.check_image(config.image, config.arch)
         kernel = config.kernel if isinstance(config.kernel, Path) else variants.variant(config.kernel).obtain().image
         if config.root:
-            hostroot.check_qemu(machine.QEMU)
+            hostroot.check_qemu(config.arch.qemu)
             hostroot.check_kernel(config.root, str(config.kernel), kernel)
-        rootfs = config.image or rootfs_build.obtain().image
+        rootfs = config.image or rootfs_build.obtain(config.arch).image
         self.accelerator = accel.choose(config.accelerator, kernel).name
         self.board = board.choose(config)
         files = self._snapshot_files(kernel, rootfs)

@@ -12,10 +12,10 @@ from . import hostroot, specs
 from .board import Q35, Board
 from .config import GuestConfig
 from .errors import MachineLacks
+from .images.arch import Architecture
 from .images.hostpkgs import program
 from .sizes import MIB, shown
 
-QEMU = "qemu-system-x86_64"
 # What QEMU takes beside the guest's memory: its own code, translated code, buffers.
 OVERHEAD_BYTES = 192 * MIB
 TRANSLATION_MIB = 256
@@ -72,15 +72,14 @@ def check_memory(config: GuestConfig) -> None:
 def kernel_command_line(config: GuestConfig) -> str:
     """What the kernel is told; ``config.append`` comes last and so wins."""
     words = [
-        "console=ttyS0",
+        f"console={config.arch.console}",
         "root=/dev/vda ro rootfstype=squashfs",
         f"init={GUEST_INIT}",
         # A crash ends QEMU (which runs with -no-reboot) at once, and an oops is a crash: the console has the evidence.
         "panic=-1 oops=panic",
         # Emulated or virtual processors gain nothing from them and pay a lot.
         "mitigations=off",
-        # A kernel that is emulated on a busy host may miss the few ticks that it waits for, and panic.
-        "no_timer_check",
+        config.arch.words,
         # Ours, read by images/rootfs/setup: wait before anything of one guest's own is there.
         "vmtest.hold" if config.snapshot else "",
         *_memory_words(config),
@@ -156,13 +155,11 @@ def _end_of_the_machine(config: GuestConfig) -> list[str]:
     return ["-no-reboot", *(["-no-shutdown", "-device", "vmcoreinfo"] if config.dump_on_panic else [])]
 
 
-def accelerator_arguments(accelerator: str) -> list[str]:
+def accelerator_arguments(arch: Architecture, accelerator: str) -> list[str]:
     """QEMU's arguments for "kvm" or "tcg"."""
     if accelerator == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
-    # Where the processor says that "rep stosb" is fast, memset and the kernel fill memory with it, and the emulation
-    # goes byte by byte: 10 MiB took 40 ms instead of 1.4, and a page fault more than twice as long.
-    return ["-accel", f"tcg,thread=multi,tb-size={TRANSLATION_MIB}", "-cpu", "max,-erms"]
+    return ["-accel", f"tcg,thread=multi,tb-size={TRANSLATION_MIB}", "-cpu", arch.cpu]
 
 
 def command_line(config: GuestConfig, parts: Parts) -> list[str]:
@@ -171,9 +168,9 @@ def command_line(config: GuestConfig, parts: Parts) -> list[str]:
     Raises:
         MachineLacks: QEMU is not installed.
     """
-    words = [program(QEMU), "-nodefaults", "-no-user-config", "-display", "none"]
+    words = [program(config.arch.qemu), "-nodefaults", "-no-user-config", "-display", "none"]
     words += ["-machine", parts.board.machine, *parts.board.words, *_end_of_the_machine(config)]
-    words += accelerator_arguments(parts.accelerator)
+    words += accelerator_arguments(config.arch, parts.accelerator)
     words += ["-smp", _processors(config), *_memory(config, parts.snapshot)]
     words += ["-kernel", str(parts.kernel), "-append", kernel_command_line(config)]
     # A packaged kernel has its drivers there.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """pytest: a ``guest`` fixture, one guest a module, configured by ``@pytest.mark.guest(memory="1G", swap="zram:512M")``;
-``boot_guest()`` for more of the same.
+``boot_guest()`` for more of the same. ``--guest-kernel`` names the kernel of all whose marker names none.
 
 Load it from the top conftest: ``pytest_plugins = ["vmtest.pytest_plugin"]``. A module whose guest cannot be had is
 skipped, with the reason in the terminal summary; with ``VMTEST_REQUIRED=1`` in the environment that is a failure.
@@ -29,6 +29,7 @@ from .errors import BuildFailed, GuestLost, MachineLacks
 if TYPE_CHECKING:
     from .config import GuestConfig
     from .guest import Guest
+    from .images.arch import Architecture
 
 REQUIRED = "VMTEST_REQUIRED"
 _missing: Counter[str] = Counter()
@@ -58,20 +59,38 @@ def guest_env() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def _guest_options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    items = [item for item in request.session.items if item.path == request.path]
+    options = _options([marker for item in items for marker in item.iter_markers("guest")])
+    kernel: str | None = request.config.getoption("--guest-kernel")
+    return {"kernel": kernel, **options} if kernel else options
+
+
+@pytest.fixture(scope="module")
+def guest_arch(_guest_options: dict[str, Any]) -> Architecture:
+    """The architecture of the module's guest, for a ``guest_trees`` that depends on it."""
+    from .config import GuestConfig
+
+    return GuestConfig(**_guest_options).arch
+
+
+@pytest.fixture(scope="module")
 def _guest_config(
-    request: pytest.FixtureRequest, guest_trees: tuple[tuple[str, str], ...], guest_env: dict[str, str]
+    _guest_options: dict[str, Any], guest_trees: tuple[tuple[str, str], ...], guest_env: dict[str, str]
 ) -> GuestConfig:
     from .config import GuestConfig
 
-    items = [item for item in request.session.items if item.path == request.path]
-    options = _options([marker for item in items for marker in item.iter_markers("guest")])
-    return GuestConfig(**{"trees": guest_trees, "env": guest_env, **options})
+    return GuestConfig(**{"trees": guest_trees, "env": guest_env, **_guest_options})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--guest-artifacts``."""
-    parser.getgroup("guest").addoption(
+    """``--guest-artifacts`` and ``--guest-kernel``."""
+    group = parser.getgroup("guest")
+    group.addoption(
         "--guest-artifacts", type=Path, metavar="DIR", help="keep the guests' consoles and command lines in this folder"
+    )
+    group.addoption(
+        "--guest-kernel", metavar="NAME|IMAGE", help="kernel of the guests whose module names none (default: page-idle)"
     )
 
 

@@ -70,7 +70,7 @@ def key_of(config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, bo
     seed, swap_disk = Path("seed.tar"), Path("swap.img") if on_disk else None
     parts = machine.Parts(kernel, rootfs, seed, swap_disk, 0, 0, accelerator, board, files)
     words = machine.command_line(replace(config, shares=shares), parts)
-    identities = [_identity(path) for path in (Path(program(machine.QEMU)), kernel, rootfs)]
+    identities = [_identity(path) for path in (Path(program(config.arch.qemu)), kernel, rootfs)]
     processor = Path("/proc/cpuinfo").read_text().partition("\n\n")[0] if accelerator == "kvm" else ""
     # Its frequency goes up and down.
     processor = "".join(line for line in processor.splitlines() if not line.startswith("cpu MHz"))

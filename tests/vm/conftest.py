@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.vm import native
 from tests.vm.job import PROJECT
+from vmtest.images.arch import Architecture
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def guest_trees() -> tuple[tuple[str, str], ...]:
-    return ((str(ROOT), PROJECT),)
+def guest_trees(guest_arch: Architecture) -> tuple[tuple[str, str], ...]:
+    return ((str(ROOT), PROJECT), *native.trees(guest_arch))
 
 
 @pytest.fixture(scope="module")

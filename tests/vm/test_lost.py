@@ -142,7 +142,7 @@ def test_a_qemu_that_crashes_while_booting_is_started_again_once(
     left = tmp_path / "left"
     left.write_text("x" * crashes)
     wrapper = tmp_path / "qemu"
-    real = machine.program(machine.QEMU)
+    real = machine.program(GuestConfig().arch.qemu)
     lines = ["#!/bin/sh", f"read left <{left}", f'[ -z "$left" ] && exec {real} "$@"', f'echo "${{left#x}}" >{left}']
     wrapper.write_text("\n".join([*lines, "kill -SEGV $$"]))
     wrapper.chmod(0o755)

@@ -130,7 +130,10 @@ def test_package_list() -> None:
     listed = hostpkgs.packages()
     assert "qemu-system-x86" in listed
     assert all(listed.values()), "each says what it is for"
-    assert set(hostpkgs.PROGRAMS.values()) <= {*listed, "util-linux"}
+    groups = {name: why for group in hostpkgs.GROUPS for name, why in hostpkgs.packages(group).items()}
+    assert all(groups.values())
+    assert not set(groups) & set(listed), "what only some guests need is not asked of everybody"
+    assert set(hostpkgs.PROGRAMS.values()) <= {*listed, *groups, "util-linux"}
 
 
 def test_failed_build_leaves_nothing_and_the_next_works() -> None:

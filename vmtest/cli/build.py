@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput, MachineLacks
-from ..images import features, variants
+from ..images import arch, features, variants
+from .options import add_arch_option, tree_recipe
 
 
 def add(commands: Any) -> None:
@@ -25,6 +26,7 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="a kernel tree, built out of tree (default: Debian's package)",
     )
+    add_arch_option(build)
     build.set_defaults(call=_build)
     kernels = commands.add_parser(
         "kernels", help="the kernels that have a name, and which are built", description=_kernels.__doc__
@@ -40,12 +42,13 @@ def _build(options: argparse.Namespace) -> int:
     if options.part == "image":
         if options.kernel_tree or options.variant:
             raise InvalidInput("--kernel-tree and VARIANT belong to 'build kernel'; leave them out")
-        print(rootfs_build.obtain().image)
+        print(rootfs_build.obtain(arch.named(options.arch or arch.X86_64.name)).image)
         return 0
+    recipe = tree_recipe(options)
     if options.kernel_tree:
         if options.variant:
             raise InvalidInput("VARIANT and --kernel-tree exclude each other; give one")
-        print(kernel_build.obtain(source.from_tree(options.kernel_tree)).image)
+        print(kernel_build.obtain(source.from_tree(options.kernel_tree), recipe).image)
         return 0
     print(variants.variant(options.variant or variants.DEFAULT).obtain().image)
     return 0

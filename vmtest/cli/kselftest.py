@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
-from ..images import kconfig, variants
+from ..images import arch, kconfig, variants
 from .options import add_guest_options, guest_config, seconds
 from .words import EXIT_CODES, say
 
@@ -96,13 +96,21 @@ def _kernel(options: argparse.Namespace) -> str:
     return options.kernel or variants.DEFAULT
 
 
+def _arch(options: argparse.Namespace) -> arch.Architecture:
+    """The guest's architecture, before anything is built."""
+    if options.kernel in variants.variants():
+        return variants.variant(options.kernel).arch
+    image = Path(options.kernel) if options.kernel else None
+    return arch.of_image(image) if image and image.is_file() else arch.named(options.arch or arch.X86_64.name)
+
+
 def _kselftest(options: argparse.Namespace) -> int:
     from ..kselftest import collection, execute, told
     from ..results import writers
     from ..results.outcome import Run
 
     tree = chosen_source(options)
-    found = collection.obtain(tree, options.collection)
+    found = collection.obtain(tree, options.collection, _arch(options))
     tests = found.chosen(options.test)
     if options.list:
         print("\n".join(tests))

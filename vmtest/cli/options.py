@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import hostroot
 from ..config import ACCELERATORS, MACHINES, GuestConfig, Timeouts
 from ..errors import InvalidInput
-from ..images import kernel_package, variants
+from ..images import arch, kernel_build, kernel_package, variants
 from .machine_options import add_machine_options, machine_values
 from .words import say
 
@@ -34,6 +34,7 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="boot a kernel built from this tree (cached by content)",
     )
+    add_arch_option(to)
     to.add_argument(
         "--rootfs", type=Path, metavar="IMAGE", help="root file system, a squashfs image (default: build or cached)"
     )
@@ -98,6 +99,26 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
     )
 
 
+def add_arch_option(to: argparse.ArgumentParser) -> None:
+    """``--arch``."""
+    to.add_argument(
+        "--arch",
+        choices=tuple(arch.ARCHITECTURES),
+        help="what --kernel-tree is built for (default: x86_64); other kernels have theirs",
+    )
+
+
+def tree_recipe(options: argparse.Namespace) -> kernel_build.Recipe:
+    """What a kernel tree is built with.
+
+    Raises:
+        InvalidInput: ``--arch`` without a tree.
+    """
+    if options.arch and not options.kernel_tree:
+        raise InvalidInput(f"--arch {options.arch} belongs to --kernel-tree; a variant and an image have theirs")
+    return kernel_build.shipped(arch.named(options.arch or arch.X86_64.name))
+
+
 def seconds(text: str) -> float:
     """A positive number."""
     value = float(text)
@@ -149,13 +170,13 @@ def _environment(texts: Sequence[str]) -> dict[str, str]:
 def guest_config(options: argparse.Namespace) -> GuestConfig:
     """What the options say; a kernel tree is built."""
     debugger = _debugger(options)
-    kernel = options.kernel
+    kernel, recipe = options.kernel, tree_recipe(options)
     if options.kernel_tree:
         if kernel:
             raise InvalidInput("--kernel and --kernel-tree exclude each other; give one")
-        from ..images import kernel_build, source
+        from ..images import source
 
-        kernel = kernel_build.obtain(source.from_tree(options.kernel_tree)).image
+        kernel = kernel_build.obtain(source.from_tree(options.kernel_tree), recipe).image
     elif isinstance(kernel, str) and kernel_package.is_package(kernel):
         kernel = kernel_package.obtain(kernel).image
     return GuestConfig(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import BuildFailed, InvalidInput
 from ..images import cache, source, steps
+from ..images.arch import X86_64, Architecture
 from ..images.hostpkgs import program
 from ..images.progress import Progress
 
@@ -54,19 +55,20 @@ class Collection:
         return tuple(test for test in self.tests if test in names) if names else self.tests
 
 
-def obtain(tree: source.KernelSource, name: str) -> Collection:
+def obtain(tree: source.KernelSource, name: str, arch: Architecture = X86_64) -> Collection:
     """The collection, built when it is not in the cache (seconds for one without libraries of its own).
 
     Args:
         tree: from :mod:`vmtest.images.source`; a tree on disk is not written to.
         name: "damon", "mm", "cgroup", ..., also deeper: "net/forwarding".
+        arch: what its programs are compiled for.
 
     Raises:
         InvalidInput: the tree has no such collection.
         MachineLacks: a program of the build is missing.
         BuildFailed: it could not be built; the message has the compiler's words.
     """
-    for needed in NEEDED_PROGRAMS:
+    for needed in (*NEEDED_PROGRAMS, f"{arch.prefix}gcc"):
         program(needed)
     folder = source.unpacked(tree)
     home = folder / SELFTESTS
@@ -78,10 +80,13 @@ def obtain(tree: source.KernelSource, name: str) -> Collection:
         )
 
     def build(scratch: Path, progress: Progress) -> None:
-        _build(home, name, scratch, progress)
+        _build(home, name, arch, scratch, progress)
 
-    key = cache.content_key({"recipe": RECIPE, "source": tree.identity, "collection": name})
-    facts = {"source": tree.identity, "collection": name}
+    parts: dict[str, str | bytes] = {"recipe": RECIPE, "source": tree.identity, "collection": name}
+    if arch is not X86_64:
+        parts["architecture"] = arch.name
+    key = cache.content_key(parts)
+    facts = {"source": tree.identity, "collection": name, "architecture": arch.name}
     root = cache.obtain("kselftest", key, f"kselftest {name} of {tree.name}", build, facts) / "installed"
     return read(root, name)
 
@@ -117,10 +122,10 @@ def timeout_of(settings: str) -> float:
     return found
 
 
-def _build(home: Path, name: str, scratch: Path, progress: Progress) -> None:
+def _build(home: Path, name: str, arch: Architecture, scratch: Path, progress: Progress) -> None:
     log = scratch / "build.log"
     words = ["make", "-C", str(home), f"O={scratch / 'objects'}", f"TARGETS={name}", "FORCE_TARGETS=1"]
-    words += ["install", f"INSTALL_PATH={scratch / 'installed'}"]
+    words += [*arch.make_words, "install", f"INSTALL_PATH={scratch / 'installed'}"]
     (scratch / "objects").mkdir()
     try:
         # The guest's C library need not be the host's. Not as an argument: the Makefile may add to it.

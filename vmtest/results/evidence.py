@@ -8,13 +8,14 @@ import platform
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
 from .. import seed
 from ..errors import HarnessError
 from ..guest import Guest
+from ..images.arch import X86_64, Architecture
 from ..images.hostpkgs import program
 from ..keys import KeyPair
 
@@ -90,14 +91,15 @@ def keep_kernel_config(folder: Path, config: Path | None) -> None:
         shutil.copyfile(config, folder / "kernel.config")
 
 
-def versions() -> dict[str, str]:
-    """Versions of all that takes part on this host."""
+def versions(archs: Iterable[Architecture] = (X86_64,)) -> dict[str, str]:
+    """Versions of all that takes part on this host in guests of some architectures."""
     found = {"python": platform.python_version(), "host": platform.release(), "machine": platform.machine()}
     for name in ("pydamon", "paramiko", "pexpect", "qemu.qmp", "msgspec", "PyYAML", "psutil"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-    with contextlib.suppress(HarnessError):
-        found["qemu"] = _qemu_version(program("qemu-system-x86_64"))
+    for arch in archs:
+        with contextlib.suppress(HarnessError):
+            found["qemu" if arch is X86_64 else f"qemu {arch.name}"] = _qemu_version(program(arch.qemu))
     return found
 
 

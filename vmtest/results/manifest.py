@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import InvalidInput
+from ..images.arch import X86_64
 from ..suite.job import FileRef, Job
 from .outcome import Outcome
 
@@ -22,6 +23,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     Attributes:
         kernel_release: as its console said.
         accelerator: "kvm" or "tcg".
+        arch: the guest's architecture: the kernel's.
         qemu: the command line as it was; ``qemu.sh`` beside it can be run.
         host: the machine the guest ran on.
         memory: what became of memory that was plugged and unplugged, a line each.
@@ -33,6 +35,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     outcome: Outcome
     kernel_release: str = ""
     accelerator: str = ""
+    arch: str = X86_64.name
     qemu: list[str] = []
     versions: dict[str, str] = {}
     host: str = ""

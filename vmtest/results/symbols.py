@@ -10,6 +10,8 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
+from ..images.arch import of_program
+
 _ENTRY = re.compile(r"(?P<where>\??\s*(?P<name>[A-Za-z_][\w.]*)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+))")
 _TREE = re.compile(
     r"(?:^|/)((?:arch|block|crypto|drivers|fs|include|init|io_uring|ipc|kernel|lib|mm|net|security|sound|virt)/.*)"
@@ -50,7 +52,7 @@ def _key(line: str, match: re.Match[str]) -> tuple[str, int, int]:
 
 
 def _places(text: str, vmlinux: Path) -> dict[tuple[str, int, int], str]:
-    tool = shutil.which("llvm-symbolizer") or shutil.which("addr2line")
+    tool = shutil.which("llvm-symbolizer") or shutil.which(f"{_prefix(vmlinux)}addr2line")
     if tool is None:
         return {}
     stat = vmlinux.stat()
@@ -78,6 +80,13 @@ def _places(text: str, vmlinux: Path) -> dict[tuple[str, int, int], str]:
     }
 
 
+def _prefix(vmlinux: Path) -> str:
+    """What the names of the binutils for it begin with."""
+    with vmlinux.open("rb") as stream:
+        arch = of_program(stream.read(64))
+    return arch.prefix if arch else ""
+
+
 def _short(place: str) -> str:
     place = re.sub(r" \(discriminator \d+\)$", "", place)
     path, _, number = place.partition(":")
@@ -90,7 +99,7 @@ def _short(place: str) -> str:
 def _symbols(vmlinux: Path, _mtime: int, _size: int) -> dict[str, list[tuple[int, int]]]:
     """Of each function: base and size as the kernel computes it, up to the next symbol."""
     found: list[tuple[int, str]] = []
-    for line in _output(["nm", "-n", str(vmlinux)]):
+    for line in _output([f"{_prefix(vmlinux)}nm", "-n", str(vmlinux)]):
         parts = line.split()
         if len(parts) == 3 and parts[1] in "tTwW":
             found.append((int(parts[0], 16), parts[2]))

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InvalidInput
+from ..images import rootfs_build
 from ..results import evidence, manifest, writers
 from ..results.live import STYLES, Progress, matrix
 from ..results.outcome import Outcome, Run
@@ -134,7 +135,7 @@ def perform_all(name: str, made: Sequence[Job], folder: Path, console: Console, 
         suite=name,
         started=started,
         seconds=round(time.monotonic() - began, 1),
-        versions={**evidence.versions(), "cpus": str(host_cpus())},
+        versions={**evidence.versions({job.arch for job in made}), "cpus": str(host_cpus())},
         outcomes=outcomes,
     )
     writers.write_all(run, folder)
@@ -163,6 +164,7 @@ def rerun(path: Path, *, kernel: Path | None = None, rootfs: Path | None = None,
     if rootfs is not None:
         job = replace(job, rootfs=manifest.file_ref(_file(rootfs, "rootfs")))
     manifest.check_files(job)
+    rootfs_build.check_image(Path(job.rootfs.path), job.arch)
     console = Console(highlight=False, soft_wrap=True)
     folder = new_folder(results, f"{job.suite}-rerun")
     code = perform_all(job.suite, [job], folder, console, _here(1))

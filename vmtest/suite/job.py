@@ -11,6 +11,7 @@ import msgspec
 
 from ..config import GuestConfig, Timeouts
 from ..errors import InvalidInput
+from ..images.arch import Architecture, of_image
 from ..results.outcome import Expected
 from .model import Limits
 
@@ -58,6 +59,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """``kernel/machine/workload/test``."""
         return "/".join((self.kernel_name, self.machine_name, self.workload_name, self.test_name))
+
+    @property
+    def arch(self) -> Architecture:
+        """Its guest's architecture, by the kernel."""
+        return of_image(Path(self.kernel.path))
 
     @property
     def folder(self) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from .. import hostroot
 from ..errors import HarnessError, InvalidInput
 from ..images import rootfs_build
-from ..machine import QEMU
+from ..images.arch import Architecture, of_image
 from ..results.manifest import file_ref
 from ..results.outcome import Expected
 from ..results.symbols import vmlinux_of
@@ -37,18 +37,19 @@ def jobs(suite: Suite, cells: Sequence[Cell], base: Path) -> list[Job]:
     """
     given = suite.rootfs and (suite.rootfs if suite.rootfs == hostroot.HOST else str(_path(base, suite.rootfs)))
     root = given if given and hostroot.is_root(given) else None
-    rootfs = file_ref(rootfs_build.obtain().image if root or not given else Path(given))
     found = {
         name: _files(name, suite.kernels[name], base) for name in dict.fromkeys(cell.kernel_name for cell in cells)
     }
     trees = tuple((str(_path(base, host)), guest) for host, guest in suite.trees.items())
-    made = [_job(cell, found[cell.kernel_name], rootfs, trees) for cell in cells]
+    image = None if root or not given else Path(given)
+    roots = {name: _rootfs(image, of_image(Path(files[0].path))) for name, files in found.items()}
+    made = [_job(cell, found[cell.kernel_name], roots[cell.kernel_name], trees) for cell in cells]
     made = [_rooted(job, root, base) for job in made]
     for job in made:
         try:
             config = job.config()
             if config.root:
-                hostroot.check_qemu(QEMU)
+                hostroot.check_qemu(config.arch.qemu)
                 hostroot.check_kernel(config.root, job.kernel_name, Path(job.kernel.path))
         except InvalidInput as error:
             raise SuiteError(f"{job.name}: {error}") from error
@@ -112,6 +113,14 @@ def _path(base: Path, text: str) -> Path:
     return path if path.is_absolute() else (base / path).resolve()
 
 
+def _rootfs(given: Path | None, arch: Architecture) -> FileRef:
+    """The root file system of a kernel of that architecture."""
+    if given is None:
+        return file_ref(rootfs_build.obtain(arch).image)
+    rootfs_build.check_image(given, arch)
+    return file_ref(given)
+
+
 def _files(name: str, kernel: Kernel, base: Path) -> _Files:
     """Image, symbols and configuration."""
     try:
@@ -125,7 +134,7 @@ def _files(name: str, kernel: Kernel, base: Path) -> _Files:
 
 
 def _image(name: str, kernel: Kernel, base: Path) -> Path:
-    from ..images import kernel_build, source, variants
+    from ..images import arch, kernel_build, source, variants
 
     if kernel.image:
         image = _path(base, kernel.image)
@@ -133,5 +142,6 @@ def _image(name: str, kernel: Kernel, base: Path) -> Path:
             raise InvalidInput(f"image {str(image)!r} does not exist; correct the path, or name a variant")
         return image
     if kernel.tree:
-        return kernel_build.obtain(source.from_tree(_path(base, kernel.tree))).image
+        recipe = kernel_build.shipped(arch.named(kernel.arch or arch.X86_64.name))
+        return kernel_build.obtain(source.from_tree(_path(base, kernel.tree)), recipe).image
     return variants.variant(kernel.variant or name).obtain().image

@@ -15,7 +15,7 @@ import yaml
 from .. import hostroot
 from ..config import ACCELERATORS, GuestConfig, Swap
 from ..errors import HarnessError, InvalidInput, Verdict
-from ..images import variants
+from ..images import arch, variants
 from ..patterns import TOLERABLE
 from ..sizes import parse_size
 from .model import Expectation, FullMachine, Kernel, Limits, Machine, Selector, Suite, Test, Workload
@@ -241,6 +241,11 @@ def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
         elif not kernel.image and not kernel.tree:
             place = at("kernels", name, "variant") if kernel.variant else _key(at("kernels"), name) or at("kernels")
             check(place, f"kernels.{name}", lambda k=kernel, n=name: variants.variant(k.variant or n))
+        if kernel.arch and not kernel.tree:
+            what = "'arch' is for a tree; a variant and an image have theirs, leave it out"
+            reader.wrong(at("kernels", name, "arch"), f"kernels.{name}: {what}")
+        elif kernel.arch:
+            check(at("kernels", name, "arch"), f"kernels.{name}.arch", lambda k=kernel: arch.named(k.arch))
     for name, machine in suite.machines.items():
         here = f"machines.{name}"
         check(at("machines", name, "memory"), f"{here}.memory", lambda m=machine: parse_size(m.memory, "memory"))

@@ -42,11 +42,15 @@ class Overrides(_Part, frozen=True):
 
 
 class Kernel(_Part, frozen=True):
-    """A kernel: one of a named variant, an image, a tree. None of them: the variant of the kernel's own name."""
+    """A kernel: one of a named variant, an image, a tree. None of them: the variant of the kernel's own name.
+
+    ``arch`` says what a tree is built for; an image and a variant have theirs.
+    """
 
     variant: str | None = None
     image: str | None = None
     tree: str | None = None
+    arch: str | None = None
     vmlinux: str | None = None
     append: str = ""
 

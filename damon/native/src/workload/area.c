@@ -9,6 +9,9 @@
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include "process.h"
@@ -104,6 +107,14 @@ static int emulated(void)
 		return 0;
 	__cpuid(0x40000000, eax, signature[0], signature[1], signature[2]);
 	return !memcmp(signature, "TCGTCGTCGTCG", 12);
+#elif defined(__aarch64__)
+	unsigned long id;
+
+	if (!(getauxval(AT_HWCAP) & HWCAP_CPUID))
+		return 0;
+	/* The kernel answers. Implementer 0 is software, and 'Q' its part: QEMU's "max", which no hardware is. */
+	__asm__("mrs %0, MIDR_EL1" : "=r"(id));
+	return (id >> 24 & 0xff) == 0 && (id >> 4 & 0xfff) == 'Q';
 #else
 	return 0;
 #endif
