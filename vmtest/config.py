@@ -183,11 +183,11 @@ class GuestConfig:
                 raise InvalidInput(f"rootfs {str(self.rootfs)!r} and root {self.root!r} exclude each other; give one")
             object.__setattr__(self, "root", str(self.rootfs))
             object.__setattr__(self, "rootfs", None)
+        object.__setattr__(self, "kernel", _kernel(self.kernel))
         if self.root is not None:
-            object.__setattr__(self, "root", hostroot.checked(self.root))
+            object.__setattr__(self, "root", hostroot.checked(self.root, self.arch.machine))
         if self.rootfs is not None:
             object.__setattr__(self, "rootfs", _readable_file(Path(self.rootfs), "rootfs"))
-        object.__setattr__(self, "kernel", _kernel(self.kernel))
         if self.memory_bytes < MIN_MEMORY:
             raise InvalidInput(f"memory {self.memory!r} is too little to boot; give at least {MIN_MEMORY // MIB}M")
         if not 1 <= self.cpus <= 16:

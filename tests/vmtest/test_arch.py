@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import GuestConfig, accel, machine
+from vmtest import GuestConfig, accel, board, machine
 from vmtest.cli.main import main
 from vmtest.errors import InvalidInput, MachineLacks
 from vmtest.images import arch, features, hostpkgs, kconfig, kernel_build, pydeps, rootfs_build, source, variants
@@ -43,12 +43,12 @@ def _host(monkeypatch: pytest.MonkeyPatch) -> None:
     ("data", "found"),
     [
         (ARM64_IMAGE, "arm64"),
-        (gzip.compress(ARM64_IMAGE), "arm64"),
+        (gzip.compress(ARM64_IMAGE, mtime=0), "arm64"),
         (_elf(183), "arm64"),
         (_elf(62), "x86_64"),
         (b"\xea\x05" + b"\0" * 0x200 + b"HdrS", "x86_64"),
-        (gzip.compress(b"no kernel"), "x86_64"),
-        (gzip.compress(ARM64_IMAGE)[:15], "x86_64"),
+        (gzip.compress(b"no kernel", mtime=0), "x86_64"),
+        (gzip.compress(ARM64_IMAGE, mtime=0)[:15], "x86_64"),
         (b"\x1f\x8bno archive at all", "x86_64"),
         (b"\0" * 55 + b"ARM\x64", "x86_64"),
         (b"ARM\x64", "x86_64"),
@@ -96,8 +96,9 @@ def test_cross_tools_only_where_they_are_needed(monkeypatch: pytest.MonkeyPatch)
 
 def test_command_line_of_an_arm64_guest(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "program", lambda name: f"/usr/bin/{name}")
-    parts = machine.Parts(image, Path("/i/root"), Path("/r/seed.tar"), None, 5, 7, "tcg")
-    words = machine.command_line(GuestConfig(kernel=image, cpus=4, numa=2), parts)
+    config = GuestConfig(kernel=image, cpus=4, numa=2)
+    parts = machine.Parts(image, Path("/i/root"), Path("/r/seed.tar"), None, 5, 7, "tcg", board.choose(config))
+    words = machine.command_line(config, parts)
     assert words[0] == "/usr/bin/qemu-system-aarch64"
     assert words[words.index("-machine") + 1] == "virt,gic-version=3"
     assert words[words.index("-cpu") + 1].startswith("max")

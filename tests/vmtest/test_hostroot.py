@@ -189,9 +189,9 @@ def test_path_and_shell_are_the_callers(root: Path, monkeypatch: pytest.MonkeyPa
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Kernel and image as if they were built, and a QEMU that has everything."""
     for name in ("bzImage", "root.squashfs"):
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(f"hsqs, as a {name} begins")
     (tmp_path / "config").write_text("CONFIG_NET_9P=y\nCONFIG_NET_9P_VIRTIO=y\nCONFIG_9P_FS=y\n")
-    monkeypatch.setattr(rootfs_build, "obtain", lambda: rootfs_build.Rootfs(tmp_path))
+    monkeypatch.setattr(rootfs_build, "obtain", lambda _arch: rootfs_build.Rootfs(tmp_path))
     monkeypatch.setattr(hostroot, "check_qemu", lambda _qemu: None)
     return tmp_path
 

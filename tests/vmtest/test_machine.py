@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import shlex
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import GuestConfig, Tree, machine, runfolder, seed
-from vmtest.errors import MachineLacks
+from vmtest import GuestConfig, Tree, board, machine, runfolder, seed
+from vmtest.errors import InvalidInput, MachineLacks
 from vmtest.keys import KeyPair
 
 
@@ -144,3 +145,37 @@ def test_run_folders_of_dead_owners_are_removed(tmp_path: Path, monkeypatch: pyt
     assert made.stat().st_mode & 0o777 == 0o700
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {made.name, f"vmtest.{os.getppid()}.abc", "vmtest.notes.abc"}
+
+
+def test_which_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / board.FIRMWARE).touch()
+    monkeypatch.setattr(board, "FOLDERS", (tmp_path / "none", tmp_path))
+    assert board.choose(GuestConfig()) is board.LIGHT
+    assert board.choose(GuestConfig(numa=2)) is board.Q35, "it has nodes"
+    assert board.choose(GuestConfig(memory_max="2G")) is board.Q35, "and memory that comes"
+    assert board.choose(GuestConfig(machine="q35")) is board.Q35
+    for asked in ({"numa": 2}, {"memory_max": "2G"}):
+        with pytest.raises(InvalidInput, match=r"machine 'light' has no .*; give machine q35, or auto"):
+            GuestConfig(machine="light", **asked)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="machine 'microvm' must be one of auto, light, q35"):
+        GuestConfig(machine="microvm")
+    monkeypatch.setattr(board, "FOLDERS", (tmp_path / "none",))
+    assert board.choose(GuestConfig()) is board.Q35, "where QEMU came without that firmware"
+
+
+def test_memory_of_a_snapshot_is_written_once_and_then_copied(parts: machine.Parts) -> None:
+    def object_(state: Path | None) -> tuple[str, bool]:
+        files = machine.SnapshotFiles(Path("/c/a,b/memory"), state)
+        words = machine.command_line(GuestConfig(snapshot=True), dataclasses.replace(parts, snapshot=files))
+        assert "vmtest.hold" in _value(words, "-append").split()
+        return _value(words, "-object"), "-incoming" in words
+
+    kept = "memory-backend-file,id=memory0,size=1024M,mem-path=/c/a,,b/memory0,share="
+    assert object_(None) == (f"{kept}on", False)
+    assert object_(Path("/c/state")) == (f"{kept}off", True)
+
+
+@pytest.mark.parametrize("other", [{"memory_max": "2G"}, {"root": "host"}])
+def test_what_a_snapshot_cannot_have(other: dict[str, str]) -> None:
+    with pytest.raises(InvalidInput, match=f"snapshot and {next(iter(other))} exclude each other"):
+        GuestConfig(snapshot=True, **other)  # type: ignore[arg-type]
