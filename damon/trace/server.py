@@ -198,9 +198,10 @@ class _Client:
                 last = queue.closed
                 for chunk in _chunks(form, queue.drain(timeout=None)):
                     self._connection.sendall(chunk)
-                if queue.lost > told:
-                    self._connection.sendall(f"{lost_line(form, queue.lost - told)}\n".encode())
-                    told = queue.lost
+                lost = queue.lost  # looked at once: more may be lost while this is sent
+                if lost > told:
+                    self._connection.sendall(f"{lost_line(form, lost - told)}\n".encode())
+                    told = lost
                 if last:
                     return
                 time.sleep(_GATHER_S)
