@@ -72,7 +72,10 @@ def _scheduled(pid: int) -> tuple[float, float]:
     """Seconds on a processor and seconds waiting for one, of all threads that ``pid`` has."""
     on, waiting = 0, 0
     for task in Path(f"/proc/{pid}/task").iterdir():
-        ran, waited, _ = (task / "schedstat").read_text().split()
+        try:
+            ran, waited, _ = (task / "schedstat").read_text().split()
+        except OSError:
+            continue  # it has just ended
         on, waiting = on + int(ran), waiting + int(waited)
     return on / 1e9, waiting / 1e9
 
