@@ -62,10 +62,7 @@ struct fs {
 
 	/* The leader's. */
 	uint64_t counts[FS_OPCODES];
-	int several, eager, awake, guarded, latency_fd;
-	uint64_t requests;
-	pthread_mutex_t wait_lock; /* of awake and guarded */
-	pthread_cond_t woken;
+	int several, eager, awake, latency_fd;
 };
 
 /* One thread's request and its answer. */

@@ -184,6 +184,7 @@ EXPORT struct fs *damon_fuse_new(int fd, const struct fs_calls *calls, uint32_t 
 	fs_wait_init(fs);
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_cond_init(&fs->follow, NULL);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return fs;
 }
 
