@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -22,7 +23,6 @@
 #define GAP 32
 /* Without PAGEMAP_SCAN (Linux < 6.7), greater mappings are taken for reservations and left out. */
 #define MAX_RESERVED_PAGES (64ull << (30 - LX_PAGE_SHIFT))
-#define USER_END (1ull << 47)
 
 /* ioctl PAGEMAP_SCAN of Linux 6.7 (include/uapi/linux/fs.h), which older headers lack. */
 struct scan_range {
@@ -124,13 +124,24 @@ static void enter_ranges(struct lx_files *files, struct lx_rmap *rmap, int fd, u
 	}
 }
 
+/*
+ * Where user addresses end: 2^47 on x86-64, on arm64 what the kernel is configured for (2^39 to 2^48); it refuses to scan
+ * beyond. The program's name lies at the top of its stack, and that at the top of its addresses.
+ */
+static uint64_t user_end(void)
+{
+	uint64_t top = getauxval(AT_EXECFN);
+
+	return top ? 1ull << (64 - __builtin_clzll(top)) : 1ull << 47;
+}
+
 /* The present pages, found by the kernel: empty page tables cost nothing. 0, or a negative errno. */
 static int enter_scanned(struct lx_files *files, struct lx_rmap *rmap, int fd, uint32_t process, uint64_t *buf)
 {
 	struct scan_range ranges[NR_RANGES];
 	struct scan_arg arg = {
 		.size = sizeof(arg),
-		.end = USER_END - LX_PAGE_SIZE,
+		.end = user_end() - LX_PAGE_SIZE,
 		.vec = (uint64_t)(uintptr_t)ranges,
 		.vec_len = NR_RANGES,
 		.category_inverted = SCAN_PFNZERO,

@@ -16,7 +16,15 @@
 
 #include "process.h"
 
-#define FLUSH_PAGES 64		/* above the kernel's limit for flushing single pages */
+/*
+ * How far the flushed addresses reach. x86-64: above the kernel's limit for flushing single pages. arm64 kernels flush such
+ * a range in one instruction, and QEMU flushes just that unless it is longer than its table of translations.
+ */
+#if defined(__aarch64__)
+#define FLUSH_PAGES 4096
+#else
+#define FLUSH_PAGES 64
+#endif
 
 static int fail(const char *what, const char *name, const char *remedy)
 {
@@ -132,16 +140,19 @@ int set_up_flush(struct state *s)
 		return -1;
 	}
 	madvise(s->flush_area, FLUSH_PAGES * PAGE, MADV_NOHUGEPAGE);
-	memset(s->flush_area, 1, FLUSH_PAGES * PAGE);
 	/*
 	 * To a monitor they are idle; were they reclaimed, there would be nothing to flush. Locked memory that becomes
 	 * writable is touched by the kernel, so it never does again.
 	 */
-	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_READ);
-	if (mlock(s->flush_area, FLUSH_PAGES * PAGE)) {
-		perror("damon-workload: locking the pages for flushing the TLB (ulimit -l 256)");
+	if (mlock2(s->flush_area, FLUSH_PAGES * PAGE, MLOCK_ONFAULT)) {
+		fprintf(stderr, "damon-workload: locking the pages for flushing the TLB failed: %s; ulimit -l %d\n",
+			strerror(errno), (int)(FLUSH_PAGES * PAGE >> 10));
 		return -1;
 	}
+	/* The kernel flushes from the first page that is there to the last. */
+	s->flush_area[0] = 1;
+	s->flush_area[(FLUSH_PAGES - 1) * PAGE] = 1;
+	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_READ);
 	return 0;
 }
 
