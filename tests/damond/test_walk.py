@@ -258,3 +258,18 @@ def test_a_slow_command_hinders_nobody(damond: Damond) -> None:
     finally:
         waiting.join(60)
     assert not waiting.is_alive()
+
+
+def test_no_number_is_given_twice(damond: Damond) -> None:
+    """What is told the kernel of a folder that it has forgotten would wait for the lock of another node."""
+    count = damond.admin / "kdamonds/nr_kdamonds"
+    seen: set[int] = set()
+    for _ in range(5):
+        count.write_text("2")
+        numbers = {Path(folder).stat().st_ino for folder, _, _ in os.walk(damond.admin / "kdamonds")}
+        numbers |= {path.stat().st_ino for path in (damond.admin / "kdamonds").rglob("*") if path.is_file()}
+        numbers -= {(damond.admin / "kdamonds").stat().st_ino, count.stat().st_ino}
+        assert len(numbers) > 10
+        assert not numbers & seen
+        seen |= numbers
+        count.write_text("0")

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Nodes that the kernel knows by number. A number is given anew only when the kernel has forgotten it. */
+/*
+ * Nodes that the kernel knows by number. No number is given twice: a place in the table is, with a higher generation in
+ * the upper half. What the kernel is told of a folder that it has forgotten must not meet another node: it would wait for
+ * that one's lock, which may be held by whoever waits for us.
+ */
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -12,9 +17,10 @@
 
 struct fs_inode *fs_inode(struct fs *fs, uint64_t ino)
 {
-	struct fs_inode *inode = ino && ino <= fs->nr_inodes ? &fs->inodes[ino - 1] : NULL;
+	uint32_t place = (uint32_t)ino;
+	struct fs_inode *inode = place && place <= fs->nr_inodes ? &fs->inodes[place - 1] : NULL;
 
-	return inode && inode->used ? inode : NULL;
+	return inode && inode->used && inode->generation == ino >> 32 ? inode : NULL;
 }
 
 static void free_if_unused(struct fs *fs, uint64_t ino, struct fs_inode *inode)
@@ -22,9 +28,9 @@ static void free_if_unused(struct fs *fs, uint64_t ino, struct fs_inode *inode)
 	if (inode->refs || !inode->gone)
 		return;
 	inode->used = 0;
-	inode->generation++;
+	inode->generation = (inode->generation + 1) & INT32_MAX; /* a number is no errno */
 	inode->next = fs->free;
-	fs->free = ino - 1;
+	fs->free = (uint32_t)ino - 1;
 }
 
 void fs_put(struct fs *fs, uint64_t ino, uint64_t nr)
@@ -70,7 +76,6 @@ void fs_entry(const struct fs *fs, uint64_t ino, const struct fs_inode *inode, s
 {
 	memset(entry, 0, sizeof(*entry));
 	entry->nodeid = ino;
-	entry->generation = inode->generation;
 	entry->entry_valid = entry->attr_valid = FS_NEVER;
 	fs_attr(fs, ino, inode, &entry->attr);
 }
@@ -96,8 +101,8 @@ EXPORT int64_t damon_fuse_inode(struct fs *fs, uint32_t mode)
 		memset(inode, 0, sizeof(*inode));
 		ino = fs->nr_inodes;
 	} else {
-		ino = fs->free + 1;
 		inode = &fs->inodes[fs->free];
+		ino = (int64_t)inode->generation << 32 | (fs->free + 1);
 		fs->free = inode->next;
 	}
 	inode->used = 1;
