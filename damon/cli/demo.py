@@ -21,6 +21,10 @@ from damon.cli import output
 WORKLOAD: Final = Path("workloads/hot-cold.yaml")
 SECONDS: Final = 60
 PAGE: Final = 4096
+# What a run takes on a processor that does nothing else, and what none takes unless the simulator itself has become
+# slow: virtual processors differ by three and more from day to day, and ``make bench`` has ratios.
+WANTED_S: Final = 1.0
+MOST_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,17 @@ class Check:
     measured: str
     wanted: str
     kept: bool
+    slow: bool = False  # later than wanted, and no fault for that
+
+    @property
+    def verdict(self) -> str:
+        """For the table."""
+        return "FAILED" if not self.kept else "slow here" if self.slow else "ok"
+
+
+def _time(what: str, seconds: float) -> Check:
+    wanted = f"under {WANTED_S:g} s, at most {MOST_S:g}"
+    return Check(what, f"{seconds:.2f} s", wanted, seconds <= MOST_S, seconds >= WANTED_S)
 
 
 def _damon_run(words: list[str], seed: int, out: Path, *, show: bool) -> dict[str, Any]:
@@ -59,8 +74,8 @@ def _checks(first: dict[str, Any], second: dict[str, Any], many: dict[str, Any])
         Check("cold memory reclaimed", f"{taken:.1%}", "at least 85 %", taken >= 0.85),
         Check("hot pages faulted back in", f"{refaults:.2%}", "under 1 %", refaults < 0.01),
         Check("two runs of one seed", "the same bytes" if same else "differ", "the same bytes", same),
-        Check("wall time of 60 virtual seconds", f"{min(walls[:2]):.2f} s", "under 1 s", min(walls[:2]) < 1),
-        Check("the same with 1000 regions", f"{walls[2]:.2f} s", "under 1 s", walls[2] < 1),
+        _time("wall time of 60 virtual seconds", min(walls[:2])),
+        _time("the same with 1000 regions", walls[2]),
     ]
 
 
@@ -75,7 +90,7 @@ def main() -> int:
         second = _damon_run([], 1, files[1], show=False)
         many = _damon_run(["min_nr_regions=1000", "max_nr_regions=1000"], 1, files[2], show=False)
     checks = _checks(first, second, many)
-    rows = [(check.what, check.measured, check.wanted, "ok" if check.kept else "FAILED") for check in checks]
+    rows = [(check.what, check.measured, check.wanted, check.verdict) for check in checks]
     output.table(("", "measured", "wanted", ""), rows)
     return 0 if all(check.kept for check in checks) else 1
 
