@@ -112,7 +112,7 @@ class TraceServer:
                 client = _Client(self._trace if room else None, connection, self._capacity, self._forget)
                 if room:
                     self._clients[client] = None
-            client.start()
+                client.start()  # before close() can see it, which waits for its end
 
     def _forget(self, client: _Client) -> None:
         with self._lock:
