@@ -46,7 +46,7 @@ def main() -> None:
             "even": [even.stat.sz_applied, even.stat.sz_tried],
             "swapped": [swapped(pid, *cold), swapped(pid, *hot)],
         }
-        scheme = page.reclaim(machine, pid, 6)
+        scheme = page.reclaim(machine, pid, 16)  # time for a slow machine: it stops where nothing is cold any more
         said["reclaim"] = {"applied": scheme.stat.sz_applied, "swapped": [swapped(pid, *cold), swapped(pid, *hot)]}
     print(json.dumps(said))
 
