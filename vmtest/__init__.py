@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .config import GuestConfig, Share, Tree
     from .errors import CommandTimeout, GuestLost, HarnessError
     from .guest import Guest
-    from .remote import Result
+    from .process import Result
 
 __all__ = ["CommandTimeout", "Guest", "GuestConfig", "GuestLost", "HarnessError", "Result", "Share", "Tree"]
 
@@ -22,7 +22,7 @@ _HOMES = {
     "GuestConfig": "config",
     "GuestLost": "errors",
     "HarnessError": "errors",
-    "Result": "remote",
+    "Result": "process",
     "Share": "config",
     "Tree": "config",
 }

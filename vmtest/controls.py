@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import arrange, dump, hotplug, specs
+from . import arrange, dump, hotplug, specs, sysrq
 from .clock import Clock
 from .config import GuestConfig
 from .console import Console
@@ -95,6 +95,21 @@ class Controls:
             )
         if self._console.lost and self._console.lost.verdict is not Verdict.POWERED_OFF:
             raise self._console.lost
+
+    def sysrq(self, letters: str) -> None:
+        """Magic SysRq keys through the serial line, which works when no command does: "w" blocked tasks, "t" all.
+
+        Raises:
+            MonitorError: QEMU is gone.
+        """
+        if self._monitor is None or self._console is None:
+            raise RuntimeError("the guest is not started; use it in a with statement or call start()")
+        sysrq.press(self._monitor, self._console, letters)
+
+    def dump_tasks(self) -> None:
+        """Has the kernel write all its tasks to the console, as far as it still can; takes up to some seconds."""
+        if self._monitor is not None and self._console is not None:
+            sysrq.dump_tasks(self._monitor, self._console)
 
     # Memory.
 

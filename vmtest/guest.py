@@ -7,28 +7,24 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import accel, board, hostroot, machine, runfolder, seed, snapshot, supervisor, sysrq
+from . import accel, board, hostroot, machine, runfolder, seed, snapshot, supervisor
+from .commands import Commands
 from .config import GuestConfig
 from .console import Console
-from .controls import Controls
-from .errors import BuildFailed, CommandTimeout, GuestLost, InvalidInput, Verdict
+from .errors import BuildFailed, GuestLost, InvalidInput, Verdict
 from .images import rootfs_build, variants
 from .images.hostpkgs import program
 from .keys import KeyPair
 from .monitor import Monitor, MonitorError
 
 if TYPE_CHECKING:
-    import paramiko
-
-    from .remote import Link, Process, Result, Sink
+    from .remote import Link
 
 # Under software emulation with several processors QEMU 7.2 crashes about once in some hundred boots, while the kernel
 # enumerates PCI (a null memory region in one processor's access while another's changes the map). Nothing has run yet.
@@ -37,7 +33,7 @@ ATTEMPTS = 2
 CLOSE_SECONDS = 15.0
 
 
-class Guest(Controls):
+class Guest(Commands):
     """One QEMU guest. Start it with ``with`` or :meth:`start`, and it is gone after :meth:`close`, whatever happens.
 
     Attributes:
@@ -76,7 +72,6 @@ class Guest(Controls):
         self._monitor: Monitor | None = None
         self._link: Link | None = None
         self._notes: list[str] = []
-        self._marks = 0
 
     def __enter__(self) -> Guest:
         return self.start()
@@ -233,104 +228,6 @@ class Guest(Controls):
         except MonitorError as error:
             raise BuildFailed(f"snapshot: {error}") from error
 
-    def run(
-        self,
-        command: str | Sequence[str],
-        *,
-        timeout: float | None = None,
-        input: bytes | Iterable[bytes] | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        stdout: Sink | None = None,
-        stderr: Sink | None = None,
-        check: bool = False,
-        cgroup: str | None = None,
-    ) -> Result:
-        """Runs a command to its end, as root.
-
-        Args:
-            command: a list of words, or a line for ``sh -c``.
-            timeout: seconds; default ``config.timeouts.command``.
-            input: bytes (or pieces of them) for its standard input.
-            env: added to the environment of ``config.env``.
-            cwd: working folder in the guest.
-            stdout: called with each piece as it comes, instead of collecting it.
-            stderr: likewise.
-            check: raise when the exit code is not 0.
-            cgroup: the control group it runs in, a path below the root ("": that of the shell); default
-                ``config.in_cgroup``. One that does not exist ends the command with 126.
-
-        Raises:
-            CommandTimeout: not in time, guest fine; the command was killed.
-            GuestLost: the guest is gone; the command has no result.
-            subprocess.CalledProcessError: with ``check``.
-        """
-        limit = self.config.timeouts.command if timeout is None else timeout
-        process = self.popen(command, input=input, env=env, cwd=cwd, stdout=stdout, stderr=stderr, cgroup=cgroup)
-        try:
-            result = process.wait(limit)
-        except CommandTimeout as error:
-            if not self._need_link().answers():
-                raise self._lost_or_hung(f"no answer after a command's timeout ({error})") from error
-            process.kill()
-            raise
-        return result.check() if check else result
-
-    def popen(
-        self,
-        command: str | Sequence[str],
-        *,
-        input: bytes | Iterable[bytes] | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        stdout: Sink | None = None,
-        stderr: Sink | None = None,
-        cgroup: str | None = None,
-    ) -> Process:
-        """Starts a command and returns at once; arguments as for :meth:`run`.
-
-        Raises:
-            GuestLost: the guest is gone.
-        """
-        pieces = (input,) if isinstance(input, bytes) else input
-        group = self.config.in_cgroup if cgroup is None else cgroup
-        environment = {**self.config.env, **(env or {})}
-        return self._need_link().start(command, environment, cwd, pieces, stdout, stderr, cgroup=group)
-
-    def terminal(
-        self, command: Sequence[str], kind: str, columns: int, lines: int, cwd: str | None = None
-    ) -> paramiko.Channel:
-        """Starts a command on a terminal in the guest, for a person.
-
-        Raises:
-            GuestLost: the guest is gone.
-        """
-        return self._need_link().terminal(command, self.config.env, kind, columns, lines, cwd)
-
-    def put(self, host: Path | str, guest: str, *, exclude: tuple[str, ...] = (), timeout: float = 300.0) -> None:
-        """Copies a file or a folder with its content to the path ``guest``.
-
-        Raises:
-            InvalidInput: ``host`` does not exist.
-            subprocess.CalledProcessError: the guest has no room or no such place.
-        """
-        from . import transfer
-
-        command, stream = transfer.pack(Path(host), guest, exclude)
-        self.run(command, input=transfer.chunks(stream), timeout=timeout, check=True, cgroup="")
-
-    def get(self, guest: str, host: Path | str, *, timeout: float = 300.0) -> None:
-        """Copies a file or a folder with its content out of the guest to the path ``host``.
-
-        Raises:
-            subprocess.CalledProcessError: there is no such path in the guest.
-        """
-        from . import transfer
-
-        with tempfile.SpooledTemporaryFile(max_size=transfer.IN_MEMORY) as stream:
-            self.run(transfer.fetch_command(guest), stdout=stream.write, timeout=timeout, check=True, cgroup="")
-            transfer.unpack(stream, guest, Path(host).absolute())
-
     @property
     def console_text(self) -> str:
         """The last lines of the console."""
@@ -365,53 +262,6 @@ class Guest(Controls):
         if self._console.lost and self._console.lost.verdict is not Verdict.POWERED_OFF:
             raise self._console.lost
 
-    def sysrq(self, letters: str) -> None:
-        """Magic SysRq keys through the serial line, which works when no command does: "w" blocked tasks, "t" all.
-
-        Raises:
-            MonitorError: QEMU is gone.
-        """
-        if self._monitor is None or self._console is None:
-            raise RuntimeError("the guest is not started; use it in a with statement or call start()")
-        sysrq.press(self._monitor, self._console, letters)
-
-    def dump_tasks(self) -> None:
-        """Has the kernel write all its tasks to the console, as far as it still can; takes up to some seconds."""
-        if self._monitor is not None and self._console is not None:
-            sysrq.dump_tasks(self._monitor, self._console)
-
-    def probe(self, patience: float) -> None:
-        """Has a guest that may hang show its tasks, and asks whether it still runs a command.
-
-        Raises:
-            GuestLost: no answer within ``patience`` seconds.
-        """
-        dumping = threading.Thread(target=self.dump_tasks)
-        dumping.start()
-        answers = self._need_link().answers(patience)
-        dumping.join()
-        if not answers:
-            raise self._lost_or_hung(f"no answer within {patience:g} s")
-
-    def settle(self, timeout: float = 3.0) -> None:
-        """Waits until the console has shown all that the kernel has said by now.
-
-        Raises:
-            GuestLost: there was something that ends a guest.
-        """
-        from .remote import START_SECONDS
-
-        self._need_link()
-        assert self._console is not None
-        self._marks += 1
-        mark = f"vmtest: mark {self._marks}"
-        shown = self._console.expect(mark)
-        self.run(f"echo '<2>{mark}' >/dev/kmsg", timeout=timeout + START_SECONDS, cgroup="")
-        shown.wait(timeout)
-        if self._console.doomed:
-            self._console.ended.wait(timeout)
-        self._need_link()
-
     def close(self) -> None:
         """Ends the guest and removes all it left on the host; waits for nothing but a dump. May be called twice."""
         self.memory_dump()
@@ -445,22 +295,3 @@ class Guest(Controls):
             sock.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _need_link(self) -> Link:
-        if self._console is None or self._link is None:
-            raise RuntimeError("the guest is not started; use it in a with statement or call start()")
-        if self._console.lost:
-            raise self._console.lost
-        self._link.need_running()
-        return self._link
-
-    def _lost_or_hung(self, message: str) -> GuestLost:
-        assert self._console is not None
-        if not self._console.lost:
-            self._last_words()
-        return self._console.lost or self._console.give_up(Verdict.HUNG, message)
-
-    def _last_words(self) -> None:
-        """What a guest that hangs can still tell, when somebody keeps it."""
-        if self.artifacts:
-            self.dump_tasks()

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from .errors import InvalidInput
-from .remote import CHUNK
+from .process import CHUNK
 from .seed import add_tree
 
 # Larger transfers go through a file.

@@ -12,7 +12,7 @@ from vmtest import cli
 from vmtest.config import GuestConfig
 from vmtest.errors import BuildFailed, CommandTimeout, GuestLost, InvalidInput, Verdict
 from vmtest.kselftest import collection, execute, kunit, told
-from vmtest.remote import Result
+from vmtest.process import Result
 from vmtest.results import ktap
 from vmtest.results.outcome import Outcome, Run, Status
 

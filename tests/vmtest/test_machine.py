@@ -108,9 +108,9 @@ def test_keys_are_fresh_and_readable_by_openssh(tmp_path: Path) -> None:
 
 
 def test_the_shell_around_a_command_tells_deaths_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmtest import remote
+    from vmtest import process
 
-    monkeypatch.setattr(remote, "JOBS", str(tmp_path))
+    monkeypatch.setattr(process, "JOBS", str(tmp_path))
     cases: list[tuple[str | list[str], int, bytes, bytes]] = [
         (["true"], 0, b"", b""),
         (["sh", "-c", "exit 200"], 200, b"", b""),
@@ -122,15 +122,15 @@ def test_the_shell_around_a_command_tells_deaths_apart(tmp_path: Path, monkeypat
     ]
     for command, code, out, err in cases:
         done = subprocess.run(
-            ["sh", "-c", remote.script(command, "1", {"X": "a'b"}, None)], capture_output=True, check=False
+            ["sh", "-c", process.script(command, "1", {"X": "a'b"}, None)], capture_output=True, check=False
         )
         assert (done.returncode, done.stdout, done.stderr) == (code, out, err), command
         assert not list(tmp_path.iterdir()), "the job's mark is removed"
     shown = subprocess.run(
-        ["sh", "-c", remote.script("echo $X; pwd", "1", {"X": "a'b"}, "/usr")], capture_output=True, check=False
+        ["sh", "-c", process.script("echo $X; pwd", "1", {"X": "a'b"}, "/usr")], capture_output=True, check=False
     )
     assert shown.stdout == b"a'b\n/usr\n"
-    gone = subprocess.run(["sh", "-c", remote.script("true", "1", {}, "/no/such")], capture_output=True, check=False)
+    gone = subprocess.run(["sh", "-c", process.script("true", "1", {}, "/no/such")], capture_output=True, check=False)
     assert gone.returncode == 126
     assert shlex.quote("/no/such") in gone.stderr.decode()
 

@@ -18,7 +18,7 @@ from .. import dump, patterns
 from ..errors import CommandTimeout, GuestLost, HarnessError
 from ..guest import Guest
 from ..hotplug import Schedule
-from ..remote import Process
+from ..process import Process
 from ..results import evidence, ktap, manifest, outcome, symbols
 from ..results.outcome import Outcome
 from .job import Job
