@@ -68,7 +68,7 @@ struct fs {
 /* One thread's request and its answer. */
 struct fs_request {
 	struct fs *fs;
-	const struct fuse_in_header *in;
+	struct fuse_in_header *in;
 	const void *arg;
 	struct fuse_out_header *out;
 	void *reply; /* FS_BUFFER bytes, less the header */

@@ -35,6 +35,27 @@ static int once_stale(struct fs *fs, uint32_t thread, int result)
 	return result == -ESTALE && again ? -ENOENT : result;
 }
 
+/* Room for any request and its answer: 0, or a negative errno; request_free() in both cases. */
+static int request_init(struct fs_request *rq, struct fs *fs)
+{
+	char *in = malloc(FS_BUFFER), *out = malloc(FS_BUFFER);
+
+	rq->fs = fs;
+	rq->in = (void *)in;
+	rq->out = (void *)out;
+	if (!in || !out)
+		return -ENOMEM;
+	rq->arg = in + sizeof(struct fuse_in_header);
+	rq->reply = out + sizeof(struct fuse_out_header);
+	return 0;
+}
+
+static void request_free(struct fs_request *rq)
+{
+	free(rq->in);
+	free(rq->out);
+}
+
 static void answer(struct fs *fs, struct fs_request *rq)
 {
 	const struct fuse_open_out *opened = rq->reply;
@@ -104,19 +125,12 @@ static int become_leader(struct fs *fs)
 /* Serve until it is unmounted: 0, or a negative errno. Called by each thread, of which calls.more() can start some. */
 EXPORT int damon_fuse_serve(struct fs *fs)
 {
-	char *in = malloc(FS_BUFFER), *out = malloc(FS_BUFFER);
-	struct fs_request rq = {
-		.fs = fs,
-		.in = (void *)in,
-		.arg = in + sizeof(struct fuse_in_header),
-		.out = (void *)out,
-		.reply = out + sizeof(struct fuse_out_header),
-	};
-	int result = in && out ? 0 : -ENOMEM;
+	struct fs_request rq;
+	int result = request_init(&rq, fs);
 
 	while (!result && become_leader(fs)) {
 		for (;;) {
-			int64_t size = fs_next(fs, in);
+			int64_t size = fs_next(fs, rq.in);
 
 			if (size < 0) {
 				result = size == -ENODEV ? 0 : size;
@@ -132,8 +146,7 @@ EXPORT int damon_fuse_serve(struct fs *fs)
 			answer(fs, &rq);
 		}
 	}
-	free(in);
-	free(out);
+	request_free(&rq);
 	return result;
 }
 
@@ -141,26 +154,18 @@ EXPORT int damon_fuse_serve(struct fs *fs)
 EXPORT int damon_fuse_greet(struct fs *fs, int patience_ms)
 {
 	struct pollfd wait = { .fd = fs->fd, .events = POLLIN };
-	char *in = malloc(FS_BUFFER), *out = malloc(FS_BUFFER);
-	struct fs_request rq = {
-		.fs = fs,
-		.in = (void *)in,
-		.arg = in + sizeof(struct fuse_in_header),
-		.out = (void *)out,
-		.reply = out + sizeof(struct fuse_out_header),
-	};
-	int result = in && out ? 0 : -ENOMEM;
+	struct fs_request rq;
+	int result = request_init(&rq, fs);
 
 	if (!result && poll(&wait, 1, patience_ms) <= 0)
 		result = -ETIMEDOUT;
-	if (!result && read(fs->fd, in, FS_BUFFER) < 0)
+	if (!result && read(fs->fd, rq.in, FS_BUFFER) < 0)
 		result = -errno;
 	if (!result && rq.in->opcode != FUSE_INIT)
 		result = -EPROTO;
 	if (!result)
 		answer(fs, &rq);
-	free(in);
-	free(out);
+	request_free(&rq);
 	return result;
 }
 
