@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import facts
 from .errors import MachineLacks
 from .images.arch import Architecture, of_image
-from .images.cache import cache_root
 from .images.hostpkgs import program
 from .machine import accelerator_arguments
 
 KVM = Path("/dev/kvm")
+FILE = "accelerator.json"
 # A guest without a root: where it ends is proof that a kernel ran from its first to its last line.
 REACHED = rb"Kernel panic - not syncing: VFS: Unable to mount root"
 BROKEN = rb"emulation failure|KVM internal error"
@@ -55,24 +54,17 @@ def detect(kernel: Path) -> Accelerator:
         return Accelerator("tcg", f"guests of {arch.name} are emulated on {platform.machine()}")
     if not os.access(KVM, os.R_OK | os.W_OK):
         return Accelerator("tcg", f"{KVM} {'may not be opened by this user' if KVM.exists() else 'does not exist'}")
-    path = cache_root() / "accelerator.json"
     key = _key(arch)
-    try:
-        known = json.loads(path.read_text())
-        if known["key"] == key:
-            return Accelerator(known["name"], known["reason"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # none, or written by another version: probe
-    found = probe(kernel)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as scratch:
-        json.dump({"key": key, "name": found.name, "reason": found.reason}, scratch)
-    Path(scratch.name).replace(path)
-    return found
+    known = facts.recall(FILE, key)
+    if known is None or "name" not in known:
+        found = probe(kernel)
+        facts.keep(FILE, key, name=found.name, reason=found.reason)
+        return found
+    return Accelerator(str(known["name"]), str(known.get("reason")))
 
 
 def _key(arch: Architecture) -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {qemu_version(arch)} {KVM.stat().st_rdev} {os.getuid()}"
+    return f"{facts.boot_id()} {qemu_version(arch)} {KVM.stat().st_rdev} {os.getuid()}"
 
 
 def qemu_version(arch: Architecture) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import accel, board, hostroot, machine, runfolder, seed, snapshot, supervisor
+from . import accel, board, hostclock, hostroot, machine, runfolder, seed, snapshot, supervisor
 from .commands import Commands
 from .config import GuestConfig
 from .console import Console
@@ -160,7 +160,10 @@ class Guest(Commands):
         self._sockets = [console_here, monitor_here]
         with console_there, monitor_there:
             passed = (console_there.fileno(), monitor_there.fileno())
-            parts = machine.Parts(kernel, rootfs, seed_disk, swap_disk, *passed, self.accelerator, self.board, files)
+            parts = machine.Parts(
+                kernel, rootfs, seed_disk, swap_disk, *passed, self.accelerator, self.board, files,
+                hostclock.tsc_khz(config.arch, self.accelerator),
+            )  # fmt: skip
             self.command_line = machine.command_line(config, parts)
             self._supervisor = supervisor.spawn(self._folder, passed, self.command_line)
         log = self.artifacts / "console.log" if self.artifacts else None

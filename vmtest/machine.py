@@ -40,7 +40,7 @@ class SnapshotFiles:
 
 @dataclass(frozen=True)
 class Parts:
-    """Files and descriptors of one run that QEMU is given."""
+    """Files and descriptors of one run that QEMU is given, and the counter that the guest would have to measure."""
 
     kernel: Path
     rootfs: Path
@@ -51,6 +51,7 @@ class Parts:
     accelerator: str
     board: Board = Q35
     snapshot: SnapshotFiles | None = None
+    tsc_khz: int | None = None
 
 
 def check_memory(config: GuestConfig) -> None:
@@ -69,7 +70,7 @@ def check_memory(config: GuestConfig) -> None:
         )
 
 
-def kernel_command_line(config: GuestConfig) -> str:
+def kernel_command_line(config: GuestConfig, tsc_khz: int | None = None) -> str:
     """What the kernel is told; ``config.append`` comes last and so wins."""
     words = [
         f"console={config.arch.console}",
@@ -80,6 +81,7 @@ def kernel_command_line(config: GuestConfig) -> str:
         # Emulated or virtual processors gain nothing from them and pay a lot.
         "mitigations=off",
         config.arch.words,
+        f"tsc_early_khz={tsc_khz}" if tsc_khz else "",
         # Ours, read by images/rootfs/setup: wait before anything of one guest's own is there.
         "vmtest.hold" if config.snapshot else "",
         *_memory_words(config),
@@ -172,7 +174,7 @@ def command_line(config: GuestConfig, parts: Parts) -> list[str]:
     words += ["-machine", parts.board.machine, *parts.board.words, *_end_of_the_machine(config)]
     words += accelerator_arguments(config.arch, parts.accelerator)
     words += ["-smp", _processors(config), *_memory(config, parts.snapshot)]
-    words += ["-kernel", str(parts.kernel), "-append", kernel_command_line(config)]
+    words += ["-kernel", str(parts.kernel), "-append", kernel_command_line(config, parts.tsc_khz)]
     # A packaged kernel has its drivers there.
     if (initrd := parts.kernel.with_name("initrd")).is_file():
         words += ["-initrd", str(initrd)]

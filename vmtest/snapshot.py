@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import machine
+from . import hostclock, machine
 from .board import Board
 from .config import GuestConfig, Share
 from .errors import BuildFailed, InvalidInput
@@ -68,7 +68,8 @@ def key_of(config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, bo
     on_disk = swap.size if swap and swap.kind == "disk" else 0
     files = machine.SnapshotFiles(Path("memory"), None)
     seed, swap_disk = Path("seed.tar"), Path("swap.img") if on_disk else None
-    parts = machine.Parts(kernel, rootfs, seed, swap_disk, 0, 0, accelerator, board, files)
+    khz = hostclock.tsc_khz(config.arch, accelerator)
+    parts = machine.Parts(kernel, rootfs, seed, swap_disk, 0, 0, accelerator, board, files, khz)
     words = machine.command_line(replace(config, shares=shares), parts)
     identities = [_identity(path) for path in (Path(program(config.arch.qemu)), kernel, rootfs)]
     processor = Path("/proc/cpuinfo").read_text().partition("\n\n")[0] if accelerator == "kvm" else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vmtest import CommandTimeout, Guest
+from vmtest import CommandTimeout, Guest, hostclock
 
 pytestmark = [pytest.mark.guest(memory="1G", cpus=2, swap="zram:256M"), pytest.mark.timeout(300)]
 
@@ -169,6 +170,21 @@ def test_machine_is_as_configured(guest: Guest) -> None:
     assert swap[0] == "/dev/zram0"
     assert abs(int(swap[2]) - (256 << 10)) < 8
     assert guest.warnings == []
+
+
+def test_its_seconds_are_the_hosts(guest: Guest) -> None:
+    """Also when the host let it wait while it booted, where it would have measured its clock wrong."""
+
+    def look() -> tuple[float, float, float]:
+        before = time.monotonic()
+        return before, float(guest.run("cat /proc/uptime").text.split()[0]), time.monotonic()
+
+    (begun, first, after), _ = look(), time.sleep(3)
+    before, last, ended = look()
+    assert 0.98 * (before - after) - 0.02 < last - first < 1.02 * (ended - begun) + 0.02
+    if khz := hostclock.tsc_khz(guest.config.arch, guest.accelerator):
+        (detected,) = re.findall(r"tsc: Detected ([\d.]+) MHz processor", guest.console_text)
+        assert float(detected) == pytest.approx(khz / 1000, rel=0.11)
 
 
 def test_python_and_its_packages_are_there(guest: Guest) -> None:
