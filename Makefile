@@ -71,7 +71,7 @@ test: $(STAMP) system
 	@$(BIN)/vmtest build image
 	@rm -f $(OUTCOMES)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm --outcomes $(OUTCOMES)
-	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --dist loadfile -m "not alone and not arm64" tests/vm --outcomes $(OUTCOMES)
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --dist loadfile --no-loadscope-reorder -m "not alone and not arm64" tests/vm --outcomes $(OUTCOMES)
 	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -m "alone and not arm64" tests/vm --outcomes $(OUTCOMES)
 	@echo "NOT RUN here: guests of arm64, which need a cross compiler and a kernel of their own: make test-arm64"
 

@@ -17,7 +17,7 @@ from vmtest import Guest
 
 pytestmark = [
     pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M", kernel="page-idle-no-damon"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
 ]
 
 MIB = 1 << 20
@@ -74,7 +74,7 @@ def test_a_process_is_monitored_tuned_and_recorded(running: RunningWorkload) -> 
         "--damos_access_rate 10% 100%; sleep 2; damo report damon; damo stop; echo ==; "
         f"damo start --ops fvaddr --target_pid {running.pid} --regions {start}-{middle}; sleep 1.5; "
         "damo report access --raw_number; damo stop",
-        150,
+        300,
     )
     access, status, fixed = said.split("==\n")
     inside, outside = _share(access, hot)
@@ -93,7 +93,7 @@ def test_a_recording(running: RunningWorkload) -> None:
         f"damo record --ops vaddr --target_pid {running.pid} --timeout 12 -o data; "
         "damo report wss -i data --raw_number --exclude_samples 5; echo ==; "
         "damo report heatmap -i data --output raw --resol 3 64",
-        150,
+        300,
     )
     wss, heat = recorded.split("==\n")
     median = re.search(r"^ *50 +(\d+) ", wss, re.MULTILINE)
@@ -139,7 +139,7 @@ def test_modules(running: RunningWorkload) -> None:
         f"damo reclaim disable; echo ==; damo lru_sort enable --hot_thres_access_freq 500 {marks}; sleep 1; "
         "damo lru_sort status; damo lru_sort disable; echo ==; "
         "damo module stat write enabled Y; sleep 1; damo module stat read; damo module stat write enabled N",
-        150,
+        300,
     )
     reclaim, lru_sort, stat = map(_parameters, said.split("==\n"))
     assert (reclaim["enabled"], reclaim["min_age"]) == ("Y", "2000000")
