@@ -78,6 +78,7 @@ def test_memory_in_use_stays_and_is_told() -> None:
 def test_a_guest_that_takes_less() -> None:
     change = _memory(Device(ceiling=64 * MIB)).change(128 * MIB, 0, 10)
     assert "plugged 64M only, the guest took no more" in change.text
+    assert change.seconds < 5, "who makes no progress is not waited for to the end"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,7 @@ def test_a_guest_that_takes_less() -> None:
     [
         (64, 2, 1024, "", "there is no node 2; the guest has 2"),
         (2048, 0, 1024, "", "memory +2G: memory_max leaves 960M"),
+        (962, 0, 1024, "", "memory +962M: memory_max leaves 960M"),
         (-128, 0, 1024, "", "memory -128M of node 0: 64M are plugged"),
         (64, 0, 0, "", "memory cannot change; give memory_max"),
         (64, 0, 1024, "virtio_mem", "no virtio-mem driver (CONFIG_VIRTIO_MEM)"),
