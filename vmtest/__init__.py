@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import GuestConfig, Share, Tree
+    from .config import GuestConfig
     from .errors import CommandTimeout, GuestLost, HarnessError
+    from .folders import Share, Tree
     from .guest import Guest
     from .process import Result
 
@@ -23,8 +24,8 @@ _HOMES = {
     "GuestLost": "errors",
     "HarnessError": "errors",
     "Result": "process",
-    "Share": "config",
-    "Tree": "config",
+    "Share": "folders",
+    "Tree": "folders",
 }
 
 

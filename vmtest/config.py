@@ -7,11 +7,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from pathlib import Path
 
 from . import hostroot, specs, topology
 from .errors import InvalidInput, Verdict
+from .folders import Share, Tree, pair
 from .images import variants
 from .images.arch import X86_64, Architecture, of_image
 from .patterns import TOLERABLE
@@ -19,83 +19,7 @@ from .sizes import MIB, parse_size, shown
 
 MIN_MEMORY = 128 * MIB
 ACCELERATORS = ("auto", "kvm", "tcg")
-SWAP_KINDS = ("zram", "disk")
 MACHINES = ("auto", "light", "q35")
-# What a checkout has lying about; a slash in front: only at the top.
-NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "/build", "/dist", "*.egg-info")
-
-
-@dataclass(frozen=True)
-class Swap:
-    """Swap that is on before the first command: compressed memory or a disk."""
-
-    kind: str
-    size: int
-    algorithm: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Swap:
-        """From ``zram:512M``, ``zram:512M:zstd`` or ``disk:1G``.
-
-        Raises:
-            InvalidInput: anything else.
-        """
-        kind, _, rest = text.partition(":")
-        size, _, algorithm = rest.partition(":")
-        if (
-            kind not in SWAP_KINDS
-            or not size
-            or (algorithm and kind != "zram")
-            or not re.fullmatch(r"[\w-]*", algorithm)
-        ):
-            raise InvalidInput(
-                f"swap {text!r} is not understood; write zram:SIZE[:ALGORITHM] or disk:SIZE, as in zram:512M"
-            )
-        bytes_ = parse_size(size, "swap size")
-        if bytes_ < MIB:
-            raise InvalidInput(f"swap size {size!r} is below 1M; give a larger one")
-        return cls(kind, bytes_, algorithm)
-
-
-def _guest_path(value: str, name: str) -> str:
-    if not PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or re.search(r"\s", value):
-        raise InvalidInput(f"{name} guest path {value!r} must be absolute, without '..' and blanks")
-    return value
-
-
-def _host_dir(value: Path, name: str) -> None:
-    if not value.is_dir():
-        raise InvalidInput(f"{name} host folder {str(value)!r} does not exist or is no folder; correct the path")
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A host folder copied into the guest while it boots (its own writable copy)."""
-
-    host: Path
-    guest: str
-    exclude: tuple[str, ...] = NOT_COPIED
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "host", Path(self.host))
-        _host_dir(self.host, "tree")
-        _guest_path(self.guest, "tree")
-
-
-@dataclass(frozen=True)
-class Share:
-    """A host folder seen read-only in the guest through 9p: no copy, later changes on the host show."""
-
-    host: Path
-    guest: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "host", Path(self.host))
-        _host_dir(self.host, "share")
-        _guest_path(self.guest, "share")
-
-
-_Place = TypeVar("_Place", Tree, Share)
 
 
 @dataclass(frozen=True)
@@ -212,8 +136,8 @@ class GuestConfig:
         for name in self.env:
             if not re.fullmatch(r"[A-Za-z_]\w*", name):
                 raise InvalidInput(f"env name {name!r} must be letters, digits and underscores")
-        object.__setattr__(self, "trees", tuple(_pair(Tree, item) for item in self.trees))
-        object.__setattr__(self, "shares", tuple(_pair(Share, item) for item in self.shares))
+        object.__setattr__(self, "trees", tuple(pair(Tree, item) for item in self.trees))
+        object.__setattr__(self, "shares", tuple(pair(Share, item) for item in self.shares))
         _ = self.swap_device
         _ = self.tolerated
 
@@ -302,19 +226,19 @@ class GuestConfig:
         return frozenset(known[name] for name in self.tolerate)
 
     @property
-    def swap_device(self) -> Swap | None:
+    def swap_device(self) -> specs.Swap | None:
         """The swap as a value."""
-        return Swap.parse(self.swap) if self.swap else None
+        return specs.Swap.parse(self.swap) if self.swap else None
 
     @property
     def tree_list(self) -> tuple[Tree, ...]:
         """The trees as values."""
-        return tuple(_pair(Tree, item) for item in self.trees)
+        return tuple(pair(Tree, item) for item in self.trees)
 
     @property
     def share_list(self) -> tuple[Share, ...]:
         """The shares as values."""
-        return tuple(_pair(Share, item) for item in self.shares)
+        return tuple(pair(Share, item) for item in self.shares)
 
 
 def _kernel(given: Path | str) -> Path | str:
@@ -324,14 +248,6 @@ def _kernel(given: Path | str) -> Path | str:
     if isinstance(given, str) and os.sep not in given and not Path(given).exists():
         variants.variant(given)  # refuses it
     return _readable_file(Path(given), "kernel")
-
-
-def _pair(kind: type[_Place], item: object) -> _Place:
-    if isinstance(item, kind):
-        return item
-    if isinstance(item, tuple) and len(item) == 2:
-        return kind(Path(item[0]), str(item[1]))
-    raise InvalidInput(f"{kind.__name__.lower()} {item!r} must be a pair (host folder, guest folder)")
 
 
 def _readable_file(path: Path, name: str) -> Path:

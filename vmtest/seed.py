@@ -16,8 +16,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from . import hostroot
-from .config import GuestConfig, Tree
+from .config import GuestConfig
 from .errors import InvalidInput
+from .folders import Tree
 
 FOLDER = "run/vmtest"
 # A disk is a whole number of sectors.

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from . import hostclock, machine
 from .board import Board
-from .config import GuestConfig, Share
+from .config import GuestConfig
 from .errors import BuildFailed, InvalidInput
+from .folders import Share
 from .images import cache
 from .images.hostpkgs import program
 from .images.progress import Progress

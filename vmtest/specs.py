@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the short texts of a configuration mean: huge pages, control groups, memory that comes and goes."""
+"""What the short texts of a configuration mean: swap, huge pages, control groups, memory that comes and goes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .errors import InvalidInput
 from .sizes import MIB, parse_size, shown
 
+SWAP_KINDS = ("zram", "disk")
 THP = ("always", "madvise", "never")
 HUGE_SIZES = (2 * MIB, 1024 * MIB)
 #: virtio-mem gives and takes memory in pieces of this size.
@@ -18,6 +19,38 @@ _CGROUP_FILE = re.compile(r"([a-z]+)\.[a-z0-9_.]+")
 # Values may have commas of their own: cpuset.cpus=0,2.
 _BETWEEN_FILES = re.compile(r",(?=[a-z]+\.[a-z0-9_.]+=)")
 _STEP = re.compile(r"(\d+(?:\.\d+)?)s?:([+-])([^@]+)(?:@(\d+))?")
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Swap that is on before the first command: compressed memory or a disk."""
+
+    kind: str
+    size: int
+    algorithm: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Swap:
+        """From ``zram:512M``, ``zram:512M:zstd`` or ``disk:1G``.
+
+        Raises:
+            InvalidInput: anything else.
+        """
+        kind, _, rest = text.partition(":")
+        size, _, algorithm = rest.partition(":")
+        if (
+            kind not in SWAP_KINDS
+            or not size
+            or (algorithm and kind != "zram")
+            or not re.fullmatch(r"[\w-]*", algorithm)
+        ):
+            raise InvalidInput(
+                f"swap {text!r} is not understood; write zram:SIZE[:ALGORITHM] or disk:SIZE, as in zram:512M"
+            )
+        bytes_ = parse_size(size, "swap size")
+        if bytes_ < MIB:
+            raise InvalidInput(f"swap size {size!r} is below 1M; give a larger one")
+        return cls(kind, bytes_, algorithm)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmtest import GuestConfig, HarnessError, Tree
-from vmtest.config import Swap
 from vmtest.errors import InvalidInput
 from vmtest.sizes import parse_size
+from vmtest.specs import Swap
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from ..config import NOT_COPIED
 from ..errors import InvalidInput
+from ..folders import NOT_COPIED
 from ..images import cache
 from ..seed import add_tree
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from .. import hostroot
-from ..config import ACCELERATORS, GuestConfig, Swap
+from .. import hostroot, specs
+from ..config import ACCELERATORS, GuestConfig
 from ..errors import HarnessError, InvalidInput, Verdict
 from ..images import arch, variants
 from ..patterns import TOLERABLE
@@ -250,7 +250,7 @@ def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
         here = f"machines.{name}"
         check(at("machines", name, "memory"), f"{here}.memory", lambda m=machine: parse_size(m.memory, "memory"))
         if machine.swap:
-            check(at("machines", name, "swap"), f"{here}.swap", lambda m=machine: Swap.parse(m.swap))
+            check(at("machines", name, "swap"), f"{here}.swap", lambda m=machine: specs.Swap.parse(m.swap))
         if machine.accelerator not in ACCELERATORS:
             what = f"{here}.accelerator: {machine.accelerator!r} must be one of {', '.join(ACCELERATORS)}"
             reader.wrong(at("machines", name, "accelerator"), what)
