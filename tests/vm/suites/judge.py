@@ -18,6 +18,8 @@ from tests.vm.guest import pages
 
 SECONDS = 180
 LOOK_SECONDS = 8
+BLOCK_PAGES = 512
+RESULT = "/tmp/run.json"
 AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "max_nr_regions=200")
 MODULES = {
     "reclaim": ("damon_reclaim", "quota_sz=536870912", "min_age=2000000", *AWAKE),
@@ -40,6 +42,17 @@ def look(pid: int, areas: Areas, lists: bool) -> Shares:
     """Of each area the shares of pages that are present, swapped, active, inactive."""
     found = {name: pages.area(pid, start, end, lists=lists) for name, (start, end) in areas.items()}
     return {name: {what: n / max(1, row["pages"]) for what, n in row.items()} for name, row in found.items()}
+
+
+def mixed(pid: int, areas: Areas) -> float:
+    """The share of cold pages whose block of physical memory has hot pages too: no region can hold only the cold ones.
+
+    A guest's free memory is in pieces of all sizes, and the first area gets the smallest.
+    """
+    frames = {name: [entry & pages.PFN_MASK for entry in pages.pagemap(pid, *span)] for name, span in areas.items()}
+    hot = {pfn // BLOCK_PAGES for name, found in frames.items() if name.startswith("hot") for pfn in found}
+    cold = [pfn // BLOCK_PAGES for name, found in frames.items() if name.startswith("cold") for pfn in found]
+    return sum(block in hot for block in cold) / len(cold)
 
 
 def reclaimed(shares: Shares) -> bool:
@@ -69,8 +82,9 @@ def main() -> int:
                 )
     before = look(pid, areas, lists)
     assert not judge(before), f"judged before anything was done: {before}"
+    print(f"{mixed(pid, areas):.1%} of the cold pages are among hot ones", flush=True)
     words = [sys.executable, "-m", "damon.cli.main", "run", "--linux", "--duration", str(SECONDS), "--quiet"]
-    run = subprocess.Popen([*words, "--json", "/tmp/run.json", "--module", *MODULES[what]])
+    run = subprocess.Popen([*words, "--json", RESULT, "--module", *MODULES[what]])
     began, good, shares = time.monotonic(), False, before
     while not good and time.monotonic() - began < SECONDS and run.poll() is None:
         time.sleep(LOOK_SECONDS)
@@ -87,6 +101,9 @@ def main() -> int:
         print(f"damon run ended with {code}", file=sys.stderr)
     elif not good:
         print(f"{what}: not reached within {SECONDS} s: {shares}", file=sys.stderr)
+    if code or not good:
+        with open(RESULT) as stream:
+            print(stream.read())
     return int(bool(code) or not good)
 
 
