@@ -20,10 +20,13 @@ SECONDS = 180
 LOOK_SECONDS = 8
 BLOCK_PAGES = 512
 RESULT = "/tmp/run.json"
-AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "max_nr_regions=200")
+AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0")
+#: Regions of at most a hundredth of the memory. With larger ones, where the noise of other programs takes most of the
+#: regions that there may be, cold memory can share one with hot memory for minutes: then it is not cold.
+REGIONS = ("min_nr_regions=100", "max_nr_regions=400", "sample_interval=10000", "aggr_interval=200000")
 MODULES = {
-    "reclaim": ("damon_reclaim", "quota_sz=536870912", "min_age=2000000", *AWAKE),
-    "lru_sort": ("damon_lru_sort", "cold_min_age=2000000", *AWAKE),
+    "reclaim": ("damon_reclaim", "quota_sz=536870912", "min_age=2000000", *AWAKE, *REGIONS),
+    "lru_sort": ("damon_lru_sort", "cold_min_age=2000000", *AWAKE, *REGIONS),
 }
 HOT_PRESENT, COLD_PRESENT, SORTED = 0.95, 0.15, 0.85
 
