@@ -272,3 +272,6 @@ def test_the_table_has_every_cell() -> None:
     Console(file=stream, width=140).print(live.matrix(_run(OUTCOMES)))
     for word in ("ok 3 s", "panic", "fail (expected)", "passed unexpectedly", "command-timeout", "machine-lacks"):
         assert word in stream.getvalue()
+    narrow = io.StringIO()
+    Console(file=narrow, width=60).print(live.matrix(_run(OUTCOMES)))
+    assert "…" not in narrow.getvalue(), "no name is cut off where there is no room"

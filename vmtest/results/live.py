@@ -113,10 +113,11 @@ def matrix(run: Run) -> RenderableType:
     rows = list(dict.fromkeys((outcome.workload, outcome.test) for outcome in run.outcomes))
     cells = {(o.kernel, o.machine, o.workload, o.test): o for o in run.outcomes}
     table = Table(title=f"{run.suite}: {summary(run)}", title_justify="left", header_style="")
-    table.add_column("workload")
-    table.add_column("test")
+    table.add_column("workload", overflow="fold")
+    table.add_column("test", overflow="fold")
     for kernel, machine in columns:
-        table.add_column(Text(f"{kernel}\n{machine}"), justify="left")
+        # A name may break; one that is cut off says nothing.
+        table.add_column(Text(f"{kernel}\n{machine}", overflow="fold"), justify="left")
     for workload, test in rows:
         row: list[RenderableType] = [workload, test]
         for kernel, machine in columns:

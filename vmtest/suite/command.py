@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from .pool import run as run_here
 INTERRUPTED = 130
 #: Performs jobs somewhere: outcomes in their order, and whether somebody ended the run.
 Runner = Callable[[Sequence[Job], Path, Listener], tuple[list[Outcome], bool]]
+LOG_COLUMNS = 200
 
 
 def new_folder(wanted: Path | None, name: str) -> Path:
@@ -46,6 +48,11 @@ def new_folder(wanted: Path | None, name: str) -> Path:
     except OSError as error:
         raise InvalidInput(f"results folder {str(folder)!r}: {error.strerror}; give another with --results") from error
     return folder.resolve()
+
+
+def _console() -> Console:
+    """Standard output; in a file or a pipeline's log no table is squeezed into a terminal's 80 columns."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else LOG_COLUMNS)
 
 
 def show_matrix(suite: Suite, cells: Sequence[Cell], console: Console) -> None:
@@ -108,7 +115,7 @@ def run_suite(
     Raises:
         HarnessError: the suite is wrong, or a kernel or image cannot be had; nothing has run.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     suite = load(path)
     cells = expand(suite, filters)
     if dry_run:
@@ -165,7 +172,7 @@ def rerun(path: Path, *, kernel: Path | None = None, rootfs: Path | None = None,
         job = replace(job, rootfs=manifest.file_ref(_file(rootfs, "rootfs")))
     manifest.check_files(job)
     rootfs_build.check_image(Path(job.rootfs.path), job.arch)
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     folder = new_folder(results, f"{job.suite}-rerun")
     code = perform_all(job.suite, [job], folder, console, _here(1))
     before = found.outcome
