@@ -20,7 +20,9 @@ HOT_COLD = f"{PROJECT}/workloads/hot-cold.yaml"
 ACCURACY = f"{PROJECT}/workloads/accuracy.yaml"
 #: The guest is mostly empty: with their watermarks both modules would sleep. An emulated processor is so slow that in
 #: 10 ms a second the kernel's own scheme pages out 14 MB in 40 s; so the quota is one of size, for either side.
-AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "max_nr_regions=200")
+#: Regions of at most a fiftieth of the memory: a larger one may hold cold memory beside some that is hot, and where the
+#: noise of other programs takes most of the 200, it is not split for minutes.
+AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "min_nr_regions=50", "max_nr_regions=200")
 #: Every look starts a program, whose pages are in use: memory around them is young again. So not too often.
 LOOK_S = 8
 RECLAIM = ("damon_reclaim", "quota_sz=536870912", *AWAKE)

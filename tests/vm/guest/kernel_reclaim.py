@@ -14,10 +14,11 @@ from pathlib import Path
 from tests.vm.guest import kernel_damon
 
 PARAMETERS = Path("/sys/module/damon_reclaim/parameters")
+MIN_REGIONS = 50
 
 
 def by_scheme(min_age_us: int, seconds: float) -> tuple[float, dict[str, int]]:
-    context = kernel_damon.stage("paddr", regions=(kernel_damon.system_ram(),))
+    context = kernel_damon.stage("paddr", regions=(kernel_damon.system_ram(),), min_regions=MIN_REGIONS)
     scheme = kernel_damon.stage_pageout(
         context, min_age=min_age_us // 100000, quota_ms=0, quota_sz=512 << 20, reset_interval_ms=1000
     )
@@ -36,6 +37,7 @@ def by_module(min_age_us: int, seconds: float) -> tuple[float, dict[str, int]]:
         "wmarks_low": 0,
         "quota_ms": 0,
         "quota_sz": 512 << 20,
+        "min_nr_regions": MIN_REGIONS,
         "max_nr_regions": 200,
     }
     for name, value in values.items():
