@@ -20,9 +20,13 @@ HOT_COLD = f"{PROJECT}/workloads/hot-cold.yaml"
 ACCURACY = f"{PROJECT}/workloads/accuracy.yaml"
 #: The guest is mostly empty: with their watermarks both modules would sleep. An emulated processor is so slow that in
 #: 10 ms a second the kernel's own scheme pages out 14 MB in 40 s; so the quota is one of size, for either side.
+AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "max_nr_regions=200")
 #: Regions of at most a fiftieth of the memory: a larger one may hold cold memory beside some that is hot, and where the
 #: noise of other programs takes most of the 200, it is not split for minutes.
-AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "min_nr_regions=50", "max_nr_regions=200")
+SMALL = "min_nr_regions=50"
+#: Where nearly all of the cold area is to leave: smaller ones still, and as many samples in half as many aggregations,
+#: of which an emulated processor makes one or two a second.
+SMALLER = ("min_nr_regions=100", "sample_interval=10000", "aggr_interval=200000")
 #: Every look starts a program, whose pages are in use: memory around them is young again. So not too often.
 LOOK_S = 8
 RECLAIM = ("damon_reclaim", "quota_sz=536870912", *AWAKE)
@@ -49,7 +53,7 @@ def test_reclaim_takes_the_cold_and_leaves_the_hot(boot_guest: Boot, capsys: pyt
         start = running.pages()
         assert share(start["cold"], "present") > 0.99
         began = time.monotonic()
-        run = guest.popen(damon_run([*RECLAIM, "min_age=5000000"], duration=90))
+        run = guest.popen(damon_run([*RECLAIM, *SMALLER, "min_age=5000000"], duration=90))
         took = None
         while time.monotonic() - began < 90 and took is None:
             time.sleep(LOOK_S)
@@ -83,7 +87,7 @@ def test_lru_sort_sorts_the_lists(boot_guest: Boot, capsys: pytest.CaptureFixtur
         start = running.pages(lists=True)
         assert share(start["hot"], "active") < 0.5
         assert share(start["cold"], "active") > 0.9
-        words = ["damon_lru_sort", "cold_min_age=2000000", *AWAKE]
+        words = ["damon_lru_sort", "cold_min_age=2000000", SMALL, *AWAKE]
         run = guest.popen(damon_run(words, duration=90))
         began = time.monotonic()
         pages = start
@@ -109,7 +113,7 @@ def _reclaim_by(boot_guest: Boot, who: str, seconds: int) -> dict[str, Any]:
         time.sleep(2)
         began = running.pages()
         if who == "pydamon":
-            words = damon_run([*RECLAIM, "min_age=2000000"], duration=seconds)
+            words = damon_run([*RECLAIM, SMALL, "min_age=2000000"], duration=seconds)
         else:
             words = [PYTHON, "-m", "tests.vm.guest.kernel_reclaim", who, "2000000", str(seconds)]
         said = guest.run(words, timeout=seconds + 60).check().text
