@@ -16,6 +16,7 @@ from tests.vmtest.suite_fakes import job, outcome
 from vmtest.errors import InvalidInput, Verdict
 from vmtest.results import html, ktap, live, manifest, writers
 from vmtest.results.outcome import Outcome, Run, Status, Subtest
+from vmtest.suite import command
 from vmtest.suite.load import JOB_VERDICTS
 
 EXCERPT = "[ 1.0] Kernel panic - not syncing: <&> \x00 x"
@@ -272,6 +273,22 @@ def test_the_table_has_every_cell() -> None:
     Console(file=stream, width=140).print(live.matrix(_run(OUTCOMES)))
     for word in ("ok 3 s", "panic", "fail (expected)", "passed unexpectedly", "command-timeout", "machine-lacks"):
         assert word in stream.getvalue()
-    narrow = io.StringIO()
-    Console(file=narrow, width=60).print(live.matrix(_run(OUTCOMES)))
-    assert "…" not in narrow.getvalue(), "no name is cut off where there is no room"
+
+
+def test_a_log_has_no_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert command.output().width > 150
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_no_name_is_cut_off_in_a_narrow_table(width: int) -> None:
+    names = ("page-idle-no-damon", "a-machine-of-two-nodes", "hot-and-cold-areas", "sorts-the-lists")
+    outcomes = []
+    for number in range(6):
+        one = outcome("any", "pass")
+        one.kernel, one.machine, one.workload, one.test = f"{names[0]}{number}", *names[1:]
+        outcomes.append(one)
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(live.matrix(_run(outcomes)))
+    assert "…" not in stream.getvalue()

@@ -50,7 +50,7 @@ def new_folder(wanted: Path | None, name: str) -> Path:
     return folder.resolve()
 
 
-def _console() -> Console:
+def output() -> Console:
     """Standard output; in a file or a pipeline's log no table is squeezed into a terminal's 80 columns."""
     return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else LOG_COLUMNS)
 
@@ -115,7 +115,7 @@ def run_suite(
     Raises:
         HarnessError: the suite is wrong, or a kernel or image cannot be had; nothing has run.
     """
-    console = _console()
+    console = output()
     suite = load(path)
     cells = expand(suite, filters)
     if dry_run:
@@ -172,7 +172,7 @@ def rerun(path: Path, *, kernel: Path | None = None, rootfs: Path | None = None,
         job = replace(job, rootfs=manifest.file_ref(_file(rootfs, "rootfs")))
     manifest.check_files(job)
     rootfs_build.check_image(Path(job.rootfs.path), job.arch)
-    console = _console()
+    console = output()
     folder = new_folder(results, f"{job.suite}-rerun")
     code = perform_all(job.suite, [job], folder, console, _here(1))
     before = found.outcome
