@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from ..yaml12 import compose, plain
 from . import kconfig
 from .arch import ARCHITECTURES, X86_64
 from .errors import InvalidInput
@@ -69,7 +68,7 @@ def arch_of(config: Mapping[str, str | None]) -> str:
 def features() -> Mapping[str, Feature]:
     """All of them, in the file's order."""
     found: dict[str, Feature] = {}
-    for name, words in yaml.safe_load(FILE.read_text()).items():
+    for name, words in plain(compose(FILE.read_text())).items():
         needs: dict[tuple[str, ...], Need] = {}
         for base in words.get("with", ()):
             needs.update({need.names: need for need in found[base].needs})

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
+from ..yaml12 import compose, plain
 from . import arch, kconfig, kernel_build, kernel_package, source
 from .errors import InvalidInput
 
@@ -78,7 +77,7 @@ class Variant:
 def variants() -> Mapping[str, Variant]:
     """All of them, in the file's order."""
     found: dict[str, Variant] = {}
-    for name, words in yaml.safe_load(FILE.read_text()).items():
+    for name, words in plain(compose(FILE.read_text())).items():
         options = {option: "n" if value is False else str(value) for option, value in words.pop("options", {}).items()}
         without, only = (tuple(words.pop(key, ())) for key in ("without", "only"))
         architecture = arch.named(words.pop("arch", arch.X86_64.name))

@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 
 from .errors import InvalidInput
+from .quoting import quoted
 
 MIB = 1 << 20
-_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _SHIFT = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -22,7 +23,7 @@ def parse_size(value: str | int, name: str) -> int:
         return value
     match = _SIZE.fullmatch(value.strip())
     if match is None:
-        raise InvalidInput(f"{name} {value!r} is no size; write for example 512M or 1G")
+        raise InvalidInput(f"{name} {quoted(value)} is no size; write for example 512M or 1G")
     return int(match[1]) << _SHIFT[match[2].upper()]
 
 

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import yaml
 
 from damon.errors import InvalidInput
+from damon.quoting import cut, listed
 from damon.workload.masim import FULL_SPEED, parse_masim
 from damon.workload.model import (
     HOTPLUG,
@@ -46,7 +49,7 @@ from damon.workload.schema import (
     steps,
 )
 from damon.workload.story import check_hotplug, check_story
-from damon.workload.yaml_text import line_of, read_yaml
+from damon.workload.yaml12 import Malformed, compose, plain, read_text
 
 
 def _area(name: str, raw: AreaFields) -> Area:
@@ -56,9 +59,10 @@ def _area(name: str, raw: AreaFields) -> Area:
     return Area(name, parse_size(raw.size, f"{field}.size"), Kind(raw.kind), process, raw.populate, raw.mapped, memcg)
 
 
-def _process(name: str, raw: ProcessFields, known: dict[str, None], nodes: int) -> ProcessSpec:
+def _process(name: str, spec: Any, known: dict[str, None], nodes: int) -> ProcessSpec:
     if name not in known:
-        raise refusal("processes", name, f"maps no area; those that do are {', '.join(known)}")
+        raise refusal("processes", name, f"maps no area; those that do are {listed(known)}")
+    raw = convert(spec, ProcessFields, f"processes.{name}")
     if raw.node >= max(nodes, 1):
         raise refusal(f"processes.{name}.node", raw.node, f"is no node; machine.nodes has {nodes or 'none'}")
     return ProcessSpec(name, check_memcg(raw.memcg, f"processes.{name}.memcg"), raw.node)
@@ -66,7 +70,7 @@ def _process(name: str, raw: ProcessFields, known: dict[str, None], nodes: int) 
 
 def _access(raw: AccessFields, field: str, areas: dict[str, Area]) -> Access:
     if raw.area not in areas:
-        raise refusal(f"{field}.area", raw.area, f"is no area; known are {', '.join(areas)}")
+        raise refusal(f"{field}.area", raw.area, f"is no area; known are {listed(areas)}")
     stride = parse_bytes(raw.stride, f"{field}.stride")
     if stride > areas[raw.area].size:
         raise refusal(f"{field}.stride", raw.stride, f"must be within the area's {areas[raw.area].size} bytes")
@@ -91,7 +95,7 @@ def _phase(index: int, raw: PhaseFields, areas: dict[str, Area]) -> Phase:
         for i, one in enumerate(names):
             if one not in known:
                 what = "process" if event is Event.EXIT else "area"
-                raise refusal(f"{field}.{event.value}[{i}]", one, f"is no {what}; known are {', '.join(known)}")
+                raise refusal(f"{field}.{event.value}[{i}]", one, f"is no {what}; known are {listed(known)}")
             events.append(PhaseEvent(event, one))
     hotplug = [_hotplug(True, one, f"{field}.online[{i}]") for i, one in enumerate(raw.online)]
     hotplug += [_hotplug(False, one, f"{field}.offline[{i}]") for i, one in enumerate(raw.offline)]
@@ -165,10 +169,7 @@ def parse_workload(data: Any, name: str = "workload") -> Workload:
         for area, spec in raw.areas.items()
     }
     used = dict.fromkeys(area.process for area in areas.values())
-    specs = tuple(
-        _process(process, convert(spec, ProcessFields, f"processes.{process}"), used, len(raw.machine.nodes))
-        for process, spec in raw.processes.items()
-    )
+    specs = tuple(_process(process, spec, used, len(raw.machine.nodes)) for process, spec in raw.processes.items())
     phases = tuple(_phase(index, phase, areas) for index, phase in enumerate(raw.phases))
     workload = Workload(raw.name or name, tuple(areas.values()), phases, raw.repeat, _machine(raw.machine), specs)
     check_story(workload)
@@ -197,20 +198,59 @@ def load_workload(
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"workload file {str(path)!r} cannot be read: {error.strerror}; correct the path") from None
-    except ValueError:
-        raise InvalidInput(f"workload file {str(path)!r} is no text: give YAML or masim's configuration") from None
+        text = read_text(path)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"workload file {str(path)!r} cannot be read: {_why(error)}") from None
     try:
         if form == "masim" or (form == "auto" and not _is_yaml(path, text)):
             return parse_masim(text, path.stem, full_speed)
-        data = read_yaml(text)
+        root, data = read_yaml(text)
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error.strerror}") from None
     try:
         return parse_workload(data, path.stem)
     except InvalidInput as error:
-        line = line_of(text, steps(str(error.strerror).partition(": ")[0]))
+        line = line_of(root, steps(str(error.strerror).partition(": ")[0]))
         place = f"{path}: line {line}" if line is not None else str(path)
         raise InvalidInput(f"{place}: {error.strerror}") from None
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror}; correct the path"
+    if isinstance(error, Malformed):
+        return f"line {error.line}: {error.what}" if error.line else error.what
+    return f"{error}; correct the path"  # a null byte in it
+
+
+def read_yaml(text: str) -> tuple[yaml.Node | None, Any]:
+    """The nodes of the document in ``text``, and its data.
+
+    Raises:
+        InvalidInput: this is no YAML; ``line N: ...`` where the line is known.
+    """
+    try:
+        root = compose(text)
+        return root, plain(root)
+    except Malformed as error:
+        place = f"line {error.line}: " if error.line else ""
+        raise InvalidInput(f"{place}{cut(error.what)}") from None
+
+
+def line_of(root: yaml.Node | None, path: Sequence[str | int]) -> int | None:
+    """The line (from 1) of the field at ``path`` below ``root``, or of the innermost one that is there."""
+    if root is None:
+        return None
+    node, line = root, int(root.start_mark.line)
+    for step in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line
+        elif isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == step), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line, found[1]
+        else:
+            break
+    return line + 1

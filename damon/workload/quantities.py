@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from damon.errors import InvalidInput
+from damon.quoting import quoted
 
 PAGE = 4096
 MAX_SIZE = 1 << 46  #: bytes of one area: half of an x86-64 process's address space
@@ -20,15 +21,9 @@ _TIMES = {"us": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
 _RATES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
-def shown(value: Any) -> str:
-    """``value`` as it stands in a message: one line, not too long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def refusal(field: str, value: Any, remedy: str) -> InvalidInput:
     """The error that names the field, the value and the remedy."""
-    return InvalidInput(f"{field}: {shown(value)} {remedy}")
+    return InvalidInput(f"{field}: {quoted(value)} {remedy}")
 
 
 def _number(value: Any, form: re.Pattern[str], units: dict[str, int]) -> float | None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 
 from damon.errors import InvalidInput
+from damon.quoting import quoted
 from damon.workload.quantities import refusal
 
 Quantity = int | float | str
@@ -148,7 +149,7 @@ _FIELDS: Final[Mapping[str, type[Strict]]] = {
     "access[]": AccessFields, "machine": MachineFields, "nodes[]": NodeFields,
     "swap[]": SwapFields,
 }  # fmt: skip
-_FAILURE: Final = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<place>.*)`)?")
+_FAILURE: Final = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<place>[^`]*)`)?", re.DOTALL)
 _STEP: Final = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
 T = TypeVar("T", bound=Strict)
 
@@ -166,8 +167,12 @@ def _end(place: str, into: type[Strict]) -> str:
 
 
 def _at(data: Any, path: str) -> Any:
+    """What is at ``path``, or the innermost that is: a field's name in the file may look like a path."""
     for step in steps(path):
-        data = data[step]
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            break
     return data
 
 
@@ -184,10 +189,10 @@ def convert(data: Any, into: type[T], field: str = "") -> T:
         assert failure is not None
         place = (failure["place"] or "").lstrip(".")
         full = f"{field}.{place}".strip(".")
-        named = re.search(r"(unknown|missing required) field `(.*)`", failure["what"])
+        named = re.search(r"(unknown|missing required) field `(.*)`", failure["what"], re.DOTALL)
         if named and named[1] == "unknown":
             known = ", ".join(_FIELDS[_end(place, into)].__struct_fields__)
-            raise InvalidInput(f"{full or 'file'}: field {named[2]!r} is unknown; known are {known}") from None
+            raise InvalidInput(f"{full or 'file'}: field {quoted(named[2])} is unknown; known are {known}") from None
         if named:
             raise InvalidInput(f"{f'{full}.{named[2]}'.lstrip('.')}: is missing; {TAKES[named[2]]}") from None
         if "`key` in" in str(error):

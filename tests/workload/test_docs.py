@@ -8,7 +8,7 @@ from pathlib import Path
 
 from damon.mm.sim import SimulatedMachine
 from damon.workload.load import parse_workload
-from damon.workload.yaml_text import read_yaml
+from damon.workload.yaml12 import compose, plain
 
 PAGE = Path(__file__).parents[2] / "docs/workload.md"
 
@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs/workload.md"
 def test_the_documented_file_runs() -> None:
     found = re.search(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert found is not None
-    sim = SimulatedMachine(parse_workload(read_yaml(found[1])), 1)
+    sim = SimulatedMachine(parse_workload(plain(compose(found[1]))), 1)
     sim.clock.sleep_us(100_000)
     assert [area.mapped for area in sim.areas()] == [True, True]
     assert len({nid for _, _, nid in sim.node_spans()}) == 2

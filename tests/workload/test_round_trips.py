@@ -30,7 +30,7 @@ from damon.workload.model import (
     Workload,
 )
 from damon.workload.plan import Options, change_options, compile_plan
-from damon.workload.yaml_text import read_yaml
+from damon.workload.yaml12 import Malformed, compose, plain
 from tests.workload.examples import changed
 from tests.workload.test_refusals import BAD
 
@@ -117,7 +117,7 @@ def as_yaml(workload: Workload) -> str:
 
 @given(workloads())
 def test_yaml(workload: Workload) -> None:
-    assert parse_workload(read_yaml(as_yaml(workload))) == workload
+    assert parse_workload(plain(compose(as_yaml(workload)))) == workload
 
 
 @given(st.dictionaries(NAMES, st.tuples(PAGES, st.integers(0, 1000), st.integers(0, 1), st.sampled_from(["ro", "wo"])),
@@ -171,9 +171,9 @@ def test_any_value_anywhere_is_taken_or_refused_in_one_line(path: str, value: An
 @given(st.text(max_size=60))
 def test_any_text_is_taken_or_refused(text: str) -> None:
     for parse in (
-        lambda: parse_workload(read_yaml(text)),
+        lambda: parse_workload(plain(compose(text))),
         lambda: parse_masim(text, "x"),
         lambda: change_options(text),
     ):
-        with contextlib.suppress(InvalidInput):
+        with contextlib.suppress(InvalidInput, Malformed):
             parse()

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 
 import msgspec
 
 from ..errors import InvalidInput
-from .model import Kernel, Limits, Machine, Suite, Test, Workload
+from ..quoting import quoted
+from .model import Expectation, Kernel, Limits, Machine, Selector, Suite, Test, Workload
+
+MAX_JOBS = 100_000
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,18 @@ def expand(suite: Suite, filters: Sequence[str] = ()) -> list[Cell]:
             four names; a leading "!" takes jobs away.
 
     Raises:
-        InvalidInput: nothing is left.
+        InvalidInput: nothing is left, or there are more than ``MAX_JOBS``.
     """
+    count = math.prod(len(names) for names in _axes(suite))
+    if count > MAX_JOBS:
+        raise InvalidInput(f"suite {suite.name!r}: {count} jobs, at most {MAX_JOBS} can be; make several suites of it")
+    include = [_Chosen.of(suite, selector) for selector in suite.include or (Selector(),)]
+    exclude = [_Chosen.of(suite, selector) for selector in suite.exclude]
+    expect = [(item, _Chosen.of(suite, item.selector)) for item in suite.expect]
     cells = [
-        _cell(suite, kernel, machine, workload, test)
-        for kernel in suite.kernels
-        for machine in suite.machines
-        for workload in suite.workloads
-        for test in suite.tests
-        if _included(suite, (kernel, machine, workload, test))
+        _cell(suite, names, next((item for item, chosen in expect if names in chosen), None))
+        for names in product(*_axes(suite))
+        if any(names in chosen for chosen in include) and not any(names in chosen for chosen in exclude)
     ]
     if not cells:
         raise InvalidInput(f"suite {suite.name!r}: include and exclude leave no job; loosen them")
@@ -75,7 +83,7 @@ def expand(suite: Suite, filters: Sequence[str] = ()) -> list[Cell]:
     ]
     if not left:
         words = " ".join(filters)
-        raise InvalidInput(f"filter {words!r} leaves none of {len(cells)} jobs; their names are like {cells[0].name!r}")
+        raise InvalidInput(f"filter {quoted(words)} leaves none of {len(cells)} jobs, e.g. {cells[0].name!r}")
     return left
 
 
@@ -86,23 +94,30 @@ def _fits(cell: Cell, pattern: str) -> bool:
     return any(fnmatchcase(name, pattern) for name in names)
 
 
-def _included(suite: Suite, names: tuple[str, str, str, str]) -> bool:
-    if suite.include and not any(selector.matches(*names) for selector in suite.include):
-        return False
-    return not any(selector.matches(*names) for selector in suite.exclude)
+def _axes(suite: Suite) -> tuple[Collection[str], ...]:
+    return tuple(suite.kernels), tuple(suite.machines), tuple(suite.workloads), tuple(suite.tests)
 
 
-def _cell(suite: Suite, kernel: str, machine: str, workload: str, test: str) -> Cell:
+@dataclass(frozen=True)
+class _Chosen:
+    """What a selector matches on each axis. Patterns are matched once a name, not once a job."""
+
+    axes: tuple[frozenset[str], ...]
+
+    @classmethod
+    def of(cls, suite: Suite, selector: Selector) -> _Chosen:
+        patterns = (selector.kernel, selector.machine, selector.workload, selector.test)
+        pairs = zip(_axes(suite), patterns, strict=True)
+        return cls(tuple(frozenset(name for name in names if fnmatchcase(name, pattern)) for names, pattern in pairs))
+
+    def __contains__(self, names: tuple[str, ...]) -> bool:
+        return all(name in axis for name, axis in zip(names, self.axes, strict=True))
+
+
+def _cell(suite: Suite, names: tuple[str, ...], expected: Expectation | None) -> Cell:
+    kernel, machine, workload, test = names
     own = suite.tests[test].timeouts
     changed = {name: value for name, value in msgspec.structs.asdict(own).items() if value is not None}
-    expected = next(
-        (
-            Expected(item.verdict, item.reason)
-            for item in suite.expect
-            if item.selector.matches(kernel, machine, workload, test)
-        ),
-        None,
-    )
     return Cell(
         suite=suite.name,
         kernel_name=kernel,
@@ -115,5 +130,5 @@ def _cell(suite: Suite, kernel: str, machine: str, workload: str, test: str) -> 
         test=suite.tests[test],
         limits=msgspec.structs.replace(suite.timeouts, **changed),
         env={**suite.env, **suite.workloads[workload].env, **suite.tests[test].env},
-        expected=expected,
+        expected=Expected(expected.verdict, expected.reason) if expected else None,
     )

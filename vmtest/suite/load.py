@@ -17,9 +17,14 @@ from ..config import ACCELERATORS, GuestConfig
 from ..errors import HarnessError, InvalidInput, Verdict
 from ..images import arch, variants
 from ..patterns import TOLERABLE
+from ..quoting import cut, listed, quoted
 from ..sizes import parse_size
+from ..yaml12 import Malformed, compose, plain, read_text
 from .model import Expectation, FullMachine, Kernel, Limits, Machine, Selector, Suite, Test, Workload
 
+MAX_NAMES = 1000  #: of kernels, machines, workloads, tests
+MAX_SELECTORS = 200  #: in include, exclude, expect
+MAX_TOLD = 50
 #: Verdicts that a job can end with beside a lost guest's.
 JOB_VERDICTS = ("pass", "fail", "command-timeout", "total-timeout", "workload-failed", "skip")
 _TABLES: dict[str, type[msgspec.Struct]] = {
@@ -45,26 +50,15 @@ class _Reader:
 
     def wrong(self, node: yaml.Node, what: str) -> None:
         mark = node.start_mark
-        finding = (mark.line + 1, mark.column + 1, what)
+        finding = (mark.line + 1, mark.column + 1, cut(what, 400))
         if finding not in self.findings:
             self.findings.append(finding)
 
     def fail(self) -> None:
         if self.findings:
             lines = [f"{self.path}:{line}:{column}: {what}" for line, column, what in sorted(self.findings)]
-            raise SuiteError("\n".join(lines))
-
-
-class _Loader(yaml.SafeLoader):
-    pass
-
-
-# 512M, on and 1e3 are what they look like to a reader; only true and false are truth values.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+            more = [f"{self.path}: and {len(lines) - MAX_TOLD} findings more"] if len(lines) > MAX_TOLD else []
+            raise SuiteError("\n".join(lines[:MAX_TOLD] + more))
 
 
 def load(path: Path) -> Suite:
@@ -75,9 +69,11 @@ def load(path: Path) -> Suite:
         SuiteError: it is wrong; every finding with its place.
     """
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        text = read_text(path)
+    except Malformed as error:
+        raise SuiteError(f"{path}:{error.line or 1}:{error.column or 1}: {error.what}") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
         raise InvalidInput(f"suite {str(path)!r} cannot be read ({why}); give a YAML file") from error
     return parse(text, str(path))
 
@@ -86,42 +82,18 @@ def parse(text: str, name: str = "suite.yaml") -> Suite:
     """The suite of a text; see :func:`load`."""
     reader = _Reader(name, [])
     try:
-        loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-            data = loader.construct_document(root) if root is not None else None
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise SuiteError(f"{where}: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise SuiteError(f"{name}:1:1: {str(error).splitlines()[0]}") from error
+        root = compose(text)
+        data = plain(root)
+    except Malformed as error:
+        raise SuiteError(f"{name}:{error.line or 1}:{error.column or 1}: {cut(error.what)}") from error
     if not isinstance(root, yaml.MappingNode) or not isinstance(data, dict):
         raise SuiteError(f"{name}:1:1: a suite is a mapping with name, kernels and tests")
-    _twice(reader, root)
-    reader.fail()
     suite = _convert(reader, root, data)
     reader.fail()
     assert suite is not None
     _values(reader, root, suite)
     reader.fail()
     return suite
-
-
-def _twice(reader: _Reader, node: yaml.Node) -> None:
-    """YAML lets a key stand twice, and forgets the first."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                reader.wrong(key, f"{key.value!r} stands here twice; remove one")
-            seen.add(key.value)
-            _twice(reader, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _twice(reader, item)
 
 
 def _child(node: yaml.Node, name: str | int) -> yaml.Node | None:
@@ -151,10 +123,10 @@ def _typed(reader: _Reader, node: yaml.Node, data: Any, kind: type[_Struct], wha
             steps.append(word or (f"[{number}]" if number else ""))
             place = _child(place, word or int(number or 0)) or place
         text = text[: match.start()] if match else text
-        if unknown := re.search(r"contains unknown field `(.*)`", text):
+        if unknown := re.search(r"contains unknown field `(.*)`", text, re.DOTALL):
             place = _key(place, unknown[1]) or place
             fields = ", ".join(_fields(kind, steps))
-            text = f"{unknown[1]!r} is nothing known here; known: {fields}"
+            text = f"{quoted(unknown[1])} is nothing known here; known: {fields}"
         elif missing := re.search(r"missing required field `(.*)`", text):
             text = f"{missing[1]!r} is missing"
         where = f"{what}{'.' if steps and what else ''}{'.'.join(step for step in steps if step)}"
@@ -183,23 +155,25 @@ def _convert(reader: _Reader, root: yaml.MappingNode, data: dict[str, Any]) -> S
         if not isinstance(table, dict):
             reader.wrong(node, f"{section} must be a mapping of names")
             continue
-        if not table:
-            reader.wrong(node, f"{section} is empty; name at least one")
+        if not table or len(table) > MAX_NAMES:
+            what = f"has {len(table)} names; give at most {MAX_NAMES}" if table else "is empty; name at least one"
+            reader.wrong(node, f"{section} {what}")
+            continue
         parts[section] = {}
         for name, value in table.items():
             inner = _child(node, name) or node
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", str(name)):
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", name):
                 place = _key(node, name) or node
-                reader.wrong(place, f"{section}: name {name!r} must be letters, digits, '_', '.', '+' and '-'")
+                reader.wrong(place, f"{section}: name {quoted(name)} must be letters, digits, '_', '.', '+' and '-'")
             short = isinstance(value, str) and section == "tests"
             entry = {"command": value} if short else value
-            parts[section][str(name)] = _typed(reader, inner, entry, kind, f"{section}.{name}")
+            parts[section][name] = _typed(reader, inner, entry, kind, f"{section}.{name}")
     for section, kind in _LISTS.items():
         node = _child(root, section)
         if node is None or section not in data:
             continue
-        if not isinstance(data[section], list):
-            reader.wrong(node, f"{section} must be a list")
+        if not isinstance(data[section], list) or len(data[section]) > MAX_SELECTORS:
+            reader.wrong(node, f"{section} must be a list of at most {MAX_SELECTORS}")
             continue
         pairs = zip(data[section], node.value, strict=True)
         parts[section] = [
@@ -232,8 +206,8 @@ def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
             call()
         except HarnessError as error:
             reader.wrong(node, f"{what}: {error}")
-        except re.error as error:
-            reader.wrong(node, f"{what}: {error.pattern!r} is no regular expression ({error.msg})")
+        except (re.error, OverflowError, RecursionError) as error:
+            reader.wrong(node, f"{what} is no regular expression that can be used: {error}")
 
     for name, kernel in suite.kernels.items():
         if sum(value is not None for value in (kernel.variant, kernel.image, kernel.tree)) > 1:
@@ -252,7 +226,7 @@ def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
         if machine.swap:
             check(at("machines", name, "swap"), f"{here}.swap", lambda m=machine: specs.Swap.parse(m.swap))
         if machine.accelerator not in ACCELERATORS:
-            what = f"{here}.accelerator: {machine.accelerator!r} must be one of {', '.join(ACCELERATORS)}"
+            what = f"{here}.accelerator: {quoted(machine.accelerator)} must be one of {', '.join(ACCELERATORS)}"
             reader.wrong(at("machines", name, "accelerator"), what)
         if not reader.findings:
             _whole(reader, at("machines", name), here, machine)
@@ -262,20 +236,24 @@ def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
             reader.wrong(at("workloads", name, "ready"), f"workloads.{name}: 'ready' without a command")
     survivable = {verdict.value for verdict in TOLERABLE}
     for name, test in suite.tests.items():
+        if not test.command.strip():
+            reader.wrong(
+                at("tests", name, "command"), f"tests.{name}.command: {quoted(test.command)} says nothing to run"
+            )
         for number, word in enumerate(test.tolerate):
             if word not in survivable:
-                what = f"tests.{name}.tolerate: {word!r} must be one of {', '.join(sorted(survivable))}"
+                what = f"tests.{name}.tolerate: {quoted(word)} must be one of {', '.join(sorted(survivable))}"
                 reader.wrong(at("tests", name, "tolerate", number), what)
     known = {*JOB_VERDICTS, *(verdict.value for verdict in Verdict)} - {"pass", "closed"}
     for number, expectation in enumerate(suite.expect):
         if expectation.verdict not in known:
-            what = f"expect[{number}].verdict: {expectation.verdict!r} must be one of {', '.join(sorted(known))}"
+            what = f"expect[{number}].verdict: {quoted(expectation.verdict)} must be one of {', '.join(sorted(known))}"
             reader.wrong(at("expect", number, "verdict"), what)
     for section, number, part in _selected(suite):
         for field, names in _names(suite):
             pattern = getattr(part, field)
             if not any(Selector(test=pattern).matches("", "", "", name) for name in names):
-                what = f"{section}[{number}].{field}: {pattern!r} is none of {', '.join(names)}"
+                what = f"{section}[{number}].{field}: {quoted(pattern)} is none of {listed(names)}"
                 reader.wrong(at(section, number, field), what)
 
 

@@ -1,0 +1,1 @@
+../damon/workload/yaml12.py
