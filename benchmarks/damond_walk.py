@@ -2,8 +2,8 @@
 """What reading a whole tree costs: ``python -m benchmarks.damond_walk [--kdamonds 64] [--schemes 8] [--tries 3]``.
 
 The tree of one damond on a simulated machine is read by ``grep -r``, ``find -exec cat`` and Python, on all processors
-and with reader and damond on one. For each walk: seconds, how many of these are its own (on an idle machine: all), and
-how many requests of which kind the kernel sent.
+and with reader and damond on one. For each walk: seconds, processor time of both, how many requests of which kind the
+kernel sent, and how many system calls damond made to read and to answer them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from benchmarks.damond_load import KDAMONDS, service
 from damon.damond.control import Client
@@ -38,23 +40,16 @@ class Walk:
     """What one walk took."""
 
     seconds: float
-    waited_s: float  #: reader and damond, ready while others had the processors; both can be at the same time
     reader_cpu_s: float
     damond_cpu_s: float
+    calls: int  #: of read(2), write(2) and their kind, by damond
     requests: dict[str, int]
-
-    @property
-    def own_s(self) -> float:
-        """About what it takes where nobody else runs: of the time, what nobody waited; not less than was worked."""
-        return min(self.seconds, max(self.seconds - self.waited_s, self.reader_cpu_s + self.damond_cpu_s))
 
     def __str__(self) -> str:
         counts = ", ".join(f"{name} {count}" for name, count in sorted(self.requests.items(), key=lambda one: -one[1]))
         return (
-            f"{self.seconds:5.2f} s, of these own {self.own_s:5.2f} s "
-            f"(both waited {self.waited_s:5.2f} s for processors, "
-            f"had {self.reader_cpu_s:4.2f} + {self.damond_cpu_s:4.2f} s); "
-            f"{sum(self.requests.values())} requests: {counts}"
+            f"{self.seconds:5.2f} s, processor time {self.reader_cpu_s:4.2f} + {self.damond_cpu_s:4.2f} s; "
+            f"{self.calls} system calls, {sum(self.requests.values())} requests: {counts}"
         )
 
 
@@ -68,25 +63,11 @@ def build(mount: Path, kdamonds: int, schemes: int) -> Path:
     return folder
 
 
-def _scheduled(pid: int) -> tuple[float, float]:
-    """Seconds on a processor and seconds waiting for one, of all threads that ``pid`` has."""
-    on, waiting = 0, 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            ran, waited, _ = (task / "schedstat").read_text().split()
-        except OSError:
-            continue  # it has just ended
-        on, waiting = on + int(ran), waiting + int(waited)
-    return on / 1e9, waiting / 1e9
-
-
-def _end(reader: subprocess.Popen[bytes]) -> tuple[float, float]:
-    """Wait until ``reader`` has ended; its seconds on a processor, children included, and waiting for one, without."""
-    os.waitid(os.P_PID, reader.pid, os.WEXITED | os.WNOWAIT)
-    waited = int(Path(f"/proc/{reader.pid}/schedstat").read_text().split()[1]) / 1e9
-    _, status, usage = os.wait4(reader.pid, 0)
-    reader.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime, waited
+def _used(pid: int) -> tuple[float, int]:
+    """Seconds of processor time and calls of read(2) and write(2), of all threads that ``pid`` has had."""
+    io = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system, int(io["syscr"]) + int(io["syscw"])
 
 
 def walk(kind: str, tree: Path, pid: int, mount: Path) -> Walk:
@@ -94,18 +75,19 @@ def walk(kind: str, tree: Path, pid: int, mount: Path) -> Walk:
     words = [str(tree) if word == "TREE" else word for word in WALKS[kind]]
     with Client(socket_path(mount)) as ask:
         counted = ask.call("requests")
-        ran, waited = _scheduled(pid)
+        cpu_s, calls = _used(pid)
         began = time.monotonic()
         reader = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        reader_ran, reader_waited = _end(reader)
+        _, status, usage = os.wait4(reader.pid, 0)
         seconds = time.monotonic() - began
-        after_ran, after_waited = _scheduled(pid)
+        reader.returncode = os.waitstatus_to_exitcode(status)
+        after_s, after_calls = _used(pid)
         requests = {name: count - counted.get(name, 0) for name, count in ask.call("requests").items()}
     return Walk(
         seconds,
-        after_waited - waited + reader_waited,
-        reader_ran,
-        after_ran - ran,
+        usage.ru_utime + usage.ru_stime,
+        after_s - cpu_s,
+        after_calls - calls,
         {name: count for name, count in requests.items() if count},
     )
 

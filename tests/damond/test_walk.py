@@ -5,25 +5,19 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks.damond_walk import Walk, build, walk
+from benchmarks.damond_walk import build, walk
 from damon.damond.control import Client
 from damon.damond.instance import socket_path
 from tests.damond.conftest import Damond, monitor
 
 KDAMONDS, SCHEMES, FILES = 64, 8, 20737
-BOUND_S = 2.0
-#: When others take the processors: each second of processor time does less then, by cold caches and shared cores.
-BUSY_BOUND_S = 6.0
-TRIES = 6
 
 
 def _errno(use: Callable[[], object]) -> int:
@@ -44,55 +38,28 @@ def requests(damond: Damond, monkeypatch: pytest.MonkeyPatch) -> Callable[[], di
     return ask
 
 
-def _fast(one: Walk) -> bool:
-    busy = one.waited_s > one.seconds / 4
-    return one.seconds < BOUND_S or (busy and one.own_s < BUSY_BOUND_S)
-
-
 @pytest.mark.parametrize("kind", ["grep -r", "find + cat", "Python"])
-def test_reading_the_whole_tree(damond: Damond, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """64 kdamonds with 8 schemes each in less than 2 s, wherever reader and damond run."""
+def test_what_reading_the_whole_tree_takes(damond: Damond, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """64 kdamonds with 8 schemes each: so many requests, and two system calls for each."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(damond.runtime))
     tree = build(damond.mount, KDAMONDS, SCHEMES)
-    seen: list[Walk] = []
-    while len(seen) < TRIES and not (seen and _fast(seen[-1])):
-        seen.append(walk(kind, tree, damond.process.pid, damond.mount))
-    said = "\n".join(map(str, seen))
-    print(said)
-    assert _fast(seen[-1]), f"load {os.getloadavg()[0]}; each try:\n{said}"
-    first = seen[0].requests
-    assert first["OPEN"] == FILES, said
-    assert sum(first.values()) < 7 * FILES, said
-    assert first.get("GETATTR", 0) + first.get("LOOKUP", 0) < FILES / 20, said  # listings bring them along
-    assert first.get("FLUSH", 0) <= 1, said
+    done = walk(kind, tree, damond.process.pid, damond.mount)
+    requests = sum(done.requests.values())
+    assert done.requests["OPEN"] == FILES, done
+    assert requests < 7 * FILES, done
+    assert done.requests.get("GETATTR", 0) + done.requests.get("LOOKUP", 0) < FILES / 20, done  # listings bring them
+    assert done.requests.get("FLUSH", 0) <= 1, done
+    assert done.calls < 2 * requests + FILES / 20, done  # one to read it, one to answer it
 
 
-def _latency_us() -> int:
-    """What all processes together ask of the kernel for idle processors."""
-    return struct.unpack("=i", Path("/dev/cpu_dma_latency").read_bytes()[:4])[0]
-
-
-def _wait_for_sleep(otherwise: str) -> None:
-    """Others, of tests beside this one, may ask for the same; they stop whenever nobody asks them for 2 ms."""
-    deadline = time.monotonic() + 60
-    while _latency_us() == 0:
-        assert time.monotonic() < deadline, otherwise
-
-
-def test_processors_may_sleep_again(damond: Damond) -> None:
-    if not os.access("/dev/cpu_dma_latency", os.R_OK | os.W_OK):
-        pytest.skip("/dev/cpu_dma_latency can't be opened here")
+def test_no_setting_of_the_machine_is_held(damond: Damond) -> None:
+    """Of the devices only /dev/fuse is open, however much is read: what others pay for power is not ours to change."""
     path = damond.parameter("damon_reclaim", "min_age")
-    seen = {_latency_us()}
-    deadline = time.monotonic() + 30
-    while 0 not in seen and time.monotonic() < deadline:
-        for _ in range(200):
-            path.read_text()
-        seen.add(_latency_us())
-    _wait_for_sleep("an idle damond keeps processors awake")
-    damond.process.kill()
-    damond.process.wait()
-    _wait_for_sleep("a damond that was killed keeps processors awake")
+    for _ in range(200):
+        path.read_text()
+    fds = Path(f"/proc/{damond.process.pid}/fd")
+    held = {os.readlink(fd) for fd in fds.iterdir() if int(fd.name) > 2}
+    assert {target for target in held if target.startswith(("/dev/", "/sys/", "/proc/"))} == {"/dev/fuse"}
 
 
 def test_names_and_attributes_are_asked_for_once(damond: Damond, requests: Callable[[], dict[str, int]]) -> None:

@@ -60,9 +60,7 @@ struct fs {
 
 	uint32_t stale[FS_STALE]; /* threads that were told to look a name up again */
 
-	/* The leader's. */
-	uint64_t counts[FS_OPCODES];
-	int several, eager, awake, latency_fd;
+	uint64_t counts[FS_OPCODES]; /* the leader's */
 };
 
 /* One thread's request and its answer. */
@@ -90,9 +88,5 @@ void fs_close_listing(struct fs *fs, uint64_t fh);
 #define FS_SILENT 1000000
 int fs_serve(struct fs_request *rq);
 void fs_close_file(struct fs *fs, uint64_t fh);
-
-/* fuse_wait.c: the next request's size, or a negative errno. */
-void fs_wait_init(struct fs *fs);
-int64_t fs_next(struct fs *fs, void *buffer);
 
 #endif

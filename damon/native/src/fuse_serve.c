@@ -4,9 +4,7 @@
  * a write, which can wait for a worker, another one becomes the leader. So nobody waits for a slow command of somebody
  * else, and a quick request wakes one thread at most.
  */
-#define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +120,17 @@ static int become_leader(struct fs *fs)
 	return leads;
 }
 
+/* Wait for a request: its size, or a negative errno; -ENODEV: it was unmounted. One system call for each request. */
+static int64_t next_request(struct fs *fs, void *buffer)
+{
+	ssize_t size;
+
+	do
+		size = read(fs->fd, buffer, FS_BUFFER);
+	while (size < 0 && (errno == EINTR || errno == ENOENT)); /* ENOENT: taken back by who asked */
+	return size < 0 ? -errno : size;
+}
+
 /* Serve until it is unmounted: 0, or a negative errno. Called by each thread, of which calls.more() can start some. */
 EXPORT int damon_fuse_serve(struct fs *fs)
 {
@@ -130,7 +139,7 @@ EXPORT int damon_fuse_serve(struct fs *fs)
 
 	while (!result && become_leader(fs)) {
 		for (;;) {
-			int64_t size = fs_next(fs, rq.in);
+			int64_t size = next_request(fs, rq.in);
 
 			if (size < 0) {
 				result = size == -ENODEV ? 0 : size;
@@ -186,10 +195,8 @@ EXPORT struct fs *damon_fuse_new(int fd, const struct fs_calls *calls, uint32_t 
 	fs->threads = 1;
 	fs->max_threads = max_threads;
 	fs->free = UINT32_MAX;
-	fs_wait_init(fs);
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_cond_init(&fs->follow, NULL);
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return fs;
 }
 
