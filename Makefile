@@ -13,7 +13,7 @@ PACKAGES_ARM64 := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/pac
 PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
 
-.PHONY: help build system demo demo-vm test test-arm64 test-fast features lint bench clean
+.PHONY: dist share help build system demo demo-vm test test-arm64 test-fast features lint bench clean
 
 help:
 	@echo "make demo     the main job on the simulated machine: no root, no guest"
@@ -23,6 +23,8 @@ help:
 	@echo "make lint     formatting, types, import rules"
 	@echo "make bench    benchmarks: ratios measured side by side"
 	@echo "make test-fast  only what needs no guest"
+	@echo "make dist     sdist and wheel, in dist/; the wheel is built from the sdist"
+	@echo "make share    man pages and shell completions, from the commands' parsers"
 	@echo "make features  docs/features.md: what works where, from the last 'make test'"
 
 # python3-venv is not part of Debian's python3; without root, say so and stop.
@@ -87,6 +89,17 @@ test-arm64: $(STAMP) system
 # docs/features.md from the outcomes of the last `make test`.
 features: $(STAMP)
 	@$(BIN)/python -m tests.features $(OUTCOMES)
+
+share: $(STAMP)
+	@$(BIN)/python -m share.generate
+
+# auditwheel names the oldest C library that the wheel runs on, and refuses one that needs others.
+dist: $(STAMP)
+	@rm -rf dist build/dist
+	@$(BIN)/python -m build --outdir build/dist .
+	@mkdir -p dist && cp build/dist/*.tar.gz dist/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl
+	@ls -l dist
 
 bench: $(STAMP)
 	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python -m benchmarks.$$(basename $$b .py) || exit; done

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Builds the C helper: one shared library loaded with ctypes, and the ``damon-workload`` program."""
+"""Builds the C helper, a shared library loaded with ctypes, and the ``damon-workload`` program; tags the wheel."""
 
 import shutil
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 SRC = Path("damon/native/src")
 LIBRARY = "damon.native.libdamon"
@@ -20,6 +22,19 @@ CFLAGS = [
     "-ffp-contract=off",
     "-fno-strict-aliasing",
 ]
+# Top-level directories that are packages, or data of packages, under another name.
+LINKS = {"damon/modules": "../modules", "damon/workload/shipped": "../../workloads", "vmtest/images": "../images"}
+
+
+def sources(directory: Path) -> list[str]:
+    """The C files of ``directory``; none is a broken source tree, not a smaller product."""
+    found = sorted(str(path) for path in directory.glob("*.c"))
+    if not found:
+        raise SystemExit(f"setup.py: {directory} has no C sources: the source tree is incomplete; get a complete sdist")
+    return found
+
+
+PROGRAM = sources(SRC / "workload")
 
 
 class BuildNative(build_ext):
@@ -34,10 +49,8 @@ class BuildNative(build_ext):
     def build_extension(self, ext: Extension) -> None:
         super().build_extension(ext)
         target = Path(self.get_ext_fullpath(ext.name)).parent / "bin"
-        program = sorted(str(p) for p in (SRC / "workload").glob("*.c"))
-        if program:
-            objects = self.compiler.compile(program, output_dir=self.build_temp, extra_preargs=CFLAGS)
-            self.compiler.link_executable(objects, "damon-workload", output_dir=str(target), libraries=["m", "pthread"])
+        objects = self.compiler.compile(PROGRAM, output_dir=self.build_temp, extra_preargs=CFLAGS)
+        self.compiler.link_executable(objects, "damon-workload", output_dir=str(target), libraries=["m", "pthread"])
 
     def copy_extensions_to_source(self) -> None:
         """For an editable installation: the program goes beside the library in the source tree, too."""
@@ -48,14 +61,31 @@ class BuildNative(build_ext):
             shutil.copy2(built, target)
 
 
+class Wheel(bdist_wheel):
+    """The library has no Python symbol: one wheel serves every Python 3 of a platform."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
+class SourceDistribution(sdist):
+    """Keeps the links of the tree as links: each file is there once, as in a checkout."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        inside = tuple(f"{link}/" for link in LINKS)
+        super().make_release_tree(base_dir, [name for name in files if not name.startswith(inside)])
+        for link, target in LINKS.items():
+            Path(base_dir, link).symlink_to(target)
+
+
 setup(
     ext_modules=[
         Extension(
             LIBRARY,
-            sources=sorted(str(p) for p in SRC.glob("*.c")),
+            sources=sources(SRC),
             depends=sorted(str(p) for p in SRC.glob("*.h")),
             extra_compile_args=[*CFLAGS, "-fvisibility=hidden"],
         )
     ],
-    cmdclass={"build_ext": BuildNative},
+    cmdclass={"build_ext": BuildNative, "bdist_wheel": Wheel, "sdist": SourceDistribution},
 )

@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from damon.ops.vaddr import Vaddr as Vaddr
     from damon.ops.vaddr import process_space as process_space
 
+#: The version of the distribution, too (pyproject.toml reads it here).
+__version__: Final = "0.2.0"
+
 _PLACES: Final = {
     "core": "Damon commit_ctx commit_quota_goals set_attrs set_regions system_ram_region",
     "errors": "DamonError InvalidInput MissingCapability",

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+from damon import __version__
+
 _SEED_MAX = (1 << 64) - 1
 
 
@@ -14,6 +16,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """``--version``, of the distribution."""
+    parser.add_argument("--version", action="version", version=f"%(prog)s (pydamon) {__version__}")
 
 
 def duration(text: str) -> float:

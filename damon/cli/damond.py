@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from damon.cli.arguments import Parser, seed
+from damon.cli.arguments import Parser, add_version, seed
 from damon.errors import DamonError, MissingCapability
 
 DESCRIPTION = """\
@@ -25,7 +25,7 @@ The modules damon_reclaim, damon_lru_sort and damon_stat are built in, and off u
 One damond serves one folder; several can run beside each other.
 
 examples:
-  damond --sim workloads/hot-cold.yaml &
+  damond --sim hot-cold &
   damon exec -- damo start            # needs root
   damond --linux --cmdline "damon_reclaim.enabled=Y damon_reclaim.min_age=30000000"
 
@@ -72,12 +72,12 @@ def _speed(text: str) -> float:
 
 
 def parser() -> argparse.ArgumentParser:
-
     top = Parser(
         prog="damond", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(top)
     machine = top.add_mutually_exclusive_group(required=True)
-    machine.add_argument("--sim", metavar="WORKLOAD", help="a simulated machine that plays this file in real time")
+    machine.add_argument("--sim", metavar="WORKLOAD", help="simulated machine: plays this file, or shipped one")
     machine.add_argument("--linux", action="store_true", help="the memory of this machine (root, page_idle)")
     top.add_argument("--cmdline", default="", metavar="STRING", help="parameters as on the kernel's command line")
     top.add_argument("--mount", type=Path, metavar="DIR", help="where (default: $DAMOND_MOUNT, or /run/damond/sys)")

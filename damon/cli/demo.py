@@ -18,13 +18,12 @@ from typing import Any, Final
 
 from damon.cli import output
 
-WORKLOAD: Final = Path("workloads/hot-cold.yaml")
+WORKLOAD: Final = "hot-cold"
 SECONDS: Final = 60
 PAGE: Final = 4096
-# What a run takes on a processor that does nothing else, and what none takes unless the simulator itself has become
-# slow: virtual processors differ by three and more from day to day, and ``make bench`` has ratios.
+# What a run takes on a processor that does nothing else. Slower is shown and is no failure: how busy a machine is
+# says nothing of the simulator, whose speed `make bench` compares side by side.
 WANTED_S: Final = 1.0
-MOST_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,13 @@ class Check:
 
 
 def _time(what: str, seconds: float) -> Check:
-    wanted = f"under {WANTED_S:g} s, at most {MOST_S:g}"
-    return Check(what, f"{seconds:.2f} s", wanted, seconds <= MOST_S, seconds >= WANTED_S)
+    return Check(what, f"{seconds:.2f} s", f"under {WANTED_S:g} s", kept=True, slow=seconds >= WANTED_S)
 
 
 def _damon_run(words: list[str], seed: int, out: Path, *, show: bool) -> dict[str, Any]:
     """The result object of one ``damon run`` of damon_reclaim; its summary is printed when ``show``."""
     command = ["run", "--module", "damon_reclaim", "min_age=5000000", *words]
-    command += ["--sim", str(WORKLOAD), "--duration", str(SECONDS), "--seed", str(seed)]
+    command += ["--sim", WORKLOAD, "--duration", str(SECONDS), "--seed", str(seed)]
     print(f"$ damon {shlex.join([*command, '--json', out.name])}", flush=True)
     command += ["--json", str(out), *([] if show else ["--quiet"])]
     if subprocess.run([sys.executable, "-m", "damon.cli.main", *command], check=False).returncode:
@@ -81,9 +79,6 @@ def _checks(first: dict[str, Any], second: dict[str, Any], many: dict[str, Any])
 
 def main() -> int:
     """The exit code."""
-    if not WORKLOAD.is_file():
-        print(f"demo: {WORKLOAD} is not here: run it in the project's top folder", file=sys.stderr)
-        return 2
     with tempfile.TemporaryDirectory(prefix="damon-demo-") as folder:
         files = [Path(folder, f"{name}.json") for name in ("first", "second", "many")]
         first = _damon_run([], 1, files[0], show=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from damon.cli import client, exec, modinfo, record, report, run, trace
-from damon.cli.arguments import Parser
+from damon.cli.arguments import Parser, add_version
 from damon.errors import DamonError, MissingCapability
 
 #: Each has ``add(subparsers)``, which sets ``function`` to what takes the parsed arguments and returns the exit code.
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version(top)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(commands)

@@ -38,10 +38,10 @@ beside FILE there are FILE.kdamonds (parameters), FILE.mem_footprint, FILE.vmas,
 --events. Those of an earlier recording become FILE.old and so on. All are for their owner only.
 
 examples:
-  damon record --sim workloads/stairs.yaml --ops vaddr -o damon.data
+  damon record --sim stairs --ops vaddr -o damon.data
   damon record --linux --ops vaddr --pid 4711 --duration 60
   damon record --linux --ops paddr --events damos_before_apply,damos_esz
-  damon record --sim workloads/hot-cold.yaml --module damon_reclaim min_age=5000000
+  damon record --sim hot-cold --module damon_reclaim min_age=5000000
   damon record --damond --duration 60
 then: damon report damon.data, or damo report heatmap --input damon.data
 """
@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     machine = command.add_mutually_exclusive_group(required=True)
-    machine.add_argument("--sim", metavar="WORKLOAD", help="workload file (YAML, or masim's configuration)")
+    machine.add_argument("--sim", metavar="WORKLOAD", help="workload: a file (YAML, masim's), or a shipped one's name")
     machine.add_argument("--linux", action="store_true", help="the memory of this machine")
     machine.add_argument("--damond", action="store_true", help="what the workers of a running damond find out")
     command.add_argument(

@@ -37,7 +37,7 @@ NAME can be a folder with a module of your own, if it has a slash, or one found 
 Modules start exclusively, as in the kernel: one that is enabled at a time.
 
 examples:
-  damon run --module damon_reclaim min_age=5000000 --sim workloads/hot-cold.yaml --duration 60 --seed 1
+  damon run --module damon_reclaim min_age=5000000 --sim hot-cold --duration 60 --seed 1
   damon run --cmdline "damon_reclaim.enabled=Y damon_reclaim.min_age=30000000" --linux --json result.json
 """
 DEFAULT_DURATION_S: Final = 60.0
@@ -60,7 +60,7 @@ def add(commands: Any) -> None:
         help="load a module with parameters; can be given several times",
     )  # fmt: skip
     machine = command.add_mutually_exclusive_group(required=True)
-    machine.add_argument("--sim", metavar="WORKLOAD", help="workload file (YAML, or masim's configuration)")
+    machine.add_argument("--sim", metavar="WORKLOAD", help="workload: a file (YAML, masim's), or a shipped one's name")
     machine.add_argument("--linux", action="store_true", help="the memory of this machine")
     command.add_argument(
         "--duration", type=duration, metavar="S",

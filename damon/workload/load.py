@@ -13,6 +13,7 @@ import yaml
 
 from damon.errors import InvalidInput
 from damon.quoting import cut, listed
+from damon.workload.find import find_workload
 from damon.workload.masim import FULL_SPEED, parse_masim
 from damon.workload.model import (
     HOTPLUG,
@@ -191,12 +192,13 @@ def load_workload(
     """Read ``path``; ``form`` says how, else its name (``.yaml``, ``.yml``, ``.cfg``) or first line does.
 
     Args:
+        path: a file, or the name of a shipped workload (``hot-cold``).
         full_speed: touches a second of a masim configuration, which says nothing of rates.
 
     Raises:
         InvalidInput: the file can't be read, or is wrong; one line with file, line, place, value and remedy.
     """
-    path = Path(path)
+    path = find_workload(path)
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from damon import __version__
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.workload.plan import Options, change_options, compile_plan
 
@@ -28,9 +29,9 @@ process flushes its TLB every millisecond by toggling the protection of a range 
 exit codes: 0 fine, 1 a process failed, 2 invalid input and nothing started, 3 the program is not built
 
 examples:
-  damon-workload workloads/hot-cold.yaml
-  damon-workload --json --duration 10 --interval 5000 workloads/accuracy.yaml
-  damon-workload --print-plan workloads/zipf.yaml > zipf.plan; damon-workload --plan zipf.plan
+  damon-workload hot-cold
+  damon-workload --json --duration 10 --interval 5000 accuracy
+  damon-workload --print-plan zipf > zipf.plan; damon-workload --plan zipf.plan
 """
 
 
@@ -73,12 +74,18 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see --help\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="damon-workload", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("file", nargs="?", help="workload file (YAML, or masim's configuration)")
+    parser.add_argument("--version", action="version", version=f"%(prog)s (pydamon) {__version__}")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="WORKLOAD",
+        help="a file (YAML, masim's), or a shipped one's name",
+    )
     parser.add_argument("--plan", metavar="FILE", help="run a plan compiled before instead (needs no other package)")
     parser.add_argument("--print-plan", action="store_true", help="print the compiled plan and end")
     parser.add_argument("--format", choices=("auto", "yaml", "masim"), default="auto", help="of the file")
@@ -167,10 +174,10 @@ def _perform(plan: str, as_json: bool) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``argv``; the exit code."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    command = parser()
+    arguments = command.parse_args(argv)
     if (arguments.file is None) == (arguments.plan is None):
-        parser.error("give either a workload file or --plan FILE")
+        command.error("give either a workload file or --plan FILE")
     try:
         plan = _plan(arguments)
         if arguments.print_plan:

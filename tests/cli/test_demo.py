@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +36,6 @@ WAYS = [
     (0, _spoil("cold memory", "areas", "cold", "resident_bytes_end", value=40 * MIB)),
     (0, _spoil("hot pages", "areas", "hot", "refaults", value=90)),
     (1, _spoil("two runs", "memory", value=1)),
-    (2, _spoil("the same with 1000 regions", "timing", "wall_seconds", value=5.1)),
 ]
 
 
@@ -54,16 +52,9 @@ def test_each_way_to_be_wrong(which: int, way: tuple[str, Callable[[list[dict[st
     assert any(name.startswith(what) for name in wrong)
 
 
-def test_a_slow_machine_is_told_and_is_no_fault() -> None:
+def test_a_slow_machine_is_shown_and_is_no_fault() -> None:
     slow = deepcopy(GOOD)
-    slow["timing"]["wall_seconds"] = 1.1
+    slow["timing"]["wall_seconds"] = 1000.0
     verdicts = [check.verdict for check in demo._checks(deepcopy(GOOD), deepcopy(GOOD), slow)]
     assert verdicts == ["ok", "ok", "ok", "ok", "slow here"]
-
-
-def test_elsewhere_it_says_where_to_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert demo.main() == 2
-    assert "top folder" in capsys.readouterr().err
+    assert all(check.kept for check in demo._checks(slow, slow, slow))

@@ -218,7 +218,7 @@ def test_apt_sources_in_the_old_form(tmp_path: Path) -> None:
 
 def test_image_requirements_are_the_projects_and_pytest() -> None:
     names = " ".join(pydeps.requirements())
-    for name in ("msgspec", "psutil", "pyyaml", "rich", "pytest"):
+    for name in ("msgspec", "pyyaml", "rich", "pytest"):
         assert name in names
     for name in ("paramiko", "pexpect", "mypy"):
         assert name not in names, "the harness's own needs stay on the host"

@@ -23,6 +23,22 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(InvalidInput.exit_code)
 
 
+class _Version(argparse.Action):
+    """Reads the version when asked: the metadata of distributions take a while to import."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show program's version number and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("pydamon")
+        except PackageNotFoundError:
+            number = "not installed"
+        parser.exit(message=f"{parser.prog} (pydamon) {number}\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = _Parser(
@@ -31,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action=_Version)
     commands = top.add_subparsers(dest="what", required=True, metavar="COMMAND", parser_class=_Parser)
     for command in COMMANDS:
         command.add(commands)
