@@ -36,7 +36,8 @@ class _Version(argparse.Action):
             number = version("pydamon")
         except PackageNotFoundError:
             number = "not installed"
-        parser.exit(message=f"{parser.prog} (pydamon) {number}\n")
+        print(f"{parser.prog} (pydamon) {number}")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
