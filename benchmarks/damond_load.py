@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psutil
 
-from damon.damond.control import Client
+from damon.damond.client import Client
 from damon.damond.fusefs import MAX_THREADS
 from damon.damond.instance import socket_path
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.damond_load import KDAMONDS, service
-from damon.damond.control import Client
+from damon.damond.client import Client
 from damon.damond.instance import socket_path
 
 PYTHON = """

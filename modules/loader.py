@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import importlib.util
 import os
 import sys
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,7 @@ from damon.errors import DamonError, InvalidInput
 from damon.mm.interface import Machine
 from damon.modules.cmdline import canonical, split_assignment
 from damon.modules.module import Module
-from damon.modules.params import Parameter
+from damon.modules.params import Parameter, Value, show_value
 
 #: Folders of the user's own modules, separated by colons.
 PATH_VARIABLE = "DAMON_MODULES_PATH"
@@ -176,6 +177,53 @@ class Loader:
             module.exit()
             raise
         self._loaded[module.name] = module
+
+    def reconfigure(self, module: Module, words: Iterable[str]) -> None:
+        """Give a loaded ``module`` the parameters that loading it anew with ``words`` would give it.
+
+        Everything is checked before anything is stored, ``enabled`` comes last, and when that fails all is as it was.
+
+        Raises:
+            DamonError: EINVAL, ERANGE: as ``prepare``; EBUSY: it runs, and more than ``enabled`` would change.
+            MissingCapability: the machine lacks what the module then needs.
+        """
+        words = list(words)
+        trial = self._trial(module, words)
+        named = {canonical(split_assignment(word)[0]) for word in words}
+        changed = [
+            name
+            for name, parameter in module.parameters.items()
+            if name in named and parameter.spec.writable and trial[name] != parameter.value
+        ]
+        changed.sort(key=lambda name: name == "enabled")
+        if module.running and changed not in ([], ["enabled"]):
+            raise DamonError(
+                errno.EBUSY,
+                f"{module.name} runs, and {changed[0]} would change: damon param set {module.name}.{changed[0]}=..., "
+                "or turn it off first (enabled=N)",
+            )
+        before = {name: parameter.value for name, parameter in module.parameters.items() if parameter.spec.writable}
+        try:
+            for name in changed:
+                module.parameters[name].store(show_value(trial[name]))
+        except BaseException:
+            for name, value in before.items():  # a start that fails may have written others, as the region found
+                module.parameters[name].value = value
+            raise
+
+    def _trial(self, module: Module, words: Sequence[str]) -> dict[str, Value]:
+        """The values of ``module`` with ``words`` on top, found with one of its kind that is never started."""
+        trial = type(module)(self._damon)
+        for name, parameter in module.parameters.items():
+            if parameter.spec.writable and name != "commit_inputs":
+                trial.parameters[name].store(show_value(parameter.value))
+        for word in words:
+            store_word(trial, word)
+        if trial.wanted and not module.running:
+            trial.check()
+            self._damon.machine.require(*trial.needs())
+        values = trial.parameters.values_by_name()
+        return values | ({"enabled": trial.wanted} if "enabled" in values else {})
 
     def unload(self, name: str) -> None:
         """Stop a module and forget it."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from damon.cli import output
-from damon.damond.control import Client
+from damon.cli.arguments import duration
+from damon.damond.client import PATIENCE_S, Client
 from damon.damond.instance import default_mount, socket_path
 from damon.errors import InvalidInput
 
@@ -17,6 +18,7 @@ PARAM_EPILOG = """\
 examples:
   damon param list damon_reclaim
   damon param get damon_reclaim.min_age
+  damon param get damon_reclaim.min_age damon_reclaim.enabled
   damon param set damon_reclaim.enabled=Y
 """
 
@@ -26,14 +28,16 @@ def add(commands: Any) -> None:
     status.add_argument("--json", action="store_true", help="one object, for machines")
     lsmod = _command(commands, "lsmod", "modules that a running damond has loaded", _lsmod)
     lsmod.add_argument("--json", action="store_true", help="one object, for machines")
-    modprobe = _command(commands, "modprobe", "load a module into a running damond", _modprobe)
+    modprobe = _command(
+        commands, "modprobe", "load a module into a running damond, or set up one that is off", _modprobe
+    )
     modprobe.add_argument("name", metavar="MODULE")
     modprobe.add_argument("words", nargs="*", metavar="param=value")
     rmmod = _command(commands, "rmmod", "unload a module of a running damond", _rmmod)
     rmmod.add_argument("name", metavar="MODULE")
     param = _command(commands, "param", "parameters of a running damond's modules", _param, PARAM_EPILOG)
     param.add_argument("what", choices=("get", "set", "list"))
-    param.add_argument("name", metavar="MODULE[.PARAM[=VALUE]]")
+    param.add_argument("names", metavar="MODULE[.PARAM[=VALUE]]", nargs="+", help="several of get: as PARAM=VALUE")
     param.add_argument("--json", action="store_true", help="of list: one object, for machines")
 
 
@@ -44,12 +48,16 @@ def _command(commands: Any, name: str, text: str, function: Any, epilog: str = "
     command.add_argument(
         "--mount", type=Path, metavar="DIR", help="the damond to ask (default: $DAMOND_MOUNT, or root's)"
     )
+    command.add_argument(
+        "--timeout", type=duration, default=PATIENCE_S, metavar="S",
+        help=f"wait for an answer so many seconds at most (default {PATIENCE_S:g})",
+    )  # fmt: skip
     command.set_defaults(function=function)
     return command
 
 
 def _client(arguments: argparse.Namespace) -> Client:
-    return Client(socket_path(arguments.mount or default_mount()))
+    return Client(socket_path(arguments.mount or default_mount()), arguments.timeout)
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -113,24 +121,38 @@ def _rmmod(arguments: argparse.Namespace) -> int:
 
 
 def _param(arguments: argparse.Namespace) -> int:
-    module, dot, rest = arguments.name.partition(".")
-    name, equals, value = rest.partition("=")
-    if arguments.what != "list" and not (dot and name):
-        raise InvalidInput(
-            f"param {arguments.what} {arguments.name!r}: give MODULE.PARAM{'=VALUE' * (arguments.what == 'set')}"
-        )
-    if arguments.what == "set" and not equals:
-        raise InvalidInput(f"param set {arguments.name!r}: give MODULE.PARAM=VALUE")
+    what, names = arguments.what, arguments.names
+    if what != "get" and len(names) > 1:
+        raise InvalidInput(f"param {what} {names[1]!r}: only get takes several; {what} them one by one")
+    if what == "list":
+        return _list(arguments, names[0])
+    wanted = [_split(what, name) for name in names]
     with _client(arguments) as client:
-        if arguments.what == "get":
-            print(client.call("param_get", module=module, parameter=name), end="")
-        elif arguments.what == "set":
-            client.call("param_set", module=module, parameter=name, value=value)
-        else:
-            found = client.call("param_list", module=module)
-            if arguments.json:
-                print(json.dumps(found))
-            else:
-                rows = [(row["name"], row["value"], row["unit"], row["description"]) for row in found]
-                output.table(("parameter", "value", "unit", "meaning"), rows)
+        if what == "set":
+            module, parameter, value = wanted[0]
+            client.call("param_set", module=module, parameter=parameter, value=value)
+            return 0
+        values = [client.call("param_get", module=module, parameter=parameter) for module, parameter, _ in wanted]
+    for name, value in zip(names, values, strict=True):  # all of them, or none
+        print(f"{name}={value}" if len(names) > 1 else value, end="")
+    return 0
+
+
+def _split(what: str, name: str) -> tuple[str, str, str]:
+    """Module, parameter and value of a ``MODULE.PARAM[=VALUE]``."""
+    module, dot, rest = name.partition(".")
+    parameter, equals, value = rest.partition("=")
+    if not (dot and parameter) or bool(equals) != (what == "set"):
+        raise InvalidInput(f"param {what} {name!r}: give MODULE.PARAM{'=VALUE' * (what == 'set')}")
+    return module, parameter, value
+
+
+def _list(arguments: argparse.Namespace, module: str) -> int:
+    with _client(arguments) as client:
+        found = client.call("param_list", module=module)
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        rows = [(row["name"], row["value"], row["unit"], row["description"]) for row in found]
+        output.table(("parameter", "value", "unit", "meaning"), rows)
     return 0

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from damon.core.trace import EVENTS
+from damon.damond.client import ServiceLost
 from damon.damond.instance import default_mount, exec_folder, trace_socket_path
 from damon.damond.namespace import enter, lay_over, lay_over_events, lay_over_files
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.trace.client import SOCKET_VARIABLE
 from damon.trace.install import install_perf
+
+#: What files behind a mount answer when its service has ended.
+LOST = (errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN)
 
 DESCRIPTION = """\
 Runs a command in a mount namespace of its own, in which the tree of a running damond lies over /sys/kernel/mm/damon and
@@ -69,20 +73,33 @@ def _module_folders(mount: Path) -> Iterable[Path]:
     return sorted((mount / "module").iterdir())
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Does not come back when the command could be started."""
-    if os.geteuid():
-        raise MissingCapability("damon exec mounts over /sys, which only root can: run it as root (sudo)")
-    mount = (arguments.mount or default_mount()).absolute()
+def _arrange(mount: Path, keep_home: bool) -> dict[str, str]:
+    """Enter a mount namespace with everything in place; the command's environment."""
     tree = mount / "kernel/mm/damon"
     if not tree.is_dir():
         raise DamonError(errno.ENOENT, f"no damond is mounted at {mount}: start one with damond, or give its --mount")
-    environment = _environment(mount, arguments.keep_home)
+    environment = _environment(mount, keep_home)
     enter()
     lay_over(Path("/sys/kernel/mm"), {"damon": tree})
     lay_over(Path("/sys/module"), {folder.name: folder for folder in _module_folders(mount)})
     lay_over_files(Path("/proc"), mount / "proc")
     lay_over_events([f"damon:{event}" for event in EVENTS])
+    return environment
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does not come back when the command could be started."""
+    if os.geteuid():
+        raise MissingCapability("damon exec mounts over /sys, which only root can: run it as root (sudo)")
+    mount = (arguments.mount or default_mount()).absolute()
+    try:
+        environment = _arrange(mount, arguments.keep_home)
+    except OSError as error:
+        if error.errno not in LOST:
+            raise
+        raise ServiceLost(
+            error.errno, f"the damond at {mount} has ended, and the command was not started: start damond again"
+        ) from None
     try:
         os.execvpe(arguments.words[0], arguments.words, environment)
     except OSError as error:

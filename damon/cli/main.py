@@ -19,7 +19,8 @@ COMMANDS: tuple[ModuleType, ...] = (run, modinfo, record, report, trace, exec, c
 EPILOG = """\
 exit codes:
   0    fine
-  1    a monitoring worker ended by an unexpected error, or the result could not be written
+  1    a monitoring worker ended by an unexpected error, the result could not be written, or damond ended or
+       stayed silent while it was asked
   2    invalid input; nothing was started
   3    this machine lacks something; the message says what, and the remedy
   130  interrupted before anything was started

@@ -1,124 +1,156 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Clients of the service: one JSON object a line over a Unix socket, answered in the same way.
 
-A request is ``{"call": NAME, "args": {...}}``; an answer ``{"result": ...}``, or ``{"errno": N, "error": TEXT}``.
+A request is ``{"call": NAME, "args": {...}}``; an answer ``{"result": ...}``, or ``{"errno": N, "error": TEXT}``. A
+connection carries any number of requests. It ends when a request is too long or too slow, or when none comes for long.
 """
 
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import logging
-import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_origin, get_type_hints
 
-from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.errors import InvalidInput, MissingCapability
+from damon.trace.listener import Lines, LineTooLong, Listener
 
 log = logging.getLogger("damon.damond")
 
-#: A request that is longer is nobody's.
+#: Bytes of one request.
 MAX_REQUEST: Final = 1 << 20
+#: Clients that are connected at the same time.
+MAX_CLIENTS: Final = 64
+#: From a request's first byte to its last.
+REQUEST_S: Final = 10.0
+#: A client that asks for nothing so long is let go.
+IDLE_S: Final = 600.0
+#: For a client to take what it has asked for.
+ANSWER_S: Final = 30.0
 Calls = Mapping[str, Callable[..., Any]]
 
 
+def _fits(value: object, hint: object) -> bool:
+    """Has ``value``, parsed from JSON, the type that a call's parameter is annotated with?"""
+    if get_origin(hint) is None:
+        return isinstance(hint, type) and isinstance(value, hint) and not isinstance(value, bool)
+    (inner,) = getattr(hint, "__args__", (object,))  # Sequence[str], Sequence[int]
+    return isinstance(value, list) and all(_fits(one, inner) for one in value)
+
+
+def _checked(name: str, call: Callable[..., Any], arguments: object) -> dict[str, Any]:
+    """``arguments`` as ``call`` takes them; ``InvalidInput`` when it does not."""
+    if not isinstance(arguments, dict):
+        raise InvalidInput(f"request {name}: args is no object")
+    try:
+        inspect.signature(call).bind(**arguments)
+    except TypeError as error:
+        raise InvalidInput(f"request {name}: {error}") from None
+    hints = get_type_hints(call)
+    for argument, value in arguments.items():
+        if not _fits(value, hints[argument]):
+            raise InvalidInput(f"request {name}: {argument} is of the wrong type")
+    return arguments
+
+
 class ControlServer:
-    """Serves ``calls`` at ``path`` until ``close()``; only the own user can connect."""
+    """Serves ``calls`` at ``path`` until ``close()``; only the own user can connect.
+
+    The parameters of calls are ``str``, ``int`` or sequences of these, and what a client sends is held against that.
+    """
 
     def __init__(self, path: Path, calls: Calls) -> None:
         self._calls = calls
-        self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        old = os.umask(0o177)
-        try:
-            self._socket.bind(str(path))
-        finally:
-            os.umask(old)
-        self._socket.listen(64)
-        self._thread = threading.Thread(target=self._accept, name="damond-control", daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()
+        self._clients: set[socket.socket] = set()
+        self._closing = False
+        self._listener = Listener(path, self._accepted, "damond-control")
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._socket.accept()
-            except OSError:
-                return
+    def _accepted(self, client: socket.socket) -> None:
+        with self._lock:
+            full = len(self._clients) >= MAX_CLIENTS
+            if not full and not self._closing:
+                self._clients.add(client)
+        if full or self._closing:
+            with client, suppress(OSError):
+                client.setblocking(False)
+                client.send(_line({"errno": errno.EUSERS, "error": f"{MAX_CLIENTS} clients are connected: end one"}))
+            return
+        try:
             threading.Thread(target=self._talk, args=(client,), name="damond-client", daemon=True).start()
+        except BaseException:
+            self._forget(client)
+            raise
+
+    def _forget(self, client: socket.socket) -> None:
+        with self._lock:
+            self._clients.discard(client)
 
     def _talk(self, client: socket.socket) -> None:
-        with client, client.makefile("rwb") as stream, suppress(OSError):
-            while line := stream.readline(MAX_REQUEST):
-                stream.write(json.dumps(self._answer(line)).encode() + b"\n")
-                stream.flush()
+        lines = Lines(client, MAX_REQUEST, REQUEST_S)
+        try:
+            with client, suppress(OSError):
+                while (line := self._next(client, lines)) is not None:
+                    self._send(client, self._answer(line))
+        finally:
+            self._forget(client)
+
+    def _next(self, client: socket.socket, lines: Lines) -> bytes | None:
+        try:
+            return lines.next(IDLE_S)
+        except TimeoutError:
+            refusal = errno.ETIMEDOUT, f"no whole request came within {REQUEST_S:g} s: connect again"
+        except LineTooLong:
+            refusal = errno.EMSGSIZE, f"a request has {MAX_REQUEST} bytes at most"
+        self._send(client, {"errno": refusal[0], "error": refusal[1]})
+        return None
+
+    @staticmethod
+    def _send(client: socket.socket, answer: dict[str, Any]) -> None:
+        client.settimeout(ANSWER_S)
+        client.sendall(_line(answer))
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
-            call, arguments = self._calls[request["call"]], dict(request.get("args", {}))
-        except (ValueError, KeyError, TypeError):
+            name, arguments = request["call"], request.get("args", {})
+            call = self._calls[name]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {"errno": errno.EINVAL, "error": f"no request: {line[:80]!r}"}
         try:
-            return {"result": call(**arguments)}
+            return {"result": call(**_checked(name, call, arguments))}
         except OSError as error:
-            return {"errno": error.errno or errno.EIO, "error": error.strerror or str(error)}
+            said = error.strerror or str(error)
+            log.info("request %s refused: %s", _shown(name, arguments), said)
+            return {"errno": error.errno or errno.EIO, "error": said}
         except MissingCapability as error:
+            log.info("request %s refused: %s", _shown(name, arguments), error)
             return {"errno": errno.EOPNOTSUPP, "error": str(error)}
-        except TypeError as error:
-            return {"errno": errno.EINVAL, "error": f"{request['call']}: {error}"}
         except Exception as error:
-            log.exception("request %s", request["call"])
+            log.exception("request %s", name)
             return {"errno": errno.EIO, "error": repr(error)}
 
     def close(self) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._path.unlink(missing_ok=True)
+        """Let all clients go; one that waits for an answer finds its connection ended."""
+        with self._lock:
+            self._closing = True
+            clients = list(self._clients)
+        self._listener.close()
+        for client in clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
 
-class Client:
-    """A connection to the service whose socket is ``path``.
+def _line(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
 
-    Raises:
-        DamonError: ENOENT, none runs there.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._socket.connect(str(path))
-        except OSError as error:
-            self._socket.close()
-            if error.errno in (errno.EACCES, errno.EPERM):
-                raise DamonError(error.errno, f"{path} is another user's: run as that user") from None
-            raise DamonError(
-                errno.ENOENT, "no damond runs there: start one with damond --mount DIR, or give its --mount"
-            ) from None
-        self._stream = self._socket.makefile("rwb")
-
-    def call(self, name: str, **arguments: Any) -> Any:
-        """What the service answers; raises ``DamonError`` with its errno when it refuses."""
-        self._stream.write(json.dumps({"call": name, "args": arguments}).encode() + b"\n")
-        self._stream.flush()
-        line = self._stream.readline()
-        if not line:
-            raise DamonError(errno.ECONNRESET, "damond has ended")
-        answer = json.loads(line)
-        if "errno" in answer:
-            raise InvalidInput(answer["error"], answer["errno"])
-        return answer["result"]
-
-    def close(self) -> None:
-        self._stream.close()
-        self._socket.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+def _shown(name: str, arguments: object) -> str:
+    """A request for the log: one line of bounded length."""
+    return f"{name} {json.dumps(arguments)[:200]}"

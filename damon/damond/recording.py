@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from damon.core import Damon
-from damon.damond.control import Client
+from damon.damond.client import Client
 from damon.damond.instance import socket_path, trace_socket_path
 from damon.damond.runner import Runner
 from damon.errors import DamonError, InvalidInput

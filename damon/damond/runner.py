@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from damon.errors import DamonError
 from damon.mm.clock import VirtualClock
 
 #: Virtual time goes on in steps of so much at most, while no worker wakes before.
@@ -22,7 +24,10 @@ class Runner(Protocol):
     """Runs requests of any thread, which wait for the result, and lets the workers' time pass."""
 
     def __call__(self, function: Callable[[], None]) -> None:
-        """Run ``function``, which may wait for workers; raises what it raises."""
+        """Run ``function``, which may wait for workers; raises what it raises.
+
+        ESHUTDOWN: the service ended first.
+        """
 
     def serve(self, stop: threading.Event) -> None:
         """Take requests until ``stop`` is set."""
@@ -36,6 +41,10 @@ class DirectRunner:
 
     def serve(self, stop: threading.Event) -> None:
         stop.wait()
+
+
+def _shutdown() -> DamonError:
+    return DamonError(errno.ESHUTDOWN, "damond is being ended: start it again, and ask again")
 
 
 @dataclass(eq=False)
@@ -63,20 +72,40 @@ class PacedRunner:
         self._clock, self._speed = clock, speed
         # Not a SimpleQueue: its get() with a timeout can wait for ever when that has just passed (CPython 3.11).
         self._requests: queue.Queue[_Request] = queue.Queue()
-        self._serving = True
+        self._lock = threading.Lock()
+        self._waiting: set[_Request] = set()  #: requests whose threads wait
+        self._ended = False
         self.late_ns = 0  #: virtual time given up because the simulation could not keep pace
 
     def __call__(self, function: Callable[[], None]) -> None:
         request = _Request(function)
+        with self._lock:
+            if self._ended:
+                raise _shutdown()
+            self._waiting.add(request)
         self._requests.put(request)
-        while not request.done.wait(1.0):
-            if not self._serving:
-                raise RuntimeError("nobody serves requests any more")
+        request.done.wait()
+        with self._lock:
+            self._waiting.discard(request)
         if request.error is not None:
             raise request.error
 
+    def _end(self) -> None:
+        """Nobody waits any more: neither those whose request has not begun, nor those whose request goes on."""
+        with self._lock:
+            self._ended = True
+            for request in self._waiting:
+                if not request.done.is_set():
+                    request.error = _shutdown()
+                    request.done.set()
+
     def serve(self, stop: threading.Event) -> None:
-        self._serving = True
+        try:
+            self._serve(stop)
+        finally:
+            self._end()
+
+    def _serve(self, stop: threading.Event) -> None:
         real, virtual = time.monotonic_ns(), self._clock.now_ns()
         while not stop.is_set():
             due = virtual + round((time.monotonic_ns() - real) * self._speed)
@@ -91,7 +120,6 @@ class PacedRunner:
             else:
                 self._take(0)
                 self._clock.sleep_us(max((until - now) // 1000, 1))
-        self._serving = False
 
     def _take(self, seconds: float) -> None:
         """Start the requests that are there; wait for the first one for so long."""

@@ -221,11 +221,13 @@ class Service:
 
     def _modprobe(self, module: str, words: Sequence[str] = ()) -> None:
         kind = find_module(module)
-        loaded = self.loader.loaded.get(kind.name)
-        if loaded is not None:  # as modprobe does: it is there, nothing happens
-            return
 
         def load() -> None:
+            there = self.loader.loaded.get(kind.name)
+            if there is not None:
+                self.loader.reconfigure(there, words)
+                log.info("%s: %s, %s", there.name, " ".join(words) or "loaded already", there.state())
+                return
             new = self.loader.prepare(kind, words)
             if new.wanted:
                 self.machine.require(*new.needs())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from damon.errors import DamonError, InvalidInput
 SOCKET_VARIABLE: Final = "DAMON_TRACE_SOCKET"
 _CONNECT_S: Final = 10.0
 _FAREWELL_S: Final = 5.0
+_ANSWER_BYTES: Final = 1 << 16
 
 
 def socket_path() -> str:
@@ -25,6 +27,24 @@ def socket_path() -> str:
     if not path:
         raise InvalidInput(f"${SOCKET_VARIABLE} is not set: run this below `damon exec`, or set it to damond's socket")
     return path
+
+
+def connect(unconnected: socket.socket, path: str, seconds: float) -> None:
+    """Connect to the Unix socket ``path``; every later use of ``unconnected`` waits for ``seconds`` at most as well.
+
+    Raises:
+        OSError: nobody listens there; EAGAIN when its backlog was full all the time.
+    """
+    unconnected.settimeout(seconds)
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            unconnected.connect(path)
+            return
+        except BlockingIOError:  # many connect at this moment
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 class TraceClient:
@@ -42,31 +62,20 @@ class TraceClient:
     def __init__(self, path: str, events: Iterable[str] = (), form: str = "script") -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         try:
-            self._socket.settimeout(_CONNECT_S)
-            self._connect(path)
+            connect(self._socket, path, _CONNECT_S)
             self._file = self._socket.makefile("rb")
             self._socket.sendall(f"damon-trace 1 {form} {','.join(events) or 'all'}\n".encode())
-            answer = self._file.readline().decode().rstrip("\n")
+            answer = self._file.readline(_ANSWER_BYTES).decode(errors="replace").rstrip("\n")
             self._socket.settimeout(None)
         except OSError as error:
             self._socket.close()
             raise DamonError(
-                error.errno or 0, f"no trace events at {path!r}: {error.strerror or error}; is damond running?"
+                error.errno or errno.ETIMEDOUT,  # a time-out of the socket has none
+                f"no trace events at {path!r}: {error.strerror or error}; is damond running?",
             ) from None
         if answer != "ok":
             self.close()
             raise InvalidInput(answer.removeprefix("error ") or f"{path!r} ended the connection at once")
-
-    def _connect(self, path: str) -> None:
-        end = time.monotonic() + _CONNECT_S
-        while True:
-            try:
-                self._socket.connect(path)
-                return
-            except BlockingIOError:  # many connect at this moment
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.01)
 
     def finish(self) -> None:
         """Ask for no more; what was on its way still comes, then the lines end. May be called in a signal handler."""

@@ -20,6 +20,7 @@ from typing import Final
 
 from damon.core.trace import EVENTS, Trace, TraceEvent, TraceQueue
 from damon.errors import DamonError, InvalidInput
+from damon.trace.listener import Lines, LineTooLong, Listener
 from damon.trace.text import FORMS, lost_line
 
 MAX_CLIENTS: Final = 64
@@ -41,8 +42,9 @@ class TraceServer:
 
     def __init__(self, trace: Trace, path: str | Path, capacity: int = 1 << 18) -> None:
         self._trace, self._path, self._capacity = trace, os.fspath(path), capacity
-        self._listener: socket.socket | None = None
+        self._listener: Listener | None = None
         self._clients: dict[_Client, None] = {}
+        self._refused: set[_Client] = set()
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -54,30 +56,15 @@ class TraceServer:
             OSError: the socket cannot be made.
         """
         _make_room(self._path)
-        listener = socket.socket(socket.AF_UNIX)
-        try:
-            umask = os.umask(0o177)
-            try:
-                listener.bind(self._path)
-            finally:
-                os.umask(umask)
-            listener.listen(2 * MAX_CLIENTS)
-        except BaseException:
-            listener.close()
-            raise
-        self._listener = listener
-        threading.Thread(target=self._accept, args=(listener,), name="damon-trace", daemon=True).start()
+        with self._lock:  # a client that comes at once finds the listener known
+            self._listener = Listener(self._path, self._accepted, "damon-trace", 2 * MAX_CLIENTS)
 
     def close(self) -> None:
         """Send what waits, to clients that read it, and end every connection. Safe to call twice."""
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         listener.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
         with self._lock:
             clients = list(self._clients)
         deadline = time.monotonic() + _FAREWELL_S
@@ -95,28 +82,26 @@ class TraceServer:
     def nr_clients(self) -> int:
         return len(self._clients)
 
-    def _accept(self, listener: socket.socket) -> None:
-        while self._listener is listener:
-            try:
-                connection, _ = listener.accept()
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-                    time.sleep(_GATHER_S)
-                    continue
+    def _accepted(self, connection: socket.socket) -> None:
+        with self._lock:
+            if self._listener is None:
+                connection.close()
                 return
-            with self._lock:
-                if self._listener is not listener:
-                    connection.close()
-                    return
-                room = len(self._clients) < MAX_CLIENTS
-                client = _Client(self._trace if room else None, connection, self._capacity, self._forget)
-                if room:
-                    self._clients[client] = None
-                client.start()  # before close() can see it, which waits for its end
+            fits = len(self._clients) < MAX_CLIENTS
+            if not fits and len(self._refused) == MAX_CLIENTS:  # so many are being refused already
+                connection.close()
+                return
+            client = _Client(self._trace if fits else None, connection, self._capacity, self._forget)
+            client.start()  # before close() can see it, which waits for its end
+            if fits:
+                self._clients[client] = None
+            else:
+                self._refused.add(client)
 
     def _forget(self, client: _Client) -> None:
         with self._lock:
             self._clients.pop(client, None)
+            self._refused.discard(client)
 
 
 class _Client:
@@ -145,8 +130,8 @@ class _Client:
         try:
             with self._connection:
                 self._serve()
-        except OSError:
-            pass  # the client is gone
+        except (OSError, RuntimeError):
+            pass  # the client is gone, or there can be no more threads
         finally:
             self._ended(self)
 
@@ -168,13 +153,12 @@ class _Client:
                 sender.join()
 
     def _request(self) -> str:
-        self._connection.settimeout(_REQUEST_S)
-        request = b""
-        while not request.endswith(b"\n"):
-            more = self._connection.recv(_REQUEST_BYTES)
-            request += more
-            if not more or len(request) > _REQUEST_BYTES:
-                raise InvalidInput("the request is no line: send 'damon-trace 1 FORM EVENT,EVENT...'")
+        try:
+            request = Lines(self._connection, _REQUEST_BYTES, _REQUEST_S).next(_REQUEST_S)
+        except LineTooLong:
+            request = None
+        if request is None:
+            raise InvalidInput("the request is no line: send 'damon-trace 1 FORM EVENT,EVENT...'")
         self._connection.settimeout(None)
         return request.decode(errors="replace")
 

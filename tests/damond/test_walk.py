@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.damond_walk import build, walk
-from damon.damond.control import Client
+from damon.damond.client import Client
 from damon.damond.instance import socket_path
 from tests.damond.conftest import Damond, monitor
 

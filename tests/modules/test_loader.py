@@ -14,7 +14,10 @@ from damon.core import Damon
 from damon.errors import DamonError
 from damon.modules.cmdline import parse_cmdline, split_assignment, split_words
 from damon.modules.loader import Loader, find_module, find_modules
+from damon.modules.module import Module
+from damon.modules.params import Value
 from tests.fakes import FakeMachine
+from tests.modules.loaded import new_loader
 
 MINE = """\
 from damon.modules.module import Module
@@ -187,3 +190,66 @@ def test_any_quoted_value_comes_through(parameters: list[tuple[str, str, str]]) 
     for module, name, value in parameters:
         expected.setdefault(module, []).append(f"{name}={value}")
     assert parse_cmdline(line) == expected
+
+
+def _off(name: str = "damon_reclaim") -> tuple[FakeMachine, Loader, Module]:
+    machine, _, loader = new_loader()
+    module = loader.prepare(name, ["enabled=N"])
+    loader.load(module)
+    return machine, loader, module
+
+
+def _values(module: Module) -> dict[str, Value]:
+    return module.parameters.values_by_name()
+
+
+def test_a_loaded_module_takes_parameters_over() -> None:
+    _, loader, module = _off()
+    module.parameters["quota_ms"].store("77")
+    loader.reconfigure(module, [])
+    loader.reconfigure(module, ["enabled=Y", "min-age=5", "commit_inputs=N"])  # enabled is stored last
+    assert module.running
+    assert [module.parameters[name].value for name in ("min_age", "quota_ms", "enabled")] == [5, 77, True]
+    loader.reconfigure(module, ["enabled", "min_age=5"])  # as it is: nothing to do
+    with pytest.raises(DamonError, match=r"runs, and min_age would change.*param set damon_reclaim\.min_age") as e:
+        loader.reconfigure(module, ["enabled=N", "min_age=6"])
+    assert e.value.errno == errno.EBUSY
+    assert module.running
+    loader.reconfigure(module, ["enabled=N"])
+    assert not module.running
+    loader.reconfigure(module, ["enabled=N", "min_age=6"])
+    assert module.parameters["min_age"].value == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        (["min_age=5", "quota_ms=x"], errno.EINVAL),
+        (["min_age=5", "nonsense=1"], errno.EINVAL),
+        (["min_age=5", "quota_ms=99999999999999999999"], errno.ERANGE),
+        (["min_age=5", "enabled=Y", "min_nr_regions=2"], errno.EINVAL),  # found when it would start
+        (["min_age=5", "quota_ms"], errno.EINVAL),
+        (["min_age=5", "commit_inputs=Y"], errno.EINVAL),
+    ],
+)
+def test_refused_parameters_change_nothing(words: list[str], number: int) -> None:
+    _, loader, module = _off()
+    before = _values(module)
+    with pytest.raises(DamonError) as caught:
+        loader.reconfigure(module, words)
+    assert caught.value.errno == number
+    assert _values(module) == before
+    assert not module.running
+
+
+def test_a_start_that_fails_changes_nothing() -> None:
+    _, loader, module = _off()
+    other = loader.prepare("damon_stat", ["enabled=Y"])
+    loader.load(other)
+    before = _values(module)
+    with pytest.raises(DamonError) as caught:
+        loader.reconfigure(module, ["min_age=5", "enabled=Y"])
+    assert caught.value.errno == errno.EBUSY
+    assert _values(module) == before
+    assert other.running
+    loader.unload_all()
