@@ -17,6 +17,8 @@ import pytest
 
 from damon.damond.instance import unmount
 
+#: Something hangs when it takes longer; no test is about time.
+HANG_S = 600
 WORKLOAD = Path(__file__).parents[2] / "workloads/hot-cold.yaml"
 PROBLEM = "" if os.access("/dev/fuse", os.R_OK | os.W_OK) else "/dev/fuse can't be opened here"
 
@@ -34,7 +36,7 @@ class Damond:
             self.process = subprocess.Popen(command, env=self.environment, stderr=log)
 
     def wait(self) -> Damond:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_S
         while "mounted at" not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
@@ -50,7 +52,9 @@ class Damond:
 
     def damon(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "damon.cli.main", *words]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=HANG_S, check=False
+        )
 
     def status(self) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(self.damon("status", "--json").stdout)
@@ -58,7 +62,7 @@ class Damond:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(HANG_S)
 
 
 def monitor(damond: Damond) -> Path:

@@ -24,13 +24,13 @@ from damon.damond.client import Client, ServiceLost
 from damon.damond.control import MAX_CLIENTS, MAX_REQUEST, ControlServer
 from damon.damond.instance import socket_path
 from damon.errors import DamonError, InvalidInput
-from tests.damond.conftest import Damond
+from tests.damond.conftest import HANG_S, Damond
 
 Start = Callable[..., Damond]
 
 
 def _until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_S
     while not true():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.01)
@@ -214,7 +214,7 @@ def test_a_service_that_ends_meanwhile(impostor: Callable[[bool], dict[str, str]
     environment = impostor(False)
     command = [sys.executable, "-m", "damon.cli.main", *words.split()]
     done = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=HANG_S
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
     assert f"damon: damond (process {os.getpid()}) ended before it answered " in done.stderr
@@ -224,7 +224,7 @@ def test_a_service_that_ends_meanwhile(impostor: Callable[[bool], dict[str, str]
 def test_a_service_that_stays_silent(impostor: Callable[[bool], dict[str, str]], words: str) -> None:
     environment = impostor(True)
     command = [sys.executable, "-m", "damon.cli.main", *words.split(), "--timeout", "0.1"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=HANG_S)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
     assert "within 0.1 s: its log says what it does; wait longer with --timeout" in done.stderr
 
@@ -240,7 +240,7 @@ def test_ended_while_a_command_waits_for_a_worker(damond: Damond, number: int) -
     with subprocess.Popen(command, env=damond.environment, stderr=subprocess.PIPE, text=True) as waiting:
         _until(lambda: len(os.listdir(f"/proc/{damond.process.pid}/fd")) > descriptors)
         assert damond.end(number) == 0
-        _, err = waiting.communicate(timeout=120)
+        _, err = waiting.communicate(timeout=HANG_S)
     assert (waiting.returncode, err.count("\n")) == (1, 1), err
     assert f"damond (process {damond.process.pid}) ended before it answered param_set" in err
     assert "Traceback" not in damond.log.read_text()

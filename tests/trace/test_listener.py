@@ -18,8 +18,11 @@ from damon.trace import listener
 from damon.trace.listener import Lines, LineTooLong, Listener
 
 
+HANG_S = 600
+
+
 def _until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_S
     while not true():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.005)
