@@ -67,7 +67,7 @@ def choose(folder: Path) -> list[tuple[str, bytes]]:
     Raises:
         BuildFailed: one that guests need is neither there nor built in.
     """
-    files = {_name(path): path for path in folder.rglob("*.ko*") if path.is_file()}
+    files = {_name(path): path for path in folder.rglob("*.ko*") if path.is_file() and not path.is_symlink()}
     listed = folder / "modules.builtin"
     builtin = {_name(Path(line)) for line in listed.read_text().split()} if listed.is_file() else set()
     chosen: dict[str, bytes] = {}

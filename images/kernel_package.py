@@ -111,15 +111,22 @@ def _resolve(name: str) -> tuple[str, str]:
     raise MachineLacks(f"kernel package {name!r} depends on others without end; name the one with the kernel")
 
 
+def _plain(path: Path, unpacked: Path) -> bool:
+    """Whether no link is on the way to a path of an unpacked package."""
+    return path.resolve() == unpacked.resolve() / path.relative_to(unpacked)
+
+
 def _take(folder: Path, arch: Architecture, rootfs: Path) -> None:
     unpacked = folder / "unpacked"
     for kind, name in {"vmlinuz": arch.image_name, **KINDS}.items():
-        files = sorted((unpacked / "boot").glob(f"{kind}-*"))
+        # A link of a package's would be read here, on this machine.
+        files = sorted(path for path in (unpacked / "boot").glob(f"{kind}-*") if _plain(path, unpacked))
         if not files:
             raise BuildFailed(f"the package has no boot/{kind}-*: it is none of a kernel; give one as linux-image-*")
         shutil.copyfile(files[0], folder / name)
         release = files[0].name.removeprefix(f"{kind}-")
-    modules = next((path for path in (unpacked / "lib/modules", unpacked / "usr/lib/modules") if path.is_dir()), None)
+    places = (unpacked / "lib/modules", unpacked / "usr/lib/modules")
+    modules = next((path for path in places if (path / release).is_dir() and _plain(path / release, unpacked)), None)
     if modules is None:
         raise BuildFailed(
             f"the package has no modules of {release}; give the one with the kernel, not -dbg or -headers"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from .process import Process, Result, Sink
     from .remote import Link
+    from .untrusted import Limits
 
 
 class Commands(Controls):
@@ -111,17 +111,34 @@ class Commands(Controls):
         command, stream = transfer.pack(Path(host), guest, exclude)
         self.run(command, input=transfer.chunks(stream), timeout=timeout, check=True, cgroup="")
 
-    def get(self, guest: str, host: Path | str, *, timeout: float = 300.0) -> None:
+    def get(self, guest: str, host: Path | str, *, timeout: float = 300.0, limits: Limits | None = None) -> None:
         """Copies a file or a folder with its content out of the guest to the path ``host``.
 
+        A guest is not trusted: what it sends is that file or folder, or is refused as a whole. So are links that lead
+        out of it, devices and the like; set-user-id and such bits are taken away. A folder that is there keeps its
+        other files.
+
+        Args:
+            guest: an absolute path.
+            host: becomes it.
+            timeout: seconds it may take.
+            limits: bytes and entries that are taken; default 8 GiB and 200000.
+
         Raises:
+            ForeignContent: the guest sent something else, or too much; nothing is written.
+            InvalidInput: the path in the guest is none.
             subprocess.CalledProcessError: there is no such path in the guest.
         """
-        from . import transfer
+        from . import transfer, untrusted
 
-        with tempfile.SpooledTemporaryFile(max_size=transfer.IN_MEMORY) as stream:
-            self.run(transfer.fetch_command(guest), stdout=stream.write, timeout=timeout, check=True, cgroup="")
-            transfer.unpack(stream, guest, Path(host).absolute())
+        received = transfer.Received(limits or untrusted.Limits())
+        try:
+            result = self.run(transfer.fetch_command(guest), stdout=received.write, timeout=timeout, cgroup="")
+            if not received.over:
+                result.check()
+            received.unpack(guest, Path(host).absolute())
+        finally:
+            received.close()
 
     def probe(self, patience: float) -> None:
         """Has a guest that may hang show its tasks, and asks whether it still runs a command.

@@ -20,6 +20,7 @@ from pexpect import fdpexpect
 from .errors import GuestLost, Verdict
 from .patterns import BEGINNINGS, EMULATION, POWER_DOWN, READY, TSC_DETECTED, classify, noteworthy
 from .supervisor import EXIT_FILE, LOG_FILE, PID_FILE
+from .visible import visible
 
 CRASHES = {str(-number) for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)}
 KEPT_LINES = 5000
@@ -92,7 +93,7 @@ class Console(threading.Thread):
 
     def recall(self, earlier: bytes) -> None:
         """What the console had shown before, of a guest that goes on from a snapshot; call it before ``start()``."""
-        lines = [line.rstrip("\r") for line in earlier.decode(errors="replace").split("\n")]
+        lines = [visible(line.rstrip("\r")) for line in earlier.decode(errors="replace").split("\n")]
         self._lines.extend(line for line in lines if line)
         self._count = len(self._lines)
         if self._log:
@@ -134,7 +135,8 @@ class Console(threading.Thread):
 
     def _line(self, raw: bytes | str | None) -> None:
         assert isinstance(raw, bytes)
-        line = raw.decode(errors="replace").rstrip("\r")
+        # Excerpts and warnings are shown to people; the log has every byte as it came.
+        line = visible(raw.decode(errors="replace").rstrip("\r"))
         if not line:
             return
         with self._guard:

@@ -7,7 +7,16 @@ from enum import Enum
 
 from .images.errors import BuildFailed, HarnessError, InvalidInput, MachineLacks
 
-__all__ = ["BuildFailed", "CommandTimeout", "GuestLost", "HarnessError", "InvalidInput", "MachineLacks", "Verdict"]
+__all__ = [
+    "BuildFailed",
+    "CommandTimeout",
+    "ForeignContent",
+    "GuestLost",
+    "HarnessError",
+    "InvalidInput",
+    "MachineLacks",
+    "Verdict",
+]
 
 
 class Verdict(Enum):
@@ -54,6 +63,10 @@ class GuestLost(HarnessError):
         self.excerpt = excerpt
         self.summary = f"guest {verdict.value}: {message}"
         super().__init__(self.summary + (f"\n{excerpt}" if excerpt else ""))
+
+
+class ForeignContent(HarnessError):
+    """What a guest or a worker sent is not what was asked of it. Nothing of it was kept."""
 
 
 class CommandTimeout(HarnessError):

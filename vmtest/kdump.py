@@ -66,8 +66,11 @@ def _name(path: Path) -> None:
         stream.seek(VMCOREINFO_AT)
         head = stream.read(16)
         offset, size = struct.unpack("<QQ", head) if len(head) == 16 else (0, 0)
+        # What the guest's kernel said of itself: it may have been anything.
+        if not 0 < offset < path.stat().st_size:
+            return
         stream.seek(offset)
-        match = _RELEASE.search(stream.read(min(size, CHUNK))) if offset else None
+        match = _RELEASE.search(stream.read(min(size, CHUNK)))
         if match is None:
             return
         for number, name in enumerate((b"Linux", b"guest", match[1], b"#1")):

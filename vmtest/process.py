@@ -31,6 +31,10 @@ START_SECONDS = 60.0
 PAUSED_SECONDS = 0.2
 
 
+class Enough(Exception):
+    """Raised by a sink that wants no more: the command's connection is closed, and it counts as killed."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command left: exit code (128+n when signal n ended it) and its two streams."""
@@ -110,8 +114,7 @@ class Process:
             thread.start()
         threading.Thread(target=self._feed, args=(stdin,), daemon=True).start()
 
-    @staticmethod
-    def _read(receive: Callable[[int], bytes], sink: Sink) -> None:
+    def _read(self, receive: Callable[[int], bytes], sink: Sink) -> None:
         while True:
             try:
                 data = receive(CHUNK)
@@ -119,7 +122,11 @@ class Process:
                 return
             if not data:
                 return
-            sink(data)
+            try:
+                sink(data)
+            except Enough:
+                self._channel.close()
+                return
 
     def _feed(self, stdin: Iterable[bytes] | None) -> None:
         try:

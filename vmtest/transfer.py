@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from .errors import InvalidInput
-from .process import CHUNK
+from . import untrusted
+from .errors import ForeignContent, InvalidInput
+from .process import CHUNK, Enough
 from .seed import add_tree
 
 # Larger transfers go through a file.
@@ -45,22 +46,55 @@ def chunks(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def fetch_command(guest: str) -> str:
-    """What to run in the guest to read ``guest`` (a file or folder) as a tar stream."""
+    """What to run in the guest to read ``guest`` (a file or folder) as a tar stream.
+
+    Raises:
+        InvalidInput: the path names nothing that could be called by its name.
+    """
     path = PurePosixPath(guest)
+    if not path.is_absolute() or not path.name or ".." in path.parts:
+        raise InvalidInput(f"get: guest path {guest!r} must be absolute, not '/' and without '..'")
     return f"exec tar -c -C {shlex.quote(str(path.parent))} -f - -- {shlex.quote(path.name)}"
 
 
-def unpack(stream: IO[bytes], guest: str, host: Path) -> None:
-    """Puts a fetched tar stream at ``host``: a file becomes that file, a folder's content goes into that folder."""
-    name = PurePosixPath(guest).name
-    stream.seek(0)
-    with tarfile.open(fileobj=stream) as archive:
-        for entry in archive:
-            if entry.name == name:
-                entry.name = host.name
-            elif entry.name.startswith(f"{name}/"):
-                entry.name = f"{host.name}/{entry.name[len(name) + 1 :]}"
-            if entry.islnk() and entry.linkname.startswith(f"{name}/"):
-                entry.linkname = f"{host.name}/{entry.linkname[len(name) + 1 :]}"
-            # The filter refuses what points outside: a guest under test is not trusted with the host's files.
-            archive.extract(entry, host.parent, filter="data")
+class Received:
+    """A tar stream on its way from a guest, up to a size: a guest under test does not fill the host's disk.
+
+    Args:
+        limits: of what is in it.
+    """
+
+    def __init__(self, limits: untrusted.Limits) -> None:
+        self._limits = limits
+        self._stream = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - close() does
+        # Headers and the padding of small files come on top of what is in them.
+        self._left = limits.bytes + limits.entries * 2048
+        self.over = False
+
+    def write(self, data: bytes) -> None:
+        """Takes a piece.
+
+        Raises:
+            Enough: it is more than the limits allow.
+        """
+        self._left -= len(data)
+        if self._left < 0:
+            self.over = True
+            raise Enough
+        self._stream.write(data)
+
+    def unpack(self, guest: str, host: Path) -> None:
+        """Puts it at ``host``: a file becomes that file, a folder's content goes into that folder.
+
+        Raises:
+            ForeignContent: it is something else, or too much; ``host`` is as it was.
+        """
+        name, what = PurePosixPath(guest).name, f"get: {guest!r} of the guest"
+        if self.over:
+            raise ForeignContent(f"{what}: refused: more than {self._limits.bytes >> 20} MiB; nothing of it was kept")
+        self._stream.seek(0)
+        untrusted.place(self._stream, name, host, what, self._limits)
+
+    def close(self) -> None:
+        """Forgets it."""
+        self._stream.close()

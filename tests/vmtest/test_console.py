@@ -61,6 +61,13 @@ def test_ready_is_seen_and_nothing_is_lost(feed: Feed) -> None:
     assert feed.console.tail(1) == "vmtest: ready"
 
 
+def test_control_characters_are_shown_and_not_performed(feed: Feed) -> None:
+    feed.console.recall(b"\x1b[1mearlier\r\n")
+    feed.send("\x1b]0;title\x07 \u202ex\ty\r\n" + BOOT)
+    assert feed.console.ready.wait(SECONDS)
+    assert feed.console.tail(99).splitlines()[:2] == [r"\x1b[1mearlier", r"\x1b]0;title\x07 \u202ex" + "\ty"]
+
+
 @pytest.mark.parametrize(
     "line", ["[    1.8] vmtest: ready", "vmtest: ready[    1.8] clocksource: Switched to clocksource tsc"]
 )

@@ -12,6 +12,7 @@ import pytest
 from vmtest import cli
 from vmtest.errors import BuildFailed, InvalidInput, MachineLacks
 from vmtest.images import initramfs, kernel_package, variants
+from vmtest.images.arch import X86_64
 
 
 def _modules(folder: Path, **depends: str) -> Path:
@@ -94,3 +95,21 @@ def test_what_is_no_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_the_shipped_variant_is_a_package() -> None:
     assert kernel_package.is_package(variants.variant("stock").package)
+
+
+def test_links_in_a_package_are_not_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    boot = tmp_path / "unpacked/boot"
+    boot.mkdir(parents=True)
+    (boot / "vmlinuz-6.9").symlink_to(secret)
+    with pytest.raises(BuildFailed, match=r"no boot/vmlinuz-\*"):
+        kernel_package._take(tmp_path, X86_64, tmp_path / "rootfs")
+    for name in ("vmlinuz", "config", "System.map"):
+        (boot / f"{name}-6.9").unlink(missing_ok=True)
+        (boot / f"{name}-6.9").write_text("x")
+    (tmp_path / "unpacked/lib").mkdir()
+    (tmp_path / "unpacked/lib/modules").symlink_to(tmp_path)
+    (tmp_path / "6.9").mkdir()
+    with pytest.raises(BuildFailed, match=r"no modules of 6\.9"):
+        kernel_package._take(tmp_path, X86_64, tmp_path / "rootfs")

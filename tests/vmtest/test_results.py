@@ -292,3 +292,27 @@ def test_no_name_is_cut_off_in_a_narrow_table(width: int) -> None:
     stream = io.StringIO()
     Console(file=stream, width=width).print(live.matrix(_run(outcomes)))
     assert "…" not in stream.getvalue()
+
+
+# What a guest prints may be meant for the terminal of whoever looks.
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b1m\u202egnp\x08 end"
+
+
+def test_a_guests_control_characters_do_nothing_to_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vmtest.cli.words import say
+
+    told = outcome("bad", "fail", message=HOSTILE, excerpt=HOSTILE, subtests=[Subtest(HOSTILE, "fail", HOSTILE)])
+    lines = io.StringIO()
+    terminal = Console(file=lines, force_terminal=True, width=200, color_system=None, legacy_windows=False)
+    run = _run([told])
+    command.show_end(run, tmp_path, terminal)
+    progress = live.Progress(1, terminal)
+    progress.begins(job(tmp_path), "")
+    progress.ends(job(tmp_path), told)
+    say(HOSTILE)
+    for text in (lines.getvalue(), writers.ktap(run), capsys.readouterr().err):
+        assert "\\x1b]0;title\\x07\\x1b[2J\\x9b1m\\u202egnp\\x08 end" in text
+        assert not set(text) & set("\x1b\x07\x9b\u202e\x08")

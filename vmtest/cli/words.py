@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..visible import visible
+
 if TYPE_CHECKING:
     from ..guest import Guest
 
@@ -46,8 +48,8 @@ ends, when you press Ctrl-C, and when this program is killed. No root is needed.
 
 
 def say(text: str) -> None:
-    """One line on standard error."""
-    print(f"vmtest: {text}", file=sys.stderr, flush=True)
+    """One line on standard error; what a guest has put into it does nothing to the terminal."""
+    print(f"vmtest: {visible(text)}", file=sys.stderr, flush=True)
 
 
 @contextmanager

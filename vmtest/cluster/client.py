@@ -7,18 +7,18 @@ A job whose worker dies runs elsewhere: that is the scheduler's doing. A job tha
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import logging
-import tarfile
 import uuid
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from .. import dump
+from .. import dump, untrusted
 from ..errors import HarnessError, InvalidInput, MachineLacks
 from ..results import evidence, manifest, outcome, symbols
 from ..results.outcome import Outcome
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 15.0
 #: A job is sent so often with content that a worker lacks before something else must be wrong.
 ROUNDS = 12
+#: Of one job: both streams of its test, its console, a dump that is small enough to travel.
+ARTIFACTS = untrusted.Limits(bytes=2 << 30, entries=1000)
 Tls = tuple[Path | None, Path | None, Path | None]
 
 
@@ -256,12 +258,17 @@ class _Spread:
         """The outcome, its artifacts in place as if the job had run here."""
         result = answer.outcome
         assert result is not None
+        # Which job it was, and where its artifacts are, is known here.
+        result.name, result.folder = job.name, job.folder if result.folder else ""
+        result.kernel, result.machine = job.kernel_name, job.machine_name
+        result.workload, result.test = job.workload_name, job.test_name
         if not answer.artifacts:
             return result
         place = self._folder / job.folder
         place.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(fileobj=io.BytesIO(answer.artifacts), mode="r:gz") as archive:
-            archive.extractall(place, filter="data")
+        with gzip.open(io.BytesIO(answer.artifacts)) as archive:
+            what = f"artifacts from worker {answer.host!r}"
+            untrusted.place(cast(IO[bytes], archive), ".", place, what, ARTIFACTS)
         if dump.room_for(place, 0, dump.MOST):
             result.warnings += worker.drop_dump(place, too_large=0)
         if result.excerpt and job.vmlinux and Path(job.vmlinux.path).is_file():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -11,6 +12,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from .. import untrusted
 from ..errors import InvalidInput
 from ..folders import NOT_COPIED
 from ..images import cache
@@ -18,6 +20,8 @@ from ..seed import add_tree
 
 #: A piece on the wire.
 CHUNK_BYTES = 8 << 20
+#: A folder that was sent to be copied into guests.
+TREE = untrusted.Limits(bytes=64 << 30, entries=5_000_000)
 
 
 def folder() -> Path:
@@ -41,6 +45,8 @@ def missing(hashes: list[str]) -> list[str]:
 
 def part_of(sha256: str, transfer: str) -> Path:
     """Where a transfer collects its pieces; two transfers of one content do not meet."""
+    if not transfer.isalnum():
+        raise InvalidInput(f"{transfer!r} is no name of a transfer")
     return path_of(sha256).with_name(f".{sha256}.{transfer}.part")
 
 
@@ -83,14 +89,20 @@ def pack_tree(host: Path) -> Path:
 
 
 def unpacked_tree(sha256: str) -> Path:
-    """The folder of an archive that is here."""
-    place = path_of(sha256).with_name(f"{sha256}.tree")
-    if not place.is_dir():
+    """The folder of an archive that is here.
+
+    Raises:
+        ForeignContent: it is no archive of one folder.
+    """
+    where = path_of(sha256).with_name(f"{sha256}.tree")
+    if not where.is_dir():
         scratch = Path(tempfile.mkdtemp(dir=folder(), prefix=".tree."))
-        with tarfile.open(path_of(sha256)) as archive:
-            archive.extractall(scratch, filter="tar")
         try:
-            os.rename(scratch, place)
-        except OSError:  # another job was faster
+            with path_of(sha256).open("rb") as stream:
+                # A guest gets the links as they are.
+                untrusted.place(stream, "tree", scratch / "tree", f"tree {sha256[:12]}...", TREE, links_anywhere=True)
+            with contextlib.suppress(OSError):  # another job was faster
+                os.rename(scratch, where)
+        finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    return place / "tree"
+    return where / "tree"

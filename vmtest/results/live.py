@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from ..visible import visible
 from .outcome import Outcome, Run, Status
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Progress:
             self._bad += not result.status.good
             number = f"{self._ended:>{self._width}}/{self._total}"
         style, word, seconds = STYLES[result.status], WORDS[result.status], time.monotonic() - began
-        said = f"  {escape(_one(result.line))}" if result.line else ""
+        said = f"  {escape(visible(_one(result.line)))}" if result.line else ""
         self._console.print(f"{number} [{style}]{word:<7}[/] {seconds:6.1f} s  {escape(job.name)}{said}")
 
     def _lines(self) -> RenderableType:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..errors import InvalidInput
+from ..visible import visible
 from .outcome import Outcome, Run, Status
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def ktap(run: Run) -> str:
                 said = f"{word} {_flat(subtest.message)}".rstrip() if word else ""
                 lines.append(f"  {'not ok' if subtest.status == 'fail' else 'ok'} {inner} {_flat(subtest.name)}{said}")
         if outcome.excerpt and not outcome.status.good:
-            lines += [f"# {line}" for line in outcome.excerpt.splitlines()]
+            lines += [f"# {visible(line)}" for line in outcome.excerpt.splitlines()]
         lines.append(_ktap_line(number, outcome))
     totals = ", ".join(f"{status.value} {run.count(status)}" for status in Status if run.count(status))
     return "\n".join([*lines, f"# Totals: {totals}", ""])
@@ -148,4 +149,4 @@ def _ktap_line(number: int, outcome: Outcome) -> str:
 
 
 def _flat(text: str) -> str:
-    return " ".join(text.replace("#", "\\#").split())
+    return visible(" ".join(text.replace("#", "\\#").split()))

@@ -18,6 +18,7 @@ from ..images import rootfs_build
 from ..results import evidence, manifest, writers
 from ..results.live import STYLES, Progress, matrix
 from ..results.outcome import Outcome, Run
+from ..visible import visible
 from .admission import Admission, host_cpus
 from .expand import Cell, expand
 from .job import Job
@@ -80,14 +81,19 @@ def show_end(run: Run, folder: Path, console: Console) -> None:
     for outcome in run.outcomes:
         if outcome.status.good:
             continue
-        console.print(f"[{STYLES[outcome.status]}]{escape(outcome.name)}[/]: {escape(' '.join(outcome.line.split()))}")
+        console.print(f"[{STYLES[outcome.status]}]{escape(outcome.name)}[/]: {_shown(' '.join(outcome.line.split()))}")
         if outcome.excerpt:
             lines = outcome.excerpt.splitlines()
             more = [f"... {len(lines) - 12} lines more in excerpt.txt"] if len(lines) > 12 else []
-            console.print("\n".join(f"    {escape(line)}" for line in lines[:12] + more))
+            console.print("\n".join(f"    {_shown(line)}" for line in lines[:12] + more))
         if outcome.folder:
             console.print(f"    {escape(str(folder / outcome.folder))}")
     console.print(f"results: {escape(str(folder))}")
+
+
+def _shown(text: str) -> str:
+    """A guest's words for the console."""
+    return escape(visible(text))
 
 
 def run_suite(
