@@ -10,7 +10,7 @@ from collections.abc import Callable
 from damon.core import regions as adjust
 from damon.core.damos_walk import apply_schemes
 from damon.core.regions import SplitState
-from damon.model.arrays import RegionArray
+from damon.model.arrays import Batch, Buffer, RegionArray
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
 from damon.model.random import Random
@@ -27,8 +27,10 @@ ROUNDS = 7
 class NullSpace:
     """Memory that answers nothing, for free."""
 
-    def mkold(self, addrs: object, nr: int) -> None: ...
-    def young(self, addrs: object, nr: int, out: object) -> None: ...
+    def mkold(self, addrs: Buffer, nr: int) -> Batch:
+        return Batch(addrs, nr)
+
+    def young(self, batch: Batch, out: Buffer) -> None: ...
 
 
 def context(reference: bool) -> DamonCtx:
@@ -47,8 +49,8 @@ def context(reference: bool) -> DamonCtx:
 
 
 def sample(ctx: DamonCtx) -> None:
-    sampling.prepare(ctx, ctx.targets[0], NullSpace())  # type: ignore[arg-type]
-    sampling.check(ctx, ctx.targets[0], NullSpace())  # type: ignore[arg-type]
+    sampling.prepare(ctx, ctx.targets[0], NullSpace())
+    sampling.check(ctx, ctx.targets[0], NullSpace())
 
 
 def split_and_merge(ctx: DamonCtx) -> None:

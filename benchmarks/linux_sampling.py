@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from damon.mm.interface import AccessBits
 from damon.mm.linux import LinuxMachine, native
-from damon.model.arrays import U8, U64, Buffer
+from damon.model.arrays import U8, U64, Batch, Buffer
 from damon.model.random import Random
 
-Space = Callable[[Buffer, int], None]
+Space = Callable[[Buffer, int], Batch]
 
 
 def child(mib: int, hot_mib: int) -> int:
@@ -52,7 +52,7 @@ def spread(ranges: list[tuple[int, int]], regions: int) -> list[tuple[int, int]]
 
 
 def measure(
-    prepare: Space, check: Callable[[Buffer, int, Buffer], None], regions: list[tuple[int, int]], rounds: int
+    prepare: Space, check: Callable[[Batch, Buffer], None], regions: list[tuple[int, int]], rounds: int
 ) -> list[float]:
     """µs of CPU a region for making old and for checking, and the share that was accessed; the best of ``rounds``."""
     random = Random(1)
@@ -63,11 +63,11 @@ def measure(
         for i, (start, end) in enumerate(regions):
             addrs[i] = random.rand(start, end)
         begin = time.thread_time()
-        prepare(addrs, nr)
+        batch = prepare(addrs, nr)
         middle = time.thread_time()
         time.sleep(0.005)
         again = time.thread_time()
-        check(addrs, nr, out)
+        check(batch, out)
         best = [min(best[0], middle - begin), min(best[1], time.thread_time() - again)]
         found += sum(out[i] for i in range(nr))
     return [best[0] / nr * 1e6, best[1] / nr * 1e6, found / nr / rounds]

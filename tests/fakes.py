@@ -12,6 +12,7 @@ from damon.model.arrays import (
     FOLIO_DECIDED,
     FOLIO_PASS,
     FOLIO_YOUNG,
+    Batch,
     Buffer,
     FolioArray,
     RegionArray,
@@ -51,12 +52,13 @@ class FakeSpace:
         self.migrated: list[tuple[int, int]] = []  # page frame, node
         self.on_pageout: Callable[[], None] = lambda: None
 
-    def mkold(self, addrs: Buffer, nr: int) -> None:
+    def mkold(self, addrs: Buffer, nr: int) -> Batch:
         self.sampled.append([addrs[i] for i in range(nr)])
+        return Batch(addrs, nr)
 
-    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
-        for i in range(nr):
-            out[i] = self.hot(addrs[i])
+    def young(self, batch: Batch, out: Buffer) -> None:
+        for i in range(batch.nr):
+            out[i] = self.hot(batch.addrs[i])
 
     def alive(self) -> bool:
         return self.exists

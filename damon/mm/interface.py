@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from damon.mm.clock import Clock
-from damon.model.arrays import Buffer, FolioArray
+from damon.model.arrays import Batch, Buffer, FolioArray
 
 PAGE_SIZE: Final = 4096
 PAGE_SHIFT: Final = 12
@@ -29,16 +29,18 @@ class Advice(enum.IntEnum):
 class AccessBits(Protocol):
     """The pair "make old / young?" on an address space (DAMON spec, ops 1.3, 1.4, 2.2, 2.3 and 3)."""
 
-    def mkold(self, addrs: Buffer, nr: int) -> None:
+    def mkold(self, addrs: Buffer, nr: int) -> Batch:
         """Clear the accessed state of the page (the whole folio) behind each of ``addrs[0:nr]`` (u64, bytes).
 
-        Addresses that are unmapped, not RAM or not on an LRU list are left alone, without error.
+        Addresses that are unmapped, not RAM or not on an LRU list are left alone, without error. Any number of batches
+        may wait for their ``young``; the space keeps none of them. ``ValueError``: ``addrs`` has fewer than ``nr``.
         """
 
-    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
-        """``out[i]`` (u8) := 1 if ``addrs[i]`` was accessed since it was last made old, else 0. Nothing is cleared.
+    def young(self, batch: Batch, out: Buffer) -> None:
+        """``out[i]`` (u8) := 1 if the batch's ``addrs[i]`` was accessed since it was last made old, else 0.
 
-        Called with the same ``addrs`` as the preceding ``mkold``. No page there (any more): 0.
+        ``batch`` comes from ``mkold`` of this space and may be asked about again: nothing is cleared. No page there
+        (any more): 0. ``ValueError``: ``out`` has no memory for ``batch.nr`` answers, or the batch is another space's.
         """
 
 

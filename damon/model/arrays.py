@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Growable native arrays: regions of a target, addresses, bytes, folios. Python sees a row as a light view."""
+"""Growable native arrays: regions of a target, addresses, bytes, folios. Python sees a row as a light view.
+
+An array gives its address to C only through ``pointer`` (all ``nr`` rows) or ``pointer_to(nr)``; both check the number
+of rows against the memory that there is, so that no caller can have C read or write behind it.
+"""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Iterator
 from typing import Final
+
+from damon.model.attrs import ULONG_MAX
 
 MAX_PROBES: Final = 4
 #: Rows of the arrays that one call exchanges.
@@ -57,7 +63,7 @@ class RegionArray:
     ``pointer`` is what C routines take. Routines that add rows need ``reserve()`` first; they never allocate.
     """
 
-    __slots__ = ("_capacity", "_rows", "nr", "pointer")
+    __slots__ = ("_address", "_capacity", "_rows", "nr")
 
     _rows: ctypes.Array[DamonRegion]
 
@@ -78,11 +84,18 @@ class RegionArray:
             ctypes.memmove(rows, self._rows, self.nr * ROW)
         self._rows = rows
         self._capacity = capacity
-        self.pointer = ctypes.addressof(rows)
+        self._address = ctypes.addressof(rows)
 
     @property
     def capacity(self) -> int:
         return self._capacity
+
+    @property
+    def pointer(self) -> int:
+        """The address of the rows; ``ValueError`` when ``nr`` says more than there are."""
+        if not 0 <= self.nr <= self._capacity:
+            raise ValueError(f"{self.nr} regions: the array has memory for {self._capacity}; reserve() more first")
+        return self._address
 
     def __len__(self) -> int:
         return self.nr
@@ -98,10 +111,23 @@ class RegionArray:
         for index in range(self.nr):
             yield self._rows[index]
 
+    def _row(self, index: int, count: int = 1) -> int:
+        """The address of row ``index``, with ``count`` rows from there on."""
+        base = self.pointer
+        if not 0 <= index <= index + count <= self.nr:
+            raise IndexError(f"regions {index}..{index + count} of {self.nr}")
+        return base + index * ROW
+
     def insert(self, index: int, start: int, end: int) -> DamonRegion:
-        """A new region with zero counters at ``index``; rows from there on move up by one."""
+        """A new region with zero counters at ``index``; rows from there on move up by one.
+
+        Raises:
+            ValueError: an address is no unsigned integer of 64 bits.
+        """
+        if not (0 <= start <= ULONG_MAX and 0 <= end <= ULONG_MAX):
+            raise ValueError(f"region {start}-{end}: addresses are 0..{ULONG_MAX}")
         self.reserve(self.nr + 1)
-        base = self.pointer + index * ROW
+        base = self._row(index, 0)
         ctypes.memmove(base + ROW, base, (self.nr - index) * ROW)
         ctypes.memset(base, 0, ROW)
         self.nr += 1
@@ -114,14 +140,14 @@ class RegionArray:
 
     def remove(self, index: int, count: int = 1) -> None:
         """Drop ``count`` rows from ``index`` on."""
-        base = self.pointer + index * ROW
+        base = self._row(index, count)
         ctypes.memmove(base, base + count * ROW, (self.nr - index - count) * ROW)
         self.nr -= count
 
     def split_at(self, index: int, size: int) -> None:
         """Cut region ``index`` after ``size`` bytes; the new right half copies its counters (core 5.5)."""
         self.reserve(self.nr + 1)
-        base = self.pointer + index * ROW
+        base = self._row(index)
         ctypes.memmove(base + ROW, base, (self.nr - index) * ROW)
         self.nr += 1
         left, right = self._rows[index], self._rows[index + 1]
@@ -144,7 +170,7 @@ class RegionArray:
 class Buffer:
     """A native scratch array of ``u64`` or ``u8`` that grows and is reused from call to call."""
 
-    __slots__ = ("_capacity", "_type", "pointer", "rows")
+    __slots__ = ("_address", "_capacity", "_type", "rows")
 
     def __init__(self, ctype: type[ctypes.c_uint64] | type[ctypes.c_uint8], capacity: int = 64) -> None:
         self._type = ctype
@@ -156,13 +182,36 @@ class Buffer:
         if capacity > self._capacity:
             self._capacity = max(capacity, 2 * self._capacity)
             self.rows = (self._type * self._capacity)()
-            self.pointer = ctypes.addressof(self.rows)
+            self._address = ctypes.addressof(self.rows)
+
+    def pointer_to(self, nr: int) -> int:
+        """The address of ``nr`` rows; ``ValueError`` when there are not so many."""
+        if not 0 <= nr <= self._capacity:
+            raise ValueError(f"{nr} rows: the buffer has memory for {self._capacity}; reserve() more first")
+        return self._address
 
     def __getitem__(self, index: int) -> int:
         return int(self.rows[index])
 
     def __setitem__(self, index: int, value: int) -> None:
         self.rows[index] = value
+
+
+class Batch:
+    """The addresses that one ``mkold()`` made old, for ``young()``, which has an answer for each of them.
+
+    The buffer stays the caller's, who leaves it as it is until then. A machine that remembers more derives its own.
+    """
+
+    __slots__ = ("addrs", "nr")
+
+    def __init__(self, addrs: Buffer, nr: int) -> None:
+        addrs.pointer_to(nr)
+        self.addrs, self.nr = addrs, nr
+
+
+#: Nothing has been made old.
+NO_BATCH: Final = Batch(Buffer(U64, 1), 0)
 
 
 #: ``DamonFolio.flags``. The first group is what the machine says, the second what the filter stage decides.
@@ -201,27 +250,44 @@ class DamonFolio(ctypes.Structure):
 class FolioArray:
     """A batch of folios in address order: ``nr`` rows, ``pointer`` for C routines."""
 
-    __slots__ = ("capacity", "nr", "pointer", "rows")
+    __slots__ = ("_address", "_capacity", "nr", "rows")
 
     def __init__(self, capacity: int) -> None:
         self.nr = 0
         self._allocate(capacity)
 
     def _allocate(self, capacity: int) -> None:
-        self.capacity = capacity
+        self._capacity = capacity
         self.rows = (DamonFolio * capacity)()
-        self.pointer = ctypes.addressof(self.rows)
+        self._address = ctypes.addressof(self.rows)
+
+    @property
+    def capacity(self) -> int:
+        return self._capacity
+
+    def pointer_to(self, nr: int) -> int:
+        """The address of ``nr`` rows; ``ValueError`` when there are not so many."""
+        if not 0 <= nr <= self._capacity:
+            raise ValueError(f"{nr} folios: the array has memory for {self._capacity}; reserve() more first")
+        return self._address
+
+    @property
+    def pointer(self) -> int:
+        """The address of the rows; ``ValueError`` when ``nr`` says more than there are."""
+        return self.pointer_to(self.nr)
 
     def reserve(self, capacity: int) -> None:
         """Room for ``capacity`` rows; the content is lost when it grows."""
-        if capacity > self.capacity:
-            self._allocate(max(capacity, 2 * self.capacity))
+        if capacity > self._capacity:
+            self._allocate(max(capacity, 2 * self._capacity))
             self.nr = 0
 
     def __len__(self) -> int:
         return self.nr
 
     def __getitem__(self, index: int) -> DamonFolio:
+        if not 0 <= index < self.nr:
+            raise IndexError(f"folio {index} of {self.nr}")
         return self.rows[index]
 
     def __iter__(self) -> Iterator[DamonFolio]:
@@ -231,5 +297,7 @@ class FolioArray:
     def remove_first(self) -> None:
         """Drop the first row."""
         size = ctypes.sizeof(DamonFolio)
+        if not self.nr:
+            raise IndexError("there is no folio to drop")
         ctypes.memmove(self.pointer, self.pointer + size, (self.nr - 1) * size)
         self.nr -= 1

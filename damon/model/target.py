@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from damon.model.arrays import U8, U64, Buffer, FolioArray, RegionArray
+from damon.model.arrays import NO_BATCH, U8, U64, Batch, Buffer, FolioArray, RegionArray
 
 
 class TargetSpace(Protocol):
@@ -25,8 +25,9 @@ class DamonTarget:
     space: TargetSpace | None = None
     regions: RegionArray = field(default_factory=RegionArray)
     obsolete: bool = False  #: of a commit's source only: remove the target at this position
-    #: Scratch of one sampling: addresses picked, their access results, the folios there.
+    #: Scratch of one sampling: addresses picked, those made old, their access results, the folios there.
     addrs: Buffer = field(default_factory=lambda: Buffer(U64), repr=False)
+    batch: Batch = field(default=NO_BATCH, repr=False)
     accessed: Buffer = field(default_factory=lambda: Buffer(U8), repr=False)
     folios: FolioArray = field(default_factory=lambda: FolioArray(0), repr=False)
 

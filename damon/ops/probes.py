@@ -96,4 +96,8 @@ def apply(ctx: DamonCtx, target: DamonTarget, space: PhysicalSpace, set_samples:
     if ctx.reference:
         return apply_probes(regions, folios, ctx.probes, weights)
     filters = _native_filters(ctx.probes)
-    return int(_apply(regions.pointer, regions.nr, folios.pointer, filters, len(filters), len(ctx.probes), weights))
+    return int(
+        _apply(
+            regions.pointer, regions.nr, folios.pointer_to(regions.nr), filters, len(filters), len(ctx.probes), weights
+        )
+    )

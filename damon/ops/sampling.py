@@ -37,20 +37,22 @@ def pick(ctx: DamonCtx, target: DamonTarget, addr_unit: int = 1) -> None:
     if ctx.reference:
         pick_sampling_addrs(regions, ctx.rnd, addr_unit, addrs)
     else:
-        _pick(regions.pointer, regions.nr, ctx.rnd.pointer, addr_unit, addrs.pointer)
+        _pick(regions.pointer, regions.nr, ctx.rnd.pointer, addr_unit, addrs.pointer_to(regions.nr))
 
 
 def prepare(ctx: DamonCtx, target: DamonTarget, space: AccessBits, addr_unit: int = 1) -> None:
     """Pick and make old, for all regions of ``target`` at once."""
     pick(ctx, target, addr_unit)
-    space.mkold(target.addrs, target.regions.nr)
+    target.batch = space.mkold(target.addrs, target.regions.nr)
 
 
 def check(ctx: DamonCtx, target: DamonTarget, space: AccessBits) -> int:
     """Ask and count, for all regions of ``target`` at once; the highest ``nr_accesses``."""
-    regions, accessed = target.regions, target.accessed
+    regions, accessed, batch = target.regions, target.accessed, target.batch
+    if batch.nr != regions.nr:
+        raise ValueError(f"{regions.nr} regions, {batch.nr} made old: regions changed between prepare and check")
     accessed.reserve(regions.nr)
-    space.young(target.addrs, regions.nr, accessed)
+    space.young(batch, accessed)
     if ctx.reference:
         return update_region_accesses(regions, accessed)
-    return int(_update(regions.pointer, regions.nr, accessed.pointer))
+    return int(_update(regions.pointer, regions.nr, accessed.pointer_to(regions.nr)))

@@ -191,20 +191,25 @@ class NativeSampler:
         if not self._state:
             raise MemoryError
 
+    def _open(self) -> int:
+        if self._state is None:
+            raise ValueError("this batch of samples is closed: make a new one old")
+        return self._state
+
     def mkold_phys(self, addrs: Buffer, nr: int) -> int:
         """Physical addresses; the number of them whose page was made old."""
-        return checked(_mkold_phys(self._files.pointer, self._state, addrs.pointer, nr))
+        return checked(_mkold_phys(self._files.pointer, self._open(), addrs.pointer_to(nr), nr))
 
     def young_phys(self, nr: int, out: Buffer) -> None:
         """``EINVAL`` if the last batch made old was not ``nr`` long."""
-        checked(_young_phys(self._files.pointer, self._state, nr, out.pointer))
+        checked(_young_phys(self._files.pointer, self._open(), nr, out.pointer_to(nr)))
 
     def mkold_virt(self, pagemap: int, addrs: Buffer, nr: int) -> int:
         """Virtual addresses of the process whose pagemap is given; ``ProcessLookupError`` when its memory is gone."""
-        return checked(_mkold_virt(self._files.pointer, self._state, pagemap, addrs.pointer, nr))
+        return checked(_mkold_virt(self._files.pointer, self._open(), pagemap, addrs.pointer_to(nr), nr))
 
     def young_virt(self, pagemap: int, nr: int, out: Buffer) -> None:
-        checked(_young_virt(self._files.pointer, self._state, pagemap, nr, out.pointer))
+        checked(_young_virt(self._files.pointer, self._open(), pagemap, nr, out.pointer_to(nr)))
 
     def close(self) -> None:
         _sample_free(self._state)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -12,14 +11,30 @@ from damon.mm.linux import native
 from damon.mm.linux.native import Files, NativeSampler, Result
 from damon.mm.linux.reference import ReferenceSampler
 from damon.mm.linux.rmap import ReverseMap
-from damon.model.arrays import Buffer, FolioArray
+from damon.model.arrays import Batch, Buffer, FolioArray
 
 #: Folios of a batch at most.
 BATCH: Final = 16384
-#: Batches remembered between "make old" and "is it young?": one for each target that is monitored at the same time.
-MAX_SAMPLERS: Final = 64
 
 Sampler = NativeSampler | ReferenceSampler
+
+
+class SampledBatch(Batch):
+    """With what "make old" found behind the addresses. ``sampler`` None: there was no memory to sample."""
+
+    __slots__ = ("sampler", "space")
+
+    def __init__(self, addrs: Buffer, nr: int, space: object) -> None:
+        super().__init__(addrs, nr)
+        self.space = space
+        self.sampler: Sampler | None = None
+
+
+def sampled(batch: Batch, space: object) -> Sampler | None:
+    """The sampler of a batch that ``space`` made; ``ValueError`` when it did not."""
+    if not isinstance(batch, SampledBatch) or batch.space is not space:
+        raise ValueError("young() takes what mkold() of the same space returned, not another batch")
+    return batch.sampler
 
 
 class LinuxPhysicalSpace:
@@ -32,29 +47,20 @@ class LinuxPhysicalSpace:
     def __init__(self, files: Callable[[], Files], sampler: Callable[[Files], Sampler] = NativeSampler) -> None:
         self._open = files
         self._new_sampler = sampler
-        self._samplers: OrderedDict[int, Sampler] = OrderedDict()
         self._rmap: ReverseMap | None = None
         #: What became of the pages of the last action.
         self.last_result = Result()
 
-    def _sampler(self, addrs: Buffer) -> Sampler:
-        """Contexts share this space: each target's batch is told apart by its array of addresses."""
-        sampler = self._samplers.pop(addrs.pointer, None)
-        if sampler is None:
-            if len(self._samplers) >= MAX_SAMPLERS:
-                self._samplers.popitem(last=False)
-            sampler = self._new_sampler(self._open())
-        self._samplers[addrs.pointer] = sampler
-        return sampler
+    def mkold(self, addrs: Buffer, nr: int) -> Batch:
+        batch = SampledBatch(addrs, nr, self)
+        batch.sampler = self._new_sampler(self._open())
+        batch.sampler.mkold_phys(addrs, nr)
+        return batch
 
-    def mkold(self, addrs: Buffer, nr: int) -> None:
-        self._sampler(addrs).mkold_phys(addrs, nr)
-
-    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
-        sampler = self._samplers.get(addrs.pointer)
-        if sampler is None:
-            raise ValueError("young() without mkold() of the same addresses before")
-        sampler.young_phys(nr, out)
+    def young(self, batch: Batch, out: Buffer) -> None:
+        sampler = sampled(batch, self)
+        if sampler is not None:
+            sampler.young_phys(batch.nr, out)
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
         files = self._open()
@@ -73,7 +79,7 @@ class LinuxPhysicalSpace:
             native.walk_free(walk)
 
     def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
-        native.checked(native.folios_at(self._open().pointer, addrs.pointer, nr, out.pointer))
+        native.checked(native.folios_at(self._open().pointer, addrs.pointer_to(nr), nr, out.pointer_to(nr)))
         out.nr = nr
 
     def folios_young(self, folios: FolioArray) -> None:
@@ -105,9 +111,6 @@ class LinuxPhysicalSpace:
         return int(native.passing_pages(folios.pointer, folios.nr))
 
     def close(self) -> None:
-        for sampler in self._samplers.values():
-            sampler.close()
-        self._samplers.clear()
         if self._rmap is not None:
             self._rmap.close()
             self._rmap = None

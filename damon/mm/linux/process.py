@@ -13,8 +13,9 @@ from damon.errors import DamonError
 from damon.mm.interface import PAGE_SHIFT, PAGE_SIZE, Advice
 from damon.mm.linux import inject, native
 from damon.mm.linux.native import Files, Mappings, NativeSampler, Result
+from damon.mm.linux.physical import SampledBatch, sampled
 from damon.mm.linux.reference import ReferenceSampler
-from damon.model.arrays import Buffer, FolioArray
+from damon.model.arrays import Batch, Buffer, FolioArray
 
 #: Folios of a batch at most.
 BATCH: Final = 4096
@@ -38,7 +39,6 @@ class LinuxProcessSpace:
         self._files = files
         self._pidfd = self._directory = self._pagemap = -1
         self._mappings = Mappings.empty()
-        self._prepared = False
         #: What became of the pages of the last migration.
         self.last_result = Result()
         try:
@@ -51,7 +51,7 @@ class LinuxProcessSpace:
         except (OSError, OverflowError):
             self.close()
             raise DamonError(errno.EINVAL, f"no process with pid {pid}; give the pid of a running one") from None
-        self._sampler = sampler(files)
+        self._new_sampler = sampler
 
     def alive(self) -> bool:
         return self._pidfd >= 0 and native.pidfd_alive(self._pidfd) == 0
@@ -70,23 +70,25 @@ class LinuxProcessSpace:
             return False
         return True
 
-    def mkold(self, addrs: Buffer, nr: int) -> None:
-        self._prepared = False
+    def mkold(self, addrs: Buffer, nr: int) -> Batch:
+        batch, sampler = SampledBatch(addrs, nr, self), self._new_sampler(self._files)
         for fresh in (False, True):
             if (fresh or self._pagemap < 0) and not self._reopen():
-                return
+                break
             try:
-                self._sampler.mkold_virt(self._pagemap, addrs, nr)
+                sampler.mkold_virt(self._pagemap, addrs, nr)
             except ProcessLookupError:
                 continue
-            self._prepared = True
-            return
+            batch.sampler = sampler
+            break
+        return batch
 
-    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
-        if self._prepared:
-            self._sampler.young_virt(self._pagemap, nr, out)
+    def young(self, batch: Batch, out: Buffer) -> None:
+        sampler = sampled(batch, self)
+        if sampler is not None and self._pagemap >= 0:
+            sampler.young_virt(self._pagemap, batch.nr, out)
         else:
-            ctypes.memset(out.pointer, 0, nr)
+            ctypes.memset(out.pointer_to(batch.nr), 0, batch.nr)
 
     def madvise(self, start: int, length: int, advice: Advice) -> int:
         """As the interface has it. The kernel takes ``HUGEPAGE`` and ``NOHUGEPAGE`` from the process itself only, so
@@ -142,7 +144,6 @@ class LinuxProcessSpace:
             if fd >= 0:
                 os.close(fd)
         self._pidfd = self._directory = -1
-        self._prepared = False
 
     def __del__(self) -> None:
         if getattr(self, "_directory", -1) >= 0:

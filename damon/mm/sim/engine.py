@@ -147,7 +147,7 @@ class NativeEngine:
         return at.value
 
     def folios_at(self, addrs: int, nr: int, out: FolioArray) -> None:
-        _folios_at(self._m, addrs, nr, out.pointer)
+        _folios_at(self._m, addrs, nr, out.pointer_to(nr))
         out.nr = nr
 
     def walk(self, process: int, addr: int, end: int, out: FolioArray) -> int:

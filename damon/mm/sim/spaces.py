@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from damon.mm.interface import PAGE_SHIFT, PAGE_SIZE, Advice
 from damon.mm.sim.state import PROGRAM, STACK
-from damon.model.arrays import Buffer, FolioArray
+from damon.model.arrays import Batch, Buffer, FolioArray
 
 if TYPE_CHECKING:
     from damon.mm.sim.machine import SimulatedMachine
@@ -19,16 +20,18 @@ BATCH: Final = 1024
 
 
 class SimulatedPhysical:
-    """Physical memory as folios of one page each (huge pages would be folios of more)."""
+    """Physical memory as folios on LRU lists: single pages, and huge pages of 2 MiB whole."""
 
     def __init__(self, machine: SimulatedMachine) -> None:
         self._machine = machine
 
-    def mkold(self, addrs: Buffer, nr: int) -> None:
-        self._machine.engine.phys_mkold(addrs.pointer, nr, self._machine.clock.now_ns())
+    def mkold(self, addrs: Buffer, nr: int) -> Batch:
+        self._machine.engine.phys_mkold(addrs.pointer_to(nr), nr, self._machine.clock.now_ns())
+        return Batch(addrs, nr)
 
-    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
-        self._machine.engine.phys_young(addrs.pointer, nr, out.pointer, self._machine.clock.now_ns())
+    def young(self, batch: Batch, out: Buffer) -> None:
+        addrs, nr = batch.addrs.pointer_to(batch.nr), batch.nr
+        self._machine.engine.phys_young(addrs, nr, out.pointer_to(nr), self._machine.clock.now_ns())
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
         batch = FolioArray(BATCH)
@@ -39,7 +42,7 @@ class SimulatedPhysical:
                 yield batch
 
     def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
-        self._machine.engine.folios_at(addrs.pointer, nr, out)
+        self._machine.engine.folios_at(addrs.pointer_to(nr), nr, out)
 
     def folios_young(self, folios: FolioArray) -> None:
         self._machine.engine.folios_young(folios, self._machine.clock.now_ns())
@@ -87,16 +90,19 @@ class SimulatedProcess:
         here = self._machine.pids[state.processes[self._index]] == self.pid  # else a later one of that name
         return not self._closed and here and bool(state.process.rows[self._index].alive)
 
-    def mkold(self, addrs: Buffer, nr: int) -> None:
+    def mkold(self, addrs: Buffer, nr: int) -> Batch:
+        rows = addrs.pointer_to(nr)
         if self.alive():
-            self._machine.engine.virt_mkold(self._index, addrs.pointer, nr, self._machine.clock.now_ns())
+            self._machine.engine.virt_mkold(self._index, rows, nr, self._machine.clock.now_ns())
+        return Batch(addrs, nr)
 
-    def young(self, addrs: Buffer, nr: int, out: Buffer) -> None:
+    def young(self, batch: Batch, out: Buffer) -> None:
+        addrs, nr = batch.addrs.pointer_to(batch.nr), batch.nr
+        answers = out.pointer_to(nr)
         if self.alive():
-            self._machine.engine.virt_young(self._index, addrs.pointer, nr, out.pointer, self._machine.clock.now_ns())
+            self._machine.engine.virt_young(self._index, addrs, nr, answers, self._machine.clock.now_ns())
         else:
-            for index in range(nr):
-                out[index] = 0
+            ctypes.memset(answers, 0, nr)
 
     def _mapped(self) -> list[tuple[int, int, int]]:
         """``(start, end, area)`` of the mapped areas by address; program and stack are area -1."""

@@ -250,7 +250,7 @@ def verify(
         ctypes.addressof(keys),
         len(pages),
         exclusive,
-        entries.pointer,
+        entries.pointer_to(len(pages)),
         ctypes.addressof(result),
     )
     os.close(pagemap)
@@ -292,7 +292,7 @@ def test_what_left_memory(kernel: FakeKernel, entry: int, flags: int, left: int)
         ctypes.addressof(keys),
         1,
         ctypes.addressof(scratch),
-        entries.pointer,
+        entries.pointer_to(1),
     )
     os.close(pagemap)
     assert found == left

@@ -22,7 +22,10 @@ from damon.mm.linux import LinuxMachine, inject, native, parse
 from damon.mm.linux import reference as ref
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files, Mappings
-from damon.model.arrays import U8, Buffer
+from damon.model.arrays import U8, Batch, Buffer, RegionArray
+from damon.model.context import DamonCtx
+from damon.model.target import DamonTarget
+from damon.ops.paddr import Paddr
 from tests.mm.linux.fake import FakeKernel, addresses, present, write_u64
 
 IOMEM = """\
@@ -263,10 +266,10 @@ def test_process_space_follows_exec_and_exit(system: Path, machine: LinuxMachine
     with closing(machine.open_process(5)) as space:
         assert space.mappings() == [(0, 8 << 12)]
         addrs, out = addresses([1 << 12, 2 << 12, 3 << 12]), Buffer(U8)
-        space.mkold(addrs, 3)
+        batch = space.mkold(addrs, 3)
         assert bitmap.read_bytes()[:8] == (3 << 10).to_bytes(8, "little")
         bitmap.write_bytes((1 << 10).to_bytes(8, "little"))
-        space.young(addrs, 3, out)
+        space.young(batch, out)
         assert [out[i] for i in range(3)] == [0, 1, 0]
         pagemap.rename(pagemap.with_name("old"))
         os.truncate(pagemap.with_name("old"), 0)
@@ -276,9 +279,9 @@ def test_process_space_follows_exec_and_exit(system: Path, machine: LinuxMachine
         (kernel.proc / "5/pagemap").unlink()
         (kernel.proc / "5/maps").unlink()
         space._reopen()
-        space.mkold(addrs, 3)
+        batch = space.mkold(addrs, 3)
         out[0] = out[1] = out[2] = 7
-        space.young(addrs, 3, out)
+        space.young(batch, out)
         assert [out[i] for i in range(3)] == [0, 0, 0]
         assert space.mappings() == []
     space.close()
@@ -298,20 +301,40 @@ def test_a_zombie_is_alive_until_reaped() -> None:
 
 
 def test_young_needs_a_batch_made_old_before(machine: LinuxMachine) -> None:
-    with pytest.raises(ValueError, match="without mkold"):
-        machine.phys.young(addresses([0]), 1, Buffer(U8))
+    with pytest.raises(ValueError, match="of the same space"):
+        machine.phys.young(Batch(addresses([0]), 1), Buffer(U8))
 
 
 def test_contexts_share_the_space_without_mixing_their_batches(system: Path, machine: LinuxMachine) -> None:
     write_u64(system / "proc/kpageflags", [ref.KPF_LRU] * 512)
     (system / "sys" / BITMAP).write_bytes(bytes(64))
     first, second, out = addresses([1 << 12]), addresses([70 << 12, 200 << 12]), Buffer(U8)
-    machine.phys.mkold(first, 1)
-    machine.phys.mkold(second, 2)
-    machine.phys.young(first, 1, out)
+    batches = machine.phys.mkold(first, 1), machine.phys.mkold(second, 2)
+    machine.phys.young(batches[0], out)
     assert out[0] == 0
     (system / "sys" / BITMAP).write_bytes(bytes(64))
-    machine.phys.young(second, 2, out)
+    machine.phys.young(batches[1], out)
     assert [out[0], out[1]] == [1, 1]
-    for _ in range(200):
-        machine.phys.mkold(addresses([0]), 1)
+
+
+@pytest.mark.parametrize("nr", [65, 1000])
+def test_any_number_of_targets_is_sampled_at_the_same_time(system: Path, machine: LinuxMachine, nr: int) -> None:
+    """Each target's page is made old before the first one is asked about; every third is accessed meanwhile."""
+    write_u64(system / "proc/kpageflags", [ref.KPF_LRU] * nr)
+    (system / "sys" / BITMAP).write_bytes(bytes(8 * (nr // 64 + 1)))
+    ctx = DamonCtx(machine=machine, ops=Paddr())
+    ctx.targets = [DamonTarget(regions=RegionArray([(pfn << 12, pfn + 1 << 12)])) for pfn in range(nr)]
+    ctx.ops.prepare_access_checks(ctx)
+    accessed = sum(1 << pfn for pfn in range(0, nr, 3))
+    idle = (1 << nr) - 1 & ~accessed
+    (system / "sys" / BITMAP).write_bytes(idle.to_bytes(8 * (nr // 64 + 1), "little"))
+    assert ctx.ops.check_accesses(ctx) == 1
+    assert [target.regions[0].nr_accesses for target in ctx.targets] == [int(pfn % 3 == 0) for pfn in range(nr)]
+
+
+def test_a_batch_of_another_space_is_refused(system: Path, machine: LinuxMachine) -> None:
+    write_u64(system / "proc/kpageflags", [ref.KPF_LRU] * 64)
+    with closing(LinuxMachine(proc=system / "proc", sys=system / "sys")) as other:
+        batch = other.phys.mkold(addresses([0]), 1)
+        with pytest.raises(ValueError, match="of the same space"):
+            machine.phys.young(batch, Buffer(U8))

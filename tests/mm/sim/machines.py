@@ -33,7 +33,7 @@ from damon.mm.sim.reference.pages import (
     state,
     valid,
 )
-from damon.model.arrays import FOLIO_PASS, U8, U64, Buffer, FolioArray
+from damon.model.arrays import FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
 from damon.workload.model import (
     Access,
     Area,
@@ -62,7 +62,7 @@ def addresses(values: list[int]) -> Buffer:
 
 def young(space: object, values: list[int], buffer: Buffer | None = None) -> list[int]:
     out = Buffer(U8, len(values))
-    space.young(buffer or addresses(values), len(values), out)  # type: ignore[attr-defined]
+    space.young(Batch(buffer or addresses(values), len(values)), out)  # type: ignore[attr-defined]
     return [out[index] for index in range(len(values))]
 
 

@@ -28,9 +28,9 @@ def _measure(sim: SimulatedMachine, area: str, interval_us: int, gap_us: int) ->
     addrs = page_addrs(sim, area)
     buffer, out, hits = addresses(addrs), Buffer(U8, len(addrs)), 0
     for _ in range(SAMPLES):
-        space.mkold(buffer, len(addrs))
+        batch = space.mkold(buffer, len(addrs))
         sim.clock.sleep_us(interval_us)
-        space.young(buffer, len(addrs), out)
+        space.young(batch, out)
         hits += sum(out[index] for index in range(len(addrs)))
         sim.clock.sleep_us(gap_us)
     return hits / (SAMPLES * len(addrs))

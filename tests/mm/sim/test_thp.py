@@ -10,7 +10,7 @@ import pytest
 
 from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
-from damon.model.arrays import FOLIO_ACTIVE, FOLIO_PASS, U8, Buffer
+from damon.model.arrays import FOLIO_ACTIVE, FOLIO_PASS
 from damon.workload.model import (
     Access,
     Area,
@@ -187,9 +187,7 @@ def test_samples_through_physical_addresses() -> None:
     addrs = [(pfn + 3) * 4096, (pfn + 511) * 4096 + 77, (pfn + 512) * 4096]
     assert young(sim.phys, addrs) == [1, 1, 0]
     sim.phys.mkold(addresses(addrs[:1]), 1)
-    out = Buffer(U8, 3)
-    sim.phys.young(addresses(addrs), 3, out)
-    assert [out[n] for n in range(3)] == [0, 0, 0]
+    assert young(sim.phys, addrs) == [0, 0, 0]
 
 
 # -- splitting

@@ -57,9 +57,9 @@ def _sleep(sim: SimulatedMachine, where: float, much: float, how: int) -> object
 
 def _sample(sim: SimulatedMachine, space: object, addrs: list[int], us: int) -> object:
     buffer, out = addresses(addrs), Buffer(U8, len(addrs))
-    space.mkold(buffer, len(addrs))  # type: ignore[attr-defined]
+    batch = space.mkold(buffer, len(addrs))  # type: ignore[attr-defined]
     sim.clock.sleep_us(us)
-    space.young(buffer, len(addrs), out)  # type: ignore[attr-defined]
+    space.young(batch, out)  # type: ignore[attr-defined]
     return [out[index] for index in range(len(addrs))]
 
 

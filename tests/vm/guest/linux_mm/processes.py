@@ -107,30 +107,30 @@ def process_that_executes_and_exits() -> dict[str, Any]:
         settle(other)
         space = ours.open_process(other.pid)
         addrs = buffer([other.base + page * PAGE for page in range(64)])
-        space.mkold(addrs, 64)
+        batch = space.mkold(addrs, 64)
         other.base = int(other.tell("exec"))
-        assert sum(young(space, addrs, 64)) == 0
+        assert sum(young(space, batch)) == 0
         other.tell(f"write 0 {other.pages} 1")
         settle(other)
         addrs = buffer([other.base + page * PAGE for page in range(64)])
-        space.mkold(addrs, 64)
+        batch = space.mkold(addrs, 64)
         other.tell("touch 0 64 1")
-        follows = sum(young(space, addrs, 64))
+        follows = sum(young(space, batch))
         assert follows >= 62, f"{follows} of 64 after exec"
         frames = other.frames()
         folios = passing(ours, frames)
-        space.mkold(addrs, 64)
+        batch = space.mkold(addrs, 64)
         other.process.kill()
         os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
         assert space.alive()  # a zombie
         assert list(space.mappings()) == []
-        assert sum(young(space, addrs, 64)) == 0
-        space.mkold(addrs, 64)
+        assert sum(young(space, batch)) == 0
+        batch = space.mkold(addrs, 64)
         assert space.madvise(other.base, PAGE, Advice.COLD) < 0
         other.process.wait()
         assert not space.alive()
-        space.mkold(addrs, 64)
-        assert sum(young(space, addrs, 64)) == 0
+        batch = space.mkold(addrs, 64)
+        assert sum(young(space, batch)) == 0
         assert space.madvise(other.base, PAGE, Advice.COLD) == -errno.ESRCH
         assert ours.phys.pageout(folios) == 0
         return {"after_exec": follows}
@@ -142,12 +142,12 @@ def addresses_without_memory() -> dict[str, Any]:
         end = max(end for _, end in ours.system_ram())
         values = [0, 0xA0000, end - PAGE, end, end + (1 << 30), 1 << 45, (1 << 57) - 1, (1 << 64) - 1]
         addrs = buffer(values)
-        ours.phys.mkold(addrs, len(values))
-        found = young(ours.phys, addrs, len(values))
+        batch = ours.phys.mkold(addrs, len(values))
+        found = young(ours.phys, batch)
         assert sum(found[3:]) == 0
         space = ours.open_process(other.pid)
-        space.mkold(addrs, len(values))
-        assert sum(young(space, addrs, len(values))) == 0
+        batch = space.mkold(addrs, len(values))
+        assert sum(young(space, batch)) == 0
         assert list(ours.phys.folios(end, end + (1 << 30))) == []
         return {"max": end}
 
@@ -157,8 +157,8 @@ def kernel_threads_have_no_memory() -> dict[str, Any]:
     with machine() as ours:
         space = ours.open_process(2)
         addrs = buffer([4096])
-        space.mkold(addrs, 1)
-        assert young(space, addrs, 1) == [0]
+        batch = space.mkold(addrs, 1)
+        assert young(space, batch) == [0]
         assert list(space.mappings()) == []
         assert space.alive()
         assert space.madvise(4096, PAGE, Advice.COLD) < 0
@@ -179,8 +179,8 @@ def processes_come_and_go() -> dict[str, Any]:
             physical = buffer([pfn * PAGE for pfn in range(0, 1 << 18, 97)])
             while not done.is_set():
                 for target, addrs, nr in ((space, virtual, other.pages), (ours.phys, physical, (1 << 18) // 97)):
-                    target.mkold(addrs, nr)
-                    young(target, addrs, nr)
+                    batch = target.mkold(addrs, nr)
+                    young(target, batch)
                 rounds[0] += 1
             space.close()
 

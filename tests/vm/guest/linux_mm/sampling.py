@@ -22,12 +22,12 @@ def _accessed(space_of: Callable[[LinuxMachine, Victim], tuple[Any, list[int]]],
         settle(other)
         space, values = space_of(ours, other)
         addrs, nr = buffer(values), len(values)
-        space.mkold(addrs, nr)
-        idle = young(space, addrs, nr)
-        space.mkold(addrs, nr)
+        batch = space.mkold(addrs, nr)
+        idle = young(space, batch)
+        batch = space.mkold(addrs, nr)
         other.tell(f"touch 0 {other.pages} 2")
-        found = young(space, addrs, nr)
-        again = young(space, addrs, nr)
+        found = young(space, batch)
+        again = young(space, batch)
         calls = ours.counters()
     right = sum(got == (page % 2 == 0) for page, got in enumerate(found))
     assert sum(idle) <= 2, f"{sum(idle)} of {nr} untouched pages were accessed"
@@ -74,11 +74,11 @@ def huge_page_answers_for_each_of_its_addresses() -> dict[str, Any]:
         seen = {}
         for name, (space, values) in {"vaddr": _virtual(ours, other), "paddr": _physical(ours, other)}.items():
             addrs = buffer(values)
-            space.mkold(addrs, other.pages)
-            assert sum(young(space, addrs, other.pages)) == 0
-            space.mkold(addrs, other.pages)
+            batch = space.mkold(addrs, other.pages)
+            assert sum(young(space, batch)) == 0
+            batch = space.mkold(addrs, other.pages)
             other.tell("touch 700 701 1")  # in the second
-            found = young(space, addrs, other.pages)
+            found = young(space, batch)
             assert found == [int(512 <= page < 1024) for page in range(other.pages)]
             seen[name] = sum(found)
         heads = [f.nr_pages for f in passing(ours, other.frames())]
@@ -94,13 +94,13 @@ def page_that_was_swapped() -> dict[str, Any]:
         settle(other)
         space = ours.open_process(other.pid)
         addrs = buffer([other.base + page * PAGE for page in range(other.pages)])
-        space.mkold(addrs, other.pages)
+        batch = space.mkold(addrs, other.pages)
         assert space.madvise(other.base, other.pages * PAGE, Advice.PAGEOUT) == 0
         out = [bool(entry & SWAPPED) for entry in other.entries()]
         swapped = sum(out)
-        gone = young(space, addrs, other.pages)
+        gone = young(space, batch)
         other.tell(f"touch 0 {other.pages} 4")
-        back = young(space, addrs, other.pages)
+        back = young(space, batch)
         here = [bool(entry & PRESENT) for entry in other.entries()]
     assert swapped > other.pages * 0.95
     assert sum(gone) <= other.pages - swapped
@@ -122,13 +122,13 @@ def page_that_migrates_keeps_its_state() -> dict[str, Any]:
         addrs = buffer([other.base + page * PAGE for page in range(other.pages)])
         results: dict[str, Any] = {}
         for name, touch in (("idle", False), ("touched", True)):
-            space.mkold(addrs, other.pages)
+            batch = space.mkold(addrs, other.pages)
             if touch:
                 other.tell(f"touch 0 {other.pages} 1")
             before = other.frames()
             moved = _migrate(other, 1 if name == "idle" else 0)
             changed = sum(a != b for a, b in zip(before, other.frames(), strict=True))
-            results[name] = (changed, sum(young(space, addrs, other.pages)), moved)
+            results[name] = (changed, sum(young(space, batch)), moved)
             settle(other)
     assert results["idle"][0] > other.pages * 0.9, results
     assert results["idle"][1] <= other.pages * 0.05, results

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from damon.mm.interface import AccessBits
 from damon.mm.linux import LinuxMachine, native
 from damon.mm.linux import reference as ref
-from damon.model.arrays import FOLIO_PASS, U8, U64, Buffer, FolioArray
+from damon.model.arrays import FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
 from tests.vm.guest.pages import PFN_MASK, PRESENT, page_flags, pagemap
 
 PAGE = 4096
@@ -94,10 +95,10 @@ def buffer(values: list[int]) -> Buffer:
     return rows
 
 
-def young(space: Any, addrs: Buffer, nr: int) -> list[int]:
-    out = Buffer(U8, max(1, nr))
-    space.young(addrs, nr, out)
-    return [out[i] for i in range(nr)]
+def young(space: AccessBits, batch: Batch) -> list[int]:
+    out = Buffer(U8, batch.nr)
+    space.young(batch, out)
+    return [out[i] for i in range(batch.nr)]
 
 
 def settle(other: Victim) -> None:
