@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from damon.errors import InvalidInput
 from damon.mm.clock import VirtualClock
-from damon.mm.interface import Advice
+from damon.mm.interface import Advice, Closing
 from damon.model.arrays import (
     FOLIO_DECIDED,
     FOLIO_PASS,
@@ -133,7 +133,7 @@ class FakeSpace:
         return len(self._passing(folios))
 
 
-class FakeMachine:
+class FakeMachine(Closing):
     """One fake physical space, processes as given, free memory and pressure as set."""
 
     name = "fake"

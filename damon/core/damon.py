@@ -5,19 +5,26 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from collections.abc import Sequence
+from typing import Final
 
 from damon.core.commit import rehearse
 from damon.core.kdamond import Kdamond
 from damon.core.regions import SplitState
 from damon.core.trace import Trace
+from damon.core.waiting import at_exit, waiting
 from damon.errors import DamonError, InvalidInput
+from damon.mm.clock import VirtualClock
 from damon.mm.interface import Machine
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.presence import Presence, Show
 from damon.model.random import Random, mix64
 from damon.ops.operations import Operations
 from damon.ops.registry import OperationsRegistry
+
+#: Real seconds that workers get to end when the interpreter does.
+LAST_S: Final = 2.0
 
 
 class Damon:
@@ -43,6 +50,7 @@ class Damon:
         self.presence: Show | None = None
         self._presences: dict[DamonCtx, Presence] = {}
         self._lock = threading.Lock()
+        self._exiting = False
 
     def new_ctx(self) -> DamonCtx:
         """An empty context with default attributes and a generator of its own."""
@@ -75,6 +83,7 @@ class Damon:
             InvalidInput: a context has parameters that are refused.
             DamonError: EBUSY when one of them runs already, ``exclusive`` and any runs, or an exclusive one runs.
         """
+        at_exit(self)
         for ctx in ctxs:
             if ctx.ops is None:
                 raise InvalidInput("the context has no operations set: select one first")
@@ -122,22 +131,66 @@ class Damon:
             del self.trace.pids[ctx]
             presence.close()
 
-    def stop(self, ctxs: Sequence[DamonCtx]) -> None:
-        """Stop the workers of ``ctxs`` and wait for their end; contexts without one are passed over."""
-        for ctx in ctxs:
-            with self._lock:
-                worker, thread = self._workers.get(ctx), ctx.kdamond
-            if worker is not None and thread is not None:
-                worker.stop()
+    def stop(self, ctxs: Sequence[DamonCtx] | None = None) -> None:
+        """Stop the workers of ``ctxs``, of all contexts without it, and wait for their end.
+
+        Contexts without a worker are passed over.
+
+        Raises:
+            DamonError: EDEADLK, in the thread of a worker that it would wait for.
+        """
+        with self._lock:
+            running = [ctx for ctx in (self._workers if ctxs is None else ctxs) if ctx in self._workers]
+        for ctx in running:
+            with waiting(ctx, "stop()"):
+                """Refused before any of them is stopped."""
+        for ctx in running:
+            with waiting(ctx, "stop()"):
+                self._stop_one(ctx)
+
+    def _stop_one(self, ctx: DamonCtx) -> None:
+        with self._lock:
+            worker, thread = self._workers.get(ctx), ctx.kdamond
+        if worker is not None and thread is not None:
+            worker.stop()
+            if not self._exiting:
                 thread.join()
+
+    def give_up(self) -> None:
+        """The interpreter ends: ask all workers to end, and from now on wait for none.
+
+        Threads do not run any more once Python takes itself apart, and a generator that is closed then (``running()``)
+        would wait for them for ever. A worker in real time gets ``LAST_S`` to release what it holds; in virtual time it
+        runs only while somebody waits.
+        """
+        self._exiting = True
+        with self._lock:
+            left = list(self._workers.items())
+        if isinstance(self.machine.clock, VirtualClock):
+            return
+        for _, worker in left:
+            worker.stop()
+        deadline = time.monotonic() + LAST_S
+        for ctx, _ in left:
+            thread = ctx.kdamond
+            if thread is not None:
+                thread.join(max(deadline - time.monotonic(), 0))
 
     def call(self, ctx: DamonCtx, control: DamonCallControl) -> None:
         """Have the worker run ``control.fn(ctx)`` between two samplings, and wait for it unless it repeats.
 
         Raises:
-            DamonError: ECANCELED, when the worker has ended, or ends before it came to the request.
+            DamonError: ECANCELED, when the worker has ended, or ends before it came to the request; EDEADLK, in the
+                thread of that worker (unless ``control`` repeats: nothing waits for it then).
             Exception: what the function raised.
         """
+        if control.repeat:
+            self._call(ctx, control)
+            return
+        with waiting(ctx, "call()"):
+            self._call(ctx, control)
+
+    def _call(self, ctx: DamonCtx, control: DamonCallControl) -> None:
         control.done = self.machine.clock.event()
         with ctx.lock:
             runs = not ctx.call_controls_obsolete and ctx.kdamond is not None
@@ -159,14 +212,20 @@ class Damon:
         """Who is told that a request was canceled may start the context again at once."""
         thread = ctx.kdamond
         if thread is not None:
-            thread.join()
+            with waiting(ctx, "call()"):
+                thread.join()
 
     def walk(self, ctx: DamonCtx, control: DamosWalkControl) -> None:
         """Have ``control.fn`` see each region of each scheme's next pass, and wait for the end of the last pass.
 
         Raises:
-            DamonError: EBUSY while another walk is pending; ECANCELED when there are no active schemes, or no worker.
+            DamonError: EBUSY while another walk is pending; ECANCELED when there are no active schemes, or no worker;
+                EDEADLK in the thread of that worker.
         """
+        with waiting(ctx, "walk()"):
+            self._walk(ctx, control)
+
+    def _walk(self, ctx: DamonCtx, control: DamosWalkControl) -> None:
         control.done = self.machine.clock.event()
         with ctx.lock:
             if ctx.walk_control_obsolete or ctx.kdamond is None:

@@ -12,6 +12,7 @@ from damon.core.attrs import arm_deadlines, arm_scheme, tune_intervals
 from damon.core.damos_filter import set_filters_default_reject
 from damon.core.damos_walk import apply_schemes, end_walk
 from damon.core.regions import SplitState, apply_min_nr_regions, merge_regions, reset_aggregated, split_regions
+from damon.core.waiting import working
 from damon.errors import DamonError
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.probe import has_weights
@@ -34,16 +35,17 @@ class Kdamond:
 
     def run(self, started: Callable[[], None], ended: Callable[[], None]) -> None:
         """The thread's function; an unexpected error ends this worker only and stays in ``ctx.error``."""
-        try:
-            self._begin(started)
-            while not self._need_stop():
-                self._iteration()
-        except _Ended:
-            pass
-        except BaseException as error:
-            self.ctx.error = error
-        finally:
-            self._finish(ended)
+        with working(self.ctx):
+            try:
+                self._begin(started)
+                while not self._need_stop():
+                    self._iteration()
+            except _Ended:
+                pass
+            except BaseException as error:
+                self.ctx.error = error
+            finally:
+                self._finish(ended)
 
     def stop(self) -> None:
         """Ask the worker to end; it does so within a sampling interval."""

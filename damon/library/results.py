@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from damon.core import Damon
+from damon.core.waiting import waiting
 from damon.model.context import DamonCallControl, DamonCtx
 
 #: Aggregations that wait for a slow consumer; then the oldest is dropped, and counted.
@@ -98,7 +99,8 @@ def aggregations(damon: Damon, ctx: DamonCtx, timeout_us: int | None = None) -> 
             if not found and not damon.is_running(ctx):
                 break
             if not found:
-                ready.wait(step if left is None else min(step, left))
+                with waiting(ctx, "aggregations()"):
+                    ready.wait(step if left is None else min(step, left))
             if found:
                 ready = clock.event()
                 left = timeout_us

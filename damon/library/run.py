@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A machine, and workers on it, for the time of a ``with`` block."""
+"""A machine, and workers for the time of a ``with`` block."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from damon.mm.interface import Machine
 from damon.model.context import DamonCtx
 
 
-@contextmanager
 def open_machine(
     *, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0, reference: bool = False
-) -> Iterator[Machine]:
-    """A machine to work on, closed at the end of the block.
+) -> Machine:
+    """A machine to work on: closed at the end of a ``with`` block, or by its ``close()``.
 
     Args:
         sim: a workload file: the simulated machine that plays it, in virtual time.
@@ -31,25 +30,21 @@ def open_machine(
     """
     if (sim is None) == (not linux):
         raise InvalidInput("open_machine() wants one machine: give sim=FILE or linux=True")
-    machine: Machine
     if sim is not None:
         from damon.mm.sim import SimulatedMachine
         from damon.workload.load import load_workload
 
-        machine = SimulatedMachine(load_workload(os.fspath(sim)), seed, reference=reference)
-    else:
-        from damon.mm.linux import LinuxMachine
+        return SimulatedMachine(load_workload(os.fspath(sim)), seed, reference=reference)
+    from damon.mm.linux import LinuxMachine
 
-        machine = LinuxMachine(reference=reference)
-    try:
-        yield machine
-    finally:
-        machine.close()
+    return LinuxMachine(reference=reference)
 
 
 @contextmanager
 def running(damon: Damon, *ctxs: DamonCtx, exclusive: bool = False) -> Iterator[None]:
     """Workers for ``ctxs`` during the block: started before, stopped after it, whatever happens in it.
+
+    Without a block, as in a notebook, it is ``damon.start(ctxs)`` and later ``damon.stop()``.
 
     Raises:
         DamonError: the start was refused (see ``Damon.start``).

@@ -33,7 +33,8 @@ class Thread(Protocol):
     @property
     def native_id(self) -> int | None: ...
     def is_alive(self) -> bool: ...
-    def join(self) -> None: ...
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end; up to ``timeout`` seconds in real time, which virtual time does not have."""
 
 
 class Clock(Protocol):
@@ -211,7 +212,7 @@ class _VirtualThread:
     def is_alive(self) -> bool:
         return not self._done.is_set()
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> None:
         """Wait on virtual time for the worker to end."""
         self._done.wait()
 

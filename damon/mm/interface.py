@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from damon.mm.clock import Clock
 from damon.model.arrays import Batch, Buffer, FolioArray
@@ -105,8 +106,21 @@ class PhysicalSpace(AccessBits, FolioSpace, Protocol):
         """Move the folios with ``FOLIO_PASS`` to the inactive list; the pages of all of them."""
 
 
+class Closing(ABC):
+    """What a ``with`` block closes at its end; ``close()`` does it without one, and may be called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
 class Machine(Protocol):
-    """One machine: its clock, its physical memory, its processes."""
+    """One machine: its clock, its physical memory, its processes. A ``with`` block closes it at its end."""
 
     name: str
     clock: Clock
@@ -151,4 +165,8 @@ class Machine(Protocol):
         """Pages on the active and on the inactive lists of the whole machine, anonymous and file together."""
 
     def close(self) -> None:
-        """Release everything that this machine holds."""
+        """Release everything that this machine holds. Safe to call twice."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...

@@ -56,8 +56,8 @@ def test_every_name_is_there_and_none_is_loaded_before_it_is_used() -> None:
 
 @pytest.mark.parametrize("words", [{}, {"sim": WORKLOAD, "linux": True}])
 def test_one_machine_is_asked_for(words: dict[str, Any]) -> None:
-    with pytest.raises(damon.InvalidInput, match="sim=FILE or linux=True"), damon.open_machine(**words):
-        pass
+    with pytest.raises(damon.InvalidInput, match="sim=FILE or linux=True"):
+        damon.open_machine(**words)
 
 
 def test_each_aggregation_comes_once_and_in_order(machine: SimulatedMachine) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from damon.errors import MissingCapability
 from damon.mm.clock import Clock, RealClock
-from damon.mm.interface import PhysicalSpace
+from damon.mm.interface import Closing, PhysicalSpace
 from damon.mm.linux import native, parse
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files, NativeSampler
@@ -20,7 +20,7 @@ from damon.mm.linux.process import LinuxProcessSpace
 from damon.mm.linux.reference import ReferenceSampler
 
 
-class LinuxMachine:
+class LinuxMachine(Closing):
     """The running kernel's memory, from user space. Nothing is opened before ``require()`` or the first use.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Final
 
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.mm.clock import Clock, VirtualClock
-from damon.mm.interface import PAGE_SIZE, PhysicalSpace
+from damon.mm.interface import PAGE_SIZE, Closing, PhysicalSpace
 from damon.mm.sim.engine import Engine, NativeEngine
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
@@ -24,7 +24,7 @@ FIRST_PID: Final = 1000
 LISTS: Final = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")
 
 
-class SimulatedMachine:
+class SimulatedMachine(Closing):
     """Plays ``workload`` from time 0 on, as far as its clock goes.
 
     What it simplifies, on purpose:

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Requests from a worker's own thread: what would wait for that worker is refused at once, the rest is done."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import damon
+from damon.core import Damon
+from damon.errors import DamonError
+from damon.mm.clock import RealClock
+from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+from damon.model.custom import DamosCustomAction, DamosCustomMetric, DamosRegionFilter
+from damon.model.scheme import Damos, DamosQuota, DamosQuotaGoal
+from damon.model.target import DamonTarget
+from tests.fakes import FakeMachine, regions_of
+
+PAGE = 4096
+#: Seconds of real time after which a test has hung; nothing here takes any.
+HANG = 60
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+def _changes(kernel: Damon, ctx: DamonCtx) -> None:
+    with damon.changes(kernel, ctx):
+        pass
+
+
+REQUESTS: dict[str, Callable[[Damon, DamonCtx], object]] = {
+    "call": lambda kernel, ctx: kernel.call(ctx, DamonCallControl(_nothing)),
+    "walk": lambda kernel, ctx: kernel.walk(ctx, DamosWalkControl(_nothing)),
+    "stop": lambda kernel, ctx: kernel.stop([ctx]),
+    "stop all": lambda kernel, ctx: kernel.stop(),
+    "changes": _changes,
+    "aggregations": lambda kernel, ctx: next(damon.aggregations(kernel, ctx)),
+}
+
+
+class _Asks:
+    """Makes one request from a callback, once, and keeps what became of it."""
+
+    def __init__(self, kernel: Damon, request: Callable[[Damon, DamonCtx], object]) -> None:
+        self.kernel, self.request = kernel, request
+        self.error: BaseException | None = None
+        self.asked = threading.Event()
+
+    def __call__(self, ctx: DamonCtx) -> None:
+        if self.asked.is_set():
+            return
+        try:
+            self.request(self.kernel, ctx)
+        except BaseException as error:
+            self.error = error
+        self.asked.set()
+
+
+def _context(kernel: Damon) -> DamonCtx:
+    ctx = kernel.new_ctx()
+    kernel.select_ops(ctx, "paddr")
+    ctx.targets = [DamonTarget(regions=regions_of((0, 64 * PAGE)))]
+    return ctx
+
+
+def _in_call(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
+    kernel.start([ctx])
+    kernel.call(ctx, DamonCallControl(asks))
+
+
+def _in_repeated_call(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
+    kernel.start([ctx])
+    kernel.call(ctx, DamonCallControl(asks, repeat=True))
+
+
+def _in_walk(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
+    ctx.schemes = [Damos()]
+    kernel.start([ctx])
+    kernel.walk(ctx, DamosWalkControl(lambda ctx, *_: asks(ctx)))
+
+
+def _in_action(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
+    def act(ctx: DamonCtx, *_: Any) -> int:
+        asks(ctx)
+        return 0
+
+    ctx.schemes = [Damos(action=DamosCustomAction("asks", on_region=act))]
+    kernel.start([ctx])
+
+
+def _in_filter(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
+    def test(ctx: DamonCtx, *_: Any) -> bool:
+        asks(ctx)
+        return False
+
+    ctx.schemes = [Damos(core_filters=[DamosRegionFilter(test)])]
+    kernel.start([ctx])
+
+
+def _in_metric(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
+    def measure(ctx: DamonCtx, scheme: Damos) -> int:
+        asks(ctx)
+        return 1
+
+    goal = DamosQuotaGoal(DamosCustomMetric("asks", measure), 1)
+    ctx.schemes = [Damos(quota=DamosQuota(reset_interval=1, goals=[goal]))]
+    kernel.start([ctx])
+
+
+def _in_trace(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
+    kernel.trace.subscribe(lambda event: asks(event.ctx))
+    kernel.start([ctx])
+
+
+PLACES = [_in_call, _in_repeated_call, _in_walk, _in_action, _in_filter, _in_metric, _in_trace]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__[4:])
+@pytest.mark.parametrize("request_name", REQUESTS)
+def test_a_worker_cannot_wait_for_itself(place: Callable[..., None], request_name: str) -> None:
+    machine = FakeMachine()
+    kernel = Damon(machine)
+    ctx, asks = _context(kernel), _Asks(kernel, REQUESTS[request_name])
+    place(kernel, ctx, asks)
+    machine.clock.sleep_us(1_000_000)
+    assert asks.asked.is_set()
+    assert isinstance(asks.error, DamonError)
+    assert asks.error.errno == errno.EDEADLK
+    assert "own thread" in str(asks.error)
+    assert kernel.is_running(ctx)
+    kernel.stop([ctx])
+    assert ctx.error is None
+
+
+def test_the_same_in_real_time() -> None:
+    machine = FakeMachine()
+    machine.clock = RealClock()  # type: ignore[assignment]
+    kernel = Damon(machine)
+    ctx, asks = _context(kernel), _Asks(kernel, REQUESTS["call"])
+    kernel.start([ctx])
+    kernel.call(ctx, DamonCallControl(asks, repeat=True))
+    assert asks.asked.wait(HANG)
+    kernel.stop([ctx])
+    assert isinstance(asks.error, DamonError)
+    assert asks.error.errno == errno.EDEADLK
+
+
+def test_what_does_not_wait_is_done() -> None:
+    """A repeating callback, a commit in place and the start of another worker need nobody to wait."""
+    machine = FakeMachine()
+    kernel = Damon(machine)
+    ctx, other, seen = _context(kernel), _context(kernel), []
+
+    def ask(ctx: DamonCtx) -> None:
+        kernel.call(ctx, DamonCallControl(seen.append, repeat=True))
+        kernel.start([other])
+
+    kernel.start([ctx])
+    kernel.call(ctx, DamonCallControl(ask))
+    machine.clock.sleep_us(100_000)
+    kernel.stop()
+    assert seen
+    assert not kernel.nr_running_ctxs
+
+
+def test_workers_may_wait_for_others_but_not_in_a_ring() -> None:
+    """One asks the next, which asks the third, which asks the first: only that last one is refused."""
+    machine = FakeMachine()
+    kernels = Damon(machine), Damon(machine, seed=2), Damon(machine, seed=3)
+    ctxs = [_context(kernel) for kernel in kernels]
+    ran: list[int] = []
+
+    def ask(nr: int) -> None:
+        ran.append(nr)
+        kernels[(nr + 1) % 3].call(ctxs[(nr + 1) % 3], DamonCallControl(lambda ctx: ask(nr + 1)))
+
+    for kernel, ctx in zip(kernels, ctxs, strict=True):
+        kernel.start([ctx])
+    with pytest.raises(DamonError, match="other worker waits") as refused:
+        kernels[0].call(ctxs[0], DamonCallControl(lambda ctx: ask(0)))
+    assert refused.value.errno == errno.EDEADLK
+    assert ran == [0, 1, 2]
+    for kernel in kernels:
+        kernel.stop()
+
+
+def test_nothing_is_stopped_when_one_of_them_is_refused() -> None:
+    machine = FakeMachine()
+    kernel = Damon(machine)
+    ctx, other = _context(kernel), _context(kernel)
+    asks = _Asks(kernel, lambda kernel, _: kernel.stop([other, ctx]))
+    kernel.start([ctx, other])
+    kernel.call(ctx, DamonCallControl(asks))
+    assert isinstance(asks.error, DamonError)
+    assert kernel.nr_running_ctxs == 2
+    kernel.stop()
+    kernel.stop()
+    assert kernel.nr_running_ctxs == 0
