@@ -9,7 +9,7 @@ from .errors import InvalidInput
 from .quoting import quoted
 
 MIB = 1 << 20
-_SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d{1,19})([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _SHIFT = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from damon.core.trace import AGGREGATED, FORMATS
+from damon.errors import InvalidInput
+from damon.quoting import cut
+from damon.records.checked import Refused, parse_head, parse_snapshot
 from damon.records.form import HEAD_END, Key, Writer
 from damon.records.store import GrowingZlib, read_lines
 
@@ -35,22 +38,31 @@ def replace(path: Path, pieces: Iterable[str]) -> None:
         raise
 
 
-def parse_head(line: str) -> dict[str, Any]:
-    """A record without its snapshots."""
-    record: dict[str, Any] = json.loads(f"{line}]}}")
-    return record
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a recording.
+
+    Raises:
+        InvalidInput: somebody else has changed it.
+    """
+    try:
+        yield from read_lines(path)
+    except (zlib.error, EOFError, ValueError) as error:
+        raise _changed(path, error) from None
 
 
-def key_of(record: dict[str, Any]) -> Key:
-    return Key(int(record.get("kdamond_idx") or 0), int(record["target_id"]))
+def _changed(path: Path, error: Exception) -> InvalidInput:
+    return InvalidInput(f"{path}: {cut(str(error)) or 'it ends too early'}: the recording was changed; record again")
 
 
 def _parts(path: Path) -> Iterator[tuple[str, Key, str]]:
     """Each snapshot's line with the line and the key of its record."""
     head, key = "", Key(0, 0)
-    for line in read_lines(path):
+    for line in _lines(path):
         if line.endswith(HEAD_END):
-            head, key = line, key_of(parse_head(line))
+            try:
+                head, key = line, parse_head(line).key
+            except Refused as error:
+                raise _changed(path, error) from None
         elif line.startswith('{"start_time"'):
             yield head, key, line.removesuffix(",")
 
@@ -91,7 +103,7 @@ def regroup(path: Path) -> None:
 
 def to_json(path: Path) -> None:
     """The same text, not compressed."""
-    replace(path, (f"{line}\n" for line in read_lines(path)))
+    replace(path, (f"{line}\n" for line in _lines(path)))
 
 
 def to_perf_script(path: Path) -> None:
@@ -102,13 +114,13 @@ def to_perf_script(path: Path) -> None:
 def _script(path: Path) -> Iterator[str]:
     text = FORMATS[AGGREGATED].format
     for _, key, line in _parts(path):
-        snapshot = json.loads(line)
-        seconds, usec = divmod(int(snapshot["end_time"]) // 1000, 1_000_000)
-        regions = snapshot["regions"]
-        for region in regions:
-            start, end = (region[name].replace(",", "") for name in ("start", "end"))
-            age = region["age"]["aggr_intervals"]
-            fields = text(key.target, len(regions), start, end, region["nr_accesses"]["samples"], age)
+        try:
+            snapshot = parse_snapshot(line)
+        except Refused as error:
+            raise _changed(path, error) from None
+        seconds, usec = divmod(snapshot.end_ns // 1000, 1_000_000)
+        for start, end, samples, age, _ in snapshot.rows:
+            fields = text(key.target, len(snapshot.rows), start, end, samples, age)
             yield f"kdamond.{key.kdamond} 0 [000] {seconds}.{usec:06}: damon:{AGGREGATED}: {fields}\n"
 
 

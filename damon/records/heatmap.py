@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from damon.records.form import Key
 from damon.records.read import Damaged, Item, Record, Row, Snapshot, read
 
 PERCENTILES: Final = (0, 25, 50, 75, 100)
+_MAX_AREAS: Final = 1000
 _NEAR: Final = 64  # gaps below this share of the whole do not separate areas
 
 
@@ -72,19 +74,23 @@ def report(path: Path, rows: int, columns: int) -> Report:
     """
     result = Report([])
     targets: dict[Key, Summary] = {}
-    ranges: dict[Key, list[tuple[int, int]]] = {}
+    ranges: dict[Key, _Union] = {}
+    count = 0
     for record, snapshot in _whole(path, result):
         summary = targets.get(record.key)
         if summary is None:
             summary = targets[record.key] = _new(record, snapshot)
         _count(summary, snapshot)
-        ranges[record.key] = _union(ranges.get(record.key, []), _joined(snapshot.rows))
+        ranges.setdefault(record.key, _Union()).add(_joined(snapshot.rows))
+        count += 1
     result.targets = [targets[key] for key in sorted(targets, key=lambda key: (key.kdamond, key.target))]
     for summary in result.targets:
-        summary.areas = [Area(start, end) for start, end in _areas(ranges[summary.key])]
+        summary.areas = [Area(start, end) for start, end in _areas(ranges[summary.key].whole())]
     heats = {summary.key: _Heat(summary, rows, columns) for summary in result.targets}
-    for record, snapshot in _whole(path, result):
-        heats[record.key].add(snapshot)
+    # The file may be growing, or be another by now.
+    for record, snapshot in islice(_whole(path, result), count):
+        if record.key in heats:
+            heats[record.key].add(snapshot)
     for heat in heats.values():
         heat.finish()
     return result
@@ -112,7 +118,7 @@ def _count(summary: Summary, snapshot: Snapshot) -> None:
     summary.most = max(summary.most, max((row[2] for row in snapshot.rows), default=0))
 
 
-def _joined(rows: Iterable[Row]) -> list[tuple[int, int]]:
+def _joined(rows: Iterable[Row | tuple[int, int]]) -> list[tuple[int, int]]:
     ranges: list[tuple[int, int]] = []
     for start, end, *_ in rows:
         if ranges and start <= ranges[-1][1]:
@@ -122,21 +128,36 @@ def _joined(rows: Iterable[Row]) -> list[tuple[int, int]]:
     return ranges
 
 
-def _union(known: list[tuple[int, int]], more: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    if known == more:
-        return known
-    union: list[tuple[int, int]] = []
-    for start, end in sorted(known + more):
-        if union and start <= union[-1][1]:
-            union[-1] = union[-1][0], max(union[-1][1], end)
-        else:
-            union.append((start, end))
-    return union
+class _Union:
+    """Ranges of all snapshots, merged whenever their number has doubled."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[int, int]] = []
+        self._more: list[tuple[int, int]] = []
+        self._last: list[tuple[int, int]] = []
+
+    def add(self, ranges: list[tuple[int, int]]) -> None:
+        if ranges == self._last:
+            return
+        self._last = ranges
+        self._more += ranges
+        if len(self._more) > max(1000, len(self._known)):
+            self.whole()
+
+    def whole(self) -> list[tuple[int, int]]:
+        """What they are together, in order."""
+        if self._more:
+            self._known = _joined(sorted(self._known + self._more))
+            self._more = []
+        return self._known
 
 
 def _areas(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """``ranges`` with small gaps closed."""
+    """``ranges`` with small gaps closed, and as many more as leave ``_MAX_AREAS``."""
     near = sum(end - start for start, end in ranges) // _NEAR
+    if len(ranges) > _MAX_AREAS:
+        gaps = sorted((after[0] - before[1] for before, after in pairwise(ranges)), reverse=True)
+        near = max(near, gaps[_MAX_AREAS - 1])
     areas: list[tuple[int, int]] = []
     for start, end in ranges:
         if areas and start - areas[-1][1] <= near:
@@ -169,7 +190,8 @@ class _Heat:
         for start, end, rate, _, _ in snapshot.rows:
             while index < len(areas) - 1 and start >= areas[index].end:
                 index += 1
-            self._spread(index, row, start, end, rate, time)
+            if areas and areas[index].start <= start:
+                self._spread(index, row, start, end, rate, time)
 
     def _spread(self, index: int, row: int, start: int, end: int, rate: int, time: int) -> None:
         area, columns = self._summary.areas[index], self._columns[index]

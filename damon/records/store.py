@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,11 @@ _PAGE: Final = 4096
 _HEADER: Final = b"\x78\x9c"
 _EMPTY_BLOCK: Final = b"\0\0\0\xff\xff"  # deflate: nothing, and the stream goes on
 _READ: Final = 1 << 16
+#: A snapshot is a line: that of 400000 regions.
+MAX_LINE: Final = 64 << 20
+#: A recording becomes 5 to 100 times smaller; deflate can do 1032.
+_MAX_RATIO: Final = 500
+_FREE_TEXT: Final = 64 << 20
 
 
 class GrowingFile:
@@ -142,30 +147,63 @@ class GrowingList:
         self._file.close()
 
 
+class TooMuch(ValueError):
+    """More text than a file of records has."""
+
+
 def read_zlib(path: Path) -> Iterator[bytes]:
     """The text in a zlib stream, in pieces; what follows its end is passed over.
 
     Raises:
-        zlib.error: it is none, or damaged. EOFError: it ends too early.
+        zlib.error: it is none, or damaged. EOFError: it ends too early. TooMuch: it is a bomb.
     """
     stream = zlib.decompressobj()
+    taken = given = 0
     with path.open("rb") as file:
         while not stream.eof:
             packed = file.read(_READ)
             if not packed:
                 raise EOFError
+            taken += len(packed)
             data = stream.decompress(packed, _READ)
             while data:
+                given += len(data)
+                if given > max(_FREE_TEXT, _MAX_RATIO * taken):
+                    raise TooMuch(f"has {given >> 20} MiB of text in {taken} bytes; it is made to fill memory")
                 yield data
                 data = b"" if stream.eof else stream.decompress(stream.unconsumed_tail, _READ)
 
 
+def read_file(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, in pieces."""
+    with path.open("rb") as file:
+        while data := file.read(_READ):
+            yield data
+
+
+def split_lines(pieces: Iterable[bytes], errors: str = "strict") -> Iterator[str]:
+    """The lines of a text that comes in pieces, without their ends; ``errors`` as for ``bytes.decode``.
+
+    Raises:
+        UnicodeDecodeError: it is no text. TooMuch: a line has more than ``MAX_LINE`` bytes.
+    """
+    begun: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        first, *others = piece.split(b"\n")
+        begun.append(first)
+        size += len(first)
+        if others:
+            yield b"".join(begun).decode(errors=errors)
+            for line in others[:-1]:
+                yield line.decode(errors=errors)
+            begun, size = [others[-1]], len(others[-1])
+        if size > MAX_LINE:
+            raise TooMuch(f"has a line of more than {MAX_LINE} bytes")
+    if size:
+        yield b"".join(begun).decode(errors=errors)
+
+
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of the text in a zlib stream, without their ends."""
-    rest = b""
-    for data in read_zlib(path):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield line.decode()
-    if rest:
-        yield rest.decode()
+    """The lines of the text in a zlib stream; raises as ``read_zlib`` and ``split_lines`` do."""
+    return split_lines(read_zlib(path))
