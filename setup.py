@@ -22,8 +22,6 @@ CFLAGS = [
     "-ffp-contract=off",
     "-fno-strict-aliasing",
 ]
-# Top-level directories that are packages, or data of packages, under another name.
-LINKS = {"damon/modules": "../modules", "damon/workload/shipped": "../../workloads", "vmtest/images": "../images"}
 
 
 def sources(directory: Path) -> list[str]:
@@ -72,10 +70,12 @@ class SourceDistribution(sdist):
     """Keeps the links of the tree as links: each file is there once, as in a checkout."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
-        inside = tuple(f"{link}/" for link in LINKS)
-        super().make_release_tree(base_dir, [name for name in files if not name.startswith(inside)])
-        for link, target in LINKS.items():
-            Path(base_dir, link).symlink_to(target)
+        links = [path for top in ("damon", "vmtest") for path in Path(top).rglob("*") if path.is_symlink()]
+        linked = tuple(f"{link}/" for link in links)
+        kept = [name for name in files if not name.startswith(linked) and Path(name) not in links]
+        super().make_release_tree(base_dir, kept)
+        for link in links:
+            Path(base_dir, link).symlink_to(link.readlink())
 
 
 setup(
