@@ -11,6 +11,7 @@ from damon.core import watermarks
 from damon.core.attrs import arm_deadlines, arm_scheme, tune_intervals
 from damon.core.damos_filter import set_filters_default_reject
 from damon.core.damos_walk import apply_schemes, end_walk
+from damon.core.region_check import check_regions, checked_step
 from damon.core.regions import SplitState, apply_min_nr_regions, merge_regions, reset_aggregated, split_regions
 from damon.core.waiting import working
 from damon.errors import DamonError
@@ -62,7 +63,7 @@ class Kdamond:
         for scheme in ctx.schemes:
             arm_scheme(ctx, scheme)
             set_filters_default_reject(scheme)
-        ctx.ops.init(ctx)
+        checked_step(ctx, ctx.ops.init, "init")
         self._sz_limit = apply_min_nr_regions(ctx)
 
     def _need_stop(self) -> bool:
@@ -93,6 +94,7 @@ class Kdamond:
         highest = self._check(attributes_only, aggregated)
 
         if aggregated:
+            check_regions(ctx, f"with operations set {ctx.ops.id!r}")
             merge_regions(ctx, highest // 10, self._sz_limit, attributes_only)
             self._sz_limit = apply_min_nr_regions(ctx)
         self._run_calls()
@@ -105,7 +107,7 @@ class Kdamond:
             self._finish_aggregation(next_aggregation)
         if ctx.passed_sample_intervals >= next_ops_update:
             ctx.next_ops_update_sis = next_ops_update + ctx.attrs.samples(ctx.attrs.ops_update_interval)
-            ctx.ops.update(ctx)
+            checked_step(ctx, ctx.ops.update, "update")
 
     def _check(self, attributes_only: bool, aggregated: bool) -> int:
         """One sample of accesses and attributes: the highest count, or weighted sum of attributes, of all regions."""

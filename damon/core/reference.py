@@ -6,11 +6,22 @@
 
 from __future__ import annotations
 
+import enum
+
 from damon.model.arrays import DamonRegion, RegionArray
 from damon.model.attrs import U32_MAX
 from damon.model.probe import Weights
 from damon.model.random import Random
 from damon.model.regions import align_down
+
+
+class RegionFault(enum.IntEnum):
+    """``enum damon_region_fault``."""
+
+    RIGHT = 0
+    EMPTY = 1
+    OVERLAPS = 2
+    UNALIGNED = 3
 
 
 def _weighted(left: int, left_size: int, right: int, right_size: int) -> int:
@@ -107,6 +118,20 @@ def split_some_regions_of(regions: RegionArray, first: int, step: int, offset: i
                 index += 1
         index += 1
         running += 1
+
+
+def first_fault(regions: RegionArray, unit: int) -> tuple[RegionFault, int]:
+    """What is wrong with the first wrong region, and its index; ``unit`` is what bounds are multiples of."""
+    last_end = 0
+    for index, region in enumerate(regions):
+        if region.start >= region.end:
+            return RegionFault.EMPTY, index
+        if region.start < last_end:
+            return RegionFault.OVERLAPS, index
+        if (region.start | region.end) & (unit - 1):
+            return RegionFault.UNALIGNED, index
+        last_end = region.end
+    return RegionFault.RIGHT, max(regions.nr - 1, 0)
 
 
 def split_to_limit(regions: RegionArray, limit: int) -> None:

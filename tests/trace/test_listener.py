@@ -17,7 +17,6 @@ import pytest
 from damon.trace import listener
 from damon.trace.listener import Lines, LineTooLong, Listener
 
-
 HANG_S = 600
 
 

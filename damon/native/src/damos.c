@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Schemes over the regions of one target: which to try next, priority scores. Twin: damon/core/damos_walk.py. */
+/*
+ * Schemes over the regions of one target: which to try next, priority scores. Twins: damon/core/damos_walk.py and
+ * damon/core/damos.py (which to try), damon/core/priority.py (rates, patterns, scores).
+ */
 #include <string.h>
 
 #include "damon.h"

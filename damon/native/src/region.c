@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Regions of one target: sampling, merge, age, reset, split. Twins: damon/ops/sampling.py, damon/core/regions.py. */
+/* Regions of one target: sampling, merge, age, reset, split. Twins: damon/ops/sampling.py, damon/core/reference.py. */
 #include <string.h>
 
 #include "damon.h"
@@ -191,13 +191,36 @@ EXPORT uint32_t damon_split_some_regions_of(struct damon_region *regions, uint32
 	return out;
 }
 
+/* What can be wrong with a region; empty also when its end lies before its start. */
+enum damon_region_fault { REGION_RIGHT, REGION_EMPTY, REGION_OVERLAPS, REGION_UNALIGNED };
+
+/* The first fault of a target's regions, and *at which of them. unit: a power of two that bounds are multiples of. */
+EXPORT uint32_t damon_check_regions(const struct damon_region *regions, uint32_t nr, uint64_t unit, uint32_t *at)
+{
+	uint64_t last_end = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct damon_region *r = &regions[i];
+
+		*at = i;
+		if (r->start >= r->end)
+			return REGION_EMPTY;
+		if (r->start < last_end)
+			return REGION_OVERLAPS;
+		if ((r->start | r->end) & (unit - 1))
+			return REGION_UNALIGNED;
+		last_end = r->end;
+	}
+	return REGION_RIGHT;
+}
+
 /* How many rows damon_split_to_limit() needs. */
 EXPORT uint64_t damon_nr_split_to_limit(const struct damon_region *regions, uint32_t nr, uint64_t limit)
 {
 	uint64_t rows = 0;
 
 	for (uint32_t i = 0; i < nr; i++)
-		rows += (damon_region_sz(&regions[i]) + limit - 1) / limit;
+		rows += damon_region_sz(&regions[i]) / limit + !!(damon_region_sz(&regions[i]) % limit);
 	return rows;
 }
 
