@@ -10,6 +10,7 @@ import ctypes
 from ctypes import byref, c_int, c_int64, c_uint32, c_uint64, c_void_p
 from typing import Any, Protocol
 
+from damon.mm.sim.closed import Releasable
 from damon.mm.sim.layout import SimSeg
 from damon.mm.sim.state import State
 from damon.model.arrays import FolioArray
@@ -79,6 +80,9 @@ class Engine(Protocol):
     def online(self, res: int, nr: int) -> None:
         """The next pages of a resource."""
 
+    def release(self) -> None:
+        """Let go of the state; everything else is refused from now on (ENODEV)."""
+
 
 _area_map = bind("sim_area_map", None, c_void_p, c_uint32, c_int, c_int64)
 _area_clear = bind("sim_area_clear", None, c_void_p, c_uint32, c_int64)
@@ -104,7 +108,7 @@ _offline = bind("sim_offline", c_int, c_void_p, c_uint64, c_uint64, c_int64)
 _online = bind("sim_online", None, c_void_p, c_uint64, c_uint64)
 
 
-class NativeEngine:
+class NativeEngine(Releasable):
     """The routines in C."""
 
     def __init__(self, state: State) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.mm.clock import Clock, VirtualClock
 from damon.mm.interface import PAGE_SIZE, Closing, PhysicalSpace
+from damon.mm.sim.closed import Releasable
 from damon.mm.sim.engine import Engine, NativeEngine
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
@@ -24,7 +25,7 @@ FIRST_PID: Final = 1000
 LISTS: Final = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")
 
 
-class SimulatedMachine(Closing):
+class SimulatedMachine(Closing, Releasable):
     """Plays ``workload`` from time 0 on, as far as its clock goes.
 
     What it simplifies, on purpose:
@@ -62,6 +63,7 @@ class SimulatedMachine(Closing):
     def __init__(self, workload: Workload, seed: int, *, reference: bool = False) -> None:
         _check(workload)
         self.workload = workload
+        self.closed = False
         self.state = State(workload, seed)
         self._m = self.state.m
         self._engine: Engine = ReferenceEngine(self.state) if reference else NativeEngine(self.state)
@@ -147,9 +149,14 @@ class SimulatedMachine(Closing):
         return nr[ACTIVE] + nr[2 + ACTIVE], nr[INACTIVE] + nr[2 + INACTIVE]
 
     def close(self) -> None:
+        """Release the machine's memory. What is asked of it later is refused (ENODEV); its processes have ended."""
+        self.closed = True
         self.virtual_clock.advance = None
         for name in list(self._presences):
             self._presences.pop(name).close()
+        self.release("_m")
+        self._engine.release()
+        self.state.release()
 
     def show_processes(self, show: Show) -> None:
         """From now on a process of the running system stands for each one here, and lends it its number."""

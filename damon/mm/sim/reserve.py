@@ -14,7 +14,10 @@ MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
 class Reserve:
-    """An array in reserved address space: zero, and free of cost until it is touched, however long."""
+    """An array in reserved address space: zero, and free of cost until it is touched, however long.
+
+    It is unmapped when nothing refers to it, its rows or its pointer any more.
+    """
 
     def __init__(self, ctype: Any, length: int, *, huge: bool = False) -> None:
         self.ctype = ctype
@@ -33,7 +36,7 @@ class Reserve:
             with contextlib.suppress(OSError):
                 self._map.madvise(mmap.MADV_HUGEPAGE)
         self.rows: Any = (ctype * self.length).from_buffer(self._map)
-        self.pointer = ctypes.cast(self.rows, ctypes.POINTER(ctype))
+        self.pointer = ctypes.pointer(ctype.from_buffer(self._map))  # a cast would leave a cycle for the collector
 
     def discard(self) -> None:
         """All zero again."""

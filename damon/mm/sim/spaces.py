@@ -86,9 +86,11 @@ class SimulatedProcess:
         self._closed = False
 
     def alive(self) -> bool:
+        if self._closed or self._machine.closed:
+            return False
         state = self._machine.state
         here = self._machine.pids[state.processes[self._index]] == self.pid  # else a later one of that name
-        return not self._closed and here and bool(state.process.rows[self._index].alive)
+        return here and bool(state.process.rows[self._index].alive)
 
     def mkold(self, addrs: Buffer, nr: int) -> Batch:
         rows = addrs.pointer_to(nr)

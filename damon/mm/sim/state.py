@@ -9,6 +9,7 @@ from typing import Final
 
 from damon.errors import InvalidInput
 from damon.mm.interface import PAGE_SIZE
+from damon.mm.sim.closed import Releasable
 from damon.mm.sim.layout import (
     ANON,
     BLOCK,
@@ -51,7 +52,7 @@ class PlacedArea:
         return self.start + self.area.size
 
 
-class State:
+class State(Releasable):
     """All memory of one simulated machine.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ctypes import c_uint8, c_uint64
 
+from damon.mm.sim.closed import Releasable
 from damon.mm.sim.layout import SimSeg
 from damon.mm.sim.reference import areas, events, faults, hotplug, migrate, ops, thp, walk
 from damon.mm.sim.reference.pages import page_mkold, page_young, resolve, resolve_va
@@ -13,7 +14,7 @@ from damon.mm.sim.state import State
 from damon.model.arrays import FolioArray
 
 
-class ReferenceEngine:
+class ReferenceEngine(Releasable):
     """The routines in plain Python."""
 
     def __init__(self, state: State) -> None:
