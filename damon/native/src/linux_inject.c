@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Advice that the kernel takes from a process itself only: one of its threads is stopped, makes the system call, and goes
- * on as if nothing had been. Registers, signal mask and an interrupted system call are as before; signals wait meanwhile.
+ * on as if nothing had been. Registers, signal mask and an interrupted system call are as before; signals wait meanwhile,
+ * and a stop of the process holds it again when we let go.
  * A process of its own does it, which shares our memory and nobody's end: if we are killed meanwhile, it ends what it has
  * begun.
  * How one call is made is the processor's part: linux_inject_x86_64.c, linux_inject_aarch64.c.
@@ -127,17 +128,27 @@ int inject_wait_stop(int tid)
 	return WIFSTOPPED(status) ? status >> 8 : -ESRCH;
 }
 
-/* Let the stopped thread go on until it stops for ptrace's own sake; signals that it must not see yet are masked. */
+/*
+ * Let the stopped thread go on until it stops for ptrace's own sake. All signals are masked but SIGSTOP, which cannot be:
+ * it is handed on at once. The group stop that it begins holds the other threads, and this one as soon as we let go of it,
+ * unless SIGCONT ends it before; so the kernel keeps the order of both.
+ */
 int inject_go_on(int tid, int request, int wanted)
 {
+	intptr_t signal = 0;
+
 	for (;;) {
 		int stop;
 
-		if (ptrace(request, tid, NULL, NULL))
+		if (ptrace(request, tid, NULL, (void *)signal))
 			return -errno;
 		stop = inject_wait_stop(tid);
-		if (stop < 0 || (stop & 0xff) == wanted || (wanted == SIGTRAP && stop >> 8 == PTRACE_EVENT_STOP))
-			return stop < 0 ? stop : 0;
+		if (stop < 0)
+			return stop;
+		if (stop >> 8 == PTRACE_EVENT_STOP ? wanted == SIGTRAP : stop == wanted)
+			return 0;
+		/* Another stop of ptrace's: ours to pass over. Else a signal on its way to the thread. */
+		signal = stop >> 8 || stop == SYSCALL_STOP ? 0 : stop;
 	}
 }
 
@@ -159,7 +170,7 @@ static int seize_and_call(const struct errand *errand)
 	if (stop < 0)
 		return stop;
 	if (stop >> 8 != PTRACE_EVENT_STOP) {
-		/* A signal came first; it gets it when we leave. */
+		/* A signal came first; the thread gets it when we leave. */
 		signal = stop & 0xff;
 		result = -EAGAIN;
 	} else if (faccessat(errand->directory, "stat", F_OK, 0)) {

@@ -24,7 +24,10 @@
 /* The next stop of the thread; its signal and event, or a negative errno when it has ended. */
 int inject_wait_stop(int tid);
 
-/* Let the stopped thread go on until it stops for ptrace's own sake; signals that it must not see yet are masked. */
+/*
+ * Let the stopped thread go on until the stop that is wanted: SYSCALL_STOP, or SIGTRAP for one as PTRACE_INTERRUPT makes.
+ * Signals that it must not see yet are masked; none is lost.
+ */
 int inject_go_on(int tid, int request, int wanted);
 
 /*

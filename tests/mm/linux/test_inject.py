@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ area = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 print(ctypes.addressof(ctypes.c_char.from_buffer(area)), flush=True)
 """
 IDLE = "sys.stdin.read()"
+#: Seconds after which a process has hung.
+HANG_S = 60
 BUSY = "while True: pass"
 
 
@@ -37,7 +40,7 @@ BUSY = "while True: pass"
 def child(program: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
     """The process, its open folder in /proc, and the address of its 8 MiB."""
     words = [sys.executable, "-c", HEAD + program]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0) as process:
         assert process.stdout is not None
         directory = os.open(f"/proc/{process.pid}", os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -95,29 +98,126 @@ def test_an_interrupted_process_goes_on_as_it_was(program: str, said: str) -> No
 
 
 def test_signals_wait_and_none_is_lost() -> None:
+    """Realtime signals queue: each one that was sent arrives, counted in the handler that Python has in C."""
     program = """
-got = []
-signal.signal(signal.SIGRTMIN, lambda number, frame: got.append(number))
+arrived, wakes = os.pipe()
+os.set_blocking(wakes, False)
+signal.set_wakeup_fd(wakes)
+signal.signal(signal.SIGRTMIN, lambda number, frame: None)
 signal.signal(signal.SIGTRAP, signal.SIG_IGN)
 print("ready", flush=True)
-sys.stdin.readline()
-print(len(got), signal.getsignal(signal.SIGTRAP) is signal.SIG_IGN)
+count = 0
+while count < 300:
+    count += len(os.read(arrived, 300))
+print(count, signal.getsignal(signal.SIGTRAP) is signal.SIG_IGN)
 """
     with child(program) as (process, directory, address):
         assert process.stdout is not None
-        assert process.stdin is not None
         process.stdout.readline()
         results = []
-        for _ in range(100):
+        for _ in range(300):
             process.send_signal(signal.SIGRTMIN)
             results.append(inject.madvise(directory, process.pid, address, 4096, Advice.HUGEPAGE))
-        assert set(results) <= {0, -errno.EAGAIN}
+            if process.poll() is not None:
+                break
+        assert set(results) <= {0, -errno.EAGAIN, -errno.ESRCH}
         assert results.count(0) > 50
-        time.sleep(0.1)
+        out, _ = process.communicate(timeout=HANG_S)
+        assert out.split() == ["300", "True"]
+
+
+def wait_for(pid: int, flag: int) -> int:
+    """The child's next change of state, as its parent sees it; fails when none comes."""
+    deadline = time.monotonic() + HANG_S
+    while time.monotonic() < deadline:
+        changed, status = os.waitpid(pid, flag | os.WNOHANG)
+        if changed:
+            return status
+        time.sleep(0.0005)
+    raise AssertionError(
+        f"the child {'was not stopped' if flag == os.WUNTRACED else 'did not go on'}: a signal is lost"
+    )
+
+
+@contextmanager
+def injecting(process: subprocess.Popen[str], directory: int, address: int) -> Iterator[list[int]]:
+    """System calls injected one after the other as fast as can be, until the end of the block: those that were made.
+
+    One is not while the process is stopped, or about to be (EAGAIN).
+    """
+    done, made = threading.Event(), [0] * 0
+
+    def loop() -> None:
+        while not done.is_set():
+            result = inject.madvise(directory, process.pid, address, 8 << 20, Advice.HUGEPAGE)
+            if result == 0:
+                made.append(len(made))
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield made
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("program", [IDLE, BUSY], ids=["idle", "busy"])
+@pytest.mark.parametrize("stop", [signal.SIGSTOP, signal.SIGTSTP], ids=lambda stop: stop.name)
+def test_a_stop_at_any_moment_of_the_call_stops_the_process(program: str, stop: signal.Signals) -> None:
+    """The moments are random, what is waited for is not: the parent sees each stop, and each end of one."""
+    with child(program) as (process, directory, address), injecting(process, directory, address) as made:
+        draw = random.Random(stop)
+        for _ in range(150):
+            wanted = len(made) + draw.randrange(3)
+            while len(made) < wanted:
+                assert process.poll() is None
+            process.send_signal(stop)
+            status = wait_for(process.pid, os.WUNTRACED)
+            assert os.WIFSTOPPED(status)
+            assert os.WSTOPSIG(status) == stop
+            process.send_signal(signal.SIGCONT)
+            assert os.WIFCONTINUED(wait_for(process.pid, os.WCONTINUED))
         assert process.poll() is None
-        out, _ = process.communicate("\n", timeout=20)
-        assert int(out.split()[0]) > 0
-        assert out.split()[1] == "True"
+
+
+def all_stopped(pid: int) -> bool:
+    return all("State:\tT" in (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def test_a_stop_stays_when_the_tracer_has_let_go() -> None:
+    """A process with several threads, all of which stop; advice for one that is stopped is refused until it goes on."""
+    program = """
+import threading
+for _ in range(3):
+    threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    with child(program) as (process, directory, address):
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(50):
+            with injecting(process, directory, address) as made:
+                while not made:
+                    assert process.poll() is None
+                process.send_signal(signal.SIGSTOP)
+                wait_for(process.pid, os.WUNTRACED)
+            deadline = time.monotonic() + HANG_S
+            while not all_stopped(process.pid):  # the one that was let go is on its way
+                assert time.monotonic() < deadline
+            assert inject.madvise(directory, process.pid, address, 4096, Advice.HUGEPAGE) == -errno.EAGAIN
+            process.send_signal(signal.SIGCONT)
+            wait_for(process.pid, os.WCONTINUED)
+
+
+def test_a_stop_that_was_taken_back_does_not_come_later() -> None:
+    with child(IDLE) as (process, directory, address), injecting(process, directory, address):
+        for _ in range(300):
+            process.send_signal(signal.SIGSTOP)
+            process.send_signal(signal.SIGCONT)
+        process.communicate("", timeout=HANG_S)
+        assert process.returncode == 0
 
 
 def test_a_confined_process_is_left_alone() -> None:
