@@ -8,12 +8,11 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from .errors import MachineLacks
 from .progress import Progress
@@ -22,20 +21,47 @@ MANIFEST = "manifest.json"
 
 
 def cache_root() -> Path:
-    """``$XDG_CACHE_HOME/pydamon`` or ``~/.cache/pydamon``, made when missing.
+    """``$XDG_CACHE_HOME/pydamon`` or ``~/.cache/pydamon``, made when missing, for its owner only.
+
+    What is in it is booted, so it must be this user's own.
 
     Raises:
-        MachineLacks: the folder cannot be made.
+        MachineLacks: the folder cannot be made, or is somebody else's.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    root = Path(base) / "pydamon"
+    base = os.environ.get("XDG_CACHE_HOME")
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        root = Path(base or Path.home() / ".cache") / "pydamon"
+    except RuntimeError as error:
+        raise MachineLacks(
+            "cache folder: this user has no home (no $HOME, no entry in the password database); "
+            "set XDG_CACHE_HOME to a writable folder"
+        ) from error
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            root.mkdir(mode=0o700)
+        _check_own(root)
     except OSError as error:
         raise MachineLacks(
             f"cache folder {root} cannot be made ({error.strerror}); set XDG_CACHE_HOME to a writable folder"
         ) from error
     return root
+
+
+def _check_own(root: Path) -> None:
+    """Whether nobody else can have put anything there."""
+    link, found = root.lstat(), root.stat()
+    others = {link.st_uid, found.st_uid} - {os.getuid()}
+    why, remedy = "", "set XDG_CACHE_HOME to a folder of your own"
+    if others:
+        why = f"belongs to user {others.pop()}, not to {os.getuid()}, who runs this"
+    elif not stat.S_ISDIR(found.st_mode):
+        why = "is no folder"
+    elif found.st_mode & 0o022:
+        why = f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
+        remedy = "look at what is in it, then: chmod go-w, or remove it"
+    if why:
+        raise MachineLacks(f"cache folder {root} {why}; {remedy}")
 
 
 def content_key(parts: Mapping[str, str | bytes]) -> str:
@@ -98,6 +124,8 @@ def obtain(
 
 def _sweep(parent: Path, mine: str) -> None:
     """Removes what killed builders left: scratch folders whose entry nobody is building."""
+    from filelock import FileLock, Timeout
+
     for stale in parent.glob(".*.*"):
         key = stale.name[1:].rpartition(".")[0]
         if key == mine:
@@ -112,10 +140,15 @@ class _locked:
     """Holds a file lock; says so while another process has it."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
+        # Of an extra: help and errors are there without it.
+        from filelock import FileLock
+
         self._lock = FileLock(str(path))
         self._progress = progress
 
     def __enter__(self) -> None:
+        from filelock import Timeout
+
         while True:
             try:
                 self._lock.acquire(timeout=1)

@@ -10,8 +10,6 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock
-
 from . import cache, kconfig, source, steps
 from .arch import X86_64, Architecture
 from .errors import BuildFailed
@@ -133,6 +131,8 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
         if tree.tree is None:
             _build(folder, chosen, base, scratch, progress, scratch / OBJECTS)
             return
+        from filelock import FileLock
+
         # A tree that is worked on: the next build compiles what was changed since this one.
         kept = cache.cache_root() / "objects" / key_of(replace(tree, identity=str(tree.tree)), chosen)
         kept.mkdir(parents=True, exist_ok=True)

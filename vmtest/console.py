@@ -214,7 +214,7 @@ class Console(threading.Thread):
     def qemu_log(self) -> str:
         """What QEMU itself had to say."""
         try:
-            return (self._folder / LOG_FILE).read_text(errors="replace")
+            return (self._folder / LOG_FILE).read_text("utf-8", errors="replace")
         except OSError:
             return ""
 

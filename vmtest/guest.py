@@ -270,7 +270,7 @@ class Guest(Commands):
         self.memory_dump()
         if self.artifacts and self._console and self._supervisor:
             with contextlib.suppress(OSError):  # a full disk keeps nobody from ending the guest
-                (self.artifacts / "qemu.log").write_text(self._console.qemu_log())
+                (self.artifacts / "qemu.log").write_text(self._console.qemu_log(), encoding="utf-8")
         if self._link:
             self._link.close()
         if self._monitor:

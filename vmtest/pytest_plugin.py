@@ -125,7 +125,7 @@ def _keep(guest: Guest, lost: GuestLost) -> None:
     with suppress(Exception):  # evidence never hides what it is of
         kernel = Path(guest.command_line[guest.command_line.index("-kernel") + 1])
         lost.excerpt = symbols.decode(lost.excerpt, symbols.vmlinux_of(kernel))
-        (folder / "excerpt.txt").write_text(f"{lost.summary}\n{lost.excerpt}\n")
+        (folder / "excerpt.txt").write_text(f"{lost.summary}\n{lost.excerpt}\n", encoding="utf-8")
         evidence.keep_command_line(guest, folder, kernel, Path("root"))
 
 

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from vmtest import Guest, GuestConfig, GuestLost, machine
+from vmtest import Guest, GuestConfig, GuestLost, machine, runfolder
 from vmtest.config import Timeouts
 from vmtest.errors import Verdict
 
@@ -32,6 +31,10 @@ time.sleep(300)
 """
 
 
+# Whoever started the tests may ignore signals, as a shell does for its background jobs; children would inherit that.
+DEFAULTS = ["env", "--default-signal=INT,TERM,HUP"]
+
+
 def _qemus(above: int) -> list[psutil.Process]:
     children = psutil.Process(above).children(recursive=True)
     return [child for child in children if child.name().startswith("qemu-system")]
@@ -43,7 +46,7 @@ def _qemu_of(guest: Guest) -> psutil.Process:
 
 
 def _folders(owner: int) -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob(f"vmtest.{owner}.*"))
+    return runfolder.of(owner)
 
 
 # Other guests.
@@ -177,7 +180,8 @@ def test_close_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_parent_that_is_killed_leaves_nothing(number: signal.Signals) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    words = [*DEFAULTS, sys.executable, "-c", PARENT]
+    parent = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"up\n"
     (qemu,) = _qemus(parent.pid)
@@ -214,7 +218,19 @@ def test_exec_tells_a_lost_guest_and_a_timeout_from_a_failure() -> None:
 
 
 def test_exec_ends_cleanly_on_an_interrupt() -> None:
-    words = [sys.executable, "-m", "vmtest.cli", "exec", "--memory", "256M", "--", "sh", "-c", "echo up; sleep 300"]
+    words = [
+        *DEFAULTS,
+        sys.executable,
+        "-m",
+        "vmtest.cli",
+        "exec",
+        "--memory",
+        "256M",
+        "--",
+        "sh",
+        "-c",
+        "echo up; sleep 300",
+    ]
     parent = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"up\n"

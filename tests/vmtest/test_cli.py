@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from vmtest import cli, doctor
+from vmtest import cli, doctor, runfolder
 from vmtest.cli.main import parser as command_line
 from vmtest.cli.options import guest_config
 from vmtest.errors import InvalidInput, MachineLacks
@@ -19,9 +20,8 @@ from vmtest.errors import InvalidInput, MachineLacks
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> object:
-    before = set(Path(tempfile.gettempdir()).glob("vmtest.*"))
     yield
-    assert set(Path(tempfile.gettempdir()).glob("vmtest.*")) <= before
+    assert runfolder.of(os.getpid()) == []
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,99 @@ def test_starts_without_the_ssh_library() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_without_the_harness_extra_it_says_what_to_install() -> None:
-    program = "import sys; sys.modules['pexpect'] = None; from vmtest import cli; sys.exit(cli.main(['doctor']))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+EXTRA = ("cryptography", "filelock", "junitparser", "paramiko", "pexpect", "psutil", "qemu", "jinja2", "distributed")
+BASE = f"""
+import sys
+for name in {EXTRA}:
+    sys.modules[name] = None
+from vmtest.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def _base(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command in an installation without the extra 'vmtest'."""
+    return subprocess.run([sys.executable, "-c", BASE, *words], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("exec", "--", "true"), ("run", "suite.yaml"), ("kselftest", "damon")])
+def test_without_the_harness_extra_it_says_what_to_install(words: tuple[str, ...]) -> None:
+    done = _base(*words)
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
-    assert "pydamon[vmtest]" in done.stderr
+    assert "pip install 'pydamon[vmtest]'" in done.stderr
+
+
+def test_without_the_harness_extra_there_is_help() -> None:
+    for words in (("--help",), ("exec", "--help"), ("kconfig", "--feature", "zram")):
+        done = _base(*words)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert _base("exec", "--frobnicate").returncode == 2
+
+
+LISTS = [("kernels",), ("--help",), ("kconfig",), ("doctor",), ("run", "SUITE", "--dry-run")]
+
+
+@pytest.mark.parametrize("words", LISTS, ids=lambda words: words[0])
+def test_a_reader_that_leaves_is_no_error(words: tuple[str, ...], tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("name: s\nkernels: [page-idle]\ntests: {a: 'true'}\n")
+    line = [sys.executable, "-m", "vmtest.cli", *(str(suite) if word == "SUITE" else word for word in words)]
+    # A pipe without a reader from the start: what "| head -3" is after three lines, whatever the machine's speed.
+    reader, writer = os.pipe()
+    os.close(reader)
+    whole = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    cut = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (cut.returncode, cut.stderr) == (whole.returncode, b"")
+
+
+NOBODY = """
+import os, sys
+from pathlib import Path
+os.setuid(54321)
+os.environ.pop("HOME", None)
+os.environ.pop("XDG_CACHE_HOME", None)
+from vmtest.cli.main import main
+sys.exit(main(["kernels"]))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes a user that is in no database")
+def test_a_user_without_a_home(tmp_path: Path) -> None:
+    # Imported before the user is changed: the checkout may be readable by its owner only.
+    program = "import vmtest.cli.main, vmtest.cli.build, vmtest.images.kernel_package, vmtest.cli.suite\n" + NOBODY
+    for other in ("exec", "shell", "kselftest", "kunit", "kconfig", "doctor"):
+        program = f"import vmtest.cli.{other}\n" + program
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "this user has no home" in done.stdout + done.stderr
+    assert "set XDG_CACHE_HOME" in done.stdout + done.stderr
+
+
+WAITS = """
+import importlib, sys
+command = importlib.import_module("vmtest.cli.main")
+def call(_options):
+    print("up", flush=True)
+    sys.stdin.readline()
+    return 7
+command.parser = lambda: type("P", (), {"parse_args": lambda self, a: type("O", (), {"call": staticmethod(call)})()})()
+sys.exit(command.main([]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_signals_end_it_in_order_unless_they_were_ignored(number: signal.Signals, ignored: bool) -> None:
+    # Set here: what the tests' own process has may be anything.
+    words = ["env", f"--{'ignore' if ignored else 'default'}-signal={number.name}", sys.executable, "-c", WAITS]
+    child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"up\n"
+    child.send_signal(number)
+    _, err = child.communicate(b"on\n")
+    assert (child.returncode, err) == ((7, b"") if ignored else (130, b"vmtest: interrupted; nothing is left behind\n"))
 
 
 def test_machine_options() -> None:

@@ -40,6 +40,8 @@ class Workers:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir(exist_ok=True)
         self.cluster = LocalCluster(
             n_workers=0, dashboard_address="127.0.0.1:0", host="127.0.0.1", processes=True, silence_logs=50
         )
@@ -49,6 +51,7 @@ class Workers:
     def add(self) -> subprocess.Popen[bytes]:
         number = len(self.processes)
         env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.folder / f"cache{number}")}
+        env["TMPDIR"] = str(self.temporary)
         words = [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--no-nanny", "--nthreads", "1"]
         words += ["--no-dashboard", "--name", f"w{number}", "--local-directory", str(self.folder / f"w{number}")]
         quiet = subprocess.DEVNULL
@@ -123,6 +126,7 @@ def test_a_killed_workers_job_runs_elsewhere_and_verdicts_are_never_retried(work
         assert runs[name]
         assert len([pid for pid in runs[name] if pid != killed[0]]) <= 1, "a verdict is no reason to try again"
     assert sorted(heard.ended) == sorted(commands)
+    assert [path.name for path in workers.temporary.iterdir()] == [], "the next job removes what a killed worker left"
     # The same jobs here: the same outcomes and the same files, but for times and host.
     from tests.vmtest import cluster_fakes
 

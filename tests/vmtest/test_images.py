@@ -265,3 +265,40 @@ def test_variants() -> None:
     assert kernel_build.key_of(tree, recipe) != kernel_build.key_of(tree, recipe.base)
     with pytest.raises(InvalidInput, match="page-idle, page-idle-no-damon"):
         variants.variant("page-busy")
+
+
+def test_a_new_cache_is_its_owners_only(tmp_path: Path) -> None:
+    old = os.umask(0o002)
+    try:
+        root = cache.cache_root()
+    finally:
+        os.umask(old)
+    assert root == tmp_path / "cache/pydamon"
+    assert root.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_that_others_can_fill_is_refused(tmp_path: Path) -> None:
+    root = cache.cache_root()
+    for mode in (0o777, 0o770, 0o702):
+        root.chmod(mode)
+        with pytest.raises(MachineLacks, match=rf"{root} may be written by others \(mode {mode:04o}\); look at what"):
+            cache.cache_root()
+    root.chmod(0o755)
+    assert cache.cache_root() == root
+    root.rmdir()
+    root.touch()
+    with pytest.raises(MachineLacks, match="is no folder"):
+        cache.cache_root()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives files to another user")
+@pytest.mark.parametrize("kind", ["folder", "link", "folder behind a link"])
+def test_somebody_elses_cache_is_refused(kind: str, tmp_path: Path) -> None:
+    root = cache.cache_root()
+    if kind != "folder":
+        root.rename(tmp_path / "real")
+        root.symlink_to(tmp_path / "real")
+        assert cache.cache_root() == root, "a link of one's own to a folder of one's own"
+    os.chown(tmp_path / "real" if kind == "folder behind a link" else root, 54321, -1, follow_symlinks=False)
+    with pytest.raises(MachineLacks, match="belongs to user 54321, not to 0, who runs this; set XDG_CACHE_HOME"):
+        cache.cache_root()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import GuestConfig, Tree, board, machine, runfolder, seed
+from vmtest import GuestConfig, Tree, board, machine, seed
 from vmtest.errors import InvalidInput, MachineLacks
 from vmtest.keys import KeyPair
 
@@ -133,18 +133,6 @@ def test_the_shell_around_a_command_tells_deaths_apart(tmp_path: Path, monkeypat
     gone = subprocess.run(["sh", "-c", process.script("true", "1", {}, "/no/such")], capture_output=True, check=False)
     assert gone.returncode == 126
     assert shlex.quote("/no/such") in gone.stderr.decode()
-
-
-def test_run_folders_of_dead_owners_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    for name in (f"vmtest.{dead.pid}.abc", f"vmtest.{os.getppid()}.abc", "vmtest.notes.abc"):
-        (tmp_path / name).mkdir()
-    made = runfolder.make()
-    assert made.stat().st_mode & 0o777 == 0o700
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {made.name, f"vmtest.{os.getppid()}.abc", "vmtest.notes.abc"}
 
 
 def test_which_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

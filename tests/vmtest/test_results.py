@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import io
+import random
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,10 +106,39 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read"):
         writers.read(tmp_path)
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(InvalidInput, match="are none of 'vmtest run'"):
+    with pytest.raises(InvalidInput, match="none of 'vmtest run'"):
         writers.read(tmp_path)
-    with pytest.raises(InvalidInput, match="is none of a guest"):
+    with pytest.raises(InvalidInput, match="none of a guest"):
         manifest.read(tmp_path / "results.json")
+
+
+FOREIGN = [
+    b"\xff\xfe", b'{"suite": "\xff"}', b"[" * 200_000, b'{"a":' * 200_000, b'{"format": ' + b"9" * 5000 + b"}", b"",
+    b'{"suite": "\\ud800"}', b"\0" * 100,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", FOREIGN, ids=range(len(FOREIGN)))
+def test_what_is_no_text_is_refused_in_one_line(data: bytes, tmp_path: Path) -> None:
+    for name, read in (("results.json", writers.read), ("manifest.json", manifest.read)):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(InvalidInput, match=r"none of (a guest|'vmtest run') \(.*\); give ") as caught:
+            read(tmp_path)  # type: ignore[operator]
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_damaged_results_are_read_or_refused(tmp_path: Path) -> None:
+    whole, dice, refused = msgspec.json.encode(_run(OUTCOMES)), random.Random(1), 0
+    for _ in range(1000):
+        data = bytearray(whole)
+        for _ in range(dice.choice((1, 2, 8))):
+            data[dice.randrange(len(data))] = dice.randrange(256)
+        (tmp_path / "results.json").write_bytes(data)
+        try:
+            writers.read(tmp_path)
+        except InvalidInput:
+            refused += 1
+    assert refused > 500
 
 
 def test_junit(tmp_path: Path) -> None:

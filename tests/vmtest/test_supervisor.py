@@ -69,7 +69,8 @@ def test_closing_standard_input_ends_both(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_parent_killed(folder: Path, tmp_path: Path, number: signal.Signals) -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(folder), *STUBBORN, str(tmp_path / "pid")], stdout=subprocess.PIPE
+        ["env", "--default-signal=TERM", sys.executable, "-c", PARENT, str(folder), *STUBBORN, str(tmp_path / "pid")],
+        stdout=subprocess.PIPE,
     )
     pid = _wait_for(tmp_path / "pid")
     parent.send_signal(number)

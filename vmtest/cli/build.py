@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import InvalidInput, MachineLacks
 from ..images import arch, features, variants
 from .options import add_arch_option, tree_recipe
+from .words import tell
 
 
 def add(commands: Any) -> None:
@@ -42,15 +43,15 @@ def _build(options: argparse.Namespace) -> int:
     if options.part == "image":
         if options.kernel_tree or options.variant:
             raise InvalidInput("--kernel-tree and VARIANT belong to 'build kernel'; leave them out")
-        print(rootfs_build.obtain(arch.named(options.arch or arch.X86_64.name)).image)
+        tell(rootfs_build.obtain(arch.named(options.arch or arch.X86_64.name)).image)
         return 0
     recipe = tree_recipe(options)
     if options.kernel_tree:
         if options.variant:
             raise InvalidInput("VARIANT and --kernel-tree exclude each other; give one")
-        print(kernel_build.obtain(source.from_tree(options.kernel_tree), recipe).image)
+        tell(kernel_build.obtain(source.from_tree(options.kernel_tree), recipe).image)
         return 0
-    print(variants.variant(options.variant or variants.DEFAULT).obtain().image)
+    tell(variants.variant(options.variant or variants.DEFAULT).obtain().image)
     return 0
 
 
@@ -63,7 +64,7 @@ def _kernels(_options: argparse.Namespace) -> int:
             where = f"{built.image}\n    has {_has(built.config)}" if built else "not built yet"
         except MachineLacks as error:
             where = str(error)
-        print(f"{one.name}: {one.about}\n    {where}")
+        tell(f"{one.name}: {one.about}\n    {where}")
     return 0
 
 

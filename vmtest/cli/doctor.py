@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from .words import output
+
 
 def add(commands: Any) -> None:
     """Adds the command to the command line."""
@@ -18,12 +20,11 @@ def add(commands: Any) -> None:
 def _doctor(_options: argparse.Namespace) -> int:
     """Looks at packages, disk, memory, kernel, image and accelerator. Ends with 3 when something is missing that guests
     need; a kernel or image that is not built yet is not: it is built when first needed."""
-    from rich.console import Console
     from rich.markup import escape
 
     from ..doctor import examine
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = output()
     findings = examine()
     for finding in findings:
         mark = "[green]ok[/]" if finding.good else "[red]--[/]"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import InvalidInput
 from ..images import features, variants
+from .words import tell
 
 EXAMPLES = """examples:
   vmtest kconfig /boot/config-$(uname -r)                  # every feature, and what is missing for it
@@ -47,18 +48,18 @@ def _kconfig(options: argparse.Namespace) -> int:
     config = features.read(path) if path else None
     if config is None and not options.feature:
         for one in chosen:
-            print(f"{one.name}: {one.about}")
+            tell(f"{one.name}: {one.about}")
         return 0
     lacks = {one.name: one.missing(config) if config is not None else list(one.needs) for one in chosen}
     if options.json:
-        print(json.dumps([_plain(one, config, lacks[one.name]) for one in chosen], indent=1))
+        tell(json.dumps([_plain(one, config, lacks[one.name]) for one in chosen], indent=1))
     elif options.fragment:
         lines = dict.fromkeys(need.line for needs in lacks.values() for need in needs)
-        print("".join(f"{line}\n" for line in lines), end="")
+        tell("".join(f"{line}\n" for line in lines), end="")
     elif config is None:
         for one in chosen:
-            print(f"{one.name} ({one.about}) needs:")
-            print("".join(f"  {need}\n" for need in one.needs), end="")
+            tell(f"{one.name} ({one.about}) needs:")
+            tell("".join(f"  {need}\n" for need in one.needs), end="")
     else:
         _table(chosen, lacks)
     if config is None:
@@ -98,4 +99,4 @@ def _table(chosen: list[features.Feature], lacks: dict[str, list[features.Need]]
     for one in chosen:
         missing = lacks[one.name]
         what = "missing: " + ", ".join(str(need) for need in missing) if missing else one.about
-        print(f"{one.name:{width}}  {'no ' if missing else 'yes'}  {what}")
+        tell(f"{one.name:{width}}  {'no ' if missing else 'yes'}  {what}")

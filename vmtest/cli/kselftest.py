@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidInput
 from ..images import arch, kconfig, variants
 from .options import add_guest_options, guest_config, seconds
-from .words import EXIT_CODES, say
+from .words import EXIT_CODES, say, tell
 
 if TYPE_CHECKING:
     from ..images.source import KernelSource
@@ -113,7 +113,7 @@ def _kselftest(options: argparse.Namespace) -> int:
     found = collection.obtain(tree, options.collection, _arch(options))
     tests = found.chosen(options.test)
     if options.list:
-        print("\n".join(tests))
+        tell("\n".join(tests))
         return 0
     kernel = _kernel(options)
     config = guest_config(options)
@@ -133,7 +133,7 @@ def _kselftest(options: argparse.Namespace) -> int:
     )
     if options.results:
         writers.write_all(run, options.results)
-    print(told.text(run, options.output), end="")
+    tell(told.text(run, options.output), end="")
     return run.exit_code
 
 

@@ -12,7 +12,7 @@ from ..errors import InvalidInput
 from ..images import variants
 from .kselftest import add_output_options, add_source_options, chosen_source
 from .options import add_guest_options, guest_config
-from .words import EXIT_CODES, say
+from .words import EXIT_CODES, say, tell
 
 VARIANT = "kunit"
 EXAMPLES = """examples:
@@ -68,14 +68,14 @@ def _kunit(options: argparse.Namespace) -> int:
         options.results.mkdir(parents=True, exist_ok=True)
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     outcomes = kunit.run(config, options.filter, name, folder=options.results)
-    tell = told.Progress(len(outcomes))
+    progress = told.Progress(len(outcomes))
     for outcome in outcomes:
-        tell(outcome)
+        progress(outcome)
     run = Run(
         suite="kunit", started=started, seconds=time.monotonic() - begun, versions={"kernel": name}, outcomes=outcomes
     )
     if options.results:
         writers.write_all(run, options.results)
     say(f"{sum(len(outcome.subtests) for outcome in outcomes)} tests in {run.seconds:.1f} s, booting included")
-    print(told.text(run, options.output), end="")
+    tell(told.text(run, options.output), end="")
     return run.exit_code

@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..errors import HarnessError, InvalidInput, MachineLacks
-from . import build, doctor, exec, kconfig, kselftest, kunit, shell, suite
-from .words import EXAMPLES, EXIT_CODES, say
-
-COMMANDS = (exec, shell, suite, kselftest, kunit, build, kconfig, doctor)
+from .words import EXAMPLES, EXIT_CODES, say, tell
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,6 +39,8 @@ class _Version(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
+    from . import build, doctor, exec, kconfig, kselftest, kunit, shell, suite
+
     top = _Parser(
         prog="vmtest",
         description="Boots a Linux guest in QEMU, runs a command in it, and cleans up.",
@@ -50,18 +49,22 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version)
     commands = top.add_subparsers(dest="what", required=True, metavar="COMMAND", parser_class=_Parser)
-    for command in COMMANDS:
+    for command in (exec, shell, suite, kselftest, kunit, build, kconfig, doctor):
         command.add(commands)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    # A supervisor of CI jobs ends us with TERM: clean up as for Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupted)
+    # A supervisor of CI jobs ends us with TERM, a terminal that is closed with HUP: clean up as for Ctrl-C. What is
+    # ignored when we start stays ignored, as POSIX has it for shells: "nohup vmtest", a script's "vmtest ... &".
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupted)
     try:
         options = parser().parse_args(arguments)
         code: int = options.call(options)
+        tell("", end="")  # what is still in the buffer
     except HarnessError as error:
         say(str(error))
         return error.exit_code

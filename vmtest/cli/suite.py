@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput
+from .words import tell
 
 RUN_EPILOG = """\
 a suite file:
@@ -148,5 +149,5 @@ def _report(options: argparse.Namespace) -> int:
     from ..results.html import write
 
     page = write(options.results, options.output)
-    print(os.path.relpath(page))
+    tell(os.path.relpath(page))
     return 0

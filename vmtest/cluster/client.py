@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from .. import dump, untrusted
+from .. import dump, runfolder, untrusted
 from ..errors import HarnessError, InvalidInput, MachineLacks
 from ..results import evidence, manifest, outcome, symbols
 from ..results.outcome import Outcome
@@ -123,15 +123,16 @@ def _parcels(jobs: Sequence[Job], performer: str, stack: contextlib.ExitStack) -
     contents: dict[str, Path] = {}
     archives: dict[str, str] = {}
     parcels = []
+    packed = stack.enter_context(runfolder.temporary("trees"))
     for index, job in enumerate(jobs):
         for file in (job.kernel, job.rootfs):
             contents[file.sha256] = Path(file.path)
         for host, _guest in job.trees:
             if host not in archives:
-                packed = store.pack_tree(Path(host))
-                stack.callback(packed.unlink, missing_ok=True)
-                archives[host] = manifest.sha256_of(packed)
-                contents[archives[host]] = packed
+                archive = packed / f"{len(archives)}.tar"
+                store.pack_tree(Path(host), archive)
+                archives[host] = manifest.sha256_of(archive)
+                contents[archives[host]] = archive
         trees = [archives[host] for host, _guest in job.trees]
         parcels.append(Parcel(run=run, index=index, job=job, trees=trees, performer=performer))
     return parcels, contents
@@ -273,7 +274,7 @@ class _Spread:
             result.warnings += worker.drop_dump(place, too_large=0)
         if result.excerpt and job.vmlinux and Path(job.vmlinux.path).is_file():
             result.excerpt = symbols.decode(result.excerpt, Path(job.vmlinux.path))
-            (place / "excerpt.txt").write_text(result.excerpt + "\n")
+            (place / "excerpt.txt").write_text(result.excerpt + "\n", encoding="utf-8")
         evidence.keep_kernel_config(place, Path(job.kernel_config.path) if job.kernel_config else None)
         if (place / manifest.NAME).exists():
             kept = manifest.read(place)

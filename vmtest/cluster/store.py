@@ -73,19 +73,16 @@ def finish(sha256: str, transfer: str) -> None:
     os.replace(part, path_of(sha256))
 
 
-def pack_tree(host: Path) -> Path:
-    """A folder as an archive that is the same for the same content; the caller removes it."""
-    with tempfile.NamedTemporaryFile(prefix="vmtest-tree.", suffix=".tar", delete=False) as stream:
-        with tarfile.open(fileobj=stream, mode="w") as archive:
-            plain = io.BytesIO()
-            with tarfile.open(fileobj=plain, mode="w") as loose:
-                add_tree(loose, host, "tree", NOT_COPIED)
-            plain.seek(0)
-            with tarfile.open(fileobj=plain) as loose:
-                for entry in sorted(loose.getmembers(), key=lambda member: member.name):
-                    entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = 0, 0, 0, "", ""
-                    archive.addfile(entry, loose.extractfile(entry) if entry.isreg() else None)
-        return Path(stream.name)
+def pack_tree(host: Path, archive: Path) -> None:
+    """Writes a folder as an archive that is the same for the same content."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as loose:
+        add_tree(loose, host, "tree", NOT_COPIED)
+    plain.seek(0)
+    with tarfile.open(archive, mode="w") as made, tarfile.open(fileobj=plain) as loose:
+        for entry in sorted(loose.getmembers(), key=lambda member: member.name):
+            entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = 0, 0, 0, "", ""
+            made.addfile(entry, loose.extractfile(entry) if entry.isreg() else None)
 
 
 def unpacked_tree(sha256: str) -> Path:

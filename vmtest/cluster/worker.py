@@ -7,7 +7,6 @@ import contextlib
 import io
 import platform
 import tarfile
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from .. import dump
+from .. import dump, runfolder
 from ..errors import HarnessError
 from ..results.outcome import Outcome
 from ..sizes import MIB
@@ -94,8 +93,8 @@ def _handle(parcel: Parcel) -> Answer:
         _watches.setdefault(parcel.run, set()).add(watch)
         watch.stopped = parcel.run in _stopped
     try:
-        with tempfile.TemporaryDirectory(prefix="vmtest-job.") as scratch:
-            folder = Path(scratch) / "artifacts"
+        with runfolder.temporary("job") as scratch:
+            folder = scratch / "artifacts"
             outcome = _perform(parcel, local, folder, watch)
             outcome.warnings += drop_dump(folder, too_large=dump.TRAVELS)
             return Answer(host=host, outcome=outcome, artifacts=_packed(folder))

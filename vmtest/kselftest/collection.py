@@ -97,12 +97,14 @@ def read(root: Path, name: str) -> Collection:
     Raises:
         BuildFailed: nothing of that collection.
     """
-    listed = [line.partition(":") for line in (root / LIST).read_text().splitlines()]
+    listed = [line.partition(":") for line in (root / LIST).read_text("utf-8", "replace").splitlines()]
     tests = tuple(dict.fromkeys(test for folder, colon, test in listed if colon and folder == name))
     if not tests:
         raise BuildFailed(f"kselftest {name} has no test for this architecture after 'make install'")
     settings = root / name / "settings"
-    return Collection(name, root, tests, timeout_of(settings.read_text() if settings.is_file() else ""))
+    return Collection(
+        name, root, tests, timeout_of(settings.read_text("utf-8", "replace") if settings.is_file() else "")
+    )
 
 
 def timeout_of(settings: str) -> float:

@@ -164,7 +164,7 @@ class Runner:
             return ""
         place = self._folder / test
         place.mkdir(parents=True, exist_ok=True)
-        (place / "stdout").write_text(output)
+        (place / "stdout").write_text(output, encoding="utf-8")
         return test
 
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 import dataclasses
 import platform
 import re
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .. import runfolder
 from ..config import GuestConfig
 from ..errors import BuildFailed, GuestLost, InvalidInput, Verdict
 from ..guest import Guest
@@ -45,8 +45,8 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
     # A test may provoke a warning, and its own result says whether that is right.
     config = dataclasses.replace(config, append=words.strip(), tolerate=(*config.tolerate, "warning"))
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="vmtest-kunit.") as scratch:
-        kept = folder or Path(scratch)
+    with runfolder.temporary("kunit") as scratch:
+        kept = folder or scratch
         guest = Guest(config, artifacts=kept)
         lost: GuestLost | None = None
         try:
@@ -55,7 +55,7 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
         except GuestLost as error:
             lost = error
         log = kept / "console.log"
-        console = log.read_text(errors="replace") if log.is_file() else ""
+        console = log.read_text("utf-8", errors="replace") if log.is_file() else ""
     lines = [message(line) for line in console.replace("\r", "").splitlines()]
     if not any(_HEADER.match(line) for line in lines):
         if lost is None or lost.verdict in {Verdict.POWERED_OFF, Verdict.PANIC}:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import msgspec
 
+from .. import runfolder
 from ..cli.words import say
 from ..results import writers
 from ..results.outcome import Outcome, Run, Status
@@ -21,9 +19,9 @@ def text(run: Run, form: str) -> str:
         return writers.ktap(run)
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(run), indent=1).decode() + "\n"
-    with tempfile.TemporaryDirectory(prefix="vmtest-junit.") as folder:
-        writers.junit(run, Path(folder))
-        return (Path(folder) / writers.JUNIT).read_text()
+    with runfolder.temporary("junit") as folder:
+        writers.junit(run, folder)
+        return (folder / writers.JUNIT).read_text("utf-8")
 
 
 class Progress:

@@ -56,7 +56,7 @@ def keep_command_line(guest: Guest, folder: Path, kernel: Path, rootfs: Path) ->
     if swap and swap.kind == "disk":
         lines.append(f"[ -e {here}/swap.img ] || truncate -s {swap.size} {here}/swap.img")
     script = folder / "qemu.sh"
-    script.write_text("\n".join([*lines, "exec " + " ".join(words), ""]))
+    script.write_text("\n".join([*lines, "exec " + " ".join(words), ""]), encoding="utf-8", errors="surrogateescape")
     script.chmod(0o755)
 
 

@@ -31,7 +31,7 @@ def write(folder: Path, page: Path | None = None) -> Path:
     text = render(run, folder)
     page = page or folder / "report.html"
     try:
-        page.write_text(text)
+        page.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"page {str(page)!r} cannot be written ({error.strerror}); give another") from error
     return page
@@ -44,7 +44,7 @@ def render(run: Run, folder: Path) -> str:
     except ModuleNotFoundError as error:
         raise MachineLacks("jinja2 is not installed; install it with: pip install 'pydamon[report]'") from error
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(TEMPLATE.read_text())
+    template = environment.from_string(TEMPLATE.read_text("utf-8"))
     columns = list(dict.fromkeys((outcome.kernel, outcome.machine) for outcome in run.outcomes))
     rows = list(dict.fromkeys((outcome.workload, outcome.test) for outcome in run.outcomes))
     longest = max((outcome.seconds for outcome in run.outcomes), default=1.0) or 1.0
@@ -87,6 +87,6 @@ def _detail(outcome: Outcome, folder: Path) -> dict[str, object]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return path.read_text("utf-8", errors="replace")
     except OSError:
         return ""

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from ..cli.words import output
 from ..visible import visible
 from .outcome import Outcome, Run, Status
 
@@ -47,7 +48,7 @@ class Progress:
     """Tells of a run; a context manager. Without a terminal: a plain line for each job that ends."""
 
     def __init__(self, total: int, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = console or output(stderr=True)
         self._total = total
         self._ended = 0
         self._bad = 0

@@ -12,6 +12,7 @@ import msgspec
 from ..errors import InvalidInput
 from ..images.arch import X86_64
 from ..suite.job import FileRef, Job
+from . import stored
 from .outcome import Outcome
 
 NAME = "manifest.json"
@@ -55,13 +56,7 @@ def read(path: Path) -> Manifest:
         InvalidInput: there is none, or it is none.
     """
     file = path / NAME if path.is_dir() else path
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Manifest)
-    except OSError as error:
-        what = f"manifest {str(file)!r} cannot be read ({error.strerror}); give one of a run's guests/*/{NAME}"
-        raise InvalidInput(what) from error
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"manifest {str(file)!r} is none of a guest ({error}); give another") from error
+    return stored.read(file, Manifest, "manifest", "a guest", f"give one of a run's guests/*/{NAME}")
 
 
 def check_files(job: Job) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..errors import InvalidInput
 from ..visible import visible
+from . import stored
 from .outcome import Outcome, Run, Status
 
 if TYPE_CHECKING:
@@ -42,15 +42,7 @@ def read(path: Path) -> Run:
         InvalidInput: there is none, or it is none.
     """
     file = path / RESULTS if path.is_dir() else path
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Run)
-    except OSError as error:
-        what = f"results {str(file)!r} cannot be read ({error.strerror}); give the folder of a run"
-        raise InvalidInput(what) from error
-    except msgspec.DecodeError as error:
-        raise InvalidInput(
-            f"results {str(file)!r} are none of 'vmtest run' ({error}); give the folder of a run"
-        ) from error
+    return stored.read(file, Run, "results", "'vmtest run'", "give the folder of a run")
 
 
 def junit(run: Run, folder: Path) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..cli.words import output
 from ..errors import InvalidInput
 from ..images import rootfs_build
 from ..results import evidence, manifest, writers
@@ -31,7 +31,6 @@ from .pool import run as run_here
 INTERRUPTED = 130
 #: Performs jobs somewhere: outcomes in their order, and whether somebody ended the run.
 Runner = Callable[[Sequence[Job], Path, Listener], tuple[list[Outcome], bool]]
-LOG_COLUMNS = 200
 
 
 def new_folder(wanted: Path | None, name: str) -> Path:
@@ -49,11 +48,6 @@ def new_folder(wanted: Path | None, name: str) -> Path:
     except OSError as error:
         raise InvalidInput(f"results folder {str(folder)!r}: {error.strerror}; give another with --results") from error
     return folder.resolve()
-
-
-def output() -> Console:
-    """Standard output; in a file or a pipeline's log no table is squeezed into a terminal's 80 columns."""
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else LOG_COLUMNS)
 
 
 def show_matrix(suite: Suite, cells: Sequence[Cell], console: Console) -> None:

@@ -245,7 +245,7 @@ class _Performance:
         job = self._job
         problems: list[str] = []
         if job.output != "text":
-            parsed = ktap.parse((self._folder / "stdout").read_text(errors="replace"))
+            parsed = ktap.parse((self._folder / "stdout").read_text("utf-8", errors="replace"))
             self.outcome.subtests = parsed.subtests
             problems = parsed.problems + [f"not ok: {subtest.name}" for subtest in parsed.failed]
             if not parsed.subtests:
@@ -272,7 +272,7 @@ class _Performance:
         vmcore = guest.memory_dump() if guest else None
         with contextlib.suppress(OSError):
             if self.outcome.excerpt:
-                (self._folder / "excerpt.txt").write_text(self.outcome.excerpt + "\n")
+                (self._folder / "excerpt.txt").write_text(self.outcome.excerpt + "\n", encoding="utf-8")
             evidence.keep_kernel_config(self._folder, Path(job.kernel_config.path) if job.kernel_config else None)
             if guest:
                 self.outcome.warnings = list(guest.warnings)
