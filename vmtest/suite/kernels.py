@@ -109,7 +109,10 @@ def _job(
 
 
 def _path(base: Path, text: str) -> Path:
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise InvalidInput(f"path {text!r}: nobody knows that home; write the whole path") from error
     return path if path.is_absolute() else (base / path).resolve()
 
 
