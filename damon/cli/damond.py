@@ -30,7 +30,7 @@ examples:
   damond --linux --cmdline "damon_reclaim.enabled=Y damon_reclaim.min_age=30000000"
 
 exit codes:
-  0  stopped as asked    1  the mount was lost, or an unexpected error
+  0  stopped as asked    1  the mount was lost, an unexpected error, or stopped by force (it took more than 4 s)
   2  invalid input, or another damond serves the folder    3  this machine lacks something
 """
 LEVELS: Final = ("err", "warning", "info", "debug")
@@ -101,22 +101,31 @@ def _machine(arguments: argparse.Namespace) -> Any:
 def _serve(arguments: argparse.Namespace) -> int:
     from damon.damond.instance import default_mount
     from damon.damond.service import Service
+    from damon.damond.watchdog import SIGNALS, Watchdog
 
     folder = arguments.mount or default_mount()
-    service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed)
+    service: Service | None = None
     asked = False
 
     def stop(number: int, frame: object) -> None:
         nonlocal asked
         asked = True
-        service.stop()
+        if service is not None:
+            service.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    def abandon() -> None:
+        if service is not None:
+            service.abandon()
+
+    for number in SIGNALS:
         signal.signal(number, stop)
-    try:
-        service.run()
-    finally:
-        service.close()
+    with Watchdog(abandon):
+        service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed)
+        try:
+            if not asked:
+                service.run()
+        finally:
+            service.close()
     return 0 if asked else 1
 
 
