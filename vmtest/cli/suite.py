@@ -110,10 +110,11 @@ def add(commands: Any) -> None:
         help="render a run as one HTML page",
         description="Writes one self-contained page of a run: matrix, excerpts, timings, versions. It needs nothing "
         "from elsewhere and can be sent around.",
-        epilog="example:\n  vmtest report out --output page.html\n",
+        epilog="examples:\n  vmtest report out --output page.html\n  vmtest report out --against last-week\n",
         formatter_class=raw,
     )
     report.add_argument("results", type=Path, metavar="DIR", help="folder of a run")
+    report.add_argument("--against", type=Path, metavar="DIR", help="an earlier run: the page begins with what changed")
     report.add_argument("--output", "-o", type=Path, metavar="FILE", help="the page (default: DIR/report.html)")
     report.set_defaults(call=_report)
 
@@ -161,6 +162,6 @@ def _rerun(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from ..results.html import write
 
-    page = write(options.results, options.output)
+    page = write(options.results, options.output, options.against)
     tell(os.path.relpath(page))
     return 0
