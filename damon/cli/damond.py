@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from damon.cli.arguments import Parser, add_version, seed
 from damon.errors import DamonError, MissingCapability
+from damon.quoting import quoted
 
 DESCRIPTION = """\
 The DAMON of this machine, in user space: serves the kernel's own files below a folder. FOLDER/kernel/mm/damon/admin is
@@ -65,9 +66,12 @@ def _log_to_stderr(level: str) -> None:
 
 
 def _speed(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.001 <= value <= 1000:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no speed: give a number from 0.001 to 1000")
     return value
 
 
