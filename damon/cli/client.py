@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ examples:
 def add(commands: Any) -> None:
     status = _command(commands, "status", "what a running damond does", _status)
     status.add_argument("--json", action="store_true", help="one object, for machines")
+    pid = _command(commands, "pid", "process ids of a running damond's processes and workers, by name", _pid)
+    pid.add_argument("names", metavar="NAME", nargs="+")
     lsmod = _command(commands, "lsmod", "modules that a running damond has loaded", _lsmod)
     lsmod.add_argument("--json", action="store_true", help="one object, for machines")
     modprobe = _command(
@@ -85,6 +88,23 @@ def _status(arguments: argparse.Namespace) -> int:
     if rows:
         output.table(("kdamond", "state", "pid", "operations", "regions", "schemes: tried, applied"), rows)
     return 0
+
+
+def _pid(arguments: argparse.Namespace) -> int:
+    """One a line; 1 when one of the names has none."""
+    with _client(arguments) as client:
+        answer = client.call("processes")
+    code = 0
+    for name in arguments.names:
+        pids = [one["pid"] for one in answer["processes"] if one["name"] == name]
+        for pid in pids:
+            print(pid)
+        if not pids:
+            there = ", ".join(f"{one['name']} ({one['pid']})" for one in answer["processes"]) or "nothing"
+            hint = "" if answer["simulated"] else "; the system's own processes: pidof NAME"
+            print(f"damon: pid {name!r}: no such process; it has {there}{hint}", file=sys.stderr)
+            code = 1
+    return code
 
 
 def _schemes(schemes: Any) -> str:

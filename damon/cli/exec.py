@@ -14,18 +14,19 @@ from damon.core.trace import EVENTS
 from damon.damond.client import ServiceLost
 from damon.damond.instance import default_mount, exec_folder, trace_socket_path
 from damon.damond.namespace import enter, lay_over, lay_over_events, lay_over_files
+from damon.damond.pids import PROGRAMS
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.trace.client import SOCKET_VARIABLE
-from damon.trace.install import install_perf
+from damon.trace.install import install, install_perf
 
 #: What files behind a mount answer when its service has ended.
 LOST = (errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN)
 
 DESCRIPTION = """\
 Runs a command in a mount namespace of its own, in which the tree of a running damond lies over /sys/kernel/mm/damon and
-/sys/module/damon_*, whether or not the kernel has DAMON; of a simulated machine also /proc/iomem and /proc/meminfo, and
-its processes are found by their names (pidof). Nothing changes for anybody else. The exit code is the
-command's own. Needs root.
+/sys/module/damon_*, whether or not the kernel has DAMON; of a simulated machine also /proc/iomem and /proc/meminfo.
+pidof, pgrep and pkill find the processes of this damond, and no other's. Nothing changes for anybody else. The exit
+code is the command's own. Needs root.
 """
 EPILOG = """\
 HOME is a folder of the service's own, because damo remembers there what it found out about the kernel; --keep-home
@@ -60,6 +61,8 @@ def _environment(mount: Path, keep_home: bool) -> dict[str, str]:
     for folder in (programs.parent, programs):
         folder.mkdir(mode=0o700, exist_ok=True)
     install_perf(programs)
+    for name in PROGRAMS:
+        install(programs, name, "damon.damond.pids")
     environment["PATH"] = f"{programs}:{environment.get('PATH', os.defpath)}"
     environment[SOCKET_VARIABLE] = str(trace_socket_path(mount))
     if not keep_home:

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from damon.errors import MissingCapability
+
+#: In the environment of each such process: the damond that shows it. By this others tell theirs from ours.
+SHOWN_BY: Final = "DAMOND_SHOWN_BY"
 
 
 class Presences:
@@ -40,7 +45,8 @@ class Presence:
     """One such process."""
 
     def __init__(self, program: Path) -> None:
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        environment = dict(os.environ, **{SHOWN_BY: str(os.getpid())})
+        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
         self.pid = self._process.pid
 
     def close(self) -> None:

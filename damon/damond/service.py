@@ -179,6 +179,7 @@ class Service:
             "lsmod": self._lsmod,
             "modprobe": self._modprobe,
             "rmmod": self._rmmod,
+            "processes": self._shown,
             "requests": self._requests,
             "param_get": self._param_get,
             "param_set": self._param_set,
@@ -207,6 +208,13 @@ class Service:
         if not isinstance(self.machine, SimulatedMachine):
             return []
         return [{"name": one.name, "pid": one.pid} for one in self.machine.processes() if one.alive]
+
+    def _shown(self) -> dict[str, Any]:
+        """All that others see as a process of this service: a simulated machine's processes, and the workers."""
+        contexts = ((ctx, self.damon.kdamond_pid(ctx)) for ctx in self._contexts())
+        workers = [{"name": _comm(pid), "pid": pid} for ctx, pid in contexts if pid > 0 and self.damon.is_running(ctx)]
+        simulated = isinstance(self.machine, SimulatedMachine)
+        return {"pid": os.getpid(), "simulated": simulated, "processes": [*self._processes(), *workers]}
 
     def _kdamond(self, index: int, kdamond: Kdamond) -> dict[str, Any]:
         ctx, running = kdamond.ctx, kdamond.running
@@ -270,6 +278,14 @@ class Service:
 
     def _param_list(self, module: str) -> list[dict[str, Any]]:
         return [_described(parameter) for parameter in self._module(module).parameters.values()]
+
+
+def _comm(pid: int) -> str:
+    """What ``ps`` calls a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    except OSError:
+        return ""
 
 
 def _described(parameter: Parameter) -> dict[str, Any]:
