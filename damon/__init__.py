@@ -7,10 +7,11 @@ tour; ``docs/architecture.md`` has the rooms.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
-
+# Every command imports this first, before it has Ctrl-C in hand: nothing is imported here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from damon.core import Damon as Damon
     from damon.core import commit_ctx as commit_ctx
     from damon.core import commit_quota_goals as commit_quota_goals
@@ -94,7 +95,9 @@ def __getattr__(name: str) -> Any:
     place = _NAMES.get(name)
     if place is None:
         raise AttributeError(f"module 'damon' has no attribute {name!r}")
-    return getattr(importlib.import_module(place), name)
+    from importlib import import_module
+
+    return getattr(import_module(place), name)
 
 
 def __dir__() -> list[str]:

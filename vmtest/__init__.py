@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# Every command imports this first, before it has Ctrl-C in hand: nothing is imported here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .config import GuestConfig
     from .errors import CommandTimeout, GuestLost, HarnessError
     from .folders import Share, Tree

@@ -75,6 +75,7 @@ def _status(arguments: argparse.Namespace) -> int:
     print(f"up {status['uptime_s']:.1f} s{virtual}{late}")
     memory = status["memory"]
     print(f"free {output.size(memory['free_bytes'])} of {output.size(memory['total_bytes'])}")
+    output.killed(status["killed"])
     if status["processes"]:
         output.table(("process", "pid"), [(one["name"], str(one["pid"])) for one in status["processes"]])
     output.table(("module", "state", "kdamond"), [_module_row(module) for module in status["modules"]])

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from damon.cli import client, exec, modinfo, record, report, run, trace
 from damon.cli.arguments import Parser, add_version
+from damon.command import output_failed, start
 from damon.errors import DamonError, MissingCapability
 
 #: Each has ``add(subparsers)``, which sets ``function`` to what takes the parsed arguments and returns the exit code.
@@ -50,21 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Errors are one line on stderr."""
     arguments = parser().parse_args(argv)
     try:
-        code = int(arguments.function(arguments))
-        sys.stdout.flush()
-        return code
+        return int(arguments.function(arguments))
     except MissingCapability as error:
         return _fail(3, error)
     except DamonError as error:
         return _fail(2, error)
-    except BrokenPipeError:  # whoever reads our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
+        if output_failed():
+            raise
         return _fail(1, error.strerror or error)
     except KeyboardInterrupt:
         return 130
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("damon", main)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from damon.mm.interface import PAGE_SIZE, Machine
 
 if TYPE_CHECKING:
-    from damon.mm.sim import SimulatedMachine
+    from damon.mm.sim import Kill, SimulatedMachine
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Observer(Protocol):
 
     def areas(self) -> dict[str, dict[str, int]]:
         """The workload's areas as a result shows them; empty on a machine that has none."""
+
+    def kills(self) -> list[Kill]:
+        """The simulated processes that were killed for want of memory; empty on a real machine."""
 
     def slowdown(self) -> float | None:
         """How much longer the workload takes than with all of its memory present; None where nobody knows."""
@@ -69,6 +72,9 @@ class SimObserver:
             for area in self.machine.areas()
         }
 
+    def kills(self) -> list[Kill]:
+        return self.machine.kills()
+
     def slowdown(self) -> float | None:
         return round(self.machine.slowdown(), 9)
 
@@ -96,6 +102,9 @@ class LinuxObserver:
 
     def areas(self) -> dict[str, dict[str, int]]:
         return {}
+
+    def kills(self) -> list[Kill]:
+        return []
 
     def slowdown(self) -> float | None:
         return None

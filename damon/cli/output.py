@@ -9,10 +9,12 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from damon.command import discard
 from damon.errors import InvalidInput
 
 _REFRESH_S = 0.25
@@ -47,7 +49,16 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 120).print(make_table(columns, rows))
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    with console.capture() as text:  # rich would end the process with 1 when the reader has left
+        console.print(make_table(columns, rows))
+    sys.stdout.write(text.get())
+
+
+def killed(kills: Sequence[dict[str, Any]]) -> None:
+    """The processes that a simulated machine has killed, as results have them."""
+    for kill in kills:
+        print(f"{kill['process']} ({kill['pid']}) was killed at {kill['when_s']:g} s: {kill['why']}")
 
 
 class Progress:
@@ -93,6 +104,16 @@ class Progress:
             self._live.stop()
 
 
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Around the last words of work that is done: what it has come to stands, whether they are read or not."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard(sys.stdout)
+
+
 def _is_special(path: str) -> bool:
     """Is ``path`` there and neither file nor folder (a pipe, ``/dev/null``)? Then it is written to, not replaced."""
     try:
@@ -117,10 +138,12 @@ def write_json(path: str, value: Any) -> None:
     """Write to a temporary name, then rename; ``-`` is standard output."""
     text = json.dumps(value, indent=2) + "\n"
     if path == "-":
-        sys.stdout.write(text)
+        with reader_may_leave():
+            sys.stdout.write(text)
         return
     if _is_special(path):
-        Path(path).write_text(text)
+        with suppress(BrokenPipeError):  # as much of it as the reader wanted
+            Path(path).write_text(text)
         return
     try:
         _replace(Path(path).resolve(), text)

@@ -7,21 +7,19 @@ import argparse
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from damon.cli import output
+from damon.cli import outcome, output
 from damon.cli.arguments import duration, seed
 from damon.cli.record_job import Job
 from damon.cli.run import open_machine, stop_flag
 from damon.core import Damon
 from damon.core.trace import EVENTS
 from damon.damond.instance import default_mount
-from damon.errors import InvalidInput
+from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import DamonAttrs
-from damon.quoting import quoted
 from damon.records.recorder import FLUSH_S, OUTPUT_TYPES, Recorder
 from damon.records.surroundings import LinuxSurroundings, SimSurroundings, Surroundings
 
@@ -124,7 +122,7 @@ def _region(text: str) -> tuple[int, int]:
     try:
         start, end = (int(number, 0) for number in text.split("-"))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no range: give START-END in bytes") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is no range: give START-END in bytes") from None
     return start, end
 
 
@@ -153,7 +151,12 @@ def record(arguments: argparse.Namespace) -> int:
     machine, seconds = open_machine(arguments)
     try:
         damon = Damon(machine, seed=arguments.seed)
-        job = Job(damon, arguments)
+        try:
+            job = Job(damon, arguments)
+        except DamonError:
+            if arguments.sim and machine.kills():  # what was to be recorded, as soon as it began
+                return outcome.report(None, machine.kills())
+            raise
         surroundings: Surroundings | None = None
         if not arguments.accesses_only:
             surroundings = LinuxSurroundings() if arguments.linux else SimSurroundings(machine)
@@ -167,14 +170,10 @@ def record(arguments: argparse.Namespace) -> int:
                 _loop(job, recorder, damon, seconds, stopped, arguments.quiet)
             finally:
                 _finish((recorder.refresh, job.stop, recorder.finish))
-        if not arguments.quiet:
-            _summary(recorder, path)
-        error = job.error()
-        if error is None:
-            return 0
-        traceback.print_exception(error)
-        print(f"damon: a monitoring worker ended: {error!r}", file=sys.stderr)
-        return 1
+            code = outcome.report(job.error(), machine.kills() if arguments.sim else ())
+            if not arguments.quiet:
+                _summary(recorder, path)
+        return code
     finally:
         machine.close()
 
@@ -218,9 +217,10 @@ def _finish(steps: Iterable[Callable[[], None]]) -> None:
 
 
 def _summary(recorder: Recorder, path: Path) -> None:
-    print(f"{path.name}: {recorder.nr_snapshots} snapshots, {output.size(path.stat().st_size)}")
     if recorder.lost:
         print(f"damon: {recorder.lost} events came too fast and are missing", file=sys.stderr)
+    with output.reader_may_leave():
+        print(f"{path.name}: {recorder.nr_snapshots} snapshots, {output.size(path.stat().st_size)}")
 
 
 def _record_running(arguments: argparse.Namespace, path: Path) -> int:

@@ -9,12 +9,11 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
-from damon.cli import output
+from damon.cli import outcome, output
 from damon.cli.arguments import duration, seed
 from damon.cli.observe import LinuxObserver, Observer, SimObserver
 from damon.cli.session import Session, print_summary
@@ -146,13 +145,14 @@ def run(arguments: argparse.Namespace) -> int:
         output.check_writable(arguments.json)
     words = module_words(arguments)
     machine, seconds = open_machine(arguments)
-    try:
+    with ExitStack() as closing:
+        closing.callback(machine.close)
         loader = Loader(Damon(machine, seed=arguments.seed))
         modules = prepare_modules(loader, words)
         observer: Observer = LinuxObserver(machine) if arguments.linux else SimObserver(machine)
         if not arguments.quiet and not any(module.wanted for module in modules):
             print("damon: no module is enabled; give enabled=Y for one to work", file=sys.stderr)
-        with stop_flag() as stopped:
+        with stop_flag() as stopped, closing.pop_all():
             session = Session(observer, modules, loader, arguments.seed, arguments.quiet)
             try:
                 for module in modules:
@@ -160,19 +160,17 @@ def run(arguments: argparse.Namespace) -> int:
                 session.loop(seconds, stopped)
             finally:
                 session.end()
-            _report(session, arguments)
-        if session.error is None:
-            return 0
-        traceback.print_exception(session.error)
-        print(f"damon: a monitoring worker ended: {session.error!r}", file=sys.stderr)
-        return 1
-    finally:
-        machine.close()
+            code = _report(session, arguments)
+    return code
 
 
-def _report(session: Session, arguments: argparse.Namespace) -> None:
+def _report(session: Session, arguments: argparse.Namespace) -> int:
+    """The exit code. What went wrong comes first, and the summary last: its reader may leave before its end."""
     result = session.result()
-    if not arguments.quiet and arguments.json != "-":
-        print_summary(result, session.statistics())
+    code = outcome.report(session.error, session.kills)
     if arguments.json is not None:
         output.write_json(arguments.json, result)
+    if not arguments.quiet and arguments.json != "-":
+        with output.reader_may_leave():
+            print_summary(result, session.statistics())
+    return code

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from damon.cli import output
 from damon.cli.observe import Observer, Seen
+from damon.cli.outcome import in_words
 from damon.modules.loader import Loader
 from damon.modules.module import Module
 from damon.modules.params import Value
+
+if TYPE_CHECKING:
+    from damon.mm.sim import Kill
 
 STEP_US = 100_000
 _COLUMNS = ("module", "tried", "applied", "state")
@@ -77,6 +81,10 @@ class Session:
             for module, sizes in progress
         ]
 
+    @property
+    def kills(self) -> list[Kill]:
+        return self._observer.kills()
+
     def end(self) -> None:
         """Take down the parameters and CPU times while the workers live, then stop them."""
         self._ran = round(self.seconds(), 6)
@@ -84,6 +92,7 @@ class Session:
             self._states[module.name] = module.state()
             self._parameters[module.name] = module.parameters.values_by_name() | {"kdamond_pid": -1}
             self._cpu[module.name] = _thread_cpu(self._loader.kdamond_pid(module))
+        self._look_for_dead_workers()
         self._loader.unload_all()
 
     def statistics(self) -> Sequence[tuple[str, str, str]]:
@@ -105,6 +114,8 @@ class Session:
                 }
                 for module in self._modules
             },
+            "error": in_words(self.error),
+            "killed": [kill.as_object() for kill in self.kills],
             "areas": self._observer.areas(),
             "slowdown": self._observer.slowdown(),
             "memory": {
@@ -138,6 +149,7 @@ def print_summary(result: dict[str, Any], statistics: Sequence[tuple[str, str, s
     output.table(("module", "statistic", "value"), statistics)
     for name, module in result["modules"].items():
         print(f"{name} at the end: {module['state']}")
+    output.killed(result["killed"])
     if result["areas"]:
         columns = ("area", "size", "resident at start", "at end", "share", "refaults")
         output.table(columns, [_area_row(name, area) for name, area in result["areas"].items()])

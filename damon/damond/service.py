@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +25,7 @@ from damon.damond.tree import Root
 from damon.errors import InvalidInput
 from damon.mm.clock import VirtualClock
 from damon.mm.interface import Machine
-from damon.mm.sim import SimulatedMachine
+from damon.mm.sim import Kill, SimulatedMachine
 from damon.model.context import DamonCtx
 from damon.modules.cmdline import parse_cmdline
 from damon.modules.loader import Loader, find_module, find_modules, parameter_of
@@ -71,13 +70,14 @@ class Service:
         self.admin = Admin(self.damon, self.run_request)
         self._began = time.monotonic()
         self._reported: set[int] = set()
+        self._reported_kills = 0
         self._closing = ExitStack()
         try:
             self._closing.callback(machine.close)
             modules = self._prepare(cmdline)
             self.instance = Instance(folder)
             self._closing.callback(self.instance.close)
-            self._presences = presences = Presences(self.instance.folder_of_processes)
+            presences = Presences(self.instance.folder_of_processes)
             self._closing.callback(presences.close)
             self.damon.presence = presences.show
             self._root = root = Root(self.admin, self.loader, self.run_request)
@@ -139,9 +139,19 @@ class Service:
                 if ctx.error is not None and id(ctx.error) not in self._reported:
                     self._reported.add(id(ctx.error))
                     log.error("a worker ended: %r", ctx.error, exc_info=ctx.error)
+            self._report_kills()
             if not self._mount.alive:
                 log.error("%s was unmounted: leaving", self.instance.folder)
                 self._stop.set()
+
+    def _kills(self) -> list[Kill]:
+        return self.machine.kills() if isinstance(self.machine, SimulatedMachine) else []
+
+    def _report_kills(self) -> None:
+        kills = self._kills()
+        for kill in kills[self._reported_kills :]:
+            log.error("process %d was %s", kill.pid, kill)
+        self._reported_kills = len(kills)
 
     def _contexts(self) -> list[DamonCtx]:
         modules = (module.ctx for module in self.loader.loaded.values())
@@ -160,16 +170,6 @@ class Service:
         """Stop all workers, unmount, remove what was made."""
         notify("STOPPING=1")
         self._closing.close()
-
-    def abandon(self) -> None:
-        """Remove what was made and wait for nobody: when the process ends although ``close()`` has not come back."""
-        folder = self.instance.folder
-        for step in (
-            partial(unmount, folder), self._presences.close, partial(trace_socket_path(folder).unlink, missing_ok=True),
-            self.instance.close,
-        ):  # fmt: skip
-            with suppress(OSError):
-                step()
 
     # What clients can ask.
 
@@ -199,6 +199,7 @@ class Service:
             "late_s": self.run_request.late_ns / 1e9 if isinstance(self.run_request, PacedRunner) else 0.0,
             "memory": {"free_bytes": free * 4096, "total_bytes": total * 4096},
             "processes": self._processes(),
+            "killed": [kill.as_object() for kill in self._kills()],
             "modules": self._lsmod(),
             "kdamonds": [self._kdamond(index, kdamond) for index, kdamond in enumerate(self._kdamonds())],
         }

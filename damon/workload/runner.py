@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from damon import __version__
+from damon.command import output_failed, start
 from damon.errors import DamonError, InvalidInput, MissingCapability
-from damon.quoting import bounded, quoted
 from damon.workload.plan import Options, change_options, compile_plan
 
 DESCRIPTION = """\
@@ -34,6 +34,7 @@ examples:
   damon-workload --json --duration 10 --interval 5000 accuracy
   damon-workload --print-plan zipf > zipf.plan; damon-workload --plan zipf.plan
 """
+_PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def _seconds(text: str) -> int:
@@ -43,7 +44,7 @@ def _seconds(text: str) -> int:
     except ValueError:
         value = 0.0
     if not 1e-6 <= value <= 1e9:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} must be seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} must be seconds above 0")
     return int(value * 1e6)
 
 
@@ -54,7 +55,7 @@ def _number(least: int, most: int) -> Any:
         except ValueError:
             value = least - 1
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{quoted(text)} must be a whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from {least} to {most}")
         return value
 
     return parse
@@ -62,9 +63,9 @@ def _number(least: int, most: int) -> Any:
 
 def _directory(text: str) -> str:
     if not os.path.isdir(text) or not os.access(text, os.W_OK | os.X_OK):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} must be a directory that can be written")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a directory that can be written")
     if len(os.fsencode(os.path.abspath(text))) > 255 or "\n" in text:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} must be a path of at most 255 bytes in one line")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a path of at most 255 bytes in one line")
     return os.path.abspath(text)
 
 
@@ -72,7 +73,7 @@ class _Parser(argparse.ArgumentParser):
     """An error is one line; --help has the rest."""
 
     def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {bounded(message)}; see --help\n")
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -153,6 +154,8 @@ def _perform(plan: str, as_json: bool) -> int:
     with open(file, "w", closefd=False) as writer:
         writer.write(plan)
     os.lseek(file, 0, os.SEEK_SET)
+    # The program unblocks them when it can stop whole, so that none comes too early for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     if as_json:
         os.dup2(file, 0)
         os.execv(WORKLOAD_PROGRAM, [str(WORKLOAD_PROGRAM)])
@@ -164,8 +167,9 @@ def _perform(plan: str, as_json: bool) -> int:
         def pass_on(number: int, _frame: FrameType | None) -> None:
             process.send_signal(number)
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        for number in _PASSED_ON:
             signal.signal(number, pass_on)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         assert process.stdout is not None
         for line in process.stdout:
             _say(line)
@@ -185,16 +189,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(plan, end="")
             return 0
         return _perform(plan, arguments.json)
-    except BrokenPipeError:  # nobody reads any more (`| head`): the program has ended, too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except MissingCapability as error:
         print(f"damon-workload: {error}", file=sys.stderr)
         return 3
     except (DamonError, OSError) as error:
+        if output_failed():  # nobody reads any more (`| head`): the program has ended, too
+            raise
         print(f"damon-workload: {error}", file=sys.stderr)
         return 2
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("damon-workload", main)

@@ -251,7 +251,7 @@ def test_a_worker_that_dies_ends_the_run(
     monkeypatch.setattr("damon.ops.paddr.Paddr.check_accesses", die)
     outcome = damon(["run", *RECLAIM, "--sim", small, "--json", str(tmp_path / "r.json")])
     assert outcome.code == 1
-    assert outcome.err.splitlines()[-1] == "damon: a monitoring worker ended: ZeroDivisionError('broken')"
+    assert outcome.err.splitlines()[-1] == "damon: a monitoring worker ended: ZeroDivisionError: broken"
     assert "bytes_reclaimed_regions" in outcome.out
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["virtual_seconds"] == 0.1
@@ -291,3 +291,43 @@ def test_the_module_of_the_documentation(damon: Damon, tmp_path: Path, small: st
     stats = result["modules"]["hot_stat"]["stats"]
     windows = 3 * 10
     assert 0.8 * 2 * MIB <= stats["bytes_hot_regions"] / windows <= 1.2 * 2 * MIB
+
+
+@pytest.mark.parametrize("words", [[], ["--json", "-"], ["--json", "r.json"], ["--quiet"]])
+@pytest.mark.parametrize("reader", ["true", "head -n 1 >/dev/null"])
+def test_a_worker_that_dies_is_seen_although_the_reader_leaves(
+    tmp_path: Path, small: str, words: list[str], reader: str
+) -> None:
+    code = (
+        "from damon.ops.paddr import Paddr\n"
+        "def die(self, ctx): raise ZeroDivisionError('broken')\n"
+        "Paddr.check_accesses = die\n"
+        "from damon.command import damon\n"
+        "damon()\n"
+    )
+    command = [sys.executable, "-c", code, "run", *RECLAIM, "--sim", small, *words]
+    script = f'set -o pipefail; "$@" | {reader}'
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "damon: a monitoring worker ended: ZeroDivisionError: broken"
+    if "r.json" in words:
+        assert json.loads((tmp_path / "r.json").read_text())["error"] == "ZeroDivisionError: broken"
+
+
+def test_the_error_of_a_worker_is_in_the_result_on_standard_output(
+    damon: Damon, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(self: object, ctx: object) -> int:
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr("damon.ops.paddr.Paddr.check_accesses", die)
+    outcome = damon(["run", *RECLAIM, "--sim", small, "--json", "-"])
+    assert (outcome.code, json.loads(outcome.out)["error"]) == (1, "ZeroDivisionError: broken")

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``python -m vmtest.cli``."""
 
-import sys
-
+from ..command import start
 from .main import main
 
-sys.exit(main())
+start("vmtest", main)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ..command import interrupt, raise_interrupts, start
 from ..errors import HarnessError, InvalidInput, MachineLacks
 from .words import EXAMPLES, EXIT_CODES, say, tell
 
@@ -60,9 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # ignored when we start stays ignored, as POSIX has it for shells: "nohup vmtest", a script's "vmtest ... &".
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupted)
+            signal.signal(number, interrupt)
     try:
         options = parser().parse_args(arguments)
+        raise_interrupts()
         code: int = options.call(options)
         tell("", end="")  # what is still in the buffer
     except HarnessError as error:
@@ -77,9 +79,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _interrupted(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start("vmtest", main)

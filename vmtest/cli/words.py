@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from ..command import discard
 from ..visible import visible
 
 if TYPE_CHECKING:
@@ -62,13 +62,6 @@ def tell(text: object, end: str = "\n") -> None:
         print(text, end=end, flush=True)
     except BrokenPipeError:
         discard(sys.stdout)
-
-
-def discard(stream: IO[str]) -> None:
-    """Lets all that is still written to a stream be lost."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, stream.fileno())
-    os.close(nothing)
 
 
 def output(*, stderr: bool = False) -> Console:

@@ -111,8 +111,8 @@ def _job(
 def _path(base: Path, text: str) -> Path:
     try:
         path = Path(text).expanduser()
-    except RuntimeError as error:
-        raise InvalidInput(f"path {text!r}: nobody knows that home; write the whole path") from error
+    except RuntimeError:
+        raise InvalidInput(f"path {text!r} is in a home directory that is not known; write it from / on") from None
     return path if path.is_absolute() else (base / path).resolve()
 
 

@@ -5,7 +5,8 @@ Its state is native memory (``layout.py``, ``state.py``); the routines on it are
 ``reference/``. Nothing steps through pages at ticks: accesses are drawn when somebody asks (``reference/access.py``).
 """
 
+from damon.mm.sim.kills import Kill
 from damon.mm.sim.machine import SimulatedMachine
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat
 
-__all__ = ["AreaStat", "ProcessStat", "SimulatedMachine", "SwapStat"]
+__all__ = ["AreaStat", "Kill", "ProcessStat", "SimulatedMachine", "SwapStat"]

@@ -112,6 +112,9 @@ class SimProc(ctypes.Structure):
         ("busy_until", c_int64),
         *((name, c_uint64) for name in ("stall_ns", "faults", "refaults", "nr_present", "nr_swapped")),
         *((name, c_uint32) for name in ("first_area", "nr_area", "alive", "node")),
+        ("killed", c_uint64),
+        ("killed_t", c_int64),
+        *((name, c_uint64) for name in ("killed_present", "killed_swapped", "killed_free", "killed_swap")),
     )
 
 

@@ -12,6 +12,7 @@ from damon.mm.clock import Clock, VirtualClock
 from damon.mm.interface import PAGE_SIZE, Closing, PhysicalSpace
 from damon.mm.sim.closed import Releasable
 from damon.mm.sim.engine import Engine, NativeEngine
+from damon.mm.sim.kills import Kill, Kills
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
 from damon.mm.sim.reference import ReferenceEngine
@@ -73,6 +74,7 @@ class SimulatedMachine(Closing, Releasable):
         self._next_pid = FIRST_PID
         self._show: Show | None = None
         self._presences: dict[str, Presence] = {}
+        self._kills = Kills(self)
         self.offline_failures = 0  #: memory that should have gone offline and could not
         self._accesses: dict[str, Access | None] = {}
         for name in workload.processes:
@@ -108,7 +110,10 @@ class SimulatedMachine(Closing, Releasable):
         for index, name in enumerate(self.state.processes):
             if self.pids[name] == pid and self.state.process.rows[index].alive:
                 return SimulatedProcess(self, index, pid)
-        known = ", ".join(f"{pid} ({name})" for name, pid in self.pids.items())
+        for kill in self.kills():
+            if kill.pid == pid:
+                raise DamonError(errno.ESRCH, f"process {pid} was {kill}")
+        known = ", ".join(f"{one.pid} ({one.name})" for one in self.processes() if one.alive)
         raise DamonError(errno.EINVAL, f"no process {pid} on the simulated machine; it runs {known or 'none'}")
 
     def system_ram(self) -> Sequence[tuple[int, int]]:
@@ -175,6 +180,15 @@ class SimulatedMachine(Closing, Releasable):
         """Every process, in the workload's order."""
         return [process_stat(self, index) for index in range(len(self.state.processes))]
 
+    def kills(self) -> list[Kill]:
+        """The processes that were killed for want of memory so far, the first at first."""
+        self._note_kills()
+        return self._kills.in_order()
+
+    def _note_kills(self) -> None:
+        for kill in self._kills.note():
+            self._gone(kill.name)
+
     def swaps(self) -> list[SwapStat]:
         """Every swap device, the one that is filled first at first."""
         devices = [self._m.swap[n] for n in range(self._m.nr_swap)]
@@ -222,6 +236,8 @@ class SimulatedMachine(Closing, Releasable):
             self._phase = (self._phase + 1) % len(self.workload.phases)
             self._start_phase(self._phase_end)
         self._engine.advance(now)
+        if self._m.oom_kill != len(self._kills):
+            self._note_kills()
 
     def _start_phase(self, t: int) -> None:
         phase = self.phase
@@ -271,6 +287,7 @@ class SimulatedMachine(Closing, Releasable):
             raise InvalidInput(f"area {area!r}: none of {', '.join(self.state.placed)}") from None
 
     def _start_process(self, name: str) -> None:
+        self._note_kills()
         self.state.process.rows[self.state.processes.index(name)].alive = 1
         self._number(name)
 
@@ -298,12 +315,16 @@ class SimulatedMachine(Closing, Releasable):
     def _exit(self, process: str, t: int) -> None:
         index = self.state.processes.index(process)
         self.state.process.rows[index].alive = 0
-        presence = self._presences.pop(process, None)
-        if presence is not None:
-            presence.close()
+        self._gone(process)
         for name, placed in self.state.placed.items():
             if placed.area.process == process:
                 self._unmap(name, t)
+
+    def _gone(self, process: str) -> None:
+        """The process of the running system that stood for this one goes, too."""
+        presence = self._presences.pop(process, None)
+        if presence is not None:
+            presence.close()
 
 
 def _check(workload: Workload) -> None:

@@ -197,6 +197,14 @@ int sim_oom(struct sim_machine *m, int64_t t)
 		return 0;
 	m->oom_kill++;
 	victim->alive = 0;
+	victim->killed++;
+	victim->killed_t = t;
+	victim->killed_present = victim->nr_present;
+	victim->killed_swapped = victim->nr_swapped;
+	victim->killed_swap = m->swap_pages - m->swap_used;
+	victim->killed_free = 0;
+	for (uint64_t n = 0; n < m->nr_node; n++)
+		victim->killed_free += m->node[n].nr_free;
 	for (uint32_t n = 0; n < victim->nr_area; n++)
 		sim_area_clear(m, victim->first_area + n, t);
 	return 1;

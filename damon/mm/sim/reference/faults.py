@@ -68,6 +68,11 @@ def _oom(s: State, t: int) -> bool:
         return False
     s.m.oom_kill += 1
     victim.alive = 0
+    victim.killed += 1
+    victim.killed_t = t
+    victim.killed_present, victim.killed_swapped = victim.nr_present, victim.nr_swapped
+    victim.killed_swap = s.m.swap_pages - s.m.swap_used
+    victim.killed_free = sum(node.nr_free for node in s.nodes())
     for area in range(victim.first_area, victim.first_area + victim.nr_area):
         area_clear(s, area, t)
     return True

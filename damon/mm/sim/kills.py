@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which simulated processes were killed for want of memory, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from damon.mm.interface import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from damon.mm.sim.machine import SimulatedMachine
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A process that was killed for want of memory, and the machine at that moment."""
+
+    name: str
+    pid: int
+    time_ns: int
+    rss_bytes: int
+    swapped_bytes: int
+    free_bytes: int
+    swap_bytes: int
+    swap_free_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """When, on the machine's clock."""
+        return self.time_ns / 1e9
+
+    def __str__(self) -> str:
+        return (
+            f"killed at {self.seconds:g} s ({self.name}): {self.why}; give the workload's machine more memory or swap"
+        )
+
+    def as_object(self) -> dict[str, Any]:
+        """For results and for ``damon status``."""
+        return {"process": self.name, "pid": self.pid, "when_s": self.seconds, "why": self.why}
+
+    @property
+    def why(self) -> str:
+        """One line: what there was no more of."""
+        swap = f"{_mib(self.swap_free_bytes)} of {_mib(self.swap_bytes)} swap free" if self.swap_bytes else "no swap"
+        own = f"{_mib(self.rss_bytes)} resident, {_mib(self.swapped_bytes)} swapped"
+        return f"out of memory ({_mib(self.free_bytes)} free, {swap}); it was the largest process ({own})"
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"
+
+
+class Kills:
+    """The kills of one machine. The native records have the last one of each process only: ``note()`` must be called
+    before a process starts again."""
+
+    def __init__(self, machine: SimulatedMachine) -> None:
+        self._machine = machine
+        self._noted: dict[tuple[int, int], Kill] = {}
+
+    def note(self) -> list[Kill]:
+        """Those that were not known yet. Any thread may call it."""
+        new = []
+        for index in range(len(self._machine.state.processes)):
+            count = self._machine.state.process.rows[index].killed
+            if count and (index, count) not in self._noted:
+                new.append(self._noted.setdefault((index, count), _kill(self._machine, index)))
+        return new
+
+    def __len__(self) -> int:
+        return len(self._noted)
+
+    def in_order(self) -> list[Kill]:
+        """The first at first."""
+        return sorted(self._noted.values(), key=lambda kill: kill.time_ns)
+
+
+def _kill(machine: SimulatedMachine, index: int) -> Kill:
+    """The last one of a process."""
+    name, row = machine.state.processes[index], machine.state.process.rows[index]
+    return Kill(
+        name=name, pid=machine.pids[name], time_ns=row.killed_t, rss_bytes=row.killed_present * PAGE_SIZE,
+        swapped_bytes=row.killed_swapped * PAGE_SIZE, free_bytes=row.killed_free * PAGE_SIZE,
+        swap_bytes=machine.state.m.swap_pages * PAGE_SIZE, swap_free_bytes=row.killed_swap * PAGE_SIZE,
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Ctrl-C at any point of a command's life: the exit code says so, and nothing else is said or left.
+
+Points are dictated, not timed: the signal is raised when the n-th module is imported, or a named function is entered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SMALL
+from tests.command.test_descriptors import WRAPPER
+
+#: Raises SIGINT when module number ``at`` is looked for; ``at`` 0 only counts them.
+HOOK = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Hook:
+    count = 0
+    def find_spec(self, name, path=None, target=None):
+        Hook.count += 1
+        if Hook.count == {at}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Hook())
+if not {at}:
+    import atexit
+    atexit.register(lambda: print(Hook.count, file=open("count", "w")))
+"""
+#: Raises SIGINT when Python enters ``function``.
+ENTERS = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def look(frame, event, argument):
+    if event == "call" and frame.f_code.co_qualname == {function!r}:
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGINT)
+sys.setprofile(look)
+"""
+ENTRIES = {
+    "damon": "damon.command:damon run --module reclaim --sim small.yaml --duration 0.1 --json result.json",
+    "record": "damon.command:damon record --sim small.yaml --duration 0.5 -o data",
+    "modinfo": "damon.command:damon modinfo reclaim",
+    "damond": "damon.command:damond --help",
+    "workload": "damon.command:damon_workload small.yaml --print-plan",
+    "vmtest": "vmtest.command:vmtest kernels",
+    "kconfig": "vmtest.command:vmtest kconfig --feature page_idle",
+}
+
+
+def _run(tmp_path: Path, prelude: str, command: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    entry, *arguments = command.split()
+    module, function = entry.split(":")
+    code = prelude + WRAPPER.format(module=module, function=function)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_CACHE_HOME": str(tmp_path)},
+    )  # fmt: skip
+
+
+def _left(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in tmp_path.iterdir() if path.name not in ("small.yaml", "count", "pydamon"))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_while_modules_are_imported(tmp_path: Path, name: str) -> None:
+    """At the first import, at the last, and at some between. The command's own module is number 1: before that comes
+    what Python does by itself."""
+    whole = _run(tmp_path, HOOK.format(at=0), ENTRIES[name])
+    assert whole.returncode == 0
+    count = int((tmp_path / "count").read_text())
+    files = _left(tmp_path)
+    for left in files:
+        (tmp_path / left).unlink()
+    assert count > 20
+    first = 4  # the package, damon.command, and what that imports
+    for at in sorted({first, *range(first, count, max(count // 5, 1)), count}):
+        done = _run(tmp_path, HOOK.format(at=at), ENTRIES[name])
+        said = [line for line in done.stderr.splitlines() if line != "vmtest: interrupted; nothing is left behind"]
+        if done.returncode == 0:  # what ran ended whole, or had ended
+            assert (_left(tmp_path), bool(done.stdout)) == (files, bool(whole.stdout))
+        else:
+            assert (done.returncode, said) == (130, []), f"at import {at} of {count}"
+            assert _left(tmp_path) == []
+        for left in _left(tmp_path):
+            (tmp_path / left).unlink()
+
+
+@pytest.mark.parametrize(
+    ("function", "code"),
+    [
+        ("_open_descriptors", 130),
+        ("parser", 130),
+        ("load_workload", 130),
+        ("SimulatedMachine.__init__", 130),
+        ("prepare_modules", 130),
+        ("Session.loop", 0),
+        ("Session.end", 0),
+        ("_report", 0),
+        ("write_json", 0),
+        ("_replace", 0),
+        ("print_summary", 0),
+        ("SimulatedMachine.close", 0),
+    ],
+)
+def test_a_run_ends_whole_or_leaves_nothing(tmp_path: Path, function: str, code: int) -> None:
+    done = _run(tmp_path, ENTERS.format(function=function), ENTRIES["damon"])
+    assert (done.returncode, done.stderr) == (code, "")
+    if code:
+        assert _left(tmp_path) == []
+    else:
+        assert _left(tmp_path) == ["result.json"]
+        assert json.loads((tmp_path / "result.json").read_text())["error"] is None
