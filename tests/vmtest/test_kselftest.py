@@ -225,3 +225,10 @@ def test_bad_input(words: list[str], code: int, said: str, capsys: pytest.Captur
     assert found == code
     assert said in message
     assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", ".", "..", ".hidden", "a b", "x" * 200])
+def test_a_test_whose_name_is_no_files_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "kselftest-list.txt").write_text(f"fs:good.sh\nfs:{name}\n")
+    with pytest.raises(BuildFailed, match="that is no file's name"):
+        collection.read(tmp_path, "fs")

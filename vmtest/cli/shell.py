@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import select
 import signal
@@ -72,7 +73,8 @@ def _connect(channel: paramiko.Channel) -> int:
         tty.setraw(0)
         _carry(channel)
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal itself was closed
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
         signal.signal(signal.SIGWINCH, handler)
     return channel.recv_exit_status()
 

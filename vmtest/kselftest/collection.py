@@ -19,6 +19,8 @@ LIST = "kselftest-list.txt"
 SELFTESTS = "tools/testing/selftests"
 #: What kselftest's runner gives a test whose folder has no settings.
 DEFAULT_TIMEOUT = 45.0
+# Results are kept in directories of these names.
+_TEST = re.compile(r"[\w+-][\w.+-]{0,99}")
 NEEDED_PROGRAMS = ("make", "gcc", "rsync")
 
 
@@ -99,6 +101,8 @@ def read(root: Path, name: str) -> Collection:
     """
     listed = [line.partition(":") for line in (root / LIST).read_text("utf-8", "replace").splitlines()]
     tests = tuple(dict.fromkeys(test for folder, colon, test in listed if colon and folder == name))
+    if strange := next((test for test in tests if not _TEST.fullmatch(test)), None):
+        raise BuildFailed(f"kselftest {name} has a test called {strange!r}: that is no file's name; correct that")
     if not tests:
         raise BuildFailed(f"kselftest {name} has no test for this architecture after 'make install'")
     settings = root / name / "settings"

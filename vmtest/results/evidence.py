@@ -43,8 +43,8 @@ def keep_command_line(guest: Guest, folder: Path, kernel: Path, rootfs: Path) ->
     }
     seed.write(folder / "seed.tar", files, ())
     key = folder / "ssh_key"
+    key.touch(mode=0o600)  # before there is anything to read in it
     key.write_text(client.private)
-    key.chmod(0o600)
     words = [_by_hand(word) for word in _own_console(guest.command_line)]
     here, swap = '"$here"', guest.config.swap_device
     lines = [
