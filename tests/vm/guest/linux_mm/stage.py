@@ -6,23 +6,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from damon.mm.interface import AccessBits
 from damon.mm.linux import LinuxMachine, native
 from damon.mm.linux import reference as ref
 from damon.model.arrays import FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
+from tests.vm.guest.checks import Checks
 from tests.vm.guest.pages import PFN_MASK, PRESENT, page_flags, pagemap
 
 PAGE = 4096
-CHECKS: dict[str, Callable[[], dict[str, Any] | None]] = {}
-
-
-def check(function: Callable[[], dict[str, Any] | None]) -> Callable[[], dict[str, Any] | None]:
-    CHECKS[function.__name__] = function
-    return function
+CHECKS = check = Checks()
 
 
 class Victim:
