@@ -2,6 +2,7 @@
 """A process to watch: some memory, touched on command. Prints the address of its area, then one answer a command line.
 
 touch FIRST END STEP    read those pages (of the area) once
+keep FIRST END STEP     read those pages again and again from now on, beside the commands that follow
 write FIRST END STEP    write them, with their number as content
 verify                  "same" if each written page holds its number, else "differs"
 share                   fork: a child holds the same pages
@@ -19,6 +20,7 @@ import mmap
 import os
 import struct
 import sys
+import threading
 import time
 
 PAGE = 4096
@@ -61,12 +63,19 @@ class Victim:
         for protection in (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE):
             assert LIBC.mprotect(address_of(self.scratch), FLUSH_PAGES * PAGE, protection) == 0
 
+    def keep(self, words: list[str]) -> None:
+        while True:
+            self.obey(["touch", *words])
+            time.sleep(0.001)
+
     def obey(self, words: list[str]) -> str:
         name, numbers = words[0], [int(word) for word in words[1:]]
         if name == "touch":
             self.flush()
             for page in range(*numbers):
                 self.area[self.start + page * PAGE]
+        elif name == "keep":
+            threading.Thread(target=self.keep, args=(words[1:],), daemon=True).start()
         elif name == "write":
             self.flush()
             for page in range(*numbers):

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Parameters of damon_lru_sort by their effect: which pages are on which list, by kpageflags and /proc/vmstat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from damon.core import Damon
+from damon.mm.linux import LinuxMachine
+from damon.modules.loader import Loader
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, machine, settle, victim
+from tests.vm.guest.pages import ACTIVE, LRU
+from tests.vm.guest.workers.living import AWAKE, BITMAP
+from tests.vm.guest.workers.stage import Worker, check, filled, until, vmstat
+
+QUOTA = ("quota_ms=0", "quota_reset_interval_ms=100")
+#: Everything is hot and nothing cold, or the other way round.
+ALL_HOT = ("hot_thres_access_freq=0", "cold_min_age=4294967295000", *QUOTA)
+ALL_COLD = ("hot_thres_access_freq=1000", "cold_min_age=0", *QUOTA)
+
+
+@contextmanager
+def lru_sort(ours: LinuxMachine, other: Victim, *words: str, sample_us: int = 10000) -> Iterator[Worker]:
+    """damon_lru_sort on the page frames of a process."""
+    frames = other.frames()
+    bounds = (f"monitor_region_start={min(frames) * PAGE}", f"monitor_region_end={(max(frames) + 1) * PAGE}")
+    intervals = (f"sample_interval={sample_us}", f"aggr_interval={10 * sample_us}", "max_nr_regions=50")
+    damon = Damon(ours, seed=1)
+    loader = Loader(damon)
+    module = loader.prepare("damon_lru_sort", [*AWAKE, *intervals, *bounds, "enabled=Y", *words])
+    loader.load(module)
+    try:
+        assert module.ctx is not None
+        yield Worker(damon, module.ctx)
+    finally:
+        loader.unload_all()
+
+
+def active(other: Victim) -> list[bool]:
+    """Of each of its pages: is it on an active list?"""
+    return [flags & (LRU | ACTIVE) == LRU | ACTIVE for flags in other.flags()]
+
+
+def make_idle(other: Victim) -> None:
+    """Mark all of its pages idle, in the kernel's bitmap."""
+    words: dict[int, int] = {}
+    for frame in other.frames():
+        words[frame // 64] = words.get(frame // 64, 0) | 1 << frame % 64
+    bitmap = os.open(BITMAP, os.O_RDWR)
+    try:
+        for word, bits in words.items():
+            os.pwrite(bitmap, bits.to_bytes(8, "little"), word * 8)
+    finally:
+        os.close(bitmap)
+
+
+def _shares(other: Victim, step: int) -> tuple[float, float]:
+    """Of the pages that are in use, and of the others: the share that is active."""
+    flags = active(other)
+    used = flags[::step]
+    return sum(used) / len(used), (sum(flags) - sum(used)) / (len(flags) - len(used))
+
+
+@check
+def lru_sort_filters_young_pages() -> dict[str, Any]:
+    """One page in 64 is in use. Only these go up; only the others come down; without the filter all do."""
+    step, seen = 64, []
+    with victim(8) as other, machine() as ours:
+        filled(other)
+        make_idle(other)
+        other.tell(f"keep 0 {other.pages} {step}")
+        seen.append(_shares(other, step))
+        with lru_sort(ours, other, *ALL_HOT, "filter_young_pages=Y") as worker:
+            until("pages in use are active", lambda: _shares(other, step)[0] >= 0.95)
+            worker.aggregations(3)
+        seen.append(_shares(other, step))
+        with lru_sort(ours, other, *ALL_HOT, "filter_young_pages=N"):
+            until("all pages are active", lambda: min(_shares(other, step)) >= 0.98)
+        seen.append(_shares(other, step))
+        # A page in use has a second to be touched again after the filter has made it old.
+        with lru_sort(ours, other, *ALL_COLD, "filter_young_pages=Y", sample_us=100000):
+            until("pages not in use are inactive", lambda: _shares(other, step)[1] <= 0.05)
+            seen.append(_shares(other, step))
+        with lru_sort(ours, other, *ALL_COLD, "filter_young_pages=N"):
+            until("all pages are inactive", lambda: max(_shares(other, step)) <= 0.05)
+    assert max(seen[0]) < 0.1, seen
+    assert seen[1][1] <= 0.05, seen
+    assert seen[3][0] >= 0.9, seen
+    return {"active_of_used_and_others": seen}
+
+
+def active_bp() -> int:
+    """The share of active memory, by /proc/vmstat."""
+    up = vmstat("nr_active_anon", "nr_active_file")
+    return up * 10000 // (up + vmstat("nr_inactive_anon", "nr_inactive_file"))
+
+
+@check
+def lru_sort_keeps_to_active_mem_bp() -> dict[str, Any]:
+    """Everything may go up, and goes until the wanted share of memory is active; then the same downwards.
+
+    A window may do at most twice as much as the one before, so the share that is reached is at most twice as far.
+    """
+    with victim(128) as other, machine() as ours:
+        filled(other)
+        start = active_bp()
+        seen = [start]
+        with lru_sort(ours, other, *ALL_HOT, f"active_mem_bp={start + 2000}") as worker:
+            until("the wanted share is active", lambda: active_bp() >= start + 1900)
+            for _ in range(2):
+                worker.aggregations(5)
+                seen.append(active_bp())
+        with lru_sort(ours, other, *ALL_HOT):
+            until("without a goal all is active", lambda: sum(active(other)) >= 0.98 * other.pages)
+        settle(other)
+        top = active_bp()
+        seen.append(top)
+        with lru_sort(ours, other, *ALL_COLD, f"active_mem_bp={top - 2000}") as worker:
+            until("no more than the wanted share is active", lambda: active_bp() <= top - 1900)
+            for _ in range(2):
+                worker.aggregations(5)
+                seen.append(active_bp())
+    first, then, top, down, at_last = seen[1:]
+    assert first <= start + 4500, seen
+    assert abs(then - first) <= 500, seen
+    assert top >= first + 1500, seen
+    assert down >= top - 4500, seen
+    assert abs(at_last - down) <= 500, seen
+    return {"active_bp": seen}
