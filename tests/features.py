@@ -2,15 +2,17 @@
 """The table of what works where: rows in ``features.yaml``, outcomes from test runs, the page ``docs/features.md``.
 
 As a pytest plugin (loaded by conftest) with ``--outcomes FILE`` it adds a run's outcomes to FILE; ``python -m
-tests.features FILE`` writes the page from them.
+tests.features FILE...`` writes the page from them, or says which of the tests that it names have none.
 """
 
 from __future__ import annotations
 
-import ast
+import enum
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,18 +22,34 @@ import yaml
 
 HERE = Path(__file__).parent
 ROWS = HERE / "features.yaml"
-PAGE = HERE.parent / "docs/features.md"
+DOCS = HERE.parent / "docs"
+PAGE = DOCS / "features.md"
+GUESTS = "vm/"
 HEAD = """\
 # What works where
 
-Written by `make features` from the outcomes of the last `make test`. "Real page tables" are those of a guest's kernel.
-Where both columns name the same test, the machine makes no difference, and the test runs on memory that it dictates.
+Written by `make features` from the outcomes of test runs: "works" is a test that passed. In the column "simulated
+machine" the named test runs on that machine, or it dictates what memory answers. In "real page tables":
+
+- **run in a guest**: the named test ran in a QEMU guest, on the page tables of its kernel;
+- **partial**: it ran in a guest too, and there is a limit, which the link explains;
+- **independent of the machine**: the named test dictates what memory answers, so no machine makes a difference to it;
+- **no**: user space cannot do it, or it does not exist, for the reason given.
 """
+
+
+class State(enum.Enum):
+    """What a row claims of real page tables; it follows from the row's test and limit, and is nowhere written."""
+
+    GUEST = "run in a guest"
+    PARTIAL = "partial"
+    INDEPENDENT = "independent of the machine"
+    NO = "no"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """``test``: a node id below ``tests/``; else only ``words``."""
+    """``test``: a node id below ``tests/``; else only ``words``, "no: why"."""
 
     words: str
     test: str = ""
@@ -39,57 +57,118 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
+    """``lacks``: what real page tables do not give; ``limit``: page and section of the documentation that says why."""
+
     group: str
     feature: str
     sim: Cell
     linux: Cell
+    lacks: str = ""
+    limit: str = ""
+
+    @property
+    def state(self) -> State:
+        if not self.linux.test:
+            return State.NO
+        if not self.linux.test.startswith(GUESTS):
+            return State.INDEPENDENT
+        return State.PARTIAL if self.lacks else State.GUEST
+
+
+class NoOutcome(Exception):
+    """Tests that the table names have not run."""
 
 
 def _cell(text: str) -> Cell:
     return Cell("", text) if "::" in text else Cell(text)
 
 
+def _row(group: str, entry: Mapping[str, str]) -> Row:
+    sim, linux = (_cell(entry.get(machine, entry.get("both", ""))) for machine in ("sim", "linux"))
+    return Row(group, entry["feature"], sim, linux, entry.get("lacks", ""), entry.get("limit", ""))
+
+
 def rows() -> list[Row]:
     """All rows, in the order of the file."""
-    result = []
-    for part in yaml.safe_load(ROWS.read_text()):
-        ((group, entries),) = part.items()
-        for entry in entries:
-            both = entry.get("both", "")
-            sim, linux = (_cell(entry.get(machine, both)) for machine in ("sim", "linux"))
-            result.append(Row(group, entry["feature"], sim, linux))
-    return result
+    parts = [part.items() for part in yaml.safe_load(ROWS.read_text())]
+    return [_row(group, entry) for ((group, entries),) in parts for entry in entries]
 
 
-def tests_in(path: Path) -> set[str]:
-    """The test functions of a file."""
-    tree = ast.parse(path.read_text())
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test")}
+def sections(page: Path) -> set[str]:
+    """The anchors of a Markdown page's headings, as GitHub makes them."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ +(.+?) *$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def _said(cell: Cell, outcomes: dict[str, str]) -> str:
-    if not cell.test:
-        return {"open": "not built"}.get(cell.words, cell.words)
-    path, _, name = cell.test.partition("::")
-    found = {
-        outcome
-        for node, outcome in outcomes.items()
-        if node == f"tests/{cell.test}" or node.startswith(f"tests/{cell.test}[")
-    }
-    word = "**fails**" if "failed" in found else "works" if found == {"passed"} else "not run"
+def faults(row: Row, docs: Path = DOCS) -> Iterator[str]:
+    """What a row claims without showing it."""
+    for cell in (row.sim, row.linux):
+        if not cell.test and not re.match("no: .", cell.words):
+            yield "names neither a test nor a reason"
+    if row.sim.test.startswith(GUESTS):
+        yield "its test of the simulated machine is one for a guest"
+    if row.state is State.INDEPENDENT and (row.lacks or row.limit):
+        yield "has a limit, and its test does not run in a guest"
+    if row.state is State.GUEST and row.limit:
+        yield "has a link to a limit, and does not say what is lacking"
+    if row.state is State.PARTIAL and not row.limit:
+        yield "has a limit without a link"
+    if row.limit:
+        page, _, section = row.limit.partition("#")
+        if not (docs / page).is_file() or section not in sections(docs / page):
+            yield f"its limit {row.limit!r} is no section of the documentation"
+
+
+def node_ids(test: str, outcomes: Mapping[str, str]) -> list[str]:
+    """Of the tests that ran, those that ``test`` means: itself, or each of its parameters."""
+    return [node for node in outcomes if node == f"tests/{test}" or node.startswith(f"tests/{test}[")]
+
+
+def outcome(test: str, outcomes: Mapping[str, str]) -> str:
+    """How the test went: "works" or "fails"; nothing where it, or one of its parameters, did not run to its end."""
+    found = {outcomes[node] for node in node_ids(test, outcomes)}
+    return "**fails**" if "failed" in found else "works" if found == {"passed"} else ""
+
+
+def _link(test: str, outcomes: Mapping[str, str]) -> str:
+    path, _, name = test.partition("::")
     # Brackets within a link's text are not for every reader of Markdown.
     shown = name.removeprefix("test_").removeprefix("in_guest[").rstrip("]").replace("[", ": ")
-    return f"{word} ([{shown}](../tests/{path}))"
+    return f"{outcome(test, outcomes)} ([{shown}](../tests/{path}))"
 
 
-def page(outcomes: dict[str, str]) -> str:
-    """The Markdown page."""
-    text, group = [HEAD], ""
-    for row in rows():
+def _on_linux(row: Row, outcomes: Mapping[str, str]) -> str:
+    limit = f" ([why]({row.limit}))" if row.limit else ""
+    if row.state is State.NO:
+        return row.linux.words + limit
+    lacks = f"; {row.lacks}{limit}" if row.lacks else ""
+    return f"{row.state.value}: {_link(row.linux.test, outcomes)}{lacks}"
+
+
+def counts(table: list[Row]) -> str:
+    """How many rows are in each state, in words."""
+    states = Counter(row.state for row in table)
+    return f"Of {len(table)} rows: " + ", ".join(f"{states[state]} {state.value}" for state in State) + "."
+
+
+def page(outcomes: Mapping[str, str]) -> str:
+    """The Markdown page.
+
+    Raises:
+        NoOutcome: a test that it names is not among the outcomes, or was skipped.
+    """
+    missing = sorted({test for test in named_tests() if not outcome(test, outcomes)})
+    if missing:
+        raise NoOutcome("\n".join(f"tests/{test}: no outcome: run it with --outcomes" for test in missing))
+    table = rows()
+    text, group = [HEAD, counts(table)], ""
+    for row in table:
         if row.group != group:
             group = row.group
             text += [f"\n## {group}\n", "| feature | simulated machine | real page tables |", "|---|---|---|"]
-        text.append(f"| {row.feature} | {_said(row.sim, outcomes)} | {_said(row.linux, outcomes)} |")
+        sim = _link(row.sim.test, outcomes) if row.sim.test else row.sim.words
+        text.append(f"| {row.feature} | {sim} | {_on_linux(row, outcomes)} |")
     return "\n".join(text) + "\n"
 
 
@@ -128,6 +207,20 @@ def named_tests() -> Iterator[str]:
                 yield cell.test
 
 
+def main(files: list[str]) -> int:
+    """Write the page from the outcomes in ``files``, of which later ones win; write nothing without all of them."""
+    outcomes: dict[str, str] = {}
+    for file in files:
+        outcomes |= json.loads(Path(file).read_text())
+    try:
+        text = page(outcomes)
+    except NoOutcome as error:
+        print(error, file=sys.stderr)
+        return 1
+    PAGE.write_text(text)
+    print(f"{PAGE}: {counts(rows())}")
+    return 0
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(json.loads(Path(sys.argv[1]).read_text())))
-    print(PAGE)
+    sys.exit(main(sys.argv[1:]))
