@@ -13,7 +13,7 @@ PACKAGES_ARM64 := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/pac
 PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
 
-.PHONY: dist share help build system demo demo-vm test test-arm64 test-fast features lint bench clean
+.PHONY: dist share help build system demo demo-vm test test-arm64 test-fast features lint bench fuzz clean
 
 help:
 	@echo "make demo     the main job on the simulated machine: no root, no guest"
@@ -22,6 +22,7 @@ help:
 	@echo "make demo-vm  the main job on real page tables, in a guest"
 	@echo "make lint     formatting, types, import rules"
 	@echo "make bench    benchmarks: ratios measured side by side"
+	@echo "make fuzz     an hour (FUZZ_SECONDS) of damaged and hostile input for every parser; what fails is kept in tests/fuzz/failures"
 	@echo "make test-fast  only what needs no guest"
 	@echo "make dist     sdist and wheel, in dist/; the wheel is built from the sdist"
 	@echo "make share    man pages and shell completions, from the commands' parsers"
@@ -103,6 +104,11 @@ dist: $(STAMP)
 
 bench: $(STAMP)
 	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python -m benchmarks.$$(basename $$b .py) || exit; done
+
+# A random seed, two processes. `make test` has a fixed number of inputs and replays what failed before.
+FUZZ_SECONDS ?= 3600
+fuzz: $(STAMP)
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info damon/native/libdamon.so damon/native/bin

@@ -6,17 +6,19 @@ from __future__ import annotations
 import errno as _errno
 import os
 
+from damon.quoting import bounded
+
 
 class DamonError(OSError):
     """A request refused with the kernel's errno; nothing was started or changed.
 
     Args:
         errno: the kernel's errno for this refusal (``errno.EINVAL``, ``EBUSY``, ...).
-        message: one line: field, value, remedy. Without it, the errno's own text.
+        message: field, value, remedy; made one line of bounded length. Without it, the errno's own text.
     """
 
     def __init__(self, errno: int, message: str = "") -> None:
-        super().__init__(errno, message or os.strerror(errno))
+        super().__init__(errno, bounded(message or os.strerror(errno)))
 
     def __str__(self) -> str:
         name = _errno.errorcode.get(self.errno or 0, str(self.errno))

@@ -12,6 +12,7 @@ from typing import Final
 
 _LONGEST: Final = 60
 _NAMES: Final = 20
+_MESSAGE: Final = 800
 
 
 class _Short(reprlib.Repr):
@@ -46,6 +47,16 @@ def cut(text: str, longest: int = 200) -> str:
     """``text`` of another program or library as one line, cut. What cannot be printed becomes a space."""
     line = "".join(char if char.isprintable() else " " for char in text[: 2 * longest]).strip()
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
+
+
+def bounded(message: str) -> str:
+    """``message`` as one line of at most 800 characters: what cannot be printed is escaped, the middle cut."""
+    if len(message) <= _MESSAGE and message.isprintable():
+        return message
+    if len(message) > 2 * _MESSAGE:
+        message = f"{message[:_MESSAGE]} {message[-_MESSAGE:]}"
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
+    return text if len(text) <= _MESSAGE else f"{text[: _MESSAGE - 305]} ... {text[-300:]}"
 
 
 def listed(names: Collection[str]) -> str:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from ..quoting import bounded
+
 
 class HarnessError(Exception):
     """Base of every error of the harness; the message is one line that names the thing, its value and the remedy."""
@@ -11,9 +13,15 @@ class HarnessError(Exception):
 
 
 class InvalidInput(HarnessError):
-    """Input that is wrong whatever the machine: a bad value, a missing or unreadable file. Nothing was started."""
+    """Input that is wrong whatever the machine: a bad value, a missing or unreadable file. Nothing was started.
+
+    The message's lines are of bounded length and printable, whatever values it has.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(map(bounded, message.split("\n"))))
 
 
 class MachineLacks(HarnessError):

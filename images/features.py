@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import gzip
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,8 @@ from .errors import InvalidInput
 
 FILE = Path(__file__).parent / "features.yaml"
 # What a feature asks for: the values that do.
+_GZIP = b"\x1f\x8b"
+_MOST = 16 << 20  # bytes of a configuration; a kernel's has 300 KiB
 ENOUGH = {"y": ("y",), "m": ("y", "m"), "n": (None, "n")}
 
 
@@ -106,12 +111,13 @@ def read(path: Path) -> dict[str, str | None]:
     Raises:
         InvalidInput: it cannot be read, or is none.
     """
-    import gzip
-
     try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode(errors="replace")
-    except (OSError, EOFError) as error:
+        with path.open("rb") as stream, gzip.open(stream) if stream.peek(2)[:2] == _GZIP else stream as plain:
+            data = plain.read(_MOST + 1)
+        if len(data) > _MOST:
+            raise OSError(errno.EFBIG, f"more than {_MOST >> 20} MiB")
+        text = data.decode(errors="replace")
+    except (OSError, EOFError, zlib.error) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InvalidInput(f"kernel configuration {str(path)!r} cannot be read ({why}); give a .config") from error
     found = kconfig.parse(text)

@@ -18,6 +18,9 @@ from damon.model.attrs import ULONG_MAX
 Value = int | bool | tuple[int, ...]
 
 
+_MOST_DIGITS: Final = 100
+
+
 def _digits(text: str) -> tuple[int, str] | None:
     """The number that ``text`` begins with, by the base its prefix says, and what follows; None without a digit."""
     base, start = 10, 0
@@ -28,7 +31,8 @@ def _digits(text: str) -> tuple[int, str] | None:
     end = start
     while end < len(text) and text[end].isascii() and text[end].isalnum() and int(text[end], 36) < base:
         end += 1
-    return (int(text[start:end], base), text[end:]) if end > start else None
+    digits = text[start:end].lstrip("0")[:_MOST_DIGITS]  # of what is out of range, how far does not matter
+    return (int(digits or "0", base), text[end:]) if end > start else None
 
 
 def parse_ulong(text: str) -> int:

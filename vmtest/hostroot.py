@@ -31,6 +31,11 @@ FRESH = ("/proc", "/sys", "/dev", "/run", "/tmp")
 # A guest's commands run as root; a user's PATH may be without these.
 ADMINISTRATION = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 HOME = "/root"
+#: bash (completion, history, a prompt with host name and working directory), or sh with such a prompt.
+GUEST_SHELL = (
+    "if command -v bash >/dev/null; then exec bash -l; fi; [ ! -r /etc/profile ] || . /etc/profile; "
+    "PS1=\"root@$(hostname 2>/dev/null || echo guest):\"'$PWD# '; export PS1; exec sh -i"
+)
 _LINKS = 40
 _ELF = b"\x7fELF"
 # Of a program's header (e_machine).
@@ -225,8 +230,8 @@ def hidden(path: str) -> str:
 
 
 def shell(root: str | None, environment: Mapping[str, str]) -> list[str]:
-    """A person's shell: with the host's root, the person's own, which keeps PATH; else a login shell."""
+    """A person's shell: with the host's root, the person's own, which keeps PATH; else the guest's best one."""
     if root is None or folder(root) != Path("/"):
-        return ["sh", "-l"]
+        return ["sh", "-c", GUEST_SHELL]
     own = environment.get("SHELL", "")
     return [own if own and os.access(own, os.X_OK) and not hidden(own) else "sh"]

@@ -7,6 +7,7 @@ import argparse
 from typing import NoReturn
 
 from damon import __version__
+from damon.quoting import bounded, quoted
 
 _SEED_MAX = (1 << 64) - 1
 
@@ -15,7 +16,7 @@ class Parser(argparse.ArgumentParser):
     """As argparse's, but a wrong argument costs one line on stderr, not the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {bounded(message)}; see {self.prog} --help\n")
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def duration(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 1e-6 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: give seconds above 0")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no duration: give seconds above 0")
     return seconds
 
 
@@ -41,5 +42,5 @@ def seed(text: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number <= _SEED_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a number from 0 to {_SEED_MAX}")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no seed: give a number from 0 to {_SEED_MAX}")
     return number

@@ -15,6 +15,7 @@ from typing import Any, Final
 from damon.cli.arguments import Parser, add_version, seed
 from damon.command import start
 from damon.errors import DamonError, MissingCapability
+from damon.quoting import quoted
 
 DESCRIPTION = """\
 The DAMON of this machine, in user space: serves the kernel's own files below a folder. FOLDER/kernel/mm/damon/admin is
@@ -31,7 +32,7 @@ examples:
   damond --linux --cmdline "damon_reclaim.enabled=Y damon_reclaim.min_age=30000000"
 
 exit codes:
-  0  stopped as asked    1  the mount was lost, or an unexpected error
+  0  stopped as asked    1  the mount was lost, an unexpected error, or stopped by force (it took more than 4 s)
   2  invalid input, or another damond serves the folder    3  this machine lacks something
 """
 LEVELS: Final = ("err", "warning", "info", "debug")
@@ -66,9 +67,12 @@ def _log_to_stderr(level: str) -> None:
 
 
 def _speed(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.001 <= value <= 1000:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no speed: give a number from 0.001 to 1000")
     return value
 
 
@@ -102,6 +106,7 @@ def _machine(arguments: argparse.Namespace) -> Any:
 def _serve(arguments: argparse.Namespace) -> int:
     from damon.damond.instance import default_mount
     from damon.damond.service import Service
+    from damon.damond.watchdog import SIGNALS, Watchdog
 
     folder = arguments.mount or default_mount()
     service: Service | None = None
@@ -115,15 +120,19 @@ def _serve(arguments: argparse.Namespace) -> int:
         if service is not None:
             service.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    def abandon() -> None:
+        if service is not None:
+            service.abandon()
+
+    for number in SIGNALS:
         signal.signal(number, stop)
-    service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed)
-    try:
-        if asked:
-            service.stop()
-        service.run()
-    finally:
-        service.close()
+    with Watchdog(abandon):
+        service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed)
+        try:
+            if not asked:
+                service.run()
+        finally:
+            service.close()
     return 0 if asked else 1
 
 

@@ -20,6 +20,7 @@ from damon.core.trace import EVENTS
 from damon.damond.instance import default_mount
 from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import DamonAttrs
+from damon.quoting import quoted
 from damon.records.recorder import FLUSH_S, OUTPUT_TYPES, Recorder
 from damon.records.surroundings import LinuxSurroundings, SimSurroundings, Surroundings
 
@@ -122,7 +123,7 @@ def _region(text: str) -> tuple[int, int]:
     try:
         start, end = (int(number, 0) for number in text.split("-"))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no range: give START-END in bytes") from None
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no range: give START-END in bytes") from None
     return start, end
 
 

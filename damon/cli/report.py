@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from damon.cli import output
 from damon.errors import InvalidInput
+from damon.quoting import quoted
 from damon.records import heatmap
 from damon.records.heatmap import PERCENTILES, Area, Summary
 
@@ -44,7 +45,7 @@ def add(commands: Any) -> None:
 def _count(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if not 1 <= number <= 10000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count: give 1 to 10000")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no count: give 1 to 10000")
     return number
 
 

@@ -54,10 +54,10 @@ def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
     check_probes(src)
     scratch = DamonCtx(machine=dst.machine, ops=dst.ops)
     try:
-        _commit(scratch, dst)
+        _rehearse(scratch, dst)
     except InvalidInput as error:
         raise DamonError(errno.ENOMEM, f"the context to change holds what is refused itself: {error}") from error
-    _commit(scratch, src)
+    _rehearse(scratch, src)
 
 
 def commit_ctx(dst: DamonCtx, src: DamonCtx) -> None:
@@ -77,13 +77,25 @@ def commit_ctx(dst: DamonCtx, src: DamonCtx) -> None:
 
 def _release(spaces: list[TargetSpace | None], ctx: DamonCtx) -> None:
     """Release those processes that no target of ``ctx`` is any more."""
+    kept = {id(target.space) for target in ctx.targets}
     for space in spaces:
-        if space is not None and all(target.space is not space for target in ctx.targets):
+        if space is not None and id(space) not in kept:
             space.close()
 
 
 def _commit(dst: DamonCtx, src: DamonCtx) -> None:
     _commit_schemes(dst, src)
+    _commit_rest(dst, src)
+
+
+def _rehearse(scratch: DamonCtx, src: DamonCtx) -> None:
+    """As ``_commit``. Of schemes only the goals can be refused: there may be thousands, and no copy of them is made."""
+    for scheme in src.schemes:
+        _check_quota_goals(scheme.quota)
+    _commit_rest(scratch, src)
+
+
+def _commit_rest(dst: DamonCtx, src: DamonCtx) -> None:
     _commit_targets(dst, src)
     if _differs(dst, src):
         set_attrs(dst, src.attrs)
@@ -130,11 +142,15 @@ def _commit_quota(dst: DamosQuota, src: DamosQuota) -> None:
     dst.weight_sz, dst.weight_nr_accesses, dst.weight_age = src.weight_sz, src.weight_nr_accesses, src.weight_age
 
 
-def commit_quota_goals(dst: DamosQuota, src: DamosQuota) -> None:
-    """Goals only: by position, measured values survive, a zero target is EINVAL."""
-    for goal in src.goals:
+def _check_quota_goals(quota: DamosQuota) -> None:
+    for goal in quota.goals:
         if not goal.target_value:
             raise InvalidInput(f"quota goal {goal.metric.value} has target_value 0: give a target above 0")
+
+
+def commit_quota_goals(dst: DamosQuota, src: DamosQuota) -> None:
+    """Goals only: by position, measured values survive, a zero target is EINVAL."""
+    _check_quota_goals(src)
     del dst.goals[len(src.goals) :]
     for ours, theirs in zip(dst.goals, src.goals, strict=False):
         ours.metric, ours.target_value = theirs.metric, theirs.target_value
@@ -178,7 +194,8 @@ def _commit_targets(dst: DamonCtx, src: DamonCtx) -> None:
             set_regions(ours, _joined(theirs.regions), src.min_region_sz)
         ours.space = theirs.space
         kept.append(ours)
+    still = set(map(id, kept))
     for target in dst.targets:
-        if target not in kept:
+        if id(target) not in still:
             forget_target(dst, target)
     dst.targets[:] = kept

@@ -53,11 +53,19 @@ class _Pass:
         self.specs = (DamosSpec * len(schemes))()
         for spec, scheme in zip(self.specs, schemes, strict=True):
             fill_pattern(spec, scheme, ctx.ops.score(scheme))
+            spec.wants = True
+            spec.min_score = scheme.quota.min_score
+        #: Those that an attempt may change something of. Without a quota a scheme wants all, always.
+        self._limited = [
+            (spec, scheme)
+            for spec, scheme in zip(self.specs, schemes, strict=True)
+            if quotas.is_set(scheme.quota) or scheme.quota.charge_target_from is not None
+        ]
         self._nr = c_uint32()
 
     def _update_specs(self, target: DamonTarget) -> None:
         """The parts that change with every attempt."""
-        for spec, scheme in zip(self.specs, self.schemes, strict=True):
+        for spec, scheme in self._limited:
             quota = scheme.quota
             here = quota.charge_target_from is None or quota.charge_target_from is target
             spec.wants = here and not quotas.is_full(self.ctx, quota)
@@ -107,8 +115,8 @@ def apply_schemes(ctx: DamonCtx) -> None:
             this.run(target)
         else:
             forget_target(ctx, target)
+    _walk_calls_done(ctx, due)
     for scheme in due:
-        _walk_call_done(ctx, scheme)
         arm_scheme(ctx, scheme)
         scheme.last_applied = None
         trace_stat(ctx, scheme)
@@ -122,11 +130,12 @@ def forget_target(ctx: DamonCtx, target: DamonTarget) -> None:
             scheme.quota.charge_addr_from = 0
 
 
-def _walk_call_done(ctx: DamonCtx, finished: Damos) -> None:
-    """``finished`` did its pass; the request ends once every scheme has (damos 10)."""
+def _walk_calls_done(ctx: DamonCtx, finished: Sequence[Damos]) -> None:
+    """``finished`` did their pass; the request ends once every scheme has (damos 10)."""
     if ctx.walking is None:
         return
-    finished.walk_completed = True
+    for scheme in finished:
+        scheme.walk_completed = True
     if all(scheme.walk_completed for scheme in ctx.schemes):
         end_walk(ctx, canceled=False)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ class Service:
             modules = self._prepare(cmdline)
             self.instance = Instance(folder)
             self._closing.callback(self.instance.close)
-            presences = Presences(self.instance.folder_of_processes)
+            self._presences = presences = Presences(self.instance.folder_of_processes)
             self._closing.callback(presences.close)
             self.damon.presence = presences.show
             self._root = root = Root(self.admin, self.loader, self.run_request)
@@ -170,6 +171,16 @@ class Service:
         """Stop all workers, unmount, remove what was made."""
         notify("STOPPING=1")
         self._closing.close()
+
+    def abandon(self) -> None:
+        """Remove what was made and wait for nobody: when the process ends although ``close()`` has not come back."""
+        folder = self.instance.folder
+        for step in (
+            partial(unmount, folder), self._presences.close, partial(trace_socket_path(folder).unlink, missing_ok=True),
+            self.instance.close,
+        ):  # fmt: skip
+            with suppress(OSError):
+                step()
 
     # What clients can ask.
 

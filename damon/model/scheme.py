@@ -205,6 +205,7 @@ class Damos:
     core_allowed: bool = False  #: the core filters allowed the region at hand: ops filters are not asked
     last_applied: int | None = None  #: head PFN of the last folio of the previous region
     walk_completed: bool = False
+    position: int = 0  #: in its context, when that was last looked for
 
     def add_filter(self, new: DamosFilter | DamosRegionFilter | DamosFolioFilter) -> None:
         """Route by type to the core or the ops list, keeping order (DAMON spec, damos 7.1)."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from damon import __version__
 from damon.command import output_failed, start
 from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.quoting import bounded, quoted
 from damon.workload.plan import Options, change_options, compile_plan
 
 DESCRIPTION = """\
@@ -44,7 +45,7 @@ def _seconds(text: str) -> int:
     except ValueError:
         value = 0.0
     if not 1e-6 <= value <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} must be seconds above 0")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} must be seconds above 0")
     return int(value * 1e6)
 
 
@@ -55,7 +56,7 @@ def _number(least: int, most: int) -> Any:
         except ValueError:
             value = least - 1
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"{quoted(text)} must be a whole number from {least} to {most}")
         return value
 
     return parse
@@ -63,9 +64,9 @@ def _number(least: int, most: int) -> Any:
 
 def _directory(text: str) -> str:
     if not os.path.isdir(text) or not os.access(text, os.W_OK | os.X_OK):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a directory that can be written")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} must be a directory that can be written")
     if len(os.fsencode(os.path.abspath(text))) > 255 or "\n" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a path of at most 255 bytes in one line")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} must be a path of at most 255 bytes in one line")
     return os.path.abspath(text)
 
 
@@ -73,7 +74,7 @@ class _Parser(argparse.ArgumentParser):
     """An error is one line; --help has the rest."""
 
     def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}; see --help\n")
+        self.exit(2, f"{self.prog}: {bounded(message)}; see --help\n")
 
 
 def parser() -> argparse.ArgumentParser:

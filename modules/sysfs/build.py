@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from typing import Final
 
 from damon.core import Damon, set_attrs, set_regions
 from damon.errors import DamonError, InvalidInput
@@ -20,10 +23,14 @@ from damon.model.scheme import (
     DamosMigrateDest,
     DamosQuota,
     DamosQuotaGoal,
+    DamosStat,
     DamosWatermarks,
 )
 from damon.model.target import DamonTarget
 from damon.modules.sysfs import context, filters, schemes
+
+#: Schemes of one context. The kernel's limit is its memory: a scheme and its directory take some 10 KiB there.
+MAX_SCHEMES: Final = 1 << 17
 
 
 def fill_context(damon: Damon, ctx: DamonCtx, tree: context.Context) -> None:
@@ -38,10 +45,10 @@ def fill_context(damon: Damon, ctx: DamonCtx, tree: context.Context) -> None:
         ctx.min_region_sz = max(DAMON_MIN_REGION_SZ // ctx.addr_unit, 1)
         ctx.pause = tree.pause.value
         set_attrs(ctx, _attrs(tree.attrs))
-        ctx.probes.extend(_probe(damon, probe) for probe in tree.attrs.probes)
+        ctx.probes.extend(_probe(damon, probe) for probe, _ in tree.attrs.probes.staged())
         _add_targets(damon, ctx, tree)
         try:
-            ctx.schemes.extend(_scheme(damon, scheme) for scheme in tree.schemes)
+            ctx.schemes.extend(_schemes(damon, tree.schemes))
         except DamonError as error:
             raise DamonError(errno.ENOMEM, f"a scheme cannot be built: {error.strerror}") from None
     except BaseException:
@@ -80,7 +87,7 @@ def memcg_id(damon: Damon, path: str) -> int:
 
 def _probe(damon: Damon, tree: filters.Probe) -> DamonProbe:
     probe = DamonProbe(tree.weight.value)
-    for part in tree.filters:
+    for part, _ in tree.filters.staged():
         wanted = DamonFilter(part.type.member, part.matching.value, part.allow.value)
         if wanted.type is DamonFilterType.MEMCG:
             wanted.memcg_id = memcg_id(damon, part.path.value)
@@ -91,12 +98,29 @@ def _probe(damon: Damon, tree: filters.Probe) -> DamonProbe:
 def _add_targets(damon: Damon, ctx: DamonCtx, tree: context.Context) -> None:
     if not ctx.ops.has_pid and len(tree.targets) > 1:
         raise InvalidInput(f"{len(tree.targets)} targets of {ctx.ops.id}: there is one address space; give one")
-    for part in tree.targets:
+    for part, _ in tree.targets.staged():
         space = damon.machine.open_process(part.pid_target.value) if ctx.ops.has_pid else None
         target = DamonTarget(space=space, obsolete=part.obsolete_target.value)
         ctx.targets.append(target)
-        ranges = [(region.start.value, region.end.value) for region in part.regions]
+        ranges = [(region.start.value, region.end.value) for region, _ in part.regions.staged()]
         set_regions(target, ranges, ctx.min_region_sz)
+
+
+def _schemes(damon: Damon, tree: schemes.Schemes) -> Iterator[Damos]:
+    """One for each directory; those that nobody has looked into are all as the first of them."""
+    if len(tree) > MAX_SCHEMES:
+        raise InvalidInput(f"{len(tree)} are more than memory is set aside for: {MAX_SCHEMES} at most")
+    default: Damos | None = None
+    for part, made in tree.staged():
+        if made:
+            yield _scheme(damon, part)
+            continue
+        if default is None:
+            default = _scheme(damon, part)
+        yield replace(
+            default, pattern=replace(default.pattern), quota=replace(default.quota, goals=[]),
+            wmarks=replace(default.wmarks), migrate_dests=[], core_filters=[], ops_filters=[], stat=DamosStat(),
+        )  # fmt: skip
 
 
 def _scheme(damon: Damon, tree: schemes.Scheme) -> Damos:
@@ -115,11 +139,11 @@ def _scheme(damon: Damon, tree: schemes.Scheme) -> Damos:
         quota=_quota(damon, tree.quotas),
         wmarks=_watermarks(tree.watermarks),
         target_nid=tree.target_nid.value,
-        migrate_dests=[DamosMigrateDest(dest.id.value, dest.weight.value) for dest in tree.dests],
+        migrate_dests=[DamosMigrateDest(dest.id.value, dest.weight.value) for dest, _ in tree.dests.staged()],
         max_nr_snapshots=tree.stats.max_nr_snapshots.value,
     )
     for layer in tree.filters:
-        for part in layer:
+        for part, _ in layer.staged():
             scheme.add_filter(_filter(damon, part))
     return scheme
 
@@ -159,7 +183,7 @@ def _quota(damon: Damon, tree: schemes.Quotas) -> DamosQuota:
 def quota_goals(damon: Damon, tree: schemes.Quotas) -> list[DamosQuotaGoal]:
     """The goals with a target value; EINVAL for a cgroup that is not there."""
     goals = []
-    for part in tree.goals:
+    for part, _ in tree.goals.staged():
         if not part.target_value.value:
             continue
         goal = DamosQuotaGoal(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from damon.errors import InvalidInput
 from damon.modules.sysfs.filters import Probe, probes
 from damon.modules.sysfs.node import Directory, File, TreeLock
-from damon.modules.sysfs.schemes import Scheme
+from damon.modules.sysfs.schemes import Schemes
 from damon.modules.sysfs.values import Keyword, Numbered, boolean, integer, ulong
 
 
@@ -91,4 +91,4 @@ class Context(Directory):
         self.pause = self.add("pause", boolean())
         self.attrs = self.add("monitoring_attrs", MonitoringAttrs(lock))
         self.targets: Numbered[Target] = self.add("targets", Numbered("targets", lambda: Target(lock), lock.held))
-        self.schemes: Numbered[Scheme] = self.add("schemes", Numbered("schemes", lambda: Scheme(lock), lock.held))
+        self.schemes = self.add("schemes", Schemes(lock))

@@ -7,6 +7,8 @@ import errno
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from damon.core import Damon, commit_ctx, commit_quota_goals
@@ -20,7 +22,7 @@ from damon.model.target import DamonTarget
 from damon.modules.sysfs.build import close_targets, fill_context, quota_goals
 from damon.modules.sysfs.context import Context
 from damon.modules.sysfs.node import Directory, File, TreeLock
-from damon.modules.sysfs.schemes import Scheme, Tried
+from damon.modules.sysfs.schemes import Tried
 from damon.modules.sysfs.values import Numbered, uint
 
 log = logging.getLogger("damon.sysfs")
@@ -121,7 +123,7 @@ class Kdamond(Directory):
 
     def _commit_schemes_quota_goals(self) -> None:
         def commit(ctx: DamonCtx) -> None:
-            trees = list(self.contexts[0].schemes)[: len(ctx.schemes)]
+            trees = [tree for tree, _ in islice(self.contexts[0].schemes.staged(), len(ctx.schemes))]
             goals = [DamosQuota(goals=quota_goals(self._damon, tree.quotas)) for tree in trees]
             for scheme, quota in zip(ctx.schemes, goals, strict=False):
                 commit_quota_goals(scheme.quota, quota)
@@ -150,28 +152,26 @@ class Kdamond(Directory):
     def _update_tried(self, only_total: bool) -> None:
         ctx = self._started()
         self._clear_schemes_tried_regions()
+        trees = self.contexts[0].schemes
+        positions: dict[Damos, int] = {}
 
         def tried(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos, passed: int) -> None:
-            for tree, other in self._pairs(ctx):
-                if other is scheme:
-                    tree.tried_regions.append(_tried(ctx, region, passed), only_total)
+            if not positions:  # the schemes stay while this goes on: the tree's lock is held
+                positions.update((one, index) for index, one in enumerate(ctx.schemes))
+            if positions[scheme] < len(trees):
+                trees[positions[scheme]].tried_regions.append(_tried(ctx, region, passed), only_total)
 
         self._damon.walk(ctx, DamosWalkControl(tried))
 
     # What the worker's numbers are copied to.
 
-    def _pairs(self, ctx: DamonCtx) -> list[tuple[Scheme, Damos]]:
-        """Directory and scheme, as many as there are of both: directories can have gone."""
-        trees = self.contexts[0].schemes if len(self.contexts) == 1 else ()
-        return list(zip(trees, ctx.schemes, strict=False))
-
     def _copy_stats(self, ctx: DamonCtx) -> None:
-        for tree, scheme in self._pairs(ctx):
-            tree.stats.update(scheme.stat)
+        if len(self.contexts) == 1:
+            self.contexts[0].schemes.show_stats([replace(scheme.stat) for scheme in ctx.schemes])
 
     def _copy_effective_quotas(self, ctx: DamonCtx) -> None:
-        for tree, scheme in self._pairs(ctx):
-            tree.quotas.effective_bytes.value = scheme.quota.esz
+        if len(self.contexts) == 1:
+            self.contexts[0].schemes.show_effective_bytes([scheme.quota.esz for scheme in ctx.schemes])
 
     def _copy_tuned_intervals(self, ctx: DamonCtx) -> None:
         intervals = self.contexts[0].attrs.intervals

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from damon.model.scheme import (
@@ -144,6 +145,45 @@ class TriedRegions(Directory):
             if name != "total_bytes":
                 self.drop(name)
         self.total_bytes = self.nr = 0
+
+
+class Schemes(Numbered["Scheme"]):
+    """``schemes/``. What the worker's schemes said last is kept, for directories that nobody has looked into yet."""
+
+    __slots__ = ("_effective_bytes", "_stats")
+
+    def __init__(self, lock: TreeLock) -> None:
+        super().__init__("schemes", lambda: Scheme(lock), lock.held)
+        self._stats: Sequence[DamosStat] = ()
+        self._effective_bytes: Sequence[int] = ()
+
+    def show_stats(self, stats: Sequence[DamosStat]) -> None:
+        """``stats`` are copies of the worker's, by position."""
+        self._stats = stats
+        for index, scheme in self._known(len(stats)):
+            scheme.stats.update(stats[index])
+
+    def show_effective_bytes(self, sizes: Sequence[int]) -> None:
+        self._effective_bytes = sizes
+        for index, scheme in self._known(len(sizes)):
+            scheme.quotas.effective_bytes.value = sizes[index]
+
+    def _known(self, limit: int) -> Iterator[tuple[int, Scheme]]:
+        """Number and directory of those that somebody has asked for, below ``limit``."""
+        for name in Directory.names(self):
+            found = Directory.child(self, name)
+            if isinstance(found, Scheme) and int(name) < limit:
+                yield int(name), found
+
+    def _bring_up_to_date(self, index: int, child: Scheme) -> None:
+        if index < len(self._stats):
+            child.stats.update(self._stats[index])
+        if index < len(self._effective_bytes):
+            child.quotas.effective_bytes.value = self._effective_bytes[index]
+
+    def clear(self) -> None:
+        super().clear()
+        self._stats = self._effective_bytes = ()
 
 
 class Scheme(Directory):

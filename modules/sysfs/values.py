@@ -167,13 +167,34 @@ class Numbered(Directory, Generic[D]):
         if not 0 <= index < self.nr:
             raise IndexError(f"{self._name} is {self.nr}: there is no {index}")
         found = super().child(str(index))
-        return self.add(str(index), self._make()) if found is None else found  # type: ignore[return-value]
+        if found is None:
+            found = self.add(str(index), self._make())
+            self._bring_up_to_date(index, found)
+        return found  # type: ignore[return-value]
+
+    def _bring_up_to_date(self, index: int, child: D) -> None:
+        """Child ``index`` has just come into being: what would have been written into it before?"""
 
     def __len__(self) -> int:
         return self.nr
 
     def __iter__(self) -> Iterator[D]:
         return (self[index] for index in range(self.nr))
+
+    def staged(self) -> Iterator[tuple[D, bool]]:
+        """The children in order, to read what they stage, and whether somebody has asked for them.
+
+        The others are one and the same, with the defaults: there may be hundreds of thousands.
+        """
+        default: D | None = None
+        for index in range(self.nr):
+            found = super().child(str(index))
+            if found is not None:
+                yield found, True  # type: ignore[misc]
+                continue
+            if default is None:
+                default = self._make()
+            yield default, False
 
     def made(self) -> Iterator[D]:
         """The children that somebody has asked for: no other has anything to say."""

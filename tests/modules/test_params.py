@@ -25,6 +25,7 @@ from damon.modules.params import (
 @pytest.mark.parametrize(
     ("text", "value"),
     [("0", 0), ("5", 5), ("+5", 5), ("5\n", 5), ("0x1f", 31), ("0X1F\n", 31), ("017", 15), ("00", 0),
+     ("0" * 5000 + "17", 15), ("0x" + "0" * 5000, 0),
      ("18446744073709551615", 2**64 - 1), ("0xffffffffffffffff", 2**64 - 1)],
 )  # fmt: skip
 def test_ulong(text: str, value: int) -> None:
@@ -36,7 +37,8 @@ def test_ulong(text: str, value: int) -> None:
     [("", errno.EINVAL), ("\n", errno.EINVAL), ("-1", errno.EINVAL), ("5 ", errno.EINVAL), (" 5", errno.EINVAL),
      ("5\n\n", errno.EINVAL), ("5x", errno.EINVAL), ("08", errno.EINVAL), ("0x", errno.EINVAL), ("++5", errno.EINVAL),
      ("5.0", errno.EINVAL), ("1e3", errno.EINVAL), ("5M", errno.EINVAL), ("٣", errno.EINVAL), ("1_000", errno.EINVAL),
-     ("18446744073709551616", errno.ERANGE), ("99999999999999999999999x", errno.ERANGE)],
+     ("18446744073709551616", errno.ERANGE), ("99999999999999999999999x", errno.ERANGE),
+     ("9" * 5000, errno.ERANGE), ("0x" + "f" * 5000, errno.ERANGE), ("0" + "7" * 5000 + "8", errno.ERANGE)],
 )  # fmt: skip
 def test_ulong_refused(text: str, code: int) -> None:
     with pytest.raises(DamonError) as caught:

@@ -31,7 +31,7 @@ def _knows_itself(fresh: Path, command: str, directory: Path) -> None:
     assert (fresh / f"share/bash-completion/completions/{command}").is_file()
 
 
-@pytest.mark.parametrize("command", ["damon", "damond", "damon-workload"])
+@pytest.mark.parametrize("command", ["damon", "damond", "damon-workload", "vmtest"])
 def test_every_command_knows_its_version_and_helps(fresh: Path, tmp_path: Path, command: str) -> None:
     _knows_itself(fresh, command, tmp_path)
 
@@ -85,7 +85,7 @@ def test_damond_and_its_clients(fresh: Path, tmp_path: Path) -> None:
 
 
 def test_a_command_whose_extra_is_missing_names_it(fresh: Path, tmp_path: Path) -> None:
-    words = [fresh / "bin/vmtest", "kernels"]
+    words = [fresh / "bin/vmtest", "exec", "--", "true"]
     env = _environment(fresh, tmp_path)
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 3
@@ -98,4 +98,3 @@ def test_the_harness_with_its_extra(fresh: Path, tmp_path: Path, distributions: 
     pip = [fresh / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     call(*pip, f"pydamon[vmtest] @ file://{distributions[1]}", cwd=tmp_path, env=env)
     assert "page-idle" in call(fresh / "bin/vmtest", "kernels", cwd=tmp_path, env=env)
-    _knows_itself(fresh, "vmtest", tmp_path)

@@ -38,9 +38,13 @@ def test_shell_has_a_terminal_and_ends_with_its_code(options: list[str], place: 
     )
     try:
         child.expect("guest up")
-        child.expect("# ")
+        # The image's bash has the guest's name and the working directory in its prompt.
+        child.expect("# " if options else "root@guest:~# ")
         child.sendline("pwd; stty size")
-        child.expect(f"\n{re.escape(place)}\r\n33 77")
+        child.expect(f"[\r\n]{re.escape(place)}\r\n33 77")
+        if not options:
+            child.sendline("cd /var/loca\t")  # Tab completes
+            child.expect("root@guest:/var/local# ")
         child.setwinsize(44, 99)
         child.sendline("sleep 0.5; stty size")
         child.expect("44 99")

@@ -72,7 +72,7 @@ def test_a_suite_from_file_to_results_and_again(tmp_path: Path) -> None:
     assert "sysrq: Show State" in console
     assert console.count("task:sleep") >= 1, "who hangs is among the tasks"
     subprocess.run(["sh", "-n", place / "qemu.sh"], check=True)
-    again = _vmtest("rerun", tmp_path / "out" / by_name["late"].folder, "--results", tmp_path / "again")
+    again = _vmtest("rerun", tmp_path / "out" / by_name["late"].folder, "--trust", "--results", tmp_path / "again")
     assert again.returncode == 125
     assert "verdict then: kasan; now: kasan - the same" in again.stdout
     page = _vmtest("report", tmp_path / "out")

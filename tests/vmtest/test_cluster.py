@@ -184,6 +184,28 @@ def test_addresses(address: str, what: str) -> None:
         cluster_runner(address)
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("tcp://10.0.0.1:8786", True),
+        ("tcp://rack1:8786", True),
+        ("tcp://[fe80::1]:8786", True),
+        ("tcp://127.0.0.1:8786", False),
+        ("tcp://localhost:8786", False),
+        ("tcp://[::1]:8786", False),
+        ("tls://10.0.0.1:8786", False),
+    ],
+)
+def test_a_cluster_that_anybody_may_use_is_told(
+    address: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pem").touch()
+    cluster_runner(address, tls=(tmp_path / "pem",) * 3 if address.startswith("tls") else (None, None, None))
+    said = capsys.readouterr().err
+    assert said.count("\n") == (1 if told else 0)
+    assert ("runs code on its workers" in said and "use tls://" in said) == told
+
+
 def test_no_scheduler_and_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vmtest.cluster import client
 

@@ -179,7 +179,24 @@ def test_path_and_shell_are_the_callers(root: Path, monkeypatch: pytest.MonkeyPa
     assert hostroot.environment(None) == hostroot.environment(str(root)) == {}
     assert hostroot.shell("host", {"SHELL": "/usr/bin/env"}) == ["/usr/bin/env"]
     assert hostroot.shell("host", {"SHELL": "/no/fish"}) == hostroot.shell("host", {}) == ["sh"]
-    assert hostroot.shell(None, {"SHELL": "/usr/bin/env"}) == hostroot.shell(str(root), {}) == ["sh", "-l"]
+    assert hostroot.shell(None, {"SHELL": "/usr/bin/env"}) == hostroot.shell(str(root), {})
+
+
+@pytest.mark.parametrize("bash", [True, False])
+def test_a_guests_own_shell_is_bash_or_has_a_prompt_that_tells_where_one_is(bash: bool, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", *(("bash",) if bash else ())):
+        (tools / name).write_text(f'#!/bin/sh\necho {name} "$*" "$PS1"\n')
+        (tools / name).chmod(0o755)
+    (tools / "hostname").write_text("#!/bin/sh\necho box\n")
+    (tools / "hostname").chmod(0o755)
+    # Not this machine's profile, which sets another PATH.
+    shell, *words = (word.replace("/etc/profile", "/no/profile") for word in hostroot.shell(None, {}))
+    done = subprocess.run(
+        [f"/bin/{shell}", *words], env={"PATH": str(tools), "PS1": "# "}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ("bash -l #" if bash else "sh -i root@box:$PWD#"), done
 
 
 # Suites.

@@ -39,7 +39,7 @@ examples:
   vmtest run suite.yaml -j 4 --results out        # out/results.json, junit.xml, results.ktap, guests/*
   vmtest run suite.yaml --filter 'numa' --filter '!boots'
   vmtest run suite.yaml --cluster tcp://10.0.0.1:8786
-  vmtest rerun out/guests/page-idle__numa__load__stat
+  vmtest rerun out/guests/page-idle__numa__load__stat --trust    # your own run's: its trees are used again
   vmtest report out
 
 exit codes:
@@ -89,13 +89,20 @@ def add(commands: Any) -> None:
     rerun = commands.add_parser(
         "rerun",
         help="repeat exactly one guest and job of a run",
-        description="Repeats the guest and job of a manifest, with the same files (by content) and values.",
+        description="Repeats the guest and job of a manifest, with the same files (by content) and values.\n"
+        "A manifest that names trees, kernels outside the cache, a root or QEMU's arguments chooses what of this host\n"
+        "the guest gets: it is refused without --trust, and the refusal lists all of it.",
         epilog="example:\n  vmtest rerun out/guests/page-idle__small__none__boots/manifest.json\n",
         formatter_class=raw,
     )
     rerun.add_argument("manifest", type=Path, metavar="MANIFEST", help="manifest.json of a guest, or its folder")
     rerun.add_argument("--kernel", type=Path, metavar="BZIMAGE", help="with another kernel")
     rerun.add_argument("--rootfs", type=Path, metavar="IMAGE", help="with another root file system")
+    rerun.add_argument(
+        "--trust",
+        action="store_true",
+        help="the manifest may choose kernels, images and directories of this host, and QEMU's arguments",
+    )
     rerun.add_argument("--results", type=Path, metavar="DIR", help="new folder for the results")
     rerun.set_defaults(call=_rerun)
     report = commands.add_parser(
@@ -103,10 +110,11 @@ def add(commands: Any) -> None:
         help="render a run as one HTML page",
         description="Writes one self-contained page of a run: matrix, excerpts, timings, versions. It needs nothing "
         "from elsewhere and can be sent around.",
-        epilog="example:\n  vmtest report out --output page.html\n",
+        epilog="examples:\n  vmtest report out --output page.html\n  vmtest report out --against last-week\n",
         formatter_class=raw,
     )
     report.add_argument("results", type=Path, metavar="DIR", help="folder of a run")
+    report.add_argument("--against", type=Path, metavar="DIR", help="an earlier run: the page begins with what changed")
     report.add_argument("--output", "-o", type=Path, metavar="FILE", help="the page (default: DIR/report.html)")
     report.set_defaults(call=_report)
 
@@ -142,12 +150,18 @@ def _run(options: argparse.Namespace) -> int:
 def _rerun(options: argparse.Namespace) -> int:
     from ..suite.command import rerun
 
-    return rerun(options.manifest, kernel=options.kernel, rootfs=options.rootfs, results=options.results)
+    return rerun(
+        options.manifest,
+        kernel=options.kernel,
+        rootfs=options.rootfs,
+        results=options.results,
+        trust=options.trust,
+    )
 
 
 def _report(options: argparse.Namespace) -> int:
     from ..results.html import write
 
-    page = write(options.results, options.output)
+    page = write(options.results, options.output, options.against)
     tell(os.path.relpath(page))
     return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import ipaddress
 import logging
 import uuid
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import msgspec
 
 from .. import dump, runfolder, untrusted
+from ..cli.words import say
 from ..errors import HarnessError, InvalidInput, MachineLacks
 from ..results import evidence, manifest, outcome, symbols
 from ..results.outcome import Outcome
@@ -68,6 +70,12 @@ def cluster_runner(
     except ModuleNotFoundError as error:
         raise MachineLacks("distributed is not installed; install it with: pip install 'pydamon[cluster]'") from error
 
+    if scheme == "tcp" and not _loopback(rest.rpartition(":")[0]):
+        say(
+            f"cluster {address!r} is neither encrypted nor authenticated: whoever reaches it runs code on its workers, "
+            "and is believed here; use tls://, or a network that nobody else is on"
+        )
+
     def run(jobs: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
         if rooted := next((job for job in jobs if job.machine_args.get("root")), None):
             what = f"{rooted.name}: root {rooted.machine_args['root']!r} is a folder of this host"
@@ -79,6 +87,15 @@ def cluster_runner(
             return _Spread(client, jobs, parcels, contents, folder, listener, most).run()
 
     return run
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _connected(address: str, tls: Tls) -> Client:

@@ -122,7 +122,7 @@ def timeout_of(settings: str) -> float:
         name, _, value = line.partition("=")
         if name.strip() == "timeout":
             word = value.strip().strip("\"'")
-            if not word.isdigit():
+            if not re.fullmatch("[0-9]{1,9}", word):
                 raise InvalidInput(f"settings: timeout {word!r} is no number of seconds; correct the file")
             found = float(word)
     return found

@@ -143,6 +143,22 @@ def cell(outcome: Outcome) -> str:
 
 def summary(run: Run) -> str:
     """Counts in words."""
-    names = {Status.PASS: "passed", Status.FAIL: "failed", Status.LOST: "lost guests", Status.ERROR: "errors"}
-    parts = [f"{run.count(status)} {names.get(status, status.value)}" for status in Status if run.count(status)]
-    return f"{len(run.outcomes)} jobs in {run.seconds:.0f} s: {', '.join(parts)}"
+    parts = [_counted(run.count(status), *_COUNTED.get(status, (status.value,))) for status in Status]
+    jobs = _counted(len(run.outcomes), "job", "jobs")
+    return f"{jobs or 'no jobs'} in {run.seconds:.0f} s: {', '.join(part for part in parts if part)}"
+
+
+_COUNTED = {
+    Status.PASS: ("passed",),
+    Status.SKIP: ("skipped",),
+    Status.FAIL: ("failed",),
+    Status.LOST: ("lost guest", "lost guests"),
+    Status.ERROR: ("error", "errors"),
+    Status.NOT_RUN: ("not run",),
+    Status.UNEXPECTED_PASS: ("passed unexpectedly",),
+}
+
+
+def _counted(number: int, one: str, more: str = "") -> str:
+    """A number with its word; nothing for none."""
+    return f"{number} {one if number == 1 or not more else more}" if number else ""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,3 +43,35 @@ def read(file: Path, kind: type[_Kind], what: str, of: str, remedy: str) -> _Kin
         raise InvalidInput(f"{what} {str(file)!r}: none of {of} (nested too deep); {remedy}") from error
     except ValueError as error:  # the library's own errors, and text that is no UTF-8
         raise InvalidInput(f"{what} {str(file)!r}: none of {of} ({error}); {remedy}") from error
+
+
+def below(folder: Path, name: str) -> Path | None:
+    """A directory of results by its name in them; None when that leads somewhere else, by itself or by a link."""
+    try:
+        place = (folder / name).resolve()
+        inside = place.is_relative_to(folder.resolve()) and not Path(name).is_absolute()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return folder / name if inside else None
+
+
+def regular(path: Path) -> bool:
+    """Whether it is a file, and no link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def tail(path: Path, most: int) -> str:
+    """The last characters of a file, at most so many; empty when there is none, or only a link to one."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return ""
+    with open(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return ""
+        stream.seek(max(0, found.st_size - most * 4))
+        return stream.read(most * 4).decode(errors="replace")[-most:]

@@ -19,6 +19,7 @@ from ..results import evidence, manifest, writers
 from ..results.live import STYLES, Progress, matrix
 from ..results.outcome import Outcome, Run
 from ..visible import visible
+from . import trust as trusted
 from .admission import Admission, host_cpus
 from .expand import Cell, expand
 from .job import Job
@@ -150,7 +151,14 @@ def perform_all(name: str, made: Sequence[Job], folder: Path, console: Console, 
     return INTERRUPTED if interrupted else run.exit_code
 
 
-def rerun(path: Path, *, kernel: Path | None = None, rootfs: Path | None = None, results: Path | None = None) -> int:
+def rerun(
+    path: Path,
+    *,
+    kernel: Path | None = None,
+    rootfs: Path | None = None,
+    results: Path | None = None,
+    trust: bool = False,
+) -> int:
     """``vmtest rerun``: the guest and job of a manifest once more; see :func:`run_suite` for the exit code.
 
     Args:
@@ -158,14 +166,19 @@ def rerun(path: Path, *, kernel: Path | None = None, rootfs: Path | None = None,
         kernel: another kernel than the manifest's.
         rootfs: another image.
         results: folder for the results.
+        trust: the manifest may choose files and directories of this host, and QEMU's arguments.
 
     Raises:
-        InvalidInput: no manifest, or its files are not what they were.
+        InvalidInput: no manifest, its files are not what they were, or it chooses what only one that is trusted may.
     """
     from msgspec.structs import replace
 
     found = manifest.read(path)
     job = found.job
+    what = f"manifest {str(path)!r}"
+    trusted.check_names(job, what)
+    if not trust:
+        trusted.check(job, what, kernel=kernel is None, rootfs=rootfs is None)
     if kernel is not None:
         job = replace(job, kernel=manifest.file_ref(_file(kernel, "kernel")), vmlinux=None, kernel_config=None)
     if rootfs is not None:
@@ -178,7 +191,7 @@ def rerun(path: Path, *, kernel: Path | None = None, rootfs: Path | None = None,
     before = found.outcome
     now = writers.read(folder).outcomes[0]
     same = "the same" if now.verdict == before.verdict else "not the same"
-    console.print(f"verdict then: {before.verdict}; now: {now.verdict} - {same}")
+    console.print(f"verdict then: {_shown(before.verdict)}; now: {now.verdict} - {same}")
     return code
 
 

@@ -103,6 +103,16 @@ static int read_line(struct plan *plan, const char *line)
 	return -1;
 }
 
+/* A line of a plan as part of a message: as far as it can be printed. */
+static void refuse(int number, char *line)
+{
+	for (char *c = line; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = *c == '\n' ? '\0' : '?';
+	fprintf(stderr, "damon-workload: plan line %d is not understood: '%.60s'; make the plan with --print-plan\n", number,
+		line);
+}
+
 int plan_read(FILE *file, struct plan *plan)
 {
 	char line[512];
@@ -112,7 +122,7 @@ int plan_read(FILE *file, struct plan *plan)
 	while (fgets(line, sizeof(line), file)) {
 		number++;
 		if (read_line(plan, line)) {
-			fprintf(stderr, "damon-workload: plan line %d is not understood: %s", number, line);
+			refuse(number, line);
 			return -1;
 		}
 	}

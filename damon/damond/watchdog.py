@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A service that was asked to end does end: by force, when the orderly way takes too long."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+log = logging.getLogger("damon.damond")
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+#: For the orderly end.
+PATIENCE_S: Final = 4.0
+#: For ``abandon``; both together are less than the 5 s that a service manager or a user counts on.
+ABANDON_S: Final = 0.8
+#: Of a process that was ended by force.
+FORCED: Final = 1
+
+
+class Watchdog:
+    """From entering to leaving it, SIGTERM or SIGINT starts a time in which it has to be left.
+
+    The signals are seen in a thread of its own, through a pipe that the interpreter's C handler writes to: it does not
+    matter what the main thread does. Their Python handlers are somebody else's.
+
+    Args:
+        abandon: removes what the process has made that would outlive it, without waiting for anything. It runs in
+            another thread while all others go on, and the process ends right after.
+        patience_s: the time.
+    """
+
+    def __init__(self, abandon: Callable[[], None], patience_s: float = PATIENCE_S) -> None:
+        self._abandon, self._patience_s = abandon, patience_s
+        self._left = threading.Event()
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._thread = threading.Thread(target=self._wait, name="damond-watchdog", daemon=True)
+        self._before = -1
+
+    def __enter__(self) -> Watchdog:
+        """In the main thread."""
+        self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._left.set()
+        signal.set_wakeup_fd(self._before)
+        os.close(self._write)  # ends the read
+        self._thread.join()
+        os.close(self._read)
+
+    def _wait(self) -> None:
+        while numbers := os.read(self._read, 64):
+            if any(number in SIGNALS for number in numbers) and not self._left.wait(self._patience_s):
+                self._force()
+
+    def _force(self) -> None:
+        log.error("ending takes longer than %g s: workers are left where they are", self._patience_s)
+        helper = threading.Thread(target=self._try_abandon, daemon=True)
+        with suppress(RuntimeError):  # no thread can be started
+            helper.start()
+            helper.join(ABANDON_S)
+        os._exit(FORCED)
+
+    def _try_abandon(self) -> None:
+        try:
+            self._abandon()
+        except Exception:
+            log.exception("something may be left behind")

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""SIGTERM and SIGINT end a service whatever it does, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.damond.conftest import HANG_S, WORKLOAD, Damond
+
+#: A module that hangs in ``{where}``, after it has made the file ``{there}``.
+MODULE = """\
+import threading
+from pathlib import Path
+from damon.modules.module import Module
+from damon.modules.params import Parameters
+
+class Stuck(Module):
+    name, description = "stuck", "hangs"
+    parameters = Parameters([])
+
+    @classmethod
+    def specs(cls): return []
+    def needs(self): return "paddr", ("stat",)
+    def init(self): self.hang("init")
+    def exit(self): self.hang("exit")
+
+    def hang(self, where):
+        if where == {where!r}:
+            Path({there!r}).touch()
+            {how}
+
+MODULE = Stuck
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "where", "how"),
+    [
+        (signal.SIGTERM, "init", "threading.Event().wait()"),
+        (signal.SIGINT, "exit", "threading.Event().wait()"),
+        (signal.SIGTERM, "exit", "while True: pass"),
+    ],
+)
+def test_it_ends_whatever_hangs(
+    start: Callable[..., Damond], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, where: str, how: str
+) -> None:
+    there = tmp_path / "there"
+    (tmp_path / "modules/stuck").mkdir(parents=True)
+    (tmp_path / "modules/stuck/__init__.py").write_text(MODULE.format(where=where, there=str(there), how=how))
+    monkeypatch.setenv("DAMON_MODULES_PATH", str(tmp_path / "modules"))
+    damond = start("--sim", str(WORKLOAD)).wait()
+    shown = damond.status()["processes"][0]["pid"]
+    command = [sys.executable, "-m", "damon.cli.main", "modprobe", "stuck"]
+    with subprocess.Popen(command, env=damond.environment, stderr=subprocess.PIPE, text=True) as client:
+        if where == "init":
+            deadline = time.monotonic() + HANG_S
+            while not there.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        else:
+            assert client.wait(HANG_S) == 0
+        assert damond.end(number) == 1
+        _, err = client.communicate(timeout=HANG_S)
+    assert there.exists()
+    if where == "init":
+        assert (client.returncode, err.count("\n")) == (1, 1)
+        assert "ended before it answered modprobe" in err
+    assert "ending takes longer than 4 s" in damond.log.read_text()
+    assert not os.path.ismount(damond.mount)
+    assert not damond.mount.exists()
+    assert list(damond.runtime.iterdir()) == []
+    deadline = time.monotonic() + HANG_S
+    while Path(f"/proc/{shown}").exists():  # it ends by itself, when our end of its input is gone
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_orderly_end_is_no_business_of_it(start: Callable[..., Damond]) -> None:
+    damond = start().wait()
+    assert damond.end() == 0
+    assert "ending takes longer" not in damond.log.read_text()

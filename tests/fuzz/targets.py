@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The table of everything that reads foreign text. A new parser gets a row."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from damon.errors import DamonError, InvalidInput
+from tests.fuzz import seeds
+from tests.fuzz.case import Target
+
+_scratch: list[Path] = []
+
+
+def use(folder: Path) -> None:
+    """Where targets write what they read from files."""
+    _scratch[:] = [folder]
+
+
+def _file(data: bytes, name: str = "input") -> Path:
+    path = _scratch[0] / name
+    path.write_bytes(data)
+    return path
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _records(data: bytes) -> None:
+    from damon.records import heatmap
+
+    path = _file(data)
+    json.dumps(heatmap.as_object(path, heatmap.report(path, 3, 8)))
+
+
+class _Said(Exception):
+    """What a command said when it refused its input."""
+
+
+def _report(data: bytes) -> None:
+    """As people see it: an exit code, a line."""
+    from damon.cli.main import main
+
+    path = _file(data)
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(["report", str(path), *(["--json"] if len(data) % 2 else [])])
+    assert code in {0, 1, 2}, code
+    assert (code == 0) == (not err.getvalue()), (code, err.getvalue())
+    if code:
+        assert err.getvalue().count("\n") == 1, err.getvalue()
+        raise _Said(err.getvalue().rstrip("\n"))
+
+
+def _convert(data: bytes) -> None:
+    from damon.records.convert import CONVERTERS, regroup
+
+    for change in (regroup, *CONVERTERS.values()):
+        change(_file(data))
+    assert [entry.name for entry in _scratch[0].iterdir()] == ["input"]
+
+
+def _workload(data: bytes) -> None:
+    from damon.workload.load import load_workload
+    from damon.workload.plan import Options, compile_plan
+
+    compile_plan(load_workload(_file(data, "w.yaml")), Options())
+
+
+def _masim(data: bytes) -> None:
+    from damon.workload.load import load_workload
+    from damon.workload.plan import Options, compile_plan
+
+    compile_plan(load_workload(_file(data, "w.cfg")), Options())
+
+
+def _plan(data: bytes) -> None:
+    from damon.workload.plan import change_options
+
+    change_options(_text(data), seed=1, duration_us=5)
+
+
+def _quantities(data: bytes) -> None:
+    from damon.workload.quantities import parse_bytes, parse_duration, parse_rate, parse_size
+
+    _one_of([partial(parse, field="x") for parse in (parse_bytes, parse_size, parse_duration, parse_rate)], data)
+
+
+def _one_of(parsers: list[Callable[[str], Any]], data: bytes) -> None:
+    """The first byte says which parser reads the rest."""
+    if data:
+        parsers[data[0] % len(parsers)](_text(data[1:]))
+
+
+def _arguments(data: bytes) -> None:
+    from damon.cli import arguments, damond, record, report
+    from damon.workload import runner
+
+    parsers = [arguments.duration, arguments.seed, report._count, record._region, damond._speed, runner._seconds]
+    _one_of([*parsers, runner._number(0, 9)], data)
+
+
+def _suite(data: bytes) -> None:
+    from vmtest.suite.command import output, show_matrix
+    from vmtest.suite.expand import expand
+    from vmtest.suite.load import load
+
+    suite = load(_file(data, "suite.yaml"))
+    cells = expand(suite)
+    with redirect_stdout(io.StringIO()):
+        show_matrix(suite, cells[:3], output())
+
+
+def _manifest(data: bytes) -> None:
+    from vmtest.results import manifest
+
+    found = manifest.read(_file(data, "manifest.json"))
+    assert not found.job.folder.startswith("/")
+    manifest.check_files(found.job)
+
+
+def _results(data: bytes) -> None:
+    from vmtest.results import html, writers
+
+    folder = _scratch[0] / "results"
+    folder.mkdir(exist_ok=True)
+    run = writers.read(_file(data, "results/results.json").parent)
+    writers.write_all(run, folder)
+    html.render(run, folder)
+
+
+def _ktap(data: bytes) -> None:
+    from vmtest.results import ktap
+
+    text = data.decode(errors="replace")
+    ktap.parse(text)
+    ktap.remarks(text)
+
+
+def _console(data: bytes) -> None:
+    from vmtest import patterns
+
+    for line in data.decode(errors="replace").splitlines():
+        patterns.classify(line)
+        patterns.noteworthy(line)
+        patterns.BEGINNINGS.search(line)
+
+
+def _machine(data: bytes) -> None:
+    """Values of ``vmtest exec``'s machine."""
+    from vmtest import specs, topology
+    from vmtest.config import GuestConfig
+    from vmtest.kselftest.collection import timeout_of
+    from vmtest.sizes import parse_size
+
+    def whole(text: str) -> None:
+        words = dict(word.split("=", 1) for word in text.split("\n") if "=" in word)
+        names = {"memory", "memory_max", "swap", "hugepages", "thp", "append", "numa_cpus", "numa_memory", "in_cgroup"}
+        GuestConfig(**{name: value for name, value in words.items() if name in names})  # type: ignore[arg-type]
+
+    def nodes(text: str) -> None:
+        topology.make(1 << 30, 4, 2, *[*text.split("\n"), "", "", ""][:3])
+
+    _one_of(
+        [
+            partial(parse_size, name="x"), specs.Swap.parse, specs.huge_pages, specs.Cgroup.parse, specs.Step.parse,
+            partial(specs.piece, name="x"), timeout_of, whole, nodes,
+        ],
+        data,
+    )  # fmt: skip
+
+
+def _kconfig(data: bytes) -> None:
+    from vmtest.images import features
+    from vmtest.images.arch import of_image
+
+    path = _file(data, ".config")
+    config = features.read(path)
+    for feature in features.features().values():
+        feature.missing(config)
+    of_image(path)
+
+
+def _tar(data: bytes) -> None:
+    from vmtest import untrusted
+
+    place = Path(tempfile.mkdtemp(dir=_scratch[0]))
+    limits = untrusted.Limits(bytes=1 << 20, entries=100)
+    try:
+        untrusted.place(io.BytesIO(data), "out", place / "in/out", "guest", limits)
+    finally:
+        there = sorted(entry.name for entry in (place / "in").iterdir()) if (place / "in").exists() else []
+        assert there in ([], ["out"]), there
+        assert [entry.name for entry in place.iterdir()] in ([], ["in"])
+        shutil.rmtree(place)
+
+
+@cache
+def _loader() -> Any:
+    from damon.core import Damon
+    from damon.modules.loader import Loader
+    from tests.fakes import FakeMachine
+
+    return Loader(Damon(FakeMachine()))
+
+
+def _parameters(data: bytes) -> None:
+    """``NAME=VALUE`` a line, for a module by the first byte."""
+    from damon.modules.loader import find_modules
+
+    kinds = list(find_modules().values())
+    if data:
+        module = _loader().prepare(kinds[data[0] % len(kinds)], [word for word in _text(data[1:]).split("\n") if word])
+        module.check()
+        for parameter in module.parameters.values():
+            parameter.parse(parameter.show())
+
+
+def _cmdline(data: bytes) -> None:
+    from damon.cli.run import module_words, prepare_modules
+
+    text = _text(data)
+    if "/" not in text:  # would be the path of a module to run
+        prepare_modules(_loader(), module_words(argparse.Namespace(cmdline=text, module=[])))
+
+
+@cache
+def _server() -> Any:
+    """A control server that does not listen, with calls of each type that there is."""
+    from damon.damond.control import ControlServer
+
+    def modprobe(name: str, words: Sequence[str]) -> list[str]:
+        if "/" in name:
+            return []
+        return list(_loader().prepare(name, words).parameters)
+
+    def requests(pids: Sequence[int]) -> int:
+        return len(pids)
+
+    def parameters(pid: int) -> int:
+        return pid
+
+    def status() -> dict[str, int]:
+        return {"pid": 1}
+
+    server = object.__new__(ControlServer)
+    server._calls = {"modprobe": modprobe, "requests": requests, "parameters": parameters, "status": status}
+    return server
+
+
+def _control(data: bytes) -> None:
+    answer = _server()._answer(data)
+    assert json.dumps(answer)
+    if "errno" in answer:
+        assert answer["errno"] != 5, answer  # EIO: an error that nobody expected
+        assert isinstance(answer["errno"], int)
+        raise _Said(answer["error"])
+
+
+def _trace(data: bytes) -> None:
+    from damon.core.trace import Trace
+    from damon.mm.clock import VirtualClock
+    from damon.trace.server import _Client
+
+    client = object.__new__(_Client)
+    client._trace, client._capacity = Trace(VirtualClock()), 10
+    client._subscribe(data.decode(errors="replace"))[1].close()
+
+
+def _sysfs(data: bytes) -> None:
+    """``PATH VALUE`` a line, written to a tree with one of everything."""
+    from damon.core import Damon
+    from damon.modules.sysfs import Admin, File
+    from tests.fakes import FakeMachine, FakeSpace
+
+    damon = Damon(FakeMachine(a=FakeSpace()))
+    admin = Admin(damon)
+    refusal: DamonError | None = None
+    try:
+        for line in data.split(b"\n")[:60]:
+            path, _, value = line.partition(b" ")
+            node = admin.find(_text(path)) if path else None
+            try:
+                if isinstance(node, File):
+                    node.write(value)
+            except DamonError as error:
+                refusal = error
+        for path_, node in list(admin.walk())[:3000]:
+            if isinstance(node, File) and node.mode & 0o400:
+                text = node.read().decode("latin-1")
+                assert text.endswith("\n") or len(text) == 4096, path_
+    finally:
+        for worker in list(damon.running) if hasattr(damon, "running") else []:
+            damon.stop([worker])
+    if refusal is not None:
+        raise refusal
+
+
+def _native_plan(data: bytes) -> None:
+    """The program that performs workloads, built with it."""
+    import subprocess
+
+    from damon.native import WORKLOAD_PROGRAM
+
+    done = subprocess.run([WORKLOAD_PROGRAM, "--check"], input=data, capture_output=True, check=False)
+    assert done.returncode in {0, 2}, (done.returncode, done.stderr[-200:])
+    if done.returncode:
+        raise _Said(done.stderr.decode().removesuffix("\n"))
+
+
+def _targets() -> list[Target]:
+    from vmtest.errors import HarnessError
+
+    ours, theirs = (InvalidInput,), (HarnessError,)
+    wrong = (argparse.ArgumentTypeError,)
+    return [
+        Target("records", "json", seeds.records, _records, ours, 400),
+        Target("records-packed", "zlib", lambda: [zlib.compress(one) for one in seeds.records()], _records, ours, 250),
+        Target("report", "json", seeds.records, _report, (_Said,), 40),
+        Target("convert", "zlib", lambda: [zlib.compress(one) for one in seeds.recordings()], _convert, ours, 150),
+        Target("workload", "yaml", seeds.workloads, _workload, ours, 200),
+        Target("masim", "text", seeds.masim, _masim, ours, 600),
+        Target("plan", "text", seeds.plans, _plan, ours, 800),
+        Target("native-plan", "text", seeds.plans, _native_plan, (_Said,), 150),
+        Target("quantities", "text", seeds.quantities, _quantities, ours, 2000),
+        Target("arguments", "text", seeds.quantities, _arguments, wrong, 2000),
+        Target("suite", "yaml", seeds.suites, _suite, theirs, 120),
+        Target("manifest", "json", seeds.manifests, _manifest, theirs, 300),
+        Target("results", "json", seeds.results, _results, theirs, 60),
+        Target("ktap", "text", seeds.ktap, _ktap, (), 400),
+        Target("console", "text", seeds.console, _console, (), 300),
+        Target("machine", "text", seeds.machine, _machine, theirs, 2000),
+        Target("kconfig", "text", seeds.kconfigs, _kconfig, theirs, 300),
+        Target("tar", "text", seeds.tars, _tar, theirs, 100),
+        Target("parameters", "text", seeds.parameters, _parameters, (DamonError,), 600),
+        Target("cmdline", "text", seeds.cmdlines, _cmdline, (DamonError,), 600),
+        Target("control", "json", seeds.requests, _control, (_Said,), 600),
+        Target("trace", "text", seeds.subscriptions, _trace, (DamonError,), 600),
+        Target("sysfs", "text", seeds.stores, _sysfs, (DamonError,), 200),
+    ]
+
+
+TARGETS = {target.name: target for target in _targets()}
+assert os.name == "posix"

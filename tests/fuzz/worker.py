@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A process that tries inputs. It notes each before it tries it, so that its parent knows what it died of."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from tests.fuzz import targets
+from tests.fuzz.case import Hangs, Target, check, kind_of, smaller
+from tests.fuzz.mutate import Mutator
+
+#: Memory that reading an input of at most 64 KiB may need, the interpreter included.
+MEMORY: int = 2 << 30
+#: Seconds of one input after which it is given up: a guard against waiting for ever, no measure.
+HANG_S: float = 60.0
+_ROUND = 40
+
+
+def run(scratch: Path, names: list[str], seed: int, cases: float | None, seconds: float | None) -> int:
+    """Write a line of JSON for each round and each problem to standard output; 0."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    signal.signal(signal.SIGALRM, _hang)
+    logging.disable(logging.CRITICAL)
+    files = scratch / "files"
+    files.mkdir(exist_ok=True)
+    targets.use(files)
+    chosen = [targets.TARGETS[name] for name in names]
+    mutators = {one.name: Mutator(one.seeds(), one.form, seed) for one in chosen}
+    left = {one.name: max(int(one.cases * cases), 1) if cases else -1 for one in chosen}
+    known: set[tuple[str, str]] = set()
+    end = time.monotonic() + seconds if seconds else None
+    note = os.open(scratch / "current", os.O_RDWR | os.O_CREAT, 0o600)
+    while any(left.values()) and (end is None or time.monotonic() < end):
+        for target in chosen:
+            count = _ROUND if left[target.name] < 0 else min(left[target.name], _ROUND)
+            if not count or (end is not None and time.monotonic() >= end):
+                continue
+            for _ in range(count):
+                _try(target, mutators[target.name].next(), note, known)
+            if left[target.name] > 0:
+                left[target.name] -= count
+            _say({"target": target.name, "cases": count})
+    return 0
+
+
+def _try(target: Target, data: bytes, note: int, known: set[tuple[str, str]]) -> None:
+    written = target.name.encode() + b"\n" + data
+    os.pwrite(note, written, 0)
+    os.ftruncate(note, len(written))
+    signal.setitimer(signal.ITIMER_REAL, HANG_S)
+    try:
+        problem = check(target, data)
+    except Hangs:
+        problem = f"more than {HANG_S:g} seconds"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    if problem and (key := (target.name, kind_of(problem))) not in known:
+        known.add(key)
+        if "seconds" not in problem:
+            data = smaller(target, data, problem)
+        _say({"target": target.name, "problem": problem, "input": data.hex()})
+
+
+def _hang(number: int, frame: FrameType | None) -> None:
+    raise Hangs
+
+
+def _say(words: dict[str, object]) -> None:
+    sys.__stdout__.write(json.dumps(words) + "\n")  # type: ignore[union-attr]
+    sys.__stdout__.flush()  # type: ignore[union-attr]

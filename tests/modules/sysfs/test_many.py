@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Thousands of schemes: what is made and looked at grows as they do, not as their square. Counted, not timed."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from typing import Any, SupportsIndex
+
+import pytest
+
+from damon.core.trace import BEFORE_APPLY, ESZ, STAT
+from damon.errors import DamonError
+from damon.model.context import DamosWalkControl
+from damon.model.scheme import Damos
+from damon.modules.sysfs import build
+from damon.modules.sysfs.kdamonds import Kdamond
+from damon.modules.sysfs.schemes import Scheme
+from tests.modules.sysfs.conftest import Tree
+
+CTX = "kdamonds/0/contexts/0/"
+MANY = 3000
+
+
+def _stage(tree: Tree, nr_schemes: int) -> Kdamond:
+    for path, value in {
+        "kdamonds/nr_kdamonds": 1, "kdamonds/0/contexts/nr_contexts": 1, f"{CTX}operations": "paddr",
+        f"{CTX}monitoring_attrs/intervals/aggr_us": 5000, f"{CTX}targets/nr_targets": 1,
+        f"{CTX}targets/0/regions/nr_regions": 1, f"{CTX}targets/0/regions/0/end": 1 << 30,
+        f"{CTX}schemes/nr_schemes": nr_schemes,
+    }.items():  # fmt: skip
+        tree.write(path, value)
+    one = tree.admin.find("kdamonds/0")
+    assert isinstance(one, Kdamond)
+    return one
+
+
+def _state(tree: Tree, command: str) -> None:
+    tree.write("kdamonds/0/state", command)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each directory of a scheme that comes into being."""
+    count: list[int] = []
+    init = Scheme.__init__
+
+    def counting(self: Scheme, *words: Any) -> None:
+        count.append(1)
+        init(self, *words)
+
+    monkeypatch.setattr(Scheme, "__init__", counting)
+    return count
+
+
+def test_directories_come_only_when_somebody_looks(tree: Tree, made: list[int]) -> None:
+    one = _stage(tree, MANY)
+    tree.write(f"{CTX}schemes/7/action", "pageout")
+    _state(tree, "on")
+    assert one.ctx is not None
+    assert [scheme.action.value for scheme in one.ctx.schemes[6:9]] == ["stat", "pageout", "stat"]
+    parts = [(s.pattern, s.quota, s.quota.goals, s.wmarks, s.stat, s.core_filters, s.ops_filters, s.migrate_dests)
+             for s in one.ctx.schemes]  # fmt: skip
+    assert len({id(part) for scheme in parts for part in scheme}) == 8 * MANY  # nothing is shared
+    tree.machine.clock.sleep_us(20_000)
+    for command in ("commit", "update_schemes_stats", "update_schemes_effective_quotas", "update_schemes_tried_regions",
+                    "update_schemes_tried_bytes", "clear_schemes_tried_regions", "commit_schemes_quota_goals",
+                    "update_tuned_intervals"):  # fmt: skip
+        _state(tree, command)
+    _state(tree, "off")
+    assert len(made) < 10
+
+
+def test_a_directory_that_comes_later_shows_what_was_updated_before(tree: Tree, made: list[int]) -> None:
+    one = _stage(tree, 5)
+    tree.write(f"{CTX}schemes/1/quotas/bytes", 8192)
+    _state(tree, "on")
+    tree.machine.clock.sleep_us(20_000)
+    _state(tree, "update_schemes_stats")
+    _state(tree, "update_schemes_effective_quotas")
+    assert one.ctx is not None
+    seen = {int(tree.read(f"{CTX}schemes/{index}/stats/nr_snapshots")) for index in range(5)}
+    assert len(seen) == 1
+    assert 0 < seen.pop() <= one.ctx.schemes[0].stat.nr_snapshots
+    assert tree.read(f"{CTX}schemes/1/quotas/effective_bytes") == "8192\n"
+    tree.write(f"{CTX}schemes/nr_schemes", 5)  # anew: nothing was updated in these
+    assert tree.read(f"{CTX}schemes/4/stats/nr_snapshots") == "0\n"
+    assert tree.read(f"{CTX}schemes/1/quotas/effective_bytes") == "0\n"
+
+
+def test_too_many_are_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "MAX_SCHEMES", 10)
+    _stage(tree, 11)
+    with pytest.raises(DamonError, match=r"11 are more than .* 10 at most") as caught:
+        _state(tree, "on")
+    assert caught.value.errno == errno.ENOMEM
+    tree.write(f"{CTX}schemes/nr_schemes", 10)
+    _state(tree, "on")
+    _state(tree, "off")
+
+
+class Looked(list[Damos]):
+    """Counts the schemes that somebody looks at in a context's list."""
+
+    count = 0
+
+    def __iter__(self) -> Iterator[Damos]:
+        for scheme in super().__iter__():
+            self.count += 1
+            yield scheme
+
+    def index(self, value: Damos, start: SupportsIndex = 0, stop: SupportsIndex = 1 << 60) -> int:
+        found = super().index(value, start, stop)
+        self.count += found
+        return found
+
+
+def _walk(tree: Tree, one: Kdamond) -> None:
+    assert one.ctx is not None
+    tree.damon.walk(one.ctx, DamosWalkControl(lambda *words: None))
+
+
+def _commands(tree: Tree, one: Kdamond) -> None:
+    for command in ("commit", "update_schemes_stats", "update_schemes_tried_regions", "update_schemes_tried_bytes"):
+        _state(tree, command)
+
+
+def _listen(tree: Tree, one: Kdamond) -> None:
+    queue = tree.damon.trace.queue([STAT, ESZ, BEFORE_APPLY])
+    tree.machine.clock.sleep_us(20_000)
+    queue.close()
+
+
+@pytest.mark.parametrize("use", [_walk, _commands, _listen])
+def test_work_grows_with_the_number_of_schemes(use: Callable[[Tree, Kdamond], None]) -> None:
+    def looked(nr_schemes: int) -> int:
+        tree = Tree()
+        one = _stage(tree, nr_schemes)
+        tree.write(f"{CTX}schemes/{nr_schemes - 1}/access_pattern/sz/max", 1 << 40)
+        for part in ("nr_accesses", "age"):
+            tree.write(f"{CTX}schemes/{nr_schemes - 1}/access_pattern/{part}/max", 1 << 30)
+        _state(tree, "on")
+        assert one.ctx is not None
+        one.ctx.schemes = seen = Looked(one.ctx.schemes)
+        use(tree, one)
+        one.ctx.schemes = list(seen)
+        _state(tree, "off")
+        return seen.count
+
+    few, many = looked(300), looked(1200)
+    assert few > 0
+    assert many < 6 * few  # 16 times when each looks for itself among all others
