@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import pytest
 
-from tests.vm.job import PYTHON, damon_run
+from tests.vm.job import PROJECT, PYTHON, damon_run
 from vmtest import Guest
 
 pytestmark = [pytest.mark.guest(memory="512M"), pytest.mark.timeout(200)]
@@ -40,3 +41,21 @@ def test_what_is_missing_ends_with_3(guest: Guest, words: list[str], named: tupl
 
 def test_file_pages_need_no_swap(guest: Guest) -> None:
     assert guest.run(FILE_ONLY).check().errors == ""
+
+
+def test_what_the_guest_can_do(guest: Guest) -> None:
+    """The guest's memory can be monitored, and it has no swap; nothing of it boots guests."""
+    wanted = ["simulate", "serve", "exec", "page_idle", "pagemap", "system_ram", "process_madvise", "undisturbed"]
+    doctor = [PYTHON, "-m", "damon.cli.main", "doctor", "--json", "--require"]
+    result = guest.run([*doctor, ",".join(wanted)], env={"PYTHONPATH": PROJECT})
+    assert (result.returncode, result.errors) == (0, "")
+    there = {check["name"]: check["ok"] for check in json.loads(result.text)["checks"]}
+    assert (there["swap"], there["guests"]) == (False, False)
+    assert guest.run([*doctor, "swap"], env={"PYTHONPATH": PROJECT}).returncode == 3
+
+
+def test_another_user_of_the_idle_bitmap_is_named(guest: Guest) -> None:
+    script = f"exec 3</sys/kernel/mm/page_idle/bitmap; {shlex.join(FILE_ONLY)}; exit $?"
+    result = guest.run(["sh", "-c", script]).check()
+    assert result.errors.count("\n") == 1
+    assert "(sh), which has the idle bitmap open" in result.errors

@@ -87,15 +87,41 @@ class Capabilities:
             self._readable_file(self._proc / "iomem", "CONFIG_PROC_FS")
         self._actions(actions)
 
-    def _privileges(self, actions: Sequence[str]) -> None:
+    def checks(self) -> dict[str, Callable[[], None]]:
+        """By name, what can be asked for by itself. Each raises ``MissingCapability``; nothing is changed."""
+        return {
+            "page_idle": self._page_idle,
+            "pagemap": self._pagemap,
+            "system_ram": lambda: self._readable_file(self._proc / "iomem", "CONFIG_PROC_FS"),
+            "process_madvise": lambda: self._allowed("lru_deprio", parse.CAP_SYS_NICE),
+            "process_vm_readv": lambda: self._allowed("lru_prio", parse.CAP_SYS_PTRACE),
+            "move_pages": lambda: self._allowed("migrate_hot", parse.CAP_SYS_NICE),
+            "ptrace": lambda: self._allowed("hugepage", parse.CAP_SYS_PTRACE),
+            "swap": self._swap,
+        }
+
+    def _pagemap(self) -> None:
+        self._capable(parse.CAP_SYS_ADMIN)
+        for name in ("kpageflags", "self/pagemap"):
+            self._readable_file(self._proc / name, "CONFIG_PROC_PAGE_MONITOR")
+        self._frames_shown()
+
+    def _allowed(self, action: str, capability: int) -> None:
+        self._actions([action])
+        self._capable(capability)
+
+    def _capable(self, *wanted: int) -> None:
         mask = parse.effective_capabilities(_readable(self._proc / "self/status"))
-        wanted = [parse.CAP_SYS_ADMIN, parse.CAP_SYS_PTRACE]
-        if (BY_PROCESS_MADVISE | BY_MOVE_PAGES) & set(actions):
-            wanted.append(parse.CAP_SYS_NICE)
         for number in wanted:
             if not mask >> number & 1:
                 name, why = _CAPABILITIES[number]
                 raise MissingCapability(f"this process lacks {name}: {why}; run it as root (sudo)")
+
+    def _privileges(self, actions: Sequence[str]) -> None:
+        wanted = [parse.CAP_SYS_ADMIN, parse.CAP_SYS_PTRACE]
+        if (BY_PROCESS_MADVISE | BY_MOVE_PAGES) & set(actions):
+            wanted.append(parse.CAP_SYS_NICE)
+        self._capable(*wanted)
 
     def _page_idle(self) -> None:
         path = self._sys / BITMAP
@@ -145,18 +171,25 @@ class Capabilities:
                 )
             if action in BY_PROCESS_MADVISE and not self._process_madvise():
                 raise MissingCapability(
-                    f"action {action} needs process_madvise(2): Linux 5.10 or later, CONFIG_ADVISE_SYSCALLS"
+                    f"action {action} needs process_madvise(2), which this kernel lacks;"
+                    " boot Linux 5.10 or later with CONFIG_ADVISE_SYSCALLS"
                 )
             if action in BY_PROCESS_VM_READV and not self._process_vm_readv():
                 raise MissingCapability(
-                    f"action {action} needs process_vm_readv(2): a kernel with CONFIG_CROSS_MEMORY_ATTACH"
+                    f"action {action} needs process_vm_readv(2), which this kernel lacks;"
+                    " boot one with CONFIG_CROSS_MEMORY_ATTACH"
                 )
             if action in BY_MOVE_PAGES and not self._move_pages():
                 raise MissingCapability(
-                    f"action {action} needs move_pages(2): a kernel with CONFIG_NUMA and CONFIG_MIGRATION"
+                    f"action {action} needs move_pages(2), which this kernel lacks;"
+                    " boot one with CONFIG_NUMA and CONFIG_MIGRATION"
                 )
-            if action == "pageout" and not parse.has_swap(_readable(self._proc / "swaps")):
-                raise MissingCapability(
-                    "action pageout of anonymous memory needs swap, and none is active; turn some on with swapon(8),"
-                    " for example on zram, or let the scheme take file-backed memory only (filter anon)"
-                )
+            if action == "pageout":
+                self._swap()
+
+    def _swap(self) -> None:
+        if not parse.has_swap(_readable(self._proc / "swaps")):
+            raise MissingCapability(
+                "action pageout of anonymous memory needs swap, and none is active; turn some on with swapon(8),"
+                " for example on zram, or let the scheme take file-backed memory only (filter anon)"
+            )

@@ -11,7 +11,7 @@ from pathlib import Path
 from damon.errors import MissingCapability
 from damon.mm.clock import Clock, RealClock
 from damon.mm.interface import Closing, PhysicalSpace
-from damon.mm.linux import native, parse
+from damon.mm.linux import interference, native, parse
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files, NativeSampler
 from damon.mm.linux.nodes import LinuxNodes
@@ -54,7 +54,10 @@ class LinuxMachine(Closing):
         self.phys: PhysicalSpace = self.physical
 
     def files(self) -> Files:
-        """The open kernel files; ``MissingCapability`` if one that monitoring needs can't be opened."""
+        """The open kernel files; ``MissingCapability`` if one that monitoring needs can't be opened.
+
+        The first time, others who use accessed bits are named in the log.
+        """
         if self._files is None:
             files = Files()
             try:
@@ -66,6 +69,7 @@ class LinuxMachine(Closing):
             except MissingCapability:
                 _close(files)
                 raise
+            interference.warn(self._proc, self._sys, os.getpid())
             self._files = files
         return self._files
 

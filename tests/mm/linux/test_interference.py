@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Others who use accessed bits, on a system that the test dictates."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from damon.errors import MissingCapability
+from damon.mm.linux import LinuxMachine
+from damon.mm.linux.capabilities import BITMAP
+from damon.mm.linux.interference import bitmap_readers, kernel_damon, others, warn
+
+
+def _write(root: Path, **files: object) -> None:
+    for name, text in files.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> tuple[Path, Path]:
+    """proc and sys of a system whose DAMON is off, with one process."""
+    proc, sys = tmp_path / "proc", tmp_path / "sys"
+    _write(sys / "kernel/mm/damon/admin/kdamonds", nr_kdamonds=2)
+    for index in (0, 1):
+        _write(sys / f"kernel/mm/damon/admin/kdamonds/{index}", state="off", pid=-1)
+    _write(sys / "module/damon_reclaim/parameters", enabled="N", kdamond_pid=-1)
+    _write(sys / "module/damon_stat/parameters", enabled="N")
+    _write(sys / "module/other/parameters", enabled="Y")
+    _process(proc, 7, "tool", "/dev/null")
+    return proc, sys
+
+
+def _process(proc: Path, pid: int, comm: str, *opened: str) -> None:
+    _write(proc / str(pid), comm=comm)
+    (proc / f"{pid}/fd").mkdir()
+    for number, target in enumerate(opened):
+        (proc / f"{pid}/fd/{number}").symlink_to(target)
+
+
+def test_nobody(system: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    assert others(*system, 1) == []
+    warn(*system, 1)
+    assert caplog.text == ""
+
+
+def test_none_of_it_is_there(tmp_path: Path) -> None:
+    assert others(tmp_path, tmp_path, 1) == []
+
+
+def test_the_kernels_own(system: tuple[Path, Path]) -> None:
+    _, sys = system
+    _write(sys / "kernel/mm/damon/admin/kdamonds/1", state="on", pid=66)
+    _write(sys / "module/damon_stat/parameters", enabled="Y")
+    _write(sys / "module/damon_reclaim/parameters", enabled="N", kdamond_pid=77)
+    assert kernel_damon(sys) == [
+        f"kdamond 1 of {sys}/kernel/mm/damon (process 66)",
+        "the kernel's module damon_reclaim (process 77)",
+        "the kernel's module damon_stat",
+    ]
+
+
+def test_another_reader_of_the_bitmap(system: tuple[Path, Path]) -> None:
+    proc, _ = system
+    _process(proc, 8, "damond", "/dev/null", "/sys/kernel/mm/page_idle/bitmap", "/sys/kernel/mm/page_idle/bitmap")
+    _process(proc, 9, "self", "/sys/kernel/mm/page_idle/bitmap")
+    (proc / "10").mkdir()  # its descriptors are not for us
+    assert bitmap_readers(proc, 9) == ["process 8 (damond), which has the idle bitmap open"]
+
+
+def test_a_machine_says_it_once_in_one_line(
+    system: tuple[Path, Path], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    proc, sys = system
+    _write(sys / "module/damon_stat/parameters", enabled="Y", kdamond_pid=5)
+    _process(proc, 8, "damond", "/sys/kernel/mm/page_idle/bitmap")
+    (proc / "kpageflags").touch()
+    (sys / BITMAP).parent.mkdir(parents=True)
+    with pytest.raises(MissingCapability):  # nothing begins: nothing is said
+        LinuxMachine(proc=proc, sys=sys).files()
+    assert caplog.records == []
+    (sys / BITMAP).touch()
+    machine = LinuxMachine(proc=proc, sys=sys)
+    machine.files()
+    machine.files()
+    machine.close()
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert (record.name, record.levelno, said.count("\n")) == ("damon.linux", logging.WARNING, 0)
+    assert "the kernel's module damon_stat (process 5); process 8 (damond), which has the idle bitmap open: " in said
