@@ -11,12 +11,14 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tests.fuzz.words import VALUES, WORDS
+from tests.fuzz.words import MARKS, VALUES, WORDS
 
 #: No input of the fuzzers is longer; limits of sizes have tests of their own.
 LONGEST: Final = 1 << 16
 
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9_.]+|[^\sA-Za-z0-9_.]|\s+")
+#: What a value of YAML stands behind.
+_BEFORE: Final = re.compile(rb"[:,\[-] ")
 
 
 class Mutator:
@@ -49,6 +51,8 @@ class Mutator:
             data = self._tree(data)
         for _ in range(choose.choice((0, 1, 1, 1, 2, 3, 8))):
             data = choose.choice((self._bytes, self._token, self._token, self._lines, self._splice))(data)
+        if self._form == "yaml" and choose.random() < 0.3:
+            data = self._mark(data)
         data = data[:LONGEST]
         if self._form == "zlib" and choose.random() < 0.7:
             data = zlib.compress(data, 1)
@@ -82,6 +86,13 @@ class Mutator:
         word = self._random.choice(self._words)
         tokens[at : at + self._random.choice((0, 1, 1, 1))] = [word]
         return b"".join(tokens)
+
+    def _mark(self, data: bytes) -> bytes:
+        """A tag, an anchor or an alias before a value."""
+        places = [match.end() for match in _BEFORE.finditer(data)]
+        for at in self._random.choices(places, k=self._random.choice((1, 1, 2, 4))) if places else ():
+            data = data[:at] + self._random.choice(MARKS) + data[at:]
+        return data
 
     def _lines(self, data: bytes) -> bytes:
         """A line away, doubled or in another place."""

@@ -138,7 +138,7 @@ def _results(data: bytes) -> None:
     folder.mkdir(exist_ok=True)
     run = writers.read(_file(data, "results/results.json").parent)
     writers.write_all(run, folder)
-    html.render(run, folder)
+    html.write(folder)
 
 
 def _ktap(data: bytes) -> None:

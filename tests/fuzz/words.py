@@ -29,3 +29,29 @@ VALUES: Final[tuple[Any, ...]] = (
     None, True, False, 0, -1, 1, 0.5, -0.0, 1e308, 2**31, 2**32, 2**63, 2**64, -(2**63) - 1, 10**40, "", "x", "0", "-1",
     "\n", "\0", "\u2028", "x" * 300, [], {}, [[]], {"": {}}, [None], {"a": 1}, [0] * 50, "1,000", "9" * 40, "1e5", "*",
 )  # fmt: skip
+
+#: What may stand before a value in YAML.
+MARKS: Final = tuple(
+    f"{mark} ".encode()
+    for mark in [
+        "!!set",
+        "!!omap",
+        "!!pairs",
+        "!!str",
+        "!!int",
+        "!!float",
+        "!!bool",
+        "!!null",
+        "!!map",
+        "!!seq",
+        "!!binary",
+        "!!timestamp",
+        "!",
+        "!x",
+        "&a",
+        "&b",
+        "*a",
+        "*b",
+        "<<:",
+    ]
+)
