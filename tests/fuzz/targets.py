@@ -30,6 +30,7 @@ def use(folder: Path) -> None:
 
 def _file(data: bytes, name: str = "input") -> Path:
     path = _scratch[0] / name
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     return path
 
@@ -68,8 +69,8 @@ def _convert(data: bytes) -> None:
     from damon.records.convert import CONVERTERS, regroup
 
     for change in (regroup, *CONVERTERS.values()):
-        change(_file(data))
-    assert [entry.name for entry in _scratch[0].iterdir()] == ["input"]
+        change(_file(data, "convert/input"))
+    assert os.listdir(_scratch[0] / "convert") == ["input"]
 
 
 def _workload(data: bytes) -> None:
@@ -134,9 +135,8 @@ def _manifest(data: bytes) -> None:
 def _results(data: bytes) -> None:
     from vmtest.results import html, writers
 
-    folder = _scratch[0] / "results"
-    folder.mkdir(exist_ok=True)
-    run = writers.read(_file(data, "results/results.json").parent)
+    folder = _file(data, "results/results.json").parent
+    run = writers.read(folder)
     writers.write_all(run, folder)
     html.write(folder)
 
