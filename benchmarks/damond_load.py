@@ -28,7 +28,7 @@ import psutil
 
 from damon.damond.client import Client
 from damon.damond.fusefs import MAX_THREADS
-from damon.damond.instance import socket_path
+from damon.damond.runtime import socket_path
 
 WORKLOAD = Path(__file__).parents[1] / "workloads/hot-cold.yaml"
 #: Made when they are needed, and kept.

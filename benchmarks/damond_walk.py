@@ -20,7 +20,7 @@ import psutil
 
 from benchmarks.damond_load import KDAMONDS, service
 from damon.damond.client import Client
-from damon.damond.instance import socket_path
+from damon.damond.runtime import socket_path
 
 PYTHON = """
 import os, sys

@@ -12,7 +12,7 @@ from typing import Any
 from damon.cli import output
 from damon.cli.arguments import duration
 from damon.damond.client import PATIENCE_S, Client
-from damon.damond.instance import default_mount, socket_path
+from damon.damond.runtime import default_mount, socket_path
 from damon.errors import InvalidInput
 
 PARAM_EPILOG = """\

@@ -104,7 +104,7 @@ def _machine(arguments: argparse.Namespace) -> Any:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from damon.damond.instance import default_mount
+    from damon.damond.runtime import default_mount
     from damon.damond.service import Service
     from damon.damond.watchdog import SIGNALS, Watchdog
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from damon.core.trace import EVENTS
 from damon.damond.client import ServiceLost
-from damon.damond.instance import default_mount, exec_folder, trace_socket_path
+from damon.damond.instance import MOUNT_REMEDY, home_directory, programs_directory
 from damon.damond.namespace import enter, lay_over, lay_over_events, lay_over_files
 from damon.damond.pids import PROGRAMS
+from damon.damond.runtime import default_mount, open_directory, trace_socket_path
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.trace.client import SOCKET_VARIABLE
 from damon.trace.install import install, install_perf
@@ -57,18 +58,15 @@ def add(commands: Any) -> None:
 
 def _environment(mount: Path, keep_home: bool) -> dict[str, str]:
     environment = dict(os.environ, DAMOND_MOUNT=str(mount))
-    programs = exec_folder(mount) / "bin"
-    for folder in (programs.parent, programs):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    programs = programs_directory(mount) / "bin"
+    programs.mkdir(mode=0o700, exist_ok=True)
     install_perf(programs)
     for name in PROGRAMS:
         install(programs, name, "damon.damond.pids")
     environment["PATH"] = f"{programs}:{environment.get('PATH', os.defpath)}"
     environment[SOCKET_VARIABLE] = str(trace_socket_path(mount))
     if not keep_home:
-        home = programs.with_name("home")
-        home.mkdir(mode=0o700, exist_ok=True)
-        environment["HOME"] = str(home)
+        environment["HOME"] = str(home_directory(mount))
     return environment
 
 
@@ -78,10 +76,11 @@ def _module_folders(mount: Path) -> Iterable[Path]:
 
 def _arrange(mount: Path, keep_home: bool) -> dict[str, str]:
     """Enter a mount namespace with everything in place; the command's environment."""
+    environment = _environment(mount, keep_home)
+    os.close(open_directory("--mount", mount, None, MOUNT_REMEDY))
     tree = mount / "kernel/mm/damon"
     if not tree.is_dir():
         raise DamonError(errno.ENOENT, f"no damond is mounted at {mount}: start one with damond, or give its --mount")
-    environment = _environment(mount, keep_home)
     enter()
     lay_over(Path("/sys/kernel/mm"), {"damon": tree})
     lay_over(Path("/sys/module"), {folder.name: folder for folder in _module_folders(mount)})

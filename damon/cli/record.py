@@ -17,7 +17,7 @@ from damon.cli.record_job import Job
 from damon.cli.run import open_machine, stop_flag
 from damon.core import Damon
 from damon.core.trace import EVENTS
-from damon.damond.instance import default_mount
+from damon.damond.runtime import default_mount
 from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import DamonAttrs
 from damon.quoting import quoted

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from damon.damond.instance import default_mount, trace_socket_path
+from damon.damond.runtime import default_mount, trace_socket_path
 from damon.trace.client import SOCKET_VARIABLE, socket_path, until_signal
 
 DESCRIPTION = """\

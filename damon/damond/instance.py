@@ -1,166 +1,247 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One service for each mount: its lock, its socket, and what a killed one has left behind."""
+"""One service for each mount: its lock, its directories, and what a killed one has left behind.
+
+A service that was killed may not be gone: one of its threads can wait in the kernel for a client that waits for the
+service, and keeps the lock and the mount. The next start finds out from ``/proc`` that it can do nothing any more,
+takes the mount away by force, which ends that wait, and then has the lock. Starts of one user come one after the
+other: none meets another one half way.
+"""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
-import hashlib
+import logging
 import os
 import shutil
-import subprocess
-from contextlib import suppress
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.damond.fusemount import detach, mounts
+from damon.damond.owner import Owner
+from damon.damond.runtime import open_directory, runtime_directory, runtime_path
+from damon.errors import DamonError, InvalidInput
 
-MNT_DETACH: Final = 2
-DEFAULT_NAME: Final = "damond"
+log = logging.getLogger("damon.damond")
 
-
-def runtime_folder() -> Path:
-    """Where locks and sockets are: ``$RUNTIME_DIRECTORY`` as service managers set it, ``/run/damond`` of root, else the
-    user's own."""
-    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    if given:
-        return Path(given)
-    if os.geteuid() == 0:
-        return Path("/run/damond")
-    own = os.environ.get("XDG_RUNTIME_DIR")
-    return (Path(own) if own else Path(f"/tmp/damond-{os.geteuid()}")) / "damond"
+#: For a killed service to end once its mount is taken away, and for another start to be done.
+PATIENCE_S: Final = 30.0
+POLL_S: Final = 0.01
+MOUNT_REMEDY: Final = "give a directory of your own, or a new name"
 
 
-def default_mount() -> Path:
-    """Where ``damond`` mounts its tree, and where clients look for it."""
-    given = os.environ.get("DAMOND_MOUNT")
-    return Path(given) if given else runtime_folder() / "sys"
+def programs_directory(mount: Path) -> Path:
+    """Where the service that is mounted at ``mount`` keeps what is executed; it was made for this run of it.
+
+    Raises:
+        DamonError: ENOENT, none runs there; EPERM, ELOOP: another user could have put it there.
+    """
+    lock = runtime_path(mount, ".lock")
+    try:
+        fd = _open_lock(lock, os.O_RDONLY)
+        name = os.pread(fd, 4096, 0).decode(errors="replace").partition("\n")[2].strip()
+        os.close(fd)
+        if not name.startswith(f"{lock.stem}.run-") or "/" in name:
+            raise FileNotFoundError
+        path = lock.with_name(name)
+        os.close(open_directory("runtime directory", path, path, "start damond anew"))
+    except FileNotFoundError:
+        raise DamonError(
+            errno.ENOENT, f"no damond is mounted at {mount}: start one with damond, or give its --mount"
+        ) from None
+    return path
 
 
-def _key(folder: Path) -> str:
-    """Short: a socket's path has 107 bytes at most."""
-    return hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
+def home_directory(mount: Path) -> Path:
+    """``HOME`` of commands that ``damon exec`` runs with the service that is mounted at ``mount``; made if need be."""
+    path = runtime_path(mount, ".home")
+    os.close(open_directory("home directory", path, path, "remove it", make=True))
+    return path
 
 
-def socket_path(folder: Path) -> Path:
-    """The control socket of the service that is mounted at ``folder``."""
-    return runtime_folder() / f"{_key(folder)}.socket"
-
-
-def trace_socket_path(folder: Path) -> Path:
-    """The socket of the stream of trace events."""
-    return socket_path(folder).with_suffix(".trace")
-
-
-def exec_folder(folder: Path) -> Path:
-    """What ``damon exec`` keeps for the service that is mounted at ``folder``: ``bin`` and ``home``."""
-    return socket_path(folder).with_suffix(".exec")
-
-
-def unmount(folder: Path) -> None:
-    """Take the mount away, from those as well who still have something of it open. Nothing mounted: nothing done."""
-    if os.geteuid() == 0:
-        ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(folder), MNT_DETACH)
-        return
-    for program in ("fusermount3", "fusermount"):
-        with suppress(OSError):
-            subprocess.run([program, "-u", "-z", "-q", folder], check=False, capture_output=True)
-            return
+def _open_lock(path: Path, flags: int) -> int:
+    """Not through a link, and nothing that is somebody else's too. Nothing in it is changed."""
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DamonError(errno.ELOOP, f"lock: {path}: is a symbolic link; remove it") from None
+        raise
+    found = os.fstat(fd)
+    why = ""
+    if not stat.S_ISREG(found.st_mode):
+        why = "is no regular file"
+    elif found.st_uid != os.geteuid():
+        why = f"belongs to user {found.st_uid}"
+    elif found.st_nlink > 1:
+        why = "has another name as well (a hard link)"
+    if why:
+        os.close(fd)
+        raise DamonError(errno.EPERM, f"lock: {path}: {why}; remove it")
+    return fd
 
 
 class Instance:
     """The right to serve ``folder``. ``close()`` gives it back and removes everything that was made for it.
 
+    Attributes:
+        socket: of clients.
+        trace_socket: of the stream of events.
+        programs: a directory of this run alone, for what is executed.
+
     Raises:
-        DamonError: EBUSY, another service has it; ENOTEMPTY, EINVAL: no folder to mount on.
+        DamonError: EBUSY, another service has it; ENOTEMPTY, EINVAL: no directory to mount on; EPERM, ELOOP: another
+            user can change what we rely on.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self.socket = socket_path(folder)
-        self.folder_of_processes = self.socket.with_suffix(".d")
         self._made_folder = False
         self._lock = -1
-        runtime = runtime_folder()
+        runtime = runtime_directory()
+        runtime.check(make=True)
+        self._lock_path = runtime_path(folder, ".lock")
+        self._key = self._lock_path.stem
+        self.socket = runtime_path(folder, ".socket")
+        self.trace_socket = runtime_path(folder, ".trace")
         try:
-            runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise MissingCapability(f"{runtime} can't be made ({error.strerror}); set XDG_RUNTIME_DIR") from None
-        self._lock_path = runtime / f"{_key(folder)}.lock"
-        self._take_lock()
-        try:
-            self._clean()
+            with _one_start(runtime.path):
+                self._lock = self._take_lock()
+                self._clean()
+                self.programs = Path(tempfile.mkdtemp(prefix=f"{self._key}.run-", dir=runtime.path))
+                os.ftruncate(self._lock, 0)
+                os.pwrite(self._lock, f"{Owner.ourselves()}\n{self.programs.name}\n".encode(), 0)
             self._prepare()
         except BaseException:
             self.close()
             raise
 
-    def _take_lock(self) -> None:
+    def _take_lock(self) -> int:
+        deadline, forced = time.monotonic() + PATIENCE_S, False
         while True:
-            fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = _open_lock(self._lock_path, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with suppress(FileNotFoundError):
+                    if os.fstat(fd).st_ino == os.stat(self._lock_path).st_ino:
+                        return fd
+                os.close(fd)  # its owner has just removed it: again
+                continue
             except BlockingIOError:
-                owner = os.pread(fd, 32, 0).decode().strip() or "?"
+                owner = Owner.parse(os.pread(fd, 4096, 0).decode(errors="replace").partition("\n")[0])
                 os.close(fd)
+            if owner is None or not owner.dead():
                 raise DamonError(
                     errno.EBUSY,
-                    f"{self.folder} is served by process {owner} already: stop that, or give another --mount",
-                ) from None
-            with suppress(FileNotFoundError):
-                if os.fstat(fd).st_ino == os.stat(self._lock_path).st_ino:
-                    break
-            os.close(fd)  # its owner has just removed it: again
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        self._lock = fd
+                    f"{self.folder} is served by process {owner.pid if owner else '?'} already: "
+                    "stop that, or give another --mount",
+                )
+            if not forced:
+                log.warning("process %d was killed and can't end by itself", owner.pid)
+                self._detach()
+                forced = True
+            if time.monotonic() > deadline:
+                raise DamonError(
+                    errno.EBUSY,
+                    f"{self.folder}: process {owner.pid} was killed and holds on to it; "
+                    f"run as root: umount -f {self.folder}, or give another --mount",
+                )
+            time.sleep(POLL_S)
+
+    def _detach(self) -> None:
+        """Take away every mount whose service is dead, whoever it was of; they can lie on top of each other."""
+        while True:
+            there = mounts(self.folder)
+            if not there or not _dead(there[-1].owner, self.folder):
+                return
+            detach(self.folder)
+            if len(mounts(self.folder)) >= len(there):
+                raise DamonError(
+                    errno.EBUSY,
+                    f"{self.folder}: its service is dead and the mount can't be taken away; "
+                    f"run as root: umount -f {self.folder}",
+                )
+            log.warning("%s: the mount of a service that was killed is taken away", self.folder)
 
     def _clean(self) -> None:
-        """What a killed service has left: its socket, and a mount that answers nobody any more."""
-        self.socket.unlink(missing_ok=True)
-        for _ in range(8):  # mounts can lie on top of each other
-            try:
-                os.stat(self.folder)
-            except OSError as error:
-                if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO):
-                    return
-                unmount(self.folder)
-            else:
-                return
+        """What a killed service has left."""
+        self._detach()
+        for socket in (self.socket, self.trace_socket):
+            socket.unlink(missing_ok=True)
+        self._remove_programs()
+
+    def _remove_programs(self) -> None:
+        for left in self._lock_path.parent.glob(f"{self._key}.run-*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _prepare(self) -> None:
+        if mounts(self.folder):
+            raise DamonError(errno.ENOTEMPTY, f"--mount {self.folder} is another damond's mount: give a new name")
+        there = os.path.lexists(self.folder)
         try:
-            self.folder.mkdir(mode=0o700, parents=True)
-            self._made_folder = True
-        except FileExistsError:
-            if not self.folder.is_dir():
-                raise InvalidInput(f"--mount {self.folder} is no folder: give an empty one, or a new name") from None
-            if os.path.ismount(self.folder) or any(self.folder.iterdir()):
-                raise DamonError(
-                    errno.ENOTEMPTY, f"--mount {self.folder} is not empty: give an empty folder, or a new name"
-                ) from None
+            os.close(open_directory("--mount", self.folder, None, MOUNT_REMEDY, make=True))
+        except DamonError as error:
+            if error.errno == errno.ENOTDIR:
+                raise InvalidInput(f"--mount {self.folder} is no directory: give an empty one, or a new name") from None
+            raise
         except OSError as error:
             raise DamonError(error.errno or 0, f"--mount {self.folder} can't be made: {error.strerror}") from None
+        self._made_folder = not there
+        if there and (os.path.ismount(self.folder) or any(self.folder.iterdir())):
+            raise DamonError(
+                errno.ENOTEMPTY, f"--mount {self.folder} is not empty: give an empty directory, or a new name"
+            )
 
     def close(self) -> None:
         """Safe to call twice."""
         if self._lock < 0:
             return
-        self.socket.unlink(missing_ok=True)
+        for socket in (self.socket, self.trace_socket):
+            socket.unlink(missing_ok=True)
         if self._made_folder:
             with suppress(OSError):
                 self.folder.rmdir()
-        self._forget_commands()
+        self._remove_programs()
+        with suppress(OSError):  # what damo remembers; files that somebody else has put there stay
+            home = self._lock_path.with_suffix(".home")
+            (home / ".damo.sysinfo").unlink(missing_ok=True)
+            home.rmdir()
         self._lock_path.unlink(missing_ok=True)
         os.close(self._lock)
         self._lock = -1
 
-    def _forget_commands(self) -> None:
-        """What ``damon exec`` has made, and damo has remembered; files that somebody else has put there stay."""
-        made = exec_folder(self.folder)
-        shutil.rmtree(made / "bin", ignore_errors=True)
-        with suppress(OSError):
-            (made / "home/.damo.sysinfo").unlink(missing_ok=True)
-            (made / "home").rmdir()
-            made.rmdir()
+
+def _dead(owner: Owner | None, folder: Path) -> bool:
+    if owner is not None:
+        return owner.dead()
+    try:  # a mount that does not say whose it is
+        os.stat(folder)
+    except OSError as error:
+        return error.errno in {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO}
+    return False
+
+
+@contextmanager
+def _one_start(runtime: Path) -> Iterator[None]:
+    """Nobody else of this user starts meanwhile."""
+    fd = os.open(runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + 2 * PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DamonError(
+                        errno.EBUSY, f"runtime directory: {runtime}: another damond is starting; try again"
+                    ) from None
+                time.sleep(POLL_S)
+        yield
+    finally:
+        os.close(fd)

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Final
 
 from damon.damond.client import Client
-from damon.damond.instance import default_mount, socket_path
 from damon.damond.presence import SHOWN_BY
+from damon.damond.runtime import default_mount, socket_path
 
 #: Exit codes, as procps has them.
 NONE_FOUND, WRONG_USE, FAILED = 1, 2, 3

@@ -10,17 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from damon.errors import MissingCapability
+from damon.errors import InvalidInput, MissingCapability
 
 #: In the environment of each such process: the damond that shows it. By this others tell theirs from ours.
 SHOWN_BY: Final = "DAMOND_SHOWN_BY"
 
 
 class Presences:
-    """Makes a process for each worker that stands for it. It waits for its input to end, so it goes when we do.
+    """Makes a placeholder process for each worker. It waits for its input to end, so it goes when we do.
 
     Args:
-        folder: where programs by these names are made, and removed by ``close()``.
+        folder: a directory of our own that was made for this and holds nothing yet: what lies in it is executed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,12 +28,14 @@ class Presences:
         if program is None:
             raise MissingCapability("there is no program cat; install coreutils")
         self._program, self._folder = program, folder
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700)
 
     def show(self, name: str) -> Presence:
         """A process called ``name``."""
+        if name in {".", ".."} or "/" in name:
+            raise InvalidInput(f"process name: {name!r}: no file can have it; give another one")
         link = self._folder / name  # a process is called as the file that it was started from
-        with suppress(FileExistsError):
+        with suppress(FileExistsError):  # of an earlier worker of this name
             link.symlink_to(self._program)
         return Presence(link)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from damon.core import Damon
 from damon.damond.client import Client
-from damon.damond.instance import socket_path, trace_socket_path
 from damon.damond.runner import Runner
+from damon.damond.runtime import socket_path, trace_socket_path
 from damon.errors import DamonError, InvalidInput
 from damon.mm.sim import SimulatedMachine
 from damon.model.context import DamonCallControl, DamonCtx

@@ -17,7 +17,8 @@ from typing import Any, Final
 from damon.core import Damon
 from damon.damond.control import ControlServer
 from damon.damond.fusefs import Mount
-from damon.damond.instance import Instance, trace_socket_path, unmount
+from damon.damond.fusemount import unmount
+from damon.damond.instance import Instance
 from damon.damond.presence import Presences
 from damon.damond.proc import Proc
 from damon.damond.recording import Answers
@@ -78,7 +79,7 @@ class Service:
             modules = self._prepare(cmdline)
             self.instance = Instance(folder)
             self._closing.callback(self.instance.close)
-            self._presences = presences = Presences(self.instance.folder_of_processes)
+            self._presences = presences = Presences(self.instance.programs / "processes")
             self._closing.callback(presences.close)
             self.damon.presence = presences.show
             self._root = root = Root(self.admin, self.loader, self.run_request)
@@ -92,7 +93,7 @@ class Service:
                 self._load(module)
             self._closing.callback(unmount, self.instance.folder)
             self._mount.open()
-            events = TraceServer(self.damon.trace, trace_socket_path(self.instance.folder))
+            events = TraceServer(self.damon.trace, self.instance.trace_socket)
             events.start()
             self._closing.callback(events.close)
             self._control = ControlServer(self.instance.socket, self._calls())
@@ -174,11 +175,7 @@ class Service:
 
     def abandon(self) -> None:
         """Remove what was made and wait for nobody: when the process ends although ``close()`` has not come back."""
-        folder = self.instance.folder
-        for step in (
-            partial(unmount, folder), self._presences.close, partial(trace_socket_path(folder).unlink, missing_ok=True),
-            self.instance.close,
-        ):  # fmt: skip
+        for step in (partial(unmount, self.instance.folder), self._presences.close, self.instance.close):
             with suppress(OSError):
                 step()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from damon.damond.instance import unmount
+from damon.damond.fusemount import unmount
 
 #: Something hangs when it takes longer; no test is about time.
 HANG_S = 600

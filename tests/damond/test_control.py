@@ -22,7 +22,7 @@ import pytest
 from damon.damond import control
 from damon.damond.client import Client, ServiceLost
 from damon.damond.control import MAX_CLIENTS, MAX_REQUEST, ControlServer
-from damon.damond.instance import socket_path
+from damon.damond.runtime import socket_path
 from damon.errors import DamonError, InvalidInput
 from tests.damond.conftest import HANG_S, Damond
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from damon.damond.instance import unmount
+from damon.damond.fusemount import unmount
 from damon.damond.pids import Own
 from damon.damond.presence import SHOWN_BY
 from tests.damond.conftest import PROBLEM, Damond, monitor

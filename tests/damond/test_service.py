@@ -257,7 +257,7 @@ def test_the_command_line_enables_modules(start: Start) -> None:
 
 
 def test_unmounted_by_somebody_else_it_leaves(start: Start) -> None:
-    from damon.damond.instance import unmount
+    from damon.damond.fusemount import unmount
 
     damond = start().wait()
     unmount(damond.mount)

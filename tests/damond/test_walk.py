@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.damond_walk import build, walk
 from damon.damond.client import Client
-from damon.damond.instance import socket_path
+from damon.damond.runtime import socket_path
 from tests.damond.conftest import Damond, monitor
 
 KDAMONDS, SCHEMES, FILES = 64, 8, 20737
