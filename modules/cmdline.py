@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from damon.errors import InvalidInput
+from damon.quoting import quoted
 
 
 def canonical(name: str) -> str:
@@ -30,19 +31,19 @@ def split_words(line: str) -> list[str]:
         InvalidInput: a quote is not closed.
     """
     words: list[str] = []
-    word, quoted = "", False
+    word, inside = "", False
     for char in line + " ":
-        if char.isspace() and not quoted:
+        if char.isspace() and not inside:
             if word == "--":
                 break
             if word:
                 words.append(word[1:].removesuffix('"') if word.startswith('"') else word)
             word = ""
             continue
-        quoted ^= char == '"'
+        inside ^= char == '"'
         word += char
-    if quoted:
-        raise InvalidInput(f'command line {line!r} opens a quotation and does not close it: add a "')
+    if inside:
+        raise InvalidInput(f'command line {quoted(line)} opens a quotation and does not close it: add a "')
     return words
 
 
@@ -61,5 +62,5 @@ def parse_cmdline(line: str) -> dict[str, list[str]]:
         if dot and module:
             result.setdefault(canonical(module), []).append(parameter if value is None else f"{parameter}={value}")
         elif canonical(name).lower().startswith("damon"):
-            raise InvalidInput(f"command line word {word!r} lacks the dot: write MODULE.PARAM=VALUE")
+            raise InvalidInput(f"command line word {quoted(word)} lacks the dot: write MODULE.PARAM=VALUE")
     return result

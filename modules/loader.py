@@ -20,6 +20,7 @@ from damon.mm.interface import Machine
 from damon.modules.cmdline import canonical, split_assignment
 from damon.modules.module import Module
 from damon.modules.params import Parameter, Value, show_value
+from damon.quoting import quoted
 
 #: Folders of the user's own modules, separated by colons.
 PATH_VARIABLE = "DAMON_MODULES_PATH"
@@ -28,9 +29,9 @@ _HERE = Path(__file__).parent
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name[:100], names, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
-    return InvalidInput(f"unknown {what} {name!r}; {hint}")
+    return InvalidInput(f"unknown {what} {quoted(name)}; {hint}")
 
 
 def _folders(extra: Iterable[Path]) -> list[Path]:

@@ -14,11 +14,15 @@ from typing import Final
 
 from damon.errors import InvalidInput
 from damon.model.attrs import ULONG_MAX
+from damon.quoting import quoted
+from damon.units import as_plain
 
 Value = int | bool | tuple[int, ...]
 
 
-_MOST_DIGITS: Final = 100
+#: Of any base. What has more is larger than any type, and Python refuses to convert it when it has very many.
+_MOST_DIGITS: Final = 64
+_TOO_LARGE: Final = 1 << 64
 
 
 def _digits(text: str) -> tuple[int, str] | None:
@@ -31,8 +35,9 @@ def _digits(text: str) -> tuple[int, str] | None:
     end = start
     while end < len(text) and text[end].isascii() and text[end].isalnum() and int(text[end], 36) < base:
         end += 1
-    digits = text[start:end].lstrip("0")[:_MOST_DIGITS]  # of what is out of range, how far does not matter
-    return (int(digits or "0", base), text[end:]) if end > start else None
+    digits = text[start:end].lstrip("0") or "0"
+    value = int(digits, base) if len(digits) <= _MOST_DIGITS else _TOO_LARGE
+    return (value, text[end:]) if end > start else None
 
 
 def parse_ulong(text: str) -> int:
@@ -45,7 +50,7 @@ def parse_ulong(text: str) -> int:
     if parsed is not None and parsed[0] > ULONG_MAX:
         raise InvalidInput(f"is above {ULONG_MAX}", errno.ERANGE)
     if parsed is None or parsed[1] not in ("", "\n"):
-        raise InvalidInput("is no unsigned number: write decimal, 0x hexadecimal or 0 octal digits")
+        raise InvalidInput("is not an unsigned integer (decimal, 0x hexadecimal or 0 octal digits)")
     return parsed[0]
 
 
@@ -58,7 +63,7 @@ def parse_signed(text: str, bits: int) -> int:
     if not -(1 << 63) <= value < 1 << 63:
         raise InvalidInput(f"lies outside of {low}..{high}", errno.ERANGE)
     if parsed is None or parsed[1] not in ("", "\n"):
-        raise InvalidInput("is no number: write decimal, 0x hexadecimal or 0 octal digits")
+        raise InvalidInput("is not an integer (decimal, 0x hexadecimal or 0 octal digits)")
     if not low <= value <= high:
         raise InvalidInput(f"lies outside of {low}..{high}", errno.ERANGE)
     return value
@@ -174,7 +179,10 @@ class Parameter:
         try:
             return parse_value(self.spec.type, text, self.spec.length)
         except InvalidInput as error:
-            raise InvalidInput(f"{self.spec.name}={text.strip()!r} {error.strerror}", error.errno or 0) from None
+            plain = as_plain(text, self.spec.unit) if error.errno == errno.EINVAL else None
+            hint = "" if plain is None else f"; the unit is {self.spec.unit}: write {plain}"
+            message = f"{self.spec.name}={quoted(text.strip())} {error.strerror}{hint}"
+            raise InvalidInput(message, error.errno or 0) from None
 
     def store(self, text: str) -> None:
         """Write ``text``.

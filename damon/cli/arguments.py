@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Parsing of arguments: one-line errors, and the types of values that several commands take."""
+"""The types of values that several commands take. What is wrong is refused in one line."""
 
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from collections.abc import Callable
 
 from damon import __version__
-from damon.quoting import bounded, quoted
+from damon.command.parser import Parser
+from damon.errors import InvalidInput
+from damon.modules.params import parse_long, parse_ulong
+from damon.quoting import quoted
+from damon.units import DURATIONS, seconds
 
-_SEED_MAX = (1 << 64) - 1
+__all__ = ["Parser", "add_version", "duration", "number", "seed"]
 
-
-class Parser(argparse.ArgumentParser):
-    """As argparse's, but a wrong argument costs one line on stderr, not the whole usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {bounded(message)}; see {self.prog} --help\n")
+_MOST_S = 10**9
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:
@@ -25,22 +24,28 @@ def add_version(parser: argparse.ArgumentParser) -> None:
 
 
 def duration(text: str) -> float:
-    """Seconds above 0."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 1e-6 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no duration: give seconds above 0")
-    return seconds
+    """Seconds above 0 of ``90``, ``500ms``, ``5min``, ``1h``."""
+    value = seconds(text)
+    if value is None or not 1e-6 <= value <= _MOST_S:
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)} is not a duration above 0: write seconds, or e.g. {DURATIONS}"
+        )
+    return float(value)
 
 
-def seed(text: str) -> int:
-    """0 to 2**64 - 1."""
-    try:
-        number = int(text, 0)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= _SEED_MAX:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no seed: give a number from 0 to {_SEED_MAX}")
-    return number
+def number(least: int, most: int, what: str = "a whole number") -> Callable[[str], int]:
+    """The type of a whole number in these bounds; decimal, ``0x`` or ``0`` octal."""
+
+    def parse(text: str) -> int:
+        try:
+            value = parse_long(text) if text.startswith("-") else parse_ulong(text)
+        except InvalidInput:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is not {what} from {least} to {most}")
+        return value
+
+    return parse
+
+
+seed = number(0, (1 << 64) - 1, "a seed: give a number")

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import outcome, output
-from damon.cli.arguments import duration, seed
+from damon.cli.arguments import duration, number, seed
 from damon.cli.record_job import Job
 from damon.cli.run import open_machine, stop_flag
 from damon.core import Damon
 from damon.core.trace import EVENTS
 from damon.damond.runtime import default_mount
 from damon.errors import DamonError, InvalidInput
-from damon.model.attrs import DamonAttrs
+from damon.model.attrs import ULONG_MAX, DamonAttrs
+from damon.modules.params import parse_ulong
 from damon.quoting import quoted
 from damon.records.recorder import FLUSH_S, OUTPUT_TYPES, Recorder
 from damon.records.surroundings import LinuxSurroundings, SimSurroundings, Surroundings
@@ -72,7 +73,7 @@ def add(commands: Any) -> None:
     what = command.add_argument_group("what to monitor")
     what.add_argument("--ops", choices=("vaddr", "fvaddr", "paddr"), help="operations set (default paddr)")
     what.add_argument(
-        "--pid", type=int, action="append", default=[],
+        "--pid", type=number(1, (1 << 31) - 1, "a process id"), action="append", default=[],
         help="a process, for vaddr and fvaddr; several times for several. With --sim all of the workload's otherwise",
     )  # fmt: skip
     what.add_argument(
@@ -92,9 +93,9 @@ def add(commands: Any) -> None:
         ("min-nr-regions", default.min_nr_regions, "lower limit of regions"),
         ("max-nr-regions", default.max_nr_regions, "upper limit of regions"),
     ):
-        attrs.add_argument(f"--{name}", type=int, metavar="N", help=f"{text} (default {value})")
+        attrs.add_argument(f"--{name}", type=number(0, ULONG_MAX), metavar="N", help=f"{text} (default {value})")
     attrs.add_argument(
-        "--intervals-goal", type=int, nargs=4, metavar=("ACCESS_BP", "AGGRS", "MIN_US", "MAX_US"),
+        "--intervals-goal", type=number(0, ULONG_MAX), nargs=4, metavar=("ACCESS_BP", "AGGRS", "MIN_US", "MAX_US"),
         help="tune the intervals for that many access events",
     )  # fmt: skip
     files = command.add_argument_group("output")
@@ -113,7 +114,9 @@ def add(commands: Any) -> None:
         "--flush", type=duration, default=FLUSH_S, metavar="S",
         help=f"seconds that wait in memory at most (default {FLUSH_S:g})",
     )  # fmt: skip
-    command.add_argument("--duration", type=duration, metavar="S", help="seconds; as for damon run otherwise")
+    command.add_argument(
+        "--duration", type=duration, metavar="S", help="seconds, or with a unit, e.g. 5min; as for damon run"
+    )
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")
     command.set_defaults(function=record)
@@ -121,8 +124,8 @@ def add(commands: Any) -> None:
 
 def _region(text: str) -> tuple[int, int]:
     try:
-        start, end = (int(number, 0) for number in text.split("-"))
-    except ValueError:
+        start, end = map(parse_ulong, text.split("-"))
+    except (ValueError, InvalidInput):
         raise argparse.ArgumentTypeError(f"{quoted(text)} is no range: give START-END in bytes") from None
     return start, end
 

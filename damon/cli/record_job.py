@@ -23,9 +23,6 @@ def _attrs(arguments: argparse.Namespace) -> DamonAttrs:
         "min_nr_regions": arguments.min_nr_regions,
         "max_nr_regions": arguments.max_nr_regions,
     }
-    for name, value in given.items():
-        if value is not None and value < 0:
-            raise InvalidInput(f"{name} {value} is negative: give 0 or more")
     attrs = DamonAttrs(**{name: value for name, value in given.items() if value is not None})
     if arguments.intervals_goal is not None:
         attrs.intervals_goal = DamonIntervalsGoal(*arguments.intervals_goal)

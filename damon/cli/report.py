@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from damon.cli import output
+from damon.cli.arguments import number
 from damon.errors import InvalidInput
-from damon.quoting import quoted
 from damon.records import heatmap
 from damon.records.heatmap import PERCENTILES, Area, Summary
 
@@ -23,6 +23,7 @@ Show what was recorded by `damon record` or `damo record`: the working set, and 
 In a heatmap each row is a time and each column an address; 0 is never, 9 in (nearly) every sample, blank not monitored.
 """
 _COLORS: Final = (232, 17, 18, 19, 54, 89, 124, 160, 202, 220)  # of 256: black, blue, red, yellow
+_COUNT: Final = number(1, 10000, "a count")
 _LABEL: Final = 10
 _WIDTH: Final = 80
 
@@ -37,16 +38,9 @@ def add(commands: Any) -> None:
     )
     command.add_argument("file", nargs="?", default="damon.data", metavar="FILE", help="default damon.data")
     command.add_argument("--json", action="store_true", help="one JSON object")
-    command.add_argument("--rows", type=_count, default=20, metavar="N", help="times in a heatmap (default 20)")
-    command.add_argument("--columns", type=_count, metavar="N", help="addresses in a heatmap (default: what fits)")
+    command.add_argument("--rows", type=_COUNT, default=20, metavar="N", help="times in a heatmap (default 20)")
+    command.add_argument("--columns", type=_COUNT, metavar="N", help="addresses in a heatmap (default: what fits)")
     command.set_defaults(function=report)
-
-
-def _count(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if not 1 <= number <= 10000:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no count: give 1 to 10000")
-    return number
 
 
 def report(arguments: argparse.Namespace) -> int:

@@ -63,7 +63,8 @@ def add(commands: Any) -> None:
     machine.add_argument("--linux", action="store_true", help="the memory of this machine")
     command.add_argument(
         "--duration", type=duration, metavar="S",
-        help="seconds; else with --sim the workload's own, or 60 if it repeats, and with --linux until Ctrl-C",
+        help="seconds, or with a unit, e.g. 500ms, 5min, 1h; else with --sim the workload's own, or 60 if it "
+        "repeats, and with --linux until Ctrl-C",
     )  # fmt: skip
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
     command.add_argument("--json", metavar="FILE", help="write the result as one object; - for standard output")

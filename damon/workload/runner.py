@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from damon import __version__
 from damon.command import output_failed, start
+from damon.command.parser import Parser
 from damon.errors import DamonError, InvalidInput, MissingCapability
-from damon.quoting import bounded, quoted
+from damon.quoting import quoted
+from damon.units import DURATIONS, seconds
 from damon.workload.plan import Options, change_options, compile_plan
 
 DESCRIPTION = """\
@@ -39,22 +41,16 @@ _PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def _seconds(text: str) -> int:
-    """Microseconds of ``text`` in seconds."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1e-6 <= value <= 1e9:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} must be seconds above 0")
-    return int(value * 1e6)
+    """Microseconds of ``90``, ``500ms``, ``1h``."""
+    value = seconds(text)
+    if value is None or not 1e-6 <= value <= 10**9:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} must be a duration above 0: seconds, or e.g. {DURATIONS}")
+    return int(value * 10**6)
 
 
 def _number(least: int, most: int) -> Any:
     def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
+        value = int(text) if text.isdecimal() and len(text) <= len(str(most)) else least - 1
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"{quoted(text)} must be a whole number from {least} to {most}")
         return value
@@ -70,15 +66,8 @@ def _directory(text: str) -> str:
     return os.path.abspath(text)
 
 
-class _Parser(argparse.ArgumentParser):
-    """An error is one line; --help has the rest."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {bounded(message)}; see --help\n")
-
-
 def parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="damon-workload", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip

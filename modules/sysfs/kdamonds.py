@@ -24,6 +24,7 @@ from damon.modules.sysfs.context import Context
 from damon.modules.sysfs.node import Directory, File, TreeLock
 from damon.modules.sysfs.schemes import Tried
 from damon.modules.sysfs.values import Numbered, uint
+from damon.quoting import quoted
 
 log = logging.getLogger("damon.sysfs")
 
@@ -68,7 +69,7 @@ class Kdamond(Directory):
         command = text.removesuffix("\n")
         with self._lock.held():
             if command not in COMMANDS:
-                raise InvalidInput(f"state: {command!r} is no command; known: {', '.join(COMMANDS)}")
+                raise InvalidInput(f"state: {quoted(command)} is no command; known: {', '.join(COMMANDS)}")
             if command != "off" and len(self.contexts) != 1:
                 raise InvalidInput(f"state: {command} needs one context, there are {len(self.contexts)}")
             self._run(getattr(self, f"_{command}"))

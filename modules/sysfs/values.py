@@ -13,6 +13,7 @@ from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import U32_MAX
 from damon.modules.params import parse_bool, parse_int, parse_ulong
 from damon.modules.sysfs.node import Directory, File, Node
+from damon.quoting import quoted
 
 V = TypeVar("V")
 E = TypeVar("E", bound=enum.Enum)
@@ -49,7 +50,7 @@ class Value(File, Generic[V]):
             value = self._parse(text)
         except InvalidInput as error:
             number = errno.EINVAL if self._einval else error.errno or errno.EINVAL
-            raise DamonError(number, f"{text.strip()!r} {error.strerror}") from None
+            raise DamonError(number, f"{quoted(text.strip())} {error.strerror}") from None
         if self._check_value is not None:
             self._check_value(value)
         self.value = value
@@ -156,7 +157,7 @@ class Numbered(Directory, Generic[D]):
     def child(self, name: str) -> Node | None:
         if name == self._name:
             return super().child(name)
-        index = int(name) if name.isascii() and name.isdigit() else -1
+        index = int(name) if name.isascii() and name.isdigit() and len(name) < 20 else -1
         return self[index] if 0 <= index < self.nr and name == str(index) else None
 
     def made_child(self, name: str) -> Node | None:
@@ -214,7 +215,7 @@ class Numbered(Directory, Generic[D]):
         try:
             count = parse_int(text)
         except InvalidInput as error:
-            raise InvalidInput(f"{self._name}: {text.strip()!r} {error.strerror}", error.errno or 0) from None
+            raise InvalidInput(f"{self._name}: {quoted(text.strip())} {error.strerror}", error.errno or 0) from None
         if count < 0 or (self._limit is not None and count > self._limit):
             most = "" if self._limit is None else f"..{self._limit}"
             raise InvalidInput(f"{self._name}: {count} lies outside of 0{most}")

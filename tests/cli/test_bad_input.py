@@ -88,7 +88,7 @@ def test_malformed_value_of_every_parameter(
         (["./nowhere"], ["'./nowhere' is no module"]),
         (["reclaim", "--module", "lru_sort"], ["damon_reclaim and damon_lru_sort cannot run together", "EBUSY"]),
         (["reclaim", "--duration", "0"], ["--duration", "'0'"]),
-        (["reclaim", "--duration", "soon"], ["'soon'", "seconds above 0"]),
+        (["reclaim", "--duration", "soon"], ["'soon'", "duration above 0"]),
         (["reclaim", "--duration", "nan"], ["'nan'"]),
         (["reclaim", "--seed", "-1"], ["'-1'", "seed"]),
         (["reclaim", "--seed", "1.5"], ["'1.5'", "seed"]),

@@ -37,7 +37,7 @@ def _run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         (["/nowhere.yaml"], "workload file '/nowhere.yaml' cannot be read: No such file or directory"),
         ([], "workload file or --plan"),
         (["x.yaml", "--plan", "x"], "workload file or --plan"),
-        (["--duration", "0", "x.yaml"], "--duration: '0' must be seconds above 0"),
+        (["--duration", "0", "x.yaml"], "--duration: '0' must be a duration above 0"),
         (["--duration", "nan", "x.yaml"], "--duration"),
         (["--interval", "soon", "x.yaml"], "--interval: 'soon' must be a whole number"),
         (["--interval", "0", "x.yaml"], "--interval"),

@@ -5,20 +5,13 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from ..command import interrupt, raise_interrupts, start
-from ..errors import HarnessError, InvalidInput, MachineLacks
+from ..command.parser import Parser
+from ..errors import HarnessError, MachineLacks
 from .words import EXAMPLES, EXIT_CODES, say, tell
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        # One line, as everywhere; the usage is what --help is for.
-        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
-        sys.exit(InvalidInput.exit_code)
 
 
 class _Version(argparse.Action):
@@ -42,14 +35,14 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     from . import build, doctor, exec, kconfig, kselftest, kunit, shell, suite
 
-    top = _Parser(
+    top = Parser(
         prog="vmtest",
         description="Boots a Linux guest in QEMU, runs a command in it, and cleans up.",
         epilog=EXAMPLES + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action=_Version)
-    commands = top.add_subparsers(dest="what", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = top.add_subparsers(dest="what", required=True, metavar="COMMAND", parser_class=Parser)
     for command in (exec, shell, suite, kselftest, kunit, build, kconfig, doctor):
         command.add(commands)
     return top

@@ -9,10 +9,11 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import hostroot
+from .. import hostroot, units
 from ..config import ACCELERATORS, MACHINES, GuestConfig, Timeouts
 from ..errors import InvalidInput
 from ..images import arch, kernel_build, kernel_package, variants
+from ..quoting import quoted
 from .machine_options import add_machine_options, machine_values
 from .words import say
 
@@ -120,11 +121,13 @@ def tree_recipe(options: argparse.Namespace) -> kernel_build.Recipe:
 
 
 def seconds(text: str) -> float:
-    """A positive number."""
-    value = float(text)
-    if value <= 0:
-        raise ValueError
-    return value
+    """Seconds above 0 of ``90``, ``500ms``, ``5min``, ``1h``."""
+    value = units.seconds(text)
+    if value is None or not 0 < value <= FOREVER:
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)} is not a duration above 0: write seconds, or e.g. {units.DURATIONS}"
+        )
+    return float(value)
 
 
 def _port(text: str) -> int:
