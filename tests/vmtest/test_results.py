@@ -168,6 +168,18 @@ def test_junit(tmp_path: Path) -> None:
     assert "bytes before" in (cases["bad"].findtext("system-out") or "")
 
 
+def test_junit_holds_whatever_a_guest_prints(tmp_path: Path) -> None:
+    """Names of subtests are a guest's words, as are those of a run that somebody else sent."""
+    strange = "a\x1b[m\x00\ufffe"
+    parsed = ktap.parse(f"KTAP version 1\n1..2\nok 1 {strange}\nnot ok 2 {strange} # SKIP {strange}\n")
+    assert "\x1b" in parsed.subtests[0].name
+    run = _run([outcome(strange, strange, subtests=parsed.subtests)])
+    run.suite, run.started, run.versions = strange, strange, {strange: strange}
+    writers.junit(run, tmp_path)
+    names = {case.get("name") for case in ElementTree.parse(tmp_path / "junit.xml").iter("testcase")}
+    assert "a\ufffd[m\ufffd\ufffd" in names
+
+
 def test_ktap_says_the_same_when_it_is_read_again() -> None:
     text = writers.ktap(_run(OUTCOMES))
     assert text.startswith("KTAP version 1\n1..11\n")

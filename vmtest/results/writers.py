@@ -49,13 +49,13 @@ def junit(run: Run, folder: Path) -> None:
     """``junit.xml``: a guest verdict is an error of that type, a failed test a failure, what is expected is skipped."""
     import junitparser
 
-    suite = junitparser.TestSuite(run.suite)
-    suite.timestamp = run.started
+    suite = junitparser.TestSuite(_clean(run.suite))
+    suite.timestamp = _clean(run.started)
     for name, value in run.versions.items():
-        suite.add_property(name, value)
+        suite.add_property(_clean(name), _clean(value))
     for outcome in run.outcomes:
-        place = ".".join((run.suite, outcome.kernel, outcome.machine, outcome.workload))
-        case = junitparser.TestCase(outcome.test, place, round(outcome.seconds, 3))
+        place = _clean(".".join((run.suite, outcome.kernel, outcome.machine, outcome.workload)))
+        case = junitparser.TestCase(_clean(outcome.test), place, round(outcome.seconds, 3))
         result = _junit_result(outcome)
         if result is not None:
             case.result = [result]
@@ -63,19 +63,19 @@ def junit(run: Run, folder: Path) -> None:
             output = folder / outcome.folder / "stdout"
             errors = folder / outcome.folder / "stderr"
             if output.exists():
-                case.system_out = _tail(output) + f"\n[[ATTACHMENT|{outcome.folder}/console.log]]\n"
+                case.system_out = _tail(output) + f"\n[[ATTACHMENT|{_clean(outcome.folder)}/console.log]]\n"
             if errors.exists():
                 case.system_err = _tail(errors)
         suite.add_testcase(case)
         for subtest in outcome.subtests:
-            inner = junitparser.TestCase(subtest.name, f"{place}.{outcome.test}", 0)
+            inner = junitparser.TestCase(_clean(subtest.name), f"{place}.{_clean(outcome.test)}", 0)
             if subtest.status == "fail":
                 inner.result = [junitparser.Failure(_clean(subtest.message), "fail")]
             elif subtest.status != "pass":
-                inner.result = [junitparser.Skipped(_clean(subtest.message or subtest.status), subtest.status)]
+                inner.result = [junitparser.Skipped(_clean(subtest.message or subtest.status), _clean(subtest.status))]
             suite.add_testcase(inner)
     suite.update_statistics()  # type: ignore[no-untyped-call]
-    xml = junitparser.JUnitXml(run.suite)
+    xml = junitparser.JUnitXml(_clean(run.suite))
     xml.add_testsuite(suite)
     xml.update_statistics()  # type: ignore[no-untyped-call]
     part = folder / (JUNIT + ".part")
@@ -90,10 +90,10 @@ def _junit_result(outcome: Outcome) -> Failure | Error | Skipped | None:
     if status is Status.PASS:
         return None
     if status in {Status.SKIP, Status.EXPECTED}:
-        return junitparser.Skipped(line, outcome.verdict)
+        return junitparser.Skipped(line, _clean(outcome.verdict))
     no_result = status in {Status.LOST, Status.ERROR, Status.NOT_RUN}
     kind = junitparser.Error if no_result else junitparser.Failure
-    result = kind(line, "unexpected-pass" if status is Status.UNEXPECTED_PASS else outcome.verdict)
+    result = kind(line, "unexpected-pass" if status is Status.UNEXPECTED_PASS else _clean(outcome.verdict))
     result.text = _clean(outcome.excerpt or outcome.line)
     return result
 
