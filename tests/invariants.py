@@ -25,7 +25,7 @@ from damon.model.target import DamonTarget
 Ranges = list[tuple[int, int]]
 #: Not the context's own, or without meaning between two samplings.
 _LEFT_OUT = {
-    "machine", "ops", "trace", "kdamond", "lock", "addrs", "accessed", "folios", "space", "call_controls",
+    "machine", "ops", "trace", "kdamond", "lock", "addrs", "accessed", "batch", "folios", "space", "call_controls",
     "walk_control", "walking",
 }  # fmt: skip
 

@@ -16,7 +16,10 @@ from damon.core.damos_walk import forget_target
 from damon.core.probes import check_probes, commit_probes
 from damon.errors import DamonError, InvalidInput
 from damon.model.arrays import RegionArray
+from damon.model.attrs import DamonAttrs
+from damon.model.checks import instance, truth, whole
 from damon.model.context import DamonCtx
+from damon.model.probe import DamonProbe
 from damon.model.regions import set_regions
 from damon.model.scheme import (
     NODE_MEMCG_METRICS,
@@ -39,6 +42,22 @@ def check_min_region_sz(ctx: DamonCtx) -> None:
         )
 
 
+def check_types(ctx: DamonCtx) -> None:
+    """Every part of ``ctx`` has the types and ranges that it is made with, also after it was changed (EINVAL)."""
+    instance("DamonCtx.attrs", ctx.attrs, DamonAttrs)
+    ctx.attrs.check()
+    whole("DamonCtx.addr_unit", ctx.addr_unit, 1)
+    ctx.pause = truth("DamonCtx.pause", ctx.pause)
+    for target in ctx.targets:
+        instance("DamonCtx.targets", target, DamonTarget)
+    for scheme in ctx.schemes:
+        instance("DamonCtx.schemes", scheme, Damos)
+        scheme.check()
+    for probe in ctx.probes:
+        instance("DamonCtx.probes", probe, DamonProbe)
+        probe.check()
+
+
 def _check_eligible_goals(ctx: DamonCtx) -> None:
     """What a pattern matches is measured in physical memory only."""
     wanted = DamosQuotaGoalMetric.NODE_ELIGIBLE_MEM_BP
@@ -49,6 +68,7 @@ def _check_eligible_goals(ctx: DamonCtx) -> None:
 
 def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
     """Raise what committing ``src`` into ``dst`` would raise; both stay as they are."""
+    check_types(src)
     check_min_region_sz(src)
     _check_eligible_goals(src)
     check_probes(src)

@@ -7,6 +7,8 @@ from damon.core import quota as quotas
 from damon.core.damos_filter import core_filters_reject
 from damon.core.priority import DamosRates, matches, region_score
 from damon.core.trace import BEFORE_APPLY, trace_before_apply
+from damon.errors import InvalidInput
+from damon.model.checks import ULONG_MAX, shown, whole
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosCustomAction
 from damon.model.regions import align_down
@@ -84,6 +86,17 @@ def _fit_quota(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) ->
     return True
 
 
+def _applied(ctx: DamonCtx, result: object) -> tuple[int, int]:
+    """What an operations set returned of an attempt: bytes acted on, and bytes that passed its filters."""
+    what = f"operations set {ctx.ops.id}: apply_scheme() returned"
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise InvalidInput(f"{what}: {shown(result)}: is no pair; give bytes acted on and bytes that passed filters")
+    applied, passed = result
+    if type(applied) is int and type(passed) is int and 0 <= applied <= ULONG_MAX and 0 <= passed <= ULONG_MAX:
+        return applied, passed
+    return whole(f"{what} bytes acted on", applied), whole(f"{what} bytes passed", passed)
+
+
 def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> None:
     size = applied = passed = 0
     if _fit_quota(ctx, target, index, scheme):
@@ -98,7 +111,7 @@ def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> Non
         if isinstance(scheme.action, DamosCustomAction):
             applied, passed = apply_custom(ctx, target, region, scheme, scheme.action)
         else:
-            applied, passed = ctx.ops.apply_scheme(ctx, target, region, scheme)
+            applied, passed = _applied(ctx, ctx.ops.apply_scheme(ctx, target, region, scheme))
         walk = ctx.walking
         if walk is not None and not scheme.walk_completed:
             walk.fn(ctx, target, region, scheme, passed)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from damon.model.checks import called, truth
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosRegionFilter
 from damon.model.regions import align_down
@@ -35,7 +36,10 @@ def _inside(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter)
 
 def _hits(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter | DamosRegionFilter) -> bool:
     if isinstance(wanted, DamosRegionFilter):
-        return bool(wanted.test(ctx, target, target.regions[index])) == wanted.matching
+        result = wanted.test(ctx, target, target.regions[index])
+        if result is not True and result is not False:
+            result = truth(called("region filter", wanted.test), result)
+        return result == wanted.matching
     if wanted.type is DamosFilterType.ADDR:
         inside = _inside(ctx, target, index, wanted)
     else:

@@ -10,6 +10,7 @@ from typing import Final
 from damon.core.priority import left_window_bp, matches
 from damon.mm.interface import PAGE_SIZE
 from damon.model.arrays import FolioArray
+from damon.model.checks import called, whole
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosCustomMetric
 from damon.model.scheme import Damos, DamosQuotaGoal, DamosQuotaGoalMetric, DamosQuotaGoalTuner
@@ -125,7 +126,8 @@ def score(ctx: DamonCtx, scheme: Damos) -> int:
     best = 0
     for goal in scheme.quota.goals:
         if isinstance(goal.metric, DamosCustomMetric):
-            goal.current_value = int(goal.metric.measure(ctx, scheme))
+            what = f"metric {goal.metric.value}: {called('measure', goal.metric.measure)}"
+            goal.current_value = whole(what, goal.metric.measure(ctx, scheme))
         else:
             goal.current_value = _MEASURES[goal.metric](ctx, scheme, goal)
         best = max(best, goal.current_value * _BP // goal.target_value)

@@ -15,6 +15,7 @@ from damon.core.region_check import check_regions, checked_step
 from damon.core.regions import SplitState, apply_min_nr_regions, merge_regions, reset_aggregated, split_regions
 from damon.core.waiting import working
 from damon.errors import DamonError
+from damon.model.checks import U32_MAX, whole
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.probe import has_weights
 
@@ -113,11 +114,15 @@ class Kdamond:
         """One sample of accesses and attributes: the highest count, or weighted sum of attributes, of all regions."""
         ctx = self.ctx
         if not attributes_only:
-            highest: int = ctx.ops.check_accesses(ctx)
+            highest = whole(self._returned("check_accesses"), ctx.ops.check_accesses(ctx), high=U32_MAX)
             if ctx.probes:
                 ctx.ops.apply_probes(ctx, set_samples=False, return_max_wsum=False)
             return highest
-        return int(ctx.ops.apply_probes(ctx, set_samples=True, return_max_wsum=aggregated))
+        highest = ctx.ops.apply_probes(ctx, set_samples=True, return_max_wsum=aggregated)
+        return whole(self._returned("apply_probes"), highest, high=U32_MAX)
+
+    def _returned(self, name: str) -> str:
+        return f"operations set {self.ctx.ops.id}: {name}() returned"
 
     def _finish_aggregation(self, next_aggregation: int) -> None:
         ctx = self.ctx

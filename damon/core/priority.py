@@ -11,15 +11,18 @@ from ctypes import c_uint32, c_uint64, c_void_p
 from typing import Final
 
 from damon.model.arrays import DamonRegion, RegionArray
+from damon.model.checks import whole
 from damon.model.context import DamonCtx
 from damon.model.scheme import DAMOS_MAX_SCORE, Damos
 from damon.native import bind
+from damon.native.layout import shared
 from damon.ops.operations import Score
 
 _histogram = bind("damos_score_histogram", c_uint32, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_uint32)
 _BUCKETS: Final = DAMOS_MAX_SCORE + 1
 
 
+@shared("damos_rates")
 class DamosRates(ctypes.Structure):
     """What turns counters into rates during one pass: ``struct damos_rates``."""
 
@@ -30,6 +33,7 @@ class DamosRates(ctypes.Structure):
     _fields_ = (("aggr_us", c_uint64), ("left_bp", c_uint32), ("max_nr_accesses", c_uint32))
 
 
+@shared("damos_spec")
 class DamosSpec(ctypes.Structure):
     """What one scheme wants of the regions of one target: ``struct damos_spec``."""
 
@@ -108,7 +112,8 @@ def region_score(ctx: DamonCtx, region: DamonRegion, scheme: Damos, rates: Damos
     """The priority of ``region`` for ``scheme``, 0..99."""
     kind = ctx.ops.score(scheme)
     if kind is Score.CUSTOM:
-        return int(ctx.ops.get_scheme_score(ctx, region, scheme))
+        what = f"operations set {ctx.ops.id}: get_scheme_score() returned"
+        return whole(what, ctx.ops.get_scheme_score(ctx, region, scheme), high=DAMOS_MAX_SCORE)
     if kind is Score.MAX:
         return DAMOS_MAX_SCORE
     quota = scheme.quota

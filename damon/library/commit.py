@@ -39,7 +39,7 @@ def changes(damon: Damon, ctx: DamonCtx) -> Iterator[DamonCtx]:
         yield wanted
         damon.call(ctx, DamonCallControl(lambda ctx: commit_ctx(ctx, wanted)))
     except BaseException:
-        for target in wanted.targets:
-            if target.space is not None and all(target.space is not space for space in known):
-                target.space.close()
+        for space in [getattr(target, "space", None) for target in wanted.targets]:  # a target may be anything yet
+            if space is not None and all(space is not one for one in known):
+                space.close()
         raise

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from damon.model.attrs import ULONG_MAX
+from damon.native.layout import shared
 
 MAX_PROBES: Final = 4
 #: Rows of the arrays that one call exchanges.
@@ -19,6 +20,7 @@ U64 = ctypes.c_uint64
 U8 = ctypes.c_uint8
 
 
+@shared("damon_region")
 class DamonRegion(ctypes.Structure):
     """One monitored region ``[start, end)``: a row of ``struct damon_region`` (DAMON spec, core 2.3).
 
@@ -43,6 +45,7 @@ class DamonRegion(ctypes.Structure):
         ("age", ctypes.c_uint32),
         ("probe_hits", ctypes.c_uint8 * MAX_PROBES),
         ("last_probe_hits", ctypes.c_uint8 * MAX_PROBES),
+        ("reserved", ctypes.c_uint32),
     )
 
     @property
@@ -224,6 +227,7 @@ FOLIO_DECIDED: Final = 1 << 16  #: a filter has decided; later filters leave it 
 FOLIO_PASS: Final = 1 << 17  #: it passed; actions act on folios with this flag and on no other
 
 
+@shared("damon_folio")
 class DamonFolio(ctypes.Structure):
     """One folio on an LRU list: a row of ``struct damon_folio``."""
 

@@ -6,8 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-U32_MAX: Final = (1 << 32) - 1
-ULONG_MAX: Final = (1 << 64) - 1
+from damon.model import checks
+from damon.model.checks import instance, wholes
+
+U32_MAX: Final = checks.U32_MAX
+ULONG_MAX: Final = checks.ULONG_MAX
 
 
 @dataclass
@@ -18,6 +21,13 @@ class DamonIntervalsGoal:
     aggrs: int = 0  #: aggregations between two tuning points
     min_sample_us: int = 0
     max_sample_us: int = 0
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values that are no unsigned integers (EINVAL)."""
+        wholes(self, ("access_bp", "aggrs", "min_sample_us", "max_sample_us"))
 
 
 @dataclass
@@ -31,6 +41,16 @@ class DamonAttrs:
     max_nr_regions: int = 1000
     intervals_goal: DamonIntervalsGoal = field(default_factory=DamonIntervalsGoal)
     aggr_samples: int = 0
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values that are no unsigned integers (EINVAL); how they fit together is ``set_attrs``'s."""
+        wholes(self, ("sample_interval", "aggr_interval", "ops_update_interval"))
+        wholes(self, ("min_nr_regions", "max_nr_regions", "aggr_samples"))
+        instance("DamonAttrs.intervals_goal", self.intervals_goal, DamonIntervalsGoal)
+        self.intervals_goal.check()
 
     def copy(self) -> DamonAttrs:
         return replace(self, intervals_goal=replace(self.intervals_goal))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from damon.model.arrays import MAX_PROBES
+from damon.model.checks import U32_MAX, instance, member, truths, wholes
 
 #: Weights of all ``MAX_PROBES`` probes that there can be, as C routines take them.
 Weights = ctypes.Array[ctypes.c_uint32]
@@ -33,6 +34,15 @@ class DamonFilter:
     allow: bool = False
     memcg_id: int = 0
 
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse a type, truth values and a cgroup that are none (EINVAL)."""
+        self.type = member("DamonFilter.type", self.type, DamonFilterType)
+        truths(self, "matching", "allow")
+        wholes(self, ("memcg_id",))
+
 
 @dataclass
 class DamonProbe:
@@ -44,6 +54,16 @@ class DamonProbe:
 
     weight: int = 0
     filters: list[DamonFilter] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse filters that are none, and a weight that is no unsigned integer of 32 bits (EINVAL)."""
+        wholes(self, ("weight",), high=U32_MAX)
+        for wanted in self.filters:
+            instance("DamonProbe.filters", wanted, DamonFilter)
+            wanted.check()
 
     def copy(self) -> DamonProbe:
         return DamonProbe(self.weight, [DamonFilter(f.type, f.matching, f.allow, f.memcg_id) for f in self.filters])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from damon.errors import InvalidInput
 from damon.model.arrays import RegionArray
+from damon.model.checks import ULONG_MAX, whole
 from damon.model.target import DamonTarget
 
 
@@ -19,9 +20,11 @@ def align_up(value: int, unit: int) -> int:
 
 
 def check_ranges(ranges: Sequence[tuple[int, int]], min_region_sz: int) -> None:
-    """Refuse ranges that are empty after alignment, overlap, or are out of order (EINVAL)."""
+    """Refuse ranges that are empty after alignment, overlap, are out of order or leave 64 bits (EINVAL)."""
     last_end = 0
     for start, end in ranges:
+        whole("region start", start)
+        whole("region end", end, high=ULONG_MAX + 1 - min_region_sz)
         low, high = align_down(start, min_region_sz), align_up(end, min_region_sz)
         if low >= high:
             raise InvalidInput(f"region {start}-{end} is empty: its end must lie above its start")

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import enum
+import warnings
 from dataclasses import dataclass, field
 from typing import Final
 
-from damon.model.attrs import U32_MAX, ULONG_MAX
+from damon.errors import InvalidInput
+from damon.model.checks import INT_MIN, U32_MAX, ULONG_MAX, instance, member, truths, wholes
 from damon.model.custom import DamosCustomAction, DamosCustomMetric, DamosFolioFilter, DamosRegionFilter
 from damon.model.target import DamonTarget
 
@@ -32,7 +34,10 @@ class DamosAction(enum.Enum):
 
 @dataclass
 class DamosAccessPattern:
-    """Closed intervals: bytes, samples per aggregation, aggregations. min > max matches nothing."""
+    """Closed intervals: bytes, samples per aggregation, aggregations.
+
+    min > max is legal, as in the kernel, and matches nothing: a warning says so.
+    """
 
     min_sz_region: int = 0
     max_sz_region: int = ULONG_MAX
@@ -40,6 +45,19 @@ class DamosAccessPattern:
     max_nr_accesses: int = U32_MAX
     min_age_region: int = 0
     max_age_region: int = U32_MAX
+
+    def __post_init__(self) -> None:
+        self.check()
+        for name in ("sz_region", "nr_accesses", "age_region"):
+            low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if low > high:
+                text = f"access pattern: min_{name} {low} is above max_{name} {high}: the scheme matches nothing"
+                warnings.warn(text, stacklevel=3)
+
+    def check(self) -> None:
+        """Refuse bounds that are no unsigned integers, of sizes 64 bits, of the others 32 (EINVAL)."""
+        wholes(self, ("min_sz_region", "max_sz_region"))
+        wholes(self, ("min_nr_accesses", "max_nr_accesses", "min_age_region", "max_age_region"), high=U32_MAX)
 
 
 class DamosQuotaGoalMetric(enum.Enum):
@@ -86,6 +104,16 @@ class DamosQuotaGoal:
     nid: int = 0
     memcg_id: int = 0
 
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse a metric that is none, and values that are no unsigned integers (EINVAL)."""
+        if not isinstance(self.metric, DamosCustomMetric):
+            self.metric = member("DamosQuotaGoal.metric", self.metric, DamosQuotaGoalMetric)
+        wholes(self, ("target_value", "current_value", "memcg_id"))
+        wholes(self, ("nid",), INT_MIN, U32_MAX)
+
 
 @dataclass
 class DamosQuota:
@@ -112,6 +140,22 @@ class DamosQuota:
     min_score: int = 0
     esz_bp: int = 0
 
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse goals and a tuner that are none, and values that are no unsigned integers (EINVAL)."""
+        wholes(self, ("ms", "sz", "reset_interval"))
+        wholes(
+            self,
+            ("weight_sz", "weight_nr_accesses", "weight_age", "fail_charge_num", "fail_charge_denom"),
+            high=U32_MAX,
+        )
+        self.goal_tuner = member("DamosQuota.goal_tuner", self.goal_tuner, DamosQuotaGoalTuner)
+        for goal in self.goals:
+            instance("DamosQuota.goals", goal, DamosQuotaGoal)
+            goal.check()
+
 
 class DamosWmarkMetric(enum.Enum):
     NONE = "none"
@@ -128,6 +172,14 @@ class DamosWatermarks:
     mid: int = 0
     low: int = 0
     activated: bool = True
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse a metric that is none, and marks that are no unsigned integers (EINVAL)."""
+        self.metric = member("DamosWatermarks.metric", self.metric, DamosWmarkMetric)
+        wholes(self, ("interval", "high", "mid", "low"))
 
 
 class DamosFilterType(enum.Enum):
@@ -161,6 +213,20 @@ class DamosFilter:
     sz_min: int = 0
     sz_max: int = 0
 
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse a type, truth values and numbers that are none, and the ranges that the kernel refuses (EINVAL)."""
+        self.type = member("DamosFilter.type", self.type, DamosFilterType)
+        truths(self, "matching", "allow")
+        wholes(self, ("memcg_id", "addr_start", "addr_end", "sz_min", "sz_max"))
+        wholes(self, ("target_idx",), INT_MIN, U32_MAX)
+        if self.type is DamosFilterType.ADDR and self.addr_end < self.addr_start:
+            raise InvalidInput(f"addr filter: addr_end {self.addr_end} is below addr_start {self.addr_start}")
+        if self.type is DamosFilterType.HUGEPAGE_SIZE and self.sz_min > self.sz_max:
+            raise InvalidInput(f"hugepage_size filter: sz_min {self.sz_min} is above sz_max {self.sz_max}")
+
 
 @dataclass
 class DamosStat:
@@ -181,6 +247,14 @@ class DamosMigrateDest:
 
     node_id: int
     weight: int
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse a node and a weight that are no integers of 32 bits (EINVAL)."""
+        wholes(self, ("node_id",), INT_MIN, U32_MAX)
+        wholes(self, ("weight",), high=U32_MAX)
 
 
 @dataclass(eq=False)
@@ -207,8 +281,33 @@ class Damos:
     walk_completed: bool = False
     position: int = 0  #: in its context, when that was last looked for
 
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse what is of another type or out of its range (EINVAL). An action may be given by its keyword."""
+        if not isinstance(self.action, DamosCustomAction):
+            self.action = member("Damos.action", self.action, DamosAction)
+        wholes(self, ("apply_interval_us", "max_nr_snapshots"))
+        wholes(self, ("target_nid",), INT_MIN, U32_MAX)
+        instance("Damos.pattern", self.pattern, DamosAccessPattern)
+        instance("Damos.quota", self.quota, DamosQuota)
+        instance("Damos.wmarks", self.wmarks, DamosWatermarks)
+        for part in (self.pattern, self.quota, self.wmarks):
+            part.check()
+        for dest in self.migrate_dests:
+            instance("Damos.migrate_dests", dest, DamosMigrateDest)
+            dest.check()
+        for core in self.core_filters:
+            instance("Damos.core_filters", core, DamosFilter, DamosRegionFilter)
+            core.check()
+        for ops in self.ops_filters:
+            instance("Damos.ops_filters", ops, DamosFilter, DamosFolioFilter)
+            ops.check()
+
     def add_filter(self, new: DamosFilter | DamosRegionFilter | DamosFolioFilter) -> None:
         """Route by type to the core or the ops list, keeping order (DAMON spec, damos 7.1)."""
+        instance("Damos.add_filter()", new, DamosFilter, DamosRegionFilter, DamosFolioFilter)
         if isinstance(new, DamosRegionFilter):
             self.core_filters.append(new)
         elif isinstance(new, DamosFolioFilter):

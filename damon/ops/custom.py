@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from damon.mm.interface import PAGE_SIZE, FolioSpace
 from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, DamonRegion, FolioArray
+from damon.model.checks import called, truth, whole
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosCustomAction, DamosFolioFilter
 from damon.model.scheme import Damos
@@ -18,12 +19,19 @@ def apply_custom(
     from damon.ops.folio_walk import walk_folios
 
     if action.on_region is not None:
-        return action.on_region(ctx, target, region), 0
-    if action.on_folios is None:
-        return 0, 0
+        most = region.size
+        result = action.on_region(ctx, target, region)
+        return whole(f"action {action.value}: {called('on_region', action.on_region)} bytes", result, high=most), 0
+    assert action.on_folios is not None
     act, space = action.on_folios, _space(ctx, target)
+    what = f"action {action.value}: {called('on_folios', act)} pages"
+
+    def checked_act(folios: FolioArray) -> int:
+        most = sum(folio.nr_pages for folio in folios if folio.flags & FOLIO_PASS)
+        return whole(what, act(ctx, folios), high=most)
+
     batches = space.folios(region.start * ctx.addr_unit, region.end * ctx.addr_unit)
-    applied, passed = walk_folios(ctx, batches, space, scheme, scheme.ops_filters, lambda folios: act(ctx, folios))
+    applied, passed = walk_folios(ctx, batches, space, scheme, scheme.ops_filters, checked_act)
     return applied * PAGE_SIZE // ctx.addr_unit, passed * PAGE_SIZE // ctx.addr_unit
 
 
@@ -33,6 +41,7 @@ def _space(ctx: DamonCtx, target: DamonTarget) -> FolioSpace:
 
 def folio_filter_step(folios: FolioArray, wanted: DamosFolioFilter) -> None:
     """Decide the still undecided folios that hit ``wanted``."""
+    what = called("folio filter", wanted.test)
     for folio in folios:
-        if not folio.flags & FOLIO_DECIDED and bool(wanted.test(folio)) == wanted.matching:
+        if not folio.flags & FOLIO_DECIDED and truth(what, wanted.test(folio)) == wanted.matching:
             folio.flags |= FOLIO_DECIDED | (FOLIO_PASS if wanted.allow else 0)

@@ -15,6 +15,7 @@ from damon.model.context import DamonCtx
 from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe, Weights, probe_weights
 from damon.model.target import DamonTarget
 from damon.native import bind
+from damon.native.layout import shared
 from damon.ops import sampling
 
 _apply = bind(
@@ -26,6 +27,7 @@ _apply = bind(
 _TESTS: Final = {DamonFilterType.ANON: 0, DamonFilterType.MEMCG: 1}
 
 
+@shared("damon_probe_filter")
 class _Filter(ctypes.Structure):
     """``struct damon_probe_filter``."""
 

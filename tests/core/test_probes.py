@@ -54,7 +54,6 @@ def _ctx(regions: RegionArray, *weights: int, reference: bool = False) -> DamonC
         (DamonAttrs(), [U32_MAX // 20 - 5, 3, 2], ""),
         (DamonAttrs(), [U32_MAX // 20 - 5, 3, 2, 1], "probe 3 has weight 1"),
         (DamonAttrs(), [0] * 5, "5 probes"),
-        (DamonAttrs(), [-1], "weight -1"),
     ],
 )
 def test_what_could_overflow_is_refused(attrs: DamonAttrs, weights: list[int], wrong: str) -> None:

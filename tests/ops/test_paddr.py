@@ -154,7 +154,7 @@ filters = st.lists(
         DamosFilter,
         st.sampled_from([t for t in DamosFilterType if t not in (DamosFilterType.ADDR, DamosFilterType.TARGET)]),
         st.booleans(), st.booleans(), memcg_id=st.integers(0, 2), sz_min=st.integers(0, 9000),
-        sz_max=st.integers(0, 90000),
+        sz_max=st.integers(9000, 90000),
     ),
     max_size=4,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Final
 
 from damon.model.arrays import Buffer
 from damon.native import bind
+from damon.native.layout import shared
 
 #: System calls that are counted, in the order of ``enum lx_call``.
 CALLS: Final = (
@@ -27,6 +28,7 @@ CALLS: Final = (
 )
 
 
+@shared("lx_files")
 class Files(ctypes.Structure):
     """``struct lx_files``: a machine's open kernel files (-1: not there), tuning, and system calls made so far.
 
@@ -72,6 +74,7 @@ GAP_KPAGEFLAGS: Final = 8
 GAP_WRITE: Final = 1
 
 
+@shared("lx_result")
 class Result(ctypes.Structure):
     """``struct lx_result``: what became of the pages that an action wanted."""
 
@@ -89,6 +92,7 @@ class Result(ctypes.Structure):
     )
 
 
+@shared("lx_key")
 class Key(ctypes.Structure):
     """``struct lx_key``: a page or page frame and the row that it belongs to."""
 

@@ -8,6 +8,8 @@ import enum
 from ctypes import c_double, c_int64, c_uint8, c_uint32, c_uint64
 from typing import Final
 
+from damon.native.layout import shared
+
 NEVER: Final = 2**63 - 1
 BLOCK_SHIFT: Final = 9
 BLOCK: Final = 1 << BLOCK_SHIFT
@@ -67,6 +69,7 @@ class Draw(enum.IntEnum):
     FAULT = 5
 
 
+@shared("sim_page")
 class SimPage(ctypes.Structure):
     _fields_ = (
         *((name, c_int64) for name in ("t_eval", "t_last", "t_old", "t_ref")),
@@ -75,6 +78,7 @@ class SimPage(ctypes.Structure):
     )
 
 
+@shared("sim_seg")
 class SimSeg(ctypes.Structure):
     _fields_ = (
         ("t0", c_int64),
@@ -84,10 +88,12 @@ class SimSeg(ctypes.Structure):
     )
 
 
+@shared("sim_ext")
 class SimExt(ctypes.Structure):
     _fields_ = tuple((name, c_uint64) for name in ("page", "nr", "frame"))
 
 
+@shared("sim_area")
 class SimArea(ctypes.Structure):
     _fields_ = (
         ("page", ctypes.POINTER(SimPage)),
@@ -107,6 +113,7 @@ class SimArea(ctypes.Structure):
     )
 
 
+@shared("sim_process")
 class SimProc(ctypes.Structure):
     _fields_ = (
         ("busy_until", c_int64),
@@ -118,6 +125,7 @@ class SimProc(ctypes.Structure):
     )
 
 
+@shared("sim_run")
 class SimRun(ctypes.Structure):
     _fields_ = (
         *((name, c_uint64) for name in ("page", "nr", "seq")),
@@ -125,10 +133,12 @@ class SimRun(ctypes.Structure):
     )
 
 
+@shared("sim_free")
 class SimFree(ctypes.Structure):
     _fields_ = tuple((name, c_uint64) for name in ("frame", "nr"))
 
 
+@shared("sim_event")
 class SimEvent(ctypes.Structure):
     _fields_ = (
         ("t", c_int64),
@@ -137,10 +147,12 @@ class SimEvent(ctypes.Structure):
     )
 
 
+@shared("sim_res")
 class SimRes(ctypes.Structure):
     _fields_ = tuple((name, c_uint64) for name in ("pfn", "nr", "frame", "node"))
 
 
+@shared("sim_node")
 class SimNode(ctypes.Structure):
     _fields_ = (
         ("order", c_uint64 * MAX_NODE),
@@ -151,6 +163,7 @@ class SimNode(ctypes.Structure):
     )
 
 
+@shared("sim_swap")
 class SimSwap(ctypes.Structure):
     _fields_ = (
         *((name, c_int64) for name in ("priority", "read_ns", "write_ns")),
@@ -170,6 +183,7 @@ COUNTERS: Final = (
 )
 
 
+@shared("sim_machine")
 class SimState(ctypes.Structure):
     """``struct sim_machine``."""
 

@@ -12,6 +12,7 @@ struct damon_region {
 	uint64_t start, end, sampling_addr;
 	uint32_t nr_accesses, last_nr_accesses, age;
 	uint8_t probe_hits[DAMON_MAX_PROBES], last_probe_hits[DAMON_MAX_PROBES];
+	uint32_t reserved;
 };
 
 enum damon_folio_flags {

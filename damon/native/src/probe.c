@@ -1,14 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Data-attribute probes on the sampled pages of one target. Twin: damon/ops/probes.py. */
-#include "damon.h"
-
-enum probe_test { PROBE_ANON, PROBE_MEMCG };
-
-/* All probes' filters in one array, in order; probe says whose. */
-struct damon_probe_filter {
-	uint64_t memcg;
-	uint32_t probe, type, matching, allow;
-};
+#include "probe.h"
 
 static uint32_t test(const struct damon_probe_filter *filter, const struct damon_folio *folio)
 {

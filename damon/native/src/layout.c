@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sizes and offsets of every struct that Python reads or writes, to be held against its twins
+ * (damon/native/layout.py). A field that is left out here is found there: no struct has holes.
+ */
+#include <stddef.h>
+
+#include "damos.h"
+#include "linux.h"
+#include "probe.h"
+#include "sim.h"
+
+/* Twins of the Python records _Field and _Struct. kind: what a single value is, '-' for arrays, pointers and structs. */
+struct field_layout {
+	const char *name;
+	uint32_t offset, size, kind, reserved;
+};
+
+struct struct_layout {
+	const char *name;
+	const struct field_layout *fields;
+	uint32_t size, nr_fields;
+};
+
+#define KIND(value) \
+	_Generic((value), uint8_t: 'u', uint32_t: 'u', uint64_t: 'u', int32_t: 'i', int64_t: 'i', double: 'f', default: '-')
+#define MEMBER(type, name) (((struct type *)0)->name)
+#define F_OF(type, name) {#name, offsetof(struct type, name), sizeof(MEMBER(type, name)), KIND(MEMBER(type, name)), 0},
+#define F_IN(type, name) F_OF(type, name)
+#define F(name) F_IN(T, name)
+#define FIELDS_OF(type) static const struct field_layout type##_fields[]
+#define FIELDS(type) FIELDS_OF(type)
+#define STRUCT(type) \
+	{#type, type##_fields, sizeof(struct type), sizeof(type##_fields) / sizeof(*type##_fields)}
+
+#define T damon_region
+FIELDS(T) = {
+	F(start) F(end) F(sampling_addr) F(nr_accesses) F(last_nr_accesses) F(age) F(probe_hits)
+	F(last_probe_hits) F(reserved)
+};
+#undef T
+
+#define T damon_folio
+FIELDS(T) = {
+	F(pfn) F(memcg) F(addr) F(ilx) F(nr_pages) F(flags) F(target_nid) F(reserved)
+};
+#undef T
+
+#define T damos_spec
+FIELDS(T) = {
+	F(min_sz) F(max_sz) F(skip_below) F(min_nr_accesses) F(max_nr_accesses) F(min_age) F(max_age) F(wants)
+	F(scored) F(score) F(min_score) F(weight_nr_accesses) F(weight_age)
+};
+#undef T
+
+#define T damos_rates
+FIELDS(T) = {
+	F(aggr_us) F(left_bp) F(max_nr_accesses)
+};
+#undef T
+
+#define T damon_probe_filter
+FIELDS(T) = {
+	F(memcg) F(probe) F(type) F(matching) F(allow)
+};
+#undef T
+
+#define T lx_files
+FIELDS(T) = {
+	F(bitmap) F(kpageflags) F(kpagecgroup) F(proc) F(gap_pagemap) F(gap_kpageflags) F(gap_write)
+	F(reserved) F(calls)
+};
+#undef T
+
+#define T lx_key
+FIELDS(T) = {
+	F(key) F(row) F(aux)
+};
+#undef T
+
+#define T lx_result
+FIELDS(T) = {
+	F(wanted) F(missing) F(own) F(stale) F(shared) F(acted) F(left) F(moved)
+};
+#undef T
+
+#define T sim_page
+FIELDS(T) = {
+	F(t_eval) F(t_last) F(t_old) F(t_ref) F(seq) F(shadow) F(frame) F(covered) F(flags) F(swap)
+};
+#undef T
+
+#define T sim_seg
+FIELDS(T) = {
+	F(t0) F(rate) F(share) F(skew) F(write) F(stride) F(period) F(base) F(pattern) F(pad)
+};
+#undef T
+
+#define T sim_ext
+FIELDS(T) = {
+	F(page) F(nr) F(frame)
+};
+#undef T
+
+#define T sim_area
+FIELDS(T) = {
+	F(page) F(st) F(seg) F(ext) F(thp) F(start) F(nr_pages) F(process) F(kind) F(memcg) F(pad) F(mapped)
+	F(epoch) F(nr_seg) F(nr_ext) F(t_mapped) F(nr_bulk) F(nr_bulk_idle) F(nr_present) F(nr_swapped)
+	F(nr_active) F(nr_huge) F(faults) F(refaults) F(reclaimed) F(touches) F(bulk_seq) F(node_present)
+	F(node_active) F(latency_t) F(latency_ns) F(touch_ns)
+};
+#undef T
+
+#define T sim_process
+FIELDS(T) = {
+	F(busy_until) F(stall_ns) F(faults) F(refaults) F(nr_present) F(nr_swapped) F(first_area) F(nr_area)
+	F(alive) F(node)
+};
+#undef T
+
+#define T sim_run
+FIELDS(T) = {
+	F(page) F(nr) F(seq) F(area) F(pad)
+};
+#undef T
+
+#define T sim_free
+FIELDS(T) = {
+	F(frame) F(nr)
+};
+#undef T
+
+#define T sim_event
+FIELDS(T) = {
+	F(t) F(id) F(page) F(nr) F(area) F(epoch)
+};
+#undef T
+
+#define T sim_res
+FIELDS(T) = {
+	F(pfn) F(nr) F(frame) F(node)
+};
+#undef T
+
+#define T sim_node
+FIELDS(T) = {
+	F(order) F(touch_ns) F(total) F(wmark_min) F(wmark_low) F(wmark_high) F(nr_free) F(nr_free_runs)
+	F(head) F(tail) F(nr) F(kswapd_awake) F(kswapd_failures) F(huge_free)
+};
+#undef T
+
+#define T sim_swap
+FIELDS(T) = {
+	F(priority) F(read_ns) F(write_ns) F(pages) F(used) F(turn)
+};
+#undef T
+
+#define T sim_machine
+FIELDS(T) = {
+	F(area) F(process) F(block) F(leaf) F(event) F(free) F(run) F(seed) F(nr_area) F(nr_process) F(nr_res)
+	F(nr_node) F(run_mask) F(res) F(latency) F(nr_swap) F(swap_pages) F(thp) F(file_read_ns)
+	F(file_write_ns) F(fault_ns) F(reclaim_ns) F(scan_ns) F(migrate_ns) F(huge_ns) F(next_event) F(node)
+	F(swap) F(nr_event) F(next_id) F(next_seq) F(swap_used) F(age) F(isolated) F(nr_isolated) F(khugepaged)
+	F(khugepaged_area) F(khugepaged_block) F(psi_ns) F(psi_end) F(pgfault) F(pgmajfault) F(pswpin)
+	F(pswpout) F(refault_anon) F(refault_file) F(writeback) F(pgscan_kswapd) F(pgscan_direct)
+	F(pgsteal_kswapd) F(pgsteal_direct) F(pgsteal_advised) F(pgactivate) F(pgdeactivate) F(allocstall)
+	F(oom_kill) F(pgmigrate_success) F(pgmigrate_fail) F(thp_fault_alloc) F(thp_fault_fallback)
+	F(thp_collapse_alloc) F(thp_collapse_alloc_failed) F(thp_split_page) F(thp_split_pmd) F(thp_swpout)
+	F(thp_swpout_fallback) F(thp_migration_success) F(thp_migration_split)
+};
+#undef T
+
+static const struct struct_layout struct_layouts[] = {
+	STRUCT(damon_region),
+	STRUCT(damon_folio),
+	STRUCT(damos_spec),
+	STRUCT(damos_rates),
+	STRUCT(damon_probe_filter),
+	STRUCT(lx_files),
+	STRUCT(lx_key),
+	STRUCT(lx_result),
+	STRUCT(sim_page),
+	STRUCT(sim_seg),
+	STRUCT(sim_ext),
+	STRUCT(sim_area),
+	STRUCT(sim_process),
+	STRUCT(sim_run),
+	STRUCT(sim_free),
+	STRUCT(sim_event),
+	STRUCT(sim_res),
+	STRUCT(sim_node),
+	STRUCT(sim_swap),
+	STRUCT(sim_machine),
+};
+
+/* The table, and how many rows it has. */
+EXPORT const struct struct_layout *damon_struct_layouts(uint32_t *nr)
+{
+	*nr = sizeof(struct_layouts) / sizeof(*struct_layouts);
+	return struct_layouts;
+}
