@@ -50,7 +50,7 @@ class Mutator:
         if self._form != "text" and choose.random() < 0.5:
             data = self._tree(data)
         for _ in range(choose.choice((0, 1, 1, 1, 2, 3, 8))):
-            data = choose.choice((self._bytes, self._token, self._token, self._lines, self._splice))(data)
+            data = choose.choice((self._bytes, self._token, self._token, self._lines, self._splice))(data)[:LONGEST]
         if self._form == "yaml" and choose.random() < 0.3:
             data = self._mark(data)
         data = data[:LONGEST]

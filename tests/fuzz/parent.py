@@ -148,8 +148,8 @@ class _Worker:
         if not code:
             return
         current = self._folder / "current"
-        if not current.exists():
-            raise SystemExit("a worker could not start")
+        if not current.exists() or not current.stat().st_size:
+            raise SystemExit(f"a worker died between inputs: exit code {code}")
         name, _, data = current.read_bytes().partition(b"\n")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         found.keep(name.decode(), data, f"the process died: {how}")

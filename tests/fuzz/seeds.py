@@ -100,6 +100,11 @@ def quantities() -> list[bytes]:
     return [bytes([number]) + word.encode() for number in range(8) for word in words]
 
 
+def arguments() -> list[bytes]:
+    words = ("60", "5min", "1h", "0.5", "7", "0x10", "4096-8192", "0x1000-0x2000", "250", "1e3", "65535")
+    return [bytes([number]) + word.encode() for number in range(16) for word in words]
+
+
 def suites() -> list[bytes]:
     found = [path.read_bytes() for path in sorted((ROOT / "tests/vm/suites").glob("*.yaml"))]
     return [

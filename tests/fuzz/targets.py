@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +106,36 @@ def _one_of(parsers: list[Callable[[str], Any]], data: bytes) -> None:
         parsers[data[0] % len(parsers)](_text(data[1:]))
 
 
-def _arguments(data: bytes) -> None:
-    from damon.cli import arguments, damond, record, report
-    from damon.workload import runner
+#: Options with a value of their own grammar, behind what else the command needs.
+_OPTIONS = (
+    "damon run --sim w --duration", "damon run --sim w --seed", "damon report --rows", "damon report --columns",
+    "damon record --linux --region", "damon record --linux --pid", "damon record --linux --sample-us",
+    "damon record --linux --flush", "damond --sim w --speed", "damon-workload w --duration", "damon-workload w --seed",
+    "damon-workload w --interval", "vmtest exec --timeout", "vmtest exec --cpus", "vmtest exec --gdb",
+    "vmtest run w --jobs",
+)  # fmt: skip
 
-    parsers = [arguments.duration, arguments.seed, report._count, record._region, damond._speed, runner._seconds]
-    _one_of([*parsers, runner._number(0, 9)], data)
+
+@cache
+def _parser(program: str) -> argparse.ArgumentParser:
+    modules = {"damon": "damon.cli.main", "damond": "damon.cli.damond", "vmtest": "vmtest.cli.main"}
+    made: argparse.ArgumentParser = import_module(modules.get(program, "damon.workload.runner")).parser()
+    return made
+
+
+def _arguments(data: bytes) -> None:
+    """The first byte says which option has the rest as its value."""
+    if not data:
+        return
+    program, *words = _OPTIONS[data[0] % len(_OPTIONS)].split()
+    words[-1] += "=" + _text(data[1:]).replace("\0", "")
+    err = io.StringIO()
+    try:
+        with redirect_stderr(err):
+            _parser(program).parse_args(words)
+    except SystemExit as error:
+        assert error.code == 2, error.code
+        raise _Said(err.getvalue().removesuffix("\n")) from None
 
 
 def _suite(data: bytes) -> None:
@@ -324,7 +349,6 @@ def _targets() -> list[Target]:
     from vmtest.errors import HarnessError
 
     ours, theirs = (InvalidInput,), (HarnessError,)
-    wrong = (argparse.ArgumentTypeError,)
     return [
         Target("records", "json", seeds.records, _records, ours, 400),
         Target("records-packed", "zlib", lambda: [zlib.compress(one) for one in seeds.records()], _records, ours, 250),
@@ -335,7 +359,7 @@ def _targets() -> list[Target]:
         Target("plan", "text", seeds.plans, _plan, ours, 800),
         Target("native-plan", "text", seeds.plans, _native_plan, (_Said,), 150),
         Target("quantities", "text", seeds.quantities, _quantities, ours, 2000),
-        Target("arguments", "text", seeds.quantities, _arguments, wrong, 2000),
+        Target("arguments", "text", seeds.arguments, _arguments, (_Said,), 800),
         Target("suite", "yaml", seeds.suites, _suite, theirs, 120),
         Target("manifest", "json", seeds.manifests, _manifest, theirs, 300),
         Target("results", "json", seeds.results, _results, theirs, 60),

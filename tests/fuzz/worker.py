@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import resource
 import signal
@@ -22,6 +23,7 @@ MEMORY: int = 2 << 30
 #: Seconds of one input after which it is given up: a guard against waiting for ever, no measure.
 HANG_S: float = 60.0
 _ROUND = 40
+_TURN_S = 2.0
 
 
 def run(scratch: Path, names: list[str], seed: int, cases: float | None, seconds: float | None) -> int:
@@ -36,19 +38,23 @@ def run(scratch: Path, names: list[str], seed: int, cases: float | None, seconds
     targets.use(files)
     chosen = [targets.TARGETS[name] for name in names]
     mutators = {one.name: Mutator(one.seeds(), one.form, seed) for one in chosen}
-    left = {one.name: max(int(one.cases * cases), 1) if cases else -1 for one in chosen}
+    left = {one.name: max(int(one.cases * (cases or 1)), 1) for one in chosen}
     known: set[tuple[str, str]] = set()
     end = time.monotonic() + seconds if seconds else None
     note = os.open(scratch / "current", os.O_RDWR | os.O_CREAT, 0o600)
     while any(left.values()) and (end is None or time.monotonic() < end):
         for target in chosen:
-            count = _ROUND if left[target.name] < 0 else min(left[target.name], _ROUND)
-            if not count or (end is not None and time.monotonic() >= end):
-                continue
-            for _ in range(count):
-                _try(target, mutators[target.name].next(), note, known)
-            if left[target.name] > 0:
+            if cases:
+                count = min(left[target.name], _ROUND)
                 left[target.name] -= count
+                for _ in range(count):
+                    _try(target, mutators[target.name].next(), note, known)
+            else:  # each target has the same time
+                turn_end = min(time.monotonic() + _TURN_S, end or math.inf)
+                count = 0
+                while time.monotonic() < turn_end:
+                    _try(target, mutators[target.name].next(), note, known)
+                    count += 1
             _say({"target": target.name, "cases": count})
     return 0
 
@@ -64,6 +70,7 @@ def _try(target: Target, data: bytes, note: int, known: set[tuple[str, str]]) ->
         problem = f"more than {HANG_S:g} seconds"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        os.ftruncate(note, 0)
     if problem and (key := (target.name, kind_of(problem))) not in known:
         known.add(key)
         if "seconds" not in problem:
