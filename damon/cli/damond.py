@@ -35,6 +35,7 @@ exit codes:
   0  stopped as asked    1  the mount was lost, an unexpected error, or stopped by force (it took more than 4 s)
   2  invalid input, or another damond serves the folder    3  this machine lacks something
 """
+log = logging.getLogger("damon.damond")
 LEVELS: Final = ("err", "warning", "info", "debug")
 
 
@@ -60,10 +61,6 @@ def _log_to_stderr(level: str) -> None:
     logger.addHandler(handler)
     logger.setLevel({"err": "ERROR"}.get(level, level.upper()))
     logger.propagate = False
-    fuse = logging.getLogger("fuse")
-    fuse.addHandler(handler)
-    fuse.setLevel(logging.ERROR)
-    fuse.propagate = False
 
 
 def _speed(text: str) -> float:
@@ -110,13 +107,13 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     folder = arguments.mount or default_mount()
     service: Service | None = None
-    asked = False
+    asked = 0  #: the signal
 
     def stop(number: int, frame: object) -> None:
         nonlocal asked
         if asked and service is None:  # what takes so long is to be given up
             raise KeyboardInterrupt
-        asked = True
+        asked = number
         if service is not None:
             service.stop()
 
@@ -128,11 +125,14 @@ def _serve(arguments: argparse.Namespace) -> int:
         signal.signal(number, stop)
     with Watchdog(abandon):
         service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed)
+        why = "by an error"
         try:
             if not asked:
                 service.run()
+            why = f"by {signal.Signals(asked).name}" if asked else f"because {folder} was unmounted"
         finally:
             service.close()
+            log.log(logging.INFO if asked else logging.ERROR, "ended %s", why)
     return 0 if asked else 1
 
 

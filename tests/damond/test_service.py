@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -19,7 +20,9 @@ from pathlib import Path
 import pytest
 
 import damon.damond
-from tests.damond.conftest import WORKLOAD, Damond, monitor
+import damon.native
+from damon.damond.fusemount import unmount
+from tests.damond.conftest import HANG_S, PROBLEM, WORKLOAD, Damond, monitor
 
 Start = Callable[..., Damond]
 
@@ -257,8 +260,6 @@ def test_the_command_line_enables_modules(start: Start) -> None:
 
 
 def test_unmounted_by_somebody_else_it_leaves(start: Start) -> None:
-    from damon.damond.fusemount import unmount
-
     damond = start().wait()
     unmount(damond.mount)
     assert damond.process.wait(30) == 1
@@ -279,11 +280,82 @@ def test_readiness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start
         assert manager.recv(4096) == b"STOPPING=1"
 
 
+UNIT = Path(damon.damond.__file__).with_name("damond.service").read_text()
+#: Of systemd.exec(5): each gives the service a mount namespace of its own, in which nobody else sees the tree.
+HIDING = {
+    "PrivateTmp", "PrivateDevices", "PrivateMounts", "PrivateUsers", "ProtectSystem", "ProtectHome", "ProtectProc",
+    "ProcSubset", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups",
+    "ReadOnlyPaths", "ReadWritePaths", "InaccessiblePaths", "ExecPaths", "NoExecPaths", "TemporaryFileSystem",
+    "BindPaths", "BindReadOnlyPaths", "RootDirectory", "RootImage", "DynamicUser", "MountFlags", "PrivateIPC",
+}  # fmt: skip
+
+
+def test_the_unit_is_hardened_and_its_mount_is_seen() -> None:
+    assert {
+        "Type=notify", "RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes", "NoNewPrivileges=yes",
+        "RestrictAddressFamilies=AF_UNIX", "MemoryDenyWriteExecute=yes", "DevicePolicy=closed",
+        "DeviceAllow=/dev/fuse rw", "RestrictNamespaces=yes", "SystemCallFilter=@system-service @mount ptrace",
+    } <= set(UNIT.splitlines())  # fmt: skip
+    assert {line.partition("=")[0] for line in UNIT.splitlines()} & HIDING == set()
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
 def test_the_unit_is_one_for_systemd(tmp_path: Path) -> None:
-    unit = Path(damon.damond.__file__).with_name("damond.service").read_text()
-    assert {"Type=notify", "RuntimeDirectoryMode=0700"} <= set(unit.splitlines())
     copy = tmp_path / "damond.service"
-    copy.write_text(unit.replace("/usr/local/bin/damond", sys.executable))  # that is where it is installed
-    done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False, timeout=60)
+    unit = UNIT.replace("/usr/local/bin/damond", sys.executable)  # that is where it is installed
+    copy.write_text(unit.replace("Documentation=man:damond(1)\n", ""))  # its page may not be installed here
+    done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+def test_the_unit_permits_the_calls_that_the_native_code_makes() -> None:
+    """Those that it makes by number; the others are libc's and Python's own."""
+    allowed = {"ptrace"}
+    for group in ("@system-service", "@mount"):
+        waiting = [group]
+        while waiting:
+            done = subprocess.run(
+                ["systemd-analyze", "syscall-filter", waiting.pop()], capture_output=True, text=True, check=True
+            )
+            names = [line.strip() for line in done.stdout.splitlines()[1:] if not line.strip().startswith("#")]
+            waiting += [name for name in names if name.startswith("@")]
+            allowed |= set(names)
+    sources = Path(damon.native.__file__).parent.glob("src/*.c")
+    made = {name for source in sources for name in re.findall(r"syscall\((?:SYS_|__NR_)(\w+)", source.read_text())}
+    assert made >= {"process_madvise", "move_pages"}
+    assert made - allowed == set()
+
+
+#: prctl(2): what MemoryDenyWriteExecute= asks of the kernel.
+REFUSE_EXEC_GAIN = "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) and sys.exit(77); "
+
+
+def test_it_runs_where_memory_cannot_become_executable(tmp_path: Path) -> None:
+    if PROBLEM:
+        pytest.skip(PROBLEM)
+    environment = dict(os.environ, RUNTIME_DIRECTORY=str(tmp_path / "run"))
+    script = REFUSE_EXEC_GAIN + "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    words = ["-m", "damon.cli.damond", "--sim", str(WORKLOAD), "--mount", str(tmp_path / "sys")]
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen([sys.executable, "-c", script, *words], env=environment, stderr=stream)
+    while "mounted at" not in log.read_text():
+        if process.poll() is not None:
+            assert process.returncode == 77, log.read_text()
+            pytest.skip("this kernel has no PR_SET_MDWE")
+        time.sleep(0.02)
+    (tmp_path / "sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds").write_text("1")
+    process.terminate()
+    assert process.wait(HANG_S) == 0
+
+
+def test_the_log_says_how_it_ended(start: Start) -> None:
+    damond = start().wait()
+    assert damond.end(signal.SIGINT) == 0
+    assert damond.log.read_text().splitlines()[-1].endswith("damon: ended by SIGINT")
+    damond.log.unlink()
+    damond = start().wait()
+    unmount(damond.mount)
+    assert damond.process.wait(HANG_S) == 1
+    assert damond.log.read_text().splitlines()[-1].endswith(f"damon: ended because {damond.mount} was unmounted")

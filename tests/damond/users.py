@@ -17,7 +17,9 @@ VICTIM, OTHER = 12345, 65534
 PROBLEM = (
     "it takes root to be two other users"
     if os.geteuid()
-    else "".join(f"there is no {name} here; " for name in ("unshare", "setpriv") if shutil.which(name) is None)
+    else "".join(
+        f"there is no {name} here; " for name in ("unshare", "setpriv", "fusermount3") if shutil.which(name) is None
+    )
 )
 _REPOSITORY = Path(__file__).parents[2]
 _SITE = next(path for path in sys.path if path.endswith("site-packages"))
