@@ -238,6 +238,16 @@ def test_bombs(stream: bytes, home: Path) -> None:
     assert names(home) == ["beside"]
 
 
+def test_a_description_that_is_too_long_is_not_read_into_memory(home: Path) -> None:
+    info = entry("wanted")
+    info.pax_headers = {"comment": "x" * (untrusted.HEADER_BYTES + 1)}
+    with pytest.raises(ForeignContent, match="description takes more than 1024 KiB"):
+        Sender(info.tobuf(tarfile.PAX_FORMAT) + bytes(1024)).get("/srv/wanted", home / "mine")
+    info.pax_headers = {"comment": "x" * 1000}
+    Sender(info.tobuf(tarfile.PAX_FORMAT) + bytes(1024)).get("/srv/wanted", home / "mine")
+    assert names(home) == ["beside", "mine"]
+
+
 def test_damaged_streams_are_refused_or_what_they_say(home: Path) -> None:
     dice = random.Random(1)
     sound = archive(*WANTED, entry("wanted/in", DIR), (entry("wanted/in/" + "n" * 120), b"x" * 600))
