@@ -26,15 +26,15 @@ def cache_root() -> Path:
     What is in it is booted, so it must be this user's own.
 
     Raises:
-        MachineLacks: the folder cannot be made, or is somebody else's.
+        MachineLacks: the directory cannot be made, or is somebody else's.
     """
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         root = Path(base or Path.home() / ".cache") / "pydamon"
     except RuntimeError as error:
         raise MachineLacks(
-            "cache folder: this user has no home (no $HOME, no entry in the password database); "
-            "set XDG_CACHE_HOME to a writable folder"
+            "cache directory: this user has no home (no $HOME, no entry in the password database); "
+            "set XDG_CACHE_HOME to a writable directory"
         ) from error
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def cache_root() -> Path:
         _check_own(root)
     except OSError as error:
         raise MachineLacks(
-            f"cache folder {root} cannot be made ({error.strerror}); set XDG_CACHE_HOME to a writable folder"
+            f"cache directory {root} cannot be made ({error.strerror}); set XDG_CACHE_HOME to a writable directory"
         ) from error
     return root
 
@@ -52,16 +52,16 @@ def _check_own(root: Path) -> None:
     """Whether nobody else can have put anything there."""
     link, found = root.lstat(), root.stat()
     others = {link.st_uid, found.st_uid} - {os.getuid()}
-    why, remedy = "", "set XDG_CACHE_HOME to a folder of your own"
+    why, remedy = "", "set XDG_CACHE_HOME to a directory of your own"
     if others:
         why = f"belongs to user {others.pop()}, not to {os.getuid()}, who runs this"
     elif not stat.S_ISDIR(found.st_mode):
-        why = "is no folder"
+        why = "is no directory"
     elif found.st_mode & 0o022:
         why = f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
         remedy = "look at what is in it, then: chmod go-w, or remove it"
     if why:
-        raise MachineLacks(f"cache folder {root} {why}; {remedy}")
+        raise MachineLacks(f"cache directory {root} {why}; {remedy}")
 
 
 def content_key(parts: Mapping[str, str | bytes]) -> str:

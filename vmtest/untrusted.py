@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a guest or a worker sends as a tar stream, put in its place: all of what was asked for, or nothing at all.
 
-The sender is not trusted. Every entry is the requested name or lies below it, its folder came before it as a folder,
-and its own name came once; so nothing is ever written through a link. What is no file, folder or link that stays inside
-is refused, and so is more than the limits allow. All of it is unpacked in a new folder beside the destination first.
+The sender is not trusted. Every entry is the requested name or lies below it, its directory came before it as such, and
+its own name came once; so nothing is ever written through a link. What is no file, directory or link that stays inside
+is refused, and so is more than the limits allow. All of it is unpacked in a new directory beside the destination first.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Headers:
 
 
 class _Unpacking:
-    """One stream on its way into a new folder."""
+    """One stream on its way into a new directory."""
 
     def __init__(self, scratch: Path, name: str, limits: Limits, links_anywhere: bool) -> None:
         self._scratch = scratch
@@ -68,7 +68,7 @@ class _Unpacking:
         self._links_anywhere = links_anywhere
         self._bytes = 0
         self._seen: set[tuple[str, ...]] = set()
-        self._folders: set[tuple[str, ...]] = set()
+        self._directories: set[tuple[str, ...]] = set()
         self._files: set[tuple[str, ...]] = set()
 
     def run(self, stream: IO[bytes]) -> None:
@@ -88,8 +88,8 @@ class _Unpacking:
         parts = self._parts(entry.name)
         if parts in self._seen:
             raise ForeignContent(f"{entry.name!r} comes twice")
-        if parts and parts[:-1] not in self._folders:
-            raise ForeignContent(f"{entry.name!r} lies in no folder that was sent")
+        if parts and parts[:-1] not in self._directories:
+            raise ForeignContent(f"{entry.name!r} lies in no directory that was sent")
         self._seen.add(parts)
         if len(self._seen) > self._limits.entries:
             raise ForeignContent(f"more than {self._limits.entries} entries")
@@ -97,14 +97,14 @@ class _Unpacking:
             self._copy(entry, parts)
             return
         if entry.isdir():
-            self._folders.add(parts)
+            self._directories.add(parts)
         elif entry.issym():
             self._check_link(entry, parts)
         elif entry.isreg():
             self._count(entry.size, entry.name)
             self._files.add(parts)
         else:
-            raise ForeignContent(f"{entry.name!r} is neither a file nor a folder nor a link")
+            raise ForeignContent(f"{entry.name!r} is neither a file nor a directory nor a link")
         entry.name = "/".join((_CONTENT, *parts))
         archive.extract(entry, self._scratch, filter=_filter)
 
@@ -157,11 +157,11 @@ def _filter(entry: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
 def place(
     stream: IO[bytes], name: str, where: Path, what: str, limits: Limits | None = None, *, links_anywhere: bool = False
 ) -> None:
-    """Puts a tar stream in its place; a folder that is there keeps what the stream does not have.
+    """Puts a tar stream in its place; a directory that is there keeps what the stream does not have.
 
     Args:
         stream: seekable, at its beginning.
-        name: of the one thing in it; "." for an archive of a folder's content.
+        name: of the one thing in it; "." for an archive of a directory's content.
         where: becomes that thing.
         what: of the error's message: who sent it.
         limits: default :class:`Limits`.
@@ -191,24 +191,24 @@ def place(
 
 
 def _check_fit(content: Path, where: Path) -> None:
-    """Whether files meet files only, and folders folders: a link in the way is none."""
+    """Whether files meet files only, and directories directories: a link in the way is none."""
     if not os.path.lexists(where):
         return
-    if _is_folder(content) != _is_folder(where):
-        kinds = ("a folder", "no folder") if _is_folder(content) else ("no folder", "a folder")
+    if _is_directory(content) != _is_directory(where):
+        kinds = ("a directory", "no directory") if _is_directory(content) else ("no directory", "a directory")
         raise ForeignContent(f"{content.name!r} is {kinds[0]}, and {str(where)!r} is {kinds[1]}")
-    if _is_folder(content):
+    if _is_directory(content):
         for path in content.iterdir():
             _check_fit(path, where / path.name)
 
 
 def _merge(content: Path, where: Path) -> None:
-    if not _is_folder(content) or not os.path.lexists(where):
+    if not _is_directory(content) or not os.path.lexists(where):
         os.replace(content, where)
         return
     for path in list(content.iterdir()):
         _merge(path, where / path.name)
 
 
-def _is_folder(path: Path) -> bool:
+def _is_directory(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()

@@ -287,7 +287,7 @@ def test_a_cache_that_others_can_fill_is_refused(tmp_path: Path) -> None:
     assert cache.cache_root() == root
     root.rmdir()
     root.touch()
-    with pytest.raises(MachineLacks, match="is no folder"):
+    with pytest.raises(MachineLacks, match="is no directory"):
         cache.cache_root()
 
 

@@ -191,7 +191,7 @@ def test_a_folder_behind_a_link_is_not_gone_into(home: Path) -> None:
     mine = home / "mine"
     mine.mkdir()
     (mine / "in").symlink_to(home.parent)
-    with pytest.raises(ForeignContent, match=r"'in' is a folder, and .* is no folder"):
+    with pytest.raises(ForeignContent, match=r"'in' is a directory, and .* is no directory"):
         Sender(archive(*WANTED, entry("wanted/in", DIR), (entry("wanted/in/x"), b"x"))).get("/srv/wanted", mine)
     assert names(mine) == ["in"]
 
@@ -302,7 +302,7 @@ def test_a_tree_keeps_its_links_and_nothing_is_written_through_them(home: Path) 
     _take(tree, home / "tree", links_anywhere=True)()
     assert (home / "tree/python").readlink() == Path("/usr/bin/python3")
     through = archive(entry(".", DIR), entry("./l", SYM, link=str(home)), (entry("./l/evil"), b"x"))
-    with pytest.raises(ForeignContent, match="lies in no folder"):
+    with pytest.raises(ForeignContent, match="lies in no directory"):
         _take(through, home / "other", links_anywhere=True)()
     assert not (home / "evil").exists()
 
