@@ -62,7 +62,7 @@ class Own:
             if os.readlink(proc / f"{pid}/ns/mnt") == os.readlink(proc / "self/ns/mnt"):
                 return True
             environment = (proc / f"{pid}/environ").read_bytes().split(b"\0")
-        except OSError:  # it is gone, or nobody's to look into
+        except OSError:  # it is gone, or may not be looked into
             return not self.simulated and (proc / str(pid)).exists()
         return not self.simulated and not any(word.startswith(f"{SHOWN_BY}=".encode()) for word in environment)
 

@@ -15,20 +15,20 @@ sys.exit(main(sys.argv[2:], sys.argv[1]))' {root} "$0" "$@"
 """
 
 
-def install(folder: Path, name: str, module: str) -> Path:
-    """Write the script ``name`` into ``folder``, which is meant to be first in ``$PATH``; its path.
+def install(directory: Path, name: str, module: str) -> Path:
+    """Write the script ``name`` into ``directory``, which is meant to be first in ``$PATH``; its path.
 
     It runs ``main(argv, path of the script)`` of ``module`` with this interpreter and this package, whatever the
     environment of its caller is.
     """
     root = Path(__file__).resolve().parents[2]
-    path = folder / name
+    path = directory / name
     python, where = shlex.quote(sys.executable), shlex.quote(str(root))
     path.write_text(_SCRIPT.format(module=module, python=python, root=where))
     path.chmod(0o755)
     return path
 
 
-def install_perf(folder: Path) -> Path:
+def install_perf(directory: Path) -> Path:
     """A ``perf`` that knows DAMON's trace events. It finds the stream by ``$DAMON_TRACE_SOCKET``."""
-    return install(folder, "perf", "damon.trace.perf")
+    return install(directory, "perf", "damon.trace.perf")
