@@ -8,17 +8,15 @@ import os
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from damon.command import discard
 from damon.errors import InvalidInput
 
-_REFRESH_S = 0.25
-_LINE_S = 2.0
+LOG_COLUMNS: Final = 120  #: of what is no terminal
 
 
 def size(count: float) -> str:
@@ -30,16 +28,25 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
-    """A rich table; columns of numbers to the right."""
+def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int = LOG_COLUMNS) -> Any:
+    """A rich table; columns of numbers to the right. Where ``width`` is too narrow for columns that can be read, each
+    row is a list of names and values instead."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    cells = (" ".join(column).split() for column in zip(columns, *rows, strict=True))
+    least = [max(map(len, words), default=1) for words in cells]
+    if sum(least) + 3 * len(columns) > width and len(columns) > 2:
+        pairs = [pair for row in rows for pair in (*zip(columns, row, strict=True), ("", ""))]
+        result = Table(box=None, show_header=False, pad_edge=False)
+        for pair in pairs:
+            result.add_row(*map(Text, pair))
+        return result
     result = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        cells = [row[index] for row in rows]
-        numeric = bool(cells) and all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
+        values = [row[index] for row in rows]
+        numeric = bool(values) and all(value[:1].isdigit() or value in ("", "-") for value in values)
         result.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         result.add_row(*map(Text, row))  # as they are: no markup
@@ -49,9 +56,9 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else LOG_COLUMNS)
     with console.capture() as text:  # rich would end the process with 1 when the reader has left
-        console.print(make_table(columns, rows))
+        console.print(make_table(columns, rows, console.width))
     sys.stdout.write(text.get())
 
 
@@ -59,49 +66,6 @@ def killed(kills: Sequence[dict[str, Any]]) -> None:
     """The processes that a simulated machine has killed, as results have them."""
     for kill in kills:
         print(f"{kill['process']} ({kill['pid']}) was killed at {kill['when_s']:g} s: {kill['why']}")
-
-
-class Progress:
-    """What a running job shows on stderr: a live table on a terminal, else a line every two seconds.
-
-    Paced by the time of the person who looks, never by the job's own clock.
-    """
-
-    def __init__(self, columns: Sequence[str], *, quiet: bool = False) -> None:
-        self._columns = columns
-        self._next = time.monotonic() + _REFRESH_S
-        self._live: Any = None
-        self._quiet = quiet
-        if not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-            from rich.console import Console
-            from rich.live import Live
-
-            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
-            self._live.start()
-        elif not quiet:
-            self._next = time.monotonic() + _LINE_S
-
-    def due(self) -> bool:
-        """Is it time to show something?"""
-        return not self._quiet and time.monotonic() >= self._next
-
-    def show(self, title: str, rows: Sequence[Sequence[str]]) -> None:
-        if self._live is not None:
-            from rich.console import Group
-            from rich.text import Text
-
-            self._live.update(Group(Text(title), make_table(self._columns, rows)), refresh=True)
-        else:
-            cells = (
-                "; " + ", ".join(f"{name} {cell}" for name, cell in zip(self._columns, row, strict=True))
-                for row in rows
-            )
-            print(title + "".join(cells), file=sys.stderr, flush=True)
-        self._next = time.monotonic() + (_LINE_S if self._live is None else _REFRESH_S)
-
-    def close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import outcome, output
 from damon.cli.arguments import duration, number, seed
+from damon.cli.progress import Progress
 from damon.cli.record_job import Job
 from damon.cli.run import open_machine, stop_flag
 from damon.core import Damon
@@ -187,8 +188,7 @@ def _loop(
 ) -> None:
     clock = damon.machine.clock
     begin = clock.now_ns()
-    progress = output.Progress(_COLUMNS, quiet=quiet)
-    total = "" if seconds is None else f" of {seconds:g}"
+    progress = Progress(_COLUMNS, seconds, quiet=quiet)
     try:
         while not stopped[0] and not job.ended() and job.error() is None:
             for ctx in job.contexts():
@@ -200,9 +200,8 @@ def _loop(
                 break
             clock.sleep_us(min(_STEP_US, left_us))
             recorder.poll()
-            if progress.due():
-                row = (str(recorder.nr_snapshots), str(recorder.lost))
-                progress.show(f"{gone_us / 1e6:.1f}{total} s recorded", [row])
+            if progress.due(gone_us / 1e6):
+                progress.show(gone_us / 1e6, "recorded", [(str(recorder.nr_snapshots), str(recorder.lost))])
     finally:
         progress.close()
 
@@ -256,7 +255,7 @@ def _follow(
     source: RunningSource, recorder: Recorder, seconds: float | None, stopped: Sequence[bool], quiet: bool
 ) -> None:
     """Until it is asked to stop, or no worker runs any more."""
-    progress = output.Progress(_COLUMNS, quiet=quiet)
+    progress = Progress(_COLUMNS, seconds, quiet=quiet)
     begin = time.monotonic()
     try:
         recorder.poll()
@@ -267,7 +266,7 @@ def _follow(
                 break
             time.sleep(min(_STEP_US / 1e6, left))
             recorder.poll()
-            if progress.due():
-                progress.show(f"{gone:.1f} s recorded", [(str(recorder.nr_snapshots), str(recorder.lost))])
+            if progress.due(gone):
+                progress.show(gone, "recorded", [(str(recorder.nr_snapshots), str(recorder.lost))])
     finally:
         progress.close()

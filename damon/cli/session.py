@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from damon.cli import output
 from damon.cli.observe import Observer, Seen
 from damon.cli.outcome import in_words
+from damon.cli.progress import Progress
 from damon.modules.loader import Loader
 from damon.modules.module import Module
 from damon.modules.params import Value
@@ -51,8 +52,7 @@ class Session:
 
     def loop(self, duration: float | None, stopped: Sequence[bool]) -> None:
         """Let time pass until ``duration`` seconds are over, ``stopped[0]`` is true, or a worker has died."""
-        progress = output.Progress(_COLUMNS, quiet=self._quiet)
-        total = "" if duration is None else f" of {duration:g}"
+        progress = Progress(_COLUMNS, duration, quiet=self._quiet)
         try:
             while not stopped[0] and self.error is None:
                 left = None if duration is None else round((duration - self.seconds()) * 1e6)
@@ -60,8 +60,8 @@ class Session:
                     break
                 self._clock.sleep_us(STEP_US if left is None else min(STEP_US, left))
                 self._look_for_dead_workers()
-                if progress.due():
-                    progress.show(f"{self.seconds():.1f}{total} s: {self._memory(self._observer.look())}", self._rows())
+                if progress.due(self.seconds()):
+                    progress.show(self.seconds(), self._memory(self._observer.look()), self._rows())
         finally:
             progress.close()
 

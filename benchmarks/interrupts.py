@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""SIGINT at random moments of each command that needs no guest: tracebacks, wrong exit codes, files left behind.
+
+Usage: python benchmarks/interrupts.py [N [SEED]]
+
+Each command first runs undisturbed, which gives its duration; then N times with a SIGINT at a moment that is drawn
+from it. Right is 130, or 0 where it had ended, or ended whole. A process that SIGINT ends before Python has a handler
+(-2), or in Python's own start (before the first line of ours), is counted on its own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+SIM = f"--sim {TOP}/workloads/hot-cold.yaml"
+COMMANDS = (
+    "damon --help",
+    "damon modinfo damon_reclaim",
+    f"damon run --module damon_reclaim {SIM} --duration 20 --json r.json",
+    f"damon run --module damon_stat {SIM} --duration 20 --json - --quiet",
+    f"damon record {SIM} --ops vaddr --duration 20 -o damon.data",
+    "damon report old.data",
+    f"damond {SIM} --mount sys",
+    f"damon-workload {TOP}/workloads/hot-cold.yaml --print-plan",
+    f"damon-workload {TOP}/workloads/hot-cold.yaml --duration 0.2",
+    f"damon-workload {TOP}/workloads/hot-cold.yaml --duration 0.2 --json",
+    "vmtest --help",
+    "vmtest kernels",
+    "vmtest kconfig --feature page_idle",
+    "vmtest doctor",
+)
+SERVES_S = 1.0
+
+
+def _start(command: str, cwd: Path) -> subprocess.Popen[str]:
+    name, *words = command.split()
+    environment = os.environ | {"RUNTIME_DIRECTORY": str(cwd / "run"), "XDG_CACHE_HOME": str(cwd / "cache")}
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name(name)), *words], cwd=cwd, env=environment, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def _left(cwd: Path) -> list[str]:
+    kept = ("old.data", "run", "cache")
+    return [path.name for path in cwd.iterdir() if not path.name.startswith(kept)]
+
+
+def _judge(process: subprocess.Popen[str], out: str, err: str, cwd: Path) -> str:
+    if "Traceback" in err:
+        ours = any(f'File "{TOP}/{part}/' in err for part in ("damon", "vmtest", "modules", "images"))
+        return "traceback" if ours else "in Python's own start"
+    if process.returncode == -signal.SIGINT:
+        return "before Python's handler"
+    if process.returncode not in (0, 130):
+        return f"code {process.returncode}: {err.strip()[-80:]}"
+    left = _left(cwd)
+    if any(name.startswith(".") for name in left):
+        return f"left {left}"
+    return "130" if process.returncode else "ended whole"
+
+
+def measure(command: str, number: int, dice: random.Random) -> Counter[str]:
+    """How ``number`` interrupted runs of ``command`` ended."""
+    found: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="interrupts-") as name:
+        cwd = Path(name)
+        record = _start(f"damon record {SIM} --ops vaddr --duration 5 -o old.data --quiet", cwd)
+        record.communicate()
+        begin = time.monotonic()
+        if command.startswith("damond"):
+            span = SERVES_S
+        else:
+            _start(command, cwd).communicate()
+            span = time.monotonic() - begin
+        for _ in range(number):
+            for left in _left(cwd):
+                path = cwd / left
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            process = _start(command, cwd)
+            time.sleep(dice.uniform(0, span))
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+            found[_judge(process, out, err, cwd)] += 1
+    return found
+
+
+def main() -> int:
+    """The exit code: 1 when any run ended in a way that is not right."""
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    dice = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored in what is started
+    right = {"130", "ended whole", "before Python's handler", "in Python's own start"}
+    wrong = 0
+    for command in COMMANDS:
+        found = measure(command, number, dice)
+        wrong += sum(count for how, count in found.items() if how not in right)
+        print(f"{command.replace(str(TOP) + '/', '')}\n    {dict(found.most_common())}", flush=True)
+    print(f"{wrong} of {number * len(COMMANDS)} ended in a way that is not right")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
