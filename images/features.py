@@ -27,15 +27,20 @@ ENOUGH = {"y": ("y",), "m": ("y", "m"), "n": (None, "n")}
 class Need:
     """One of some options (the same one, of several versions) with a value: "y", "m" (a module will do) or "n".
 
-    ``arch`` names the only architecture that has it; empty: all have.
+    Attributes:
+        arch: the only architecture that has it; empty: all have.
+        where_declared: a version that has none of them is excused.
     """
 
     names: tuple[str, ...]
     value: str
     arch: str = ""
+    where_declared: bool = False
 
     def met(self, config: Mapping[str, str | None]) -> bool:
-        """Whether a configuration has it."""
+        """Whether a configuration has it. A configuration mentions what its version declares and may be chosen."""
+        if self.where_declared and not any(name in config for name in self.names):
+            return True
         found = [config.get(name) in ENOUGH[self.value] for name in self.names]
         return all(found) if self.value == "n" else any(found)
 
@@ -79,7 +84,7 @@ def features() -> Mapping[str, Feature]:
             needs.update({need.names: need for need in found[base].needs})
         for arch, options in (("", words["needs"]), *((arch, words.get(arch, {})) for arch in ARCHITECTURES)):
             for names, value in options.items():
-                one = Need(tuple(names.split("|")), str(value), arch)
+                one = Need(tuple(names.removesuffix("?").split("|")), str(value), arch, names.endswith("?"))
                 needs[one.names] = one
         found[str(name)] = Feature(str(name), words["about"], tuple(needs.values()))
     return found
@@ -111,6 +116,11 @@ def read(path: Path) -> dict[str, str | None]:
     Raises:
         InvalidInput: it cannot be read, or is none.
     """
+    return kconfig.parse(text_of(path))
+
+
+def text_of(path: Path) -> str:
+    """The text of a configuration; see :func:`read`."""
     try:
         with path.open("rb") as stream, gzip.open(stream) if stream.peek(2)[:2] == _GZIP else stream as plain:
             data = plain.read(_MOST + 1)
@@ -120,7 +130,6 @@ def read(path: Path) -> dict[str, str | None]:
     except (OSError, EOFError, zlib.error) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InvalidInput(f"kernel configuration {str(path)!r} cannot be read ({why}); give a .config") from error
-    found = kconfig.parse(text)
-    if not found:
+    if not kconfig.parse(text):
         raise InvalidInput(f"{str(path)!r} is no kernel configuration: it has no CONFIG_ line; give a .config")
-    return found
+    return text

@@ -1,35 +1,66 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernel config fragments: what each asks for, and whether a finished ``.config`` really has it."""
+"""Kernel config fragments: what each asks for, and whether a finished ``.config`` really has it.
+
+A fragment is what the kernel's own ``merge_config.sh`` merges. Trees differ, so a line behind an option may say more;
+to the kernel it is a comment:
+
+    CONFIG_PREEMPT_VOLUNTARY=y
+    #or CONFIG_PREEMPT_LAZY=y       one of them will do; the first is preferred
+    CONFIG_ZRAM_BACKEND_LZO=y
+    #where-declared                 a tree whose Kconfig files do not declare it is excused
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .errors import InvalidInput
+
 FRAGMENTS = Path(__file__).parent / "kernel"
-# Options of the shipped fragments that trees of 6.1 do not have yet, and the files that declare them in later ones.
-NEWER = {
-    "CONFIG_EROFS_FS_PCPU_KTHREAD": "fs/erofs/Kconfig",
-    "CONFIG_SQUASHFS_COMPILE_DECOMP_MULTI_PERCPU": "fs/squashfs/Kconfig",
-    "CONFIG_ZRAM_BACKEND_LZO": "drivers/block/zram/Kconfig",
-    "CONFIG_ZRAM_BACKEND_ZSTD": "drivers/block/zram/Kconfig",
-}
 _SET = re.compile(r"^(CONFIG_\w+)=(.*)$")
 _UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
 
 
+_OTHER = re.compile(r"^#or (CONFIG_\w+=.*|CONFIG_\w+ is not set)$")
+_EXCUSED = "#where-declared"
+_DECLARED = re.compile(r"^(?:menu)?config (\w+)", re.MULTILINE)
+# No Kconfig file of a kernel is there, and there are many files.
+_NO_KCONFIG = frozenset({".git", "Documentation", "tools"})
+
+
 @dataclass(frozen=True)
 class Option:
-    """One option as a fragment asks for it; ``value`` None means "not set"."""
+    """One option as a fragment asks for it.
+
+    Attributes:
+        value: None means "not set".
+        fragment: the file's name.
+        others: what will do instead, the preferred first.
+        where_declared: a tree that does not declare it is excused.
+    """
 
     name: str
     value: str | None
     fragment: str
+    others: tuple[Option, ...] = ()
+    where_declared: bool = False
+
+    def met(self, have: Mapping[str, str | None]) -> bool:
+        """Whether a configuration has it or one of the others; an option that it does not mention is not set."""
+        return have.get(self.name) == self.value or any(other.met(have) for other in self.others)
+
+    @property
+    def line(self) -> str:
+        """It as a line of a fragment, without what will do instead."""
+        return f"{self.name}={self.value}" if self.value is not None else f"# {self.name} is not set"
 
     def __str__(self) -> str:
-        return f"{self.name}={self.value}" if self.value is not None else f"{self.name} not set"
+        own = f"{self.name}={self.value}" if self.value is not None else f"{self.name} not set"
+        return " or ".join([own, *(str(other) for other in self.others)])
 
 
 def fragments(folder: Path = FRAGMENTS, arch: str = "") -> list[Path]:
@@ -49,11 +80,39 @@ def parse(text: str) -> dict[str, str | None]:
 
 
 def requested(paths: Iterable[Path]) -> list[Option]:
-    """Every option the fragments ask for; of two that differ the last counts, as when they are merged."""
+    """Every option the fragments ask for; of two that differ the last counts, as when they are merged.
+
+    Raises:
+        InvalidInput: a line that says more has no option before it.
+    """
     asked: dict[str, Option] = {}
     for path in paths:
-        asked.update({name: Option(name, value, path.name) for name, value in parse(path.read_text()).items()})
+        asked.update({option.name: option for option in _of_fragment(path.read_text(), path.name)})
     return list(asked.values())
+
+
+def _of_fragment(text: str, fragment: str) -> list[Option]:
+    found: list[Option] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        other = _OTHER.match(line)
+        if not line.startswith(("#or", _EXCUSED)):
+            found += [Option(name, value, fragment) for name, value in parse(line).items()]
+        elif not found or not (other or line == _EXCUSED):
+            raise InvalidInput(
+                f"{fragment}:{number}: {line!r} does not belong to an option; write '#or CONFIG_NAME=VALUE' or "
+                f"{_EXCUSED!r} below one"
+            )
+        elif other:
+            ((name, value),) = parse(other[1] if "=" in other[1] else f"# {other[1]}").items()
+            found[-1] = replace(found[-1], others=(*found[-1].others, Option(name, value, fragment)))
+        else:
+            found[-1] = replace(found[-1], where_declared=True)
+    return found
+
+
+def others(wanted: Iterable[Option]) -> str:
+    """What will do instead of options, as a fragment to merge before all others: of a choice the last one counts."""
+    return "".join(f"{other.line}\n" for option in wanted for other in reversed(option.others))
 
 
 def dropped(wanted: Iterable[Option], final: str) -> list[Option]:
@@ -62,12 +121,31 @@ def dropped(wanted: Iterable[Option], final: str) -> list[Option]:
     An option that the tree does not know counts as not set.
     """
     have = parse(final)
-    return [option for option in wanted if have.get(option.name) != option.value]
+    return [option for option in wanted if not option.met(have)]
 
 
-def too_old_for(tree: Path, option: Option) -> bool:
-    """Whether a tree lacks the option because it is of a time before it, so that the lack is no fault."""
-    declared = NEWER.get(option.name)
-    if declared is None or not (tree / declared).is_file():
-        return False
-    return f"config {option.name.removeprefix('CONFIG_')}\n" not in (tree / declared).read_text(errors="replace")
+def declared(tree: Path) -> frozenset[str]:
+    """All options that a tree's Kconfig files declare, of any architecture."""
+    found: set[str] = set()
+    for folder, folders, files in os.walk(tree):
+        folders[:] = [name for name in folders if name not in _NO_KCONFIG]
+        for name in files:
+            if name.startswith("Kconfig"):
+                text = Path(folder, name).read_text(errors="replace")
+                found.update(f"CONFIG_{word}" for word in _DECLARED.findall(text))
+    return frozenset(found)
+
+
+def not_honoured(wanted: Iterable[Option], final: str, tree: Path | None = None) -> list[Option]:
+    """Those of :func:`dropped` that are a fault: the tree declares them, or they are asked for whatever the tree.
+
+    Args:
+        wanted: of :func:`requested`.
+        final: a finished ``.config``.
+        tree: what it is of; None where there is only the ``.config``, which mentions most of what its tree declares.
+    """
+    missing = dropped(wanted, final)
+    if any(option.where_declared for option in missing):
+        known = parse(final).keys() if tree is None else declared(tree)
+        missing = [option for option in missing if not option.where_declared or option.name in known]
+    return missing

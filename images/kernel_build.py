@@ -67,13 +67,7 @@ def known_to(tree: source.KernelSource, recipe: Recipe, suffix: str) -> Recipe:
     Only for options of which any number will do, like tests: others that are missing shall fail a build.
     """
     asked = {name for name, _ in recipe.options if name.endswith(suffix)}
-    found: set[str] = set()
-    for folder, folders, files in os.walk(source.unpacked(tree)):
-        folders[:] = [name for name in folders if name not in {".git", "Documentation", "tools"}]
-        for name in files:
-            if name.startswith("Kconfig"):
-                text = Path(folder, name).read_text(errors="replace")
-                found.update(f"CONFIG_{word}" for word in re.findall(r"^(?:menu)?config (\w+)", text, re.MULTILINE))
+    found = kconfig.declared(source.unpacked(tree))
     options = tuple((name, value) for name, value in recipe.options if name not in asked or name in found)
     return replace(recipe, options=options)
 
@@ -172,6 +166,10 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
     if recipe.options:
         fragments.append(scratch / "options.config")
         fragments[-1].write_text(recipe.text())
+    wanted = kconfig.requested(fragments)
+    if others := kconfig.others(wanted):
+        fragments.insert(0, scratch / "others.config")
+        fragments[0].write_text(others)
     log = scratch / "build.log"
     # Reproducible: no user, host or time of day in the image.
     env = {"KBUILD_BUILD_USER": "vmtest", "KBUILD_BUILD_HOST": "vmtest", "KBUILD_BUILD_TIMESTAMP": "1970-01-01"}
@@ -182,9 +180,7 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
         merged: list[str | Path] = [merge, "-m", "-O", objects, objects / ".config", *fragments]
         steps.run(merged, log, progress, "configuring", cwd=objects, env=env)
     steps.run([*make, "olddefconfig"], log, progress, "configuring", env=env)
-    dropped = kconfig.dropped(kconfig.requested(fragments), (objects / ".config").read_text())
-    missing = [option for option in dropped if not kconfig.too_old_for(tree, option)]
-    if missing:
+    if missing := kconfig.not_honoured(wanted, (objects / ".config").read_text(), tree):
         names = ", ".join(f"{option} ({option.fragment})" for option in missing)
         raise BuildFailed(
             f"the kernel tree {tree} does not honour: {names}; correct the fragments or their dependencies"

@@ -47,6 +47,15 @@ def test_renamed_options_and_features_on_features() -> None:
     assert not features.Need(("CONFIG_A", "CONFIG_B"), "n").met({"CONFIG_B": "y"})
 
 
+def test_a_test_that_a_version_has_not_is_excused() -> None:
+    one = features.feature("damon-kunit")
+    old = {option: "y" for need in one.needs for option in need.names if option != "CONFIG_DAMON_SYSFS_KUNIT_TEST"}
+    assert one.missing(old) == []
+    assert [str(need) for need in one.missing({**old, "CONFIG_DAMON_SYSFS_KUNIT_TEST": None})] == [
+        "CONFIG_DAMON_SYSFS_KUNIT_TEST=y"
+    ]
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "config.gz"
@@ -77,6 +86,7 @@ def test_the_command(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--kernel", "page-busy"], "kernel variant 'page-busy' is unknown"),
         (["--kernel", "/etc/passwd"], "no configuration beside it"),
         (["x", "--kernel", "page-idle"], "exclude each other"),
+        (["--shipped"], "--shipped takes a configuration"),
     ],
 )
 def test_bad_input(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

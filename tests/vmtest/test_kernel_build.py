@@ -72,6 +72,19 @@ def test_another_recipe_has_objects_of_its_own(tree: Path) -> None:
     assert sorted(_compiled(kernel_build.obtain(source.from_tree(tree), other))) == ["a.o", "b.o"]
 
 
+def test_a_tree_takes_what_will_do_instead(tree: Path) -> None:
+    # This one's configuration knows B only, as 7.x knows PREEMPT_LAZY where 6.x has PREEMPT_VOLUNTARY.
+    merge = tree / "scripts/kconfig/merge_config.sh"
+    merge.write_text(MERGE.replace("mv $out/merged", "grep ^CONFIG_B $out/merged >$out/known; mv $out/known"))
+    fragment = tree.parent / "a.config"
+    fragment.write_text("CONFIG_A=y\n#or CONFIG_B=y\n")
+    build = kernel_build.obtain(source.from_tree(tree), kernel_build.Recipe((fragment,)))
+    assert build.image.is_file()
+    fragment.write_text("CONFIG_A=y\n#or CONFIG_C=y\n")
+    with pytest.raises(BuildFailed, match=r"does not honour: CONFIG_A=y or CONFIG_C=y \(a\.config\)"):
+        kernel_build.obtain(source.from_tree(tree), kernel_build.Recipe((fragment,)))
+
+
 def test_tests_that_a_version_has_not_are_left_out(tree: Path) -> None:
     (tree / "mm").mkdir()
     (tree / "mm/Kconfig").write_text("config NEW_KUNIT_TEST\n\tbool\n")

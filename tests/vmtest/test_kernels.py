@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmtest.cli.main import main
+from vmtest.errors import InvalidInput
 from vmtest.images import kconfig, kernel_build, source, variants
 
 
@@ -17,28 +18,75 @@ def _tree(folder: Path, text: str) -> Path:
     return folder
 
 
-ZSTD = kconfig.Option("CONFIG_ZRAM_BACKEND_ZSTD", "y", "34-swap.config")
+ZSTD = "CONFIG_ZRAM_BACKEND_ZSTD=y\n#where-declared\n"
+PREEMPT = "CONFIG_PREEMPT_VOLUNTARY=y\n#or CONFIG_PREEMPT_LAZY=y\n#or CONFIG_PREEMPT=y\n"
 
 
-def test_an_option_that_an_older_tree_does_not_declare_is_no_fault(tmp_path: Path) -> None:
-    assert kconfig.too_old_for(_tree(tmp_path, "config ZRAM\n\ttristate\n"), ZSTD)
+def _asked(folder: Path, text: str) -> list[kconfig.Option]:
+    path = folder / "a.config"
+    path.write_text(text)
+    return kconfig.requested([path])
 
 
-@pytest.mark.parametrize("text", ["config ZRAM_BACKEND_ZSTD\n\tbool\n", "config ZRAM\n\nconfig ZRAM_BACKEND_ZSTD\n"])
-def test_one_that_it_declares_and_drops_is(tmp_path: Path, text: str) -> None:
-    assert not kconfig.too_old_for(_tree(tmp_path, text), ZSTD)
+def test_an_option_that_a_tree_does_not_declare_is_excused_where_the_fragment_says_so(tmp_path: Path) -> None:
+    tree = _tree(tmp_path, "config ZRAM\n\ttristate\n")
+    assert kconfig.not_honoured(_asked(tmp_path, ZSTD), "", tree) == []
+    (other,) = kconfig.not_honoured(_asked(tmp_path, "CONFIG_ZRAM_BACKEND_ZSTD=y\n"), "", tree)
+    assert str(other) == "CONFIG_ZRAM_BACKEND_ZSTD=y"
 
 
-def test_so_is_any_other_option_and_a_tree_without_the_file(tmp_path: Path) -> None:
-    assert not kconfig.too_old_for(tmp_path, ZSTD)
-    tree = _tree(tmp_path, "config ZRAM\n")
-    assert not kconfig.too_old_for(tree, kconfig.Option("CONFIG_ZRAM", "y", "34-swap.config"))
-    assert not kconfig.too_old_for(tree, kconfig.Option("CONFIG_IDLE_PAGE_TRACKING", "y", "31-page-idle.config"))
+@pytest.mark.parametrize(
+    "text", ["config ZRAM_BACKEND_ZSTD\n\tbool\n", "config ZRAM\n\nmenuconfig ZRAM_BACKEND_ZSTD\n"]
+)
+def test_one_that_it_declares_and_drops_is_not(tmp_path: Path, text: str) -> None:
+    assert len(kconfig.not_honoured(_asked(tmp_path, ZSTD), "", _tree(tmp_path, text))) == 1
 
 
-def test_excused_options_are_asked_for_by_a_fragment() -> None:
-    asked = {option.name for option in kconfig.requested(kconfig.fragments()) if option.value == "y"}
-    assert set(kconfig.NEWER) <= asked
+@pytest.mark.parametrize("line", ["CONFIG_PREEMPT_VOLUNTARY=y", "CONFIG_PREEMPT_LAZY=y", "CONFIG_PREEMPT=y"])
+def test_one_of_some_options_will_do(tmp_path: Path, line: str) -> None:
+    wanted = _asked(tmp_path, PREEMPT)
+    assert kconfig.dropped(wanted, f"{line}\n") == []
+    (missing,) = kconfig.dropped(wanted, "CONFIG_PREEMPT_NONE=y\n")
+    assert str(missing) == "CONFIG_PREEMPT_VOLUNTARY=y or CONFIG_PREEMPT_LAZY=y or CONFIG_PREEMPT=y"
+
+
+def test_what_will_do_instead_is_merged_first_and_the_preferred_last(tmp_path: Path) -> None:
+    assert kconfig.others(_asked(tmp_path, PREEMPT)) == "CONFIG_PREEMPT=y\nCONFIG_PREEMPT_LAZY=y\n"
+    assert kconfig.others(_asked(tmp_path, "CONFIG_A=y\n#or CONFIG_B is not set\n")) == "# CONFIG_B is not set\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["#or CONFIG_A=y\n", "#where-declared\n", "CONFIG_A=y\n#or B\n", "CONFIG_A=y\n#where\n#orCONFIG_B=y\n"]
+)
+def test_a_line_that_says_more_of_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^a\.config:\d: .* does not belong to an option; write '#or"):
+        _asked(tmp_path, text)
+
+
+def test_a_later_fragment_takes_back_what_would_do_instead_too(tmp_path: Path) -> None:
+    (option,) = _asked(tmp_path, PREEMPT + "# CONFIG_PREEMPT_VOLUNTARY is not set\n")
+    assert (option.value, option.others) == (None, ())
+
+
+# As "make olddefconfig" of 6.12 and 7.3 leave them.
+SEVEN = "CONFIG_PREEMPT_LAZY=y\n# CONFIG_PREEMPT is not set\nCONFIG_SYSCTL=y\n"
+SIX = "CONFIG_PREEMPT_VOLUNTARY=y\n# CONFIG_PREEMPT is not set\nCONFIG_PROC_SYSCTL=y\nCONFIG_SYSCTL=y\n"
+
+
+@pytest.mark.parametrize("own", [SIX, SEVEN])
+def test_the_shipped_fragments_fit_trees_of_6_and_of_7(
+    own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    differ = {"CONFIG_PREEMPT_VOLUNTARY", "CONFIG_PROC_SYSCTL"}
+    options = [option for option in kconfig.requested(kconfig.fragments()) if not option.where_declared]
+    final = own + "".join(f"{option.line}\n" for option in options if option.name not in differ)
+    assert kconfig.not_honoured(kconfig.requested(kconfig.fragments()), final, tmp_path) == []
+    config = tmp_path / ".config"
+    config.write_text(final)
+    assert main(["kconfig", str(config), "--shipped"]) == 0
+    config.write_text(final.replace("CONFIG_SYSCTL=y\n", "").replace("CONFIG_PROC_SYSCTL=y\n", ""))
+    assert main(["kconfig", str(config), "--shipped"]) == 1
+    assert capsys.readouterr().out == "missing: CONFIG_PROC_SYSCTL=y or CONFIG_SYSCTL=y (10-base.config)\n"
 
 
 def test_page_idle_of_6_1_is_page_idle_of_another_source() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput
-from ..images import features, variants
+from ..images import features, kconfig, variants
 from .words import tell
 
 EXAMPLES = """examples:
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   vmtest kconfig --kernel page-idle-no-damon --feature damon
   vmtest kconfig .config --feature damon-kunit --fragment >>extra.config
   vmtest kconfig --feature damon-kunit                     # what it needs, without a configuration
+  vmtest kconfig .config --shipped                         # what kernels that are built here have, and it has not
 
 exit codes: 0 all that was asked for is there (without --feature: what a guest needs to boot), 1 something is missing,
 2 invalid input.
@@ -36,6 +37,9 @@ def add(commands: Any) -> None:
     to.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help=".config, /boot/config-*, config.gz")
     to.add_argument("--kernel", metavar="NAME|BZIMAGE", help="a variant's configuration, or the one beside an image")
     to.add_argument("--feature", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
+    to.add_argument(
+        "--shipped", action="store_true", help="hold it against the fragments that guest kernels are built with"
+    )
     form = to.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
     form.add_argument("--fragment", action="store_true", help="the missing options as a configuration fragment")
@@ -45,6 +49,8 @@ def add(commands: Any) -> None:
 def _kconfig(options: argparse.Namespace) -> int:
     chosen = [features.feature(name) for name in options.feature] or list(features.features().values())
     path = _config(options)
+    if options.shipped:
+        return _shipped(options, path)
     config = features.read(path) if path else None
     if config is None and not options.feature:
         for one in chosen:
@@ -65,6 +71,17 @@ def _kconfig(options: argparse.Namespace) -> int:
     if config is None:
         return 0
     return 1 if any(lacks[one.name] for one in chosen if options.feature or one.name == "boot") else 0
+
+
+def _shipped(options: argparse.Namespace, path: Path | None) -> int:
+    if path is None or options.feature or options.json:
+        raise InvalidInput("--shipped takes a configuration, and neither --feature nor --json; leave those out")
+    text = features.text_of(path)
+    wanted = kconfig.requested(kconfig.fragments(arch=features.arch_of(kconfig.parse(text))))
+    missing = kconfig.not_honoured(wanted, text)
+    for option in missing:
+        tell(option.line if options.fragment else f"missing: {option} ({option.fragment})")
+    return 1 if missing else 0
 
 
 def _config(options: argparse.Namespace) -> Path | None:
