@@ -139,7 +139,7 @@ struct lx_result {
 	uint64_t missing; /* not in the reverse map */
 	uint64_t own;	  /* this process's own */
 	uint64_t stale;	  /* in the reverse map, but gone from there */
-	uint64_t shared;  /* mapped more than once: the kernel would refuse */
+	uint64_t shared;  /* mapped more than once: the kernel would refuse, or copy */
 	uint64_t acted;	  /* advice was given, or the page was read */
 	uint64_t left;	  /* left memory */
 	uint64_t moved;	  /* are on their new node */
@@ -156,7 +156,7 @@ size_t linux_rmap_lookup(const struct lx_rmap *rmap, const struct damon_folio *f
 			 struct lx_key *out, size_t capacity, struct lx_result *result);
 /* Keep the pages (key: virtual page) that pagemap still shows at their address; the number kept. */
 size_t linux_verify(struct lx_files *files, int pagemap, const struct damon_folio *folios, struct lx_key *pages,
-		    size_t nr, int exclusive, uint64_t *entries, struct lx_result *result);
+		    size_t nr, int action, uint64_t *entries, struct lx_result *result);
 /* Of the pages that were at their address, those that left memory; pages is used up. */
 uint64_t linux_count_left(struct lx_files *files, int pagemap, const struct damon_folio *folios, struct lx_key *pages,
 			  size_t nr, struct lx_key *scratch, uint64_t *entries);

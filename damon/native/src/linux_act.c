@@ -206,8 +206,7 @@ static void act_on_process(struct lx_files *files, int32_t pid, int action, cons
 		result->stale += nr;
 		goto out;
 	}
-	nr = linux_verify(files, pagemap, folios, pages, nr, action == LX_PAGEOUT || action == LX_DEACTIVATE, entries,
-			  result);
+	nr = linux_verify(files, pagemap, folios, pages, nr, action, entries, result);
 	if (!nr)
 		goto out;
 	if (action == LX_ACTIVATE) {

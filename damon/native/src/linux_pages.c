@@ -54,8 +54,17 @@ EXPORT size_t linux_rmap_lookup(const struct lx_rmap *rmap, const struct damon_f
 	return found;
 }
 
+/*
+ * 1 if what several processes map is to be left alone: the kernel refuses advice on it, and a read of anonymous memory
+ * from outside ends its sharing (FAULT_FLAG_UNSHARE): it makes a copy, and the page that was meant stays where it is.
+ */
+static int spares_shared(int action, const struct damon_folio *f)
+{
+	return action == LX_PAGEOUT || action == LX_DEACTIVATE || (action == LX_ACTIVATE && f->flags & FOLIO_ANON);
+}
+
 EXPORT size_t linux_verify(struct lx_files *files, int pagemap, const struct damon_folio *folios, struct lx_key *pages,
-			   size_t nr, int exclusive, uint64_t *entries, struct lx_result *result)
+			   size_t nr, int action, uint64_t *entries, struct lx_result *result)
 {
 	size_t kept = 0;
 
@@ -64,7 +73,7 @@ EXPORT size_t linux_verify(struct lx_files *files, int pagemap, const struct dam
 		if (!(entries[i] & PM_PRESENT) ||
 		    (entries[i] & PM_PFN_MASK) != folios[pages[i].row].pfn + pages[i].aux)
 			result->stale++;
-		else if (exclusive && !(entries[i] & PM_EXCLUSIVE))
+		else if (!(entries[i] & PM_EXCLUSIVE) && spares_shared(action, &folios[pages[i].row]))
 			result->shared++;
 		else
 			pages[kept++] = pages[i];

@@ -238,7 +238,7 @@ def test_pages_of_an_action(kernel: FakeKernel) -> None:
 
 
 def verify(
-    kernel: FakeKernel, folios: FolioArray, pages: list[tuple[int, int]], exclusive: bool
+    kernel: FakeKernel, folios: FolioArray, pages: list[tuple[int, int]], action: int
 ) -> tuple[list[int], Result]:
     keys = (Key * len(pages))(*[Key(page, row, 0) for page, row in pages])
     result, entries = Result(), Buffer(U64, len(pages))
@@ -249,7 +249,7 @@ def verify(
         folios.pointer,
         ctypes.addressof(keys),
         len(pages),
-        exclusive,
+        action,
         entries.pointer_to(len(pages)),
         ctypes.addressof(result),
     )
@@ -261,11 +261,22 @@ def test_pages_are_asked_for_again_before_anything_is_done(kernel: FakeKernel) -
     folios = batch((20, 1, WANTED), (21, 1, WANTED), (22, 1, WANTED), (23, 1, WANTED))
     kernel.process(2, [(0, 64)], {1: present(20), 2: present(99), 3: 22, 4: present(23, exclusive=False)})
     pages = [(1, 0), (2, 1), (3, 2), (4, 3), (90, 0)]
-    kept, result = verify(kernel, folios, pages, exclusive=True)
-    assert kept == [1]
-    assert (result.stale, result.shared) == (3, 1)
-    kept, result = verify(kernel, folios, pages, exclusive=False)
+    for action in (native.PAGEOUT, native.DEACTIVATE):
+        kept, result = verify(kernel, folios, pages, action)
+        assert kept == [1]
+        assert (result.stale, result.shared) == (3, 1)
+    kept, result = verify(kernel, folios, pages, native.MIGRATE)
     assert kept == [1, 4]
+
+
+def test_shared_anonymous_memory_is_not_read_from_outside(kernel: FakeKernel) -> None:
+    """A read would make a copy of it; of a file it does not."""
+    folios = batch((20, 1, WANTED | FOLIO_ANON), (21, 1, WANTED | FOLIO_ANON), (22, 1, WANTED))
+    entries = {1: present(20), 2: present(21, exclusive=False), 3: present(22, exclusive=False)}
+    kernel.process(2, [(0, 64)], entries)
+    kept, result = verify(kernel, folios, [(1, 0), (2, 1), (3, 2)], native.ACTIVATE)
+    assert kept == [1, 3]
+    assert (result.stale, result.shared) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,13 @@ from damon.model.context import DamonCtx
 from damon.model.scheme import DamosAction, DamosFilter, DamosFilterType
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
-from tests.vm.guest.linux_mm.stage import PAGE, machine, settle, victim
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, machine, settle, victim
 from tests.vm.guest.pages import PFN_MASK, PRESENT, pagemap
 from tests.vm.guest.workers.stage import Worker, check, filled, here, on_memory, on_processes, scheme, span, until
 
 OUT = DamosAction.PAGEOUT
 CACHED = Path("/var/tmp/cached")
+SHARED = "/tmp/shared-file"
 SIZE = 8 << 20
 
 Spans = list[tuple[int, int]]
@@ -46,31 +47,42 @@ def seen(worker: Worker, used: Spans, unused: Spans, count: int = 5) -> tuple[fl
     return shares[0], shares[1]
 
 
+def exclusive(other: Victim) -> int:
+    """How many of its pages it alone maps, by pagemap."""
+    return sum(bool(entry >> 56 & 1) for entry in other.entries())
+
+
 @check
 def memory_of_several_processes() -> dict[str, Any]:
-    """After a fork: what is used is seen, lru_prio moves all of it, and neither pageout nor lru_deprio does."""
-    with victim(4) as other, machine() as ours:
-        filled(other)
-        other.tell("share")
-        other.tell("keep 0 256 1")
-        used, unused = span(other, 0, 256), span(other, 512, 1024)
-        with on_processes(ours, [(other, [used, unused])], scheme(OUT), sample_us=20000) as worker:
-            by_process = seen(worker, [used], [unused])
-        frames = other.frames()
+    """After a fork: what is used is seen, and lru_prio moves file pages. Else all stays: nothing leaves, is copied or
+    comes down."""
+    with victim(4) as anon, victim(4, SHARED) as file, machine() as ours:
+        filled(anon, file)
+        anon.tell("share")
+        file.tell("share")
+        anon.tell("keep 0 256 1")
+        used, unused = span(anon, 0, 256), span(anon, 512, 1024)
+        with on_processes(ours, [(anon, [used, unused])], scheme(OUT), sample_us=20000) as worker:
+            accessed = seen(worker, [used], [unused])
+        frames = anon.frames() + file.frames()
         around = [(min(frames) * PAGE, (max(frames) + 1) * PAGE)]
         with on_memory(ours, around, scheme(OUT)) as worker:
             worker.aggregations(5)
-        present = here(other)
-        with on_memory(ours, around, scheme(DamosAction.LRU_PRIO)):
-            until("they are active", lambda: other.active() > 0.98 * other.pages)
+        present = [here(anon), here(file)]
+        with on_memory(ours, around, scheme(DamosAction.LRU_PRIO)) as worker:
+            until("the file's pages are active", lambda: file.active() > 0.98 * file.pages)
+            worker.aggregations(3)
+        active, copied = anon.active(), exclusive(anon)
         with on_memory(ours, around, scheme(DamosAction.LRU_DEPRIO)) as worker:
             worker.aggregations(5)
-        active = other.active()
-    assert by_process[0] > 0.3, by_process
-    assert by_process[1] == 0, by_process
-    assert present == other.pages, present
-    assert active > 0.98 * other.pages, active
-    return {"accessed": by_process, "present": present, "still_active": active}
+        still = file.active()
+    assert accessed[0] > 0.3, accessed
+    assert accessed[1] == 0, accessed
+    assert present == [anon.pages, file.pages], present
+    assert copied == 0, copied
+    assert active < 0.02 * anon.pages, active
+    assert still > 0.98 * file.pages, still
+    return {"accessed": accessed, "present": present, "active_anon": active, "active_file": still}
 
 
 def frames_in_runs(entries: Any, most: int = 40) -> Spans:
