@@ -30,3 +30,8 @@ def results(guest: Guest, package: str, request: pytest.FixtureRequest) -> dict[
     except CommandTimeout as error:
         lines = error.stdout.decode().splitlines()
     return late | {result["check"]: result for result in map(json.loads, lines)}
+
+
+def complaints(guest: Guest) -> list[str]:
+    """What the guest's kernel warned of, but for its clock: a busy host keeps an emulated processor from reading it."""
+    return [warning for warning in guest.warnings if "clocksource: timekeeping watchdog" not in warning]

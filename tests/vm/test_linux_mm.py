@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.checks import GUARD_S, results
+from tests.vm.checks import GUARD_S, complaints, results
 from tests.vm.guest.linux_mm import CHECKS
 from vmtest import Guest
 
@@ -27,4 +27,4 @@ def test_in_guest(report: dict[str, Any], name: str) -> None:
 
 
 def test_kernel_had_nothing_to_complain_of(guest: Guest, report: dict[str, Any]) -> None:
-    assert guest.warnings == []
+    assert complaints(guest) == []

@@ -220,25 +220,24 @@ def modules_threads_and_region() -> dict[str, Any]:
 
 @check
 def autotuned_module_samples_less_often() -> dict[str, Any]:
-    """Next to nothing is accessed here: by the scheduler's own count the worker wakes ever more seldom."""
+    """Next to nothing is accessed here: intervals grow, and the scheduler counts as few sleeps as that means."""
     with ExitStack() as stack:
         ours = stack.enter_context(machine())
         loader = Loader(Damon(ours, seed=1))
         stack.callback(loader.unload_all)
-        words = ("autotune_monitoring_intervals=Y", "min_age=4294967295", "enabled=Y")
-        module = _module("damon_reclaim", loader, *words)
+        module = _module("damon_reclaim", loader, "autotune_monitoring_intervals=Y", "min_age=4294967295", "enabled=Y")
         status = Path(f"/proc/self/task/{int(module.parameters['kdamond_pid'].show())}/status")
+        ctx = module.ctx
+        assert ctx is not None
 
         def sleeps() -> int:
             lines = status.read_text().splitlines()
             return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
-        def pace() -> float:
-            """Sleeps a second, over three of them."""
-            count, began = sleeps(), time.monotonic()
-            until("three more sleeps", lambda: sleeps() >= count + 3)
-            return (sleeps() - count) / (time.monotonic() - began)
-
-        at_first = pace()
-        until("it sleeps less often", lambda: pace() < 12)
-    return {"at_first": at_first}
+        until("intervals are eight times as long", lambda: ctx.attrs.sample_interval >= 40000)
+        count, began = sleeps(), time.monotonic()
+        until("it sleeps some more", lambda: sleeps() >= count + 20)
+        more, spent = sleeps() - count, time.monotonic() - began
+        # An iteration is a sleep or two beside that of the interval; at 5 ms it were 200 and more a second.
+        assert more <= 3 * spent / 0.04 + 10, (more, spent)
+    return {"sleeps": more, "seconds": spent}
