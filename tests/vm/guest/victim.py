@@ -5,7 +5,7 @@ touch FIRST END STEP    read those pages (of the area) once
 keep FIRST END STEP     read those pages again and again from now on, beside the commands that follow
 write FIRST END STEP    write them, with their number as content
 verify                  "same" if each written page holds its number, else "differs"
-share                   fork: a child holds the same pages
+share                   fork: a child maps the same pages (of a file: as soon as it has read them)
 collapse                ask for huge pages and write everything
 lock FIRST END          mlock those pages
 hide FIRST END          take all access to them away; show gives it back
@@ -90,6 +90,8 @@ class Victim:
             return "same" if fine else "differs"
         elif name == "share":
             if os.fork() == 0:
+                for page in range(self.pages):
+                    self.area[self.start + page * PAGE]
                 while os.getppid() != 1:
                     time.sleep(0.05)
                 os._exit(0)

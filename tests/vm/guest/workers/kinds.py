@@ -60,6 +60,7 @@ def memory_of_several_processes() -> dict[str, Any]:
         filled(anon, file)
         anon.tell("share")
         file.tell("share")
+        until("the children map all of it", lambda: exclusive(anon) + exclusive(file) == 0)
         anon.tell("keep 0 256 1")
         used, unused = span(anon, 0, 256), span(anon, 512, 1024)
         with on_processes(ours, [(anon, [used, unused])], scheme(OUT), sample_us=20000) as worker:

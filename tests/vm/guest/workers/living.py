@@ -11,6 +11,7 @@ from typing import Any
 
 from damon.core import Damon
 from damon.library import add_process, aggregations, changes, running
+from damon.model.attrs import U32_MAX
 from damon.model.scheme import DamosAccessPattern, DamosAction, DamosWatermarks, DamosWmarkMetric
 from damon.modules.loader import Loader
 from damon.modules.module import Module
@@ -33,7 +34,7 @@ from tests.vm.guest.workers.stage import (
 
 BITMAP = "/sys/kernel/mm/page_idle/bitmap"
 OUT = DamosAction.PAGEOUT
-NOTHING = DamosAccessPattern(min_age_region=1, max_age_region=0)
+NOTHING = DamosAccessPattern(min_nr_accesses=U32_MAX)
 #: Modules that would sleep in a guest that is mostly empty.
 AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0")
 
