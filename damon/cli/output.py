@@ -11,10 +11,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from damon.command import discard
 from damon.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LOG_COLUMNS: Final = 120  #: of what is no terminal
 
@@ -54,11 +57,23 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    view = console()
+    write(view, make_table(columns, rows, view.width))
+
+
+def console() -> Console:
+    """For standard output: as wide as the terminal, with colours as it wants them, and as ``CLICOLOR_FORCE`` says."""
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else LOG_COLUMNS)
+    forced = os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0") and not os.environ.get("NO_COLOR")
+    width = None if sys.stdout.isatty() else LOG_COLUMNS
+    return Console(width=width, force_terminal=True if forced else None, highlight=False)
+
+
+def write(console: Console, what: Any) -> None:
+    """Print a table or text of rich's."""
     with console.capture() as text:  # rich would end the process with 1 when the reader has left
-        console.print(make_table(columns, rows, console.width))
+        console.print(what, soft_wrap=not hasattr(what, "columns"))
     sys.stdout.write(text.get())
 
 

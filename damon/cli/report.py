@@ -15,12 +15,15 @@ from typing import Any, Final
 from damon.cli import output
 from damon.cli.arguments import number
 from damon.errors import InvalidInput
+from damon.quoting import listed
 from damon.records import heatmap
 from damon.records.heatmap import PERCENTILES, Area, Summary
+from damon.records.names import Mapping, mappings, names_in
 
 DESCRIPTION = """\
 Show what was recorded by `damon record` or `damo record`: the working set, and how often what was accessed when.
-In a heatmap each row is a time and each column an address; 0 is never, 9 in (nearly) every sample, blank not monitored.
+In a heatmap each row is a time and each column an address; 0 is never, 9 the most that was seen (--absolute: every
+sample), blank not monitored. Colours follow NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE and TERM.
 """
 _COLORS: Final = (232, 17, 18, 19, 54, 89, 124, 160, 202, 220)  # of 256: black, blue, red, yellow
 _COUNT: Final = number(1, 10000, "a count")
@@ -40,6 +43,7 @@ def add(commands: Any) -> None:
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.add_argument("--rows", type=_COUNT, default=20, metavar="N", help="times in a heatmap (default 20)")
     command.add_argument("--columns", type=_COUNT, metavar="N", help="addresses in a heatmap (default: what fits)")
+    command.add_argument("--absolute", action="store_true", help="9 is every sample, not the most that was seen")
     command.set_defaults(function=report)
 
 
@@ -56,7 +60,7 @@ def report(arguments: argparse.Namespace) -> int:
         print(json.dumps(heatmap.as_object(path, result)))
     else:
         for summary in result.targets:
-            _show(summary)
+            _show(summary, mappings(path, summary.key.target), arguments.absolute)
         if not result.targets:
             print(f"{arguments.file}: no snapshots")
     if result.damaged is not None:
@@ -65,7 +69,7 @@ def report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(summary: Summary) -> None:
+def _show(summary: Summary, known: Sequence[Mapping], absolute: bool) -> None:
     span = (summary.end_ns - summary.start_ns) / 1e9
     intervals = ""
     if summary.sample_us and summary.aggr_us:
@@ -79,30 +83,35 @@ def _show(summary: Summary) -> None:
         ("working set", *map(output.size, summary.percentiles(summary.wss))),
     ]
     output.table(("percentile", *map(str, PERCENTILES)), rows)
+    cells = [cell for area in summary.areas for row in area.heat for cell in row if cell]
+    top = 100.0 if absolute else max(cells, default=100.0)
+    if cells:
+        most = "every sample" if absolute else f"{top:.3g} % of the samples, the most seen"
+        print(f"0 never accessed, 9 in {most}; blank not monitored; seconds, then addresses from left to right")
     for area in summary.areas:
-        where = f"0x{area.start:x}-0x{area.end:x} ({output.size(area.end - area.start)})"
+        names = listed(names_in(known, area.start, area.end))
+        where = f"0x{area.start:x}-0x{area.end:x} ({output.size(area.end - area.start)})" + (names and f" {names}")
         if any(cell for row in area.heat for cell in row):
             print(where)
-            _heatmap(summary, area)
+            _heatmap(area, span, top)
         else:
             print(f"{where}: no access seen")
 
 
-def level(percent: float) -> int:
-    """0 (never) to 9."""
-    return min(math.ceil(percent / 100 * 9 - 1e-9), 9)
+def level(percent: float, top: float = 100.0) -> int:
+    """0 (never) to 9 (``top`` percent of the samples)."""
+    return min(math.ceil(percent / top * 9 - 1e-9), 9)
 
 
-def _heatmap(summary: Summary, area: Area) -> None:
-    span = (summary.end_ns - summary.start_ns) / 1e9
-    color = sys.stdout.isatty()
+def _heatmap(area: Area, span: float, top: float) -> None:
+    from rich.text import Text
+
+    console = output.console()
     for index, row in enumerate(area.heat):
-        print(f"{span * index / len(area.heat):>8.2f}s {_cells(row, color)}")
-
-
-def _cells(row: Sequence[float | None], color: bool) -> str:
-    levels = [None if percent is None else level(percent) for percent in row]
-    if not color:
-        return "".join(" " if number is None else str(number) for number in levels)
-    cells = (" " if number is None else f"\x1b[48;5;{_COLORS[number]}m{number}" for number in levels)
-    return "".join(cells) + "\x1b[0m"
+        text = Text(f"{span * index / len(area.heat):>8.2f}s ")
+        for percent in row:
+            number = None if percent is None else level(percent, top)
+            text.append(
+                " " if number is None else str(number), "" if number is None else f"on color({_COLORS[number]})"
+            )
+        output.write(console, text)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from damon.records.form import Key
+from damon.records.names import mappings, names_in
 from damon.records.read import Damaged, Item, Record, Row, Snapshot, read
 
 PERCENTILES: Final = (0, 25, 50, 75, 100)
@@ -235,6 +236,7 @@ def as_object(path: Path, result: Report) -> dict[str, Any]:
                     {
                         "start": area.start,
                         "end": area.end,
+                        "names": names_in(mappings(path, summary.key.target), area.start, area.end),
                         "heat_percent": [
                             [cell if cell is None else round(cell, 3) for cell in row] for row in area.heat
                         ],
