@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import random
 import re
@@ -127,11 +128,11 @@ class Mutator:
             elif kind == 2 and isinstance(holder, dict):
                 holder[self._text()] = holder.pop(key)
             elif kind == 3:
-                holder[key] = [holder[key]] * self._random.choice((1, 2, 30))
+                holder[key] = [holder[key]] * self._random.choice((1, 2, 8))
             elif kind == 4:
                 holder[key] = self._text()
             else:
-                holder[key] = self._random.choice(VALUES)
+                holder[key] = copy.deepcopy(self._random.choice(VALUES))  # the tree is changed further
         with contextlib.suppress(ValueError, RecursionError):
             return json.dumps(tree, ensure_ascii=self._random.random() < 0.5).encode("utf-8", "surrogatepass")
         return data

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.fuzz import targets
 from tests.fuzz.case import FAILURES, Target, TooManyCalls, check, kind_of, smaller
 from tests.fuzz.mutate import LONGEST, Mutator
 from tests.fuzz.targets import TARGETS
+from tests.fuzz.words import VALUES
 
 KEPT = sorted(path for path in FAILURES.iterdir() if path.name != "README")
 
@@ -59,6 +61,14 @@ def test_one_seed_the_same_inputs() -> None:
         assert inputs == [second.next() for _ in range(50)]
         assert len(set(inputs)) > 30
         assert max(map(len, inputs)) <= LONGEST + 100
+
+
+def test_inputs_do_not_change_what_later_ones_are_made_of() -> None:
+    before = json.dumps(VALUES)
+    mutator = Mutator([b'{"a": [1, {"b": []}]}'], "json", 1)
+    for _ in range(3000):
+        mutator.next()
+    assert json.dumps(VALUES) == before
 
 
 def _target(run: object) -> Target:
