@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Shared by all rooms' tests: hypothesis profiles."""
+"""Shared by all tests: hypothesis profiles, and the plugins."""
 
 import os
 
@@ -9,6 +9,6 @@ settings.register_profile("default", deadline=None, derandomize=True, suppress_h
 settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# The `guest` fixture (costs nothing until a test asks for it), pytest on pytest for its own tests, and
-# the table of features.
-pytest_plugins = ["vmtest.pytest_plugin", "pytester", "tests.features"]
+# The `guest` fixture (costs nothing until a test asks for it), pytest on pytest for its own tests, the table of
+# features, and what keeps a test process apart from the rest of the machine.
+pytest_plugins = ["vmtest.pytest_plugin", "pytester", "tests.features", "tests.isolation"]
