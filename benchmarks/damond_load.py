@@ -70,11 +70,11 @@ def _write(load: Load, path: Path, value: str) -> None:
             time.sleep(0.002)
 
 
-def _client(load: Load, mount: Path, ask: Client, index: int, ends: float) -> None:
+def _client(load: Load, mount: Path, ask: Client, index: int, ends: float, least: int) -> None:
     draw = random.Random(index)
     one = mount / KDAMONDS / str(index)
     ctx = one / "contexts/0"
-    while time.monotonic() < ends:
+    while time.monotonic() < ends or load.commits < least:
         sample = draw.choice((5000, 10000, 20000))
         size = draw.randrange(1, 1 << 40)
         _write(load, ctx / "monitoring_attrs/intervals/sample_us", str(sample))
@@ -112,8 +112,8 @@ def _set_up(load: Load, mount: Path, clients: int) -> None:
         _write(load, one / "state", "on")
 
 
-def drive(mount: Path, pid: int, clients: int, seconds: float) -> Load:
-    """Load the service ``pid`` at ``mount``."""
+def drive(mount: Path, pid: int, clients: int, seconds: float, least: int = 0) -> Load:
+    """Load the service ``pid`` at ``mount`` for so long, and until so many commits were made by all together."""
     load = Load()
     process = psutil.Process(pid)
     list((mount / KDAMONDS).iterdir())  # it has its first thread for requests
@@ -125,7 +125,7 @@ def drive(mount: Path, pid: int, clients: int, seconds: float) -> Load:
     def client(index: int) -> None:
         try:
             with Client(socket_path(mount)) as ask:
-                _client(load, mount, ask, index, began + seconds)
+                _client(load, mount, ask, index, began + seconds, least)
         except BaseException as error:
             failures.append(error)
 

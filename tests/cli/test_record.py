@@ -10,8 +10,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from damon.cli.report import level
 from damon.records import heatmap
 from damon.records.read import read
 from tests.cli.conftest import OPEN, Damon
+from tests.waiting import until
 
 MIB = 1 << 20
 ENDLESS = """\
@@ -46,13 +45,6 @@ def _start(*words: str, cwd: Path) -> subprocess.Popen[str]:
 
 def _snapshots(path: Path) -> int:
     return sum(1 for _ in read(path)) if path.exists() else 0
-
-
-def _eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -151,7 +143,7 @@ def test_a_signal_ends_it_whole(tmp_path: Path, endless: str, number: signal.Sig
         cwd=tmp_path,
     )  # fmt: skip
     path = tmp_path / "out"
-    _eventually(lambda: path.read_bytes()[:1] == b"\x78" and _snapshots(path) > 100)
+    until(lambda: path.read_bytes()[:1] == b"\x78" and _snapshots(path) > 100)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
@@ -170,7 +162,7 @@ def test_a_kill_leaves_what_was_written(tmp_path: Path, endless: str) -> None:
             "--sim", endless, "--ops", "vaddr", "-o", "out", "--duration", "1e6", "--quiet", "--flush", "0.1",
             cwd=tmp_path,
         )  # fmt: skip
-        _eventually(lambda: path.exists() and _snapshots(path) > 200)
+        until(lambda: path.exists() and _snapshots(path) > 200)
         process.kill()
         process.communicate(timeout=60)
         snapshots = [snapshot for _, snapshot in read(path)]  # complete: nothing is said to be damaged

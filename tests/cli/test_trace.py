@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from damon.model.scheme import Damos
 from damon.trace.server import TraceServer
 from tests.cli.conftest import Damon as Command
 from tests.fakes import FakeMachine
+from tests.waiting import until
 
 
 def _context(damon: Damon) -> DamonCtx:
@@ -36,10 +36,7 @@ def test_events_until_ctrl_c(tmp_path: Path, json_form: bool) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "DAMON_TRACE_SOCKET": str(tmp_path / "s")}
     with TraceServer(damon.trace, tmp_path / "s"):
         process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-        end = time.monotonic() + 60
-        while not damon.trace.enabled(ESZ):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        until(lambda: damon.trace.enabled(ESZ))
         ctx.schemes[0].quota.esz = 4096
         trace_esz(ctx, ctx.schemes[0])
         process.send_signal(signal.SIGINT)

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from typing import Any
 import pytest
 
 from damon.damond.fusemount import unmount
+from tests.waiting import HANG_S, until
 
-#: Something hangs when it takes longer; no test is about time.
-HANG_S = 600
 WORKLOAD = Path(__file__).parents[2] / "workloads/hot-cold.yaml"
 PROBLEM = "" if os.access("/dev/fuse", os.R_OK | os.W_OK) else "/dev/fuse can't be opened here"
 
@@ -36,11 +34,8 @@ class Damond:
             self.process = subprocess.Popen(command, env=self.environment, stderr=log)
 
     def wait(self) -> Damond:
-        deadline = time.monotonic() + HANG_S
-        while "mounted at" not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
+        until(lambda: self.process.poll() is not None or "mounted at" in self.log.read_text(), self.log.read_text)
+        assert self.process.poll() is None, self.log.read_text()
         return self
 
     @property

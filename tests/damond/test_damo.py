@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.damond.conftest import PROBLEM, Damond
+from tests.waiting import HANG_S
 
 DAMO = Path(sys.executable).parent / "damo"
 pytestmark = [
@@ -39,7 +40,7 @@ class Machine:
 
     def sh(self, script: str) -> str:
         words = [sys.executable, "-m", "damon.cli.main", "exec", "--", "bash", "-ec", SURE + "cd $HOME; " + script]
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=HANG_S, check=False)
         assert done.returncode == 0, (script, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout

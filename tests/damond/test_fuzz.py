@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Random writes to every file by several writers at once, directories vanishing under them; then many clients.
 
-``DAMOND_FUZZ_WRITES`` says how many; 100000 take one to three minutes (give pytest --timeout 1200).
+``DAMOND_FUZZ_WRITES`` says how many; 100000 take one to three minutes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from damon.modules.sysfs.kdamonds import COMMANDS
 from tests.damond.conftest import Damond
+from tests.waiting import HANG_S
 
 WRITES = int(os.environ.get("DAMOND_FUZZ_WRITES", "12000"))
 WRITERS = 4
@@ -28,8 +29,6 @@ WORDS = (
     *b"0 1 2 3 7 4096 5000 100000 1073741824 -1 0x10 2147483648 18446744073709551615 18446744073709551616".split(),
     *(b"1\n", b"", b"\n", b"\0", b"1\0x", b"\xff\xfe", b"x" * 5000, b"1 2", b"/", b"9" * 40),
 )
-#: Writes to these wait for workers, as long as the intervals are that somebody else has written.
-WAITING = ("state", "enabled", "commit_inputs")
 
 
 class Writer(threading.Thread):
@@ -39,7 +38,6 @@ class Writer(threading.Thread):
         super().__init__(daemon=True)
         self.top, self.random, self.left = top, random.Random(seed), writes
         self.surprises: list[str] = []
-        self.slowest, self.slowest_path = 0.0, ""
         self.refused = self.taken = 0
         self.files: list[str] = []
 
@@ -52,7 +50,6 @@ class Writer(threading.Thread):
             if "kdamonds/" not in path and self.random.random() < 0.9:
                 continue
             self.left -= 1
-            began = time.monotonic()
             try:
                 self._write(path, kept)
                 self.taken += 1
@@ -60,10 +57,6 @@ class Writer(threading.Thread):
                 self.refused += 1
                 if error.errno not in EXPECTED:
                     self.surprises.append(f"{path}: {error}")
-            if not path.endswith(WAITING):
-                took = time.monotonic() - began
-                if took > self.slowest:
-                    self.slowest, self.slowest_path = took, path
         for fd in kept:
             os.close(fd)
 
@@ -96,12 +89,10 @@ def test_random_writes(damond: Damond) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(max(280, WRITES / 100))
+        writer.join(max(HANG_S, WRITES / 10))
         assert not writer.is_alive(), "a write hangs"
     assert [surprise for writer in writers for surprise in writer.surprises] == []
     assert min(writer.taken for writer in writers) > 100
-    slowest = max((writer.slowest, writer.slowest_path) for writer in writers)
-    assert slowest[0] < 3, slowest  # 1 s, and what a busy machine adds
     said = damond.log.read_text()
     assert "Traceback" not in said
     assert damond.process.poll() is None
@@ -122,7 +113,7 @@ def test_random_writes(damond: Damond) -> None:
         (module / "parameters/enabled").write_text("N")
     (kdamonds / "nr_kdamonds").write_text("0")
     assert damond.end() == 0
-    print({"slowest_s": max(writer.slowest for writer in writers), "refused": sum(w.refused for w in writers)})
+    print({"refused": sum(writer.refused for writer in writers)})
 
 
 def test_many_clients_lose_no_update(damond: Damond) -> None:
@@ -149,7 +140,7 @@ def test_many_clients_lose_no_update(damond: Damond) -> None:
     for each in clients:
         each.start()
     for each in clients:
-        each.join(120)
+        each.join(HANG_S)
     assert wrong == []
     assert "Traceback" not in damond.log.read_text()
 

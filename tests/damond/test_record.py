@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 
 from damon.records.read import read
 from tests.damond.conftest import Damond
+from tests.waiting import HANG_S, until
 
 MIB = 1 << 20
 
@@ -37,13 +37,6 @@ def _snapshots(path: Path) -> int:
 
 def _recorded(path: Path) -> bool:
     return _snapshots(path) > 20
-
-
-def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -70,7 +63,7 @@ def _siblings(path: Path) -> dict[str, Any]:
 def test_what_the_workers_find_out(working: Damond, tmp_path: Path) -> None:
     path = tmp_path / "data"
     with _start(working, path, "--duration", "2", "--events", "damos_stat_after_apply_interval") as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANG_S)
     assert (process.returncode, out, err) == (0, "", "")
     snapshots = [snapshot for _, snapshot in read(path)]
     assert len(snapshots) > 50
@@ -97,13 +90,13 @@ def test_killed_and_interrupted_recorders(working: Damond, tmp_path: Path) -> No
     for number in (signal.SIGKILL, signal.SIGINT):
         path = tmp_path / f"data{number}"
         with _start(working, path, "--flush", "0.5") as process:
-            _until(partial(_recorded, path))
+            until(partial(_recorded, path))
             process.send_signal(number)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=HANG_S)
         assert (process.returncode, err) == (0 if number == signal.SIGINT else -9, "")
         assert _snapshots(path) > 20
         assert _siblings(path)["kdamonds"][0]["contexts"][0]["intervals"]["aggr_us"] == "100000"
-    _until(lambda: working.status()["kdamonds"][0]["state"] == "on")
+    until(lambda: working.status()["kdamonds"][0]["state"] == "on")
     assert "Traceback" not in working.log.read_text()
 
 
@@ -111,9 +104,9 @@ def test_killed_and_interrupted_recorders(working: Damond, tmp_path: Path) -> No
 def test_a_service_that_ends_meanwhile(working: Damond, tmp_path: Path, number: int) -> None:
     path = tmp_path / "data"
     with _start(working, path, "--flush", "0.5") as process:
-        _until(lambda: _snapshots(path) > 20)
+        until(lambda: _snapshots(path) > 20)
         working.end(number)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=HANG_S)
     assert (process.returncode, err) == (0, "")
     assert _snapshots(path) > 20
     assert _siblings(path)["vmas"]
@@ -129,7 +122,7 @@ def test_a_full_disk(working: Damond, tmp_path: Path) -> None:
     after = f"; code=$?; cp {tmp_path}/small/data* {tmp_path}; touch {kept}; exit $code"
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", f'{before} "$@" --flush 0.2 --accesses-only{after}', "sh", *words],
-        env=working.environment, capture_output=True, text=True, timeout=60, check=False,
+        env=working.environment, capture_output=True, text=True, timeout=HANG_S, check=False,
     )  # fmt: skip
     assert kept.exists()
     assert done.returncode == 1, done
@@ -144,7 +137,7 @@ def test_a_full_disk(working: Damond, tmp_path: Path) -> None:
 def test_refused_before_a_file_is_there(working: Damond, tmp_path: Path) -> None:
     def said(*words: str) -> str:
         with _start(working, tmp_path / "data", *words) as process:
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=HANG_S)
         assert (process.returncode, err.count("\n")) == (2, 1)
         assert list(tmp_path.glob("data*")) == []
         return err

@@ -8,8 +8,7 @@ import re
 import signal
 import stat
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from damon.model.target import DamonTarget
 from damon.trace.install import install_perf
 from damon.trace.server import TraceServer
 from tests.fakes import FakeMachine, regions_of
+from tests.waiting import until
 
 NO_PERF = "needs the machine's own perf: install it (DAMON's events are all that this one knows)"
 EVENTS = ["-e", "damon:damon_aggregated", "-e", "damon:damon_monitor_intervals_tune"]
@@ -51,14 +51,7 @@ class Tracer:
         return process.returncode, out, err
 
     def listening(self, event: str = AGGREGATED) -> None:
-        _eventually(lambda: self.damon.trace.enabled(event))
-
-
-def _eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.005)
+        until(lambda: self.damon.trace.enabled(event))
 
 
 @pytest.fixture
@@ -103,13 +96,13 @@ def test_what_is_recorded_outlives_a_kill(tracer: Tracer) -> None:
     tracer.listening()
     reset_aggregated(tracer.ctx)
     killed = tracer.folder / "killed"
-    _eventually(lambda: killed.exists() and killed.stat().st_size > 0)
+    until(lambda: killed.exists() and killed.stat().st_size > 0)
     perf.kill()
     perf.communicate(timeout=60)
     code, out, _ = tracer.run("script", "--force", "-i", "killed")
     assert code == 0
     assert len(out.splitlines()) == 2
-    _eventually(lambda: not tracer.damon.trace.enabled(AGGREGATED))
+    until(lambda: not tracer.damon.trace.enabled(AGGREGATED))
 
 
 def test_record_ends_with_the_server_and_says_what_was_full(tracer: Tracer) -> None:

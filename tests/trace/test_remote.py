@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from damon.model.target import DamonTarget
 from damon.trace.remote import RemoteQueue
 from damon.trace.server import TraceServer
 from tests.fakes import FakeMachine, regions_of
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -47,13 +47,6 @@ def ctx(damon: Damon) -> DamonCtx:
 def path(damon: Damon, tmp_path: Path) -> Iterator[str]:
     with TraceServer(damon.trace, tmp_path / "trace", capacity=100):
         yield str(tmp_path / "trace")
-
-
-def _eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.005)
 
 
 def _told(event: TraceEvent) -> tuple[TraceEvent, list[tuple[object, ...]]]:
@@ -98,7 +91,7 @@ def test_the_other_side_ends(damon: Damon, ctx: DamonCtx, tmp_path: Path) -> Non
     with TraceServer(damon.trace, tmp_path / "trace"):
         there = RemoteQueue(str(tmp_path / "trace"), [AGGREGATED], 10)
         reset_aggregated(ctx)
-    _eventually(lambda: there.ended)
+    until(lambda: there.ended)
     assert len(there.drain()) == 2
     there.close()
     with pytest.raises(DamonError, match="no trace events at"):

@@ -9,8 +9,7 @@ import os
 import signal
 import socket
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from damon.model.target import DamonTarget
 from damon.trace.client import TraceClient, until_signal
 from damon.trace.server import MAX_CLIENTS, TraceServer
 from tests.fakes import FakeMachine, regions_of
+from tests.waiting import until
 
 K = 1 << 10
 
@@ -48,13 +48,6 @@ def ctx(damon: Damon) -> DamonCtx:
 def server(damon: Damon, tmp_path: Path) -> Iterator[TraceServer]:
     with TraceServer(damon.trace, tmp_path / "trace", capacity=1000) as server:
         yield server
-
-
-def _eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.005)
 
 
 def test_script_lines_as_damo_splits_them(damon: Damon, ctx: DamonCtx, server: TraceServer, tmp_path: Path) -> None:
@@ -94,7 +87,7 @@ def test_each_client_gets_what_it_asked_for(damon: Damon, ctx: DamonCtx, server:
     for client in clients:
         client.finish()
     assert [len(list(client)) for client in clients] == [6, 3, 3]
-    _eventually(lambda: server.nr_clients == 0)
+    until(lambda: server.nr_clients == 0)
     assert not any(damon.trace.enabled(event) for event in EVENTS)
 
 
@@ -123,7 +116,7 @@ def test_a_client_that_vanishes_is_forgotten(damon: Damon, ctx: DamonCtx, server
     client = TraceClient(str(tmp_path / "trace"), [AGGREGATED])
     assert server.nr_clients == 1
     client.close()
-    _eventually(lambda: server.nr_clients == 0)
+    until(lambda: server.nr_clients == 0)
     reset_aggregated(ctx)
     assert not damon.trace.enabled(AGGREGATED)
 
@@ -146,7 +139,7 @@ def test_wrong_requests_get_one_line(server: TraceServer, tmp_path: Path, reques
         file = raw.makefile("rb")
         assert file.readline().decode().startswith(answer)
         assert file.readline() == b""
-    _eventually(lambda: server.nr_clients == 0)
+    until(lambda: server.nr_clients == 0)
 
 
 def test_the_client_says_why(server: TraceServer, tmp_path: Path) -> None:
@@ -202,7 +195,7 @@ def test_a_signal_before_it_is_connected_ends_it_in_order(
     with until_signal(str(tmp_path / "trace")) as client:
         assert list(client) == []
     assert signal.getsignal(signal.SIGINT) is before
-    _eventually(lambda: server.nr_clients == 0)
+    until(lambda: server.nr_clients == 0)
 
 
 def test_there_is_an_end_to_clients(server: TraceServer, tmp_path: Path) -> None:
@@ -212,7 +205,7 @@ def test_there_is_an_end_to_clients(server: TraceServer, tmp_path: Path) -> None
         TraceClient(path)
     for client in clients:
         client.close()
-    _eventually(lambda: server.nr_clients == 0)
+    until(lambda: server.nr_clients == 0)
     TraceClient(path).close()
 
 
@@ -225,4 +218,4 @@ def test_no_thread_or_file_stays(damon: Damon, ctx: DamonCtx, tmp_path: Path) ->
             clients[0].close()
         for client in clients[1:]:
             client.close()
-    _eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before)

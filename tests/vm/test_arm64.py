@@ -20,7 +20,6 @@ KERNEL = "page-idle-arm64"
 pytestmark = [
     pytest.mark.arm64,
     pytest.mark.guest(kernel=KERNEL, memory="1G", cpus=2, numa=2, swap="zram:256M"),
-    pytest.mark.timeout(600),
 ]
 
 

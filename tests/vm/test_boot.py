@@ -17,7 +17,7 @@ import pytest
 
 from vmtest import CommandTimeout, Guest, hostclock
 
-pytestmark = [pytest.mark.guest(memory="1G", cpus=2, swap="zram:256M"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest(memory="1G", cpus=2, swap="zram:256M")]
 
 
 @pytest.fixture(scope="module")

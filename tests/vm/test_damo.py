@@ -17,7 +17,6 @@ from vmtest import Guest
 
 pytestmark = [
     pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M", kernel="page-idle-no-damon"),
-    pytest.mark.timeout(600),
 ]
 
 MIB = 1 << 20

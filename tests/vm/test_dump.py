@@ -9,11 +9,7 @@ import sys
 import zlib
 from pathlib import Path
 
-import pytest
-
 from vmtest.results import manifest
-
-pytestmark = pytest.mark.timeout(400)
 
 SUITE = """\
 name: machine

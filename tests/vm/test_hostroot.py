@@ -37,7 +37,7 @@ from tests.vm.test_boot import (  # noqa: F401
 from vmtest import Guest, GuestConfig, hostroot
 from vmtest.images import rootfs_build
 
-pytestmark = [pytest.mark.guest(rootfs="host", memory="1G", cpus=2, swap="zram:256M"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest(rootfs="host", memory="1G", cpus=2, swap="zram:256M")]
 
 #: In the project's folder, which is on the host's root, as /tmp would not be seen.
 # Not below /tmp, which a guest has for itself; a checkout may be there.

@@ -7,7 +7,7 @@ import pytest
 
 from vmtest import Guest
 
-pytestmark = [pytest.mark.guest(memory="1G", kernel="page-idle-no-damon"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest(memory="1G", kernel="page-idle-no-damon")]
 
 
 def test_kernel_without_damon_has_idle_page_tracking_and_fuse(guest: Guest) -> None:

@@ -17,7 +17,7 @@ from vmtest import Guest, GuestConfig, GuestLost, machine, runfolder
 from vmtest.config import Timeouts
 from vmtest.errors import Verdict
 
-pytestmark = [pytest.mark.guest(memory="256M", cpus=1), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest(memory="256M", cpus=1)]
 
 VERDICT_SECONDS = 5.0
 GONE_SECONDS = 10.0

@@ -23,7 +23,7 @@ MACHINE = {
     "thp": "never",
     "cgroups": ("box:memory.max=64M,memory.swap.max=0", "a/b:memory.high=32M,cpuset.cpus=0,1"),
 }
-pytestmark = [pytest.mark.guest(**MACHINE), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.guest(**MACHINE)]
 
 MIB = 1 << 20
 MEMORY_TOTAL = "sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"

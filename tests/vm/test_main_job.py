@@ -13,7 +13,7 @@ import pytest
 from tests.vm.job import PROJECT, PYTHON, RunningWorkload, damon_run, share, workload
 from vmtest import Guest
 
-pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2, swap="zram:768M"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2, swap="zram:768M")]
 
 Boot = Callable[[], Guest]  # every test in memory that nobody has scattered yet
 HOT_COLD = f"{PROJECT}/workloads/hot-cold.yaml"

@@ -11,7 +11,7 @@ import pytest
 from tests.vm.job import PROJECT, PYTHON, RunningWorkload, workload
 from vmtest import Guest
 
-pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2)]
 
 CLI = [PYTHON, "-m", "damon.cli.main"]
 HOT_COLD = f"{PROJECT}/workloads/hot-cold.yaml"

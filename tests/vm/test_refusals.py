@@ -11,7 +11,7 @@ import pytest
 from tests.vm.job import PROJECT, PYTHON, damon_run
 from vmtest import Guest
 
-pytestmark = [pytest.mark.guest(memory="512M"), pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.guest(memory="512M")]
 
 PAGEOUT = damon_run(["damon_reclaim"], duration=2)
 FILE_ONLY = damon_run(["damon_reclaim", "skip_anon=Y"], duration=2)

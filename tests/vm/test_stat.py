@@ -11,7 +11,7 @@ import pytest
 from tests.vm.job import PROJECT, PYTHON, damon_run, workload
 from vmtest import Guest
 
-pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M")]
 
 SECONDS = 24
 

@@ -9,12 +9,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import psutil
-import pytest
 
 from vmtest.results import writers
 from vmtest.results.outcome import Status
-
-pytestmark = pytest.mark.timeout(300)
 
 SUITE = """\
 name: ends

@@ -10,7 +10,7 @@ import pytest
 from tests.vm.job import PROJECT, PYTHON, workload
 from vmtest import Guest
 
-pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2)]
 
 
 @pytest.mark.parametrize("name", ["hot-cold", "accuracy"])

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from msgspec.structs import replace
 
 from tests.vmtest.suite_fakes import job
 from tests.vmtest.test_pool import Heard
+from tests.waiting import until
 from vmtest.cluster import store
 from vmtest.cluster.client import cluster_runner
 from vmtest.errors import InvalidInput, MachineLacks
@@ -32,7 +32,6 @@ from vmtest.suite.job import Job
 
 ROOT = Path(__file__).parents[2]
 PERFORMER = "tests.vmtest.cluster_fakes:perform"
-pytestmark = pytest.mark.timeout(1800)
 
 
 class Workers:
@@ -100,19 +99,16 @@ def _log(folder: Path) -> list[list[str]]:
 
 
 def test_a_killed_workers_job_runs_elsewhere_and_verdicts_are_never_retried(workers: Workers, tmp_path: Path) -> None:
-    commands = {"a": "pass 0.3", "b": "fail 0.3", "long": "pass 1.2", "c": "panic 0.3", "d": "raise", "e": "pass 0.3"}
+    # The long one goes on until it was begun twice, which it is because its first worker is killed.
+    commands = {"a": "pass 1", "b": "fail 1", "long": "pass 2", "c": "panic 1", "d": "raise", "e": "pass 1"}
     jobs = _jobs(tmp_path, commands)
     heard = Heard()
     killed: list[int] = []
 
     def kill() -> None:
-        while not killed:
-            time.sleep(0.05)
-            if (tmp_path / "log").exists():
-                runs = [int(pid) for name, pid, _ in _log(tmp_path) if name == "long"]
-                if runs:
-                    os.kill(runs[0], signal.SIGKILL)
-                    killed.append(runs[0])
+        until(lambda: (tmp_path / "log").exists() and any(name == "long" for name, *_ in _log(tmp_path)))
+        killed.extend(int(pid) for name, pid, _ in _log(tmp_path) if name == "long")
+        os.kill(killed[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
@@ -134,7 +130,7 @@ def test_a_killed_workers_job_runs_elsewhere_and_verdicts_are_never_retried(work
     # The same jobs here: the same outcomes and the same files, but for times and host.
     from tests.vmtest import cluster_fakes
 
-    (tmp_path / "log").unlink()
+    (tmp_path / "log").write_text(f"long {killed[0]} bzImage\n")
     local, _ = pool.run(jobs, tmp_path / "here", Heard(), admission=Admission(2), performer=cluster_fakes.perform)
     assert [(one.name, one.verdict, one.folder) for one in local] == [
         (one.name, one.verdict, one.folder) for one in results
@@ -148,7 +144,7 @@ def test_a_killed_workers_job_runs_elsewhere_and_verdicts_are_never_retried(work
 
 
 def test_content_travels_once_and_is_what_it_was(workers: Workers, tmp_path: Path) -> None:
-    jobs = _jobs(tmp_path, {str(number): "pass 0.05" for number in range(8)})
+    jobs = _jobs(tmp_path, {str(number): "pass 1" for number in range(8)})
     run = cluster_runner(workers.address, performer=PERFORMER)
     run(jobs, tmp_path / "out", Heard())
     caches = [workers.cache(number) for number in (0, 1)]
@@ -214,7 +210,7 @@ def test_no_scheduler_and_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyP
     from vmtest.cluster import client
 
     monkeypatch.setattr(client, "CONNECT_SECONDS", 1.0)
-    jobs = _jobs(tmp_path, {"a": "pass 0"})
+    jobs = _jobs(tmp_path, {"a": "pass 1"})
     with pytest.raises(MachineLacks, match="does not answer within 1 s"):
         cluster_runner("tcp://127.0.0.1:1")(jobs, tmp_path, Heard())
     alone = Workers(tmp_path)
@@ -239,7 +235,7 @@ def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalCluster(**options, security=security, dashboard_address="127.0.0.1:0", protocol="tls://") as cluster:
         assert cluster.scheduler_address.startswith("tls://")
         run = cluster_runner(cluster.scheduler_address, tls=tuple(files.values()), performer=PERFORMER)  # type: ignore[arg-type]
-        results, _ = run(_jobs(tmp_path, {"a": "pass 0"}), tmp_path / "out", Heard())
+        results, _ = run(_jobs(tmp_path, {"a": "pass 1"}), tmp_path / "out", Heard())
         assert [result.verdict for result in results] == ["pass"]
         with pytest.raises(InvalidInput, match="needs --tls-ca"):
             cluster_runner(cluster.scheduler_address)

@@ -6,20 +6,20 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from tests.waiting import HANG_S
 from vmtest import console
 from vmtest.console import Console
 from vmtest.errors import Verdict
 from vmtest.supervisor import EXIT_FILE, LOG_FILE, PID_FILE
 
 BOOT = "[    0.000000] Linux version 6.12\r\n[    1.5] Run /usr/lib/vmtest/init as init process\r\nvmtest: ready\r\n"
-SECONDS = 5.0
+SECONDS = HANG_S
 
 
 class Feed:
@@ -92,9 +92,7 @@ def test_ready_is_seen_beside_a_kernel_message(feed: Feed, line: str) -> None:
 )
 def test_verdicts_while_qemu_lives_on(feed: Feed, line: str, verdict: Verdict) -> None:
     feed.send(BOOT + line + "\r\n[   15.2] CPU: 1 Comm: sh\r\n")
-    started = time.monotonic()
     assert feed.verdict() is verdict
-    assert time.monotonic() - started < SECONDS
     assert feed.console.lost is not None
     assert line in feed.console.lost.excerpt
     assert "Comm: sh" in feed.console.lost.excerpt, "what follows the line is part of the evidence"

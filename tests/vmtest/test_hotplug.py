@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from tests.waiting import until
 from vmtest import GuestConfig, hotplug
+from vmtest import clock as clocks
 from vmtest.clock import Clock
 from vmtest.errors import GuestLost, InvalidInput, Verdict
 from vmtest.guest import Guest
@@ -106,10 +106,11 @@ class FakeGuest(SimpleNamespace):
     """As much of a guest as a schedule needs."""
 
     def __init__(self, *steps: str, fails: BaseException | None = None) -> None:
-        super().__init__(config=GuestConfig(memory_max="4G", plug=steps), clock=Clock(), done=[])
+        super().__init__(config=GuestConfig(memory_max="4G", plug=steps), clock=Clock(), done=[], asked=0)
         self._fails = fails
 
     def plug_memory(self, size: int, *, node: int) -> hotplug.Change:
+        self.asked += 1
         if self._fails:
             raise self._fails
         self.done.append((size, node, self.clock.now()))
@@ -119,49 +120,63 @@ class FakeGuest(SimpleNamespace):
         return self.plug_memory(-size, node=node)
 
 
-def _scheduled(guest: FakeGuest, seconds: float) -> list[str]:
+def _scheduled(guest: FakeGuest, lines: int) -> list[str]:
+    """What is told by the end, of a command that ends once so many lines have come."""
     told: list[str] = []
     with hotplug.Schedule(cast(Guest, guest), told.append):
-        time.sleep(seconds)
+        until(lambda: len(told) >= lines)
     return told
 
 
 def test_steps_come_in_their_time_and_order() -> None:
     guest = FakeGuest("0.2s:-2M", "0.1s:+2M")
     begun = guest.clock.now()
-    told = _scheduled(guest, 0.4)
+    told = _scheduled(guest, 2)
     assert [size for size, _, _ in guest.done] == [2 * MIB, -2 * MIB]
     assert guest.done[1][2] - begun >= 0.2
     assert [line.partition(":")[0] for line in told] == ["after 0.1 s", "after 0.2 s"]
 
 
 def test_a_command_that_ends_first_leaves_steps_undone() -> None:
-    told = _scheduled(FakeGuest("0:+2M", "60s:+2M", "70s:+2M"), 0.1)
+    told = _scheduled(FakeGuest("0:+2M", "60s:+2M", "70s:+2M"), 1)
     assert told[1:] == [f"memory +2M of node 0 after {at} s: not done, the command had ended" for at in (60, 70)]
 
 
 def test_errors_of_a_step_are_told_and_a_lost_guest_is_not() -> None:
-    assert _scheduled(FakeGuest("0:+2M", fails=MonitorError("gone")), 0.1) == ["memory +2M of node 0 after 0 s: gone"]
-    assert _scheduled(FakeGuest("0:+2M", fails=GuestLost(Verdict.PANIC, "x")), 0.1) == []
+    assert _scheduled(FakeGuest("0:+2M", fails=MonitorError("gone")), 1) == ["memory +2M of node 0 after 0 s: gone"]
+    lost = FakeGuest("0:+2M", fails=GuestLost(Verdict.PANIC, "x"))
+    told: list[str] = []
+    with hotplug.Schedule(cast(Guest, lost), told.append):
+        until(lambda: lost.asked)
+    assert told == []
 
 
-def test_steps_wait_for_a_paused_guest() -> None:
+def test_steps_wait_for_a_paused_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step's time passes on the host only: 60 s of it, and nothing is done."""
+    now = [1000.0]
+    monkeypatch.setattr(clocks.time, "monotonic", lambda: now[0])
     guest = FakeGuest("0.1s:+2M")
     guest.clock.stop()
-    timer = threading.Timer(0.3, guest.clock.go)
-    timer.start()
-    assert _scheduled(guest, 0.2)[0].endswith("not done, the command had ended")
-    timer.join()
+    now[0] += 60
+    assert _scheduled(guest, 0)[0].endswith("not done, the command had ended")
+    guest.clock.go()
+    now[0] += 60
+    assert guest.clock.now() == 1060.0
+    assert (guest.asked, guest.done) == (0, [])
 
 
-def test_a_clock_that_stands_still() -> None:
+def test_a_clock_that_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [5.0]
+    monkeypatch.setattr(clocks.time, "monotonic", lambda: now[0])
     clock = Clock()
     before = clock.now()
     clock.stop()
     clock.stop()
     stopped = clock.now()
-    time.sleep(0.05)
+    now[0] += 3
     assert clock.now() == stopped
     clock.go()
     clock.go()
-    assert clock.now() - before < 0.05
+    assert clock.now() == before
+    now[0] += 1
+    assert clock.now() == before + 1

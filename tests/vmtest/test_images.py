@@ -7,12 +7,12 @@ import json
 import multiprocessing
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from tests.waiting import until
 from vmtest.errors import BuildFailed, InvalidInput, MachineLacks
 from vmtest.images import (
     aptsources,
@@ -165,9 +165,12 @@ def _build_slowly(counter: str) -> str:
     def build(folder: Path, _progress: Progress) -> None:
         with Path(counter).open("a") as stream:
             stream.write("x")
-        time.sleep(0.5)
+        # The other one has come as far as to wait for this one, or to think that it builds as well.
+        until(lambda: Path(counter).with_suffix(".begun").read_text() == "xx")
         (folder / "whole").touch()
 
+    with Path(counter).with_suffix(".begun").open("a") as stream:
+        stream.write("x")
     return str(cache.obtain("kind", "both", "label", build, {}))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.vmtest.suite_fakes import job
+from tests.waiting import HANG_S
 from vmtest.clock import Clock
 from vmtest.errors import CommandTimeout, GuestLost, MachineLacks, Verdict
 from vmtest.hotplug import Change
@@ -59,6 +60,7 @@ class FakeGuest:
     start_raises: BaseException | None = None
     settle_raises: BaseException | None = None
     probe_raises: BaseException | None = None
+    plugged: threading.Event | None = None
     script: Callable[[dict[str, Any]], None] = staticmethod(lambda sinks: None)  # type: ignore[assignment]
 
     def __init__(self, config: Any, *, artifacts: Path) -> None:
@@ -76,6 +78,8 @@ class FakeGuest:
         FakeGuest.last = self
 
     def plug_memory(self, size: int, *, node: int) -> Change:
+        if self.plugged:
+            self.plugged.set()
         return Change(node, size, size, size, 0.5)
 
     def memory_dump(self) -> Path | None:
@@ -180,7 +184,9 @@ def test_output_that_is_ktap_is_held_against_the_exit_code(
 
 
 def test_memory_that_came_and_a_dump_are_in_the_manifest(fake: type[FakeGuest], tmp_path: Path) -> None:
-    fake.script = staticmethod(lambda sinks: time.sleep(0.1))  # type: ignore[assignment]
+    plugged = threading.Event()
+    fake.plugged = plugged
+    fake.script = staticmethod(lambda sinks: plugged.wait(HANG_S))  # type: ignore[assignment,return-value]
     fake.settle_raises = GuestLost(Verdict.PANIC, "x")
     machine = {"memory": "256M", "memory_max": "1G", "plug": ["0s:+128M", "90s:-128M"], "dump_on_panic": True}
     assert _do(tmp_path, machine_args=machine).verdict == "panic"

@@ -4,48 +4,39 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANG_S, until
 from vmtest import supervisor
 
-SECONDS = 10.0
 # Says its number, then stays: deaf to the polite signals, as a stopped or busy QEMU is.
 STUBBORN = ["sh", "-c", "trap '' TERM HUP INT; echo $$ > \"$0\"; while :; do sleep 1; done"]
 PARENT = """
-import os, sys, time
+import os, signal, sys
 from pathlib import Path
 from vmtest import supervisor
 here, there = os.pipe()
 supervisor.spawn(Path(sys.argv[1]), (there,), sys.argv[2:])
-if not os.fork():  # a child of the parent's own, which holds the supervisor's standard input open
-    time.sleep(15)
-    os._exit(0)
-print("started", flush=True)
-time.sleep(60)
+child = os.fork()  # of the parent's own; it holds the supervisor's standard input open
+if child:
+    print(child, flush=True)
+signal.pause()
 """
 
 
 def _wait_for(path: Path) -> int:
-    deadline = time.monotonic() + SECONDS
-    while not (path.exists() and path.read_text().strip()):
-        assert time.monotonic() < deadline, "the command did not start"
-        time.sleep(0.02)
+    until(lambda: path.exists() and path.read_text().strip(), "the command did not start")
     return int(path.read_text())
 
 
-def _gone(pid: int, folder: Path) -> bool:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        if not Path(f"/proc/{pid}").exists() and not folder.exists():
-            return True
-        time.sleep(0.02)
-    return False
+def _until_gone(pid: int, folder: Path, otherwise: str = "one of both is still there") -> None:
+    until(lambda: not Path(f"/proc/{pid}").exists() and not folder.exists(), otherwise)
 
 
 @pytest.fixture
@@ -62,8 +53,8 @@ def test_closing_standard_input_ends_both(folder: Path, tmp_path: Path) -> None:
     pid = _wait_for(tmp_path / "pid")
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(SECONDS) == 0
-    assert _gone(pid, folder)
+    assert process.wait(HANG_S) == 0
+    _until_gone(pid, folder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -73,9 +64,16 @@ def test_parent_killed(folder: Path, tmp_path: Path, number: signal.Signals) -> 
         stdout=subprocess.PIPE,
     )
     pid = _wait_for(tmp_path / "pid")
-    parent.send_signal(number)
-    parent.wait(SECONDS)
-    assert _gone(pid, folder), "though something else of the parent's lives on"
+    with parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        try:
+            parent.send_signal(number)
+            parent.wait(HANG_S)
+            _until_gone(pid, folder, "though something else of the parent's lives on")
+            assert Path(f"/proc/{child}").exists()
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_supervisor_itself_killed(folder: Path, tmp_path: Path) -> None:
@@ -83,11 +81,8 @@ def test_supervisor_itself_killed(folder: Path, tmp_path: Path) -> None:
     process = supervisor.spawn(folder, (there,), [*STUBBORN, str(tmp_path / "pid")])
     pid = _wait_for(tmp_path / "pid")
     process.kill()
-    process.wait(SECONDS)
-    deadline = time.monotonic() + SECONDS
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, "the command outlived its supervisor"
-        time.sleep(0.02)
+    process.wait(HANG_S)
+    until(lambda: not Path(f"/proc/{pid}").exists(), "the command outlived its supervisor")
 
 
 def test_the_end_of_the_command_is_recorded_and_seen(folder: Path) -> None:
@@ -95,16 +90,13 @@ def test_the_end_of_the_command_is_recorded_and_seen(folder: Path) -> None:
     process = supervisor.spawn(folder, (there,), ["sh", "-c", "echo complaint >&2; exit 7"])
     os.close(there)
     assert os.read(here, 1) == b"", "end of file once the command is gone, though the supervisor stays"
-    deadline = time.monotonic() + SECONDS
-    while not (folder / supervisor.EXIT_FILE).exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until((folder / supervisor.EXIT_FILE).exists)
     assert (folder / supervisor.EXIT_FILE).read_text() == "7"
     assert (folder / supervisor.LOG_FILE).read_text() == "complaint\n"
     assert process.poll() is None, "the folder stays for the parent to read"
     assert process.stdin is not None
     process.stdin.close()
-    process.wait(SECONDS)
+    process.wait(HANG_S)
     assert not folder.exists()
 
 
@@ -113,9 +105,9 @@ def test_a_terminal_interrupt_is_not_for_the_supervisor(folder: Path, tmp_path: 
     process = supervisor.spawn(folder, (there,), [*STUBBORN, str(tmp_path / "pid")])
     _wait_for(tmp_path / "pid")
     assert os.getpgid(process.pid) != os.getpgid(0)
+    (ignored,) = re.findall(r"^SigIgn:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    assert int(ignored, 16) >> (signal.SIGINT - 1) & 1
     process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
-    assert process.poll() is None
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(SECONDS) == 0
+    assert process.wait(HANG_S) == 0

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from damon.native import WORKLOAD_PROGRAM
 from damon.workload.load import parse_workload
 from damon.workload.plan import compile_plan
+from tests.waiting import HANG_S, until
 from tests.workload.native import alive, next_report, one, started
 
 TWO: dict[str, Any] = {
@@ -23,13 +23,8 @@ TWO: dict[str, Any] = {
 }
 
 
-def _gone(pids: list[int]) -> bool:
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        if not any(alive(pid) for pid in pids):
-            return True
-        time.sleep(0.02)
-    return False
+def _until_gone(pids: list[int]) -> None:
+    until(lambda: not any(alive(pid) for pid in pids), f"one of {pids} is still there")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -40,9 +35,9 @@ def test_a_signal_ends_all_processes_with_a_last_report(number: int) -> None:
         process.send_signal(number)
         assert process.stdout is not None
         last = [json.loads(line) for line in process.stdout]
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=HANG_S) == 0
     assert {(r["event"], r["process"]) for r in last if r["event"] == "end"} == {("end", "main"), ("end", "other")}
-    assert _gone([r["pid"] for r in ready])
+    _until_gone([r["pid"] for r in ready])
 
 
 def test_a_signal_right_at_the_start_is_not_lost() -> None:
@@ -57,9 +52,13 @@ def test_a_signal_right_at_the_start_is_not_lost() -> None:
                 assert process.stdin is not None
                 process.stdin.write(plan)
                 process.stdin.close()
-                time.sleep(delay / 5000)
+                for _ in range(delay * 20):
+                    os.sched_yield()
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(timeout=10) in (0, -signal.SIGTERM)  # before it has read its plan, there is nobody
+                assert process.wait(timeout=HANG_S) in (
+                    0,
+                    -signal.SIGTERM,
+                )  # before it has read its plan, there is nobody
             finally:
                 process.kill()
 
@@ -78,17 +77,17 @@ def test_a_killed_parent_leaves_nobody_behind() -> None:
     with started(TWO, report_us=0) as (process, ready):  # without reports nothing tells them that nobody reads
         process.kill()
         process.wait()
-    assert _gone([r["pid"] for r in ready])
+    _until_gone([r["pid"] for r in ready])
 
 
 def test_a_process_that_is_killed_does_not_take_the_others_along() -> None:
     with started(TWO, report_us=50_000) as (process, ready):
         victim, other = ready
         os.kill(victim["pid"], signal.SIGKILL)
-        assert _gone([victim["pid"]])
+        _until_gone([victim["pid"]])
         assert any(next_report(process)["pid"] == other["pid"] for _ in range(5))
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=HANG_S)
         assert process.returncode == 1
 
 
@@ -96,5 +95,5 @@ def test_without_a_reader_it_ends() -> None:
     with started(one("random", 1000), report_us=50_000) as (process, (ready,)):
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(timeout=10) == 0
-    assert _gone([ready["pid"]])
+        assert process.wait(timeout=HANG_S) == 0
+    _until_gone([ready["pid"]])

@@ -15,6 +15,7 @@ import pytest
 
 from damon.workload.load import parse_workload
 from damon.workload.plan import compile_plan
+from tests.waiting import HANG_S
 from tests.workload.native import one
 
 COMMAND = [sys.executable, "-m", "damon.workload.runner"]
@@ -28,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def _run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=HANG_S, check=False)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_signal_still_prints_the_end(file: Path, number: int, form: list[str])
         assert "ready" in process.stdout.readline()
         process.send_signal(number)
         lines = process.stdout.read().splitlines()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=HANG_S) == 0
     assert "end" in lines[-1]
 
 
@@ -94,7 +95,7 @@ def test_head_is_no_error(file: Path) -> None:
         assert process.stderr is not None
         assert "ready" in process.stdout.readline()
         process.stdout.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=HANG_S) == 0
         assert process.stderr.read() == ""
 
 
@@ -120,7 +121,12 @@ def test_a_plan_runs_with_the_standard_library_alone() -> None:
     ]
     for words, check in checks:
         result = subprocess.run(
-            [sys.executable, "-c", code, *words], input=plan, capture_output=True, text=True, timeout=30, check=False
+            [sys.executable, "-c", code, *words],
+            input=plan,
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+            check=False,
         )
         assert (result.returncode, result.stderr) == (0, "")
         assert check(result.stdout)
