@@ -64,6 +64,9 @@ class GuestConfig:
         shares: folders shared read-only; also ``(host, guest)`` pairs.
         env: environment of every command.
         accelerator: "auto" (probed once by starting a guest), "kvm" or "tcg".
+        icount: emulated, with a time that is counted in instructions of ``2**icount`` ns: what a program does by the
+            guest's clock does not depend on what else the host does. All processors share one of the host's. None:
+            the host's time.
         timeouts: by phase.
         qemu_args: added to QEMU's command line.
         snapshot: start from a snapshot of a guest that has just booted, which is made when there is none.
@@ -96,6 +99,7 @@ class GuestConfig:
     shares: tuple[Share | tuple[Path | str, str], ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     accelerator: str = "auto"
+    icount: int | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     qemu_args: tuple[str, ...] = ()
     tolerate: tuple[str, ...] = ()
@@ -121,6 +125,10 @@ class GuestConfig:
         self._check_pages_and_groups()
         if self.accelerator not in ACCELERATORS:
             raise InvalidInput(f"accelerator {self.accelerator!r} must be one of {', '.join(ACCELERATORS)}")
+        if self.icount is not None and not 0 <= self.icount <= 10:
+            raise InvalidInput(f"icount {self.icount} must be 0 to 10; an instruction takes 2**icount ns")
+        if self.icount is not None and self.accelerator == "kvm":
+            raise InvalidInput("icount counts emulated instructions and accelerator 'kvm' has none; leave one out")
         if self.machine not in MACHINES:
             raise InvalidInput(f"machine {self.machine!r} must be one of {', '.join(MACHINES)}")
         if self.machine != "auto" and self.arch is not X86_64:

@@ -137,7 +137,7 @@ class Guest(Commands):
             hostroot.check_qemu(config.arch.qemu)
             hostroot.check_kernel(config.root, str(config.kernel), kernel)
         rootfs = config.image or rootfs_build.obtain(config.arch).image
-        self.accelerator = accel.choose(config.accelerator, kernel).name
+        self.accelerator = accel.choose("tcg" if config.icount is not None else config.accelerator, kernel).name
         self.board = board.choose(config)
         files = self._snapshot_files(kernel, rootfs)
         self._folder = runfolder.make()
@@ -162,7 +162,7 @@ class Guest(Commands):
             passed = (console_there.fileno(), monitor_there.fileno())
             parts = machine.Parts(
                 kernel, rootfs, seed_disk, swap_disk, *passed, self.accelerator, self.board, files,
-                hostclock.tsc_khz(config.arch, self.accelerator),
+                hostclock.tsc_khz(config.arch, self.accelerator, config.icount),
             )  # fmt: skip
             self.command_line = machine.command_line(config, parts)
             self._supervisor = supervisor.spawn(self._folder, passed, self.command_line)

@@ -24,13 +24,16 @@ _ROUNDS = 20
 _STEP_KHZ = 100
 _PLAUSIBLE_KHZ = range(100_000, 20_000_000)
 FILE = "tsc.json"
+COUNTED_KHZ = 1_000_000
 
 
-def tsc_khz(arch: Architecture, accelerator: str) -> int | None:
+def tsc_khz(arch: Architecture, accelerator: str, icount: int | None = None) -> int | None:
     """What a guest's kernel is to be told, kHz; None when it does not have this host's counter, or none can be read.
 
-    Measured once a host boot and kept in the cache folder.
+    Measured once a host boot and kept in the cache folder. A guest that counts its instructions has a counter of ns.
     """
+    if icount is not None and arch is X86_64:
+        return COUNTED_KHZ
     if accelerator != "tcg" or arch is not X86_64 or platform.machine() != X86_64.machine:
         return None
     key = facts.boot_id()

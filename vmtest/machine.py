@@ -157,10 +157,14 @@ def _end_of_the_machine(config: GuestConfig) -> list[str]:
     return ["-no-reboot", *(["-no-shutdown", "-device", "vmcoreinfo"] if config.dump_on_panic else [])]
 
 
-def accelerator_arguments(arch: Architecture, accelerator: str) -> list[str]:
-    """QEMU's arguments for "kvm" or "tcg"."""
+def accelerator_arguments(arch: Architecture, accelerator: str, icount: int | None = None) -> list[str]:
+    """QEMU's arguments for "kvm" or "tcg"; ``icount`` as in the configuration."""
     if accelerator == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
+    if icount is not None:
+        # An idle guest waits for the host's time to pass: its network and its console are the host's.
+        counted = ["-icount", f"shift={icount},sleep=on"]
+        return ["-accel", f"tcg,thread=single,tb-size={TRANSLATION_MIB}", *counted, "-cpu", arch.cpu]
     return ["-accel", f"tcg,thread=multi,tb-size={TRANSLATION_MIB}", "-cpu", arch.cpu]
 
 
@@ -172,7 +176,7 @@ def command_line(config: GuestConfig, parts: Parts) -> list[str]:
     """
     words = [program(config.arch.qemu), "-nodefaults", "-no-user-config", "-display", "none"]
     words += ["-machine", parts.board.machine, *parts.board.words, *_end_of_the_machine(config)]
-    words += accelerator_arguments(config.arch, parts.accelerator)
+    words += accelerator_arguments(config.arch, parts.accelerator, config.icount)
     words += ["-smp", _processors(config), *_memory(config, parts.snapshot)]
     words += ["-kernel", str(parts.kernel), "-append", kernel_command_line(config, parts.tsc_khz)]
     # A packaged kernel has its drivers there.

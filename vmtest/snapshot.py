@@ -69,7 +69,7 @@ def key_of(config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, bo
     on_disk = swap.size if swap and swap.kind == "disk" else 0
     files = machine.SnapshotFiles(Path("memory"), None)
     seed, swap_disk = Path("seed.tar"), Path("swap.img") if on_disk else None
-    khz = hostclock.tsc_khz(config.arch, accelerator)
+    khz = hostclock.tsc_khz(config.arch, accelerator, config.icount)
     parts = machine.Parts(kernel, rootfs, seed, swap_disk, 0, 0, accelerator, board, files, khz)
     words = machine.command_line(replace(config, shares=shares), parts)
     identities = [_identity(path) for path in (Path(program(config.arch.qemu)), kernel, rootfs)]

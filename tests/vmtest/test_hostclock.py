@@ -42,6 +42,7 @@ def test_it_is_measured_once_a_boot_of_the_host(monkeypatch: pytest.MonkeyPatch,
 
 def test_only_who_has_the_hosts_counter_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hostclock.tsc_khz(X86_64, "kvm") is None
+    assert hostclock.tsc_khz(X86_64, "tcg", icount=2) == 1_000_000
     assert hostclock.tsc_khz(ARM64, "tcg") is None
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert hostclock.tsc_khz(X86_64, "tcg") is None
