@@ -12,12 +12,15 @@ PACKAGES := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/packages.
 PACKAGES_ARM64 := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/packages-arm64.txt)
 PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
+NORMAL := -q -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: dist share help build system demo demo-vm test test-arm64 test-fast features lint bench fuzz clean
+.PHONY: dist share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean
 
 help:
 	@echo "make demo     the main job on the simulated machine: no root, no guest"
 	@echo "make test     everything, guest tests included (installs system packages, builds kernel and image once)"
+	@echo "make test-long  what is too long for each run: hours; PARTS=\"soak boots\" for some (docs/testing.md)"
+	@echo "make test-debug  the core tests in a kernel with debug information (builds it)"
 	@echo "make test-arm64  the core tests in arm64 guests (installs a cross compiler and QEMU for it, builds a second kernel)"
 	@echo "make demo-vm  the main job on real page tables, in a guest"
 	@echo "make lint     formatting, types, import rules"
@@ -65,21 +68,31 @@ lint: $(STAMP)
 	@$(BIN)/lint-imports
 
 test-fast: $(STAMP)
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long" --ignore=tests/vm
 
-# A guest test that cannot run is a failure here, not a skip.
+# Two files at a time, those with guests first. A guest test that cannot run is a failure here, not a skip.
 test: $(STAMP) system
 	@$(BIN)/vmtest build kernel
 	@$(BIN)/vmtest build kernel page-idle-no-damon
 	@$(BIN)/vmtest build image
 	@rm -f $(OUTCOMES)
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --ignore=tests/vm --outcomes $(OUTCOMES)
-	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -n 2 --dist loadfile --no-loadscope-reorder -m "not alone and not arm64" tests/vm --outcomes $(OUTCOMES)
-	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -m "alone and not arm64" tests/vm --outcomes $(OUTCOMES)
-	@echo "NOT RUN here: guests of arm64, which need a cross compiler and a kernel of their own: make test-arm64"
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long and not arm64" --outcomes $(OUTCOMES)
+	@echo "NOT RUN here: what takes long, guests of arm64 among it: make test-long (docs/testing.md says when it last ran)"
+
+# One after the other, to the end; the exit code is 1 when any part failed.
+test-long: $(STAMP) system
+	@$(BIN)/vmtest build kernel
+	@$(BIN)/vmtest build kernel page-idle-no-damon
+	@$(BIN)/vmtest build image
+	@$(BIN)/python -m tests.long $(PARTS)
 
 # The same tests on another architecture, and what only concerns it.
 CORE_TESTS := tests/vm/test_boot.py tests/vm/test_linux_mm.py tests/vm/test_workload.py tests/vm/test_main_job.py
+test-debug: $(STAMP) system
+	@$(BIN)/vmtest build kernel page-idle-debug
+	@$(BIN)/vmtest build image
+	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long and not arm64" --guest-kernel page-idle-debug $(CORE_TESTS)
+
 test-arm64: PACKAGES += $(PACKAGES_ARM64)
 test-arm64: $(STAMP) system
 	@$(BIN)/vmtest build kernel page-idle-arm64

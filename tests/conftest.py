@@ -2,7 +2,9 @@
 """Shared by all tests: hypothesis profiles, and the plugins."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -12,3 +14,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 # The `guest` fixture (costs nothing until a test asks for it), pytest on pytest for its own tests, the table of
 # features, and what keeps a test process apart from the rest of the machine.
 pytest_plugins = ["vmtest.pytest_plugin", "pytester", "tests.features", "tests.isolation"]
+
+GUESTS = Path(__file__).parent / "vm"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with guests come first: they take longest, and what is short fills the end of a run in parallel."""
+    items.sort(key=lambda item: GUESTS not in item.path.parents)

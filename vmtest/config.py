@@ -14,6 +14,7 @@ from .errors import InvalidInput, Verdict
 from .folders import Share, Tree, pair
 from .images import variants
 from .images.arch import X86_64, Architecture, of_image
+from .patience import patient
 from .patterns import TOLERABLE
 from .sizes import MIB, parse_size, shown
 
@@ -24,12 +25,15 @@ MACHINES = ("auto", "light", "q35")
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds each phase may take. ``silence``: without a single console byte while booting."""
+    """Seconds each phase may take. ``silence``: without a single console byte while booting.
 
-    boot: float = 120.0
-    silence: float = 45.0
-    login: float = 30.0
-    command: float = 120.0
+    The defaults are 120, 45, 30 and 120, times ``$VMTEST_PATIENCE``.
+    """
+
+    boot: float = field(default_factory=lambda: patient(120.0))
+    silence: float = field(default_factory=lambda: patient(45.0))
+    login: float = field(default_factory=lambda: patient(30.0))
+    command: float = field(default_factory=lambda: patient(120.0))
 
 
 @dataclass(frozen=True, kw_only=True)

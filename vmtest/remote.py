@@ -16,6 +16,7 @@ from .clock import Clock
 from .console import Console
 from .errors import CommandTimeout, GuestLost, Verdict
 from .keys import KeyPair
+from .patience import patient
 from .process import START_SECONDS, WHY_SECONDS, Process, Sink, script
 
 LOG = "vmtest.ssh"
@@ -100,7 +101,7 @@ class Link:
 
     def answers(self, patience: float | None = None) -> bool:
         """Whether the guest still runs a command, and ends it within so many seconds."""
-        limit = PROBE_SECONDS if patience is None else patience
+        limit = patient(PROBE_SECONDS) if patience is None else patience
         try:
             return self.start("true", {}, patience=limit).wait(limit).returncode == 0
         except (CommandTimeout, GuestLost):
@@ -128,7 +129,7 @@ class Link:
         try:
             if self._transport is None:
                 raise EOFError
-            channel = self._transport.open_session(timeout=patience or START_SECONDS)
+            channel = self._transport.open_session(timeout=patience or patient(START_SECONDS))
             channel.exec_command(script(command, token, env, cwd, cgroup))
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.need_running()
@@ -150,7 +151,7 @@ class Link:
         try:
             if self._transport is None:
                 raise EOFError
-            channel = self._transport.open_session(timeout=START_SECONDS)
+            channel = self._transport.open_session(timeout=patient(START_SECONDS))
             channel.get_pty(kind, columns, lines)
             # Not exec: this shell turns death by a signal into 128+n, for which SSH would report no code.
             channel.exec_command("\n".join([*lead, "trap : INT QUIT", shlex.join(command), "exit $?"]))

@@ -145,7 +145,7 @@ def test_a_signal_ends_it_whole(tmp_path: Path, endless: str, number: signal.Sig
     path = tmp_path / "out"
     until(lambda: path.read_bytes()[:1] == b"\x78" and _snapshots(path) > 100)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (0, "")
     assert (tmp_path / "out.old").read_text() == "older"
     (record,) = json.loads(path.read_text())
@@ -164,7 +164,7 @@ def test_a_kill_leaves_what_was_written(tmp_path: Path, endless: str) -> None:
         )  # fmt: skip
         until(lambda: path.exists() and _snapshots(path) > 200)
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         snapshots = [snapshot for _, snapshot in read(path)]  # complete: nothing is said to be damaged
         assert len(snapshots) > 200
         assert heatmap.report(path, 4, 4).damaged is None
@@ -179,7 +179,7 @@ def test_no_room_is_said_and_what_was_written_stays(tmp_path: Path, endless: str
     )
     # No file may become bigger than this: for whoever writes it is the same as a full disk.
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 1
     assert re.fullmatch(r"damon: \S+/out cannot be written: File too large; what was written before is kept\n", err)
     assert _snapshots(tmp_path / "out") > 20

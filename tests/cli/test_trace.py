@@ -40,7 +40,7 @@ def test_events_until_ctrl_c(tmp_path: Path, json_form: bool) -> None:
         ctx.schemes[0].quota.esz = 4096
         trace_esz(ctx, ctx.schemes[0])
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (0, "")
     if json_form:
         event = json.loads(out)

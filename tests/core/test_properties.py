@@ -15,6 +15,7 @@ from damon.core import Damon, commit_ctx
 from damon.errors import DamonError
 from damon.mm.sim import SimulatedMachine
 from damon.model.context import DamonCallControl, DamonCtx
+from tests.examples import examples
 from tests.invariants import Watch, dump, identities
 from tests.random_contexts import SPACES, random_commit, random_context, random_workload, spoil
 
@@ -78,7 +79,7 @@ class _Run:
 
 
 @given(seeds)
-@settings(max_examples=60)
+@examples(25)
 def test_what_always_holds(seed: int) -> None:
     run = _Run(seed)
     for _ in range(4):

@@ -29,7 +29,7 @@ def _run(seed: int) -> tuple[str, Soak]:
     return soak.end(), soak
 
 
-@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_soak(seed: int) -> None:
     before = live_arrays()
     digest, soak = _run(seed)

@@ -36,7 +36,7 @@ block.__enter__()
 
 def run(program: str, clock: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-c", HEAD + program, clock]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=280)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
 
 
 clocks = pytest.mark.parametrize("clock", ["sim", "real"])

@@ -44,7 +44,7 @@ def _stalls(seed: int, *words: str, windows: int = 60) -> tuple[list[int], list[
     return [after - before for before, after in zip(totals, totals[1:], strict=False)], sizes
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("target", [50_000, 200_000])
 def test_pressure_settles_at_the_target(target: int, seed: int) -> None:
     stalls, sizes = _stalls(seed, f"quota_mem_pressure_us={target}")

@@ -94,7 +94,7 @@ def _damo(recorded: Recorded, *words: str) -> str:
     environment = {"HOME": str(folder), "PATH": str(recorded.perf.parent), "TERM": "dumb"}
     done = subprocess.run(
         [sys.executable, str(damo), "report", *words], cwd=folder, env=environment, text=True, capture_output=True,
-        timeout=120, check=False,
+        timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return _COLORS.sub("", done.stdout)

@@ -47,7 +47,7 @@ class Tracer:
 
     def run(self, *words: str) -> tuple[int, str, str]:
         process = self.start(*words)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
         return process.returncode, out, err
 
     def listening(self, event: str = AGGREGATED) -> None:
@@ -77,7 +77,7 @@ def test_record_until_a_signal_and_script(tracer: Tracer, end: signal.Signals) -
         reset_aggregated(tracer.ctx)
     trace_intervals_tune(tracer.ctx, 80_000)
     perf.send_signal(end)  # at once: what was emitted is written all the same
-    _, err = perf.communicate(timeout=60)
+    _, err = perf.communicate(timeout=600)
     assert perf.returncode == 0
     assert "(9 samples)" in err
     assert (tracer.folder / "damon.data.old").read_text() == "older"
@@ -98,7 +98,7 @@ def test_what_is_recorded_outlives_a_kill(tracer: Tracer) -> None:
     killed = tracer.folder / "killed"
     until(lambda: killed.exists() and killed.stat().st_size > 0)
     perf.kill()
-    perf.communicate(timeout=60)
+    perf.communicate(timeout=600)
     code, out, _ = tracer.run("script", "--force", "-i", "killed")
     assert code == 0
     assert len(out.splitlines()) == 2
@@ -111,11 +111,11 @@ def test_record_ends_with_the_server_and_says_what_was_full(tracer: Tracer) -> N
     tracer.listening("damos_esz")
     tracer.listening(INTERVALS_TUNE)
     reset_aggregated(tracer.ctx)
-    _, err = full.communicate(timeout=60)
+    _, err = full.communicate(timeout=600)
     assert full.returncode == 255
     assert err == "perf: /dev/full: No space left on device\n"
     tracer.server.close()
-    perf.communicate(timeout=60)
+    perf.communicate(timeout=600)
     assert perf.returncode == 0
     assert len((tracer.folder / "short").read_text().splitlines()) == 2
     code, _, err = tracer.run("record", "-a", "-o", "short", *EVENTS)
@@ -155,7 +155,7 @@ def test_profiles_are_left_to_the_machines_own_perf(tracer: Tracer) -> None:
     assert profile.stderr is not None
     assert "no profile is recorded: that needs the machine's own perf" in profile.stderr.readline()
     profile.send_signal(signal.SIGINT)
-    profile.communicate(timeout=60)
+    profile.communicate(timeout=600)
     assert profile.returncode == 0
     assert not (tracer.folder / "damon.data.profile").exists()
     code, out, _ = tracer.run("report", "-i", "damon.data.profile", "--stdio")

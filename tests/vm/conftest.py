@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from tests.vm.job import PROJECT
 from vmtest.images.arch import Architecture
 
 ROOT = Path(__file__).parents[2]
+#: Two guests and whatever else runs here share the host's processors: the limits only guard against a hang.
+os.environ.setdefault("VMTEST_PATIENCE", "8")
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.waiting import HANG_S, until
 from vmtest import Guest
 
 PROJECT = "/opt/project"
 PYTHON = "python3"
+#: Of what is measured by a guest's clock: that counts 4 ns an instruction, and so is the same on a busy host. Each goes
+#: on from a snapshot, as if it had just booted; they share one.
+COUNTED = {"icount": 2, "cpus": 2, "snapshot": True}
 
 
 @dataclass
@@ -30,11 +33,19 @@ class RunningWorkload:
         lines = self.guest.run(["cat", "/tmp/workload.out"]).text.splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
-    def touches(self) -> int:
-        """Touches by now."""
+    def report(self) -> dict[str, Any]:
+        """A report of now: ``touches`` and ``seconds``, and of each area."""
+        before = len(self.reports())
         self.guest.run(["kill", "-USR1", str(self.pid)]).check()
-        time.sleep(0.3)
-        return int(self.reports()[-1]["touches"])
+        until(lambda: len(self.reports()) > before)
+        return self.reports()[-1]
+
+    def rate(self, seconds: float) -> float:
+        """Touches a second over the next ``seconds``, by its own count and its own clock."""
+        first = self.report()
+        pause(self.guest, seconds)
+        last = self.report()
+        return float((last["touches"] - first["touches"]) / (last["seconds"] - first["seconds"]))
 
     def truth(self) -> dict[str, float]:
         """Of each area: the share of sampling intervals in which one of its pages was touched."""
@@ -49,7 +60,17 @@ class RunningWorkload:
         """Of each area: present and swapped pages by pagemap; with ``lists`` active and inactive by kpageflags."""
         words = [PYTHON, f"{PROJECT}/tests/vm/guest/pages.py", *(["--lists"] if lists else []), str(self.pid)]
         words += map(self.span, self.areas)
-        return dict(zip(self.areas, json.loads(self.guest.run(words, timeout=120).check().text), strict=True))
+        return dict(zip(self.areas, json.loads(self.guest.run(words, timeout=HANG_S).check().text), strict=True))
+
+
+def uptime(guest: Guest) -> float:
+    """Seconds by the guest's clock."""
+    return float(guest.run(["cat", "/proc/uptime"], timeout=HANG_S).check().text.split()[0])
+
+
+def pause(guest: Guest, seconds: float) -> None:
+    """Let time pass in the guest."""
+    guest.run(["sleep", f"{seconds:g}"], timeout=HANG_S).check()
 
 
 @contextmanager
@@ -57,30 +78,27 @@ def workload(guest: Guest, path: str, *options: str) -> Iterator[RunningWorkload
     """Run a workload file in the guest until the block ends."""
     process = guest.popen(f"{PYTHON} -m damon.workload.runner --json {' '.join(options)} {path} > /tmp/workload.out")
     try:
-        deadline = time.monotonic() + 90
-        ready: list[dict[str, Any]] = []
-        while not ready:
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise AssertionError(f"the workload did not start: {process.stderr.decode()}")
-            time.sleep(0.5)
-            out = guest.run(["cat", "/tmp/workload.out"]).text
-            ready = [json.loads(line) for line in out.splitlines() if '"ready"' in line and line.endswith("}")]
-        event = ready[0]
+        ready = '"ready".*}$'
+        until(
+            lambda: guest.run(["grep", "-q", ready, "/tmp/workload.out"]).returncode == 0 or process.poll() is not None
+        )
+        assert process.poll() is None, f"the workload did not start: {process.stderr.decode()}"
+        event = json.loads(guest.run(["grep", "-m", "1", ready, "/tmp/workload.out"]).text)
         areas = {area["name"]: (area["start"], area["end"]) for area in event["areas"]}
         yield RunningWorkload(guest, process, event["pid"], areas)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=HANG_S)
 
 
 def start_damond(guest: Guest) -> None:
     """A damond on the guest's own memory; it logs to ``/tmp/damond.log``."""
     script = (
         f"cd {PROJECT} && {PYTHON} -m damon.cli.damond --linux >/tmp/damond.log 2>&1 & "
-        "for i in $(seq 400); do grep -q 'mounted at' /tmp/damond.log && exit 0; sleep 0.2; done; "
-        "cat /tmp/damond.log; exit 1"
+        "pid=$!; until grep -q 'mounted at' /tmp/damond.log; do kill -0 $pid || break; sleep 0.2; done; "
+        "grep -q 'mounted at' /tmp/damond.log || { cat /tmp/damond.log; exit 1; }"
     )
-    guest.run(["sh", "-c", script], timeout=120).check()
+    guest.run(["sh", "-c", script], timeout=HANG_S).check()
 
 
 def damon_run(*modules: Sequence[str], duration: float, out: str = "/tmp/run.json") -> list[str]:

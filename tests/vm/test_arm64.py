@@ -6,11 +6,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tests.vm.job import PROJECT, PYTHON
+from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig, GuestLost
 from vmtest.errors import Verdict
 from vmtest.images import features, variants
@@ -41,7 +41,7 @@ def test_the_processor_sets_the_accessed_flag_and_the_kernel_lets_it(guest: Gues
 
 
 def _touched(guest: Guest) -> tuple[int, int, int]:
-    said = guest.run([PYTHON, "-m", "tests.vm.guest.accessed"], cwd=PROJECT, timeout=120).check().text
+    said = guest.run([PYTHON, "-m", "tests.vm.guest.accessed"], cwd=PROJECT, timeout=HANG_S).check().text
     pages, seen, faults = json.loads(said)
     return pages, seen, faults
 
@@ -80,10 +80,7 @@ def test_byte_code_in_the_image_is_what_its_python_takes(guest: Guest) -> None:
 
 def test_break_and_a_letter_reach_the_kernel(guest: Guest) -> None:
     guest.sysrq("m")
-    deadline = time.monotonic() + 20
-    while "sysrq: Show Memory" not in guest.console_text:
-        assert time.monotonic() < deadline, "the kernel did not take the break for SysRq"
-        time.sleep(0.1)
+    until(lambda: "sysrq: Show Memory" in guest.console_text, "the kernel did not take the break for SysRq")
 
 
 def test_a_panic_is_told_with_its_trace_and_poweroff_is_one() -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from tests.vm.conftest import ROOT
-from tests.vm.job import PROJECT, PYTHON, RunningWorkload, start_damond, workload
+from tests.vm.job import COUNTED, PROJECT, PYTHON, RunningWorkload, start_damond, workload
+from tests.waiting import HANG_S
 from vmtest import Guest
 
 pytestmark = [
-    pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M", kernel="page-idle-no-damon"),
+    pytest.mark.guest(memory="1G", swap="zram:512M", kernel="page-idle-no-damon", **COUNTED),
 ]
 
 MIB = 1 << 20
@@ -43,7 +44,7 @@ def running(_module_guest: Any) -> Iterator[RunningWorkload]:
     assert "Traceback" not in guest.run(["cat", "/tmp/damond.log"]).text
 
 
-def _sh(running: RunningWorkload, script: str, timeout: int = 300) -> str:
+def _sh(running: RunningWorkload, script: str, timeout: float = 2 * HANG_S) -> str:
     words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-ec", f"cd $HOME; {script}"]
     done = running.guest.run(words, timeout=timeout)
     assert done.returncode == 0, (script, done.text, done.errors)
@@ -73,7 +74,6 @@ def test_a_process_is_monitored_tuned_and_recorded(running: RunningWorkload) -> 
         "--damos_access_rate 10% 100%; sleep 2; damo report damon; damo stop; echo ==; "
         f"damo start --ops fvaddr --target_pid {running.pid} --regions {start}-{middle}; sleep 1.5; "
         "damo report access --raw_number; damo stop",
-        300,
     )
     access, status, fixed = said.split("==\n")
     inside, outside = _share(access, hot)
@@ -92,7 +92,6 @@ def test_a_recording(running: RunningWorkload) -> None:
         f"damo record --ops vaddr --target_pid {running.pid} --timeout 12 -o data; "
         "damo report wss -i data --raw_number --exclude_samples 5; echo ==; "
         "damo report heatmap -i data --output raw --resol 3 64",
-        300,
     )
     wss, heat = recorded.split("==\n")
     median = re.search(r"^ *50 +(\d+) ", wss, re.MULTILINE)
@@ -116,7 +115,6 @@ def test_a_scheme_on_physical_memory(running: RunningWorkload) -> None:
         running,
         "damo start --ops paddr --damos_action pageout --damos_access_rate 0% 0% --damos_age 2s max "
         "--damos_quotas 0s 32M 1s 0% 30% 70% --damos_filter allow anon; sleep 6; damo report damon; damo stop",
-        120,
     )
     assert "action: pageout per aggr interval" in said
     assert "0 ns / 32.000 MiB / 32.000 MiB per 1 s" in said
@@ -138,7 +136,6 @@ def test_modules(running: RunningWorkload) -> None:
         f"damo reclaim disable; echo ==; damo lru_sort enable --hot_thres_access_freq 500 {marks}; sleep 1; "
         "damo lru_sort status; damo lru_sort disable; echo ==; "
         "damo module stat write enabled Y; sleep 1; damo module stat read; damo module stat write enabled N",
-        300,
     )
     reclaim, lru_sort, stat = map(_parameters, said.split("==\n"))
     assert (reclaim["enabled"], reclaim["min_age"]) == ("Y", "2000000")

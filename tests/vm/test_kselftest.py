@@ -32,7 +32,7 @@ def test_each_way_to_end(tmp_path: Path) -> None:
     found = collection.read(folder.parent, "ways")
     (tmp_path / "out").mkdir()
     config = GuestConfig(memory="256M", cpus=1)
-    runner = execute.Runner(found, config, "page-idle", timeout=6, folder=tmp_path / "out")
+    runner = execute.Runner(found, config, "page-idle", timeout=20, folder=tmp_path / "out")
     outcomes = runner.run(found.tests, lambda outcome: print(outcome.test, outcome.verdict, outcome.line))
     assert {one.test: one.verdict for one in outcomes} == {
         "good.sh": "pass",

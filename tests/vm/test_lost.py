@@ -7,22 +7,21 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig, GuestLost, machine, runfolder
 from vmtest.config import Timeouts
 from vmtest.errors import Verdict
 
 pytestmark = [pytest.mark.guest(memory="256M", cpus=1)]
 
-VERDICT_SECONDS = 5.0
-GONE_SECONDS = 10.0
 PARENT = """
 import time
+from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig
 guest = Guest(GuestConfig(memory="256M"))
 guest.start()
@@ -68,18 +67,16 @@ def test_numa_share_and_disk_swap(tmp_path: Path, guest: Guest) -> None:
         assert other.lost.verdict is Verdict.POWERED_OFF
 
 
-def test_a_panic_is_a_panic_within_five_seconds() -> None:
+def test_a_panic_is_a_panic() -> None:
     with Guest(GuestConfig(memory="256M")) as other:
         waiting = other.popen(["sleep", "1000"])
-        started = time.monotonic()
         with pytest.raises(GuestLost) as caught:
-            other.run("echo c > /proc/sysrq-trigger")
-        assert time.monotonic() - started < VERDICT_SECONDS
+            other.run("echo c > /proc/sysrq-trigger", timeout=HANG_S)
         assert caught.value.verdict is Verdict.PANIC
         assert "sysrq triggered crash" in caught.value.summary
         assert "sysrq_handle_crash" in caught.value.excerpt, "the excerpt has the call trace"
         with pytest.raises(GuestLost, match="guest panic"):
-            waiting.wait(10)
+            waiting.wait(HANG_S)
         with pytest.raises(GuestLost, match="guest panic"):
             other.run("true")
 
@@ -88,11 +85,9 @@ def test_a_killed_qemu_is_no_failed_command() -> None:
     with Guest(GuestConfig(memory="256M")) as other:
         qemu = _qemu_of(other)
         process = other.popen("sleep 1000")
-        started = time.monotonic()
         qemu.kill()
         with pytest.raises(GuestLost) as caught:
-            process.wait(30)
-        assert time.monotonic() - started < VERDICT_SECONDS
+            process.wait(HANG_S)
         assert caught.value.verdict is Verdict.QEMU_DIED
 
 
@@ -101,6 +96,7 @@ def test_a_stopped_qemu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(remote, "PROBE_SECONDS", 3.0)
     monkeypatch.setattr(remote, "START_SECONDS", 3.0)
+    monkeypatch.setenv("VMTEST_PATIENCE", "1")
     with Guest(GuestConfig(memory="256M")) as other:
         qemu = _qemu_of(other)
         qemu.suspend()
@@ -118,14 +114,11 @@ def test_a_stopped_qemu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_boot_that_fails_says_why(append: str, verdict: Verdict) -> None:
-    started = time.monotonic()
-    with (
-        pytest.raises(GuestLost) as caught,
-        Guest(GuestConfig(memory="256M", append=append, timeouts=Timeouts(silence=8))),
-    ):
+    # One that panics is never given up for its silence before, on any host.
+    timeouts = Timeouts(silence=8) if verdict is Verdict.SILENT else Timeouts()
+    with pytest.raises(GuestLost) as caught, Guest(GuestConfig(memory="256M", append=append, timeouts=timeouts)):
         pass
     assert caught.value.verdict is verdict
-    assert time.monotonic() - started < 30
 
 
 def test_a_file_that_is_no_kernel(tmp_path: Path) -> None:
@@ -187,11 +180,9 @@ def test_a_parent_that_is_killed_leaves_nothing(number: signal.Signals) -> None:
     (qemu,) = _qemus(parent.pid)
     assert _folders(parent.pid)
     parent.send_signal(number)
-    parent.wait(GONE_SECONDS)
-    deadline = time.monotonic() + GONE_SECONDS
-    while qemu.is_running() or _folders(parent.pid):
-        assert time.monotonic() < deadline, "QEMU or the run folder outlived the parent"
-        time.sleep(0.05)
+    parent.communicate(timeout=HANG_S)
+    gone = "QEMU or the run folder outlived the parent"
+    until(lambda: not (qemu.is_running() or _folders(parent.pid)), gone)
 
 
 # The command.
@@ -235,7 +226,7 @@ def test_exec_ends_cleanly_on_an_interrupt() -> None:
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"up\n"
     parent.send_signal(signal.SIGINT)
-    _, err = parent.communicate(timeout=GONE_SECONDS)
+    _, err = parent.communicate(timeout=HANG_S)
     assert parent.returncode == 130
     assert err == b"vmtest: interrupted; nothing is left behind\n"
     assert not _folders(parent.pid)

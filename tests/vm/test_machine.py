@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.vm.job import PROJECT, PYTHON
+from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig, GuestLost, HarnessError
 from vmtest.errors import InvalidInput, Verdict
 
@@ -97,11 +98,8 @@ def test_memory_in_use_stays_and_is_told_and_damon_survives_it(guest: Guest) -> 
     guest.plug_memory("512M")
     guest.run(DAMON_ON).check()
     holder = guest.popen([PYTHON, f"{PROJECT}/tests/vm/guest/pin.py", "128"])
-    deadline = time.monotonic() + 60
-    while b"pinned" not in holder.stdout:
-        assert holder.poll() is None, holder.stderr
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: b"pinned" in holder.stdout or holder.poll() is not None)
+    assert holder.poll() is None, holder.stderr
     change = guest.unplug_memory("512M")
     # 64 pieces of 2 MiB have a page that does not move, in about as many pieces of the device.
     assert not change.complete
@@ -118,17 +116,20 @@ def test_memory_in_use_stays_and_is_told_and_damon_survives_it(guest: Guest) -> 
 
 
 def test_a_paused_guest_is_not_lost_and_nothing_runs_out(guest: Guest) -> None:
-    process = guest.popen("read a b </proc/uptime; sleep 2; read c b </proc/uptime; echo $a $c")
-    time.sleep(0.5)
+    began = time.monotonic()
+    process = guest.popen("read a b </proc/uptime; echo begun >&2; sleep 2; read c b </proc/uptime; echo $a $c")
+    until(lambda: process.stderr == b"begun\n")
     guest.pause()
+    paused = time.monotonic()
     with pytest.raises(RuntimeError, match=r"paused; call resume\(\) first"):
         guest.run("true")
-    time.sleep(5)
+    until(lambda: time.monotonic() - paused > 1)  # the time that must not pass in the guest
     assert guest.paused
     assert process.poll() is None
+    stood = time.monotonic() - paused
     guest.resume()
-    begun, ended = map(float, process.wait(4).text.split())
-    assert ended - begun < 4, "no time has passed in the guest"
+    begun, ended = map(float, process.wait(HANG_S).text.split())
+    assert ended - begun < time.monotonic() - began - stood + 0.1, "no time has passed in the guest"
     assert guest.run("true").returncode == 0
     guest.settle()
 

@@ -7,10 +7,11 @@ import json
 
 import pytest
 
-from tests.vm.job import PROJECT, PYTHON, workload
+from tests.vm.job import COUNTED, PROJECT, PYTHON, workload
+from tests.waiting import HANG_S
 from vmtest import Guest
 
-pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M")]
+pytestmark = pytest.mark.guest(memory="1G", swap="zram:512M", **COUNTED)
 
 MIB = 1 << 20
 
@@ -19,7 +20,7 @@ def test_the_page_on_this_kernel(guest: Guest) -> None:
     with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as running:
         cold, hot = running.areas["cold"], running.areas["hot"]
         words = [PYTHON, "-m", "tests.vm.guest.prototype", running.pid, *cold, *hot]
-        done = guest.run([str(word) for word in words], cwd=PROJECT, timeout=120).check()
+        done = guest.run([str(word) for word in words], cwd=PROJECT, timeout=2 * HANG_S).check()
     print(done.errors)
     said = json.loads(done.text)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.vm.job import PROJECT, PYTHON, RunningWorkload, workload
+from tests.vm.job import COUNTED, PROJECT, PYTHON, RunningWorkload, workload
+from tests.waiting import HANG_S
 from vmtest import Guest
 
-pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2)]
+pytestmark = pytest.mark.guest(memory="1G", **COUNTED)
 
 CLI = [PYTHON, "-m", "damon.cli.main"]
 HOT_COLD = f"{PROJECT}/workloads/hot-cold.yaml"
@@ -23,7 +24,7 @@ def _record(running: RunningWorkload, out: str, *words: str) -> list[str]:
 
 def _report(guest: Guest, path: str) -> dict[str, Any]:
     """Of the only target."""
-    done = guest.run([*CLI, "report", path, "--json", "--rows", "3", "--columns", "256"], timeout=60).check()
+    done = guest.run([*CLI, "report", path, "--json", "--rows", "3", "--columns", "256"], timeout=HANG_S).check()
     (target,) = json.loads(done.text)["targets"]
     assert isinstance(target, dict)
     return target
@@ -44,7 +45,7 @@ def _heat(target: dict[str, Any], start: int, end: int) -> float:
 
 def test_what_is_hot_and_what_is_beside_it(guest: Guest) -> None:
     with workload(guest, HOT_COLD) as running:
-        guest.run(_record(running, "/tmp/damon.data", "--duration", "10", "--events", "all"), timeout=90).check()
+        guest.run(_record(running, "/tmp/damon.data", "--duration", "10", "--events", "all"), timeout=HANG_S).check()
         target = _report(guest, "/tmp/damon.data")
         truth = running.truth()
     hot, cold = (_heat(target, *running.areas[name]) for name in ("hot", "cold"))
@@ -72,10 +73,10 @@ def test_a_kill_and_a_full_disk_leave_what_was_written(guest: Guest) -> None:
     guest.run(["sh", "-c", "mkdir /tmp/full && mount -t tmpfs -o size=16k none /tmp/full"]).check()
     with workload(guest, HOT_COLD) as running:
         killed = guest.run(
-            ["timeout", "-s", "KILL", "8", *_record(running, "/tmp/killed", "--flush", "0.5")], timeout=60
+            ["timeout", "-s", "KILL", "8", *_record(running, "/tmp/killed", "--flush", "0.5")], timeout=HANG_S
         )
         words = _record(running, "/tmp/full/out", "--flush", "0.5", "--duration", "60", "--accesses-only")
-        full = guest.run(words, timeout=120)
+        full = guest.run(words, timeout=HANG_S)
         left = guest.run(["ls", "-A", "/tmp/full"]).text.split()
     assert killed.returncode == 137
     assert _report(guest, "/tmp/killed")["nr_snapshots"] > 5

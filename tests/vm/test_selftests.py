@@ -15,14 +15,12 @@ import pytest
 
 from tests.vm.conftest import ROOT
 from tests.vm.job import PYTHON, start_damond
+from tests.waiting import HANG_S
 from vmtest import Guest
 from vmtest.images import source
 from vmtest.kselftest import collection
 
-pytestmark = [
-    pytest.mark.alone,
-    pytest.mark.guest(memory="1G", cpus=1, swap="zram:512M", kernel="page-idle-no-damon"),
-]
+pytestmark = pytest.mark.guest(memory="1G", cpus=1, swap="zram:512M", kernel="page-idle-no-damon", icount=2)
 
 SELFTESTS = "/tmp/selftests/damon"
 KTAP = ROOT / "build/damond-selftests.ktap"
@@ -39,14 +37,14 @@ TESTS = (
     "reclaim.sh",
     "lru_sort.sh",
 )
-#: These judge a second or so of a program that is meant to have a processor of its own. An emulated one that is held up
-#: spoils that, so they may be right at the second or third time; what they said before is printed.
-TIMED = (
+#: These sleep for seconds on end beside a program that is meant to have a processor of its own.
+SLEEPING = (
     "sysfs_update_schemes_tried_regions_wss_estimation.py",
     "damos_apply_interval.py",
     "damos_tried_regions.py",
     "damon_nr_regions.py",
 )
+#: By the guest's clock.
 TIMEOUT_S = 240
 #: Ends before a test could touch the kernel's own files.
 SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin)" = fuseblk ] || exit 99; '
@@ -77,17 +75,11 @@ def ktap() -> Iterator[list[str]]:
     KTAP.write_text(text)
 
 
-@pytest.mark.parametrize("name", TESTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in SLEEPING)) for name in TESTS])
 def test_damond(damond: Guest, name: str, ktap: list[str]) -> None:
     command = f"{SURE} cd {SELFTESTS} && timeout -k 5 {TIMEOUT_S} ./{name}"
     words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-c", command]
-    result = damond.run(words, timeout=TIMEOUT_S + 60)
-    for again in range(2 if name in TIMED and damond.accelerator == "tcg" else 0):
-        if not result.returncode:
-            break
-        print(f"{name}: attempt {again + 1} failed:\n{result.text}{result.errors}")
-        ktap.append(f"# selftests: damon: {name}: attempt {again + 1} failed, an emulated processor has another")
-        result = damond.run(words, timeout=TIMEOUT_S + 60)
+    result = damond.run(words, timeout=2 * HANG_S)
     ktap += [f"# {line}" for line in f"selftests: damon: {name}\n{result.text}{result.errors}".splitlines()]
     ktap.append(f"{'not ok' if result.returncode else 'ok'} {TESTS.index(name) + 1} selftests: damon: {name}")
     log = damond.run(["tail", "-n", "20", "/tmp/damond.log"]).text

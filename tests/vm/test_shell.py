@@ -14,7 +14,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-SECONDS = 120
+SECONDS = 600
 # A guest has /tmp for itself, and a checkout may be there.
 FOLDER = Path("/var/tmp")
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.vm.job import PROJECT, PYTHON, damon_run, workload
+from tests.vm.job import COUNTED, PROJECT, PYTHON, damon_run, workload
+from tests.waiting import HANG_S
 from vmtest import Guest
 
-pytestmark = [pytest.mark.alone, pytest.mark.guest(memory="1G", cpus=2, swap="zram:512M")]
+pytestmark = pytest.mark.guest(memory="1G", swap="zram:512M", **COUNTED)
 
-SECONDS = 24
+SECONDS = 18
 
 
 def test_idle_memory_as_the_kernel_sees_it(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,9 +22,9 @@ def test_idle_memory_as_the_kernel_sees_it(guest: Guest, capsys: pytest.CaptureF
     with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as running:
         ram = int(guest.run(["awk", "/MemTotal/ {print $2}", "/proc/meminfo"]).text) * 1024
         before = running.pages()
-        guest.run(damon_run(["damon_stat"], duration=SECONDS), timeout=SECONDS + 60).check()
+        guest.run(damon_run(["damon_stat"], duration=SECONDS), timeout=2 * HANG_S).check()
         result = json.loads(guest.run(["cat", "/tmp/run.json"]).text)
-        said = guest.run([PYTHON, "-m", "tests.vm.guest.kernel_idle", str(SECONDS)], cwd=PROJECT, timeout=SECONDS + 60)
+        said = guest.run([PYTHON, "-m", "tests.vm.guest.kernel_idle", str(SECONDS)], cwd=PROJECT, timeout=2 * HANG_S)
         after = running.pages()
     kernel: dict[str, Any] = json.loads(said.check().text)
     stats = result["modules"]["damon_stat"]["stats"]

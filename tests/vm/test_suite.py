@@ -15,7 +15,7 @@ from vmtest.results.outcome import Status
 
 SUITE = """\
 name: ends
-timeouts: {boot: 120, command: 30}
+timeouts: {boot: 900, silence: 600, login: 300, ready: 600, command: 600}
 kernels: [page-idle]
 machines: {small: {memory: 256M, cpus: 1}}
 workloads:
@@ -82,5 +82,5 @@ def test_a_suite_from_file_to_results_and_again(tmp_path: Path) -> None:
 def _boots_by_hand(script: Path) -> None:
     text = script.read_text().replace("init=/usr/lib/vmtest/init", "init=/bin/false").replace(":2222-", ":0-")
     script.write_text(text)
-    booted = subprocess.run([script], capture_output=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
+    booted = subprocess.run([script], capture_output=True, timeout=600, stdin=subprocess.DEVNULL, check=False)
     assert b"Kernel panic - not syncing: Attempted to kill init!" in booted.stdout

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import signal
@@ -11,11 +12,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("distributed", reason="the cluster extra is not installed")
 
+import dask
 from distributed import LocalCluster
 from msgspec.structs import replace
 
@@ -34,6 +37,14 @@ ROOT = Path(__file__).parents[2]
 PERFORMER = "tests.vmtest.cluster_fakes:perform"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_the_library_keeps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Its directory is in one of pytest's, and its event loop is not left to the thread that it was made in."""
+    with dask.config.set({"temporary-directory": str(tmp_path_factory.mktemp("dask"))}):
+        yield
+    asyncio.set_event_loop(None)
+
+
 class Workers:
     """A scheduler here, and workers as processes with a cache each."""
 
@@ -42,8 +53,9 @@ class Workers:
         self.temporary = folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
         self.cluster = LocalCluster(
-            n_workers=0, dashboard_address="127.0.0.1:0", host="127.0.0.1", processes=True, silence_logs=50
-        )
+            n_workers=0, dashboard_address="127.0.0.1:0", host="127.0.0.1", processes=True, silence_logs=50,
+            local_directory=str(folder),
+        )  # fmt: skip
         self.address: str = self.cluster.scheduler_address
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -231,7 +243,8 @@ def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
         files[name] = tmp_path / name
         files[name].write_text(getattr(security, name))
-    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "silence_logs": 50}
+    options: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "silence_logs": 50}
+    options["local_directory"] = str(tmp_path)
     with LocalCluster(**options, security=security, dashboard_address="127.0.0.1:0", protocol="tls://") as cluster:
         assert cluster.scheduler_address.startswith("tls://")
         run = cluster_runner(cluster.scheduler_address, tls=tuple(files.values()), performer=PERFORMER)  # type: ignore[arg-type]

@@ -66,6 +66,8 @@ def test_swap_refused(text: str) -> None:
         ({"cpus": 0}, ["cpus", "0", "1 to 16"]),
         ({"cpus": 2, "numa": 3}, ["numa", "3", "cpus (2)"]),
         ({"accelerator": "hvf"}, ["accelerator", "hvf", "auto, kvm, tcg"]),
+        ({"icount": 11}, ["icount", "11", "0 to 10"]),
+        ({"icount": 2, "accelerator": "kvm"}, ["icount", "kvm", "leave one out"]),
         ({"trees": (("/no/folder", "/opt/x"),)}, ["tree", "/no/folder", "correct the path"]),
         ({"trees": (("/", "opt"),)}, ["tree", "opt", "absolute"]),
         ({"trees": (("/", "/opt/../etc"),)}, ["tree", "/opt/../etc", ".."]),

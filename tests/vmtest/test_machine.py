@@ -41,6 +41,13 @@ def test_command_line(parts: machine.Parts) -> None:
         assert option in words
 
 
+def test_counted_instructions_are_the_clock(parts: machine.Parts) -> None:
+    words = machine.command_line(GuestConfig(icount=3), parts)
+    assert _value(words, "-icount") == "shift=3,sleep=on"
+    assert _value(words, "-accel").startswith("tcg,thread=single"), "processors take turns, or QEMU refuses"
+    assert "-icount" not in machine.command_line(GuestConfig(), parts)
+
+
 def test_nothing_but_the_loopback_listens(parts: machine.Parts) -> None:
     network = _value(machine.command_line(GuestConfig(), parts), "-netdev")
     assert "restrict=on" in network

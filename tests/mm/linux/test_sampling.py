@@ -13,17 +13,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from damon.mm.linux import reference as ref
 from damon.mm.linux.native import NativeSampler
 from damon.mm.linux.reference import ReferenceSampler
 from damon.model.arrays import U8, Buffer
+from tests.examples import examples
 from tests.mm.linux.fake import FakeKernel, addresses, page_flags, present
 
 #: Making an example smaller takes minutes with files for memory; the first one found says enough.
-FAST = settings(max_examples=200, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+FAST = examples(80, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 ANON = ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON
 
 

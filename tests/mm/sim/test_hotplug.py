@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.errors import InvalidInput
@@ -25,6 +25,7 @@ from damon.workload.model import (
     Swap,
     Workload,
 )
+from tests.examples import examples
 from tests.mm.sim.machines import MIB, SWAP, addresses, check, page_addrs, stat, young
 
 MS = 1000
@@ -203,7 +204,7 @@ def test_order_within_a_phase() -> None:
     assert stat(sim, "b").swapped_bytes > 0
 
 
-@settings(max_examples=40)
+@examples(20)
 @given(stories, st.sampled_from(["never", "always"]), st.sampled_from([None, Swap(2 * MIB)]), st.integers(1, 20))
 def test_any_story_keeps_the_books_and_is_the_same_in_python(
     story: list[Hotplug], thp: str, swap: Swap | None, size: int

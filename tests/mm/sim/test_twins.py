@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, FOLIO_YOUNG, U8, Buffer, FolioArray
 from damon.workload.model import Workload
+from tests.examples import examples
 from tests.mm.sim.machines import addresses, check
 from tests.mm.sim.random_workloads import huge_workloads, workloads
 
@@ -163,7 +164,7 @@ def _differences(native: SimulatedMachine, reference: SimulatedMachine) -> list[
     return [name for name in ours if ours[name] != theirs[name]]
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=15))
 def test_native_equals_reference(workload: Workload, seed: int, steps: list[Operation]) -> None:
     _both(workload, seed, steps)
@@ -178,7 +179,7 @@ def _both(workload: Workload, seed: int, steps: list[Operation]) -> None:
         assert not _differences(native, reference)
 
 
-@settings(max_examples=100)
+@examples(30)
 @given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=20))
 def test_nothing_is_lost(workload: Workload, seed: int, steps: list[Operation]) -> None:
     """Frames, list members, swap slots, counts and pending touches add up after every step."""
@@ -189,19 +190,19 @@ def test_nothing_is_lost(workload: Workload, seed: int, steps: list[Operation]) 
         check(sim)
 
 
-@settings(max_examples=40)
+@examples(20)
 @given(huge_workloads(), st.integers(0, 2**64 - 1), st.lists(huge_operations, min_size=3, max_size=12))
 def test_native_equals_reference_with_huge_pages(workload: Workload, seed: int, steps: list[Operation]) -> None:
     _both(workload, seed, steps)
 
 
-@settings(max_examples=60)
+@examples(20)
 @given(huge_workloads(), st.integers(0, 2**64 - 1), st.lists(huge_operations, min_size=3, max_size=12))
 def test_nothing_is_lost_with_huge_pages(workload: Workload, seed: int, steps: list[Operation]) -> None:
     test_nothing_is_lost.hypothesis.inner_test(workload, seed, steps)  # type: ignore[attr-defined]
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=20))
 def test_same_seed_same_run(workload: Workload, seed: int, steps: list[Operation]) -> None:
     first, second = SimulatedMachine(workload, seed), SimulatedMachine(workload, seed)

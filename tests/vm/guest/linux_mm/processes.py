@@ -206,8 +206,7 @@ def processes_come_and_go() -> dict[str, Any]:
         for thread in threads:
             thread.start()
         started = 0
-        until = time.monotonic() + 6
-        while time.monotonic() < until:
+        while (started < 100 or min(rounds) < 3) and not failed:
             children = [subprocess.Popen(["/bin/sh", "-c", "exit 0"]) for _ in range(4)]
             started += len(children)
             for child in children:
@@ -216,7 +215,6 @@ def processes_come_and_go() -> dict[str, Any]:
         for thread in threads:
             thread.join()
         assert not failed, failed[0]
-        assert min(rounds) >= 1, rounds
         assert other.tell("verify") == "same"
     gc.collect()
     left = len(os.listdir("/proc/self/fd")) - descriptors
