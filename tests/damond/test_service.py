@@ -348,11 +348,10 @@ def test_it_runs_where_memory_cannot_become_executable(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as stream:
         process = subprocess.Popen([sys.executable, "-c", script, *words], env=environment, stderr=stream)
-    while "mounted at" not in log.read_text():
-        if process.poll() is not None:
-            assert process.returncode == 77, log.read_text()
-            pytest.skip("this kernel has no PR_SET_MDWE")
-        time.sleep(0.02)
+    until(lambda: process.poll() is not None or "mounted at" in log.read_text(), log.read_text)
+    if process.poll() is not None:
+        assert process.returncode == 77, log.read_text()
+        pytest.skip("this kernel has no PR_SET_MDWE")
     (tmp_path / "sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds").write_text("1")
     process.terminate()
     assert process.wait(HANG_S) == 0
