@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz import worker
 from tests.fuzz.case import FAILURES
 from tests.fuzz.targets import TARGETS
 
 _REPORT_S = 60.0
+_SILENT_S = 600.0
 
 
 @dataclass
@@ -72,7 +72,8 @@ def run(given: argparse.Namespace, scratch: Path) -> int:
                 number, words = lines.get(timeout=1.0)
                 workers[number].take(words, found, end)
             except queue.Empty:
-                pass
+                for one in workers:
+                    one.guard()
             if time.monotonic() - reported >= _REPORT_S:
                 reported = time.monotonic()
                 _show(found, reported - began)
@@ -114,6 +115,7 @@ class _Worker:
         self._folder.mkdir()
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths = 0
+        self._heard = time.monotonic()
         self.alive = True
 
     def start(self, end: float | None) -> None:
@@ -135,6 +137,7 @@ class _Worker:
 
     def take(self, words: dict[str, Any] | None, found: _Found, end: float | None) -> None:
         """What it said; None: it has ended."""
+        self._heard = time.monotonic()
         if words is None:
             assert self._process is not None
             self._ended(self._process.returncode, found, end)
@@ -162,11 +165,13 @@ class _Worker:
             if self.alive:
                 self.start(end)
 
+    def guard(self) -> None:
+        """End one that is silent for long: a call of C's that does not return takes no signal."""
+        if self.alive and self._process is not None and time.monotonic() - self._heard > _SILENT_S:
+            self._process.kill()
+
     def end(self) -> None:
         """Leave nothing behind."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-
-
-assert worker.HANG_S > 0
