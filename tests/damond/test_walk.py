@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.damond_walk import build, walk
+from damon.damond import fusefs
 from damon.damond.client import Client
+from damon.damond.fusemount import unmount
 from damon.damond.runtime import socket_path
-from tests.damond.conftest import Damond, monitor
+from damon.modules.sysfs import Directory, File
+from tests.damond.conftest import PROBLEM, Damond, monitor
 
 KDAMONDS, SCHEMES, FILES = 64, 8, 20737
 
@@ -240,3 +244,37 @@ def test_no_number_is_given_twice(damond: Damond) -> None:
         assert not numbers & seen
         seen |= numbers
         count.write_text("0")
+
+
+def test_whoever_writes_when_all_threads_wait_hears_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread always serves: those that wait for a lookup, or for a worker, could wait for ever without it."""
+    if PROBLEM:
+        pytest.skip(PROBLEM)
+    monkeypatch.setattr(fusefs, "MAX_THREADS", 3)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def store(text: str) -> None:
+        begun.release()
+        go_on.wait()
+
+    root = Directory()
+    for name in "123":  # the kernel lets one at a time write to a file
+        root.add(name, File(lambda: "text\n", store))
+    mounted = fusefs.Mount(root, str(tmp_path))
+    mounted.open()
+    script = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('1')"
+    writers = []
+    try:
+        for name in "12":
+            writers.append(subprocess.Popen([sys.executable, "-c", script, tmp_path / name]))
+            begun.acquire()
+        third = subprocess.run([sys.executable, "-c", script, tmp_path / "3"], capture_output=True, check=False)
+        assert b"Errno 16" in third.stderr
+        shown = subprocess.run(["cat", tmp_path / "3"], capture_output=True, check=True)
+        assert shown.stdout == b"text\n"
+    finally:
+        go_on.set()
+        ended = [writer.wait() for writer in writers]
+        unmount(tmp_path)
+        mounted.join()
+    assert ended == [0, 0]

@@ -54,10 +54,9 @@ static void request_free(struct fs_request *rq)
 	free(rq->out);
 }
 
-static void answer(struct fs *fs, struct fs_request *rq)
+static void answer(struct fs *fs, struct fs_request *rq, int result)
 {
 	const struct fuse_open_out *opened = rq->reply;
-	int result = fs_serve(rq);
 
 	if (result == FS_SILENT)
 		return;
@@ -74,24 +73,34 @@ static void answer(struct fs *fs, struct fs_request *rq)
 		fs_close_listing(fs, opened->fh);
 }
 
-/* The caller leads; somebody else does from now on, or, if there can be nobody else, the caller when it comes back. */
-static void hand_over(struct fs *fs)
+/*
+ * The caller leads; somebody else does when this is 1. 0: there can be nobody else. Then the caller must not wait for
+ * anybody: those who write wait for requests to be served.
+ */
+static int hand_over(struct fs *fs)
 {
 	int more = 0;
 
 	pthread_mutex_lock(&fs->lock);
-	if (!fs->followers && fs->threads < fs->max_threads) {
+	if (!fs->followers) {
+		more = fs->threads < fs->max_threads;
+		if (!more) {
+			pthread_mutex_unlock(&fs->lock);
+			return 0;
+		}
 		fs->threads++;
-		more = 1;
 	}
 	fs->leading = 0;
 	pthread_cond_signal(&fs->follow);
 	pthread_mutex_unlock(&fs->lock);
-	if (more && fs->calls.more() < 0) {
-		pthread_mutex_lock(&fs->lock);
-		fs->threads--;
-		pthread_mutex_unlock(&fs->lock);
-	}
+	if (!more || fs->calls.more() >= 0)
+		return 1;
+	pthread_mutex_lock(&fs->lock);
+	fs->threads--;
+	more = !fs->leading; /* nobody took over: the caller leads on */
+	fs->leading = 1;
+	pthread_mutex_unlock(&fs->lock);
+	return !more;
 }
 
 static void end(struct fs *fs)
@@ -147,12 +156,11 @@ EXPORT int damon_fuse_serve(struct fs *fs)
 				break;
 			}
 			fs->counts[rq.in->opcode % FS_OPCODES]++;
-			if (rq.in->opcode == FUSE_WRITE) {
-				hand_over(fs);
-				answer(fs, &rq);
+			if (rq.in->opcode == FUSE_WRITE && hand_over(fs)) {
+				answer(fs, &rq, fs_serve(&rq));
 				break;
 			}
-			answer(fs, &rq);
+			answer(fs, &rq, rq.in->opcode == FUSE_WRITE ? -EBUSY : fs_serve(&rq));
 		}
 	}
 	request_free(&rq);
@@ -173,7 +181,7 @@ EXPORT int damon_fuse_greet(struct fs *fs, int patience_ms)
 	if (!result && rq.in->opcode != FUSE_INIT)
 		result = -EPROTO;
 	if (!result)
-		answer(fs, &rq);
+		answer(fs, &rq, fs_serve(&rq));
 	request_free(&rq);
 	return result;
 }
