@@ -18,7 +18,7 @@ _CGROUP_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(?:/[A-Za-z0-9_][\w.-]*)*")
 _CGROUP_FILE = re.compile(r"([a-z]+)\.[a-z0-9_.]+")
 # Values may have commas of their own: cpuset.cpus=0,2.
 _BETWEEN_FILES = re.compile(r",(?=[a-z]+\.[a-z0-9_.]+=)")
-_STEP = re.compile(r"(\d+(?:\.\d+)?)s?:([+-])([^@]+)(?:@(\d+))?")
+_STEP = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s?:([+-])([^@]+)(?:@(\d{1,4}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def huge_pages(text: str) -> tuple[HugePages, ...]:
     found: list[HugePages] = []
     for word in text.split(",") if text else ():
         size, colon, count = word.strip().partition(":")
-        if not colon or not count.isdecimal() or not int(count):
+        if not colon or not re.fullmatch("[0-9]{1,9}", count) or not int(count):
             raise InvalidInput(f"hugepages {word!r} must be SIZE:COUNT, as in 2M:64")
         bytes_ = parse_size(size, "hugepages size")
         if bytes_ not in HUGE_SIZES:

@@ -15,7 +15,7 @@ MAX_NODES = 8
 REMOTE = 20
 LOCAL = 10
 MIN_FIRST = 128 * MIB
-_DISTANCE = re.compile(r"(\d+):(\d+)=(\d+)")
+_DISTANCE = re.compile(r"(\d{1,4}):(\d{1,4})=(\d{1,4})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _counts(cpus: int, numa: int, text: str) -> list[int]:
             )
         return [sum(cpu * numa // cpus == node for cpu in range(cpus)) for node in range(numa)]
     words = _list(text, "numa_cpus", numa)
-    if not all(word.isdecimal() for word in words):
+    if not all(re.fullmatch("[0-9]{1,4}", word) for word in words):
         raise InvalidInput(f"numa_cpus {text!r} must be numbers of processors by node, as in 2,0")
     counts = [int(word) for word in words]
     if sum(counts) != cpus:

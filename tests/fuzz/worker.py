@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -74,7 +75,10 @@ def _try(target: Target, data: bytes, note: int, known: set[tuple[str, str]]) ->
     if problem and (key := (target.name, kind_of(problem))) not in known:
         known.add(key)
         if "seconds" not in problem:
-            data = smaller(target, data, problem)
+            signal.setitimer(signal.ITIMER_REAL, HANG_S)
+            with suppress(Hangs):
+                data = smaller(target, data, problem)
+            signal.setitimer(signal.ITIMER_REAL, 0)
         _say({"target": target.name, "problem": problem, "input": data.hex()})
 
 

@@ -168,6 +168,15 @@ def test_junit(tmp_path: Path) -> None:
     assert "bytes before" in (cases["bad"].findtext("system-out") or "")
 
 
+def test_blanks_before_a_line_take_no_time(tmp_path: Path) -> None:
+    """Each way to cut them into levels was tried, of which there are more than can be counted."""
+    for blanks in (" " * 3000, "# " * 3000, "#  " * 3000):
+        for line in ("x", "ok 1 a", "not ok", "1..2", "1.." + "9" * 5000, "# Subtest: a", "KTAP version 1", "# Subtes"):
+            ktap.remarks(f"{blanks}{line}\n")
+            ktap.parse(f"{blanks}{line}\n")
+    assert [one.name for one in ktap.parse("1..1\n     1..1\n     ok 1 a\nok 1 b\n").subtests] == ["b/a"]
+
+
 def test_junit_holds_whatever_a_guest_prints(tmp_path: Path) -> None:
     """Names of subtests are a guest's words, as are those of a run that somebody else sent."""
     strange = "a\x1b[m\x00\ufffe"
