@@ -59,7 +59,7 @@ def _left(cwd: Path) -> list[str]:
 def _judge(process: subprocess.Popen[str], out: str, err: str, cwd: Path) -> str:
     if "Traceback" in err:
         ours = any(f'File "{TOP}/{part}/' in err for part in ("damon", "vmtest", "modules", "images"))
-        return "traceback" if ours else "in Python's own start"
+        return f"traceback: {err.strip().splitlines()[-1]}" if ours else "in Python's own start"
     if process.returncode == -signal.SIGINT:
         return "before Python's handler"
     if process.returncode not in (0, 130):

@@ -19,8 +19,8 @@ COMMANDS: tuple[ModuleType, ...] = (run, modinfo, record, report, trace, exec, c
 EPILOG = """\
 exit codes:
   0    fine
-  1    a monitoring worker ended by an unexpected error, the result could not be written, or damond ended or
-       stayed silent while it was asked
+  1    a monitoring worker ended by an unexpected error, a simulated process was killed for want of memory, the
+       result could not be written, or damond ended or stayed silent while it was asked
   2    invalid input; nothing was started
   3    this machine lacks something; the message says what, and the remedy
   130  interrupted before anything was started

@@ -53,14 +53,14 @@ ENTRIES = {
 }
 
 
-def _run(tmp_path: Path, prelude: str, command: str) -> subprocess.CompletedProcess[str]:
+def _run(tmp_path: Path, prelude: str, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (tmp_path / "small.yaml").write_text(SMALL)
     entry, *arguments = command.split()
     module, function = entry.split(":")
     code = prelude + WRAPPER.format(module=module, function=function)
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_CACHE_HOME": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_CACHE_HOME": str(tmp_path)} | environment,
     )  # fmt: skip
 
 
@@ -117,3 +117,30 @@ def test_a_run_ends_whole_or_leaves_nothing(tmp_path: Path, function: str, code:
     else:
         assert _left(tmp_path) == ["result.json"]
         assert json.loads((tmp_path / "result.json").read_text())["error"] is None
+
+
+@pytest.mark.parametrize("function", ["Instance.__init__", "Service._prepare", "Mount.open", "Service.run"])
+def test_damond_interrupted_while_it_starts_leaves_as_it_came(tmp_path: Path, function: str) -> None:
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("/dev/fuse can't be opened here")
+    command = f"damon.command:damond --sim small.yaml --mount {tmp_path}/sys --log-level err"
+    done = _run(tmp_path, ENTERS.format(function=function), command, RUNTIME_DIRECTORY=str(tmp_path / "run"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "sys").exists()
+    assert [path.name for path in (tmp_path / "run").glob("*.lock")] == []
+
+
+@pytest.mark.parametrize("form", ["", " --json"])
+@pytest.mark.parametrize("function", ["Popen.__init__", "Popen._execute_child", "_plan", "compile_plan", "_perform"])
+def test_a_workload_that_is_interrupted_while_it_starts(tmp_path: Path, function: str, form: str) -> None:
+    """Before the program is there nothing is left; from then on it ends as it does by Ctrl-C."""
+    command = f"damon.command:damon_workload small.yaml{form}"
+    if form and function.startswith("Popen"):
+        pytest.skip("with --json the program takes this process's place")
+    done = _run(tmp_path, ENTERS.format(function=function), command)
+    assert done.stderr == ""
+    if function.startswith("Popen"):
+        assert done.returncode == 0
+        assert " ended after " in done.stdout
+    else:
+        assert (done.returncode, done.stdout) == (130, "")
