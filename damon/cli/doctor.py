@@ -15,12 +15,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import output
 from damon.errors import InvalidInput, MissingCapability
-from damon.mm.linux import interference, parse
-from damon.mm.linux.capabilities import Capabilities
+
+if TYPE_CHECKING:
+    from damon.mm.linux.capabilities import Capabilities
 
 DESCRIPTION = """\
 Lists what this machine can do, what is missing for the rest, and the remedy for it. Reads only, and changes nothing.
@@ -55,6 +56,12 @@ def _module_there(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
+def _examine(proc: Path, sys: Path) -> Capabilities:
+    from damon.mm.linux.capabilities import Capabilities
+
+    return Capabilities(proc, sys)
+
+
 @dataclass(frozen=True)
 class Host:
     """Where to look. The defaults are this machine."""
@@ -67,7 +74,7 @@ class Host:
     which: Callable[[str], str | None] = shutil.which
     module_there: Callable[[str], bool] = _module_there  # vmtest is looked for, never imported
     load: Callable[[str], object] = importlib.import_module
-    capabilities: Callable[[Path, Path], Capabilities] = Capabilities
+    capabilities: Callable[[Path, Path], Capabilities] = _examine
 
 
 def _simulate(host: Host) -> str:
@@ -89,6 +96,8 @@ def _serve(host: Host) -> str:
 
 
 def _capabilities(host: Host) -> int:
+    from damon.mm.linux import parse
+
     try:
         return parse.effective_capabilities((host.proc / "self/status").read_text())
     except OSError:
@@ -96,6 +105,8 @@ def _capabilities(host: Host) -> int:
 
 
 def _exec(host: Host) -> str:
+    from damon.mm.linux import parse
+
     if host.uid or not _capabilities(host) >> parse.CAP_SYS_ADMIN & 1:
         raise MissingCapability("damon exec mounts over /sys, which needs CAP_SYS_ADMIN; run it as root (sudo)")
     return "may mount"
@@ -115,6 +126,8 @@ def _guests(host: Host) -> str:
 
 
 def _kernel_damon(host: Host) -> str:
+    from damon.mm.linux import interference
+
     tree, modules = host.sys / "kernel/mm/damon/admin", sorted(host.sys.glob("module/damon_*/parameters"))
     if not tree.is_dir() and not modules:
         raise MissingCapability("this kernel has no DAMON (or hides it); boot one with CONFIG_DAMON_SYSFS")
@@ -124,6 +137,8 @@ def _kernel_damon(host: Host) -> str:
 
 
 def _undisturbed(host: Host) -> str:
+    from damon.mm.linux import interference
+
     found = interference.others(host.proc, host.sys, os.getpid())
     if found:
         raise MissingCapability(f"accessed bits are used by {', '.join(found)}; stop them (docs/linux.md)")

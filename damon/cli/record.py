@@ -23,11 +23,12 @@ from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import ULONG_MAX, DamonAttrs
 from damon.modules.params import parse_ulong
 from damon.quoting import quoted
-from damon.records.recorder import FLUSH_S, OUTPUT_TYPES, Recorder
+from damon.records.form import FLUSH_S, OUTPUT_TYPES
 from damon.records.surroundings import LinuxSurroundings, SimSurroundings, Surroundings
 
 if TYPE_CHECKING:
     from damon.damond.recording import RunningSource
+    from damon.records.recorder import Recorder
 
 DESCRIPTION = """\
 Record how memory is accessed, in files that `damo report` reads. Without --module the memory is only monitored, by the
@@ -148,6 +149,8 @@ def _output(arguments: argparse.Namespace) -> Path:
 
 def record(arguments: argparse.Namespace) -> int:
     """The exit code."""
+    from damon.records.recorder import Recorder
+
     path = _output(arguments)
     if arguments.damond:
         return _record_running(arguments, path)
@@ -229,6 +232,7 @@ def _summary(recorder: Recorder, path: Path) -> None:
 def _record_running(arguments: argparse.Namespace, path: Path) -> int:
     """From the workers of a damond, which go on as they are."""
     from damon.damond.recording import RunningSource
+    from damon.records.recorder import Recorder
 
     for name, value in vars(arguments).items():
         if name in _OWN and value not in (None, [], ""):

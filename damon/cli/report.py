@@ -10,15 +10,16 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import output
 from damon.cli.arguments import number
 from damon.errors import InvalidInput
 from damon.quoting import listed
-from damon.records import heatmap
-from damon.records.heatmap import PERCENTILES, Area, Summary
 from damon.records.names import Mapping, mappings, names_in
+
+if TYPE_CHECKING:
+    from damon.records.heatmap import Area, Summary
 
 DESCRIPTION = """\
 Show what was recorded by `damon record` or `damo record`: the working set, and how often what was accessed when.
@@ -49,6 +50,8 @@ def add(commands: Any) -> None:
 
 def report(arguments: argparse.Namespace) -> int:
     """The exit code; 1 if the file's end could not be read."""
+    from damon.records import heatmap
+
     path = Path(arguments.file)
     if not path.is_file():
         raise InvalidInput(f"{arguments.file!r} is no file: give one of `damon record`")
@@ -70,6 +73,8 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def _show(summary: Summary, known: Sequence[Mapping], absolute: bool) -> None:
+    from damon.records.heatmap import PERCENTILES
+
     span = (summary.end_ns - summary.start_ns) / 1e9
     intervals = ""
     if summary.sample_us and summary.aggr_us:

@@ -14,6 +14,10 @@ from typing import Any, ClassVar, Final
 from damon.core.trace import TraceEvent
 from damon.model.attrs import DamonAttrs
 
+#: The forms that a recording can end in.
+OUTPUT_TYPES: Final = ("json_compressed", "json", "perf_script")
+#: Seconds that wait in memory at most, unless something else is asked for.
+FLUSH_S: Final = 5.0
 #: What a line ends with after which snapshots follow.
 HEAD_END: Final = '"snapshots": ['
 

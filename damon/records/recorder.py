@@ -20,13 +20,12 @@ from damon.core.trace import AGGREGATED, TraceEvent, event_name
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
 from damon.records import convert, form, params
+from damon.records.form import FLUSH_S, OUTPUT_TYPES
 from damon.records.source import LocalSource, Source
 from damon.records.store import GrowingFile, GrowingList, GrowingZlib
 from damon.records.surroundings import Surroundings
 from damon.trace.text import script_lines
 
-OUTPUT_TYPES: Final = ("json_compressed", "json", "perf_script")
-FLUSH_S: Final = 5.0
 _FLUSH_BYTES: Final = 4 << 20
 _SURROUNDINGS_NS: Final = 1_000_000_000
 _SIBLINGS: Final = ("mem_footprint", "vmas", "proc_stats")

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from damon.cli import output
+from damon.cli import progress
 from tests.cli.conftest import Damon
 
 
@@ -28,7 +28,7 @@ def test_the_result_has_all_percentiles(damon: Damon, small: str) -> None:
 
 
 def test_a_person_reads_percentiles_in_words(damon: Damon, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "_LINE_S", 0.0)
+    monkeypatch.setattr(progress, "_LINE_S", 0.0)
     outcome = damon(["run", "--cmdline", "damon_stat.aggr_interval_us=1", "--sim", small, "--duration", "12"])
     assert outcome.code == 0
     assert re.search(r"estimated_memory_bandwidth +[0-9.]+ MiB/s", outcome.out)
