@@ -64,6 +64,7 @@ def run(given: argparse.Namespace, scratch: Path) -> int:
         if share
     ]
     reported = began
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for one in workers:
             one.start(end)
