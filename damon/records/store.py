@@ -75,6 +75,14 @@ def _write(fd: int, data: bytes, at: int) -> None:
         view, at = view[done:], at + done
 
 
+def _until_one_page(at: int, length: int, step: int) -> int:
+    """How many steps on ``length`` bytes (fewer than a page has) lie in one page."""
+    steps = 0
+    while (at + steps * step) % _PAGE > _PAGE - length:
+        steps += 1
+    return steps
+
+
 class GrowingZlib:
     """A zlib stream of text that is complete after each ``append``, ending in ``tail``."""
 
@@ -85,6 +93,7 @@ class GrowingZlib:
         self._at, self._end = 0, b""
         packed = _HEADER + self._pack(body.encode())
         end = self._terminator(tail)
+        packed += self._padding(len(packed), end)
         self._file = GrowingFile(path, packed + end)
         self._at, self._end = len(packed), end
 
@@ -101,17 +110,18 @@ class GrowingZlib:
         before = self._compressor.copy(), self._adler
         packed = self._pack(body.encode())
         end = self._terminator(tail)
-        # The old end lies in one page, so that overwriting it is not interrupted half way; the new one shall as well.
-        at = self._at + len(packed)
-        blocks = b""
-        while (at + len(blocks)) % _PAGE > _PAGE - len(end):
-            blocks += _EMPTY_BLOCK
+        packed += self._padding(self._at + len(packed), end)
         try:
-            self._file.put(self._at, len(self._end), packed + blocks + end)
+            self._file.put(self._at, len(self._end), packed + end)
         except OSError:
             self._compressor, self._adler = before
             raise
-        self._at, self._end = at + len(blocks), end
+        self._at, self._end = self._at + len(packed), end
+
+    @staticmethod
+    def _padding(at: int, end: bytes) -> bytes:
+        """Empty blocks, so that an end behind them lies in one page: overwriting it is not interrupted half way."""
+        return _EMPTY_BLOCK * _until_one_page(at, len(end), len(_EMPTY_BLOCK))
 
     def _pack(self, data: bytes) -> bytes:
         self._adler = zlib.adler32(data, self._adler)
@@ -139,6 +149,8 @@ class GrowingList:
     def append(self, item: str) -> None:
         """Add ``item``, a value of JSON."""
         data = f"{'' if self._first else ','}\n{item}".encode()
+        # The end lies in one page, so that overwriting it is not interrupted half way.
+        data += b" " * _until_one_page(self._at + len(data), len(self._END), 1)
         self._file.put(self._at, len(self._END), data + self._END)
         self._at += len(data)
         self._first = False

@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 OURS = tuple(f"{ROOT / part}{os.sep}" for part in ("damon", "modules"))
 COUNT = "count: "
 SECONDS = (5, 25)
-REGIONS = (1000, 4000)
+#: So many that the start, with what it parses, needs less.
+REGIONS = (8000, 32_000)
 AGGREGATIONS_PER_SECOND = 10
 
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import stat
 import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from damon.records import store
@@ -52,15 +53,16 @@ bodies = st.lists(st.text(st.characters(codec="utf-8"), max_size=9000), min_size
 
 
 @settings(max_examples=60, deadline=None)
-@given(bodies=bodies, filler=st.integers(0, PAGE))
+@given(bodies=bodies, filler=st.integers(0, PAGE), seed=st.integers(0, 1000))
+@example(bodies=["a", "!"], filler=3345, seed=449)  # the first end, too, would lie in two pages
 def test_text_is_whole_at_every_moment(
-    tmp_path_factory: pytest.TempPathFactory, bodies: list[str], filler: int
+    tmp_path_factory: pytest.TempPathFactory, bodies: list[str], filler: int, seed: int
 ) -> None:
     path = tmp_path_factory.mktemp("grow") / "file"
     with pytest.MonkeyPatch.context() as monkeypatch:
         writes = _logged(monkeypatch)
         # incompressible, so that ends come to lie anywhere in a page
-        noise = "".join(map(chr, os.urandom(filler)))
+        noise = "".join(map(chr, random.Random(seed).randbytes(filler)))
         growing = GrowingZlib(path, noise, "]", level=1)
         texts = [noise + "]"]
         so_far = noise
@@ -137,6 +139,19 @@ def test_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             growing.append("{}")
     growing.close()
     assert len(json.loads(path.read_text())) == 5
+
+
+def test_a_list_is_whole_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to its end; what lies behind it is of a write that has not come as far as to replace the end."""
+    with monkeypatch.context() as context:
+        writes = _logged(context)
+        growing = GrowingList(tmp_path / "list")
+        for number in range(400):
+            growing.append(json.dumps("x" * (number % 41)))
+        growing.close()
+    lengths = [len(json.JSONDecoder().raw_decode(moment.decode())[0]) for moment in _moments(writes)]
+    assert sorted(set(lengths)) == list(range(401))
+    assert lengths == sorted(lengths)
 
 
 def test_the_file_that_was_there_is_kept(tmp_path: Path) -> None:
