@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from damon.cli.arguments import Parser, add_version, seed
-from damon.command import start
+from damon.command.process import start
 from damon.errors import DamonError, MissingCapability
 from damon.quoting import quoted
 

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from damon.cli import client, doctor, exec, modinfo, record, report, run, trace
 from damon.cli.arguments import Parser, add_version
-from damon.command import output_failed, start
+from damon.command.process import output_failed, start
 from damon.errors import DamonError, MissingCapability
 
 #: Each has ``add(subparsers)``, which sets ``function`` to what takes the parsed arguments and returns the exit code.

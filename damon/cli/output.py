@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from damon.command import discard
+from damon.command.process import discard
 from damon.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from types import FrameType
 from typing import Any, Final
 
 from damon import __version__
-from damon.command import output_failed, start
 from damon.command.parser import Parser
+from damon.command.process import output_failed, start
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.quoting import quoted
 from damon.units import DURATIONS, seconds

@@ -8,8 +8,8 @@ import signal
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ..command import interrupt, raise_interrupts, start
 from ..command.parser import Parser
+from ..command.process import interrupt, raise_interrupts, start
 from ..errors import HarnessError, MachineLacks
 from .words import EXAMPLES, EXIT_CODES, say, tell
 

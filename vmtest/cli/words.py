@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..command import discard
+from ..command.process import discard
 from ..visible import visible
 
 if TYPE_CHECKING:
