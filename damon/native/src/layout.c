@@ -115,6 +115,7 @@ FIELDS(T) = {
 FIELDS(T) = {
 	F(busy_until) F(stall_ns) F(faults) F(refaults) F(nr_present) F(nr_swapped) F(first_area) F(nr_area)
 	F(alive) F(node)
+	F(killed) F(killed_t) F(killed_present) F(killed_swapped) F(killed_free) F(killed_swap)
 };
 #undef T
 
