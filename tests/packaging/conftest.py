@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 
-def call(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
-    """What the command prints; its whole output where it fails."""
+def call(*words: str | Path, cwd: Path, env: dict[str, str] | None = None, home: Path | None = None) -> str:
+    """What the command prints; its whole output where it fails. ``home``: where pip's children may write."""
+    if home is not None:
+        env = {**(os.environ if env is None else env), "HOME": str(home)}
     done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{words}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -38,9 +40,9 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _build(out: Path) -> None:
     env = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}")
-    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", out / "plain", ".", cwd=ROOT, env=env)
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", out / "plain", ".", cwd=ROOT, env=env, home=out)
     (wheel,) = (out / "plain").glob("*.whl")
-    call(BIN / "auditwheel", "repair", "--wheel-dir", out / "repaired", wheel, cwd=out, env=env)
+    call(BIN / "auditwheel", "repair", "--wheel-dir", out / "repaired", wheel, cwd=out, env=env, home=out)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +68,7 @@ def fresh(
 ) -> Path:
     """The prefix of a new environment that has the wheel and what it depends on."""
     prefix = tmp_path_factory.mktemp("fresh") / "env"
-    call(request.param, "-m", "venv", prefix, cwd=prefix.parent)
+    call(request.param, "-m", "venv", prefix, cwd=prefix.parent, home=prefix.parent)
     pip = [prefix / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    call(*pip, distributions[1], cwd=prefix.parent, env=clean_environment(prefix))
+    call(*pip, distributions[1], cwd=prefix.parent, env=clean_environment(prefix), home=prefix.parent)
     return prefix
