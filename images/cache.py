@@ -49,7 +49,7 @@ def cache_root() -> Path:
 
 
 def _check_own(root: Path) -> None:
-    """Whether nobody else can have put anything there."""
+    """Whether no other user can have written there."""
     link, found = root.lstat(), root.stat()
     others = {link.st_uid, found.st_uid} - {os.getuid()}
     why, remedy = "", "set XDG_CACHE_HOME to a directory of your own"

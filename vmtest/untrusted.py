@@ -165,7 +165,7 @@ def place(
         where: becomes that thing.
         what: of the error's message: who sent it.
         limits: default :class:`Limits`.
-        links_anywhere: symbolic links may lead where they like; nobody follows them here.
+        links_anywhere: symbolic links may lead where they like; they are not followed here.
 
     Raises:
         ForeignContent: it is not that, or too much; ``where`` is as it was, and nothing else was written.

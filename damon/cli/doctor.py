@@ -142,7 +142,7 @@ def _undisturbed(host: Host) -> str:
     found = interference.others(host.proc, host.sys, os.getpid())
     if found:
         raise MissingCapability(f"accessed bits are used by {', '.join(found)}; stop them (docs/linux.md)")
-    return "nobody else is seen to use accessed bits"
+    return "no other user of the accessed bits was found"
 
 
 #: Name, purpose, and the probe: what is there, or ``MissingCapability`` as "what is missing; remedy".

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Who waits for whom: a worker that would wait for itself, also by way of others, is refused at once (EDEADLK).
 
-At the end of the interpreter nobody waits for a worker any more (``at_exit``).
+At the end of the interpreter no thread waits for a worker any more (``at_exit``).
 
 Callbacks, actions, filters, metrics, operations sets and trace subscribers run in a worker's thread. What waits for a
 worker (``Damon.call``, ``walk``, ``stop``) cannot end there when it is that worker's turn to act first.

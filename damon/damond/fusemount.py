@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Mounting: ``mount(2)`` where that is permitted, else through libfuse's set-uid program. And the way back.
 
-A mount names the process that serves it as its source, so that whoever comes later can see that nobody does any more,
+A mount names the process that serves it as its source, so that a later start sees when that process is gone,
 without touching the mount: to touch one whose server is neither there nor gone would mean to wait for ever.
 """
 

@@ -228,7 +228,7 @@ def _dead(owner: Owner | None, folder: Path) -> bool:
 
 @contextmanager
 def _one_start(runtime: Path) -> Iterator[None]:
-    """Nobody else of this user starts meanwhile."""
+    """No other damond of this user starts meanwhile."""
     fd = os.open(runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         deadline = time.monotonic() + 2 * PATIENCE_S

@@ -91,7 +91,7 @@ class PacedRunner:
             raise request.error
 
     def _end(self) -> None:
-        """Nobody waits any more: neither those whose request has not begun, nor those whose request goes on."""
+        """Release every waiting client, whether its request has begun or not."""
         with self._lock:
             self._ended = True
             for request in self._waiting:

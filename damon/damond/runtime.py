@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where a service keeps its lock and its sockets, and that nobody else can have a hand in it.
+"""Where a service keeps its lock and its sockets, and the checks that no other user can change it.
 
 A path is walked from the root, one directory after the other, and no step follows what another user could exchange.
-What lies in a directory of our own that nobody else may enter needs no further doubt, whether or not it is there yet.
+What lies in a directory of ours that no other user may enter needs no further check, whether or not it exists.
 """
 
 from __future__ import annotations

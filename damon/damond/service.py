@@ -174,7 +174,7 @@ class Service:
         self._closing.close()
 
     def abandon(self) -> None:
-        """Remove what was made and wait for nobody: when the process ends although ``close()`` has not come back."""
+        """Remove what was made, without waiting: the process ends although ``close()`` has not returned."""
         for step in (partial(unmount, self.instance.folder), self._presences.close, self.instance.close):
             with suppress(OSError):
                 step()

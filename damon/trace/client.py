@@ -33,7 +33,7 @@ def connect(unconnected: socket.socket, path: str, seconds: float) -> None:
     """Connect to the Unix socket ``path``; every later use of ``unconnected`` waits for ``seconds`` at most as well.
 
     Raises:
-        OSError: nobody listens there; EAGAIN when its backlog was full all the time.
+        OSError: no process listens there; EAGAIN when its backlog was full all the time.
     """
     unconnected.settimeout(seconds)
     end = time.monotonic() + seconds

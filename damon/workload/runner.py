@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"damon-workload: {error}", file=sys.stderr)
         return 3
     except (DamonError, OSError) as error:
-        if output_failed():  # nobody reads any more (`| head`): the program has ended, too
+        if output_failed():  # the reader has left (`| head`): the program has ended, too
             raise
         print(f"damon-workload: {error}", file=sys.stderr)
         return 2

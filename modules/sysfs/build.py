@@ -107,7 +107,7 @@ def _add_targets(damon: Damon, ctx: DamonCtx, tree: context.Context) -> None:
 
 
 def _schemes(damon: Damon, tree: schemes.Schemes) -> Iterator[Damos]:
-    """One for each directory; those that nobody has looked into are all as the first of them."""
+    """One for each directory; those that no client has opened are all like the first."""
     if len(tree) > MAX_SCHEMES:
         raise InvalidInput(f"{len(tree)} are more than memory is set aside for: {MAX_SCHEMES} at most")
     default: Damos | None = None

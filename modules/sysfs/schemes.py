@@ -148,7 +148,7 @@ class TriedRegions(Directory):
 
 
 class Schemes(Numbered["Scheme"]):
-    """``schemes/``. What the worker's schemes said last is kept, for directories that nobody has looked into yet."""
+    """``schemes/``. What the worker's schemes said last is kept, for directories that no client has opened yet."""
 
     __slots__ = ("_effective_bytes", "_stats")
 

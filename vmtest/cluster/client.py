@@ -73,7 +73,7 @@ def cluster_runner(
     if scheme == "tcp" and not _loopback(rest.rpartition(":")[0]):
         say(
             f"cluster {address!r} is neither encrypted nor authenticated: whoever reaches it runs code on its workers, "
-            "and is believed here; use tls://, or a network that nobody else is on"
+            "and is believed here; use tls://, or a network that no one else can reach"
         )
 
     def run(jobs: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:

@@ -74,7 +74,7 @@ static void answer(struct fs *fs, struct fs_request *rq, int result)
 }
 
 /*
- * The caller leads; somebody else does when this is 1. 0: there can be nobody else. Then the caller must not wait for
+ * The caller leads; another thread does when this is 1. 0: no other thread can lead. Then the caller must not wait for
  * anybody: those who write wait for requests to be served.
  */
 static int hand_over(struct fs *fs)
@@ -97,7 +97,7 @@ static int hand_over(struct fs *fs)
 		return 1;
 	pthread_mutex_lock(&fs->lock);
 	fs->threads--;
-	more = !fs->leading; /* nobody took over: the caller leads on */
+	more = !fs->leading; /* no thread took over: the caller leads on */
 	fs->leading = 1;
 	pthread_mutex_unlock(&fs->lock);
 	return !more;
