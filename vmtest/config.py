@@ -19,6 +19,8 @@ from .patterns import TOLERABLE
 from .sizes import MIB, parse_size, shown
 
 MIN_MEMORY = 128 * MIB
+#: Seconds to boot, before ``$VMTEST_PATIENCE``.
+BOOT_SECONDS = 120.0
 ACCELERATORS = ("auto", "kvm", "tcg")
 MACHINES = ("auto", "light", "q35")
 
@@ -30,7 +32,7 @@ class Timeouts:
     The defaults are 120, 45, 30 and 120, times ``$VMTEST_PATIENCE``.
     """
 
-    boot: float = field(default_factory=lambda: patient(120.0))
+    boot: float = field(default_factory=lambda: patient(BOOT_SECONDS))
     silence: float = field(default_factory=lambda: patient(45.0))
     login: float = field(default_factory=lambda: patient(30.0))
     command: float = field(default_factory=lambda: patient(120.0))

@@ -38,7 +38,7 @@ def running(_module_guest: Any) -> Iterator[RunningWorkload]:
     guest: Guest = _module_guest.guest()
     assert guest.run("ls -d /sys/kernel/mm/damon /sys/module/damon* 2>/dev/null | wc -l").text == "0\n"
     guest.run(["sh", "-c", "cat > /usr/local/bin/damo; chmod 755 /usr/local/bin/damo"], input=DAMO.encode()).check()
-    with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as started:
+    with workload(guest, f"{PROJECT}/tests/vm/suites/hot-cold-slow.yaml") as started:
         start_damond(guest)
         yield started
     assert "Traceback" not in guest.run(["cat", "/tmp/damond.log"]).text
@@ -89,7 +89,7 @@ def test_a_process_is_monitored_tuned_and_recorded(running: RunningWorkload) -> 
 def test_a_recording(running: RunningWorkload) -> None:
     recorded = _sh(
         running,
-        f"damo record --ops vaddr --target_pid {running.pid} --timeout 12 -o data; "
+        f"damo record --ops vaddr --target_pid {running.pid} --timeout 8 -o data; "
         "damo report wss -i data --raw_number --exclude_samples 5; echo ==; "
         "damo report heatmap -i data --output raw --resol 3 64",
     )
@@ -132,7 +132,9 @@ def test_modules(running: RunningWorkload) -> None:
     marks = "--wmarks 5000000 1000 999 0"
     said = _sh(
         running,
-        f"damo reclaim enable --min_age 2000000 --quota 1000 268435456 1000 {marks}; sleep 12; damo reclaim status; "
+        f"damo reclaim enable --min_age 2000000 --quota 1000 268435456 1000 {marks}; "
+        "until [ $(cat /sys/module/damon_reclaim/parameters/bytes_reclaimed_regions) -gt 0 ]; do sleep 1; done; "
+        "damo reclaim status; "
         f"damo reclaim disable; echo ==; damo lru_sort enable --hot_thres_access_freq 500 {marks}; sleep 1; "
         "damo lru_sort status; damo lru_sort disable; echo ==; "
         "damo module stat write enabled Y; sleep 1; damo module stat read; damo module stat write enabled N",

@@ -45,7 +45,7 @@ def _heat(target: dict[str, Any], start: int, end: int) -> float:
 
 def test_what_is_hot_and_what_is_beside_it(guest: Guest) -> None:
     with workload(guest, HOT_COLD) as running:
-        guest.run(_record(running, "/tmp/damon.data", "--duration", "10", "--events", "all"), timeout=HANG_S).check()
+        guest.run(_record(running, "/tmp/damon.data", "--duration", "8", "--events", "all"), timeout=HANG_S).check()
         target = _report(guest, "/tmp/damon.data")
         truth = running.truth()
     hot, cold = (_heat(target, *running.areas[name]) for name in ("hot", "cold"))

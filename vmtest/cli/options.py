@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import hostroot, units
-from ..config import ACCELERATORS, MACHINES, GuestConfig, Timeouts
+from ..config import ACCELERATORS, BOOT_SECONDS, MACHINES, GuestConfig, Timeouts
 from ..errors import InvalidInput
 from ..images import arch, kernel_build, kernel_package, variants
 from ..quoting import quoted
@@ -96,7 +96,7 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
         type=seconds,
         default=Timeouts().boot,
         metavar="S",
-        help="seconds to boot (default: %(default)g)",
+        help=f"seconds to boot (default: {BOOT_SECONDS:g}, times $VMTEST_PATIENCE)",
     )
 
 

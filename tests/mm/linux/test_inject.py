@@ -112,6 +112,7 @@ count = 0
 while count < 300:
     count += len(os.read(arrived, 300))
 print(count, signal.getsignal(signal.SIGTRAP) is signal.SIG_IGN)
+sys.stdin.read()
 """
     with child(program) as (process, directory, address):
         assert process.stdout is not None
@@ -120,9 +121,7 @@ print(count, signal.getsignal(signal.SIGTRAP) is signal.SIG_IGN)
         for _ in range(300):
             process.send_signal(signal.SIGRTMIN)
             results.append(inject.madvise(directory, process.pid, address, 4096, Advice.HUGEPAGE))
-            if process.poll() is not None:
-                break
-        assert set(results) <= {0, -errno.EAGAIN, -errno.ESRCH}
+        assert set(results) <= {0, -errno.EAGAIN}
         assert results.count(0) > 50
         out, _ = process.communicate(timeout=HANG_S)
         assert out.split() == ["300", "True"]
