@@ -10,11 +10,12 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import cache, kconfig, source, steps
+from .. import cache
+from ..progress import Progress
+from . import kconfig, source, steps
 from .arch import X86_64, Architecture
 from .errors import BuildFailed
 from .hostpkgs import program
-from .progress import Progress
 
 # Raise it when the steps below change what comes out.
 RECIPE = "1"
@@ -125,12 +126,10 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
         if tree.tree is None:
             _build(folder, chosen, base, scratch, progress, scratch / OBJECTS)
             return
-        from filelock import FileLock
-
         # A tree that is worked on: the next build compiles what was changed since this one.
         kept = cache.cache_root() / "objects" / key_of(replace(tree, identity=str(tree.tree)), chosen)
         kept.mkdir(parents=True, exist_ok=True)
-        with FileLock(str(kept) + ".lock"):
+        with cache.locked(Path(f"{kept}.lock"), progress):
             _build(folder, chosen, base, scratch, progress, kept)
 
     label = f"guest kernel from {tree.name}" + ("" if chosen.arch is X86_64 else f" for {chosen.arch.name}")

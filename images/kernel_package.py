@@ -14,12 +14,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from . import cache, initramfs, rootfs_build, steps
+from .. import cache
+from ..progress import Progress
+from . import initramfs, rootfs_build, steps
 from .arch import X86_64, Architecture, of_debian
 from .errors import BuildFailed, InvalidInput, MachineLacks
 from .hostpkgs import program
 from .kernel_build import KernelBuild
-from .progress import Progress
 
 # Raise it when the steps below change what comes out.
 RECIPE = "1"

@@ -9,10 +9,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+from ..progress import Progress
 from . import steps
 from .arch import Architecture
 from .errors import MachineLacks
-from .progress import Progress
 
 DISTRIBUTION = "pydamon"
 # Tests run in guests too, under the project's own pytest settings.

@@ -13,11 +13,12 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import aptsources, cache, pydeps, steps
+from .. import cache
+from ..progress import Progress
+from . import aptsources, pydeps, steps
 from .arch import X86_64, Architecture, of_program
 from .errors import InvalidInput
 from .hostpkgs import program
-from .progress import Progress
 
 # Raise it when the steps below change what comes out.
 RECIPE = "2"

@@ -8,10 +8,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, steps
+from .. import cache
+from ..progress import Progress
+from . import steps
 from .errors import InvalidInput, MachineLacks
 from .hostpkgs import installed_version, program
-from .progress import Progress
 
 PACKAGE = "linux-source-6.12"
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
 
+from ..progress import Progress
 from .errors import BuildFailed
 from .hostpkgs import program
-from .progress import Progress
 
 LOG_TAIL_LINES = 15
 # A build must not depend on who calls it: make's own variables leak from a calling make, locale changes tools' output.

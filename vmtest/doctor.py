@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import psutil
 
 # Console and SSH too, so that a module that a guest would miss is missed here.
-from . import accel, console, remote  # noqa: F401
+from . import accel, cache, console, remote  # noqa: F401
 from .config import GuestConfig
 from .errors import HarnessError, MachineLacks
-from .images import cache, kernel_build, rootfs_build, variants
+from .images import kernel_build, rootfs_build, variants
 from .images.hostpkgs import GROUPS, PROGRAMS, installed_version, packages, program
 from .machine import OVERHEAD_BYTES
 from .sizes import MIB

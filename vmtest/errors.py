@@ -15,8 +15,12 @@ __all__ = [
     "HarnessError",
     "InvalidInput",
     "MachineLacks",
+    "MissingCapability",
     "Verdict",
 ]
+
+# The name in files that are links to files of damon.
+MissingCapability = MachineLacks
 
 
 class Verdict(Enum):

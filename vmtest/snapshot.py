@@ -17,15 +17,14 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import hostclock, machine
+from . import cache, hostclock, machine
 from .board import Board
 from .config import GuestConfig
 from .errors import BuildFailed, InvalidInput
 from .folders import Share
-from .images import cache
 from .images.hostpkgs import program
-from .images.progress import Progress
 from .monitor import Monitor, MonitorError
+from .progress import Progress
 
 # Raise it when what a guest does before it holds changes.
 RECIPE = "1"

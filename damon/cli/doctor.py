@@ -37,7 +37,7 @@ examples:
   damon doctor --require serve,guests --json
 """
 #: What the extra vmtest brings, by the names that are imported.
-VMTEST: Final = ("filelock", "junitparser", "paramiko", "pexpect", "psutil", "qemu")
+VMTEST: Final = ("junitparser", "paramiko", "pexpect", "psutil", "qemu")
 QEMU: Final = {"x86_64": "qemu-system-x86_64", "aarch64": "qemu-system-aarch64"}
 
 

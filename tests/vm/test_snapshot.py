@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import HANG_S
-from vmtest import Guest, GuestConfig, snapshot
+from vmtest import Guest, GuestConfig, cache, snapshot
 from vmtest.errors import BuildFailed, GuestLost, Verdict
-from vmtest.images import cache
 from vmtest.results import evidence
 
 pytestmark = pytest.mark.guest(snapshot=True, memory="512M", swap="zram:64M")

@@ -108,7 +108,7 @@ def test_starts_without_the_ssh_library() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-EXTRA = ("cryptography", "filelock", "junitparser", "paramiko", "pexpect", "psutil", "qemu", "jinja2", "distributed")
+EXTRA = ("cryptography", "junitparser", "paramiko", "pexpect", "psutil", "qemu", "jinja2", "distributed")
 BASE = f"""
 import sys
 for name in {EXTRA}:

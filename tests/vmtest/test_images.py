@@ -10,13 +10,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from tests.waiting import until
+from vmtest import cache
 from vmtest.errors import BuildFailed, InvalidInput, MachineLacks
 from vmtest.images import (
     aptsources,
-    cache,
     hostpkgs,
     kconfig,
     kernel_build,
@@ -26,7 +25,7 @@ from vmtest.images import (
     steps,
     variants,
 )
-from vmtest.images.progress import Progress
+from vmtest.progress import Progress
 
 NEEDED = (
     *(
@@ -151,7 +150,7 @@ def test_failed_build_leaves_nothing_and_the_next_works() -> None:
     (cache.cache_root() / "kind/.gone.dead").mkdir()
     (cache.cache_root() / "kind/.busy.alive").mkdir()
     (cache.cache_root() / "kind/key").mkdir()
-    with FileLock(str(cache.cache_root() / "kind/busy.lock")):
+    with cache.locked(cache.cache_root() / "kind/busy.lock", Progress("")):
         folder = cache.obtain("kind", "key", "label", lambda path, _progress: (path / "whole").touch(), {"a": 1})
     assert (folder / "whole").exists()
     assert json.loads((folder / cache.MANIFEST).read_text())["a"] == 1

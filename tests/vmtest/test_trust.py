@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from tests.vmtest.suite_fakes import job, outcome
-from vmtest import cli
-from vmtest.images import cache
+from vmtest import cache, cli
 from vmtest.results import manifest
 from vmtest.suite import command, trust
 from vmtest.suite.job import FileRef, Job

@@ -12,10 +12,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from .. import untrusted
+from .. import cache, untrusted
 from ..errors import InvalidInput
 from ..folders import NOT_COPIED
-from ..images import cache
 from ..seed import add_tree
 
 #: A piece on the wire.

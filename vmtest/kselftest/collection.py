@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import cache
 from ..errors import BuildFailed, InvalidInput
-from ..images import cache, source, steps
+from ..images import source, steps
 from ..images.arch import X86_64, Architecture
 from ..images.hostpkgs import program
-from ..images.progress import Progress
+from ..progress import Progress
 
 # Raise it when the steps below change what comes out.
 RECIPE = "1"

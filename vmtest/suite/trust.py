@@ -7,8 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from .. import cache
 from ..errors import InvalidInput
-from ..images import cache
 from .job import Job
 
 #: Of a guest's configuration what stays in the guest, or is refused by this host where it has not enough of it.

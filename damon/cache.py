@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cache of what was built, keyed by content: one folder an entry, complete or absent, safe with several builders."""
+"""Cache of what was built, keyed by content: one directory an entry, complete or absent, safe with several builders.
+
+``vmtest/cache.py`` is a link to this file, as neither package imports the other; they share the directory.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -11,10 +15,10 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from .errors import MachineLacks
+from .errors import MissingCapability
 from .progress import Progress
 
 MANIFEST = "manifest.json"
@@ -23,16 +27,16 @@ MANIFEST = "manifest.json"
 def cache_root() -> Path:
     """``$XDG_CACHE_HOME/pydamon`` or ``~/.cache/pydamon``, made when missing, for its owner only.
 
-    What is in it is booted, so it must be this user's own.
+    What is in it is executed and booted, so it must be this user's own.
 
     Raises:
-        MachineLacks: the directory cannot be made, or is somebody else's.
+        MissingCapability: the directory cannot be made, or is somebody else's.
     """
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         root = Path(base or Path.home() / ".cache") / "pydamon"
     except RuntimeError as error:
-        raise MachineLacks(
+        raise MissingCapability(
             "cache directory: this user has no home (no $HOME, no entry in the password database); "
             "set XDG_CACHE_HOME to a writable directory"
         ) from error
@@ -42,7 +46,7 @@ def cache_root() -> Path:
             root.mkdir(mode=0o700)
         _check_own(root)
     except OSError as error:
-        raise MachineLacks(
+        raise MissingCapability(
             f"cache directory {root} cannot be made ({error.strerror}); set XDG_CACHE_HOME to a writable directory"
         ) from error
     return root
@@ -61,7 +65,7 @@ def _check_own(root: Path) -> None:
         why = f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
         remedy = "look at what is in it, then: chmod go-w, or remove it"
     if why:
-        raise MachineLacks(f"cache directory {root} {why}; {remedy}")
+        raise MissingCapability(f"cache directory {root} {why}; {remedy}")
 
 
 def content_key(parts: Mapping[str, str | bytes]) -> str:
@@ -75,7 +79,7 @@ def content_key(parts: Mapping[str, str | bytes]) -> str:
 
 
 def lookup(kind: str, key: str) -> Path | None:
-    """Folder of a complete entry, or None."""
+    """Directory of a complete entry, or None."""
     folder = cache_root() / kind / key
     return folder if (folder / MANIFEST).is_file() else None
 
@@ -83,24 +87,24 @@ def lookup(kind: str, key: str) -> Path | None:
 def obtain(
     kind: str, key: str, label: str, build: Callable[[Path, Progress], None], facts: Mapping[str, object]
 ) -> Path:
-    """Folder of the entry ``kind/key``; ``build`` fills a temporary folder when there is none yet.
+    """Directory of the entry ``kind/key``; ``build`` fills a temporary one when there is none yet.
 
-    Only one process builds an entry at a time; the others wait and take the result. The temporary folder is renamed
+    Only one process builds an entry at a time; the others wait and take the result. The temporary directory is renamed
     into place when ``build`` returns, and removed when it raises; one left by a killed builder is removed by the next.
 
     Args:
-        kind: group of entries, a folder of the cache.
+        kind: group of entries, a directory of the cache.
         key: from :func:`content_key`.
-        label: what a person sees while it is built.
-        build: fills the folder it is given.
-        facts: written to the entry's manifest.
+        label: shown while it is built.
+        build: fills the directory it is given.
+        facts: written to the entry's manifest when ``build`` has returned.
     """
     found = lookup(kind, key)
     if found:
         return found
     parent = cache_root() / kind
     parent.mkdir(parents=True, exist_ok=True)
-    with Progress(label) as progress, _locked(parent / f"{key}.lock", progress):
+    with Progress(label) as progress, locked(parent / f"{key}.lock", progress):
         found = lookup(kind, key)
         if found:
             return found
@@ -123,38 +127,35 @@ def obtain(
 
 
 def _sweep(parent: Path, mine: str) -> None:
-    """Removes what killed builders left: scratch folders whose entry nobody is building."""
-    from filelock import FileLock, Timeout
-
+    """Removes what killed builders left: scratch directories whose entry is not being built."""
     for stale in parent.glob(".*.*"):
         key = stale.name[1:].rpartition(".")[0]
         if key == mine:
             shutil.rmtree(stale, ignore_errors=True)
             continue
-        lock = FileLock(str(parent / f"{key}.lock"))
-        with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+        with contextlib.suppress(BlockingIOError), _open_lock(parent / f"{key}.lock") as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(stale, ignore_errors=True)
 
 
-class _locked:
-    """Holds a file lock; says so while another process has it."""
-
-    def __init__(self, path: Path, progress: Progress) -> None:
-        # Of an extra: help and errors are there without it.
-        from filelock import FileLock
-
-        self._lock = FileLock(str(path))
-        self._progress = progress
-
-    def __enter__(self) -> None:
-        from filelock import Timeout
-
+@contextlib.contextmanager
+def locked(path: Path, progress: Progress) -> Iterator[None]:
+    """Holds the lock file ``path``, which is made when missing and stays; shows when another process has it."""
+    with _open_lock(path) as descriptor:
         while True:
             try:
-                self._lock.acquire(timeout=1)
-                return
-            except Timeout:
-                self._progress.update("another process is building it, waiting")
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                progress.update("another process is building it, waiting")
+                time.sleep(0.2)
+        yield
 
-    def __exit__(self, *_exc: object) -> None:
-        self._lock.release()
+
+@contextlib.contextmanager
+def _open_lock(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

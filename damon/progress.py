@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Shows that something long is going on: a live line on a terminal, one plain line every half minute elsewhere."""
+"""Shows that something long is going on: a live line on a terminal, one plain line every half minute elsewhere.
+
+``vmtest/progress.py`` is a link to this file, as neither package imports the other.
+"""
 
 from __future__ import annotations
 

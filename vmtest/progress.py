@@ -1,0 +1,1 @@
+../damon/progress.py
