@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from damon.mm.ticks import EXACT, Ticks
+
 PR_SET_NAME = 15
 
 
@@ -23,6 +25,8 @@ class Event(Protocol):
     def set(self) -> None: ...
     def is_set(self) -> bool: ...
     def wait(self, timeout_us: int | None = None) -> bool: ...
+    def wait_until(self, end_ns: int) -> bool:
+        """As ``wait``, to a time of the clock."""
 
 
 class Thread(Protocol):
@@ -38,12 +42,27 @@ class Thread(Protocol):
 
 
 class Clock(Protocol):
-    """Time, waiting and threads of one machine."""
+    """Time, waiting and threads of one machine.
+
+    What the machine's kernel reads coarsely, and how its sleeps end, ``ticks`` computes from ``now_ns()``.
+    """
+
+    ticks: Ticks
 
     def now_ns(self) -> int:
         """Nanoseconds since an arbitrary start; never goes back."""
 
-    def sleep_us(self, us: int) -> None: ...
+    def jiffies(self) -> int:
+        """The number of ticks so far; of milliseconds where there are none."""
+
+    def coarse_ns(self) -> int:
+        """The time of the last tick; ``now_ns()`` where there are none."""
+
+    def sleep_us(self, us: int) -> None:
+        """Sleep exactly so long, as a program with a high resolution timer does."""
+
+    def sleep_until(self, end_ns: int) -> None:
+        """Sleep to a time of the clock, e.g. to ``ticks.sleep_end_ns(now_ns(), us)``."""
 
     def event(self) -> Event: ...
 
@@ -70,15 +89,30 @@ class _RealEvent(threading.Event):
     def wait(self, timeout_us: float | None = None) -> bool:
         return super().wait(None if timeout_us is None else _seconds(timeout_us))
 
+    def wait_until(self, end_ns: int) -> bool:
+        return self.wait(max(end_ns - time.monotonic_ns(), 0) / 1000)
+
 
 class RealClock:
-    """The monotonic clock of the running system."""
+    """The monotonic clock of the running system. It is exact: what runs in user space is bound to no tick."""
+
+    def __init__(self) -> None:
+        self.ticks = EXACT
 
     def now_ns(self) -> int:
         return time.monotonic_ns()
 
+    def jiffies(self) -> int:
+        return self.ticks.jiffies(self.now_ns())
+
+    def coarse_ns(self) -> int:
+        return self.now_ns()
+
     def sleep_us(self, us: int) -> None:
         time.sleep(_seconds(us))
+
+    def sleep_until(self, end_ns: int) -> None:
+        time.sleep(_seconds(max(end_ns - self.now_ns(), 0) / 1000))
 
     def event(self) -> Event:
         return _RealEvent()
@@ -105,9 +139,11 @@ class VirtualClock:
     Args:
         advance: called with the new time in ns each time that time moves on, before anybody wakes
             (the simulated machine catches up here).
+        ticks: how the machine's kernel counts time.
     """
 
-    def __init__(self, advance: Callable[[int], None] | None = None) -> None:
+    def __init__(self, advance: Callable[[int], None] | None = None, ticks: Ticks = EXACT) -> None:
+        self.ticks = ticks
         self._now = 0
         self.advance = advance
         self._queue: list[tuple[int, int, _Seat]] = []
@@ -118,6 +154,12 @@ class VirtualClock:
     def now_ns(self) -> int:
         return self._now
 
+    def jiffies(self) -> int:
+        return self.ticks.jiffies(self._now)
+
+    def coarse_ns(self) -> int:
+        return self.ticks.coarse_ns(self._now)
+
     def next_wake_ns(self) -> int | None:
         """When the first of those that sleep wakes; None when nobody does."""
         while self._queue and self._queue[0][2].queued != self._queue[0][1]:
@@ -126,13 +168,13 @@ class VirtualClock:
 
     def charge_ns(self, ns: int) -> None:
         """The calling thread worked for ``ns``: the same as sleeping that long."""
-        self._sleep_until(self._now + ns)
+        self.sleep_until(self._now + ns)
 
     def sleep_us(self, us: int) -> None:
-        self._sleep_until(self._now + us * 1000)
+        self.sleep_until(self._now + us * 1000)
 
-    def _sleep_until(self, wake: int) -> None:
-        queue = self._queue
+    def sleep_until(self, end_ns: int) -> None:
+        queue, wake = self._queue, end_ns
         if not queue or wake < queue[0][0]:  # nobody wakes before: keep running
             if wake > self._now:
                 self._now = wake
@@ -233,11 +275,17 @@ class _VirtualEvent:
         self._waiting.clear()
 
     def wait(self, timeout_us: int | None = None) -> bool:
+        return self._wait(None if timeout_us is None else self._clock.now_ns() + timeout_us * 1000)
+
+    def wait_until(self, end_ns: int) -> bool:
+        return self._wait(end_ns)
+
+    def _wait(self, end_ns: int | None) -> bool:
         if not self._set:
             seat = self._clock._seat()
             self._waiting.append(seat)
-            if timeout_us is not None:
-                self._clock._enqueue(seat, self._clock.now_ns() + timeout_us * 1000)
+            if end_ns is not None:
+                self._clock._enqueue(seat, end_ns)
             self._clock._hand_over(seat)
             if seat in self._waiting:
                 self._waiting.remove(seat)
