@@ -88,9 +88,10 @@ def _rescale_results(ctx: DamonCtx, old: DamonAttrs, new: DamonAttrs, aggregatin
             region.age = region.age * old.aggr_interval // new.aggr_interval
             region.last_nr_accesses = convert_nr_accesses(region.last_nr_accesses, *counts)
             region.nr_accesses = 0 if aggregating else convert_nr_accesses(region.nr_accesses, *counts)
-            for hits, keep in ((region.last_probe_hits, True), (region.probe_hits, not aggregating)):
-                for index, value in enumerate(hits):
-                    hits[index] = convert_nr_accesses(value, *counts) & 0xFF if keep else 0
+            for index in range(len(ctx.probes)):  # what removed probes left behind stays
+                last, hits = region.last_probe_hits, region.probe_hits
+                last[index] = convert_nr_accesses(last[index], *counts) & 0xFF
+                hits[index] = 0 if aggregating else convert_nr_accesses(hits[index], *counts) & 0xFF
 
 
 def tuning_multiplier(score: int) -> int:

@@ -67,16 +67,13 @@ def _check_eligible_goals(ctx: DamonCtx) -> None:
 
 
 def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
-    """Raise what committing ``src`` into ``dst`` would raise; both stay as they are."""
-    check_types(src)
-    check_min_region_sz(src)
-    _check_eligible_goals(src)
-    check_probes(src)
+    """Raise what committing ``src`` into ``dst`` would raise; both stay as they are. ``dst`` is looked at first."""
     scratch = DamonCtx(machine=dst.machine, ops=dst.ops)
     try:
         _rehearse(scratch, dst)
     except InvalidInput as error:
         raise DamonError(errno.ENOMEM, f"the context to change holds what is refused itself: {error}") from error
+    check_types(src)
     _rehearse(scratch, src)
 
 
@@ -110,6 +107,9 @@ def _commit(dst: DamonCtx, src: DamonCtx) -> None:
 
 def _rehearse(scratch: DamonCtx, src: DamonCtx) -> None:
     """As ``_commit``. Of schemes only the goals can be refused: there may be thousands, and no copy of them is made."""
+    check_min_region_sz(src)
+    _check_eligible_goals(src)
+    check_probes(src)
     for scheme in src.schemes:
         _check_quota_goals(scheme.quota)
     _commit_rest(scratch, src)

@@ -105,7 +105,7 @@ def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> Non
         region = target.regions[index]
         size = region.size
         clock = ctx.machine.clock
-        began = clock.now_ns()
+        began = clock.coarse_ns()
         if ctx.trace is not None and ctx.trace.points[BEFORE_APPLY]:
             trace_before_apply(ctx, target, region, scheme)
         if isinstance(scheme.action, DamosCustomAction):
@@ -116,7 +116,7 @@ def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> Non
         if walk is not None and not scheme.walk_completed:
             walk.fn(ctx, target, region, scheme, passed)
         quota = scheme.quota
-        quota.total_charged_ns += clock.now_ns() - began
+        quota.total_charged_ns += clock.coarse_ns() - began
         quotas.charge(quota, size, applied)
         if quotas.is_set(quota) and quotas.is_full(ctx, quota):
             quota.charge_target_from = target

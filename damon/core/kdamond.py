@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Final
 
 from damon.core import watermarks
 from damon.core.attrs import arm_deadlines, arm_scheme, tune_intervals
@@ -18,8 +17,6 @@ from damon.errors import DamonError
 from damon.model.checks import U32_MAX, whole
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.probe import has_weights
-
-_INTERRUPTIBLE_US: Final = 20000  # waits from here on end early when the worker is asked to stop
 
 
 class _Ended(Exception):
@@ -74,10 +71,12 @@ class Kdamond:
         return bool(ctx.ops.checks_targets) and not any(ctx.ops.target_valid(target) for target in ctx.targets)
 
     def _sleep(self, us: int) -> None:
-        if us < _INTERRUPTIBLE_US:
-            self.ctx.machine.clock.sleep_us(us)
+        clock = self.ctx.machine.clock
+        end = clock.ticks.sleep_end_ns(clock.now_ns(), us)
+        if clock.ticks.is_timeout(us):
+            self._wake.wait_until(end)
         else:
-            self._wake.wait(us)
+            clock.sleep_until(end)
 
     def _iteration(self) -> None:
         ctx = self.ctx
@@ -96,7 +95,7 @@ class Kdamond:
 
         if aggregated:
             check_regions(ctx, f"with operations set {ctx.ops.id!r}")
-            merge_regions(ctx, highest // 10, self._sz_limit, attributes_only)
+            merge_regions(ctx, highest // 10, self._sz_limit)
             self._sz_limit = apply_min_nr_regions(ctx)
         self._run_calls()
         self._wait_resume()
@@ -160,7 +159,7 @@ class Kdamond:
                 raise _Ended
 
     def _run_calls(self) -> None:
-        """Run the requests that are pending now, each once; repeating ones stay queued.
+        """Run the requests that are pending now, each once. Repeating ones are queued again, behind those that came.
 
         The worker ends when a commit failed half way.
         """
@@ -171,18 +170,20 @@ class Kdamond:
             return
         with ctx.lock:
             pending = list(ctx.call_controls)
-            ctx.call_controls[:] = [control for control in pending if control.repeat]
-        while pending:
-            control = pending.pop(0)
-            try:
+            ctx.call_controls.clear()
+        again: list[DamonCallControl] = []
+        try:
+            while pending:
+                control = pending.pop(0)
+                if control.repeat:
+                    again.append(control)
                 self._run_call(control)
                 if ctx.maybe_corrupted:
                     ctx.error = control.error
                     raise _Ended
-            except BaseException:
-                with ctx.lock:  # the worker ends: those that had no turn are canceled there
-                    ctx.call_controls += [left for left in pending if not left.repeat]
-                raise
+        finally:
+            with ctx.lock:  # when the worker ends, those that had no turn are canceled there
+                ctx.call_controls += again + pending
 
     def _run_call(self, control: DamonCallControl) -> None:
         try:

@@ -11,7 +11,6 @@ from damon.core.trace import trace_esz
 from damon.model.attrs import ULONG_MAX
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos, DamosQuota, DamosQuotaGoalTuner
-from damon.ops.operations import Score
 
 _DEFAULT_BYTES_PER_MS = 4096 * 1024  # before any throughput is known
 _BP = 10000
@@ -36,11 +35,6 @@ def charge(quota: DamosQuota, size: int, applied: int) -> None:
     else:
         failed = size - applied
         quota.charged_sz += applied + failed * quota.fail_charge_num // quota.fail_charge_denom
-
-
-def now_ms(ctx: DamonCtx) -> int:
-    """Never 0, which as the begin of a window means that there was none."""
-    return int(ctx.machine.clock.now_ns() // 1_000_000) + 1
 
 
 def _tune(ctx: DamonCtx, scheme: Damos) -> None:
@@ -81,12 +75,13 @@ def adjust(ctx: DamonCtx, scheme: Damos) -> None:
     quota = scheme.quota
     if not is_set(quota):
         return
-    now = now_ms(ctx)
+    clock = ctx.machine.clock
+    now = clock.jiffies()
     if not quota.total_charged_sz and not quota.charged_from:
         quota.charged_from = now
         set_effective_size(ctx, scheme)
         trace_esz(ctx, scheme)
-    if not quota.charged_from <= now < quota.charged_from + quota.reset_interval:
+    if not quota.charged_from <= now < quota.charged_from + clock.ticks.ms_to_jiffies(quota.reset_interval):
         if is_full(ctx, quota):
             scheme.stat.qt_exceeds += 1
         quota.total_charged_sz += quota.charged_sz
@@ -96,7 +91,7 @@ def adjust(ctx: DamonCtx, scheme: Damos) -> None:
         set_effective_size(ctx, scheme)
         if quota.esz != before:
             trace_esz(ctx, scheme)
-    if ctx.ops.score(scheme) is not Score.MAX:
+    if ctx.ops.scores:
         quota.min_score = _min_score(ctx, scheme)
 
 

@@ -10,7 +10,7 @@ from damon.core import reference
 from damon.core.trace import trace_aggregated
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
-from damon.model.probe import probe_weights
+from damon.model.probe import has_weights, probe_weights
 from damon.model.regions import align_up
 from damon.native import bind
 
@@ -56,8 +56,8 @@ def apply_min_nr_regions(ctx: DamonCtx) -> int:
     return limit
 
 
-def _merge_pass(ctx: DamonCtx, threshold: int, sz_limit: int, with_age: bool, by_attributes: bool = False) -> None:
-    weights = probe_weights(ctx.probes) if by_attributes else None
+def _merge_pass(ctx: DamonCtx, threshold: int, sz_limit: int, with_age: bool) -> None:
+    weights = probe_weights(ctx.probes) if has_weights(ctx.probes) else None
     for target in ctx.targets:
         regions = target.regions
         if ctx.reference:
@@ -66,16 +66,16 @@ def _merge_pass(ctx: DamonCtx, threshold: int, sz_limit: int, with_age: bool, by
             regions.nr = _merge(regions.pointer, regions.nr, threshold, sz_limit, with_age, weights)
 
 
-def merge_regions(ctx: DamonCtx, threshold: int, sz_limit: int, by_attributes: bool = False) -> None:
+def merge_regions(ctx: DamonCtx, threshold: int, sz_limit: int) -> None:
     """Age and merge; merge again with higher thresholds while there are too many regions (core 5.3).
 
-    Regions are told apart by their accesses, or ``by_attributes`` by the weighted sum of their probe hits.
+    Regions are told apart by their accesses, or where a probe has a weight by the weighted sum of their probe hits.
     """
     max_threshold = ctx.attrs.aggr_interval // max(ctx.attrs.sample_interval, 1)
-    _merge_pass(ctx, threshold, sz_limit, with_age=True, by_attributes=by_attributes)
+    _merge_pass(ctx, threshold, sz_limit, with_age=True)
     while ctx.nr_regions() > ctx.attrs.max_nr_regions and threshold < max_threshold:
         threshold = max(1, 2 * threshold) if threshold < max_threshold // 2 else max_threshold
-        _merge_pass(ctx, threshold, sz_limit, with_age=False, by_attributes=by_attributes)
+        _merge_pass(ctx, threshold, sz_limit, with_age=False)
 
 
 def reset_aggregated(ctx: DamonCtx) -> None:

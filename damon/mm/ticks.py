@@ -19,6 +19,7 @@ DEFAULT_HZ: Final = 250
 MAX_JIFFY_OFFSET: Final = (2**63 - 1 >> 1) - 1
 
 _MS: Final = 1_000_000
+_EXACT_UPPER_US: Final = 20_000
 _U32_MASK: Final = 2**32 - 1
 _LEVEL_SHIFT: Final = 3  # each level of the timer wheel is eight times as coarse as the one below
 _LEVEL_TICKS: Final = 63  # shorter timeouts are in the lowest level
@@ -40,7 +41,7 @@ class Ticks:
         #: The length of a jiffy (``TICK_NSEC``).
         self.tick_ns: Final = (NS_PER_S + hz // 2) // hz if hz else _MS
         #: Sleeps from here on are timeouts, which end at a tick (``USLEEP_RANGE_UPPER_BOUND``), microseconds.
-        self.upper_us: Final = (self.tick_ns << 2) // 1000 if hz else None
+        self.upper_us: Final = (self.tick_ns << 2) // 1000 if hz else _EXACT_UPPER_US
         self._first = (-300 * hz & _U32_MASK) or 1  # as after a boot; never 0, which says that there was no time yet
 
     def jiffies(self, now_ns: int) -> int:
@@ -63,8 +64,8 @@ class Ticks:
         return -(-us * (self.hz or 1000) // 1_000_000)
 
     def is_timeout(self, us: int) -> bool:
-        """Is a sleep of ``us`` a timeout, which ends at a tick and early when its thread is asked to end?"""
-        return self.upper_us is not None and us >= self.upper_us
+        """Is a sleep of ``us`` a timeout, which ends at a tick, and early when its thread is asked to end?"""
+        return us >= self.upper_us
 
     def timeout_end_ns(self, now_ns: int, jiffies: int) -> int:
         """When ``schedule_timeout(jiffies)`` ends that begins now.
@@ -84,7 +85,7 @@ class Ticks:
 
         The kernel keeps 32 bits of a long one, so that one of 72 minutes takes 25 seconds. Here it takes 72 minutes.
         """
-        if self.is_timeout(us):
+        if self.hz and self.is_timeout(us):
             return self.timeout_end_ns(now_ns, self.us_to_jiffies(us))
         return now_ns + us * 1000
 

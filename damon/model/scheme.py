@@ -134,7 +134,7 @@ class DamosQuota:
     total_charged_sz: int = 0
     total_charged_ns: int = 0
     charged_sz: int = 0
-    charged_from: int = 0  #: ms
+    charged_from: int = 0  #: jiffies
     charge_target_from: DamonTarget | None = None
     charge_addr_from: int = 0
     min_score: int = 0

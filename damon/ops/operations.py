@@ -56,6 +56,11 @@ class Operations(ABC):
         """
         return 0
 
+    @property
+    def scores(self) -> bool:
+        """Does this set prioritize regions? Then a quota looks at them, also where a scheme scores all alike."""
+        return type(self).score is not Operations.score
+
     def score(self, scheme: Damos) -> Score:
         """The kind of priority score for ``scheme``'s regions."""
         return Score.MAX

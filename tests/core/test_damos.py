@@ -29,7 +29,7 @@ from damon.model.scheme import (
     DamosWmarkMetric,
 )
 from damon.model.target import DamonTarget
-from damon.ops.operations import Score
+from damon.ops.operations import Operations, Score
 from damon.ops.paddr import Paddr
 from tests.core.test_regions import _copy, region_arrays
 from tests.fakes import FakeMachine, regions_of
@@ -370,9 +370,27 @@ def test_watermark_state_machine() -> None:
     assert trace == [True, True, False, False, False, True, True, True, False, True, False]
 
 
-def test_quota_without_scores_does_not_prioritize() -> None:
+def test_a_set_without_scores_does_not_prioritize() -> None:
+    class Plain(Recorder):
+        score = Operations.score
+
     scheme = Damos(action=DamosAction.STAT, quota=DamosQuota(sz=PAGE, reset_interval=100))
     ctx = _ctx(scheme)
-    assert ctx.ops.score(scheme) is Score.MAX
+    ctx.ops = Plain()
     _pass(ctx)
     assert scheme.quota.min_score == 0
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_regions_are_looked_at_also_for_an_action_that_scores_all_alike(reference: bool) -> None:
+    """Damos 6.3: once a set has scores; looking applies the core filters, which cut regions, though all is charged."""
+    scheme = Damos(action=DamosAction.STAT, quota=DamosQuota(sz=PAGE, reset_interval=100_000))
+    scheme.core_filters.append(DamosFilter(DamosFilterType.ADDR, True, True, addr_start=20 * K, addr_end=40 * K))
+    ctx = _ctx(scheme)
+    ctx.reference = reference
+    assert ctx.ops.score(scheme) is Score.MAX
+    scheme.quota.charged_from, scheme.quota.charged_sz, scheme.quota.esz = ctx.machine.clock.jiffies(), PAGE, PAGE
+    scheme.quota.total_charged_sz = 1
+    assert _pass(ctx) == []
+    assert ctx.targets[0].regions.ranges() == [(0, 20 * K), (20 * K, 40 * K), (40 * K, 80 * K)]
+    assert scheme.quota.min_score == 99

@@ -124,12 +124,26 @@ def test_where_a_scheme_resumes(
     assert (quota.charge_target_from, quota.charge_addr_from) == (None, 0)
 
 
+@pytest.mark.parametrize(
+    ("reset_ms", "windows"), [(100, 3), (2**32 + 100, 3), (2**32, 3), (250, 2), (2**31, 1), (2**32 - 1, 1)]
+)
+def test_a_window_s_length_has_32_bits_and_half_of_them_mean_never(reset_ms: int, windows: int) -> None:
+    """Damos 5.1: ``reset_interval`` goes through ``msecs_to_jiffies()``."""
+    scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=PAGE, reset_interval=reset_ms))
+    ctx = _ctx(scheme)
+    applied: list[tuple[int, int]] = []
+    for _ in range(3):
+        applied += _pass(ctx)
+        ctx.machine.clock.sleep_us(150_000)
+    assert len(applied) == windows
+
+
 def test_goals_that_allow_nothing_allow_nothing() -> None:
     """Damos 6.2: an effective size of 0 with goals is full, not unlimited."""
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 100, 200)
     quota = DamosQuota(goals=[goal], reset_interval=100)
     ctx = _ctx(Damos(action=PAGEOUT, quota=quota))
-    quota.charged_from, quota.esz = quotas.now_ms(ctx), 0
+    quota.charged_from, quota.esz = ctx.machine.clock.jiffies(), 0
     quota.total_charged_sz = 1
     assert _pass(ctx) == []
     assert quotas.is_full(ctx, quota)

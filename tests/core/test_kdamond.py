@@ -174,6 +174,22 @@ def test_call_runs_in_the_worker_and_returns_errors() -> None:
     assert caught.value.errno == errno.ECANCELED
 
 
+def test_what_a_request_queues_runs_before_repeating_ones() -> None:
+    machine = FakeMachine()
+    damon, ctx = _started(machine)
+    order: list[str] = []
+
+    def queue(ctx: DamonCtx) -> None:
+        damon.call(ctx, DamonCallControl(lambda ctx: order.append("new"), repeat=True))
+
+    damon.call(ctx, DamonCallControl(lambda ctx: order.append("old"), repeat=True))
+    damon.call(ctx, DamonCallControl(queue))
+    order.clear()
+    machine.clock.sleep_us(5_100)
+    assert order == ["new", "old"]
+    damon.stop([ctx])
+
+
 def test_repeating_calls_run_every_iteration_also_while_inactive() -> None:
     machine = FakeMachine()
     marks = DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, interval=250_000, high=900, mid=800, low=100)

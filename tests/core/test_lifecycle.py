@@ -11,6 +11,7 @@ import pytest
 from damon.core import Damon, commit_ctx
 from damon.errors import DamonError, InvalidInput
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+from damon.model.probe import DamonProbe
 from damon.model.scheme import (
     Damos,
     DamosAction,
@@ -239,6 +240,23 @@ def test_a_context_that_is_wrong_itself_takes_no_commit() -> None:
         commit_ctx(dst, src)
     assert caught.value.errno == errno.ENOMEM
     assert not dst.maybe_corrupted
+
+
+@pytest.mark.parametrize("wrong", ["attrs", "min_region_sz", "probes", "goals"])
+def test_of_two_contexts_that_are_wrong_the_running_one_is_named(wrong: str) -> None:
+    dst, src = _processes(), _processes()
+    if wrong == "attrs":
+        dst.attrs.min_nr_regions = 1
+    elif wrong == "min_region_sz":
+        dst.min_region_sz = 3
+    elif wrong == "probes":
+        dst.probes.append(DamonProbe(2**32 - 1))
+    else:
+        dst.schemes.append(Damos(quota=DamosQuota(goals=[DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 0)])))
+    src.min_region_sz = 3
+    with pytest.raises(DamonError, match="the context to change holds what is refused itself") as caught:
+        commit_ctx(dst, src)
+    assert caught.value.errno == errno.ENOMEM
 
 
 def test_a_commit_that_fails_half_way_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

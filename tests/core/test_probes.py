@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from damon.core import Damon, commit_ctx, set_attrs, set_regions
 from damon.core import regions as adjust
+from damon.core.kdamond import Kdamond
 from damon.core.priority import left_window_bp
 from damon.core.probes import check_probes, moving_sum_of_hits
 from damon.errors import InvalidInput
@@ -16,9 +17,10 @@ from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FOLIO_ANON, RegionArray
 from damon.model.attrs import U32_MAX, DamonAttrs
 from damon.model.context import DamonCallControl, DamonCtx
-from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe
-from damon.model.scheme import Damos, DamosAction
+from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe, has_weights
+from damon.model.scheme import Damos, DamosAction, DamosWatermarks, DamosWmarkMetric
 from damon.model.target import DamonTarget
+from damon.ops.paddr import Paddr
 from damon.workload.model import Area, Kind
 from tests.core.test_regions import _copy, region_arrays
 from tests.fakes import FakeMachine, regions_of
@@ -124,7 +126,7 @@ def test_merge_example_of_the_specification_with_hits(reference: bool) -> None:
     regions = _with_hits(*((start, end, [n // 3, 99, n % 3], []) for start, end, n in rows))
     for region, (_, _, n) in zip(regions, rows, strict=True):
         region.nr_accesses = n * 50 % 97  # of no interest
-    adjust._merge_pass(_ctx(regions, 3, 0, 1, reference=reference), 9, 9999, False, by_attributes=True)
+    adjust._merge_pass(_ctx(regions, 3, 0, 1, reference=reference), 9, 9999, False)
     assert regions.ranges() == [
         (0, 112), (114, 130), (130, 156), (156, 170), (170, 230), (230, 10170),
     ]  # fmt: skip
@@ -133,7 +135,7 @@ def test_merge_example_of_the_specification_with_hits(reference: bool) -> None:
 @pytest.mark.parametrize("reference", [False, True])
 def test_merged_hits_are_floor_means_and_the_left_last_hits_stay(reference: bool) -> None:
     regions = _with_hits((0, 100, [10, 0, 255, 7], [1, 2, 3, 4]), (100, 400, [13, 255, 0, 7], [9, 9, 9, 9]))
-    adjust._merge_pass(_ctx(regions, 1, reference=reference), 3, 1000, False, by_attributes=True)
+    adjust._merge_pass(_ctx(regions, 1, reference=reference), 3, 1000, False)
     (region,) = regions
     assert list(region.probe_hits) == [12, 191, 63, 7]  # 12.25, 191.25, 63.75
     assert list(region.last_probe_hits) == [1, 2, 3, 4]
@@ -147,7 +149,7 @@ def test_merged_hits_are_floor_means_and_the_left_last_hits_stay(reference: bool
 def test_age_goes_by_the_weighted_sum(now: int, last: int, threshold: int, age: int, reference: bool) -> None:
     regions = _with_hits((0, 100, [now], [last]))
     regions[0].age, regions[0].nr_accesses = 7, 20
-    adjust._merge_pass(_ctx(regions, 2, reference=reference), threshold, 1000, True, by_attributes=True)
+    adjust._merge_pass(_ctx(regions, 2, reference=reference), threshold, 1000, True)
     assert regions[0].age == age
 
 
@@ -161,8 +163,8 @@ def test_merge_native_equals_reference(
     for index, region in enumerate(regions):
         region.last_probe_hits[:] = [last[index], last[-index], 0, 1]
     twin = _copy(regions)
-    adjust._merge_pass(_ctx(regions, *weights), threshold, 100 * PAGE, age, by_attributes=True)
-    adjust._merge_pass(_ctx(twin, *weights, reference=True), threshold, 100 * PAGE, age, by_attributes=True)
+    adjust._merge_pass(_ctx(regions, *weights), threshold, 100 * PAGE, age)
+    adjust._merge_pass(_ctx(twin, *weights, reference=True), threshold, 100 * PAGE, age)
     assert regions.snapshot() == twin.snapshot()
 
 
@@ -173,7 +175,7 @@ def test_repeated_merging_goes_by_the_weighted_sum_too(reference: bool) -> None:
         region.nr_accesses = region.start // PAGE % 3 * 20
     ctx = _ctx(regions, 2, reference=reference)
     ctx.attrs.max_nr_regions = 20
-    adjust.merge_regions(ctx, 0, 4 * PAGE, by_attributes=True)
+    adjust.merge_regions(ctx, 0, 4 * PAGE)
     assert regions.nr == 10
     assert {region.probe_hits[0] for region in regions} == {1}  # 4 and 0: 2, then 1 with each next one
 
@@ -214,7 +216,7 @@ def test_moving_sum_vectors(nr: int, last: int, left: int, window: int, value: i
 
 def test_new_attributes_convert_hits() -> None:
     """Core 7: the last window's are converted, those of the window under way are thrown away with it."""
-    ctx = _ctx(_with_hits((0, PAGE, [3, 20], [10, 7])))
+    ctx = _ctx(_with_hits((0, PAGE, [3, 20], [10, 7])), 0, 0)
     (region,) = ctx.targets[0].regions
     ctx.next_aggregation_sis = 20
     set_attrs(ctx, DamonAttrs(aggr_interval=200_000))
@@ -225,7 +227,45 @@ def test_new_attributes_convert_hits() -> None:
     assert (list(region.probe_hits[:2]), list(region.last_probe_hits[:2])) == ([5, 20], [10, 7])
 
 
+@pytest.mark.parametrize("aggregating", [False, True])
+def test_what_removed_probes_counted_is_not_converted(aggregating: bool) -> None:
+    ctx = _ctx(_with_hits((0, PAGE, [3, 20, 5, 6], [10, 7, 8, 9])), 0)
+    ctx.next_aggregation_sis = int(aggregating)
+    set_attrs(ctx, DamonAttrs(aggr_interval=200_000))
+    (region,) = ctx.targets[0].regions
+    assert list(region.probe_hits) == [0 if aggregating else 6, 20, 5, 6]
+    assert list(region.last_probe_hits) == [20, 7, 8, 9]
+
+
 # -- the loop
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_weights_committed_while_watermarks_wait_are_merged_by_at_once(
+    monkeypatch: pytest.MonkeyPatch, reference: bool
+) -> None:
+    """Core 3.5: what is sampled is decided before the wait, what regions are told apart by when they are merged."""
+    fake = FakeMachine(lambda addr: False)
+    fake.phys.pages = dict.fromkeys(range(2), FOLIO_ANON)
+    fake.free = (950, 1000)
+    ctx = _ctx(regions_of(*((n * 2 * PAGE, (n + 1) * 2 * PAGE) for n in range(6))), reference=reference)
+    ctx.machine, ctx.ops, ctx.attrs = fake, Paddr(), DamonAttrs(5000, 5000, min_nr_regions=3)
+    ctx.schemes.append(Damos(wmarks=DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, 10_000, 900, 800, 100)))
+    worker = Kdamond(ctx, adjust.SplitState())
+    worker._sz_limit = 4 * PAGE
+
+    def commit(ctx: DamonCtx) -> None:
+        ctx.probes.append(anon_probe(1))
+        fake.free = (500, 1000)
+
+    control = DamonCallControl(commit)
+    control.done = fake.clock.event()
+    ctx.call_controls.append(control)
+    monkeypatch.setattr("damon.core.kdamond.split_regions", lambda ctx, state: None)
+    worker._iteration()
+    assert len(fake.phys.sampled[0]) == 6  # accesses were sampled
+    pages = [(start // PAGE, end // PAGE) for start, end in ctx.targets[0].regions.ranges()]
+    assert pages == [(0, 2), (2, 6), (6, 10), (10, 12)]  # the first has an anonymous page; no accesses anywhere
 
 
 def _started(fake: FakeMachine, *probes: DamonProbe, pages: int = 1024) -> tuple[Damon, DamonCtx]:
@@ -276,9 +316,9 @@ def _thresholds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
     seen: list[tuple[int, bool]] = []
     merge = adjust.merge_regions
 
-    def spy(ctx: DamonCtx, threshold: int, sz_limit: int, by_attributes: bool = False) -> None:
-        seen.append((threshold, by_attributes))
-        merge(ctx, threshold, sz_limit, by_attributes)
+    def spy(ctx: DamonCtx, threshold: int, sz_limit: int) -> None:
+        seen.append((threshold, has_weights(ctx.probes)))
+        merge(ctx, threshold, sz_limit)
 
     monkeypatch.setattr("damon.core.kdamond.merge_regions", spy)
     return seen

@@ -124,7 +124,7 @@ def test_conversion_when_attributes_change(n: int, old: int, new: int, got: int,
     """Core 7; also where the intervals stay and something else changes: conversion rounds all the same."""
     regions = regions_of((0, PAGE, n, n, 12))
     regions[0].probe_hits[0] = regions[0].last_probe_hits[0] = n
-    ctx = DamonCtx(attrs=DamonAttrs(1000, old * 1000), targets=[DamonTarget(regions=regions)])
+    ctx = DamonCtx(attrs=DamonAttrs(1000, old * 1000), targets=[DamonTarget(regions=regions)], probes=[DamonProbe()])
     ctx.next_aggregation_sis = int(aggregating)
     set_attrs(ctx, DamonAttrs(1000, new * 1000, min_nr_regions=5))
     region = regions[0]
@@ -136,7 +136,7 @@ def test_conversion_when_attributes_change(n: int, old: int, new: int, got: int,
 def test_converted_hits_are_eight_bits_wide() -> None:
     regions = RegionArray([(0, PAGE)])
     regions[0].last_probe_hits[0] = 200
-    ctx = DamonCtx(targets=[DamonTarget(regions=regions)])
+    ctx = DamonCtx(targets=[DamonTarget(regions=regions)], probes=[DamonProbe()])
     set_attrs(ctx, DamonAttrs(aggr_interval=200_000))
     assert regions[0].last_probe_hits[0] == 400 - 256
 

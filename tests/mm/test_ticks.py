@@ -55,7 +55,7 @@ def test_without_ticks_time_is_exact() -> None:
     assert ticks.timeout_end_ns(1234, 7) == 1234 + 7 * MS
     assert ticks.coarse_ns(1234) == 1234
     assert [ticks.jiffies(ns) for ns in (0, MS - 1, MS)] == [1, 1, 2]
-    assert not ticks.is_timeout(10**9)
+    assert [ticks.is_timeout(us) for us in (19_999, 20_000)] == [False, True]
 
 
 def test_a_rate_that_no_kernel_has_is_refused() -> None:
