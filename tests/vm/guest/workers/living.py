@@ -213,7 +213,7 @@ def modules_threads_and_region() -> dict[str, Any]:
                 assert bounds == list(system_ram()), (bounds, system_ram())
             module.parameters["enabled"].store("N")
             assert (module.parameters["enabled"].show(), module.parameters["kdamond_pid"].show()) == ("N\n", "-1\n")
-            assert not _thread_name(pid)
+            until("the thread has left the kernel", lambda pid=pid: not _thread_name(pid))
             loader.unload_all()
     assert names == ["kdamond.0"] * 3, names
     return {"threads": names}
