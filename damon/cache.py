@@ -84,6 +84,15 @@ def lookup(kind: str, key: str) -> Path | None:
     return folder if (folder / MANIFEST).is_file() else None
 
 
+def manifest(directory: Path) -> dict[str, object]:
+    """The facts of a complete entry; none of one that cannot be read."""
+    try:
+        found = json.loads((directory / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def obtain(
     kind: str, key: str, label: str, build: Callable[[Path, Progress], None], facts: Mapping[str, object]
 ) -> Path:
@@ -113,8 +122,8 @@ def obtain(
         started = time.monotonic()
         try:
             build(scratch, progress)
-            manifest = {**facts, "key": key, "build_seconds": round(time.monotonic() - started, 1)}
-            (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+            entry = {**facts, "key": key, "build_seconds": round(time.monotonic() - started, 1)}
+            (scratch / MANIFEST).write_text(json.dumps(entry, indent=1, sort_keys=True) + "\n")
             scratch.chmod(0o755)
             target = parent / key
             if target.exists():  # incomplete: made by something other than this function

@@ -34,3 +34,7 @@ class InvalidInput(DamonError):
 
 class MissingCapability(Exception):
     """This machine lacks something that the run needs; the message says what, and the remedy."""
+
+
+class BuildFailed(MissingCapability):
+    """A step that makes something from sources or fetches them failed; the log's last lines follow the first line."""

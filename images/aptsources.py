@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-APT = Path("/etc/apt")
+from ..apt import host
 
 
-def for_release(release: str, apt: Path = APT) -> str:
+def for_release(release: str, apt: Path = host.APT) -> str:
     """The host's sources for a Debian release, as text that mmdebstrap reads from its standard input.
 
     Only entries for the release itself and its ``-updates``, ``-security`` and the like are taken; empty when the host
@@ -22,10 +22,8 @@ def for_release(release: str, apt: Path = APT) -> str:
     wanted = re.compile(rf"{re.escape(release)}(-updates|-security|-proposed-updates|/updates)?/?$")
     stanzas: list[str] = []
     for path in sorted((apt / "sources.list.d").glob("*.sources")):
-        for stanza in re.split(r"\n\s*\n", path.read_text(errors="replace")):
-            fields = _fields(stanza)
-            disabled = fields.get("enabled", "yes").lower() in ("no", "false", "0")
-            if disabled or "deb" not in fields.get("types", "").split():
+        for stanza, fields in host.stanzas(path.read_text(errors="replace")):
+            if not host.binary(fields):
                 continue
             suites = fields.get("suites", "").split()
             if suites and all(wanted.match(suite) for suite in suites):
@@ -41,18 +39,3 @@ def for_release(release: str, apt: Path = APT) -> str:
             if match and wanted.match(match[1]):
                 lines.append(line.strip())
     return "\n".join(lines) + "\n" if lines else ""
-
-
-def _fields(stanza: str) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    name = ""
-    for line in stanza.splitlines():
-        if line.startswith("#"):
-            continue
-        if line[:1].isspace():
-            fields[name] = fields.get(name, "") + " " + line.strip()
-        elif ":" in line:
-            name, _, value = line.partition(":")
-            name = name.strip().lower()
-            fields[name] = value.strip()
-    return fields

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
-from .errors import MachineLacks
+from ..steps import found
 
 LIST = Path(__file__).parent / "packages.txt"
 # What only some guests need, by architecture: lists beside that one.
@@ -48,26 +46,7 @@ def program(name: str) -> str:
     Raises:
         MachineLacks: it is not installed; the message names the package.
     """
-    # Administrators' programs are not on every user's PATH.
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin")
-    if path is None:
-        package = PROGRAMS.get(name, name)
-        # Of a group all are named: one after the other would be found missing.
-        package = next((" ".join(packages(group)) for group in GROUPS if package in packages(group)), package)
-        raise MachineLacks(f"program {name!r} is not installed; install it with: apt-get install {package}")
-    return path
-
-
-def installed_version(package: str) -> str | None:
-    """Version of an installed Debian package, or None (also on a machine without dpkg)."""
-    try:
-        done = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return None
-    status, _, version = done.stdout.partition(" ")
-    return version if done.returncode == 0 and status == "installed" else None
+    package = PROGRAMS.get(name, name)
+    # Of a group all are named: one after the other would be found missing.
+    package = next((" ".join(packages(group)) for group in GROUPS if package in packages(group)), package)
+    return found(name, package)

@@ -10,9 +10,9 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import cache
+from .. import cache, steps
 from ..progress import Progress
-from . import kconfig, source, steps
+from . import kconfig, source
 from .arch import X86_64, Architecture
 from .errors import BuildFailed
 from .hostpkgs import program

@@ -14,9 +14,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .. import cache
+from .. import cache, steps
 from ..progress import Progress
-from . import initramfs, rootfs_build, steps
+from . import initramfs, rootfs_build
 from .arch import X86_64, Architecture, of_debian
 from .errors import BuildFailed, InvalidInput, MachineLacks
 from .hostpkgs import program

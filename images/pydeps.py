@@ -9,8 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from .. import steps
 from ..progress import Progress
-from . import steps
 from .arch import Architecture
 from .errors import MachineLacks
 

@@ -13,9 +13,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import cache
+from .. import cache, steps
 from ..progress import Progress
-from . import aptsources, pydeps, steps
+from . import aptsources, pydeps
 from .arch import X86_64, Architecture, of_program
 from .errors import InvalidInput
 from .hostpkgs import program

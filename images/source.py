@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import cache
+from .. import apt, cache, steps
+from ..apt import installed_version
 from ..progress import Progress
-from . import steps
 from .errors import InvalidInput, MachineLacks
-from .hostpkgs import installed_version, program
+from .hostpkgs import program
 
 PACKAGE = "linux-source-6.12"
 
@@ -24,18 +26,40 @@ class KernelSource:
     name: str
     identity: str
     tree: Path | None  # None: the package, not unpacked yet
+    deb: Path | None = None  # the package's file, where the package is not installed
 
 
-def from_package(package: str = PACKAGE) -> KernelSource:
-    """The Debian source package, not unpacked yet.
+def named(what: Path) -> KernelSource:
+    """A kernel tree, or the whole tree of a Debian package ``linux-source-X.Y`` of any suite, downloaded where need be.
 
     Raises:
-        MachineLacks: it is not installed.
+        InvalidInput: it is no kernel tree.
+        MachineLacks: the package cannot be had.
+    """
+    name = str(what)
+    if re.fullmatch(r"linux-source-\d+\.\d+", name, re.ASCII) is None or what.exists():
+        return from_tree(what)
+    return from_package(name, fetch=True)
+
+
+def from_package(package: str = PACKAGE, *, fetch: bool = False) -> KernelSource:
+    """The Debian source package, not unpacked yet: the installed one, else one in the cache.
+
+    Args:
+        package: its name.
+        fetch: download it when there is none.
+
+    Raises:
+        MachineLacks: there is none.
     """
     version = installed_version(package)
-    if version is None or not _tarball(package).exists():
+    if version is not None and _tarball(package).exists():
+        return KernelSource(package, f"{package} {version}", None)
+    kept = [one for one in apt.cached(package) if one.name == package]
+    if not kept and not fetch:
         raise MachineLacks(f"package {package!r} is not installed; install it with: apt-get install {package}")
-    return KernelSource(package, f"{package} {version}", None)
+    found = kept[0] if kept else apt.fetch_package(package)
+    return KernelSource(package, f"{package} {found.version}", None, found.deb)
 
 
 def from_tree(tree: Path) -> KernelSource:
@@ -73,7 +97,12 @@ def unpacked(source: KernelSource) -> Path:
         tarball = _tarball(package)
         program("xz")
         log = folder / "unpack.log"
+        scratch = folder / ".deb"
+        if source.deb is not None:
+            steps.run(["dpkg-deb", "-x", source.deb, scratch], log, progress, "unpacking")
+            tarball = scratch / tarball.relative_to("/")
         steps.run(["tar", "-xf", tarball, "-C", folder, "--strip-components=1"], log, progress, "unpacking")
+        shutil.rmtree(scratch, ignore_errors=True)
         log.unlink()
 
     facts = {"package": package, "version": version}

@@ -48,6 +48,7 @@ COMPLETIONS: Final[dict[str, dict[str, str]]] = {
     "RECORD": shtab.FILE,
     "PATH": shtab.FILE,
     "DIR": shtab.DIRECTORY,
+    "DIR|PACKAGE": shtab.DIRECTORY,
     "FOLDER": shtab.DIRECTORY,
 }
 

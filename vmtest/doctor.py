@@ -10,10 +10,11 @@ import psutil
 
 # Console and SSH too, so that a module that a guest would miss is missed here.
 from . import accel, cache, console, remote  # noqa: F401
+from .apt import installed_version
 from .config import GuestConfig
 from .errors import HarnessError, MachineLacks
 from .images import kernel_build, rootfs_build, variants
-from .images.hostpkgs import GROUPS, PROGRAMS, installed_version, packages, program
+from .images.hostpkgs import GROUPS, PROGRAMS, packages, program
 from .machine import OVERHEAD_BYTES
 from .sizes import MIB
 

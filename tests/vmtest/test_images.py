@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import until
-from vmtest import cache
+from vmtest import cache, steps
 from vmtest.errors import BuildFailed, InvalidInput, MachineLacks
 from vmtest.images import (
     aptsources,
@@ -22,7 +22,6 @@ from vmtest.images import (
     pydeps,
     rootfs_build,
     source,
-    steps,
     variants,
 )
 from vmtest.progress import Progress

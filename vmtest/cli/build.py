@@ -24,8 +24,8 @@ def add(commands: Any) -> None:
         "--kernel-tree",
         "--kernel-source",
         type=Path,
-        metavar="DIR",
-        help="a kernel tree, built out of tree (default: Debian's package)",
+        metavar="DIR|PACKAGE",
+        help="a kernel tree, built out of tree, or a package like linux-source-7.3 of any suite (default: Debian's)",
     )
     add_arch_option(build)
     build.set_defaults(call=_build)
@@ -49,7 +49,7 @@ def _build(options: argparse.Namespace) -> int:
     if options.kernel_tree:
         if options.variant:
             raise InvalidInput("VARIANT and --kernel-tree exclude each other; give one")
-        tell(kernel_build.obtain(source.from_tree(options.kernel_tree), recipe).image)
+        tell(kernel_build.obtain(source.named(options.kernel_tree), recipe).image)
         return 0
     tell(variants.variant(options.variant or variants.DEFAULT).obtain().image)
     return 0

@@ -76,7 +76,7 @@ def chosen_source(options: argparse.Namespace) -> KernelSource:
     if options.kernel_tree:
         if options.package:
             raise InvalidInput("--package and --kernel-tree exclude each other; give one")
-        return source.from_tree(options.kernel_tree)
+        return source.named(options.kernel_tree)
     return source.from_package(options.package or source.PACKAGE)
 
 

@@ -32,8 +32,8 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
         "--kernel-tree",
         "--kernel-source",
         type=Path,
-        metavar="DIR",
-        help="boot a kernel built from this tree (cached by content)",
+        metavar="DIR|PACKAGE",
+        help="boot a kernel built from this tree, or from a package like linux-source-7.3 (cached by content)",
     )
     add_arch_option(to)
     to.add_argument(
@@ -179,7 +179,7 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
             raise InvalidInput("--kernel and --kernel-tree exclude each other; give one")
         from ..images import source
 
-        kernel = kernel_build.obtain(source.from_tree(options.kernel_tree), recipe).image
+        kernel = kernel_build.obtain(source.named(options.kernel_tree), recipe).image
     elif isinstance(kernel, str) and kernel_package.is_package(kernel):
         kernel = kernel_package.obtain(kernel).image
     return GuestConfig(

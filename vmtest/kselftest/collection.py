@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import cache
+from .. import cache, steps
 from ..errors import BuildFailed, InvalidInput
-from ..images import source, steps
+from ..images import source
 from ..images.arch import X86_64, Architecture
 from ..images.hostpkgs import program
 from ..progress import Progress

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs one step of a build: output to a log, progress shown, killed with its children when the build is given up."""
+"""Runs one step of a build: output to a log, progress shown, killed with its children when the build is given up.
+
+``vmtest/steps.py`` is a link to this file, as neither package imports the other.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
 
-from ..progress import Progress
-from .errors import BuildFailed
-from .hostpkgs import program
+from .errors import BuildFailed, MissingCapability
+from .progress import Progress
 
 LOG_TAIL_LINES = 15
 # A build must not depend on who calls it: make's own variables leak from a calling make, locale changes tools' output.
@@ -24,6 +27,19 @@ DROPPED_ENVIRONMENT = frozenset(
 def jobs() -> int:
     """Number of parallel jobs: the CPUs this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def found(name: str, package: str) -> str:
+    """Full path of a program.
+
+    Raises:
+        MissingCapability: it is not installed; the message names Debian's package of it.
+    """
+    # Administrators' programs are not on every user's PATH.
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if path is None:
+        raise MissingCapability(f"program {name!r} is not installed; install it with: apt-get install {package}")
+    return path
 
 
 def run(
@@ -42,16 +58,17 @@ def run(
         log: file that both output streams are appended to.
         progress: where the note is shown.
         note: a fixed text, or a function from one line of output to a text (None: unchanged).
-        cwd: working folder.
+        cwd: working directory.
         env: added to the environment.
 
     Raises:
         BuildFailed: it ended with another code than 0; the message has the end of the log.
+        MissingCapability: there is no such program.
     """
     environment = {name: value for name, value in os.environ.items() if name not in DROPPED_ENVIRONMENT}
     environment.update(LC_ALL="C", **(env or {}))
     # setpriv: a builder that is killed outright takes its children along.
-    words = [program("setpriv"), "--pdeathsig", "TERM", "--", *(str(word) for word in command)]
+    words = [found("setpriv", "util-linux"), "--pdeathsig", "TERM", "--", *(str(word) for word in command)]
     child = subprocess.Popen(
         words,
         cwd=cwd,

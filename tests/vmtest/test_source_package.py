@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The whole tree of a package of any suite, for a guest kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.apt.repository import Keys, Repository, build_source, configure, needs_apt, new_keys, take_as_host
+from vmtest.cli import main
+from vmtest.errors import MachineLacks
+from vmtest.images import source
+
+FILES = {"Makefile": "VERSION = 7\n", "mm/damon/core.c": "int x;\n", "drivers/any.c": "int y;\n"}
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Iterator[Keys]:
+    with new_keys(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def mirror(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    made = Repository(tmp_path / "mirror", keys)
+    made.publish("experimental", [build_source(tmp_path, "0.7", "0.7.4-1", FILES)])
+    take_as_host(monkeypatch, configure(tmp_path, made.root, keys.public))
+    return made
+
+
+@needs_apt
+def test_a_package_instead_of_a_tree(mirror: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(MachineLacks, match=r"is not installed; install it with: apt-get install linux-source-0\.7"):
+        source.from_package("linux-source-0.7")  # listing kernels downloads nothing
+    named = source.named(Path("linux-source-0.7"))
+    assert (named.name, named.identity) == ("linux-source-0.7", "linux-source-0.7 0.7.4-1")
+    mirror.root.rename(tmp_path / "gone")
+    tree = source.unpacked(source.from_package("linux-source-0.7"))
+    assert {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()} == {*FILES, "manifest.json"}
+    assert source.unpacked(named) == tree
+    assert main(["build", "kernel", "--kernel-tree", "linux-source-0.8"]) == 3
+    assert "packages linux-source-0.8*: the mirror copy:" in capsys.readouterr().err
+
+
+def test_a_directory_of_that_name_is_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tree = tmp_path / "linux-source-0.7"
+    for name in ("Makefile", "Kconfig", "scripts/kconfig/merge_config.sh"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    assert source.named(Path("linux-source-0.7")).tree == tree

@@ -1,0 +1,1 @@
+../damon/steps.py
