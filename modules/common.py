@@ -67,12 +67,15 @@ class DamonModule(SwitchedModule):
     def __init__(self, damon: Damon) -> None:
         super().__init__(damon)
         self._ever_started = False
+        self._copied = 0  #: sampling intervals that had passed when the statistics were copied
 
     def _parameter(self, spec: ParamSpec) -> Parameter:
         if spec.name == "commit_inputs":
             return Parameter(spec, setter=self._store_commit_inputs, getter=lambda: False)
         if spec.name == "addr_unit":
             return Parameter(spec, setter=self._check_addr_unit)
+        if not spec.writable and spec.name != KDAMOND_PID.name:
+            return Parameter(spec, fresh=self._catch_up)
         return super()._parameter(spec)
 
     # What a module of this kind says of itself.
@@ -106,7 +109,7 @@ class DamonModule(SwitchedModule):
         commit_ctx(self.ctx, self._parameter_context(write_back=True))
         self.damon.start([self.ctx], exclusive=True)
         self._ever_started = True
-        self.damon.call(self.ctx, DamonCallControl(self._refresh_stats, repeat=True))
+        self.damon.call(self.ctx, DamonCallControl(self._refresh_stats, repeat=True, results_only=True))
 
     def _turn_off(self) -> None:
         assert self.ctx is not None
@@ -114,7 +117,17 @@ class DamonModule(SwitchedModule):
         self._refresh_stats(self.ctx)
 
     def _refresh_stats(self, ctx: DamonCtx) -> None:
+        self._copied = ctx.passed_sample_intervals
         self.copy_stats(ctx.schemes)
+
+    def _catch_up(self) -> None:
+        """Before somebody looks: the statistics are those of the last sampling interval.
+
+        The worker copies them before schemes are applied only. What an application changes is to be seen from the next
+        sampling interval on.
+        """
+        if self.ctx is not None and self.ctx.passed_sample_intervals not in (0, self._copied):
+            self._refresh_stats(self.ctx)
 
     def _store_commit_inputs(self, value: Value) -> None:
         if not value:

@@ -149,6 +149,10 @@ class Loader:
         self._loaded: dict[str, Module] = {}
 
     @property
+    def damon(self) -> Damon:
+        return self._damon
+
+    @property
     def machine(self) -> Machine:
         return self._damon.machine
 

@@ -142,6 +142,7 @@ class Parameter:
         spec: its declaration.
         setter: called with the parsed value before it is kept; raises to refuse it.
         getter: gives the value to show, for parameters whose value is a state.
+        fresh: called before the value is read, to bring it up to date.
         bare: text meant by the parameter's name alone on the command line; None where a value is needed.
     """
 
@@ -151,15 +152,18 @@ class Parameter:
         *,
         setter: Callable[[Value], None] | None = None,
         getter: Callable[[], Value] | None = None,
+        fresh: Callable[[], None] | None = None,
         bare: str | None = None,
     ) -> None:
         self.spec = spec
-        self._setter, self._getter = setter, getter
+        self._setter, self._getter, self._fresh = setter, getter, fresh
         self.bare = bare if bare is not None else ("Y" if spec.type == "bool" else None)
         self._value = spec.default
 
     @property
     def value(self) -> Value:
+        if self._fresh is not None:
+            self._fresh()
         return self._getter() if self._getter is not None else self._value
 
     @value.setter

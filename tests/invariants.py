@@ -26,7 +26,7 @@ Ranges = list[tuple[int, int]]
 #: Not the context's own, or without meaning between two samplings.
 _LEFT_OUT = {
     "machine", "ops", "trace", "kdamond", "lock", "addrs", "accessed", "batch", "folios", "space", "call_controls",
-    "walk_control", "walking",
+    "walk_control", "walking", "sampled",
 }  # fmt: skip
 
 

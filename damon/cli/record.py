@@ -16,6 +16,7 @@ from damon.cli.arguments import duration, number, seed
 from damon.cli.progress import Progress
 from damon.cli.record_job import Job
 from damon.cli.run import open_machine, stop_flag
+from damon.cli.steps import STEP_US, Steps
 from damon.core import Damon
 from damon.core.trace import EVENTS
 from damon.damond.runtime import default_mount
@@ -48,7 +49,6 @@ examples:
   damon record --damond --duration 60
 then: damon report damon.data, or damo report heatmap --input damon.data
 """
-_STEP_US: Final = 100_000
 _COLUMNS: Final = ("snapshots", "events lost")
 #: Options of a machine of one's own.
 _OWN: Final = (
@@ -191,17 +191,17 @@ def _loop(
 ) -> None:
     clock = damon.machine.clock
     begin = clock.now_ns()
-    progress = Progress(_COLUMNS, seconds, quiet=quiet)
+    progress, steps = Progress(_COLUMNS, seconds, quiet=quiet), Steps(damon, None if quiet else seconds)
     try:
         while not stopped[0] and not job.ended() and job.error() is None:
             for ctx in job.contexts():
                 if damon.is_running(ctx):
                     recorder.watch(ctx)
             gone_us = (clock.now_ns() - begin) // 1000
-            left_us = _STEP_US if seconds is None else round(seconds * 1e6) - gone_us
-            if left_us <= 0:
+            left_us = None if seconds is None else round(seconds * 1e6) - gone_us
+            if left_us is not None and left_us <= 0:
                 break
-            clock.sleep_us(min(_STEP_US, left_us))
+            steps.sleep(left_us, job.contexts(), -(-recorder.idle_us() // STEP_US))
             recorder.poll()
             if progress.due(gone_us / 1e6):
                 progress.show(gone_us / 1e6, "recorded", [(str(recorder.nr_snapshots), str(recorder.lost))])
@@ -265,10 +265,10 @@ def _follow(
         recorder.poll()
         while not stopped[0] and not source.ended:
             gone = time.monotonic() - begin
-            left = _STEP_US / 1e6 if seconds is None else seconds - gone
+            left = STEP_US / 1e6 if seconds is None else seconds - gone
             if left <= 0:
                 break
-            time.sleep(min(_STEP_US / 1e6, left))
+            time.sleep(min(STEP_US / 1e6, left))
             recorder.poll()
             if progress.due(gone):
                 progress.show(gone, "recorded", [(str(recorder.nr_snapshots), str(recorder.lost))])

@@ -11,6 +11,7 @@ from damon.cli import output
 from damon.cli.observe import Observer, Seen
 from damon.cli.outcome import in_words
 from damon.cli.progress import Progress
+from damon.cli.steps import Steps
 from damon.modules.loader import Loader
 from damon.modules.module import Module
 from damon.modules.params import Value
@@ -18,7 +19,6 @@ from damon.modules.params import Value
 if TYPE_CHECKING:
     from damon.mm.sim import Kill
 
-STEP_US = 100_000
 _COLUMNS = ("module", "tried", "applied", "state")
 
 
@@ -52,13 +52,16 @@ class Session:
 
     def loop(self, duration: float | None, stopped: Sequence[bool]) -> None:
         """Let time pass until ``duration`` seconds are over, ``stopped[0]`` is true, or a worker has died."""
-        progress = Progress(_COLUMNS, duration, quiet=self._quiet)
+        progress, steps = (
+            Progress(_COLUMNS, duration, quiet=self._quiet),
+            Steps(self._loader.damon, None if self._quiet else duration),
+        )
         try:
             while not stopped[0] and self.error is None:
                 left = None if duration is None else round((duration - self.seconds()) * 1e6)
                 if left is not None and left <= 0:
                     break
-                self._clock.sleep_us(STEP_US if left is None else min(STEP_US, left))
+                steps.sleep(left, [module.ctx for module in self._modules if module.ctx is not None])
                 self._look_for_dead_workers()
                 if progress.due(self.seconds()):
                     progress.show(self.seconds(), self._memory(self._observer.look()), self._rows())

@@ -15,7 +15,7 @@ from damon.core.regions import SplitState
 from damon.core.trace import Trace
 from damon.core.waiting import at_exit, waiting
 from damon.errors import DamonError, InvalidInput
-from damon.mm.clock import VirtualClock
+from damon.mm.clock import Event, VirtualClock
 from damon.mm.interface import Machine
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.presence import Presence, Show
@@ -49,6 +49,8 @@ class Damon:
         #: Shows a worker of that name to others, for as long as it runs; then its pid is that one's.
         self.presence: Show | None = None
         self._presences: dict[DamonCtx, Presence] = {}
+        #: Set, and forgotten, when a worker ends.
+        self.ended: Event | None = None
         self._lock = threading.Lock()
         self._exiting = False
 
@@ -130,6 +132,9 @@ class Damon:
         if presence is not None:
             del self.trace.pids[ctx]
             presence.close()
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended.set()
 
     def stop(self, ctxs: Sequence[DamonCtx] | None = None) -> None:
         """Stop the workers of ``ctxs``, of all contexts without it, and wait for their end.

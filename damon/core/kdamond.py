@@ -10,12 +10,13 @@ from damon.core import watermarks
 from damon.core.attrs import arm_deadlines, arm_scheme, tune_intervals
 from damon.core.damos_filter import set_filters_default_reject
 from damon.core.damos_walk import apply_schemes, end_walk
-from damon.core.region_check import check_regions, checked_step
+from damon.core.region_check import check_regions, checked_step, inherited
 from damon.core.regions import SplitState, apply_min_nr_regions, merge_regions, reset_aggregated, split_regions
 from damon.core.waiting import working
 from damon.errors import DamonError
+from damon.mm.ahead import Stretch
 from damon.model.checks import U32_MAX, whole
-from damon.model.context import DamonCallControl, DamonCtx
+from damon.model.context import NEVER, DamonCallControl, DamonCtx
 from damon.model.probe import has_weights
 
 
@@ -86,18 +87,21 @@ class Kdamond:
         attributes_only = has_weights(ctx.probes)
 
         self._wait_activation()
-        if not attributes_only:
-            ctx.ops.prepare_access_checks(ctx)
-        self._sleep(max(sample_interval, 1))  # usleep_range(0) still lets others run
-        ctx.passed_sample_intervals += 1
+        highest = self._sample_ahead(next_aggregation, next_ops_update)
         aggregated = ctx.passed_sample_intervals >= next_aggregation
-        highest = self._check(attributes_only, aggregated)
+        if highest is None:
+            if not attributes_only:
+                ctx.ops.prepare_access_checks(ctx)
+            self._sleep(max(sample_interval, 1))  # usleep_range(0) still lets others run
+            ctx.passed_sample_intervals += 1
+            aggregated = ctx.passed_sample_intervals >= next_aggregation
+            highest = self._check(attributes_only, aggregated)
 
         if aggregated:
             check_regions(ctx, f"with operations set {ctx.ops.id!r}")
             merge_regions(ctx, highest // 10, self._sz_limit)
             self._sz_limit = apply_min_nr_regions(ctx)
-        self._run_calls()
+        self._run_calls(results=aggregated or self._applies())
         self._wait_resume()
         if ctx.schemes:
             apply_schemes(ctx)
@@ -108,6 +112,32 @@ class Kdamond:
         if ctx.passed_sample_intervals >= next_ops_update:
             ctx.next_ops_update_sis = next_ops_update + ctx.attrs.samples(ctx.attrs.ops_update_interval)
             checked_step(ctx, ctx.ops.update, "update")
+
+    def _sample_ahead(self, next_aggregation: int, next_ops_update: int) -> int | None:
+        """All sampling intervals at once to the first at whose end there is something to do: what the last one found.
+
+        None: the operations set does not offer that now.
+        """
+        ctx = self.ctx
+        if ctx.probes or inherited(ctx.ops, "sample_ahead"):
+            return None
+        due_ns = min((control.due_ns for control in ctx.call_controls if not control.results_only), default=NEVER)
+        nr = self._nr_idle(next_aggregation, next_ops_update) if due_ns else 1
+        done, highest = ctx.ops.sample_ahead(ctx, nr, Stretch(due_ns, *watermarks.steady_free(ctx)))
+        ctx.passed_sample_intervals += whole(self._returned("sample_ahead"), done, high=nr)
+        return whole(self._returned("sample_ahead"), highest, high=U32_MAX) if done else None
+
+    def _nr_idle(self, next_aggregation: int, next_ops_update: int) -> int:
+        """The number of sampling intervals, this one included, to the next at whose end there is something to do."""
+        ctx = self.ctx
+        due = next_aggregation
+        for scheme in ctx.schemes:
+            if scheme.next_apply_sis < due and scheme.wmarks.activated:
+                due = scheme.next_apply_sis
+        never_updates = inherited(ctx.ops, "update") and not ctx.attrs.samples(ctx.attrs.ops_update_interval)
+        if not never_updates:
+            due = min(due, next_ops_update)
+        return max(due - ctx.passed_sample_intervals, 1)
 
     def _check(self, attributes_only: bool, aggregated: bool) -> int:
         """One sample of accesses and attributes: the highest count, or weighted sum of attributes, of all regions."""
@@ -158,8 +188,15 @@ class Kdamond:
             if self._need_stop():
                 raise _Ended
 
-    def _run_calls(self) -> None:
+    def _applies(self) -> bool:
+        """Is a scheme due?"""
+        passed = self.ctx.passed_sample_intervals
+        return any(scheme.next_apply_sis <= passed and scheme.wmarks.activated for scheme in self.ctx.schemes)
+
+    def _run_calls(self, results: bool = True) -> None:
         """Run the requests that are pending now, each once. Repeating ones are queued again, behind those that came.
+
+        ``results``: there is something to see for those that want results only.
 
         The worker ends when a commit failed half way.
         """
@@ -168,6 +205,7 @@ class Kdamond:
             raise _Ended
         if not ctx.call_controls:
             return
+        now = ctx.machine.clock.now_ns()
         with ctx.lock:
             pending = list(ctx.call_controls)
             ctx.call_controls.clear()
@@ -177,6 +215,8 @@ class Kdamond:
                 control = pending.pop(0)
                 if control.repeat:
                     again.append(control)
+                    if control.due_ns > now or (control.results_only and not results):
+                        continue
                 self._run_call(control)
                 if ctx.maybe_corrupted:
                     ctx.error = control.error

@@ -51,13 +51,18 @@ def check_regions(ctx: DamonCtx, whose: str, unit: int = 1) -> None:
             raise InvalidInput(f"region {index} of target {number} {whose}: {bounds}: {_WHY[fault].format(unit=unit)}")
 
 
+def inherited(ops: Operations, name: str) -> bool:
+    """Does an operations set leave the step ``name`` as it is for all, that is empty?"""
+    return getattr(getattr(ops, name), "__func__", None) is getattr(Operations, name)
+
+
 def checked_step(ctx: DamonCtx, step: Callable[[DamonCtx], None], name: str) -> None:
     """``step`` of the operations set (its ``name``), which may set the regions anew; then they are checked.
 
     Regions that were aligned before have to be afterwards. Those made for another ``min_region_sz``, which a commit
     changed, need not. A set that inherits a step which does nothing costs nothing.
     """
-    if getattr(step, "__func__", None) is getattr(Operations, name):
+    if inherited(ctx.ops, name):
         return
     aligned = all(find_fault(ctx, target.regions, ctx.min_region_sz)[0] is RegionFault.RIGHT for target in ctx.targets)
     step(ctx)

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from damon.mm.interface import Machine
 from damon.model.context import DamonCtx
-from damon.model.scheme import Damos, DamosWmarkMetric
+from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
+
+_ANY: Final = 2**63 - 1
 
 
 def free_mem_rate(machine: Machine) -> int:
@@ -27,6 +31,30 @@ def wait_time_us(machine: Machine, scheme: Damos) -> int:
         return marks.interval
     marks.activated = True
     return 0
+
+
+def _steady_rates(marks: DamosWatermarks, rate: int) -> tuple[int, int]:
+    """Rates of free memory around ``rate`` with which ``wait_time_us`` decides the same again."""
+    if marks.activated:
+        return marks.low, marks.high
+    if rate > marks.high:
+        return marks.high + 1, _ANY
+    if rate < marks.low:
+        return 0, marks.low - 1
+    return marks.mid, marks.high
+
+
+def steady_free(ctx: DamonCtx) -> tuple[int, int]:
+    """From how many to how many free pages no scheme is activated or deactivated; both bounds are included."""
+    low, high = 0, _ANY
+    for scheme in ctx.schemes:
+        if scheme.wmarks.metric is not DamosWmarkMetric.NONE:
+            this = _steady_rates(scheme.wmarks, free_mem_rate(ctx.machine))
+            low, high = max(low, this[0]), min(high, this[1])
+    if not low and high == _ANY:
+        return low, high
+    total = ctx.machine.free_mem()[1]
+    return -(-low * total // 1000), min(-(-(high + 1) * total // 1000) - 1, _ANY)
 
 
 def min_wait_us(ctx: DamonCtx) -> int:

@@ -90,7 +90,7 @@ def aggregations(damon: Damon, ctx: DamonCtx, timeout_us: int | None = None) -> 
         found.append(_take(ctx))
         ready.set()
 
-    control = DamonCallControl(look, repeat=True)
+    control = DamonCallControl(look, repeat=True, results_only=True)
     damon.call(ctx, control)
     try:
         left = timeout_us

@@ -166,6 +166,10 @@ class VirtualClock:
             heapq.heappop(self._queue)
         return self._queue[0][0] if self._queue else None
 
+    def pass_to(self, now_ns: int) -> None:
+        """The calling thread slept up to then, the machine has caught up, and nobody else was to wake before."""
+        self._now = now_ns
+
     def charge_ns(self, ns: int) -> None:
         """The calling thread worked for ``ns``: the same as sleeping that long."""
         self.sleep_until(self._now + ns)

@@ -74,11 +74,21 @@ class Ticks:
         """
         if not self.hz:
             return now_ns + jiffies * self.tick_ns
+        shift = self._wheel_shift(jiffies)
+        end = (self.jiffies(now_ns) + jiffies >> shift) + 1 << shift
+        return (end - self._first) * self.tick_ns
+
+    @staticmethod
+    def _wheel_shift(jiffies: int) -> int:
         shift = 0
         while jiffies >= _LEVEL_TICKS << shift:
             shift += _LEVEL_SHIFT
-        end = (self.jiffies(now_ns) + jiffies >> shift) + 1 << shift
-        return (end - self._first) * self.tick_ns
+        return shift
+
+    def timeout_ticks(self, us: int) -> tuple[int, int]:
+        """The jiffies of a timeout of ``us``, and the power of two of jiffies that the timer wheel rounds it to."""
+        jiffies = self.us_to_jiffies(us)
+        return jiffies, self._wheel_shift(jiffies)
 
     def sleep_end_ns(self, now_ns: int, us: int) -> int:
         """When a worker's sleep of ``us`` ends that begins now (``kdamond_usleep()``).

@@ -20,17 +20,25 @@ if TYPE_CHECKING:
     from damon.ops.operations import Operations
 
 DAMON_MIN_REGION_SZ: Final = 4096
+#: A time that never comes.
+NEVER: Final = 2**63 - 1
 
 
 @dataclass(eq=False)
 class DamonCallControl:
     """A function to run in the worker between two samplings. ``fn`` returns nothing and may raise OSError.
 
-    ``repeat``: run in every iteration until the worker ends; the caller does not wait.
+    ``repeat``: run in every iteration until the worker ends; the caller does not wait. A worker that is asked in every
+    iteration can do nothing in one go, so say when there is nothing to do, if you know:
+
+    ``results_only``: but when an aggregation ends, schemes are due, or the worker waits.
+    ``due_ns``: before this time of the machine's clock; ``fn`` may move it on.
     """
 
     fn: Callable[[DamonCtx], None]
     repeat: bool = False
+    results_only: bool = False
+    due_ns: int = 0
     canceled: bool = False
     error: BaseException | None = None
     done: Any = None  #: the clock's event
@@ -62,6 +70,7 @@ class DamonCtx:
     rnd: Random = field(default_factory=lambda: Random(0))
     reference: bool = False  #: use the plain Python twins instead of the C routines
     trace: Any = None  #: tracepoints (``core.trace.Trace``)
+    sampled: Any = field(default=None, repr=False)  #: scratch of the operations set: the native view of its targets
 
     passed_sample_intervals: int = 0
     next_aggregation_sis: int = 0

@@ -7,6 +7,7 @@ import enum
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from damon.mm.ahead import Stretch
 from damon.model.arrays import DamonRegion
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
@@ -46,6 +47,16 @@ class Operations(ABC):
     @abstractmethod
     def check_accesses(self, ctx: DamonCtx) -> int:
         """Count the regions whose sampled page was accessed since; the highest ``nr_accesses`` of all regions."""
+
+    def sample_ahead(self, ctx: DamonCtx, nr: int, stretch: Stretch) -> tuple[int, int]:
+        """Up to ``nr`` sampling intervals at once: how many there were, and what ``check_accesses`` returns after the
+        last.
+
+        The same as ``prepare_access_checks``, a sleep and ``check_accesses`` for each of them. It ends early when
+        something else is due (``stretch``). ``(0, 0)``: none; the worker then goes through one step by step. A set
+        need not have it.
+        """
+        return 0, 0
 
     def apply_probes(self, ctx: DamonCtx, set_samples: bool, return_max_wsum: bool) -> int:
         """Count for each region which of ``ctx.probes`` its sampled page passes.

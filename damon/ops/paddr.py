@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
+from damon.mm.ahead import Stretch, as_written
 from damon.mm.interface import PAGE_SIZE, PhysicalSpace
 from damon.model.arrays import DamonRegion, FolioArray
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType, DamosMigrateDest
 from damon.model.target import DamonTarget
-from damon.ops import probes, sampling
+from damon.ops import ahead, probes, sampling
 from damon.ops.folio_walk import MIGRATIONS, Act, migration, walk_folios
 from damon.ops.operations import Operations, Score
 
@@ -38,6 +39,11 @@ class Paddr(Operations):
 
     def check_accesses(self, ctx: DamonCtx) -> int:
         return max((sampling.check(ctx, target, ctx.machine.phys) for target in ctx.targets), default=0)
+
+    def sample_ahead(self, ctx: DamonCtx, nr: int, stretch: Stretch) -> tuple[int, int]:
+        if not as_written(self, *_STEPS):
+            return ahead.NONE
+        return ahead.sample_ahead(ctx, [ctx.machine.phys] * len(ctx.targets), nr, stretch, ctx.addr_unit)
 
     def apply_probes(self, ctx: DamonCtx, set_samples: bool, return_max_wsum: bool) -> int:
         phys: PhysicalSpace = ctx.machine.phys
@@ -83,3 +89,7 @@ class Paddr(Operations):
             if folios.nr:
                 yield folios
         scheme.last_applied = last
+
+
+#: What a whole stretch of sampling stands for; a subclass that has others of its own is asked interval by interval.
+_STEPS: Final = (Paddr.prepare_access_checks, Paddr.check_accesses)

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
 from damon.errors import InvalidInput
+from damon.mm.ahead import Stretch, as_written
 from damon.mm.interface import PAGE_SIZE, Advice, ProcessSpace
 from damon.model.arrays import DamonRegion, FolioArray
 from damon.model.context import DamonCtx
 from damon.model.regions import align_up, set_regions
 from damon.model.scheme import Damos, DamosAction, DamosMigrateDest
 from damon.model.target import DamonTarget
-from damon.ops import sampling
+from damon.ops import ahead, sampling
 from damon.ops.folio_walk import MIGRATIONS, Act, migration, walk_folios
 from damon.ops.operations import Operations, Score
 
@@ -77,6 +78,11 @@ class Fvaddr(Operations):
     def check_accesses(self, ctx: DamonCtx) -> int:
         return max((sampling.check(ctx, target, process_space(target)) for target in ctx.targets), default=0)
 
+    def sample_ahead(self, ctx: DamonCtx, nr: int, stretch: Stretch) -> tuple[int, int]:
+        if not as_written(self, *_STEPS):
+            return ahead.NONE
+        return ahead.sample_ahead(ctx, [process_space(target) for target in ctx.targets], nr, stretch)
+
     def score(self, scheme: Damos) -> Score:
         if scheme.action in (DamosAction.PAGEOUT, DamosAction.MIGRATE_COLD):
             return Score.COLD
@@ -108,6 +114,10 @@ class Fvaddr(Operations):
 
     def cleanup_target(self, target: DamonTarget) -> None:
         process_space(target).close()
+
+
+#: What a whole stretch of sampling stands for; a subclass that has others of its own is asked interval by interval.
+_STEPS: Final = (Fvaddr.prepare_access_checks, Fvaddr.check_accesses)
 
 
 class Vaddr(Fvaddr):

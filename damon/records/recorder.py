@@ -27,7 +27,9 @@ from damon.records.surroundings import Surroundings
 from damon.trace.text import script_lines
 
 _FLUSH_BYTES: Final = 4 << 20
-_SURROUNDINGS_NS: Final = 1_000_000_000
+_LOOK_NS: Final = 1_000_000_000
+#: Results of ``_LOOK_NS`` fit into the queue so often, where they may wait for so long.
+_FEW: Final = 16
 _SIBLINGS: Final = ("mem_footprint", "vmas", "proc_stats")
 
 
@@ -102,6 +104,7 @@ class Recorder:
             raise
         self._trace_size = 0
         self._vmas: list[params.Pairs] = []
+        self._capacity = capacity
         self._queue = self._source.queue({AGGREGATED, *self._traced}, capacity)
 
     def _beside(self, name: str) -> Path:
@@ -131,11 +134,24 @@ class Recorder:
             self._take(event)
         now = self._source.now_ns()
         if self._surroundings is not None and now >= self._next_look:
-            self._next_look = now + _SURROUNDINGS_NS
+            self._next_look = now + _LOOK_NS
             self._look(self._surroundings)
         if self._waiting >= _FLUSH_BYTES or now - self._last_flush >= self._flush_ns:
             self._last_flush = now
             self._flush()
+
+    def idle_us(self) -> int:
+        """For how long of the machine's time ``poll()`` has nothing to do but to take what came; 0: call it often."""
+        events = sum(
+            worker.ctx.attrs.max_nr_regions * _LOOK_NS // max(worker.ctx.attrs.aggr_interval * 1000, 1)
+            for worker in self._workers.values()
+        )
+        if self._traced or events * _FEW > self._capacity:
+            return 0
+        due = self._last_flush + self._flush_ns
+        if self._surroundings is not None:
+            due = min(due, self._next_look)
+        return max(min(due - self._source.now_ns(), _LOOK_NS) // 1000, 0)
 
     def _take(self, event: TraceEvent) -> None:
         if event.name in self._traced:

@@ -50,6 +50,7 @@ class Stat(SwitchedModule):
     )  # fmt: skip
 
     _last_refresh_ns = 0
+    _control: DamonCallControl
 
     def check(self) -> None:
         self._build(DamonCtx(machine=self.damon.machine))
@@ -73,7 +74,8 @@ class Stat(SwitchedModule):
         self.damon.start([ctx], exclusive=True)
         self.ctx = ctx
         self._last_refresh_ns = self.damon.machine.clock.now_ns()
-        self.damon.call(ctx, DamonCallControl(self._refresh, repeat=True))
+        self._control = DamonCallControl(self._refresh, repeat=True, due_ns=self._last_refresh_ns + REFRESH_NS + 1)
+        self.damon.call(ctx, self._control)
 
     def _turn_off(self) -> None:
         assert self.ctx is not None
@@ -86,6 +88,7 @@ class Stat(SwitchedModule):
         if now <= self._last_refresh_ns + REFRESH_NS:
             return
         self._last_refresh_ns = now
+        self._control.due_ns = now + REFRESH_NS + 1
         aggr_interval = ctx.attrs.aggr_interval
         self.parameters["aggr_interval_us"].value = aggr_interval
         bandwidth = memory_bandwidth((target.regions for target in ctx.targets), aggr_interval)

@@ -16,7 +16,7 @@ from damon.core.priority import left_window_bp, moving_sum
 from damon.core.probes import moving_sum_of_hits
 from damon.errors import DamonError, InvalidInput
 from damon.model.arrays import DamonRegion
-from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+from damon.model.context import NEVER, DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.scheme import Damos, DamosQuota
 from damon.model.target import DamonTarget
 from damon.modules.sysfs.build import close_targets, fill_context, quota_goals
@@ -46,9 +46,10 @@ class Kdamond(Directory):
         self._damon, self._lock, self._run = damon, lock, run
         self.ctx: DamonCtx | None = None
         self._next_refresh_ns = 0
+        self._control = DamonCallControl(self._refresh, repeat=True)
         self.add("state", File(self._show_state, self._store_state))
         self.add("pid", File(self._show_pid))
-        self.refresh_ms = self.add("refresh_ms", uint())
+        self.refresh_ms = self.add("refresh_ms", uint(check=self._refresh_at))
         self.contexts: Numbered[Context] = self.add(
             "contexts", Numbered("contexts", lambda: Context(lock, damon.operations.names), lock.held, limit=1)
         )
@@ -94,8 +95,10 @@ class Kdamond(Directory):
             raise
         self.ctx = ctx
         self._next_refresh_ns = 0
+        self._control = DamonCallControl(self._refresh, repeat=True)
+        self._refresh_at(self.refresh_ms.value)
         with suppress(DamonError):  # it can have ended already, its target being gone
-            self._damon.call(ctx, DamonCallControl(self._refresh, repeat=True))
+            self._damon.call(ctx, self._control)
 
     def _off(self) -> None:
         if self.ctx is None:
@@ -179,12 +182,16 @@ class Kdamond(Directory):
         intervals.sample_us.value = ctx.attrs.sample_interval
         intervals.aggr_us.value = ctx.attrs.aggr_interval
 
+    def _refresh_at(self, refresh_ms: int) -> None:
+        """The worker's next turn, if ``refresh_ms`` asks for any."""
+        self._control.due_ns = self._next_refresh_ns if refresh_ms else NEVER
+
     def _refresh(self, ctx: DamonCtx) -> None:
-        """In every iteration of the worker: copy what ``refresh_ms`` asks for when it is time (spec, sysfs 5)."""
+        """In an iteration of the worker: copy what ``refresh_ms`` asks for when it is time (spec, sysfs 5)."""
         now, interval = ctx.machine.clock.now_ns(), self.refresh_ms.value * 1_000_000
         if not interval or now < self._next_refresh_ns:
             return
-        self._next_refresh_ns = now + interval
+        self._next_refresh_ns = self._control.due_ns = now + interval
         with self._lock.tried() as taken:
             if taken and len(self.contexts) == 1:
                 self._copy_tuned_intervals(ctx)

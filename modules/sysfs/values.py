@@ -68,8 +68,8 @@ def ulong(value: int = 0, *, check: Callable[[int], None] | None = None, einval:
     return Value(value, parse_ulong, check=check, einval=einval)
 
 
-def uint(value: int = 0, *, einval: bool = False) -> Value[int]:
-    return Value(value, parse_uint, einval=einval)
+def uint(value: int = 0, *, check: Callable[[int], None] | None = None, einval: bool = False) -> Value[int]:
+    return Value(value, parse_uint, check=check, einval=einval)
 
 
 def integer(value: int = 0, *, einval: bool = False) -> Value[int]:

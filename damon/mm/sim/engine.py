@@ -10,8 +10,9 @@ import ctypes
 from ctypes import byref, c_int, c_int64, c_uint32, c_uint64, c_void_p
 from typing import Any, Protocol
 
+from damon.mm.ahead import NativeAccess, NativeTime
 from damon.mm.sim.closed import Releasable
-from damon.mm.sim.layout import SimSeg
+from damon.mm.sim.layout import SimSeg, SimSpace
 from damon.mm.sim.state import State
 from damon.model.arrays import FolioArray
 from damon.native import bind
@@ -80,6 +81,12 @@ class Engine(Protocol):
     def online(self, res: int, nr: int) -> None:
         """The next pages of a resource."""
 
+    def access(self, process: int | None) -> NativeAccess | None:
+        """Physical memory, or a process, for C; None: it is for Python only."""
+
+    def time(self) -> NativeTime | None:
+        """The machine's time for C; None: only Python passes it."""
+
     def release(self) -> None:
         """Let go of the state; everything else is refused from now on (ENODEV)."""
 
@@ -106,6 +113,8 @@ _advise = bind("sim_advise", c_uint64, c_void_p, c_uint32, c_uint64, c_uint64, c
 _thp_advise = bind("sim_thp_advise", c_int, c_void_p, c_uint32, c_uint64, c_uint64, c_int, c_int64, c_void_p)
 _offline = bind("sim_offline", c_int, c_void_p, c_uint64, c_uint64, c_int64)
 _online = bind("sim_online", None, c_void_p, c_uint64, c_uint64)
+_access = bind("sim_access", None, c_void_p, c_void_p, c_int)
+_time = bind("sim_time", None, c_void_p, c_void_p)
 
 
 class NativeEngine(Releasable):
@@ -185,6 +194,17 @@ class NativeEngine(Releasable):
 
     def online(self, res: int, nr: int) -> None:
         _online(self._m, res, nr)
+
+    def access(self, process: int | None) -> NativeAccess:
+        access, space = NativeAccess(), SimSpace(self._m, process or 0)
+        _access(byref(access), byref(space), process is None)
+        access.owner = space
+        return access
+
+    def time(self) -> NativeTime:
+        time = NativeTime()
+        _time(byref(time), self._m)
+        return time
 
     def _costs(self, routine: Any, *arguments: int) -> tuple[int, int]:
         cost = c_int64(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
-from ctypes import c_double, c_int64, c_uint8, c_uint32, c_uint64
+from ctypes import c_double, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
 from typing import Final
 
 from damon.native.layout import shared
@@ -125,6 +125,11 @@ class SimProc(ctypes.Structure):
     )
 
 
+@shared("sim_space")
+class SimSpace(ctypes.Structure):
+    _fields_ = (("m", c_void_p), ("process", c_uint64))
+
+
 @shared("sim_run")
 class SimRun(ctypes.Structure):
     _fields_ = (
@@ -192,6 +197,7 @@ class SimState(ctypes.Structure):
         ("process", ctypes.POINTER(SimProc)),
         ("block", ctypes.POINTER(c_uint64)),
         ("leaf", ctypes.POINTER(c_uint64)),
+        ("vacant", ctypes.POINTER(c_uint64)),
         ("event", ctypes.POINTER(SimEvent)),
         ("free", ctypes.POINTER(SimFree) * MAX_NODE),
         ("run", ctypes.POINTER(SimRun) * NR_LIST * MAX_NODE),

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 from collections.abc import Sequence
 from typing import Final
 
 from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.mm.ahead import Stretch
 from damon.mm.clock import Clock, VirtualClock
 from damon.mm.interface import PAGE_SIZE, Closing, PhysicalSpace
 from damon.mm.sim.closed import Releasable
@@ -70,6 +72,7 @@ class SimulatedMachine(Closing, Releasable):
         self._engine: Engine = ReferenceEngine(self.state) if reference else NativeEngine(self.state)
         self.clock = self.virtual_clock = VirtualClock(advance=self._advance)
         self.phys = SimulatedPhysical(self)
+        self._time, self._passes = self._engine.time(), self.virtual_clock.advance
         self.pids: dict[str, int] = {}
         self._next_pid = FIRST_PID
         self._show: Show | None = None
@@ -156,7 +159,7 @@ class SimulatedMachine(Closing, Releasable):
     def close(self) -> None:
         """Release the machine's memory. What is asked of it later is refused (ENODEV); its processes have ended."""
         self.closed = True
-        self.virtual_clock.advance = None
+        self.virtual_clock.advance = self._passes = None
         for name in list(self._presences):
             self._presences.pop(name).close()
         self.release("_m")
@@ -236,6 +239,28 @@ class SimulatedMachine(Closing, Releasable):
             self._phase = (self._phase + 1) % len(self.workload.phases)
             self._start_phase(self._phase_end)
         self._engine.advance(now)
+        if self._m.oom_kill != len(self._kills):
+            self._note_kills()
+
+    def begin_stretch(self, us: int, stretch: Stretch) -> int | None:
+        """The address of this machine's ``NativeTime``, up to the next phase or another thread's turn; None: no sleep
+        of ``us`` ends before."""
+        clock, time = self.virtual_clock, self._time
+        if time is None or self.closed or clock.advance is not self._passes:
+            return None
+        now, wake = clock.now_ns(), clock.next_wake_ns()
+        limit = self._phase_end if wake is None else min(wake, self._phase_end)
+        if now + us * 1000 >= limit or us >> 50:
+            return None
+        time.now, time.limit, time.due = now, limit, min(stretch.due_ns, NEVER)
+        time.free_low, time.free_high = stretch.free_low, stretch.free_high
+        time.set_sleep(clock.ticks, us)
+        return ctypes.addressof(time)
+
+    def end_stretch(self) -> None:
+        """Time has passed up to the ``now`` of ``NativeTime``."""
+        assert self._time is not None
+        self.virtual_clock.pass_to(self._time.now)
         if self._m.oom_kill != len(self._kills):
             self._note_kills()
 

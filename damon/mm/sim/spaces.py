@@ -8,6 +8,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from damon.mm.ahead import as_written
 from damon.mm.interface import PAGE_SHIFT, PAGE_SIZE, Advice
 from damon.mm.sim.state import PROGRAM, STACK
 from damon.model.arrays import Batch, Buffer, FolioArray
@@ -24,6 +25,12 @@ class SimulatedPhysical:
 
     def __init__(self, machine: SimulatedMachine) -> None:
         self._machine = machine
+        self._access = machine.engine.access(None)
+
+    def native_access(self) -> int | None:
+        if self._access is None or self._machine.closed or not as_written(self, *_PHYSICAL):
+            return None
+        return ctypes.addressof(self._access)
 
     def mkold(self, addrs: Buffer, nr: int) -> Batch:
         self._machine.engine.phys_mkold(addrs.pointer_to(nr), nr, self._machine.clock.now_ns())
@@ -84,6 +91,12 @@ class SimulatedProcess:
         self._machine = machine
         self._index = index
         self._closed = False
+        self._access = machine.engine.access(index)
+
+    def native_access(self) -> int | None:
+        if self._access is None or not as_written(self, *_PROCESS) or not self.alive():
+            return None
+        return ctypes.addressof(self._access)
 
     def alive(self) -> bool:
         if self._closed or self._machine.closed:
@@ -171,3 +184,8 @@ class SimulatedProcess:
 
     def close(self) -> None:
         self._closed = True
+
+
+#: What C asks instead.
+_PHYSICAL: Final = (SimulatedPhysical.mkold, SimulatedPhysical.young)
+_PROCESS: Final = (SimulatedProcess.mkold, SimulatedProcess.young, SimulatedProcess.alive)

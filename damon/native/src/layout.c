@@ -8,6 +8,7 @@
 #include "damos.h"
 #include "linux.h"
 #include "probe.h"
+#include "sample.h"
 #include "sim.h"
 
 /* Twins of the Python records _Field and _Struct. kind: what a single value is, '-' for arrays, pointers and structs. */
@@ -62,6 +63,25 @@ FIELDS(T) = {
 #define T damon_probe_filter
 FIELDS(T) = {
 	F(memcg) F(probe) F(type) F(matching) F(allow)
+};
+#undef T
+
+#define T damon_access
+FIELDS(T) = {
+	F(space) F(mkold) F(young) F(accessed)
+};
+#undef T
+
+#define T damon_time
+FIELDS(T) = {
+	F(machine) F(advance) F(free_pages) F(next_event) F(now) F(limit) F(due) F(free_low) F(free_high)
+	F(sleep_ns) F(tick_ns) F(first_tick) F(sleep_ticks) F(wheel_shift)
+};
+#undef T
+
+#define T damon_sampled
+FIELDS(T) = {
+	F(regions) F(addrs) F(accessed) F(access) F(nr)
 };
 #undef T
 
@@ -158,7 +178,7 @@ FIELDS(T) = {
 
 #define T sim_machine
 FIELDS(T) = {
-	F(area) F(process) F(block) F(leaf) F(event) F(free) F(run) F(seed) F(nr_area) F(nr_process) F(nr_res)
+	F(area) F(process) F(block) F(leaf) F(vacant) F(event) F(free) F(run) F(seed) F(nr_area) F(nr_process) F(nr_res)
 	F(nr_node) F(run_mask) F(res) F(latency) F(nr_swap) F(swap_pages) F(thp) F(file_read_ns)
 	F(file_write_ns) F(fault_ns) F(reclaim_ns) F(scan_ns) F(migrate_ns) F(huge_ns) F(next_event) F(node)
 	F(swap) F(nr_event) F(next_id) F(next_seq) F(swap_used) F(age) F(isolated) F(nr_isolated) F(khugepaged)
@@ -171,12 +191,21 @@ FIELDS(T) = {
 };
 #undef T
 
+#define T sim_space
+FIELDS(T) = {
+	F(m) F(process)
+};
+#undef T
+
 static const struct struct_layout struct_layouts[] = {
 	STRUCT(damon_region),
 	STRUCT(damon_folio),
 	STRUCT(damos_spec),
 	STRUCT(damos_rates),
 	STRUCT(damon_probe_filter),
+	STRUCT(damon_access),
+	STRUCT(damon_time),
+	STRUCT(damon_sampled),
 	STRUCT(lx_files),
 	STRUCT(lx_key),
 	STRUCT(lx_result),
@@ -192,6 +221,7 @@ static const struct struct_layout struct_layouts[] = {
 	STRUCT(sim_node),
 	STRUCT(sim_swap),
 	STRUCT(sim_machine),
+	STRUCT(sim_space),
 };
 
 /* The table, and how many rows it has. */

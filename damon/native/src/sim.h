@@ -156,6 +156,7 @@ struct sim_machine {
 	struct sim_process *process;
 	uint64_t *block; /* 0 none, SIM_LEAF, or (area + 2) << 32 | extent */
 	uint64_t *leaf; /* by frame: (area + 1) << 40 | page */
+	uint64_t *vacant; /* a bit a frame: set, there is certainly no page in it */
 	struct sim_event *event; /* a binary heap by (t, id) */
 	struct sim_free *free[SIM_MAX_NODE]; /* stacks of runs */
 	struct sim_run *run[SIM_MAX_NODE][NR_LIST]; /* rings */
@@ -178,6 +179,12 @@ struct sim_machine {
 	uint64_t thp_fault_alloc, thp_fault_fallback, thp_collapse_alloc, thp_collapse_alloc_failed;
 	uint64_t thp_split_page, thp_split_pmd, thp_swpout, thp_swpout_fallback;
 	uint64_t thp_migration_success, thp_migration_split;
+};
+
+/* What can be sampled: physical memory, or one process. */
+struct sim_space {
+	struct sim_machine *m;
+	uint64_t process;
 };
 
 static inline unsigned int sim_st(const struct sim_area *a, uint64_t index)
@@ -209,6 +216,12 @@ static inline uint64_t sim_folio_nr(const struct sim_area *a, uint64_t index)
 	return sim_valid(a, index) && a->page[index].flags & PG_HUGE ? SIM_BLOCK : 1;
 }
 
+/* Is nothing in this frame? No for an answer means: look. */
+static inline int sim_vacant(const struct sim_machine *m, uint64_t frame)
+{
+	return m->vacant[frame >> 6] >> (frame & 63) & 1;
+}
+
 /* sim_page.c */
 /* The extent that the last page was found in: samples and walks go by address, so the next one often is there too. */
 struct sim_hint {
@@ -216,6 +229,23 @@ struct sim_hint {
 	uint32_t area;
 };
 
+/* A frame, and which page it is said to be; `sample` is the caller's. */
+struct sim_place {
+	uint64_t frame, index;
+	uint32_t area, sample;
+};
+
+/* The frame with page frame number pfn, UINT64_MAX if it is no RAM. */
+static inline uint64_t sim_frame_of(const struct sim_machine *m, uint64_t pfn)
+{
+	for (uint64_t n = m->nr_res; n-- > 0;) /* the biggest is the last */
+		if (pfn - m->res[n].pfn < m->res[n].nr)
+			return m->res[n].frame + (pfn - m->res[n].pfn);
+	return UINT64_MAX;
+}
+
+int sim_locate(const struct sim_machine *m, struct sim_place *at);
+int sim_settle(const struct sim_machine *m, struct sim_place *at, struct sim_hint *hint);
 int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint32_t *area, uint64_t *index);
 int sim_resolve_va(struct sim_machine *m, uint32_t process, uint64_t addr, uint32_t *hint, uint64_t *index);
 struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t index);
@@ -287,6 +317,15 @@ int sim_event_fire(struct sim_machine *m, const struct sim_event *ev, uint64_t *
 void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int active);
 int sim_page_alloc(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *stall);
 void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t);
+
+void sim_advance(struct sim_machine *m, int64_t now);
+
+/* sim_ops.c */
+void sim_phys_mkold(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, int64_t now);
+void sim_phys_young(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now);
+void sim_virt_mkold(struct sim_machine *m, uint32_t process, const uint64_t *addrs, uint32_t nr, int64_t now);
+void sim_virt_young(struct sim_machine *m, uint32_t process, const uint64_t *addrs, uint32_t nr, uint8_t *out,
+		    int64_t now);
 
 /* sim_reclaim.c */
 uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t,

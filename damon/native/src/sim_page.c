@@ -77,66 +77,63 @@ static int in_frame(const struct sim_area *a, uint64_t index, uint64_t frame)
 	return a->page[index].flags & PG_PRESENT && a->page[index].frame == frame;
 }
 
-/*
- * The mapped page (of a huge folio the first one) in frame number pfn, 1 if there is one. *hint starts zero and is only good for as long as nothing is
- * mapped or unmapped.
- */
-int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint32_t *area, uint64_t *index)
+/* The page that the reverse map has for at->frame: 1 if it has one. No page's state or record is looked at. */
+int sim_locate(const struct sim_machine *m, struct sim_place *at)
 {
-	const struct sim_ext *x = hint->ext;
-	const struct sim_area *a;
-	uint64_t frame = UINT64_MAX, v;
+	uint64_t v = m->block[at->frame >> SIM_BLOCK_SHIFT];
 
-	for (uint64_t n = m->nr_res; n-- > 0;) /* the biggest is the last */
-		if (pfn - m->res[n].pfn < m->res[n].nr) {
-			frame = m->res[n].frame + (pfn - m->res[n].pfn);
-			break;
-		}
-	if (frame == UINT64_MAX)
-		return 0;
-	if (x && frame - x->frame < x->nr) {
-		*area = hint->area;
-		*index = x->page + (frame - x->frame);
-		a = &m->area[*area];
-		if (sim_st(a, *index) < ST_VALID)
-			return 1;
-		if (in_frame(a, *index, frame)) {
-			*index = sim_head(a, *index);
-			return 1;
-		}
-	}
-	v = m->block[frame >> SIM_BLOCK_SHIFT];
 	if (!v)
 		return 0;
 	if (v != SIM_LEAF) {
-		*area = (uint32_t)(v >> 32) - 2;
-		a = &m->area[*area];
-		x = &a->ext[(uint32_t)v];
-		if (frame - x->frame >= x->nr)
-			return 0;
-		hint->ext = x;
-		hint->area = *area;
-		*index = x->page + (frame - x->frame);
-		if (sim_st(a, *index) < ST_VALID)
-			return 1;
-		if (!in_frame(a, *index, frame))
-			return 0;
-		*index = sim_head(a, *index);
-		return 1;
+		const struct sim_ext *x;
+
+		at->area = (uint32_t)(v >> 32) - 2;
+		x = &m->area[at->area].ext[(uint32_t)v];
+		at->index = x->page + (at->frame - x->frame);
+		return at->frame - x->frame < x->nr;
 	}
-	v = m->leaf[frame];
+	v = m->leaf[at->frame];
 	if (!v)
 		return 0;
-	*area = (uint32_t)(v >> SIM_PAGE_BITS) - 1;
-	*index = v & SIM_PAGE_MASK;
-	a = &m->area[*area];
-	if (!a->mapped)
+	at->area = (uint32_t)(v >> SIM_PAGE_BITS) - 1;
+	at->index = v & SIM_PAGE_MASK;
+	return (int)m->area[at->area].mapped;
+}
+
+/*
+ * Is the page that sim_locate() found still in that frame? Of a huge folio it becomes the first one. *hint starts zero
+ * and is only good for as long as nothing is mapped or unmapped.
+ */
+int sim_settle(const struct sim_machine *m, struct sim_place *at, struct sim_hint *hint)
+{
+	const struct sim_area *a = &m->area[at->area];
+
+	if (sim_st(a, at->index) < ST_VALID) {
+		const struct sim_ext *x = hint->ext;
+
+		if (at->index >= a->nr_bulk)
+			return 0;
+		if (!x || hint->area != at->area || at->index - x->page >= x->nr) {
+			x = hint->ext = area_ext(a, at->index);
+			hint->area = at->area;
+		}
+		return x->frame + (at->index - x->page) == at->frame;
+	}
+	if (!in_frame(a, at->index, at->frame))
 		return 0;
-	if (sim_st(a, *index) < ST_VALID)
-		return *index < a->nr_bulk && pristine_frame(a, *index) == frame;
-	if (!in_frame(a, *index, frame))
+	at->index = sim_head(a, at->index);
+	return 1;
+}
+
+/* The mapped page (of a huge folio the first one) in frame number pfn, 1 if there is one. */
+int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint32_t *area, uint64_t *index)
+{
+	struct sim_place at = { sim_frame_of(m, pfn), 0, 0, 0 };
+
+	if (at.frame == UINT64_MAX || sim_vacant(m, at.frame) || !sim_locate(m, &at) || !sim_settle(m, &at, hint))
 		return 0;
-	*index = sim_head(a, *index);
+	*area = at.area;
+	*index = at.index;
 	return 1;
 }
 

@@ -100,3 +100,9 @@ class ReferenceEngine(Releasable):
 
     def online(self, res: int, nr: int) -> None:
         hotplug.online(self._s, res, nr)
+
+    def access(self, process: int | None) -> None:
+        """It is for Python only."""
+
+    def time(self) -> None:
+        """Only Python passes it."""

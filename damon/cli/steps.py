@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a command lets a machine's time pass: by whole steps, of which a simulated machine takes several at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from damon.core import Damon
+from damon.mm.clock import Event, VirtualClock
+from damon.model.context import DamonCtx
+
+STEP_US: Final = 100_000
+#: Steps at a time while nobody has to look in between.
+MANY: Final = 10
+#: Real seconds that a step may take for that: Ctrl-C and the live view wait for its end.
+_PATIENCE_S: Final = 0.02
+
+
+class Steps:
+    """The beats of a run, on a grid of ``STEP_US`` from its start. Whoever looks at a beat sees the same, however many
+    are taken at a time; when a worker ends, the next one is not passed over.
+
+    Args:
+        damon: whose workers run. Its clock is slept on, in this thread.
+        total: seconds of the run, of which somebody wants to see every tenth; None: nobody does.
+    """
+
+    def __init__(self, damon: Damon, total: float | None = None) -> None:
+        self._most = MANY if total is None else max(min(MANY, int(total * 1e5) // STEP_US), 1)
+        self._damon, self._clock = damon, damon.machine.clock
+        self._begin = self._clock.now_ns()
+        self._virtual = isinstance(self._clock, VirtualClock)
+        self._quick = True
+        self._ended: Event = self._clock.event()
+
+    def _in_lockstep(self, ctxs: Sequence[DamonCtx]) -> bool:
+        """Could a worker wake at every beat, so that it matters who went to sleep first?"""
+        return any(ctx.attrs.intervals_goal.aggrs or ctx.attrs.sample_interval > STEP_US // 2 for ctx in ctxs)
+
+    def sleep(self, left_us: int | None, ctxs: Sequence[DamonCtx], most: int = MANY) -> None:
+        """To the next beat, or where nobody wants to see it up to ``most`` beats on.
+
+        Not beyond ``left_us``, and before that at its last beat.
+        """
+        nr = 1
+        if self._virtual and self._quick and not self._in_lockstep(ctxs):
+            nr = max(min(most, self._most, MANY if left_us is None else (left_us - 1) // STEP_US), 1)
+        us = nr * STEP_US if left_us is None else min(nr * STEP_US, left_us)
+        began = time.monotonic()
+        if not self._virtual:
+            self._clock.sleep_us(us)
+            return
+        self._damon.ended = self._ended
+        if self._ended.wait(us):
+            self._ended = self._clock.event()
+            self._clock.sleep_us(-(self._clock.now_ns() - self._begin) // 1000 % STEP_US)
+        self._damon.ended = None
+        self._quick = (time.monotonic() - began) / nr < _PATIENCE_S

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Time that C can pass: how a machine offers a stretch of it, in which nothing happens but accesses and faults.
+
+Where a machine offers nothing of it (real time, a machine of the user's own) every sampling interval is a turn of the
+worker's loop. What happens is the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_int64, c_uint64, c_void_p
+from dataclasses import dataclass
+from typing import Protocol
+
+from damon.mm.ticks import Ticks
+from damon.native.layout import shared
+
+
+@shared("damon_access")
+class NativeAccess(ctypes.Structure):
+    """One address space for C: ``struct damon_access``."""
+
+    owner: object  #: what ``space`` points to
+
+    _fields_ = tuple((name, c_void_p) for name in ("space", "mkold", "young", "accessed"))
+
+
+@shared("damon_time")
+class NativeTime(ctypes.Structure):
+    """A stretch of a machine's time for C: ``struct damon_time``."""
+
+    now: int
+    limit: int
+    due: int
+    free_low: int
+    free_high: int
+    sleep_ns: int
+    tick_ns: int
+    first_tick: int
+    sleep_ticks: int
+    wheel_shift: int
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("machine", "advance", "free_pages", "next_event")),
+        *((name, c_int64) for name in ("now", "limit", "due")),
+        *((name, c_uint64) for name in ("free_low", "free_high")),
+        *((name, c_int64) for name in ("sleep_ns", "tick_ns")),
+        *((name, c_uint64) for name in ("first_tick", "sleep_ticks", "wheel_shift")),
+    )
+
+    def set_sleep(self, ticks: Ticks, us: int) -> None:
+        """Each sleep takes ``us``, as ``ticks.sleep_end_ns()`` has it."""
+        self.sleep_ns = us * 1000
+        self.tick_ns = 0
+        if ticks.hz and ticks.is_timeout(us):
+            self.tick_ns, self.first_tick = ticks.tick_ns, ticks.jiffies(0)
+            self.sleep_ticks, self.wheel_shift = ticks.timeout_ticks(us)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """When a worker has something else to do than to sample.
+
+    ``due_ns``: after the first sample that ends at this time or later. ``free_low``, ``free_high``: after the first one
+    at whose end the machine's free pages are not within these bounds.
+    """
+
+    due_ns: int
+    free_low: int
+    free_high: int
+
+
+class SampledSpace(Protocol):
+    """An address space that may offer itself to C."""
+
+    def native_access(self) -> int | None:
+        """The address of its ``NativeAccess``; None while it has to be asked call by call."""
+
+
+class PassedMachine(Protocol):
+    """A machine that may let C pass its time."""
+
+    def begin_stretch(self, us: int, stretch: Stretch) -> int | None:
+        """The address of a ``NativeTime``: sleeps of ``us`` each, from now on to the first moment at which another
+        thread wakes or the machine needs Python. None: there is none. The calling thread must be the clock's."""
+
+    def end_stretch(self) -> None:
+        """Time has passed up to ``NativeTime.now``."""
+
+
+def as_written(thing: object, *functions: object) -> bool:
+    """Are these still the methods of ``thing``, not a subclass's and not put in their place?"""
+    return all(getattr(getattr(thing, function.__name__), "__func__", None) is function for function in functions)  # type: ignore[attr-defined]

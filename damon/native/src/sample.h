@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Many sampling intervals at once. A machine whose time C can pass offers these records, and the operations sets' loop
+ * (sample.c) calls them: it knows no machine, and a machine knows no regions. Python owns all of them (damon/mm/ahead.py,
+ * damon/ops/ahead.py).
+ */
+#ifndef PYDAMON_SAMPLE_H
+#define PYDAMON_SAMPLE_H
+
+#include "damon.h"
+
+/* One address space of a machine. */
+struct damon_access {
+	void *space;
+	void (*mkold)(void *space, const uint64_t *addrs, uint32_t nr, int64_t now);
+	void (*young)(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now);
+	/* mkold() at t_old, then young() at now, while nothing happens in between but accesses */
+	void (*accessed)(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t t_old, int64_t now);
+};
+
+/* A stretch of a machine's time. */
+struct damon_time {
+	void *machine;
+	int (*advance)(void *machine, int64_t now); /* catch up; 1: more has happened than accesses and faults */
+	uint64_t (*free_pages)(void *machine);
+	const int64_t *next_event; /* of the machine: before that there is nothing to catch up with */
+	int64_t now;
+	int64_t limit; /* something else is due then: no sample ends at it or later */
+	int64_t due; /* the first sample that ends at it or later is the last one */
+	uint64_t free_low, free_high; /* as is the first sample that ends with another number of free pages */
+	int64_t sleep_ns; /* the length of a sleep, if it does not end at a tick */
+	int64_t tick_ns; /* 0: it does not */
+	uint64_t first_tick, sleep_ticks; /* the number of the tick at time 0; the length of a sleep */
+	uint64_t wheel_shift; /* what it is rounded up to, a power of two of ticks */
+};
+
+/* What is sampled of one target: scratch arrays have room for nr. */
+struct damon_sampled {
+	struct damon_region *regions;
+	uint64_t *addrs;
+	uint8_t *accessed;
+	const struct damon_access *access;
+	uint64_t nr;
+};
+
+#endif

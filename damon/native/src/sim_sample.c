@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A simulated machine as sample.h has machines: its spaces, and its time. The plain form: sim_ops.c, one call each. */
+#include "sample.h"
+#include <stddef.h>
+
+#include "sim.h"
+
+static void phys_mkold(void *space, const uint64_t *addrs, uint32_t nr, int64_t now)
+{
+	sim_phys_mkold(((struct sim_space *)space)->m, addrs, nr, now);
+}
+
+static void phys_young(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now)
+{
+	sim_phys_young(((struct sim_space *)space)->m, addrs, nr, out, now);
+}
+
+static uint8_t accessed(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t_old, int64_t now)
+{
+	sim_page_mkold(m, area, index, t_old);
+	return (uint8_t)sim_page_young(m, area, index, now);
+}
+
+/*
+ * The order in which two samples of one page are taken is of no account: making it old twice at one time is the same as
+ * once, and asking changes nothing but how far its history is drawn, which is up to now for both.
+ *
+ * Samples fall at random, so each record that one needs is fetched while others are looked at: the reverse map by blocks
+ * and the map of free frames, then the reverse map by frames, the state, and at last the page's record.
+ */
+#define CHUNK 64
+
+static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t t_old, int64_t now)
+{
+	struct sim_machine *m = ((struct sim_space *)space)->m;
+	struct sim_place at[CHUNK];
+	struct sim_hint hint = { NULL, 0 };
+
+	for (uint32_t first = 0; first < nr; first += CHUNK) {
+		uint32_t end = nr - first < CHUNK ? nr - first : CHUNK, nr_here = 0, nr_pages = 0;
+
+		for (uint32_t n = 0; n < end; n++) {
+			uint64_t frame = sim_frame_of(m, addrs[first + n] >> 12);
+
+			out[first + n] = 0;
+			if (frame == UINT64_MAX)
+				continue;
+			__builtin_prefetch(&m->block[frame >> SIM_BLOCK_SHIFT]);
+			__builtin_prefetch(&m->vacant[frame >> 6]);
+			at[nr_here].frame = frame;
+			at[nr_here++].sample = first + n;
+		}
+		for (uint32_t n = 0; n < nr_here; n++)
+			if (m->block[at[n].frame >> SIM_BLOCK_SHIFT] && !sim_vacant(m, at[n].frame)) {
+				__builtin_prefetch(&m->leaf[at[n].frame]);
+				at[nr_pages++] = at[n];
+			}
+		for (uint32_t n = nr_here = 0; n < nr_pages; n++)
+			if (sim_locate(m, &at[n])) {
+				__builtin_prefetch(&m->area[at[n].area].st[at[n].index >> 2]);
+				at[nr_here++] = at[n];
+			}
+		for (uint32_t n = 0; n < nr_here; n++)
+			if (sim_st(&m->area[at[n].area], at[n].index) >= ST_VALID)
+				__builtin_prefetch(&m->area[at[n].area].page[sim_head(&m->area[at[n].area], at[n].index)]);
+		for (uint32_t n = 0; n < nr_here; n++)
+			if (sim_settle(m, &at[n], &hint))
+				out[at[n].sample] = accessed(m, at[n].area, at[n].index, t_old, now);
+	}
+}
+
+static int alive(const struct sim_space *s)
+{
+	return (int)s->m->process[s->process].alive;
+}
+
+static void virt_mkold(void *space, const uint64_t *addrs, uint32_t nr, int64_t now)
+{
+	const struct sim_space *s = space;
+
+	if (alive(s))
+		sim_virt_mkold(s->m, (uint32_t)s->process, addrs, nr, now);
+}
+
+static void virt_young(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now)
+{
+	const struct sim_space *s = space;
+
+	if (alive(s))
+		sim_virt_young(s->m, (uint32_t)s->process, addrs, nr, out, now);
+	else
+		__builtin_memset(out, 0, nr);
+}
+
+static void virt_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t t_old, int64_t now)
+{
+	const struct sim_space *s = space;
+	struct sim_machine *m = s->m;
+	uint32_t area = m->process[s->process].first_area;
+	struct sim_place at[CHUNK];
+
+	__builtin_memset(out, 0, nr);
+	for (uint32_t first = 0; alive(s) && first < nr; first += CHUNK) {
+		uint32_t end = nr - first < CHUNK ? nr - first : CHUNK, nr_here = 0;
+
+		for (uint32_t n = 0; n < end; n++)
+			if (sim_resolve_va(m, (uint32_t)s->process, addrs[first + n], &area, &at[nr_here].index)) {
+				if (sim_valid(&m->area[area], at[nr_here].index))
+					__builtin_prefetch(&m->area[area].page[at[nr_here].index]);
+				at[nr_here].area = area;
+				at[nr_here++].sample = first + n;
+			}
+		for (uint32_t n = 0; n < nr_here; n++)
+			out[at[n].sample] = accessed(m, at[n].area, at[n].index, t_old, now);
+	}
+}
+
+/* Physical memory, or a process, as an address space that can be sampled. */
+EXPORT void sim_access(struct damon_access *out, struct sim_space *space, int physical)
+{
+	out->space = space;
+	out->mkold = physical ? phys_mkold : virt_mkold;
+	out->young = physical ? phys_young : virt_young;
+	out->accessed = physical ? phys_accessed : virt_accessed;
+}
+
+/* A process that is killed is another machine to those who watch it. */
+static int advance(void *machine, int64_t now)
+{
+	struct sim_machine *m = machine;
+	uint64_t killed = m->oom_kill;
+
+	sim_advance(m, now);
+	return m->oom_kill != killed;
+}
+
+static uint64_t free_pages(void *machine)
+{
+	const struct sim_machine *m = machine;
+	uint64_t nr = 0;
+
+	for (uint64_t n = 0; n < m->nr_node; n++)
+		nr += m->node[n].nr_free;
+	return nr;
+}
+
+/* What a machine's time is passed by. */
+EXPORT void sim_time(struct damon_time *out, struct sim_machine *m)
+{
+	out->machine = m;
+	out->advance = advance;
+	out->free_pages = free_pages;
+	out->next_event = &m->next_event;
+}

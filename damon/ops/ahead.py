@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Many sampling intervals of all targets in one native call, where the machine lets C pass its time.
+
+What happens is what ``sampling.prepare()``, a sleep and ``sampling.check()`` do, once for each interval.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import byref, c_uint32, c_uint64, c_void_p
+from typing import Any, Final
+
+from damon.mm.ahead import Stretch
+from damon.model.context import DamonCtx
+from damon.native import bind
+from damon.native.layout import shared
+
+_sample = bind(
+    "damon_sample",
+    c_uint32, c_void_p, c_uint32, c_void_p, c_uint64, c_uint32, c_void_p, c_void_p,
+)  # fmt: skip
+
+#: No interval has passed: the worker has to go through it step by step.
+NONE: Final = (0, 0)
+
+
+@shared("damon_sampled")
+class Sampled(ctypes.Structure):
+    """What is sampled of one target: ``struct damon_sampled``."""
+
+    _fields_ = (*((name, c_void_p) for name in ("regions", "addrs", "accessed", "access")), ("nr", c_uint64))
+
+
+class Rows:
+    """The native view of a context's targets, kept from call to call."""
+
+    def __init__(self, nr: int) -> None:
+        self.nr = nr
+        self.rows = (Sampled * nr)()
+        self.pointer = ctypes.addressof(self.rows)
+        self.highest = c_uint32()
+
+
+def sample_ahead(
+    ctx: DamonCtx, spaces: Sequence[Any], nr: int, stretch: Stretch, addr_unit: int = 1
+) -> tuple[int, int]:
+    """Up to ``nr`` sampling intervals of ``ctx``, whose targets are in ``spaces``: how many there were, and the highest
+    ``nr_accesses`` after the last."""
+    begin = getattr(ctx.machine, "begin_stretch", None)
+    if begin is None or ctx.reference:
+        return NONE
+    view = ctx.sampled
+    if view is None or view.nr != len(spaces):
+        view = ctx.sampled = Rows(len(spaces))
+    for row, target, space in zip(view.rows, ctx.targets, spaces, strict=True):
+        access = getattr(space, "native_access", None)
+        row.access = access() if access is not None else None
+        if not row.access:
+            return NONE
+        regions = target.regions
+        target.addrs.reserve(regions.nr)
+        target.accessed.reserve(regions.nr)
+        row.regions, row.nr = regions.pointer, regions.nr
+        row.addrs, row.accessed = target.addrs.pointer_to(regions.nr), target.accessed.pointer_to(regions.nr)
+    time = begin(max(ctx.attrs.sample_interval, 1), stretch)
+    if time is None:
+        return NONE
+    done = _sample(view.pointer, view.nr, ctx.rnd.pointer, addr_unit, min(nr, 1 << 31), time, byref(view.highest))
+    ctx.machine.end_stretch()  # type: ignore[attr-defined]
+    return done, view.highest.value

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Many sampling intervals in one call are the same as one at a time: contexts, machine and time, byte for byte."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from damon.core import Damon, commit_ctx, set_regions, system_ram_region
+from damon.core.watermarks import min_wait_us, steady_free
+from damon.errors import DamonError
+from damon.mm.ahead import Stretch
+from damon.mm.sim import SimulatedMachine
+from damon.mm.sim.spaces import SimulatedPhysical
+from damon.mm.ticks import Ticks
+from damon.model.arrays import Batch, Buffer
+from damon.model.context import NEVER, DamonCallControl, DamonCtx
+from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
+from damon.model.target import DamonTarget
+from damon.ops.ahead import NONE
+from damon.ops.paddr import Paddr
+from damon.workload.model import Access, Area, Pattern
+from tests.examples import examples
+from tests.fakes import FakeMachine
+from tests.invariants import dump
+from tests.mm.sim.machines import MIB, machine
+from tests.random_contexts import SPACES, random_commit, random_context, random_workload
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+class _Counted:
+    """How many intervals at once."""
+
+    def __init__(self) -> None:
+        self.most = self.calls = self.intervals = 0
+
+    def note(self, done: int) -> None:
+        self.most, self.calls, self.intervals = max(self.most, done), self.calls + 1, self.intervals + done
+
+
+def _step_by_step(damon: Damon) -> None:
+    """Its operations sets go through every interval one by one."""
+
+    def refuse(ctx: DamonCtx, nr: int, stretch: Stretch) -> tuple[int, int]:
+        return NONE
+
+    for name in damon.operations.names():
+        damon.operations.select(name).sample_ahead = refuse  # type: ignore[method-assign]
+
+
+def _counting(damon: Damon, counted: _Counted) -> None:
+    for name in damon.operations.names():
+        ops = damon.operations.select(name)
+        ahead = ops.sample_ahead
+
+        def count(ctx: DamonCtx, nr: int, stretch: Stretch, ahead: Any = ahead) -> tuple[int, int]:
+            done, highest = ahead(ctx, nr, stretch)
+            assert done <= nr
+            counted.note(done)
+            return done, highest
+
+        ops.sample_ahead = count  # type: ignore[method-assign]
+
+
+class _Run:
+    """Random contexts of any kind on a random machine, with commits and statistics at random moments."""
+
+    def __init__(self, seed: int, counted: _Counted | None) -> None:
+        rnd = self.rnd = Random(seed)
+        self.machine = SimulatedMachine(random_workload(rnd), seed)
+        self.machine.virtual_clock.ticks = Ticks(rnd.choice([0, 100, 250, 1000]))
+        self.damon = Damon(self.machine, seed)
+        if counted is None:
+            _step_by_step(self.damon)
+        else:
+            _counting(self.damon, counted)
+        drawn = [random_context(rnd, self.damon, kind) for kind in rnd.sample(SPACES, rnd.randint(1, 2))]
+        self.ctxs = [ctx for ctx in drawn if ctx is not None]
+        self.seen: list[Any] = []
+        self.damon.start(self.ctxs)
+        for ctx in self.ctxs:
+            if rnd.random() < 0.7:
+                self.damon.call(ctx, DamonCallControl(self._look, repeat=True, results_only=True))
+            if rnd.random() < 0.3:
+                self._repeat_later(ctx, rnd.randint(10_000, 400_000))
+
+    def _look(self, ctx: DamonCtx) -> None:
+        self.seen.append((self.machine.clock.now_ns(), ctx.passed_sample_intervals, dump(ctx)))
+
+    def _repeat_later(self, ctx: DamonCtx, us: int) -> None:
+        """Every ``us`` or a little later."""
+
+        def fn(ctx: DamonCtx) -> None:
+            control.due_ns = self.machine.clock.now_ns() + us * 1000
+            self.seen.append((control.due_ns, ctx.passed_sample_intervals))
+
+        control = DamonCallControl(fn, repeat=True, due_ns=self.machine.clock.now_ns() + 1)
+        self.damon.call(ctx, control)
+
+    def step(self) -> None:
+        self.machine.clock.sleep_us(self.rnd.randint(1, 700_000))
+        for ctx in self.ctxs:
+            if self.rnd.random() < 0.3:
+                src = random_commit(self.rnd, ctx)
+                try:
+                    self.damon.call(ctx, DamonCallControl(lambda ctx, src=src: commit_ctx(ctx, src)))  # type: ignore[misc]
+                except DamonError as error:
+                    self.seen.append(str(error))
+
+    def state(self) -> Any:
+        machine = self.machine
+        kills = [(kill.pid, kill.time_ns) for kill in machine.kills()]
+        return (
+            self.seen, [dump(ctx) for ctx in self.ctxs], machine.clock.now_ns(), machine.counters(), machine.areas(),
+            kills, machine.state.snapshot(),
+        )  # fmt: skip
+
+    def end(self) -> list[str]:
+        self.damon.stop()
+        errors = [repr(ctx.error) for ctx in self.ctxs]
+        self.machine.close()
+        return errors
+
+
+def _compare(seed: int, counted: _Counted, steps: int = 4) -> None:
+    one, two = _Run(seed, counted), _Run(seed, None)
+    for _ in range(steps):
+        one.step()
+        two.step()
+        assert one.state() == two.state()
+    assert one.end() == two.end()
+
+
+@examples(25)
+@given(seeds)
+def test_at_once_or_one_by_one(seed: int) -> None:
+    _compare(seed, _Counted())
+
+
+def test_these_runs_are_at_once() -> None:
+    """The comparison above is of something: whole aggregations pass in one call, in machines full of events too."""
+    counted = _Counted()
+    for seed in range(6):
+        _compare(seed, counted, 2)
+    assert counted.most >= 10
+    assert counted.intervals > 100
+
+
+class _Own(Paddr):
+    """A user's set that sees every sample."""
+
+    id = "own"
+    samples = 0
+
+    def check_accesses(self, ctx: DamonCtx) -> int:
+        self.samples += 1
+        return super().check_accesses(ctx)
+
+
+class _Space(SimulatedPhysical):
+    """A user's view of the memory."""
+
+    asked = 0
+
+    def mkold(self, addrs: Buffer, nr: int) -> Batch:
+        self.asked += 1
+        return super().mkold(addrs, nr)
+
+
+def _context(damon: Damon, name: str = "paddr") -> DamonCtx:
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, name)
+    ctx.targets.append(DamonTarget())
+    set_regions(ctx.targets[0], [system_ram_region(damon.machine, 0, 0)], ctx.min_region_sz)
+    return ctx
+
+
+def _machine() -> SimulatedMachine:
+    return machine(Area("a", 8 * MIB), accesses=(Access("a", 1e5, pattern=Pattern.RANDOM),))
+
+
+def test_what_a_user_has_written_is_asked_at_every_sample() -> None:
+    """An operations set with a step of its own, a space with a method of its own, one that was put in its place."""
+    with _machine() as sim:
+        damon = Damon(sim)
+        own = _Own()
+        damon.register_ops(own)
+        ctx = _context(damon, "own")
+        damon.start([ctx])
+        sim.clock.sleep_us(1_000_000 - 1)
+        assert own.samples == 199
+        damon.stop()
+
+        sim.phys = space = _Space(sim)
+        ctx = _context(damon)
+        damon.start([ctx])
+        sim.clock.sleep_us(1_000_000 - 1)
+        assert space.asked == 200
+        damon.stop()
+
+        asked = []
+        sim.phys = SimulatedPhysical(sim)
+        young = sim.phys.young
+        sim.phys.young = lambda batch, out: (asked.append(batch.nr), young(batch, out))[1]  # type: ignore[method-assign]
+        ctx = _context(damon)
+        damon.start([ctx])
+        sim.clock.sleep_us(1_000_000 - 1)
+        assert len(asked) == 199
+        damon.stop()
+
+
+@pytest.mark.parametrize("other", ["advance", "closed", "reference", "phase", "thread"])
+def test_no_stretch(other: str) -> None:
+    """Where another one has to have a turn, and where there is no C."""
+    sim = SimulatedMachine(replace(_machine().workload, repeat=True), 1, reference=other == "reference")
+    if other == "advance":
+        sim.virtual_clock.advance = lambda now: None
+    if other == "closed":
+        sim.close()
+    if other == "phase":
+        sim.clock.sleep_us(999_000)
+    if other == "thread":
+        sim.virtual_clock.spawn("sleeper", lambda: sim.clock.sleep_us(5000))
+        sim.clock.sleep_us(1)
+    none = Stretch(NEVER, 0, NEVER)
+    assert sim.begin_stretch(5000, none) is None
+    assert sim.begin_stretch(1 << 60, none) is None
+    if other in ("phase", "thread"):
+        assert sim.begin_stretch(900, none) is not None
+    sim.close()
+
+
+@pytest.mark.parametrize("metric", list(DamosWmarkMetric))
+@given(st.lists(st.tuples(*[st.integers(0, 1000)] * 3, st.booleans()), max_size=3), st.integers(0, 999), st.data())
+def test_watermarks_decide_the_same_while_free_memory_is_steady(
+    metric: DamosWmarkMetric, marks: list[tuple[int, int, int, bool]], free: int, data: st.DataObject
+) -> None:
+    fake = FakeMachine()
+    fake.free = (free, 999)
+    schemes = []
+    for number, (*bounds, activated) in enumerate(marks):
+        low, mid, high = sorted(bounds)
+        wmarks = DamosWatermarks(metric, interval=1000 + number, high=high, mid=mid, low=low)
+        wmarks.activated = activated
+        schemes.append(Damos(wmarks=wmarks))
+    ctx = DamonCtx(machine=fake, schemes=schemes)
+    wait = min_wait_us(ctx)
+    states = [scheme.wmarks.activated for scheme in schemes]
+    least, most = steady_free(ctx)
+    assert least <= free <= most
+    fake.free = (data.draw(st.integers(max(least, 0), min(most, 999))), 999)
+    assert min_wait_us(ctx) == wait
+    assert [scheme.wmarks.activated for scheme in schemes] == states
