@@ -10,9 +10,11 @@ SOURCES := $(wildcard damon/native/src/*.[ch] damon/native/src/workload/*.[ch])
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/packages.txt)
 PACKAGES_ARM64 := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/packages-arm64.txt)
+# Tests start hundreds of programs: each would compile all its modules again.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
-NORMAL := -q -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+NORMAL := -q -n 3 --dist loadfile --no-loadscope-reorder --durations=20
 
 .PHONY: dist share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean
 
@@ -70,7 +72,8 @@ lint: $(STAMP)
 test-fast: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long" --ignore=tests/vm
 
-# Two files at a time, those with guests first. A guest test that cannot run is a failure here, not a skip.
+# Three files at a time, those with guests first: while one waits, two processors stay busy. A guest test that cannot run
+# is a failure here, not a skip.
 test: $(STAMP) system
 	@$(BIN)/vmtest build kernel
 	@$(BIN)/vmtest build kernel page-idle-no-damon

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm import native
+from tests.vm import bytecode, native
 from tests.vm.job import PROJECT
+from vmtest import Tree
 from vmtest.images.arch import Architecture
 
 ROOT = Path(__file__).parents[2]
@@ -18,8 +19,8 @@ os.environ.setdefault("VMTEST_PATIENCE", "8")
 
 
 @pytest.fixture(scope="module")
-def guest_trees(guest_arch: Architecture) -> tuple[tuple[str, str], ...]:
-    return ((str(ROOT), PROJECT), *native.trees(guest_arch))
+def guest_trees(guest_arch: Architecture) -> tuple[Tree | tuple[str, str], ...]:
+    return ((str(ROOT), PROJECT), *bytecode.trees(), *native.trees(guest_arch))
 
 
 @pytest.fixture(scope="module")

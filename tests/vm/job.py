@@ -11,12 +11,21 @@ from typing import Any
 
 from tests.waiting import HANG_S, until
 from vmtest import Guest
+from vmtest.process import Process
 
 PROJECT = "/opt/project"
 PYTHON = "python3"
 #: Of what is measured by a guest's clock: that counts 4 ns an instruction, and so is the same on a busy host. Each goes
 #: on from a snapshot, as if it had just booted; they share one.
 COUNTED = {"icount": 2, "cpus": 2, "snapshot": True}
+#: workloads/hot-cold.yaml at a fifth of its pace: what is touched and what is not is the same, and an emulated
+#: processor has little to do. The whole pace is ``test_workload.py``'s.
+HOT_COLD = f"{PROJECT}/tests/vm/suites/hot-cold-slow.yaml"
+
+
+def _reports(process: Process) -> list[dict[str, Any]]:
+    """The whole JSON lines among what has come: nothing is asked of the guest, which each command costs dearly."""
+    return [json.loads(line) for line in process.stdout.splitlines(keepends=True) if line.endswith(b"}\n")]
 
 
 @dataclass
@@ -24,14 +33,13 @@ class RunningWorkload:
     """``damon-workload`` in the guest: where its areas are, and what it has reported."""
 
     guest: Guest
-    process: Any
+    process: Process
     pid: int
     areas: dict[str, tuple[int, int]]
 
     def reports(self) -> list[dict[str, Any]]:
         """Every JSON line so far."""
-        lines = self.guest.run(["cat", "/tmp/workload.out"]).text.splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return _reports(self.process)
 
     def report(self) -> dict[str, Any]:
         """A report of now: ``touches`` and ``seconds``, and of each area."""
@@ -76,14 +84,12 @@ def pause(guest: Guest, seconds: float) -> None:
 @contextmanager
 def workload(guest: Guest, path: str, *options: str) -> Iterator[RunningWorkload]:
     """Run a workload file in the guest until the block ends."""
-    process = guest.popen(f"{PYTHON} -m damon.workload.runner --json {' '.join(options)} {path} > /tmp/workload.out")
+    process = guest.popen([PYTHON, "-m", "damon.workload.runner", "--json", *options, path])
     try:
-        ready = '"ready".*}$'
-        until(
-            lambda: guest.run(["grep", "-q", ready, "/tmp/workload.out"]).returncode == 0 or process.poll() is not None
-        )
+        until(lambda: _reports(process) or process.poll() is not None)
         assert process.poll() is None, f"the workload did not start: {process.stderr.decode()}"
-        event = json.loads(guest.run(["grep", "-m", "1", ready, "/tmp/workload.out"]).text)
+        event = _reports(process)[0]
+        assert event["event"] == "ready", event
         areas = {area["name"]: (area["start"], area["end"]) for area in event["areas"]}
         yield RunningWorkload(guest, process, event["pid"], areas)
     finally:

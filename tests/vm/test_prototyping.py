@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.vm.job import COUNTED, PROJECT, PYTHON, workload
+from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
 
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def test_the_page_on_this_kernel(guest: Guest) -> None:
-    with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as running:
+    with workload(guest, HOT_COLD) as running:
         cold, hot = running.areas["cold"], running.areas["hot"]
         words = [PYTHON, "-m", "tests.vm.guest.prototype", running.pid, *cold, *hot]
         done = guest.run([str(word) for word in words], cwd=PROJECT, timeout=2 * HANG_S).check()

@@ -15,7 +15,8 @@ from vmtest import Guest
 pytestmark = pytest.mark.guest(memory="1G", **COUNTED)
 
 CLI = [PYTHON, "-m", "damon.cli.main"]
-HOT_COLD = f"{PROJECT}/workloads/hot-cold.yaml"
+#: Each hot page in every sampling interval of 5 ms.
+SMALL = f"{PROJECT}/tests/vm/suites/hot-cold-small.yaml"
 
 
 def _record(running: RunningWorkload, out: str, *words: str) -> list[str]:
@@ -44,7 +45,7 @@ def _heat(target: dict[str, Any], start: int, end: int) -> float:
 
 
 def test_what_is_hot_and_what_is_beside_it(guest: Guest) -> None:
-    with workload(guest, HOT_COLD) as running:
+    with workload(guest, SMALL) as running:
         guest.run(_record(running, "/tmp/damon.data", "--duration", "8", "--events", "all"), timeout=HANG_S).check()
         target = _report(guest, "/tmp/damon.data")
         truth = running.truth()
@@ -71,7 +72,7 @@ def test_what_is_hot_and_what_is_beside_it(guest: Guest) -> None:
 
 def test_a_kill_and_a_full_disk_leave_what_was_written(guest: Guest) -> None:
     guest.run(["sh", "-c", "mkdir /tmp/full && mount -t tmpfs -o size=16k none /tmp/full"]).check()
-    with workload(guest, HOT_COLD) as running:
+    with workload(guest, SMALL) as running:
         killed = guest.run(
             ["timeout", "-s", "KILL", "8", *_record(running, "/tmp/killed", "--flush", "0.5")], timeout=HANG_S
         )
