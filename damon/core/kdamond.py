@@ -73,11 +73,10 @@ class Kdamond:
 
     def _sleep(self, us: int) -> None:
         clock = self.ctx.machine.clock
-        end = clock.ticks.sleep_end_ns(clock.now_ns(), us)
-        if clock.ticks.is_timeout(us):
-            self._wake.wait_until(end)
+        if us < clock.ticks.upper_us:
+            clock.sleep_us(us)
         else:
-            clock.sleep_until(end)
+            self._wake.wait_until(clock.ticks.sleep_end_ns(clock.now_ns(), us))
 
     def _iteration(self) -> None:
         ctx = self.ctx

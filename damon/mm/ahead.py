@@ -52,7 +52,7 @@ class NativeTime(ctypes.Structure):
         """Each sleep takes ``us``, as ``ticks.sleep_end_ns()`` has it."""
         self.sleep_ns = us * 1000
         self.tick_ns = 0
-        if ticks.hz and ticks.is_timeout(us):
+        if ticks.hz and us >= ticks.upper_us:
             self.tick_ns, self.first_tick = ticks.tick_ns, ticks.jiffies(0)
             self.sleep_ticks, self.wheel_shift = ticks.timeout_ticks(us)
 

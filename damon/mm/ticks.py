@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from damon.errors import InvalidInput
+from damon.model.checks import shown
+
 NS_PER_S: Final = 10**9
 #: Rates that a kernel can be configured with (``kernel/Kconfig.hz``); 0 is exact time.
 RATES: Final = (0, 100, 250, 300, 1000)
-#: What Debian's kernels have.
-DEFAULT_HZ: Final = 250
 #: A window or timeout that never ends.
 MAX_JIFFY_OFFSET: Final = (2**63 - 1 >> 1) - 1
 
@@ -30,23 +31,31 @@ class Ticks:
 
     Args:
         hz: one of ``RATES``. With 0 sleeps end and clocks read to the nanosecond, and a jiffy is a millisecond.
+
+    Raises:
+        InvalidInput: another rate.
     """
 
     __slots__ = ("_first", "hz", "tick_ns", "upper_us")
 
     def __init__(self, hz: int = 0) -> None:
-        if hz not in RATES:
-            raise ValueError(f"hz: {hz}: is no tick rate of Linux; give one of {', '.join(map(str, RATES))}")
+        if type(hz) is not int or hz not in RATES:
+            raise InvalidInput(f"machine.hz: {shown(hz)}: is no tick rate of Linux; give 100, 250, 300 or 1000, or 0")
         self.hz: Final = hz
         #: The length of a jiffy (``TICK_NSEC``).
         self.tick_ns: Final = (NS_PER_S + hz // 2) // hz if hz else _MS
-        #: Sleeps from here on are timeouts, which end at a tick (``USLEEP_RANGE_UPPER_BOUND``), microseconds.
+        #: Sleeps from here on are timeouts (``USLEEP_RANGE_UPPER_BOUND``, microseconds): they end at a tick, and early
+        #: when their thread is asked to end.
         self.upper_us: Final = (self.tick_ns << 2) // 1000 if hz else _EXACT_UPPER_US
         self._first = (-300 * hz & _U32_MASK) or 1  # as after a boot; never 0, which says that there was no time yet
 
     def jiffies(self, now_ns: int) -> int:
         """The number of ticks so far. At time 0 it is what it is when a kernel boots."""
         return self._first + now_ns // self.tick_ns
+
+    def begin_ns(self, jiffies: int) -> int:
+        """The time at which ``jiffies`` ticks have come."""
+        return (jiffies - self._first) * self.tick_ns
 
     def coarse_ns(self, now_ns: int) -> int:
         """The time of the last tick (``ktime_get_coarse_ts64()``)."""
@@ -63,10 +72,6 @@ class Ticks:
         """``usecs_to_jiffies()``, for arguments of any size."""
         return -(-us * (self.hz or 1000) // 1_000_000)
 
-    def is_timeout(self, us: int) -> bool:
-        """Is a sleep of ``us`` a timeout, which ends at a tick, and early when its thread is asked to end?"""
-        return us >= self.upper_us
-
     def timeout_end_ns(self, now_ns: int, jiffies: int) -> int:
         """When ``schedule_timeout(jiffies)`` ends that begins now.
 
@@ -76,7 +81,7 @@ class Ticks:
             return now_ns + jiffies * self.tick_ns
         shift = self._wheel_shift(jiffies)
         end = (self.jiffies(now_ns) + jiffies >> shift) + 1 << shift
-        return (end - self._first) * self.tick_ns
+        return self.begin_ns(end)
 
     @staticmethod
     def _wheel_shift(jiffies: int) -> int:
@@ -95,7 +100,7 @@ class Ticks:
 
         The kernel keeps 32 bits of a long one, so that one of 72 minutes takes 25 seconds. Here it takes 72 minutes.
         """
-        if self.hz and self.is_timeout(us):
+        if self.hz and us >= self.upper_us:
             return self.timeout_end_ns(now_ns, self.us_to_jiffies(us))
         return now_ns + us * 1000
 

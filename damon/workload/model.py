@@ -132,6 +132,7 @@ class MachineSpec:
     thp: str = "madvise"  #: transparent huge pages: always, madvise, never
     huge_us: float = 100.0  #: time of clearing, or of copying together, a huge page
     nodes: tuple[Node, ...] = ()  #: ``memory`` in parts, in order of address; empty: one, and touches cost nothing
+    hz: int = 250  #: ticks a second of its kernel: 100, 250, 300, 1000; 0: exact time
 
     @property
     def swaps(self) -> list[tuple[Swap, int]]:

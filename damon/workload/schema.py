@@ -91,6 +91,7 @@ class MachineFields(Strict, frozen=True):
     migrate_us: Latency = 2.0
     thp: Literal["always", "madvise", "never"] = "madvise"
     huge_us: Latency = 100.0
+    hz: Literal[0, 100, 250, 300, 1000] = 250
 
 
 class FileFields(Strict, frozen=True):
@@ -128,6 +129,7 @@ TAKES: Final[Mapping[str, str]] = {
     "rate": "must be touches a second, e.g. 200k",
     "kind": "must be anon or file",
     "thp": "must be always, madvise or never",
+    "hz": "must be 100, 250, 300 or 1000 ticks a second, or 0 for exact time",
     "node": "must be the number of a node, from 0",
     "nodes": "must be a list of 1 to 8 nodes, e.g. [{size: 1G}, {size: 4G, latency_ns: 250}]",
     "nodes[]": "must be a node, e.g. {size: 1G, latency_ns: 80}",

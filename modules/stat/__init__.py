@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 
 from damon.core import set_attrs, set_regions, system_ram_region
 from damon.errors import DamonError
+from damon.mm.clock import Clock
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.target import DamonTarget
@@ -22,7 +23,7 @@ from damon.modules.switch import KDAMOND_PID, SwitchedModule
 #: What the kernel's build option CONFIG_DAMON_STAT_ENABLED_DEFAULT is, and it is set by default.
 ENABLED_DEFAULT: Final = True
 ATTRS: Final = DamonAttrs(intervals_goal=DamonIntervalsGoal(400, 3, 5000, 10_000_000))
-REFRESH_NS: Final = 5_000_000_000
+REFRESH_MS: Final = 5000
 #: Percentiles that a person is shown.
 _SHOWN: Final = {0: "least idle", 25: "", 50: "half of it", 75: "", 90: "", 99: "", 100: "most idle"}
 _UNITS: Final = ((3_600_000, "h"), (60_000, "min"), (1000, "s"))
@@ -49,7 +50,7 @@ class Stat(SwitchedModule):
         KDAMOND_PID,
     )  # fmt: skip
 
-    _last_refresh_ns = 0
+    _next_refresh = 0  # jiffies
     _control: DamonCallControl
 
     def check(self) -> None:
@@ -73,8 +74,8 @@ class Stat(SwitchedModule):
         ctx = self._build(self.damon.new_ctx())
         self.damon.start([ctx], exclusive=True)
         self.ctx = ctx
-        self._last_refresh_ns = self.damon.machine.clock.now_ns()
-        self._control = DamonCallControl(self._refresh, repeat=True, due_ns=self._last_refresh_ns + REFRESH_NS + 1)
+        self._control = DamonCallControl(self._refresh, repeat=True)
+        self._refreshed(self.damon.machine.clock)
         self.damon.call(ctx, self._control)
 
     def _turn_off(self) -> None:
@@ -82,13 +83,16 @@ class Stat(SwitchedModule):
         self.damon.stop([self.ctx])
         self.ctx = None
 
+    def _refreshed(self, clock: Clock) -> None:
+        self._next_refresh = clock.jiffies() + clock.ticks.ms_to_jiffies(REFRESH_MS) + 1
+        self._control.due_ns = clock.ticks.begin_ns(self._next_refresh)
+
     def _refresh(self, ctx: DamonCtx) -> None:
-        """In the worker, in each of its iterations."""
-        now = ctx.machine.clock.now_ns()
-        if now <= self._last_refresh_ns + REFRESH_NS:
+        """In the worker, in its first iteration more than ``REFRESH_MS`` after the last time."""
+        clock = ctx.machine.clock
+        if clock.jiffies() < self._next_refresh:
             return
-        self._last_refresh_ns = now
-        self._control.due_ns = now + REFRESH_NS + 1
+        self._refreshed(clock)
         aggr_interval = ctx.attrs.aggr_interval
         self.parameters["aggr_interval_us"].value = aggr_interval
         bandwidth = memory_bandwidth((target.regions for target in ctx.targets), aggr_interval)

@@ -45,7 +45,7 @@ class Kdamond(Directory):
         super().__init__()
         self._damon, self._lock, self._run = damon, lock, run
         self.ctx: DamonCtx | None = None
-        self._next_refresh_ns = 0
+        self._next_refresh = 0  # jiffies
         self._control = DamonCallControl(self._refresh, repeat=True)
         self.add("state", File(self._show_state, self._store_state))
         self.add("pid", File(self._show_pid))
@@ -94,9 +94,8 @@ class Kdamond(Directory):
             close_targets(ctx)
             raise
         self.ctx = ctx
-        self._next_refresh_ns = 0
         self._control = DamonCallControl(self._refresh, repeat=True)
-        self._refresh_at(self.refresh_ms.value)
+        self._refreshed(self.refresh_ms.value)
         with suppress(DamonError):  # it can have ended already, its target being gone
             self._damon.call(ctx, self._control)
 
@@ -184,14 +183,20 @@ class Kdamond(Directory):
 
     def _refresh_at(self, refresh_ms: int) -> None:
         """The worker's next turn, if ``refresh_ms`` asks for any."""
-        self._control.due_ns = self._next_refresh_ns if refresh_ms else NEVER
+        due_ns = self._damon.machine.clock.ticks.begin_ns(self._next_refresh)
+        self._control.due_ns = min(due_ns, NEVER) if refresh_ms else NEVER
+
+    def _refreshed(self, refresh_ms: int) -> None:
+        clock = self._damon.machine.clock
+        self._next_refresh = clock.jiffies() + clock.ticks.ms_to_jiffies(refresh_ms)
+        self._refresh_at(refresh_ms)
 
     def _refresh(self, ctx: DamonCtx) -> None:
         """In an iteration of the worker: copy what ``refresh_ms`` asks for when it is time (spec, sysfs 5)."""
-        now, interval = ctx.machine.clock.now_ns(), self.refresh_ms.value * 1_000_000
-        if not interval or now < self._next_refresh_ns:
+        refresh_ms = self.refresh_ms.value
+        if not refresh_ms or ctx.machine.clock.jiffies() < self._next_refresh:
             return
-        self._next_refresh_ns = self._control.due_ns = now + interval
+        self._refreshed(refresh_ms)
         with self._lock.tried() as taken:
             if taken and len(self.contexts) == 1:
                 self._copy_tuned_intervals(ctx)

@@ -139,6 +139,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("machine.scan_us", 10**400, "machine.scan_us: 1000"),
     ("machine.migrate_us", -1, "machine.migrate_us: -1 must be microseconds"),
     ("machine.thp", "sometimes", "machine.thp: 'sometimes' must be always, madvise or never"),
+    *(
+        ("machine.hz", hz, f"machine.hz: {hz} must be 100, 250, 300 or 1000 ticks a second, or 0 for exact time")
+        for hz in (60, -1, 250.0, True)
+    ),
+    ("machine.hz", "250", "machine.hz: '250' must be"),
     ("machine.huge_us", "1ms", "machine.huge_us: '1ms' must be microseconds"),
     ("machine.nodes", {"size": "1G"}, "machine.nodes: {'size': '1G'} must be a list of 1 to 8 nodes"),
     ("machine.nodes", [{"size": "4M"}] * 9, "must be a list of 1 to 8 nodes"),

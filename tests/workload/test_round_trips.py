@@ -73,7 +73,7 @@ def workloads(draw: st.DrawFn) -> Workload:
     machine = MachineSpec(
         memory, draw(st.sampled_from([0, 4096])), draw(SWAPS),
         *(draw(LATENCIES) for _ in range(6)), draw(st.sampled_from(["always", "madvise", "never"])), draw(LATENCIES),
-        nodes,
+        nodes, draw(st.sampled_from([0, 100, 250, 300, 1000])),
     )  # fmt: skip
     used = dict.fromkeys(area.process for area in areas)
     node = st.integers(0, max(len(nodes), 1) - 1)
@@ -107,7 +107,7 @@ def as_yaml(workload: Workload) -> str:
             "memory": machine.memory, "reserved": machine.reserved,
             "swap": "none" if swap is None else [vars(one) for one in swap] if isinstance(swap, tuple) else vars(swap),
             **{f: getattr(machine, f) for f in ("file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us",
-                                                "migrate_us", "thp", "huge_us")},
+                                                "migrate_us", "thp", "huge_us", "hz")},
             "nodes": [{"size": node.size, "latency_ns": node.latency_ns, "distances": node.distances}
                       for node in machine.nodes],
         },

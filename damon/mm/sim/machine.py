@@ -21,6 +21,7 @@ from damon.mm.sim.reference import ReferenceEngine
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
+from damon.mm.ticks import Ticks
 from damon.model.presence import Presence, Show
 from damon.workload.model import Access, Event, Hotplug, Phase, Workload
 
@@ -70,7 +71,7 @@ class SimulatedMachine(Closing, Releasable):
         self.state = State(workload, seed)
         self._m = self.state.m
         self._engine: Engine = ReferenceEngine(self.state) if reference else NativeEngine(self.state)
-        self.clock = self.virtual_clock = VirtualClock(advance=self._advance)
+        self.clock = self.virtual_clock = VirtualClock(self._advance, Ticks(workload.machine.hz))
         self.phys = SimulatedPhysical(self)
         self._time, self._passes = self._engine.time(), self.virtual_clock.advance
         self.pids: dict[str, int] = {}
