@@ -147,7 +147,7 @@ class Machine(Protocol):
         """
 
     def node_mem(self, nid: int) -> tuple[int, int] | None:
-        """Free and total pages of a NUMA node; None when there is no such node."""
+        """Free and total pages of a NUMA node; None when there is no such node, or it has no memory."""
 
     def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
         """Pages of the cgroup and those below it on the LRU lists of a NUMA node; None without such node or cgroup."""

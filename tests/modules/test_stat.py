@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from damon.core import Damon
 from damon.errors import DamonError
+from damon.mm.clock import VirtualClock
+from damon.mm.ticks import Ticks
 from damon.model.arrays import RegionArray
 from damon.model.attrs import DamonIntervalsGoal
 from damon.modules.loader import Loader
@@ -43,8 +45,11 @@ def _regions(*rows: tuple[int, int, int]) -> RegionArray:
     return regions
 
 
-def _loaded(*words: str, hot: Callable[[int], bool] = lambda addr: False) -> tuple[FakeMachine, Damon, Stat]:
+def _loaded(
+    *words: str, hot: Callable[[int], bool] = lambda addr: False, hz: int = 0
+) -> tuple[FakeMachine, Damon, Stat]:
     machine = FakeMachine(hot=hot)
+    machine.clock = VirtualClock(ticks=Ticks(hz))
     machine.ram = [(0, 1000 * MIB)]  # in ten parts of 100 MiB, the most that a region can have
     damon = Damon(machine)
     loader = Loader(damon)
@@ -210,6 +215,18 @@ def test_numbers_to_the_digit_and_only_every_five_seconds() -> None:
     machine.clock.sleep_us(20 * 5_005_000 + 1_000 - 10_011_000)
     assert _number(module) == half * 20 * 10
     assert _percentiles(module) == (-100_100,) * 51 + (100_200,) * 50
+    module.exit()
+
+
+@pytest.mark.parametrize(("hz", "first_us", "second_us"), [(0, 5_005_000, 10_010_000), (100, 5_010_000, 10_020_000)])
+def test_a_refresh_comes_after_more_than_five_seconds_of_ticks(hz: int, first_us: int, second_us: int) -> None:
+    machine, _, module = _loaded(hot=lambda addr: True, hz=hz)
+    seen = []
+    for at_us in (first_us, second_us):
+        for left_us in (-1000, 1000):
+            machine.clock.sleep_until((at_us + left_us) * 1000)
+            seen.append(module.parameters["memory_idle_ms_percentiles"].value)
+    assert seen[0] != seen[1] == seen[2] != seen[3]
     module.exit()
 
 

@@ -131,7 +131,7 @@ class SimulatedMachine(Closing, Releasable):
         return tuple(self.state.ram.spans())
 
     def node_mem(self, nid: int) -> tuple[int, int] | None:
-        if not 0 <= nid < self._m.nr_node:
+        if not 0 <= nid < self._m.nr_node or not self._m.node[nid].total:
             return None
         return int(self._m.node[nid].nr_free), int(self._m.node[nid].total)
 

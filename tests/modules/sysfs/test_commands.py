@@ -10,7 +10,7 @@ import pytest
 
 from damon.errors import DamonError
 from damon.model.arrays import FOLIO_ANON
-from damon.model.context import DamonCallControl, DamonCtx
+from damon.model.context import NEVER, DamonCallControl, DamonCtx
 from damon.model.scheme import DamosAction, DamosFilterType, DamosQuotaGoalMetric, DamosQuotaGoalTuner
 from damon.modules.sysfs import File
 from damon.modules.sysfs.kdamonds import COMMANDS, Kdamond
@@ -479,6 +479,30 @@ def test_refresh(tree: Tree) -> None:
     assert int(tree.read(f"{S}/stats/nr_tried")) == first
     tree.aggregations(8)
     assert int(tree.read(f"{S}/stats/nr_tried")) > first
+
+
+def test_a_refresh_interval_counts_from_the_start_of_the_worker(tree: Tree) -> None:
+    tree.stage("paddr", schemes=1, regions=(REGION,))
+    tree.any_pattern(S)
+    tree.write("kdamonds/0/refresh_ms", 550)
+    tree.state("on")
+    tree.aggregations(5)
+    assert tree.read(f"{S}/stats/nr_tried") == "0\n"
+    tree.aggregations(1)
+    assert tree.read(f"{S}/stats/nr_tried") != "0\n"
+
+
+@pytest.mark.parametrize("refresh_ms", [2**31, 2**32 - 1])
+def test_a_refresh_interval_of_half_its_range_never_ends(tree: Tree, refresh_ms: int) -> None:
+    tree.stage("paddr", schemes=1, regions=(REGION,))
+    tree.any_pattern(S)
+    tree.state("on")
+    tree.aggregations(2)
+    tree.write("kdamonds/0/refresh_ms", refresh_ms)
+    tree.aggregations(0.1)
+    assert tree.read(f"{S}/stats/nr_tried") != "0\n"
+    (kdamond,) = tree.admin.kdamonds.made()
+    assert kdamond._control.due_ns == NEVER
 
 
 def test_intervals_that_refresh_wrote_are_committed(tree: Tree) -> None:
