@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.vm.job import COUNTED, PROJECT, PYTHON, damon_run, pause, share, uptime, workload
+from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, damon_run, pause, share, uptime, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
 
 pytestmark = pytest.mark.guest(memory="1G", swap="zram:768M", **COUNTED)
 
 Boot = Callable[[], Guest]  # every test in memory that nobody has scattered yet
-HOT_COLD = f"{PROJECT}/workloads/hot-cold.yaml"
 ACCURACY = f"{PROJECT}/workloads/accuracy.yaml"
 #: The guest is mostly empty: with their watermarks both modules would sleep. An emulated processor is so slow that in
 #: 10 ms a second the kernel's own scheme pages out 14 MB in 40 s; so the quota is one of size, for either side.
@@ -27,6 +26,8 @@ SMALL = "min_nr_regions=50"
 #: Where nearly all of the cold area is to leave: smaller ones still, and as many samples in half as many aggregations,
 #: of which an emulated processor makes one or two a second.
 SMALLER = ("min_nr_regions=100", "sample_interval=10000", "aggr_interval=200000")
+#: damon_lru_sort wants accesses in half of the samples: each hot page is touched every 20 ms.
+SWEEPS = ("sample_interval=20000", "aggr_interval=400000")
 #: Every look starts a program, whose pages are in use: memory around them is young again. So not too often.
 LOOK_S = 8
 #: By the guest's clock, as everything here.
@@ -49,7 +50,7 @@ def test_reclaim_takes_the_cold_and_leaves_the_hot(boot_guest: Boot, capsys: pyt
         began = uptime(guest)
         run = guest.popen(damon_run([*RECLAIM, *SMALLER, "min_age=5000000"], duration=SECONDS))
         took = None
-        while uptime(guest) - began < SECONDS and took is None:
+        while run.poll() is None and uptime(guest) - began < SECONDS and took is None:
             pause(guest, LOOK_S)
             pages = running.pages()
             _say(capsys, f"  {uptime(guest) - began:5.1f} s: cold {share(pages['cold'], 'present'):6.1%} in memory,"
@@ -81,11 +82,11 @@ def test_lru_sort_sorts_the_lists(boot_guest: Boot, capsys: pytest.CaptureFixtur
         start = running.pages(lists=True)
         assert share(start["hot"], "active") < 0.5
         assert share(start["cold"], "active") > 0.9
-        words = ["damon_lru_sort", "cold_min_age=2000000", SMALL, *AWAKE]
+        words = ["damon_lru_sort", "cold_min_age=2000000", SMALL, *AWAKE, *SWEEPS]
         run = guest.popen(damon_run(words, duration=SECONDS))
         began = uptime(guest)
         pages = start
-        while uptime(guest) - began < SECONDS:
+        while run.poll() is None and uptime(guest) - began < SECONDS:
             pause(guest, LOOK_S)
             pages = running.pages(lists=True)
             if share(pages["hot"], "active") >= 0.9 and share(pages["cold"], "inactive") >= 0.9:
