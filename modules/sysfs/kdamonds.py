@@ -19,10 +19,10 @@ from damon.model.arrays import DamonRegion
 from damon.model.context import NEVER, DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.scheme import Damos, DamosQuota
 from damon.model.target import DamonTarget
+from damon.model.tried import Tried
 from damon.modules.sysfs.build import close_targets, fill_context, quota_goals
 from damon.modules.sysfs.context import Context
 from damon.modules.sysfs.node import Directory, File, TreeLock
-from damon.modules.sysfs.schemes import Tried
 from damon.modules.sysfs.values import Numbered, uint
 from damon.quoting import quoted
 

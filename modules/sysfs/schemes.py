@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from damon.model.scheme import (
     DamosAction,
@@ -13,6 +12,7 @@ from damon.model.scheme import (
     DamosStat,
     DamosWmarkMetric,
 )
+from damon.model.tried import Tried
 from damon.modules.sysfs.filters import Filter, Layer, filters
 from damon.modules.sysfs.node import Directory, File, TreeLock
 from damon.modules.sysfs.values import Keyword, Numbered, Shown, integer, path, uint, ulong
@@ -101,18 +101,6 @@ class Stats(Directory):
     def update(self, stat: DamosStat) -> None:
         for name, shown in self._shown.items():
             shown.value = getattr(stat, name)
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What was tried of one region."""
-
-    start: int
-    end: int
-    nr_accesses: int
-    age: int
-    sz_filter_passed: int
-    probe_hits: tuple[int, ...]
 
 
 class TriedRegion(Directory):

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A process that outlives the one that uses the kernel's DAMON, and restores it when that one was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from damon.errors import MissingCapability
+
+READY: Final = b"ready\n"
+DISMISSED: Final = b"bye\n"
+_START: Final = "import sys; sys.path.insert(0, sys.argv.pop()); from damon.host.guardian import main; main()"
+
+
+def spawn(state: Path, lock: int) -> subprocess.Popen[bytes]:
+    """A guardian of this process; it is at work when this returns.
+
+    Args:
+        state: where the journal is.
+        lock: descriptor of the lock that says that the kernel's DAMON is in use; the guardian holds it as well.
+
+    Raises:
+        MissingCapability: it did not start.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    words = [sys.executable, "-I", "-S", "-c", _START, str(os.getpid()), str(state), root]
+    # In a session of its own: Ctrl-C and a group that is killed do not reach it.
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(lock,), start_new_session=True, cwd="/"
+    )
+    assert process.stdout is not None
+    if process.stdout.read(len(READY)) != READY:
+        process.kill()
+        process.wait()
+        raise MissingCapability("the process that restores the kernel's DAMON after a kill did not start; see above")
+    return process
+
+
+def dismiss(process: subprocess.Popen[bytes]) -> None:
+    """Ends a guardian: there is nothing to restore any more."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+        process.stdin.write(DISMISSED)
+        process.stdin.flush()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()
+
+
+def main() -> None:
+    """``PID STATE``: waits for the end of the parent ``PID``, or to be dismissed."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    parent, state = int(sys.argv[1]), Path(sys.argv[2])
+    # Out of memory it would be no help to end this one; without the right to say so it is as any other.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("-1000")
+    watched = None
+    with contextlib.suppress(ProcessLookupError):
+        watched = os.pidfd_open(parent)
+    if os.getppid() != parent:
+        watched = None  # it has ended before: the id may be another process's by now
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, READY)
+    if watched is not None and _dismissed(watched):
+        return
+    from damon.host.journal import repair
+
+    for line in repair(state):
+        with contextlib.suppress(OSError):
+            os.write(2, f"damon: {line}\n".encode(errors="replace"))
+
+
+def _dismissed(watched: int) -> bool:
+    """Waits; True when the parent says so, False when it has ended. All its system calls have ended then."""
+    waiting = select.poll()
+    waiting.register(watched, select.POLLIN)
+    waiting.register(0, select.POLLIN)
+    said = b""
+    while True:
+        ready = {descriptor for descriptor, _ in waiting.poll()}
+        if 0 in ready:
+            part = os.read(0, 64)
+            said += part
+            if said == DISMISSED:
+                return True
+            if not part:
+                waiting.unregister(0)
+        if watched in ready:
+            return False

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The host engine at work on a real kernel: ``host_run.py PID`` of a process that performs a workload.
+
+It prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from damon.host.engine import HostDamon
+from damon.model.scheme import Damos, DamosAccessPattern, DamosAction, DamosQuota
+from tests.waiting import until
+
+
+def monitored(host: HostDamon, pid: int) -> list[tuple[int, int, int]]:
+    """Regions of the process, when some are hot: start, end, accesses."""
+    ctx = host.new_ctx()
+    host.select_ops(ctx, "vaddr")
+    host.add_process(ctx, pid)
+    host.start([ctx])
+    found: list[tuple[int, int, int]] = []
+
+    def hot() -> bool:
+        found[:] = [(one.start, one.end, one.nr_accesses) for one in host.regions(ctx)]
+        return any(accesses >= 15 for _, _, accesses in found)
+
+    until(hot, lambda: f"no region is hot: {found}")
+    host.stop()
+    return found
+
+
+def schemed(host: HostDamon) -> dict[str, int]:
+    """Statistics of a scheme that reclaims cold physical memory, when 64 MiB of the cold area have gone."""
+    ctx = host.new_ctx()
+    host.select_ops(ctx, "paddr")
+    host.add_memory(ctx)
+    ctx.attrs.min_nr_regions = 50
+    pattern = DamosAccessPattern(min_sz_region=4096, max_nr_accesses=0, min_age_region=20)
+    quota = DamosQuota(sz=1 << 29, reset_interval=1000, weight_age=1)
+    ctx.schemes.append(Damos(pattern, DamosAction.PAGEOUT, quota=quota))
+    host.start([ctx])
+    until(lambda: host.stats(ctx)[0].sz_applied > 64 << 20, lambda: f"little is reclaimed: {host.stats(ctx)}")
+    stats = dataclasses.asdict(host.stats(ctx)[0])
+    host.stop()
+    return stats
+
+
+def loaded(host: HostDamon, name: str, words: list[str], done: Callable[[dict[str, str]], bool]) -> dict[str, Any]:
+    """Parameters and statistics of a module, when it has done something."""
+    host.start_module(name, words)
+    until(lambda: done(host.module_stats(name)), lambda: f"{name} does nothing: {host.parameters(name)}")
+    parameters = host.parameters(name)
+    host.stop_module(name)
+    return parameters
+
+
+def main() -> None:
+    with HostDamon() as host:
+        found: dict[str, Any] = {"modules": host.modules(), "regions": monitored(host, int(sys.argv[1]))}
+        marks = ["wmarks_high=1000", "wmarks_mid=999", "wmarks_low=0"]
+        words = [*marks, "cold_min_age=1000000"]
+        found["lru_sort"] = loaded(
+            host, "lru_sort", words, lambda stats: int(stats["nr_lru_sort_tried_cold_regions"]) > 0
+        )
+        found["stats"] = schemed(host)
+        # What the module of 6.12 reclaims is another matter: little or nothing.
+        found["reclaim"] = loaded(host, "damon_reclaim", [*marks, "min_age=2000000"], lambda _: True)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
