@@ -3,8 +3,15 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
+import pytest
+
+from damon.errors import InvalidInput
 from damon.mm.interface import Machine, PhysicalSpace, ProcessSpace
-from damon.workload.model import Area
+from damon.mm.ticks import RATES
+from damon.workload.model import Area, MachineSpec
+from damon.workload.schema import MachineFields
 from tests.mm.sim.machines import MIB, machine
 
 
@@ -19,3 +26,13 @@ def test_it_is_a_machine() -> None:
         assert all(hasattr(thing, name) for name in wanted)
     sim.close()
     sim.close()
+
+
+def test_its_clock_ticks_as_the_workload_says() -> None:
+    assert MachineSpec().hz == MachineFields().hz == 250
+    assert get_args(get_type_hints(MachineFields)["hz"]) == RATES
+    for hz in RATES:
+        with machine(Area("a", MIB), hz=hz) as sim:
+            assert sim.clock.ticks.hz == hz
+    with pytest.raises(InvalidInput, match=r"^machine\.hz: 60: is no tick rate of Linux"):
+        machine(Area("a", MIB), hz=60)
