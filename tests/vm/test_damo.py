@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.vm import bytecode
 from tests.vm.conftest import ROOT
-from tests.vm.job import COUNTED, PROJECT, PYTHON, RunningWorkload, start_damond, workload
+from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, RunningWorkload, start_damond, workload
 from tests.waiting import HANG_S
-from vmtest import Guest
+from vmtest import Guest, Tree
 
 pytestmark = [
     pytest.mark.guest(memory="1G", swap="zram:512M", kernel="page-idle-no-damon", **COUNTED),
@@ -25,11 +26,12 @@ DAMO = "#!/usr/bin/python3\nimport sys\nsys.path.insert(0, '/opt/damo')\nfrom da
 
 
 @pytest.fixture(scope="module")
-def guest_trees() -> tuple[tuple[str, str], ...]:
+def guest_trees() -> tuple[Tree | tuple[str, str], ...]:
     spec = find_spec("damo")
     assert spec is not None
     assert spec.origin is not None
-    return ((str(ROOT), PROJECT), (str(Path(spec.origin).parent), "/opt/damo/damo"))
+    damo = Tree(Path(spec.origin).parent, "/opt/damo/damo", exclude=())
+    return ((str(ROOT), PROJECT), *bytecode.trees(), damo)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def running(_module_guest: Any) -> Iterator[RunningWorkload]:
     guest: Guest = _module_guest.guest()
     assert guest.run("ls -d /sys/kernel/mm/damon /sys/module/damon* 2>/dev/null | wc -l").text == "0\n"
     guest.run(["sh", "-c", "cat > /usr/local/bin/damo; chmod 755 /usr/local/bin/damo"], input=DAMO.encode()).check()
-    with workload(guest, f"{PROJECT}/tests/vm/suites/hot-cold-slow.yaml") as started:
+    with workload(guest, HOT_COLD) as started:
         start_damond(guest)
         yield started
     assert "Traceback" not in guest.run(["cat", "/tmp/damond.log"]).text
