@@ -84,6 +84,9 @@ def commit_ctx(dst: DamonCtx, src: DamonCtx) -> None:
         InvalidInput: ``src`` has a field that is refused; ``dst`` is unchanged.
         DamonError: ENOMEM, ``dst`` itself has one.
     """
+    if dst.engine is not None:
+        dst.engine.commit(dst, src)
+        return
     rehearse(dst, src)
     spaces = [target.space for target in dst.targets]
     dst.maybe_corrupted = True

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel's own mm/damon of any tree, built for user space and run on the simulated machine."""
+"""The kernel's own ``mm/damon`` of any tree as an engine: built in user space, run on a machine of this project."""

@@ -77,6 +77,7 @@ class DamonCtx:
     next_ops_update_sis: int = 0
     next_intervals_tune_sis: int = 0
 
+    engine: Any = None  #: who runs it when it is not ``damon.core``; commits go there
     kdamond: Any = None  #: the clock's thread while the worker runs
     kdamond_stop: bool = False
     call_controls: list[DamonCallControl] = field(default_factory=list)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Builds ``mm/damon`` of a tree into a shared library in the user's cache, keyed by content."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from damon.cache import content_key, obtain
+from damon.errors import InvalidInput, MissingCapability
+from damon.kernel import header
+from damon.kernel.source import KernelSource
+
+_INCLUDE: Final = re.compile(r"^#\s*include\s+<([\w./-]+)>", re.MULTILINE)
+SHIM: Final = Path(__file__).parent / "shim"
+#: In the kernel's order of linking; ``stat.c`` came with 6.17.
+FILES: Final = ("core.c", "modules-common.c", "reclaim.c", "lru_sort.c", "stat.c")
+OPTIONS: Final = {
+    "CONFIG_DAMON": 1, "CONFIG_DAMON_PADDR": 1, "CONFIG_DAMON_VADDR": 1, "CONFIG_NUMA": 1, "CONFIG_PSI": 1,
+    "CONFIG_MEMCG": 1, "CONFIG_64BIT": 1, "CONFIG_DAMON_RECLAIM": 1, "CONFIG_DAMON_LRU_SORT": 1,
+}  # fmt: skip
+#: The kernel's own, as far as they decide what the code means (``Makefile``, CONFIG_INIT_STACK_ALL_ZERO).
+CFLAGS: Final = (
+    "-std=gnu11", "-O2", "-g", "-fPIC", "-fno-strict-aliasing", "-fwrapv", "-fno-delete-null-pointer-checks",
+    "-ftrivial-auto-var-init=zero", "-funsigned-char", "-fno-omit-frame-pointer", "-fno-builtin", "-fcommon", "-w",
+    "-Werror=implicit-function-declaration", "-Werror=incompatible-pointer-types", "-Werror=int-conversion",
+)  # fmt: skip
+SANITIZE: Final = ("-fsanitize=address,undefined", "-fno-sanitize=alignment", "-fno-sanitize-recover=undefined")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A library of ``source``; ``sanitized``: with AddressSanitizer and UBSan, whose runtime must be loaded first."""
+
+    source: KernelSource
+    library: Path
+    seconds: float
+    sanitized: bool
+
+
+def _includes(tree: Path) -> list[Path]:
+    directory = tree / "mm/damon"
+    return [directory / name for name in FILES if (directory / name).is_file()]
+
+
+def _stand_ins(tree: Path, out: Path) -> None:
+    """A header for each that the tree's files include; all but a few are ``standin.h`` again."""
+    paths = [*_includes(tree), *(tree / "mm/damon").glob("*.h")]
+    paths += [tree / "include" / name for name in ("linux/damon.h", "linux/list.h", "trace/events/damon.h")]
+    texts = [path.read_text(errors="replace") for path in paths]
+    for name in sorted({name for text in texts for name in _INCLUDE.findall(text)}):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('#include "standin.h"\n')
+    (out / "linux/list.h").write_text(f'#include "standin.h"\n#include "{tree}/include/linux/list.h"\n')
+    (out / "linux/damon.h").write_text('#include <linux/list.h>\n#include "damon_h.h"\n')
+    (out / "linux/tracepoint.h").write_text('#include "trace_event.h"\n')
+    (out / "trace").mkdir(exist_ok=True)
+    (out / "trace/define_trace.h").write_text("")
+    events = tree / "include/trace/events/damon.h"
+    (out / "trace/events").mkdir(exist_ok=True)
+    (out / "trace/events/damon.h").write_text(f'#ifdef CREATE_TRACE_POINTS\n#include "{events}"\n#endif\n')
+
+
+def _generate(tree: Path, out: Path) -> header.Header:
+    declared = header.parse((tree / "include/linux/damon.h").read_text(errors="replace"))
+    for name, text in header.generated(declared).items():
+        (out / name).write_text(text)
+    common, paddr, vaddr = (tree / "mm/damon" / name for name in ("ops-common.c", "paddr.c", "vaddr.c"))
+    if not common.is_file():
+        raise InvalidInput(f"{common}: is not there: the tree is too old for this engine; take 6.1 or later")
+    parts = [
+        header.functions_of(path.read_text(errors="replace"), names, str(path))
+        for path, names in (
+            (common, ["damon_hot_score", "damon_cold_score"]),
+            (paddr, ["damon_pa_scheme_score"]),
+            (vaddr, ["damon_va_scheme_score"]),
+        )
+    ]
+    (out / "ops.h").write_text("\n".join(parts))
+    _stand_ins(tree, out)
+    return declared
+
+
+def _compiler() -> tuple[str, str]:
+    name = os.environ.get("CC", "cc")
+    path = shutil.which(name)
+    if path is None:
+        raise MissingCapability(f"{name}: no C compiler, which builds the kernel's DAMON; install gcc")
+    done = subprocess.run([path, "-dumpfullversion", "-dumpmachine"], capture_output=True, text=True, check=False)
+    return path, f"{path} {done.stdout.strip()}"
+
+
+def build(source: KernelSource, *, sanitize: bool = False) -> Built:
+    """The library of ``source``, from the cache or built now.
+
+    Raises:
+        InvalidInput: the tree does not compile; the first error, with file and line.
+        MissingCapability: there is no compiler.
+    """
+    compiler, identity = _compiler()
+    flags = (*CFLAGS, *(SANITIZE if sanitize else ()))
+    recipe: dict[str, str | bytes] = {
+        "source": source.sha256, "path": str(source.path), "compiler": identity,
+        "flags": " ".join((*flags, *_options())),
+    }  # fmt: skip
+    for path in (*SHIM.iterdir(), Path(__file__), Path(header.__file__)):
+        recipe[path.name] = path.read_bytes()
+    begun = time.monotonic()
+    directory = obtain(
+        "engine",
+        content_key(recipe),
+        f"building mm/damon of {source.origin}",
+        lambda out, progress: _compile(source.path, out, compiler, flags),
+        {"origin": source.origin, "version": source.version, "sha256": source.sha256},
+    )
+    return Built(source, directory / "damon.so", time.monotonic() - begun, sanitize)
+
+
+def _options() -> list[str]:
+    return [f"-D{name}={value}" for name, value in OPTIONS.items()]
+
+
+def _compile(tree: Path, out: Path, compiler: str, flags: tuple[str, ...]) -> None:
+    _generate(tree, out)
+    common = [compiler, *flags, *_options(), "-I", str(out), "-I", str(SHIM), "-include", str(out / "features.h")]
+    common += [f'-DSHIM_DAMON_H="{tree}/include/linux/damon.h"']
+    jobs = []
+    for path in _includes(tree):
+        stem = path.stem.replace("-", "_")
+        own = [f'-DSHIM_FILE="damon_{stem}"', "-include", "standin.h"]
+        jobs.append([*common, *own, "-c", str(path), "-o", str(out / f"{path.stem}.o")])
+    for name in ("access.c", "runtime.c"):
+        jobs.append([*common, '-DSHIM_FILE="shim"', "-c", str(SHIM / name), "-o", str(out / f"shim-{name}.o")])
+    jobs.append([compiler, *flags, "-c", str(SHIM / "fault.c"), "-o", str(out / "shim-fault.o")])
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(lambda words: subprocess.run(words, capture_output=True, text=True, check=False), jobs):
+            _refuse(done, tree)
+    objects = [str(path) for path in sorted(out.glob("*.o"))]
+    link = [compiler, *flags, "-shared", "-Wl,-Bsymbolic", "-o", str(out / "damon.so"), *objects, "-ldl", "-lc"]
+    if not any(flag.startswith("-fsanitize") for flag in flags):
+        link.insert(-2, "-Wl,-z,defs")  # what is missing is told now; the sanitizers' own comes later
+    _refuse(subprocess.run(link, capture_output=True, text=True, check=False), tree)
+
+
+def _refuse(done: subprocess.CompletedProcess[str], tree: Path) -> None:
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if " error: " in line or "undefined reference" in line]
+        first = (errors or done.stderr.splitlines() or ["the compiler failed"])[0]
+        raise InvalidInput(f"{first}; {tree}/mm/damon does not build")
