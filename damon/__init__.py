@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from damon.library import add_process as add_process
     from damon.library import aggregations as aggregations
     from damon.library import changes as changes
+    from damon.library import open_engine as open_engine
     from damon.library import open_machine as open_machine
     from damon.library import running as running
     from damon.mm.interface import Advice as Advice
@@ -72,7 +73,7 @@ __version__: Final = "0.2.0"
 _PLACES: Final = {
     "core": "Damon commit_ctx commit_quota_goals set_attrs set_regions system_ram_region",
     "errors": "DamonError InvalidInput MissingCapability",
-    "library": "Aggregation Region add_memory add_process aggregations changes open_machine running",
+    "library": "Aggregation Region add_memory add_process aggregations changes open_engine open_machine running",
     "mm.interface": "Advice Machine",
     "model.arrays": "DamonFolio DamonRegion FolioArray",
     "model.attrs": "DamonAttrs DamonIntervalsGoal",

@@ -213,7 +213,9 @@ class DamonModule(SwitchedModule):
             return f"waits: free memory is {rate} per mille, above wmarks_high={high}"
         if rate < low:
             return f"waits: free memory is {rate} per mille, below wmarks_low={low}"
-        return f"waits: free memory is {rate} per mille, not below wmarks_mid={mid}"
+        if rate >= mid:
+            return f"waits: free memory is {rate} per mille, not below wmarks_mid={mid}"
+        return f"waits: free memory is {rate} per mille, below wmarks_mid={mid}: it should be active"
 
     def store_stats(self, names: Sequence[str], stat: DamosStat) -> None:
         """tried regions, tried bytes, applied regions, applied bytes, exceeded quotas -> the parameters ``names``."""

@@ -96,18 +96,20 @@ def find_modules(extra: Iterable[Path] = ()) -> dict[str, type[Module]]:
     return found
 
 
-def find_module(name: str, extra: Iterable[Path] = ()) -> type[Module]:
+def find_module(name: str, extra: Iterable[Path] = (), known: Mapping[str, type[Module]] | None = None) -> type[Module]:
     """The module called ``name`` (also without ``damon_``), or in the folder ``name`` when that has a slash.
+
+    ``known``: the modules of another engine; then only those count.
 
     Raises:
         InvalidInput: there is none; with the nearest name, or those that are known.
     """
-    if "/" in name:
+    if known is None and "/" in name:
         kind = _kind_in(Path(name)) if _is_module(Path(name)) else None
         if kind is None:
             raise InvalidInput(f"folder {name!r} is no module: it needs an __init__.py with MODULE")
         return kind
-    modules = find_modules(extra)
+    modules = find_modules(extra) if known is None else known
     wanted = canonical(name)
     for candidate in (wanted, f"damon_{wanted}"):
         if candidate in modules:
@@ -143,7 +145,10 @@ def store_word(module: Module, word: str) -> None:
 class Loader:
     """The modules loaded on one machine, in order of loading."""
 
-    def __init__(self, damon: Damon, extra: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, damon: Damon, extra: Iterable[Path] = (), known: Mapping[str, type[Module]] | None = None
+    ) -> None:
+        self._known = known
         self._damon = damon
         self._extra = tuple(extra)
         self._loaded: dict[str, Module] = {}
@@ -166,7 +171,7 @@ class Loader:
 
     def prepare(self, name: str | type[Module], words: Iterable[str] = ()) -> Module:
         """The module (its name, or what ``find_module`` gave) with parameters stored, nothing started yet."""
-        kind = find_module(name, self._extra) if isinstance(name, str) else name
+        kind = find_module(name, self._extra, self._known) if isinstance(name, str) else name
         module = kind(self._damon)
         for word in words:
             store_word(module, word)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from damon.cli import engines
 from damon.cli.arguments import Parser, add_version, seed
 from damon.command.process import start
 from damon.errors import DamonError, MissingCapability
@@ -85,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--mount", type=Path, metavar="DIR", help="where (default: $DAMOND_MOUNT, or /run/damond/sys)")
     top.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
     top.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="virtual seconds a second (default 1)")
+    engines.add(top)
     top.add_argument("--log-level", choices=LEVELS, default="info", help="what is said on stderr (default: info)")
     return top
 
@@ -124,7 +126,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     for number in SIGNALS:
         signal.signal(number, stop)
     with Watchdog(abandon):
-        service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed)
+        engine = engines.of(arguments)
+        engines.catch(engine)
+        service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed, engine)
         why = "by an error"
         try:
             if not asked:

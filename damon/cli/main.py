@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from damon.cli import client, doctor, exec, modinfo, record, report, run, trace
@@ -49,8 +49,13 @@ def _fail(code: int, error: BaseException | str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Errors are one line on stderr."""
     arguments = parser().parse_args(argv)
+    return exit_code(lambda: int(arguments.function(arguments)))
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """What ``command`` returns; errors are one line on stderr, and have codes of their own."""
     try:
-        return int(arguments.function(arguments))
+        return command()
     except MissingCapability as error:
         return _fail(3, error)
     except DamonError as error:

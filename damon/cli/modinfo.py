@@ -7,6 +7,8 @@ import argparse
 import json
 from typing import Any
 
+from damon.cli import engines
+from damon.library.engine import other_modules
 from damon.modules.loader import find_module
 from damon.modules.params import ParamSpec, show_value
 
@@ -21,6 +23,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "name", help="damon_reclaim, damon_lru_sort, damon_stat, one of $DAMON_MODULES_PATH, or a folder"
     )
+    engines.add(command)
     command.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     command.set_defaults(function=show)
 
@@ -37,7 +40,7 @@ def _row(spec: ParamSpec) -> dict[str, str]:
 
 
 def show(arguments: argparse.Namespace) -> int:
-    kind = find_module(arguments.name)
+    kind = find_module(arguments.name, known=other_modules(engines.of(arguments)))
     rows = [_row(spec) for spec in kind.specs()]
     if arguments.json:
         print(json.dumps({"name": kind.name, "description": kind.description, "parameters": rows}, indent=2))

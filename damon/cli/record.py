@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from damon.cli import outcome, output
+from damon.cli import engines, outcome, output
 from damon.cli.arguments import duration, number, seed
 from damon.cli.progress import Progress
 from damon.cli.record_job import Job
@@ -21,6 +21,7 @@ from damon.core import Damon
 from damon.core.trace import EVENTS
 from damon.damond.runtime import default_mount
 from damon.errors import DamonError, InvalidInput
+from damon.library.engine import Engine
 from damon.model.attrs import ULONG_MAX, DamonAttrs
 from damon.modules.params import parse_ulong
 from damon.quoting import quoted
@@ -119,6 +120,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--duration", type=duration, metavar="S", help="seconds, or with a unit, e.g. 5min; as for damon run"
     )
+    engines.add(command)
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")
     command.set_defaults(function=record)
@@ -149,18 +151,24 @@ def _output(arguments: argparse.Namespace) -> Path:
 
 def record(arguments: argparse.Namespace) -> int:
     """The exit code."""
-    from damon.records.recorder import Recorder
-
     path = _output(arguments)
     if arguments.damond:
         return _record_running(arguments, path)
     if arguments.mount:
         raise InvalidInput("--mount is for --damond: leave it out")
+    return engines.run(arguments, _record)
+
+
+def _record(arguments: argparse.Namespace, engine: Engine) -> int:
+    """A machine of one's own."""
+    from damon.records.recorder import Recorder
+
+    path = _output(arguments)
     machine, seconds = open_machine(arguments)
     try:
-        damon = Damon(machine, seed=arguments.seed)
+        damon = engine.open(machine, arguments.seed)
         try:
-            job = Job(damon, arguments)
+            job = Job(damon, arguments, engine)
         except DamonError:
             if arguments.sim and machine.kills():  # what was to be recorded, as soon as it began
                 return outcome.report(None, machine.kills())
@@ -178,6 +186,7 @@ def record(arguments: argparse.Namespace) -> int:
                 _loop(job, recorder, damon, seconds, stopped, arguments.quiet)
             finally:
                 _finish((recorder.refresh, job.stop, recorder.finish))
+            engines.tell_warnings(damon)
             code = outcome.report(job.error(), machine.kills() if arguments.sim else ())
             if not arguments.quiet:
                 _summary(recorder, path)

@@ -9,6 +9,7 @@ from typing import Any
 from damon.cli.run import module_words, prepare_modules
 from damon.core import Damon, set_attrs, set_regions, system_ram_region
 from damon.errors import InvalidInput
+from damon.library.engine import Engine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx
 from damon.model.target import DamonTarget
@@ -61,7 +62,7 @@ def _monitor(damon: Damon, arguments: argparse.Namespace) -> DamonCtx:
 class Job:
     """What runs while it is recorded: one monitoring context, or modules."""
 
-    def __init__(self, damon: Damon, arguments: argparse.Namespace) -> None:
+    def __init__(self, damon: Damon, arguments: argparse.Namespace, engine: Engine) -> None:
         self._damon = damon
         self._loader = Loader(damon)
         self._ctx: DamonCtx | None = None
@@ -70,7 +71,7 @@ class Job:
                 raise InvalidInput(
                     "--ops, --pid and --region are for plain monitoring: leave --module and --cmdline out"
                 )
-            self._modules = prepare_modules(self._loader, module_words(arguments))
+            self._modules = prepare_modules(self._loader, module_words(arguments, engine))
         else:
             self._modules = []
             self._ctx = _monitor(damon, arguments)

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
-from damon.cli import outcome, output
+from damon.cli import engines, outcome, output
 from damon.cli.arguments import duration, seed
 from damon.cli.observe import LinuxObserver, Observer, SimObserver
 from damon.cli.session import Session, print_summary
-from damon.core import Damon
 from damon.errors import DamonError, InvalidInput
+from damon.library.engine import Engine, other_modules
 from damon.modules.cmdline import canonical, parse_cmdline, split_assignment
 from damon.modules.loader import Loader, find_module
 from damon.modules.module import Module
@@ -37,6 +37,7 @@ Modules start exclusively, as in the kernel: one that is enabled at a time.
 
 examples:
   damon run --module damon_reclaim min_age=5000000 --sim hot-cold --duration 60 --seed 1
+  damon run --engine linux-source-7.3 --module damon_reclaim min_age=5000000 --sim hot-cold
   damon run --cmdline "damon_reclaim.enabled=Y damon_reclaim.min_age=30000000" --linux --json result.json
 """
 DEFAULT_DURATION_S: Final = 60.0
@@ -68,18 +69,20 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
     command.add_argument("--json", metavar="FILE", help="write the result as one object; - for standard output")
+    engines.add(command)
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")
     command.set_defaults(function=run)
 
 
-def module_words(arguments: argparse.Namespace) -> Words:
+def module_words(arguments: argparse.Namespace, engine: Engine) -> Words:
     """What each module is to be given, command line first."""
     words: Words = {}
+    known = other_modules(engine)
     for name, given in parse_cmdline(arguments.cmdline).items():
-        words.setdefault(find_module(name), []).extend(given)
+        words.setdefault(find_module(name, known=known), []).extend(given)
     for name, *given in arguments.module:
         told = any(canonical(split_assignment(word)[0]) == "enabled" for word in given)
-        words.setdefault(find_module(name), []).extend(given if told else [*given, "enabled=Y"])
+        words.setdefault(find_module(name, known=known), []).extend(given if told else [*given, "enabled=Y"])
     if not words:
         raise InvalidInput("no module to run: give --module NAME or --cmdline NAME.enabled=Y")
     return words
@@ -144,23 +147,29 @@ def run(arguments: argparse.Namespace) -> int:
     """The exit code."""
     if arguments.json is not None:
         output.check_writable(arguments.json)
-    words = module_words(arguments)
+    return engines.run(arguments, _run)
+
+
+def _run(arguments: argparse.Namespace, engine: Engine) -> int:
+    words = module_words(arguments, engine)
     machine, seconds = open_machine(arguments)
     with ExitStack() as closing:
         closing.callback(machine.close)
-        loader = Loader(Damon(machine, seed=arguments.seed))
+        damon = engine.open(machine, arguments.seed)
+        loader = Loader(damon)
         modules = prepare_modules(loader, words)
         observer: Observer = LinuxObserver(machine) if arguments.linux else SimObserver(machine)
         if not arguments.quiet and not any(module.wanted for module in modules):
             print("damon: no module is enabled; give enabled=Y for one to work", file=sys.stderr)
         with stop_flag() as stopped, closing.pop_all():
-            session = Session(observer, modules, loader, arguments.seed, arguments.quiet)
+            session = Session(observer, modules, loader, arguments.seed, arguments.quiet, engine.identity)
             try:
                 for module in modules:
                     loader.load(module)
                 session.loop(seconds, stopped)
             finally:
                 session.end()
+            engines.tell_warnings(damon)
             code = _report(session, arguments)
     return code
 

@@ -12,6 +12,7 @@ from damon.cli.observe import Observer, Seen
 from damon.cli.outcome import in_words
 from damon.cli.progress import Progress
 from damon.cli.steps import Steps
+from damon.library.engine import Identity
 from damon.modules.loader import Loader
 from damon.modules.module import Module
 from damon.modules.params import Value
@@ -30,11 +31,14 @@ class Session:
         modules: those to watch, as prepared with ``loader``.
         seed: shown in the result.
         quiet: no progress.
+        engine: shown in the result.
     """
 
-    def __init__(self, observer: Observer, modules: Sequence[Module], loader: Loader, seed: int, quiet: bool) -> None:
+    def __init__(
+        self, observer: Observer, modules: Sequence[Module], loader: Loader, seed: int, quiet: bool, engine: Identity
+    ) -> None:
         self._observer, self._modules, self._loader = observer, modules, loader
-        self._seed, self._quiet = seed, quiet
+        self._seed, self._quiet, self._engine = seed, quiet, engine
         self._clock = observer.machine.clock
         self._simulated = observer.slowdown() is not None
         self._start_ns = self._clock.now_ns()
@@ -107,6 +111,7 @@ class Session:
         start, now = self._start, self._observer.look()
         return {
             "seed": self._seed,
+            "engine": self._engine.as_object(),
             "machine": self._observer.machine.name,
             "virtual_seconds": self._ran if self._simulated else None,
             "modules": {

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from damon.core import Damon
 from damon.damond.control import ControlServer
 from damon.damond.fusefs import Mount
 from damon.damond.fusemount import unmount
@@ -25,6 +24,7 @@ from damon.damond.recording import Answers
 from damon.damond.runner import DirectRunner, PacedRunner, Runner
 from damon.damond.tree import Root
 from damon.errors import InvalidInput
+from damon.library.engine import Engine, open_engine, other_modules
 from damon.mm.clock import VirtualClock
 from damon.mm.interface import Machine
 from damon.mm.sim import Kill, SimulatedMachine
@@ -60,12 +60,23 @@ class Service:
         cmdline: parameters as on the kernel's command line; modules that it names are loaded.
         seed: of every random choice.
         speed: virtual seconds in one real second, of a simulated machine.
+        engine: whose DAMON; pydamon's own without it.
     """
 
-    def __init__(self, machine: Machine, folder: Path, cmdline: str = "", seed: int = 0, speed: float = 1.0) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        folder: Path,
+        cmdline: str = "",
+        seed: int = 0,
+        speed: float = 1.0,
+        engine: Engine | None = None,
+    ) -> None:
         self.machine = machine
-        self.damon = Damon(machine, seed=seed)
-        self.loader = Loader(self.damon)
+        engine = engine or open_engine()
+        self.damon = engine.open(machine, seed)
+        self._known = other_modules(engine)
+        self.loader = Loader(self.damon, known=self._known)
         self._stop = threading.Event()
         clock = machine.clock
         self.run_request: Runner = PacedRunner(clock, speed) if isinstance(clock, VirtualClock) else DirectRunner()
@@ -104,8 +115,12 @@ class Service:
 
     def _prepare(self, cmdline: str) -> list[Module]:
         """The modules, parameters stored: our own are built in, and off unless the command line enables them."""
-        words = {find_module(name): given for name, given in parse_cmdline(cmdline).items()}
-        built_in = [kind for kind in find_modules().values() if kind.__module__.startswith("damon.modules.")]
+        words = {find_module(name, known=self._known): given for name, given in parse_cmdline(cmdline).items()}
+        built_in = [
+            kind
+            for kind in (find_modules() if self._known is None else self._known).values()
+            if kind.__module__.startswith("damon.modules.")
+        ]
         modules = [
             self.loader.prepare(kind, ["enabled=N", *words.get(kind, ())])
             for kind in dict.fromkeys((*built_in, *words))
@@ -248,7 +263,7 @@ class Service:
         ]
 
     def _modprobe(self, module: str, words: Sequence[str] = ()) -> None:
-        kind = find_module(module)
+        kind = find_module(module, known=self._known)
 
         def load() -> None:
             there = self.loader.loaded.get(kind.name)
@@ -273,7 +288,7 @@ class Service:
         return self._mount.tree.requests() if self._mount.tree is not None else {}
 
     def _module(self, name: str) -> Module:
-        kind = find_module(name)
+        kind = find_module(name, known=self._known)
         if kind.name not in self.loader.loaded:
             raise InvalidInput(f"module {kind.name} is not loaded: damon modprobe {kind.name}")
         return self.loader.loaded[kind.name]

@@ -5,8 +5,12 @@
 """
 
 from damon.library.commit import changes
+from damon.library.engine import open_engine
 from damon.library.results import Aggregation, Region, aggregations
 from damon.library.run import open_machine, running
 from damon.library.targets import add_memory, add_process
 
-__all__ = ["Aggregation", "Region", "add_memory", "add_process", "aggregations", "changes", "open_machine", "running"]
+__all__ = [
+    "Aggregation", "Region", "add_memory", "add_process", "aggregations", "changes", "open_engine", "open_machine",
+    "running",
+]  # fmt: skip

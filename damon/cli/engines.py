@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``--engine``: which DAMON a command runs. The kernel's C runs in a process of its own, where it may break."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from damon.errors import DamonError, MissingCapability
+from damon.library.engine import FORMS, OWN, Engine, KernelEngine, open_engine
+
+if TYPE_CHECKING:
+    from damon.core import Damon
+    from damon.kernel.faults import Fault
+
+#: Says in the environment that the sanitizers' runtime has been loaded.
+_LOADED: Final = "PYDAMON_SANITIZERS_LOADED"
+
+
+def add(command: Any) -> None:
+    """The options."""
+    command.add_argument("--engine", default=OWN, metavar="ENGINE", help=f"whose DAMON: {FORMS} (default {OWN})")
+    command.add_argument("--sanitize", action="store_true", help="build the kernel's C with AddressSanitizer and UBSan")
+
+
+def of(arguments: argparse.Namespace) -> Engine:
+    """The engine that was asked for."""
+    if arguments.sanitize and arguments.engine == OWN:
+        raise DamonError(22, "--sanitize: is for the kernel's C; give --engine kernel:DIR or linux-source-VERSION")
+    return open_engine(
+        arguments.engine, sanitize=arguments.sanitize, say=lambda text: print(f"damon: {text}", file=sys.stderr)
+    )
+
+
+def catch(engine: Engine) -> None:
+    """For a service: what breaks in the kernel's C is written to stderr and ends this process."""
+    if isinstance(engine, KernelEngine) and not engine.built.sanitized:
+        from damon.kernel.faults import LOOP_S
+        from damon.kernel.library import catch_faults
+
+        catch_faults(2, LOOP_S)
+
+
+def run(arguments: argparse.Namespace, work: Callable[[argparse.Namespace, Engine], int]) -> int:
+    """``work`` with the engine, the kernel's C in a process that ends when it breaks; the exit code."""
+    if arguments.sanitize and _LOADED not in os.environ:
+        _load_sanitizers()
+    engine = of(arguments)
+    if not isinstance(engine, KernelEngine):
+        return work(arguments, engine)
+    from damon.cli.main import exit_code
+    from damon.kernel.faults import LOOP_S, supervised
+    from damon.kernel.library import catch_faults
+
+    def guarded(descriptor: int) -> int:
+        if not engine.built.sanitized:
+            catch_faults(descriptor, LOOP_S)
+        return exit_code(lambda: work(arguments, engine))
+
+    return supervised(guarded, engine.built.library, engine.built.source.path, _tell)
+
+
+def _tell(fault: Fault) -> int:
+    print(f"damon: the kernel's code broke: {fault}", file=sys.stderr)
+    return 1
+
+
+def tell_warnings(damon: Damon) -> None:
+    """What the kernel's code said by itself."""
+    for line in [*getattr(damon, "log", ()), *getattr(damon, "warnings", ())]:
+        print(f"damon: kernel: {line}", file=sys.stderr)
+
+
+def _load_sanitizers() -> None:
+    """Start again with their runtime loaded first; does not return."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        raise MissingCapability("no C compiler, which builds the kernel's DAMON; install gcc")
+    words = ([compiler, f"-print-file-name={name}"] for name in ("libasan.so", "libubsan.so"))
+    found = [subprocess.run(one, capture_output=True, text=True, check=False).stdout.strip() for one in words]
+    if not all(os.path.isabs(path) for path in found):
+        raise MissingCapability("--sanitize: the sanitizers' runtime is missing; install gcc's libasan and libubsan")
+    options = {"ASAN_OPTIONS": "detect_leaks=0:exitcode=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    environment = {**os.environ, **options, "LD_PRELOAD": " ".join(found), _LOADED: "1"}
+    os.execve(sys.executable, [sys.executable, "-m", "damon", *sys.argv[1:]], environment)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which DAMON works: pydamon's own core, or the kernel's C of any tree, with the same contexts and modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from damon import __version__
+from damon.core import Damon
+from damon.errors import InvalidInput
+from damon.mm.interface import Machine
+from damon.modules.loader import find_modules
+from damon.modules.module import Module
+
+if TYPE_CHECKING:
+    from damon.kernel.build import Built
+
+OWN: Final = "pydamon"
+FORMS: Final = "pydamon, kernel:DIR (a kernel tree), or linux-source-VERSION (a Debian package)"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What results say of their engine. ``sha256`` is over the sources that decide its behavior."""
+
+    engine: str
+    version: str
+    origin: str
+    sha256: str | None = None
+
+    def as_object(self) -> dict[str, str | None]:
+        return {"engine": self.engine, "version": self.version, "origin": self.origin, "sha256": self.sha256}
+
+
+class Engine(Protocol):
+    """A DAMON that can be opened on a machine."""
+
+    identity: Identity
+
+    def modules(self) -> Mapping[str, type[Module]]:
+        """Its modules by name."""
+
+    def open(self, machine: Machine, seed: int = 0) -> Damon:
+        """It, at work on ``machine``."""
+
+
+class OwnEngine:
+    """``damon.core``."""
+
+    identity = Identity(OWN, __version__, "pydamon")
+
+    def modules(self) -> Mapping[str, type[Module]]:
+        return find_modules()
+
+    def open(self, machine: Machine, seed: int = 0) -> Damon:
+        return Damon(machine, seed=seed)
+
+
+class KernelEngine:
+    """The C of a kernel tree, built."""
+
+    def __init__(self, built: Built) -> None:
+        source = built.source
+        self.built = built
+        self.identity = Identity("kernel", source.version, source.origin, source.sha256)
+
+    def modules(self) -> Mapping[str, type[Module]]:
+        from damon.modules.kernel import kernel_modules
+
+        return kernel_modules(self.built)
+
+    def open(self, machine: Machine, seed: int = 0) -> Damon:
+        from damon.kernel.engine import KernelDamon
+
+        return KernelDamon(machine, self.built, seed=seed)
+
+
+def open_engine(spec: str = OWN, *, sanitize: bool = False, say: Callable[[str], None] = lambda text: None) -> Engine:
+    """The engine that ``spec`` names: ``pydamon``, ``kernel:DIR``, ``linux-source-7.3``.
+
+    The kernel's C is built into the user's cache, unless it is there.
+
+    Args:
+        spec: which.
+        sanitize: of the kernel's C, with AddressSanitizer and UBSan; their runtime has to be loaded before Python
+            (``LD_PRELOAD``), which ``damon run --sanitize`` does.
+        say: told what the source is when it is not what was asked for.
+
+    Raises:
+        InvalidInput: it names nothing, or the tree does not build.
+        MissingCapability: there is no compiler, or the package cannot be had.
+    """
+    if spec == OWN:
+        return OwnEngine()
+    kind, colon, rest = spec.partition(":")
+    source_spec: Any = rest if colon and kind == "kernel" else spec
+    if not source_spec or (colon and kind != "kernel") or (not colon and not _is_source(spec)):
+        raise InvalidInput(f"engine {spec!r}: no engine of that name; give {FORMS}")
+    from damon.kernel.build import build
+    from damon.kernel.source import open_source
+
+    source = open_source(source_spec)
+    if source.note is not None:
+        say(source.note)
+    return KernelEngine(build(source, sanitize=sanitize))
+
+
+def other_modules(engine: Engine) -> Mapping[str, type[Module]] | None:
+    """Those of another engine; None for pydamon's own, which also finds the user's."""
+    return None if engine.identity.engine == OWN else engine.modules()
+
+
+def _is_source(spec: str) -> bool:
+    return spec.startswith("linux-source") or "/" in spec
