@@ -21,6 +21,10 @@ PARTS: dict[str, tuple[list[str], dict[str, str]]] = {
         {"VMTEST_REQUIRED": "1"},
     ),
     "examples": ([*PYTEST, "-m", "not long", "tests/mm", "tests/core"], {"PYDAMON_EXAMPLES": "20"}),
+    "differential": (
+        [sys.executable, "-m", "tests.differential", "--seconds", "1200", "linux-source-7.3"],
+        {"PYDAMON_KERNELS_REQUIRED": "1"},
+    ),
     "soak": ([sys.executable, "benchmarks/soak.py", "--hours", "2"], {}),
     "boots": ([sys.executable, "benchmarks/boots.py", "--count", "200", "--jobs", "4"], {}),
     "kills": ([sys.executable, "-m", "benchmarks.damond_kills"], {}),

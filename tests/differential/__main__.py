@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``python -m tests.differential``: random cases for a time, against one version or several."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from damon.errors import DamonError
+from damon.kernel.build import build
+from damon.kernel.source import open_source
+from tests.differential import fuzz
+
+
+def main() -> int:
+    """The exit code; 1 when an unexplained difference was found, 3 when a source cannot be had."""
+    parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__)
+    parser.add_argument("versions", nargs="*", default=["linux-source-7.3"], help="sources (default linux-source-7.3)")
+    parser.add_argument("--cases", type=int, default=1_000_000, help="of each version at most")
+    parser.add_argument("--seconds", type=float, help="of each version at most")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first batch; each has 500 cases and a seed of its own"
+    )
+    given = parser.parse_args()
+    code = 0
+    for version in given.versions:
+        try:
+            built = build(open_source(version))
+        except DamonError as error:
+            print(f"{version}: {error}", file=sys.stderr)
+            return 3
+        code |= _version(built, version, given)
+    return code
+
+
+def _version(built: fuzz.Built, version: str, given: argparse.Namespace) -> int:
+    import time
+
+    until = None if given.seconds is None else time.monotonic() + given.seconds
+    total, seed = fuzz.Outcome(), given.seed
+    while total.cases < given.cases and (until is None or time.monotonic() < until):
+        left = None if until is None else until - time.monotonic()
+        outcome = fuzz.run(built, min(500, given.cases - total.cases), seed, left)
+        total.cases += outcome.cases
+        total.observations += outcome.observations
+        total.known += outcome.known
+        known = ", ".join(f"{name} {count}" for name, count in sorted(total.known.items())) or "none"
+        print(f"{version}: {total.cases} cases, {total.observations} observations, known: {known}", flush=True)
+        if outcome.difference is not None:
+            print(f"{version}: seed {seed}: {outcome.difference}")
+            return 1
+        if not outcome.cases:
+            break
+        seed += 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

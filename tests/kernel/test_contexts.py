@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Contexts of the library on the kernel's C: requests, commits, walks, events, errors."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import damon
+from damon import (
+    DamonCallControl,
+    DamonError,
+    Damos,
+    DamosAccessPattern,
+    DamosAction,
+    DamosCustomAction,
+    DamosWalkControl,
+    InvalidInput,
+)
+from damon.core.trace import TraceEvent
+from damon.kernel.engine import KernelDamon
+from damon.mm.sim import SimulatedMachine
+from damon.workload.load import load_workload
+from tests.kernel.trees import built
+
+
+@pytest.fixture
+def kernel() -> Iterator[KernelDamon]:
+    with SimulatedMachine(load_workload("hot-cold"), 1) as machine:
+        engine = KernelDamon(machine, built(), seed=1)
+        yield engine
+        engine.close()
+        assert engine.warnings == []
+        assert engine.lib.shim_leaks() <= 3  # the cache of regions, and processes' ids
+
+
+def _cold() -> Damos:
+    return Damos(DamosAccessPattern(max_nr_accesses=0, min_age_region=5), DamosAction.PAGEOUT)
+
+
+def test_results_requests_and_commits(kernel: KernelDamon) -> None:
+    ctx = kernel.new_ctx()
+    kernel.select_ops(ctx, "vaddr")
+    damon.add_process(ctx, 1000)
+    ctx.schemes.append(_cold())
+    with damon.running(kernel, ctx):
+        found = next(damon.aggregations(kernel, ctx))
+        assert found.max_nr_accesses == 20
+        assert sum(region.size for region in found.regions)
+        kernel.machine.clock.sleep_us(5_000_000)
+        kernel.call(ctx, DamonCallControl(lambda ctx: None))
+        assert ctx.schemes[0].stat.sz_applied > 0
+        with damon.changes(kernel, ctx) as wanted:
+            wanted.attrs.sample_interval = 10_000
+            wanted.attrs.aggr_interval = 200_000
+        assert ctx.attrs.sample_interval == 10_000
+        with pytest.raises(DamonError) as refused, damon.changes(kernel, ctx) as wanted:
+            wanted.attrs.min_nr_regions = 2
+        assert refused.value.errno == errno.EINVAL
+        seen: list[int] = []
+        kernel.walk(ctx, DamosWalkControl(lambda ctx, t, region, scheme, passed: seen.append(region.size)))
+    assert not kernel.is_running(ctx)
+    with pytest.raises(DamonError) as ended:
+        kernel.call(ctx, DamonCallControl(lambda ctx: None))
+    assert ended.value.errno == errno.ECANCELED
+
+
+def test_what_a_request_raises_reaches_its_caller(kernel: KernelDamon) -> None:
+    ctx = kernel.new_ctx()
+    kernel.select_ops(ctx, "paddr")
+    damon.add_memory(ctx)
+
+    def fail(ctx: damon.DamonCtx) -> None:
+        raise KeyError("mine")
+
+    with damon.running(kernel, ctx):
+        with pytest.raises(KeyError, match="mine"):
+            kernel.call(ctx, DamonCallControl(fail))
+        assert kernel.is_running(ctx)
+    kernel.start([ctx])
+    kernel.call(ctx, DamonCallControl(fail, repeat=True))
+    kernel.machine.clock.sleep_us(1_000_000)
+    assert not kernel.is_running(ctx)
+    assert isinstance(ctx.error, KeyError)
+
+
+def test_python_parts_are_refused(kernel: KernelDamon) -> None:
+    ctx = kernel.new_ctx()
+    kernel.select_ops(ctx, "paddr")
+    damon.add_memory(ctx)
+    ctx.schemes.append(Damos(action=DamosCustomAction("mine", on_region=lambda ctx, target, region: 0)))
+    with pytest.raises(InvalidInput, match="action 'mine': is Python's own"):
+        kernel.start([ctx])
+
+
+def test_what_a_version_lacks_is_refused() -> None:
+    with SimulatedMachine(load_workload("hot-cold"), 1) as machine:
+        kernel = KernelDamon(machine, built("linux-source-6.12"), seed=1)
+        ctx = kernel.new_ctx()
+        kernel.select_ops(ctx, "vaddr")
+        damon.add_process(ctx, 1000)
+        ctx.schemes.append(Damos(action=DamosAction.COLLAPSE))
+        with pytest.raises(InvalidInput, match=r"DAMOS_COLLAPSE: linux-source-6\.12 .* does not have it"):
+            kernel.start([ctx])
+        ctx.schemes[:] = [_cold()]
+        with damon.running(kernel, ctx):  # no damon_call() there: requests run after a sampling
+            machine.clock.sleep_us(4_000_000)
+            kernel.call(ctx, DamonCallControl(lambda ctx: None))
+            assert ctx.schemes[0].stat.sz_applied > 0
+
+
+def _into(found: list[tuple[int, str, str]]) -> Callable[[TraceEvent], None]:
+    return lambda event: found.extend((event.time_ns, event.name, text) for text in event.texts())
+
+
+def test_events_are_those_of_the_tree(kernel: KernelDamon) -> None:
+    own = damon.Damon(SimulatedMachine(load_workload("hot-cold"), 1), seed=1)
+    texts = []
+    for one in (kernel, own):
+        found: list[tuple[int, str, str]] = []
+        one.trace.subscribe(
+            lambda event, found=found: found.extend((event.time_ns, event.name, t) for t in event.texts())
+        )
+        ctx = one.new_ctx()
+        one.select_ops(ctx, "paddr")
+        damon.add_memory(ctx)
+        ctx.schemes.append(_cold())
+        with damon.running(one, ctx):
+            one.machine.clock.sleep_us(2_000_000)
+        texts.append(found)
+    assert len(texts[0]) > 100
+    assert texts[0] == texts[1]

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A patched tree: what the change does is seen, and what it breaks is told with file and line."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from damon.cli.main import main
+from damon.kernel import faults
+from tests.kernel.trees import built, changed
+
+CHARGE = "\tif (!quota->fail_charge_denom || sz_applied > sz_region)\n"
+TRIED = "\ts->stat.nr_tried++;\n"
+
+
+def _run(tree: Path, *more: str) -> int:
+    words = ["--module", "damon_reclaim", "min_age=1000000", "--sim", "hot-cold", "--duration", "6"]
+    return main(["run", "--engine", f"kernel:{tree}", *words, "--quiet", *more])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (CHARGE, "\tif (*(volatile int *)&((struct damos_quota *)0)->fail_charge_denom)\n",
+         r"NULL pointer dereference, address 0x[0-9a-f]+ at mm/damon/core\.c:\d+, damos_charge_quota\(\); called by "),
+        (TRIED, "\ts->stat.nr_tried += sz_tried / s->stat.qt_exceeds;\n",
+         r"division by zero at mm/damon/core\.c:\d+, damos_update_stat\(\)"),
+        (TRIED, "\tBUG_ON(sz_tried);\n", r"BUG at mm/damon/core\.c:\d+, damos_update_stat\(\)"),
+        (TRIED, "\tfor (;;)\n\t\tbarrier();\n", r"endless loop: .* at mm/damon/core\.c:\d+, damos_update_stat\(\)"),
+    ],
+    ids=["null", "division", "bug", "loop"],
+)  # fmt: skip
+def test_faults(
+    old: str, new: str, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "LOOP_S", 2)
+    assert _run(changed(tmp_path, old, new)) == 1
+    lines = [line for line in capfd.readouterr().err.splitlines() if "the kernel's code broke" in line]
+    assert len(lines) == 1
+    assert re.search(said, lines[0]), lines[0]
+
+
+def test_a_warning_is_told_and_the_run_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tree = changed(tmp_path, TRIED, TRIED + '\tWARN_ONCE(sz_tried > 4096, "tried %lu\\n", sz_tried);\n')
+    assert _run(tree) == 0
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "WARNING" in line]
+    assert re.search(r"kernel: WARNING at .*core\.c:\d+, damos_update_stat\(\): tried \d+$", line)
+
+
+def test_what_does_not_compile_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert _run(changed(tmp_path, TRIED, "\ts->stat.nr_tried+++;\n")) == 2
+    assert re.search(r"core\.c:\d+:\d+: error: ", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("\t\t\t\t\tmax_merge_score / 10,\n", "\t\t\t\t\tmax_merge_score / 2,\n"),
+        ("min_age_region <= r->age &&\n", "min_age_region < r->age &&\n"),
+    ],
+    ids=["constant", "inequality"],
+)
+def test_a_change_changes_the_result(old: str, new: str, tmp_path: Path) -> None:
+    built()
+    results = []
+    for name, tree in (("as-is", None), ("changed", changed(tmp_path, old, new))):
+        engine = f"kernel:{tree}" if tree else "linux-source-7.3"
+        words = ["--module", "damon_reclaim", "min_age=1000000", "--sim", "hot-cold", "--duration", "10"]
+        path = tmp_path / f"{name}.json"
+        assert main(["run", "--engine", engine, *words, "--quiet", "--json", str(path)]) == 0
+        results.append(json.loads(path.read_text())["modules"]["damon_reclaim"]["stats"])
+    assert results[0] != results[1]
