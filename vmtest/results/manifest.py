@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import msgspec
 
 from ..errors import InvalidInput
 from ..images.arch import X86_64
+from ..quoting import quoted
 from ..suite.job import FileRef, Job
 from . import stored
 from .outcome import Outcome
@@ -59,6 +61,14 @@ def read(path: Path) -> Manifest:
     return stored.read(file, Manifest, "manifest", "a guest", f"give one of a run's guests/*/{NAME}")
 
 
+def _there(test: Callable[[], bool]) -> bool:
+    """False, too, for what can be no path: a name that is too long."""
+    try:
+        return test()
+    except OSError:
+        return False
+
+
 def check_files(job: Job) -> None:
     """Whether the files of a job are still what they were.
 
@@ -67,16 +77,16 @@ def check_files(job: Job) -> None:
     """
     for what, file in (("kernel", job.kernel), ("rootfs", job.rootfs)):
         path = Path(file.path)
-        if not path.is_file():
-            raise InvalidInput(f"{what} {file.path!r} is gone; build it again, or give another with --{what}")
+        if not _there(path.is_file):
+            raise InvalidInput(f"{what} {quoted(file.path)} is gone; build it again, or give another with --{what}")
         if sha256_of(path) != file.sha256:
             raise InvalidInput(
-                f"{what} {file.path!r} is not what it was (sha256 {file.sha256[:12]}...); "
+                f"{what} {quoted(file.path)} is not what it was (sha256 {file.sha256[:12]}...); "
                 f"bring that one back, or give --{what} to run with another"
             )
     for host, _guest in job.trees:
-        if not Path(host).is_dir():
-            raise InvalidInput(f"tree {host!r} is gone; bring it back")
+        if not _there(Path(host).is_dir):
+            raise InvalidInput(f"tree {quoted(host)} is gone; bring it back")
 
 
 def file_ref(path: Path) -> FileRef:
