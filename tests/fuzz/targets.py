@@ -256,10 +256,11 @@ def _parameters(data: bytes) -> None:
 
 def _cmdline(data: bytes) -> None:
     from damon.cli.run import module_words, prepare_modules
+    from damon.library import open_engine
 
     text = _text(data)
     if "/" not in text:  # would be the path of a module to run
-        prepare_modules(_loader(), module_words(argparse.Namespace(cmdline=text, module=[])))
+        prepare_modules(_loader(), module_words(argparse.Namespace(cmdline=text, module=[]), open_engine()))
 
 
 @cache
