@@ -197,6 +197,8 @@ class KernelDamon(Damon):
         if presence is not None:
             del self.trace.pids[ctx]
             presence.close()
+        if self.ended is not None:
+            self.ended.set()
 
     def _join(self, address: int) -> None:
         task = self._tasks.get(address)
