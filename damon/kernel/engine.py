@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from damon.core import Damon
 from damon.core.waiting import at_exit, waiting, working
 from damon.errors import DamonError, InvalidInput
+from damon.kernel.builder import Builder
 from damon.kernel.library import Library
 from damon.kernel.memory import Memory
 from damon.kernel.mirror import Mirror
 from damon.kernel.operations import OperationsBridge
+from damon.kernel.requests import Requests
 from damon.kernel.trace import KernelTrace
 from damon.mm.clock import Event
 from damon.mm.interface import Machine
@@ -58,6 +60,7 @@ class KernelDamon(Damon):
         super().__init__(machine, seed=seed)
         self.lib = Library(built)
         self.mirror = Mirror(self.lib)
+        self._builder = Builder(self.lib)
         self.warnings: list[str] = []
         self.log: list[str] = []
         self._tasks: dict[int, _Task] = {}
@@ -65,11 +68,11 @@ class KernelDamon(Damon):
         self._c: dict[DamonCtx, int] = {}
         self._spaces: dict[int, Any] = {}
         self._waiting: dict[int, list[Event]] = {}
-        self._controls: dict[int, tuple[DamonCtx, Any]] = {}
         self._next_key = 1
         self._trouble: BaseException | None = None
         self.tracepoints = KernelTrace(machine.clock, self.lib)
         self.trace = self.tracepoints
+        self._requests = Requests(self)
         self.memory = Memory(machine)
         self.bridge = OperationsBridge(self)
         self._install()
@@ -87,8 +90,8 @@ class KernelDamon(Damon):
         own: dict[str, Callable[..., Any]] = {
             "sleep": self._sleep, "wait": self._wait, "wake": self._wake, "spawn": self._spawn, "join": self._join,
             "seed": lambda: 0, "log": self._log, "warn": self._warn, "trace": self.tracepoints.received,
-            "call": self._called, "walk": self._walked, "query": self.memory.query, "ram": self.memory.ram,
-            "folios": self.memory.folios,
+            "call": self._requests.called, "walk": self._requests.walked, "query": self.memory.query,
+            "ram": self.memory.ram, "folios": self.memory.folios,
         }  # fmt: skip
         own |= self.bridge.callbacks()
         self.lib.install({name: self._guarded(name, function) for name, function in own.items()})
@@ -102,7 +105,7 @@ class KernelDamon(Damon):
             try:
                 return function(*arguments)
             except BaseException as error:
-                self._fail(error)
+                self.fail(error)
                 return 0
             finally:
                 if update:
@@ -110,7 +113,8 @@ class KernelDamon(Damon):
 
         return guarded
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End every worker with ``error``."""
         if self._trouble is None:
             self._trouble = error
         for task in self._tasks.values():
@@ -184,7 +188,7 @@ class KernelDamon(Damon):
     def _ended_task(self, task: _Task) -> None:
         ctx = task.ctx
         self.refresh(ctx)
-        self._cancel(ctx)
+        self._requests.cancel(ctx)
         for target in ctx.targets:
             if target.space is not None:
                 target.space.close()
@@ -288,7 +292,7 @@ class KernelDamon(Damon):
         addresses = []
         for ctx in ctxs:
             self._forget(ctx)
-            address = self.mirror.build(ctx, self.space_id)
+            address = self._builder.build(ctx, self.space_id)
             ctx.engine = self
             self._ctxs[address], self._c[ctx] = ctx, address
             if not self.lib.has("damon_call") and self.lib.has("shim_install_callbacks"):
@@ -336,7 +340,7 @@ class KernelDamon(Damon):
     def commit(self, dst: DamonCtx, src: DamonCtx) -> None:
         """``damon_commit_ctx()``, in the worker of ``dst``."""
         address = self._c[dst]
-        source = self.mirror.build(src, self.space_id)
+        source = self._builder.build(src, self.space_id)
         try:
             self.lib.check(self.lib.damon_commit_ctx(address, source), "damon_commit_ctx()")
         finally:
@@ -345,98 +349,10 @@ class KernelDamon(Damon):
 
     # -- requests
 
-    def _key(self, ctx: DamonCtx, control: Any) -> int:
-        self._next_key += 1
-        self._controls[self._next_key] = ctx, control
-        return self._next_key
-
     def _call(self, ctx: DamonCtx, control: DamonCallControl) -> None:
-        address = self._c.get(ctx)
-        if address is None or not self.lib.has("shim_call"):
-            super()._call(ctx, control)
+        if self._requests.call(self._c.get(ctx), ctx, control):
             return
-        key = self._key(ctx, control)
-        kept = ctypes.c_void_p()
-        result = self.lib.shim_call(address, key, control.repeat, ctypes.byref(kept))
-        if control.repeat:
-            if result:
-                del self._controls[key]
-                raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
-            return
-        self._controls.pop(key, None)
-        if control.error is not None:
-            raise control.error
-        if result == -errno.ECANCELED:
-            raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
-
-    def _called(self, data: int) -> int:
-        """A request's turn, in the worker."""
-        if not self.lib.has("shim_call"):
-            return self._run_requests(self._ctxs[data])
-        found = self._controls.get(data)
-        if found is None:
-            return 0
-        ctx, control = found
-        self.refresh(ctx)
-        try:
-            control.fn(ctx)
-        except Exception as error:
-            if control.repeat and not isinstance(error, OSError):
-                self._fail(error)
-                return 0
-            control.error = error
-            return -(getattr(error, "errno", 0) or errno.EIO)
-        return 0
-
-    def _run_requests(self, ctx: DamonCtx) -> int:
-        """Versions without ``damon_call()``: what waits runs after a sampling."""
-        with ctx.lock:
-            pending = list(ctx.call_controls)
-            ctx.call_controls[:] = [control for control in pending if control.repeat]
-        if pending:
-            self.refresh(ctx)
-        for control in pending:
-            try:
-                control.fn(ctx)
-            except Exception as error:
-                if control.repeat and not isinstance(error, OSError):
-                    self._fail(error)
-                    return -errno.EIO
-                control.error = error
-            if not control.repeat:
-                control.done.set()
-        return 0
-
-    def _cancel(self, ctx: DamonCtx) -> None:
-        """The worker has ended: requests that were not run never will be."""
-        for key in [key for key, (owner, control) in self._controls.items() if owner is ctx]:
-            if getattr(self._controls[key][1], "repeat", False):
-                del self._controls[key]
-        with ctx.lock:
-            ctx.call_controls_obsolete = True
-            pending = list(ctx.call_controls)
-            ctx.call_controls.clear()
-        for control in pending:
-            control.canceled = True
-            control.error = DamonError(errno.ECANCELED, "the monitoring worker ended before the request ran")
-            control.done.set()
+        super()._call(ctx, control)
 
     def _walk(self, ctx: DamonCtx, control: DamosWalkControl) -> None:
-        address = self._c.get(ctx)
-        if address is None or ctx.kdamond is None:
-            raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
-        key = self._key(ctx, control)
-        try:
-            result = self.lib.shim_walk(address, key)
-        finally:
-            self._controls.pop(key, None)
-        if result == -errno.EBUSY:
-            raise DamonError(errno.EBUSY, "another walk is pending: try again when it has ended")
-        if result:
-            raise DamonError(errno.ECANCELED, "the walk was canceled: no scheme is active, or the worker ended")
-
-    def _walked(self, data: int, at: int, target: int, region: int, scheme: int, passed: int) -> None:
-        ctx, control = self._controls[data]
-        control.fn(
-            ctx, self.bridge.target(at, target), self.bridge.region(region), self.bridge.scheme(at, scheme), passed
-        )
+        self._requests.walk(self._c.get(ctx), ctx, control)

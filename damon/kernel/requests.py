@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Requests to a worker of the kernel's C: ``damon_call()``, ``damos_walk()``, and before 6.14 the callbacks."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from damon.errors import DamonError
+from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+
+if TYPE_CHECKING:
+    from damon.kernel.engine import KernelDamon
+
+
+@dataclass
+class _Call:
+    ctx: DamonCtx
+    control: DamonCallControl
+    repeats: bool
+
+
+class Requests:
+    """Those of one engine. The C knows each by a number."""
+
+    def __init__(self, engine: KernelDamon) -> None:
+        self._engine, self._lib = engine, engine.lib
+        self._calls: dict[int, _Call] = {}
+        self._walks: dict[int, tuple[DamonCtx, DamosWalkControl]] = {}
+        self._last = 0
+
+    def _number(self) -> int:
+        self._last += 1
+        return self._last
+
+    def call(self, address: int | None, ctx: DamonCtx, control: DamonCallControl) -> bool:
+        """``damon_call()``; False where there is none, or no context to call.
+
+        Raises:
+            DamonError: ECANCELED, no worker runs. What the request raised.
+        """
+        if address is None or not self._lib.has("shim_call"):
+            return False
+        number = self._number()
+        self._calls[number] = _Call(ctx, control, control.repeat)
+        kept = ctypes.c_void_p()
+        result = self._lib.shim_call(address, number, control.repeat, ctypes.byref(kept))
+        if not control.repeat or result:
+            del self._calls[number]
+        if not control.repeat and control.error is not None:
+            raise control.error
+        if result == -errno.ECANCELED:
+            raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
+        return True
+
+    def called(self, data: int) -> int:
+        """A request's turn, in the worker."""
+        if not self._lib.has("shim_call"):
+            return self._run_pending(self._engine.ctx_at(data))
+        call = self._calls.get(data)
+        if call is None or (call.repeats and not call.control.repeat):  # one that does not want to be repeated any more
+            return 0
+        self._engine.refresh(call.ctx)
+        return self._run(call.ctx, call.control)
+
+    def _run(self, ctx: DamonCtx, control: DamonCallControl) -> int:
+        try:
+            control.fn(ctx)
+        except Exception as error:
+            if control.repeat and not isinstance(error, OSError):
+                self._engine.fail(error)
+                return -errno.EIO
+            control.error = error
+            return -(getattr(error, "errno", 0) or errno.EIO)
+        return 0
+
+    def _run_pending(self, ctx: DamonCtx) -> int:
+        """Versions without ``damon_call()``: what waits runs after a sampling."""
+        with ctx.lock:
+            pending = list(ctx.call_controls)
+            ctx.call_controls[:] = [control for control in pending if control.repeat]
+        if pending:
+            self._engine.refresh(ctx)
+        for control in pending:
+            self._run(ctx, control)
+            if not control.repeat:
+                control.done.set()
+        return 0
+
+    def cancel(self, ctx: DamonCtx) -> None:
+        """The worker has ended: requests that were not run never will be."""
+        self._calls = {number: call for number, call in self._calls.items() if call.ctx is not ctx or not call.repeats}
+        with ctx.lock:
+            ctx.call_controls_obsolete = True
+            pending = list(ctx.call_controls)
+            ctx.call_controls.clear()
+        for control in pending:
+            control.canceled = True
+            control.error = DamonError(errno.ECANCELED, "the monitoring worker ended before the request ran")
+            control.done.set()
+
+    def walk(self, address: int | None, ctx: DamonCtx, control: DamosWalkControl) -> None:
+        """``damos_walk()``.
+
+        Raises:
+            DamonError: EBUSY while another walk is pending; ECANCELED when no scheme is active, or no worker runs.
+        """
+        if address is None or ctx.kdamond is None:
+            raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
+        number = self._number()
+        self._walks[number] = ctx, control
+        try:
+            result = self._lib.shim_walk(address, number)
+        finally:
+            del self._walks[number]
+        if result == -errno.EBUSY:
+            raise DamonError(errno.EBUSY, "another walk is pending: try again when it has ended")
+        if result:
+            raise DamonError(errno.ECANCELED, "the walk was canceled: no scheme is active, or the worker ended")
+
+    def walked(self, data: int, at: int, target: int, region: int, scheme: int, passed: int) -> None:
+        """One region of a walk, in the worker."""
+        ctx, control = self._walks[data]
+        bridge = self._engine.bridge
+        control.fn(ctx, bridge.target(at, target), bridge.region(region), bridge.scheme(at, scheme), passed)
