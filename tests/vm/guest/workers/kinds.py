@@ -63,7 +63,7 @@ def memory_of_several_processes() -> dict[str, Any]:
         until("the children map all of it", lambda: exclusive(anon) + exclusive(file) == 0)
         anon.tell("keep 0 256 1")
         used, unused = span(anon, 0, 256), span(anon, 512, 1024)
-        with on_processes(ours, [(anon, [used, unused])], scheme(OUT), sample_us=20000) as worker:
+        with on_processes(ours, [(anon, [used, unused])], scheme(OUT), sample_us=50000) as worker:
             accessed = seen(worker, [used], [unused])
         frames = anon.frames() + file.frames()
         around = [(min(frames) * PAGE, (max(frames) + 1) * PAGE)]
