@@ -109,7 +109,7 @@ class DamonModule(SwitchedModule):
         commit_ctx(self.ctx, self._parameter_context(write_back=True))
         self.damon.start([self.ctx], exclusive=True)
         self._ever_started = True
-        self.damon.call(self.ctx, DamonCallControl(self._refresh_stats, repeat=True, results_only=True))
+        self.damon.call(self.ctx, DamonCallControl(self._refresh_stats, repeat=True, actions_only=True))
 
     def _turn_off(self) -> None:
         assert self.ctx is not None
@@ -123,7 +123,7 @@ class DamonModule(SwitchedModule):
     def _catch_up(self) -> None:
         """Before somebody looks: the statistics are those of the last sampling interval.
 
-        The worker copies them before schemes are applied only. What an application changes is to be seen from the next
+        The worker copies them before schemes act only. What an application changes is to be seen from the next
         sampling interval on.
         """
         if self.ctx is not None and self.ctx.passed_sample_intervals not in (0, self._copied):

@@ -13,7 +13,7 @@ from damon.model.context import DamonCtx
 
 STEP_US: Final = 100_000
 #: Steps at a time while nobody has to look in between.
-MANY: Final = 10
+MANY: Final = 50
 #: Real seconds that a step may take for that: Ctrl-C and the live view wait for its end.
 _PATIENCE_S: Final = 0.02
 

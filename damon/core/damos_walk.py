@@ -22,7 +22,9 @@ from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 from damon.native import bind
 
-_next_region = bind("damos_next_region", c_uint32, c_void_p, c_void_p, c_uint32, c_void_p, c_uint32, c_void_p, c_uint64)
+_ARGUMENTS = (c_void_p, c_void_p, c_uint32, c_void_p, c_uint32, c_void_p, c_uint64)
+_next_region = bind("damos_next_region", c_uint32, *_ARGUMENTS)
+_next_after = bind("damos_next_after", c_uint32, *_ARGUMENTS)
 
 
 def merge_back(regions: RegionArray, index: int, sz_limit: int) -> bool:
@@ -46,9 +48,9 @@ def merge_back(regions: RegionArray, index: int, sz_limit: int) -> bool:
 class _Pass:
     """One pass: what the due and active ``schemes`` want, natively readable."""
 
-    def __init__(self, ctx: DamonCtx, schemes: Sequence[Damos]) -> None:
+    def __init__(self, ctx: DamonCtx, schemes: Sequence[Damos], rates: DamosRates) -> None:
         self.ctx, self.schemes = ctx, schemes
-        self.rates: DamosRates = rates_of(ctx)
+        self.rates = rates
         self.sz_limit = region_sz_limit(ctx)
         self.specs = (DamosSpec * len(schemes))()
         for spec, scheme in zip(self.specs, schemes, strict=True):
@@ -73,13 +75,13 @@ class _Pass:
             spec.scored = quotas.is_set(quota)
             spec.min_score = quota.min_score
 
-    def _next(self, target: DamonTarget, index: int) -> int:
-        """The next region that Python must look at, from ``index`` on."""
-        if self.ctx.reference:
-            return index
+    def _next(self, target: DamonTarget, index: int, tried: bool) -> int:
+        """The next region that Python must look at, from ``index`` on, which was ``tried`` or not yet."""
         regions = target.regions
+        if self.ctx.reference:
+            return index + 1 if tried and not merge_back(regions, index, self.sz_limit) else index
         self._nr.value = regions.nr
-        index = _next_region(
+        index = (_next_after if tried else _next_region)(
             regions.pointer, ctypes.addressof(self._nr), index, ctypes.addressof(self.specs), len(self.specs),
             ctypes.addressof(self.rates), self.sz_limit,
         )  # fmt: skip
@@ -87,17 +89,13 @@ class _Pass:
         return index
 
     def run(self, target: DamonTarget) -> None:
-        index = 0
         self._update_specs(target)
-        while True:
-            index = self._next(target, index)
-            if index >= target.regions.nr:
-                return
+        index = self._next(target, 0, tried=False)
+        while index < target.regions.nr:
             for scheme in self.schemes:
                 try_scheme(self.ctx, target, index, scheme, self.rates)
             self._update_specs(target)
-            if not merge_back(target.regions, index, self.sz_limit):
-                index += 1
+            index = self._next(target, index, tried=True)
 
 
 def apply_schemes(ctx: DamonCtx) -> None:
@@ -107,9 +105,10 @@ def apply_schemes(ctx: DamonCtx) -> None:
     if not active:
         return
     ctx.walking = ctx.walk_control  # one that comes during the pass would see a part of it: it waits for the next
+    rates = rates_of(ctx)
     for scheme in active:
-        quotas.adjust(ctx, scheme)
-    this = _Pass(ctx, active)
+        quotas.adjust(ctx, scheme, rates)
+    this = _Pass(ctx, active, rates)
     for target in ctx.targets:
         if ctx.ops.target_valid(target):
             this.run(target)

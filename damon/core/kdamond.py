@@ -10,6 +10,7 @@ from damon.core import watermarks
 from damon.core.attrs import arm_deadlines, arm_scheme, tune_intervals
 from damon.core.damos_filter import set_filters_default_reject
 from damon.core.damos_walk import apply_schemes, end_walk
+from damon.core.quiet import Quiet, Stage
 from damon.core.region_check import check_regions, checked_step, inherited
 from damon.core.regions import SplitState, apply_min_nr_regions, merge_regions, reset_aggregated, split_regions
 from damon.core.waiting import working
@@ -30,6 +31,7 @@ class Kdamond:
     def __init__(self, ctx: DamonCtx, split_state: SplitState) -> None:
         self.ctx = ctx
         self._split_state = split_state
+        self._quiet = Quiet(ctx, split_state)
         self._wake = ctx.machine.clock.event()
         self._sz_limit = 0
 
@@ -86,7 +88,8 @@ class Kdamond:
         attributes_only = has_weights(ctx.probes)
 
         self._wait_activation()
-        highest = self._sample_ahead(next_aggregation, next_ops_update)
+        highest = self._sample_ahead(next_ops_update)
+        next_aggregation = ctx.next_aggregation_sis
         aggregated = ctx.passed_sample_intervals >= next_aggregation
         if highest is None:
             if not attributes_only:
@@ -97,44 +100,56 @@ class Kdamond:
             highest = self._check(attributes_only, aggregated)
 
         if aggregated:
-            check_regions(ctx, f"with operations set {ctx.ops.id!r}")
-            merge_regions(ctx, highest // 10, self._sz_limit)
+            if self._quiet.stage is Stage.SAMPLED:
+                check_regions(ctx, f"with operations set {ctx.ops.id!r}")
+                merge_regions(ctx, highest // 10, self._sz_limit)
             self._sz_limit = apply_min_nr_regions(ctx)
-        self._run_calls(results=aggregated or self._applies())
-        self._wait_resume()
-        if ctx.schemes:
-            apply_schemes(ctx)
-        else:
-            end_walk(ctx, canceled=True)
+        if self._quiet.stage is not Stage.APPLIED:
+            self._run_calls(results=aggregated or self._applies())
+            self._wait_resume()
+            if ctx.schemes:
+                apply_schemes(ctx)
+            else:
+                end_walk(ctx, canceled=True)
         if aggregated:
             self._finish_aggregation(next_aggregation)
         if ctx.passed_sample_intervals >= next_ops_update:
             ctx.next_ops_update_sis = next_ops_update + ctx.attrs.samples(ctx.attrs.ops_update_interval)
             checked_step(ctx, ctx.ops.update, "update")
 
-    def _sample_ahead(self, next_aggregation: int, next_ops_update: int) -> int | None:
-        """All sampling intervals at once to the first at whose end there is something to do: what the last one found.
+    def _sample_ahead(self, next_ops_update: int) -> int | None:
+        """All sampling intervals at once to the first at whose end Python has something to do: what the last one found.
 
         None: the operations set does not offer that now.
         """
-        ctx = self.ctx
+        ctx, quiet = self.ctx, self._quiet
+        quiet.stage = Stage.SAMPLED
         if ctx.probes or inherited(ctx.ops, "sample_ahead"):
             return None
-        due_ns = min((control.due_ns for control in ctx.call_controls if not control.results_only), default=NEVER)
-        nr = self._nr_idle(next_aggregation, next_ops_update) if due_ns else 1
-        done, highest = ctx.ops.sample_ahead(ctx, nr, Stretch(due_ns, *watermarks.steady_free(ctx)))
-        ctx.passed_sample_intervals += whole(self._returned("sample_ahead"), done, high=nr)
+        due_ns = NEVER
+        for control in ctx.call_controls:
+            if not control.results_only and not control.actions_only:
+                due_ns = min(due_ns, control.due_ns)
+        never_updates = inherited(ctx.ops, "update") and not ctx.attrs.samples(ctx.attrs.ops_update_interval)
+        next_update = None if never_updates else next_ops_update
+        boundary = quiet.prepare(self._sz_limit, next_update) if due_ns else None
+        nr = self._nr_idle(next_update) if due_ns else 1
+        done, highest = ctx.ops.sample_ahead(ctx, nr, Stretch(due_ns, *watermarks.steady_free(ctx), boundary))
+        ctx.passed_sample_intervals += whole(
+            self._returned("sample_ahead"), done, high=nr if boundary is None else NEVER
+        )
+        if boundary is not None:
+            self._sz_limit = quiet.take_over()
         return whole(self._returned("sample_ahead"), highest, high=U32_MAX) if done else None
 
-    def _nr_idle(self, next_aggregation: int, next_ops_update: int) -> int:
+    def _nr_idle(self, next_ops_update: int | None) -> int:
         """The number of sampling intervals, this one included, to the next at whose end there is something to do."""
         ctx = self.ctx
-        due = next_aggregation
+        due = ctx.next_aggregation_sis
         for scheme in ctx.schemes:
             if scheme.next_apply_sis < due and scheme.wmarks.activated:
                 due = scheme.next_apply_sis
-        never_updates = inherited(ctx.ops, "update") and not ctx.attrs.samples(ctx.attrs.ops_update_interval)
-        if not never_updates:
+        if next_ops_update is not None:
             due = min(due, next_ops_update)
         return max(due - ctx.passed_sample_intervals, 1)
 
@@ -195,7 +210,7 @@ class Kdamond:
     def _run_calls(self, results: bool = True) -> None:
         """Run the requests that are pending now, each once. Repeating ones are queued again, behind those that came.
 
-        ``results``: there is something to see for those that want results only.
+        ``results``: there is something to see for those that want results or actions only.
 
         The worker ends when a commit failed half way.
         """
@@ -214,7 +229,7 @@ class Kdamond:
                 control = pending.pop(0)
                 if control.repeat:
                     again.append(control)
-                    if control.due_ns > now or (control.results_only and not results):
+                    if control.due_ns > now or (not results and (control.results_only or control.actions_only)):
                         continue
                 self._run_call(control)
                 if ctx.maybe_corrupted:

@@ -11,7 +11,7 @@ from ctypes import c_uint32, c_uint64, c_void_p
 from typing import Final
 
 from damon.model.arrays import DamonRegion, RegionArray
-from damon.model.checks import whole
+from damon.model.checks import ULONG_MAX, whole
 from damon.model.context import DamonCtx
 from damon.model.scheme import DAMOS_MAX_SCORE, Damos
 from damon.native import bind
@@ -19,6 +19,7 @@ from damon.native.layout import shared
 from damon.ops.operations import Score
 
 _histogram = bind("damos_score_histogram", c_uint32, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_uint32)
+_min_score = bind("damos_min_score", c_uint32, c_void_p, c_uint32, c_uint64)
 _BUCKETS: Final = DAMOS_MAX_SCORE + 1
 
 
@@ -80,10 +81,11 @@ def fill_pattern(spec: DamosSpec, scheme: Damos, score: Score) -> None:
 
 def left_window_bp(ctx: DamonCtx) -> int:
     """The share of the aggregation that is still to come, in basis points (core 4.2 step 1)."""
+    left = ctx.next_aggregation_sis - ctx.passed_sample_intervals
+    if left <= 0:
+        return 0
     attrs = ctx.attrs
-    window = max(attrs.aggr_interval, 1) // max(attrs.sample_interval, 1)
-    left = max(0, ctx.next_aggregation_sis - ctx.passed_sample_intervals)
-    return left * 10000 // max(window, 1)
+    return left * 10000 // max(max(attrs.aggr_interval, 1) // max(attrs.sample_interval, 1), 1)
 
 
 def rates_of(ctx: DamonCtx) -> DamosRates:
@@ -134,9 +136,9 @@ def matches(region: DamonRegion, scheme: Damos, left_bp: int) -> bool:
 class ScoreHistogram:
     """Bytes of a scheme's matching regions by priority score: 100 buckets."""
 
-    def __init__(self, ctx: DamonCtx, scheme: Damos) -> None:
+    def __init__(self, ctx: DamonCtx, scheme: Damos, rates: DamosRates | None = None) -> None:
         self._ctx, self._scheme = ctx, scheme
-        self._rates = rates_of(ctx)
+        self._rates = rates if rates is not None else rates_of(ctx)
         self._spec = DamosSpec()
         self._kind = ctx.ops.score(scheme)
         fill_pattern(self._spec, scheme, self._kind)
@@ -165,6 +167,8 @@ class ScoreHistogram:
 
     def min_score(self, esz: int) -> int:
         """The lowest score that still gets a share of ``esz`` bytes when the highest go first (damos 6.3)."""
+        if not self._ctx.reference and 0 <= esz <= ULONG_MAX:
+            return int(_min_score(ctypes.addressof(self._buckets), self._max_score, esz))
         accumulated, score = 0, self._max_score
         while True:
             accumulated += self._buckets[score]

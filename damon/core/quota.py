@@ -6,7 +6,7 @@ from __future__ import annotations
 from damon.core import goals
 from damon.core.damos_filter import core_filters_reject
 from damon.core.feedback import TARGET_SCORE, feedback_loop
-from damon.core.priority import ScoreHistogram
+from damon.core.priority import DamosRates, ScoreHistogram
 from damon.core.trace import trace_esz
 from damon.model.attrs import ULONG_MAX
 from damon.model.context import DamonCtx
@@ -70,18 +70,23 @@ def set_effective_size(ctx: DamonCtx, scheme: Damos) -> None:
     quota.esz = esz
 
 
-def adjust(ctx: DamonCtx, scheme: Damos) -> None:
-    """Open a new window when it is time, and find the priority that gets a share (damos 5.1)."""
+def window(ctx: DamonCtx, quota: DamosQuota) -> tuple[int, int]:
+    """In ticks: when the window began, and when the next one begins."""
+    return quota.charged_from, quota.charged_from + ctx.machine.clock.ticks.ms_to_jiffies(quota.reset_interval)
+
+
+def adjust(ctx: DamonCtx, scheme: Damos, rates: DamosRates | None = None) -> None:
+    """Open a new window when it is time, and find the priority that gets a share (damos 5.1); ``rates`` of now."""
     quota = scheme.quota
     if not is_set(quota):
         return
-    clock = ctx.machine.clock
-    now = clock.jiffies()
+    now = ctx.machine.clock.jiffies()
     if not quota.total_charged_sz and not quota.charged_from:
         quota.charged_from = now
         set_effective_size(ctx, scheme)
         trace_esz(ctx, scheme)
-    if not quota.charged_from <= now < quota.charged_from + clock.ticks.ms_to_jiffies(quota.reset_interval):
+    begin, end = window(ctx, quota)
+    if not begin <= now < end:
         if is_full(ctx, quota):
             scheme.stat.qt_exceeds += 1
         quota.total_charged_sz += quota.charged_sz
@@ -92,11 +97,11 @@ def adjust(ctx: DamonCtx, scheme: Damos) -> None:
         if quota.esz != before:
             trace_esz(ctx, scheme)
     if ctx.ops.scores:
-        quota.min_score = _min_score(ctx, scheme)
+        quota.min_score = _min_score(ctx, scheme, rates)
 
 
-def _min_score(ctx: DamonCtx, scheme: Damos) -> int:
-    histogram = ScoreHistogram(ctx, scheme)
+def _min_score(ctx: DamonCtx, scheme: Damos, rates: DamosRates | None) -> int:
+    histogram = ScoreHistogram(ctx, scheme, rates)
     for target in ctx.targets:
         if not scheme.core_filters:
             histogram.add(target.regions)

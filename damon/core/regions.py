@@ -36,7 +36,9 @@ class SplitState:
 
 def region_sz_limit(ctx: DamonCtx) -> int:
     """The size up to which regions may merge (core 5.1), bytes."""
-    total: int = sum(_total_size(t.regions.pointer, t.regions.nr) for t in ctx.targets)
+    total = 0
+    for target in ctx.targets:
+        total += _total_size(target.regions.pointer, target.regions.nr)
     return max(total // ctx.attrs.min_nr_regions, ctx.min_region_sz)
 
 

@@ -46,14 +46,14 @@ def _steady_rates(marks: DamosWatermarks, rate: int) -> tuple[int, int]:
 
 def steady_free(ctx: DamonCtx) -> tuple[int, int]:
     """From how many to how many free pages no scheme is activated or deactivated; both bounds are included."""
-    low, high = 0, _ANY
-    for scheme in ctx.schemes:
-        if scheme.wmarks.metric is not DamosWmarkMetric.NONE:
-            this = _steady_rates(scheme.wmarks, free_mem_rate(ctx.machine))
-            low, high = max(low, this[0]), min(high, this[1])
-    if not low and high == _ANY:
-        return low, high
-    total = ctx.machine.free_mem()[1]
+    asked = [scheme.wmarks for scheme in ctx.schemes if scheme.wmarks.metric is not DamosWmarkMetric.NONE]
+    if not asked:
+        return 0, _ANY
+    free, total = ctx.machine.free_mem()
+    low, high, rate = 0, _ANY, free * 1000 // total
+    for marks in asked:
+        this = _steady_rates(marks, rate)
+        low, high = max(low, this[0]), min(high, this[1])
     return -(-low * total // 1000), min(-(-(high + 1) * total // 1000) - 1, _ANY)
 
 

@@ -32,12 +32,14 @@ class DamonCallControl:
     iteration can do nothing in one go, so say when there is nothing to do, if you know:
 
     ``results_only``: but when an aggregation ends, schemes are due, or the worker waits.
+    ``actions_only``: but before schemes act on a region, or while the worker waits; now and then more often.
     ``due_ns``: before this time of the machine's clock; ``fn`` may move it on.
     """
 
     fn: Callable[[DamonCtx], None]
     repeat: bool = False
     results_only: bool = False
+    actions_only: bool = False
     due_ns: int = 0
     canceled: bool = False
     error: BaseException | None = None
@@ -90,4 +92,7 @@ class DamonCtx:
     error: BaseException | None = None  #: what ended the worker, if it was not asked to
 
     def nr_regions(self) -> int:
-        return sum(target.regions.nr for target in self.targets)
+        nr = 0
+        for target in self.targets:
+            nr += target.regions.nr
+        return nr

@@ -18,9 +18,11 @@ from damon.native.layout import shared
 
 _sample = bind(
     "damon_sample",
-    c_uint32, c_void_p, c_uint32, c_void_p, c_uint64, c_uint32, c_void_p, c_void_p,
+    c_uint32, c_void_p, c_uint32, c_void_p, c_uint64, c_uint32, c_uint32, c_void_p, c_void_p, c_void_p,
 )  # fmt: skip
 
+#: Samples of regions in one call at most: others want to have a turn, too.
+_MOST: Final = 1 << 21
 #: No interval has passed: the worker has to go through it step by step.
 NONE: Final = (0, 0)
 
@@ -29,7 +31,10 @@ NONE: Final = (0, 0)
 class Sampled(ctypes.Structure):
     """What is sampled of one target: ``struct damon_sampled``."""
 
-    _fields_ = (*((name, c_void_p) for name in ("regions", "addrs", "accessed", "access")), ("nr", c_uint64))
+    _fields_ = (
+        *((name, c_void_p) for name in ("regions", "addrs", "accessed", "access")),
+        *((name, c_uint64) for name in ("nr", "capacity", "room")),
+    )
 
 
 class Rows:
@@ -45,27 +50,35 @@ class Rows:
 def sample_ahead(
     ctx: DamonCtx, spaces: Sequence[Any], nr: int, stretch: Stretch, addr_unit: int = 1
 ) -> tuple[int, int]:
-    """Up to ``nr`` sampling intervals of ``ctx``, whose targets are in ``spaces``: how many there were, and the highest
-    ``nr_accesses`` after the last."""
+    """Up to ``nr`` sampling intervals of ``ctx``, whose targets are in ``spaces``, and more with a boundary in
+    ``stretch``: how many there were, and the highest ``nr_accesses`` after the last."""
     begin = getattr(ctx.machine, "begin_stretch", None)
     if begin is None or ctx.reference:
         return NONE
     view = ctx.sampled
     if view is None or view.nr != len(spaces):
         view = ctx.sampled = Rows(len(spaces))
+    nr_regions = 1
     for row, target, space in zip(view.rows, ctx.targets, spaces, strict=True):
         access = getattr(space, "native_access", None)
         row.access = access() if access is not None else None
         if not row.access:
             return NONE
         regions = target.regions
-        target.addrs.reserve(regions.nr)
-        target.accessed.reserve(regions.nr)
-        row.regions, row.nr = regions.pointer, regions.nr
-        row.addrs, row.accessed = target.addrs.pointer_to(regions.nr), target.accessed.pointer_to(regions.nr)
+        room = max(regions.nr, min(regions.capacity, ctx.attrs.max_nr_regions) if stretch.boundary else 0)
+        target.addrs.reserve(room)
+        target.accessed.reserve(room)
+        row.regions, row.nr, row.capacity, row.room = regions.pointer, regions.nr, regions.capacity, room
+        row.addrs, row.accessed = target.addrs.pointer_to(room), target.accessed.pointer_to(room)
+        nr_regions += regions.nr
     time = begin(max(ctx.attrs.sample_interval, 1), stretch)
     if time is None:
         return NONE
-    done = _sample(view.pointer, view.nr, ctx.rnd.pointer, addr_unit, min(nr, 1 << 31), time, byref(view.highest))
+    done = _sample(
+        view.pointer, view.nr, ctx.rnd.pointer, addr_unit, min(nr, 1 << 31), _MOST // nr_regions, time,
+        stretch.boundary, byref(view.highest),
+    )  # fmt: skip
+    for row, target in zip(view.rows, ctx.targets, strict=True):
+        target.regions.nr = row.nr
     ctx.machine.end_stretch()  # type: ignore[attr-defined]
     return done, view.highest.value

@@ -124,8 +124,11 @@ class SimulatedMachine(Closing, Releasable):
         return tuple(self.state.ram.ranges())
 
     def free_mem(self) -> tuple[int, int]:
-        nodes = self.state.nodes()
-        return sum(node.nr_free for node in nodes), sum(node.total for node in nodes)
+        free = total = 0
+        for node in self.state.nodes():
+            free += node.nr_free
+            total += node.total
+        return free, total
 
     def node_spans(self) -> Sequence[tuple[int, int, int]]:
         return tuple(self.state.ram.spans())

@@ -41,8 +41,12 @@ class SimulatedPhysical:
         self._machine.engine.phys_young(addrs, nr, out.pointer_to(nr), self._machine.clock.now_ns())
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
-        batch = FolioArray(BATCH)
         pfn, end_pfn = start >> PAGE_SHIFT, -(-end // PAGE_SIZE)
+        first = FolioArray(1)
+        self._machine.engine.folios(pfn, end_pfn, first)
+        if not first.nr:
+            return  # memory that is empty is walked often, and a batch is not made for nothing
+        batch = FolioArray(BATCH)
         while pfn < end_pfn:
             pfn = self._machine.engine.folios(pfn, end_pfn, batch)
             if batch.nr:

@@ -65,6 +65,7 @@ class State(Releasable):
         self.m.seed = seed & (2**64 - 1)
         self.ram = Ram(self.m, workload)
         self.free, self.runs, self.block, self.leaf = self.ram.free, self.ram.runs, self.ram.block, self.ram.leaf
+        self._nodes: list[SimNode] = [self.m.node[nid] for nid in range(self.m.nr_node)]
         self._costs(workload.machine)
         self.placed: dict[str, PlacedArea] = {}
         self.memcgs: dict[str, int] = {}
@@ -136,7 +137,7 @@ class State(Releasable):
 
     def nodes(self) -> list[SimNode]:
         """The native records of all nodes."""
-        return [self.m.node[nid] for nid in range(self.m.nr_node)]
+        return self._nodes
 
     def lists(self) -> list[int]:
         """Pages on each list, all nodes together."""

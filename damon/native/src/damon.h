@@ -60,6 +60,19 @@ static inline uint64_t damon_next(uint64_t *rnd)
 	return damon_mix64(*rnd);
 }
 
+/* region.c */
+uint32_t damon_check_regions(const struct damon_region *regions, uint32_t nr, uint64_t unit, uint32_t *at);
+uint32_t damon_merge_regions_of(struct damon_region *regions, uint32_t nr, uint32_t threshold, uint64_t sz_limit,
+				int count_age, const uint32_t *weights);
+uint64_t damon_total_size(const struct damon_region *regions, uint32_t nr);
+uint64_t damon_nr_split_to_limit(const struct damon_region *regions, uint32_t nr, uint64_t limit);
+void damon_split_to_limit(struct damon_region *regions, uint32_t nr, uint64_t limit, uint64_t rows);
+void damon_reset_aggregated(struct damon_region *regions, uint32_t nr);
+uint32_t damon_split_regions_of(struct damon_region *regions, uint32_t nr, uint32_t nr_subs, uint64_t min_sz,
+				uint64_t *rnd);
+uint32_t damon_split_some_regions_of(struct damon_region *regions, uint32_t nr, uint64_t first, uint64_t step,
+				     uint64_t offset, uint64_t min_sz, uint64_t *rnd);
+
 /* Uniform in [left, right). */
 static inline uint64_t damon_rand(uint64_t *rnd, uint64_t left, uint64_t right)
 {

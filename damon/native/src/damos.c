@@ -124,6 +124,61 @@ EXPORT uint32_t damos_next_region(struct damon_region *regions, uint32_t *nr, ui
 	return write;
 }
 
+/* The same after region index was tried, which is merged back first. */
+EXPORT uint32_t damos_next_after(struct damon_region *regions, uint32_t *nr, uint32_t index,
+				 const struct damos_spec *specs, uint32_t nr_specs, const struct damos_rates *rates,
+				 uint64_t sz_limit)
+{
+	if (index >= *nr) /* the user's own code took it away */
+		return index;
+	if (index && same_slice(&regions[index - 1], &regions[index], sz_limit)) {
+		regions[index - 1].end = regions[index].end;
+		memmove(&regions[index], &regions[index + 1], (*nr - index - 1) * sizeof(*regions));
+		--*nr;
+	} else {
+		index++;
+	}
+	return damos_next_region(regions, nr, index, specs, nr_specs, rates, sz_limit);
+}
+
+/* Does a scheme have to try one of the regions? */
+int damos_wants_any(const struct damon_region *regions, uint32_t nr, const struct damos_spec *spec,
+		    const struct damos_rates *rates)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (interesting(spec, &regions[i], rates))
+			return 1;
+	return 0;
+}
+
+/* A pass in which no region is tried leaves the slices of former ones merged back. */
+void damos_merge_back(struct damon_region *regions, uint64_t *nr, uint64_t sz_limit)
+{
+	uint64_t write = 0;
+
+	for (uint64_t read = 0; read < *nr; read++) {
+		if (write && same_slice(&regions[write - 1], &regions[read], sz_limit)) {
+			regions[write - 1].end = regions[read].end;
+			continue;
+		}
+		if (write != read)
+			regions[write] = regions[read];
+		write++;
+	}
+	*nr = write;
+}
+
+/* The lowest score that still gets a share of esz bytes when the highest, up to score, go first. */
+EXPORT uint32_t damos_min_score(const uint64_t *histogram, uint32_t score, uint64_t esz)
+{
+	uint64_t sum = 0;
+
+	for (; score; score--)
+		if (__builtin_add_overflow(sum, histogram[score], &sum) || sum >= esz)
+			break;
+	return score;
+}
+
 /* Add the sizes of the matching regions to their scores' buckets; the highest score seen so far. */
 EXPORT uint32_t damos_score_histogram(const struct damon_region *regions, uint32_t nr, const struct damos_spec *spec,
 				      const struct damos_rates *rates, uint64_t *histogram, uint32_t max_score)

@@ -5,6 +5,7 @@
  */
 #include <stddef.h>
 
+#include "boundary.h"
 #include "damos.h"
 #include "linux.h"
 #include "probe.h"
@@ -81,7 +82,28 @@ FIELDS(T) = {
 
 #define T damon_sampled
 FIELDS(T) = {
-	F(regions) F(addrs) F(accessed) F(access) F(nr)
+	F(regions) F(addrs) F(accessed) F(access) F(nr) F(capacity) F(room)
+};
+#undef T
+
+#define T damon_boundary
+FIELDS(T) = {
+	F(reach)
+};
+#undef T
+
+#define T damos_quiet
+FIELDS(T) = {
+	F(spec) F(limited) F(scored) F(counts) F(reserved) F(next_apply) F(apply_samples) F(window_begin)
+	F(window_end) F(esz) F(nr_snapshots)
+};
+#undef T
+
+#define T damon_quiet
+FIELDS(T) = {
+	F(boundary) F(schemes) F(nr_schemes) F(passed) F(next_aggregation) F(next_ops_update) F(aggr_samples)
+	F(min_region_sz) F(min_nr_regions) F(max_nr_regions) F(sz_limit) F(max_threshold) F(last_nr_regions)
+	F(rotation) F(tick_ns) F(first_tick) F(rates) F(done) F(stage)
 };
 #undef T
 
@@ -206,6 +228,9 @@ static const struct struct_layout struct_layouts[] = {
 	STRUCT(damon_access),
 	STRUCT(damon_time),
 	STRUCT(damon_sampled),
+	STRUCT(damon_boundary),
+	STRUCT(damos_quiet),
+	STRUCT(damon_quiet),
 	STRUCT(lx_files),
 	STRUCT(lx_key),
 	STRUCT(lx_result),

@@ -39,8 +39,8 @@ static uint32_t count(const struct damon_sampled *t, uint32_t max)
  * Up to nr sampling intervals from time->now on; how many there were, and in *highest the highest nr_accesses after the
  * last one. In each: an address of every region is picked and made old, time passes, and what was accessed is counted.
  */
-EXPORT uint32_t damon_sample(const struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd, uint64_t addr_unit,
-			     uint32_t nr, struct damon_time *time, uint32_t *highest)
+static uint32_t sample(const struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd, uint64_t addr_unit,
+		       uint32_t nr, struct damon_time *time, uint32_t *highest, int *stopped)
 {
 	uint32_t done = 0;
 	int stop = 0;
@@ -79,5 +79,24 @@ EXPORT uint32_t damon_sample(const struct damon_sampled *targets, uint32_t nr_ta
 		stop |= end >= time->due;
 		done++;
 	}
+	*stopped = stop;
+	return done;
+}
+
+/* As sample(), and on after each boundary that needs no Python; at most `most` intervals or a few more. */
+EXPORT uint32_t damon_sample(struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd, uint64_t addr_unit,
+			     uint32_t nr, uint32_t most, struct damon_time *time, struct damon_boundary *boundary,
+			     uint32_t *highest)
+{
+	uint32_t done = 0, part;
+	int stop;
+
+	do {
+		part = sample(targets, nr_targets, rnd, addr_unit, nr, time, highest, &stop);
+		done += part;
+		if (part < nr || stop || !boundary || done >= most)
+			break;
+		nr = boundary->reach(boundary, targets, nr_targets, rnd, part, *highest, time->now);
+	} while (nr);
 	return done;
 }

@@ -34,13 +34,22 @@ struct damon_time {
 	uint64_t wheel_shift; /* what it is rounded up to, a power of two of ticks */
 };
 
-/* What is sampled of one target: scratch arrays have room for nr. */
+/* What is sampled of one target: regions has memory for capacity rows, the others for room of them. */
 struct damon_sampled {
 	struct damon_region *regions;
 	uint64_t *addrs;
 	uint8_t *accessed;
 	const struct damon_access *access;
-	uint64_t nr;
+	uint64_t nr, capacity, room;
+};
+
+/*
+ * What happens after a number of samples, as far as it needs no Python: after how many more it happens again. 0: it needs
+ * Python now. It may change the targets' regions.
+ */
+struct damon_boundary {
+	uint32_t (*reach)(struct damon_boundary *this, struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd,
+			  uint32_t nr_samples, uint32_t highest, int64_t now);
 };
 
 #endif

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Ends of aggregation intervals that need no Python: nobody listens, and no scheme wants a region.
+
+Most of them are like that. ``native/src/boundary.c`` does then what ``Kdamond._iteration`` does, from merging to
+splitting, and gives way to it before anything that it does not know.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+from ctypes import c_uint32, c_uint64, c_void_p
+from functools import cache
+from typing import Final
+
+from damon.core import quota as quotas
+from damon.core.priority import DamosRates, DamosSpec, fill_pattern
+from damon.core.regions import SplitState
+from damon.core.trace import AGGREGATED, STAT
+from damon.model.context import DamonCtx
+from damon.model.scheme import Damos
+from damon.native import bind
+from damon.native.layout import shared
+from damon.ops.operations import Operations, Score
+
+_init = bind("damon_quiet_boundary", None, c_void_p)
+#: Greater numbers are for Python, which has no greatest one.
+_MOST: Final = 1 << 62
+
+
+class Stage(enum.IntEnum):
+    """``enum damon_stage``."""
+
+    SAMPLED = 0
+    MERGED = 1
+    APPLIED = 2  #: schemes have left all regions alone
+
+
+@shared("damon_boundary")
+class _Boundary(ctypes.Structure):
+    _fields_ = (("reach", c_void_p),)
+
+
+@shared("damos_quiet")
+class _Scheme(ctypes.Structure):
+    """``struct damos_quiet``."""
+
+    _fields_ = (
+        ("spec", DamosSpec),
+        *((name, c_uint32) for name in ("limited", "scored", "counts", "reserved")),
+        *((name, c_uint64) for name in ("next_apply", "apply_samples", "window_begin", "window_end", "esz")),
+        ("nr_snapshots", c_uint64),
+    )
+
+
+@shared("damon_quiet")
+class _Quiet(ctypes.Structure):
+    """``struct damon_quiet``."""
+
+    _fields_ = (
+        ("boundary", _Boundary),
+        ("schemes", c_void_p),
+        *((name, c_uint64) for name in ("nr_schemes", "passed", "next_aggregation", "next_ops_update", "aggr_samples")),
+        *((name, c_uint64) for name in ("min_region_sz", "min_nr_regions", "max_nr_regions", "sz_limit")),
+        *((name, c_uint64) for name in ("max_threshold", "last_nr_regions", "rotation", "tick_ns", "first_tick")),
+        ("rates", DamosRates),
+        *((name, c_uint64) for name in ("done", "stage")),
+    )
+
+
+#: What is not asked at every boundary here.
+_ASKED: Final = ("score", "scores", "target_valid")
+
+
+@cache
+def _is_shipped(kind: type[Operations]) -> bool:
+    """Is it of the class that lets C sample?"""
+    owner = next(owner for owner in kind.__mro__ if "sample_ahead" in vars(owner))
+    return all(getattr(kind, name) is getattr(owner, name) for name in _ASKED)
+
+
+def _as_shipped(ops: Operations) -> bool:
+    return _is_shipped(type(ops)) and not (ops.__dict__ and any(name in ops.__dict__ for name in _ASKED))
+
+
+def _listens(ctx: DamonCtx) -> bool:
+    trace = ctx.trace
+    return trace is not None and bool(trace.points[AGGREGATED] or trace.points[STAT])
+
+
+class Quiet:
+    """The boundaries of one worker's context.
+
+    Args:
+        split_state: what splitting remembers.
+    """
+
+    def __init__(self, ctx: DamonCtx, split_state: SplitState) -> None:
+        self._ctx, self._split_state = ctx, split_state
+        self._native = _Quiet()
+        self._schemes = (_Scheme * 0)()
+        _init(ctypes.addressof(self._native))
+        self.stage = Stage.SAMPLED  #: how far the boundary at hand has come
+
+    def prepare(self, sz_limit: int, next_ops_update: int | None) -> int | None:
+        """The address of the native record; None: the next boundary is Python's.
+
+        Args:
+            sz_limit: up to which regions may merge.
+            next_ops_update: the sampling interval of the next update that does anything.
+        """
+        ctx = self._ctx
+        attrs = ctx.attrs
+        if (
+            ctx.probes or ctx.pause or ctx.walk_control is not None or attrs.intervals_goal.aggrs or _listens(ctx)
+            or any(control.results_only for control in ctx.call_controls) or not _as_shipped(ctx.ops)
+            or max(attrs.max_nr_regions, attrs.aggr_interval, sz_limit) >= _MOST
+        ):  # fmt: skip
+            return None
+        if not self._set_schemes():
+            return None
+        q, ticks = self._native, ctx.machine.clock.ticks
+        q.passed, q.next_aggregation = ctx.passed_sample_intervals, ctx.next_aggregation_sis
+        q.next_ops_update = _MOST if next_ops_update is None else min(next_ops_update, _MOST)
+        q.aggr_samples = attrs.samples(attrs.aggr_interval)
+        q.min_region_sz, q.min_nr_regions, q.max_nr_regions = (
+            ctx.min_region_sz,
+            attrs.min_nr_regions,
+            attrs.max_nr_regions,
+        )
+        q.sz_limit, q.max_threshold = sz_limit, attrs.aggr_interval // max(attrs.sample_interval, 1)
+        q.last_nr_regions, q.rotation = self._split_state.last_nr_regions, self._split_state.rotation
+        q.tick_ns, q.first_tick = ticks.tick_ns, ticks.jiffies(0)
+        q.rates.aggr_us, q.rates.left_bp, q.rates.max_nr_accesses = attrs.aggr_interval, 0, attrs.max_nr_accesses()
+        q.done = q.stage = 0
+        return ctypes.addressof(q)
+
+    def _set_schemes(self) -> bool:
+        schemes = self._ctx.schemes
+        if len(self._schemes) != len(schemes):
+            self._schemes = (_Scheme * len(schemes))()
+            self._native.schemes, self._native.nr_schemes = ctypes.addressof(self._schemes), len(schemes)
+        return all(self._set_scheme(row, scheme) for row, scheme in zip(self._schemes, schemes, strict=True))
+
+    def _set_scheme(self, row: _Scheme, scheme: Damos) -> bool:
+        """False: Python has to look at its regions."""
+        ctx, quota = self._ctx, scheme.quota
+        limited, full, kind = quotas.is_set(quota), quotas.is_full(ctx, quota), ctx.ops.score(scheme)
+        resumes = (quota.charge_target_from is not None or quota.charge_addr_from) and not full
+        interval = scheme.apply_interval_us or ctx.attrs.aggr_interval
+        if not scheme.wmarks.activated or scheme.core_filters or scheme.max_nr_snapshots or kind is Score.CUSTOM:
+            return False
+        if resumes or max(interval, scheme.next_apply_sis, quota.esz >> 2) >= _MOST:
+            return False
+        if limited:
+            if not quota.total_charged_sz and not quota.charged_from:
+                return False
+            row.window_begin, row.window_end = quotas.window(ctx, quota)
+        fill_pattern(row.spec, scheme, kind)
+        row.spec.wants, row.spec.skip_below = not full, 0
+        row.spec.scored, row.spec.min_score = limited, quota.min_score
+        row.limited, row.scored, row.counts, row.esz = limited, limited and ctx.ops.scores, not full, quota.esz
+        row.next_apply, row.apply_samples = scheme.next_apply_sis, ctx.attrs.samples(interval)
+        row.nr_snapshots = 0
+        return True
+
+    def take_over(self) -> int:
+        """What has happened since ``prepare()``; the limit up to which regions may merge now."""
+        ctx, q = self._ctx, self._native
+        self.stage = Stage(q.stage)
+        if not q.done and self.stage is not Stage.APPLIED:
+            return int(q.sz_limit)
+        ctx.next_aggregation_sis = q.next_aggregation
+        ctx.walking = None
+        for row, scheme in zip(self._schemes, ctx.schemes, strict=True):
+            if row.next_apply != scheme.next_apply_sis:
+                scheme.next_apply_sis, scheme.last_applied = row.next_apply, None
+                scheme.stat.nr_snapshots += row.nr_snapshots
+                if row.scored:
+                    scheme.quota.min_score = row.spec.min_score
+        self._split_state.last_nr_regions, self._split_state.rotation = q.last_nr_regions, q.rotation
+        return int(q.sz_limit)
