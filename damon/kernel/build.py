@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import damon.native
 from damon.cache import content_key, obtain
 from damon.errors import InvalidInput, MissingCapability
 from damon.kernel import header
@@ -20,6 +21,7 @@ from damon.kernel.source import KernelSource
 
 _INCLUDE: Final = re.compile(r"^#\s*include\s+<([\w./-]+)>", re.MULTILINE)
 SHIM: Final = Path(__file__).parent / "shim"
+NATIVE: Final = Path(damon.native.__file__).parent
 #: In the kernel's order of linking; ``stat.c`` came with 6.17.
 FILES: Final = ("core.c", "modules-common.c", "reclaim.c", "lru_sort.c", "stat.c")
 OPTIONS: Final = {
@@ -111,7 +113,8 @@ def build(source: KernelSource, *, sanitize: bool = False) -> Built:
         "source": source.sha256, "path": str(source.path), "compiler": identity,
         "flags": " ".join((*flags, *_options())),
     }  # fmt: skip
-    for path in (*SHIM.iterdir(), Path(__file__), Path(header.__file__)):
+    shared = [NATIVE / "src" / name for name in ("damon.h", "sample.h")]
+    for path in (*SHIM.iterdir(), *shared, Path(__file__), Path(header.__file__)):
         recipe[path.name] = path.read_bytes()
     begun = time.monotonic()
     directory = obtain(
@@ -139,7 +142,9 @@ def _compile(tree: Path, out: Path, compiler: str, flags: tuple[str, ...]) -> No
         jobs.append([*common, *own, "-c", str(path), "-o", str(out / f"{path.stem}.o")])
     for name in ("access.c", "runtime.c"):
         jobs.append([*common, '-DSHIM_FILE="shim"', "-c", str(SHIM / name), "-o", str(out / f"shim-{name}.o")])
-    jobs.append([compiler, *flags, "-c", str(SHIM / "fault.c"), "-o", str(out / "shim-fault.o")])
+    native = ["-I", str(NATIVE / "src"), "-I", str(SHIM)]
+    for name in ("fault.c", "quiet.c"):
+        jobs.append([compiler, *flags, *native, "-c", str(SHIM / name), "-o", str(out / f"shim-{name}.o")])
     with ThreadPoolExecutor() as pool:
         for done in pool.map(lambda words: subprocess.run(words, capture_output=True, text=True, check=False), jobs):
             _refuse(done, tree)

@@ -23,6 +23,7 @@ from damon.kernel.mirror import Mirror
 from damon.kernel.operations import OperationsBridge
 from damon.kernel.requests import Requests
 from damon.kernel.trace import KernelTrace
+from damon.mm.ahead import Stretch
 from damon.mm.clock import Event
 from damon.mm.interface import Machine
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 #: Without ticks a jiffy is a millisecond, and no sleep is rounded.
 _HZ_EXACT: Final = 1000
 _NEVER: Final = (1 << 64) - 1
+_UNBOUNDED: Final = Stretch(_NEVER >> 1, 0, _NEVER)
 
 
 class _Task:
@@ -70,6 +72,7 @@ class KernelDamon(Damon):
         self._waiting: dict[int, list[Event]] = {}
         self._next_key = 1
         self._trouble: BaseException | None = None
+        self._quiet = False
         self.tracepoints = KernelTrace(machine.clock, self.lib)
         self.trace = self.tracepoints
         self._requests = Requests(self)
@@ -87,6 +90,7 @@ class KernelDamon(Damon):
         callbacks, ticks = self.lib.callbacks, self.machine.clock.ticks
         callbacks.hz = ticks.hz or _HZ_EXACT
         callbacks.upper_us = ticks.upper_us if ticks.hz else _NEVER
+        callbacks.tick_ns, callbacks.first_tick, callbacks.exact = ticks.tick_ns, ticks.jiffies(0), not ticks.hz
         own: dict[str, Callable[..., Any]] = {
             "sleep": self._sleep, "wait": self._wait, "wake": self._wake, "spawn": self._spawn, "join": self._join,
             "seed": lambda: 0, "log": self._log, "warn": self._warn, "trace": self.tracepoints.received,
@@ -99,9 +103,13 @@ class KernelDamon(Damon):
 
     def _guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """An error in a callback cannot pass through C: it is kept, and every worker is asked to end."""
+        quick = name in ("ops_access", "ops_valid")
         update = name in ("sleep", "wait", "spawn", "join", "ops_apply", "call", "walk")
+        opens = update and name not in ("ops_apply", "walk")
 
         def guarded(*arguments: Any) -> Any:
+            if not quick:
+                self._end_quiet()
             try:
                 return function(*arguments)
             except BaseException as error:
@@ -110,6 +118,8 @@ class KernelDamon(Damon):
             finally:
                 if update:
                     self._update_time()
+                if opens:
+                    self._begin_quiet()
 
         return guarded
 
@@ -128,6 +138,23 @@ class KernelDamon(Damon):
         callbacks.jiffies = clock.jiffies()
         callbacks.coarse_ns = clock.coarse_ns()
         self.lib.shim_progress()
+
+    def _begin_quiet(self) -> None:
+        """Let C pass the machine's time, up to what is due next."""
+        begin = getattr(self.machine, "begin_stretch", None)
+        time = begin(1, _UNBOUNDED) if begin is not None and self._trouble is None else None
+        self.lib.callbacks.window += 1
+        if time is not None:
+            self.lib.callbacks.total_pages = self.machine.free_mem()[1]
+            self.lib.shim_set_quiet(time)
+            self._quiet = True
+
+    def _end_quiet(self) -> None:
+        """The clock is where C is."""
+        if self._quiet:
+            self._quiet = False
+            self.lib.shim_set_quiet(None)
+            self.machine.end_stretch()  # type: ignore[attr-defined]
 
     def _sleep(self, address: int, us: int, ticks: int) -> None:
         clock = self.machine.clock

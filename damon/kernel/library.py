@@ -39,7 +39,8 @@ CALLBACKS: Final = {
     "ops_init": CFUNCTYPE(None, c_int, c_void_p),
     "ops_update": CFUNCTYPE(None, c_int, c_void_p),
     "ops_mkold": CFUNCTYPE(None, c_int, c_void_p, c_void_p, c_void_p, c_uint),
-    "ops_young": CFUNCTYPE(None, c_int, c_void_p, c_void_p, c_void_p, c_uint),
+    "ops_young": CFUNCTYPE(None, c_int, c_void_p, c_void_p, c_void_p, c_int, c_void_p, c_uint),
+    "ops_access": CFUNCTYPE(c_void_p, c_int, c_void_p, c_void_p),
     "ops_probe": CFUNCTYPE(None, c_int, c_void_p, c_void_p, c_void_p, c_uint, c_void_p),
     "ops_apply": CFUNCTYPE(U64, c_int, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(U64)),
     "ops_valid": CFUNCTYPE(c_int, c_int, c_void_p),
@@ -47,6 +48,11 @@ CALLBACKS: Final = {
     "call": CFUNCTYPE(c_int, c_void_p),
     "walk": CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, U64),
 }
+
+
+_TIMES: Final = (
+    "now_ns", "coarse_ns", "jiffies", "hz", "upper_us", "tick_ns", "first_tick", "exact", "total_pages", "window",
+)  # fmt: skip
 
 
 class Callbacks(ctypes.Structure):
@@ -57,9 +63,14 @@ class Callbacks(ctypes.Structure):
     jiffies: int
     hz: int
     upper_us: int
+    tick_ns: int
+    first_tick: int
+    exact: int
+    total_pages: int
+    window: int
 
     _fields_ = (
-        ("now_ns", U64), ("coarse_ns", U64), ("jiffies", U64), ("hz", U64), ("upper_us", U64),
+        *((name, U64) for name in _TIMES),
         *((name, kind) for name, kind in CALLBACKS.items()),
     )  # fmt: skip
 
@@ -136,6 +147,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "shim_leaks": (c_long, ()),
     "shim_catch_faults": (c_int, (c_int, c_int)),
     "shim_progress": (None, ()),
+    "shim_set_quiet": (None, (c_void_p,)),
 }
 
 

@@ -46,7 +46,7 @@ class OperationsBridge:
         self._paddr = self._lib.constant("DAMON_OPS_PADDR")
 
     def callbacks(self) -> dict[str, Callable[..., Any]]:
-        names = ("init", "update", "mkold", "young", "probe", "apply", "valid", "cleanup")
+        names = ("init", "update", "mkold", "young", "access", "probe", "apply", "valid", "cleanup")
         return {f"ops_{name}": getattr(self, f"_{name}") for name in names}
 
     # -- mirrors
@@ -141,9 +141,18 @@ class OperationsBridge:
         memmove(mirror.addrs.pointer_to(nr), addrs, 8 * nr)
         mirror.batch = self._space(id, at, target).mkold(mirror.addrs, nr)
 
-    def _young(self, id: int, at: int, target: int, answers: int, nr: int) -> None:
-        batch: Batch = self.target(at, target).batch
-        accessed = self._accessed
+    def _access(self, id: int, at: int, target: int) -> int:
+        """The space for C; 0 where Python has to be asked."""
+        offer = getattr(self._space(id, at, target), "native_access", None)
+        return (offer() or 0) if offer is not None else 0
+
+    def _young(self, id: int, at: int, target: int, addrs: int, native: int, answers: int, nr: int) -> None:
+        mirror, accessed = self.target(at, target), self._accessed
+        if native:  # what C made old is what its addresses say, and no more
+            mirror.addrs.reserve(nr)
+            memmove(mirror.addrs.pointer_to(nr), addrs, 8 * nr)
+            mirror.batch = Batch(mirror.addrs, nr)
+        batch = mirror.batch
         accessed.reserve(nr)
         if batch.nr != nr:
             raise ValueError(f"{nr} regions, {batch.nr} made old: regions changed between prepare and check")

@@ -185,6 +185,8 @@ EXPORT void shim_install_callbacks(struct damon_ctx *ctx)
 
 struct scratch { u64 *addrs; u8 *answers; unsigned int room; };
 static __thread struct scratch scratch;
+/* Of the last preparation of this worker, for its check. */
+static __thread bool made_old_in_c;
 
 static bool reserve(unsigned int nr)
 {
@@ -227,14 +229,60 @@ static unsigned int sampled(int id, struct damon_ctx *ctx, struct damon_target *
 	return i;
 }
 
+/* What Python said of a target, for as long as nothing can have changed it. */
+struct known { void *target; u64 window, generation; void *access; int valid, has_access; };
+extern u64 shim_generation;
+
+static struct known *known(void *target)
+{
+	static struct known all[256];
+	struct known *k = &all[((unsigned long)target >> 5) & 255];
+
+	if (k->target != target || k->window != shim.window || k->generation != shim_generation)
+		*k = (struct known){ target, shim.window, shim_generation, NULL, -1, 0 };
+	return k;
+}
+
+/* NULL: ask Python call by call. */
+static void *access_of(int id, struct damon_ctx *ctx, struct damon_target *t)
+{
+	struct known *k;
+
+	if (!shim_is_quiet())
+		return NULL;
+	k = known(t);
+	if (!k->has_access) {
+		k->access = shim.ops_access(id, ctx, t);
+		k->has_access = 1;
+	}
+	return k->access;
+}
+
+static bool valid(int id, struct damon_target *t)
+{
+	struct known *k;
+
+	if (!shim_is_quiet())
+		return shim.ops_valid(id, t);
+	k = known(t);
+	if (k->valid < 0)
+		k->valid = shim.ops_valid(id, t);
+	return k->valid;
+}
+
 static void prepare(int id, struct damon_ctx *ctx)
 {
 	struct damon_target *t;
 
 	damon_for_each_target(t, ctx) {
 		unsigned int nr = sampled(id, ctx, t, true);
+		void *access = access_of(id, ctx, t);
 
-		shim.ops_mkold(id, ctx, t, scratch.addrs, nr);
+		if (access)
+			shim_quiet_mkold(access, scratch.addrs, nr);
+		else
+			shim.ops_mkold(id, ctx, t, scratch.addrs, nr);
+		made_old_in_c = access != NULL;
 	}
 }
 
@@ -255,11 +303,13 @@ static unsigned int check(int id, struct damon_ctx *ctx)
 	unsigned int highest = 0;
 
 	damon_for_each_target(t, ctx) {
-		unsigned int i = 0;
+		unsigned int i = 0, nr = sampled(id, ctx, t, false);
+		void *access = access_of(id, ctx, t);
 
-		if (!reserve(damon_nr_regions(t)))
-			continue;
-		shim.ops_young(id, ctx, t, scratch.answers, damon_nr_regions(t));
+		if (access)
+			shim_quiet_young(access, scratch.addrs, nr, scratch.answers);
+		else
+			shim.ops_young(id, ctx, t, scratch.addrs, made_old_in_c, scratch.answers, nr);
 		damon_for_each_region(r, t) {
 			count(ctx, r, scratch.answers[i++]);
 			highest = max(highest, r->nr_accesses);
@@ -275,6 +325,8 @@ static unsigned int probe(int id, struct damon_ctx *ctx, bool pick, bool want_ma
 	struct damon_region *r;
 	unsigned int highest = 0;
 
+	if (list_empty(&ctx->probes))
+		return 0;
 	damon_for_each_target(t, ctx) {
 		unsigned int i = 0, nr = sampled(id, ctx, t, pick);
 
@@ -328,7 +380,7 @@ static unsigned long apply(int id, struct damon_ctx *ctx, struct damon_target *t
 	static unsigned long name##_apply(struct damon_ctx *c, struct damon_target *t, struct damon_region *r, \
 					  struct damos *s APPLY_TAIL) { return apply(id_, c, t, r, s, APPLY_ARG); } \
 	static int name##_score(SCORE_ARGS) { return score_(SCORE_PASS); } \
-	static bool name##_valid(struct damon_target *t) { return shim.ops_valid(id_, t); } \
+	static bool name##_valid(struct damon_target *t) { return valid(id_, t); } \
 	static struct damon_operations name##_set = { \
 		.id = id_, .init = name##_init, .update = name##_update, .prepare_access_checks = name##_prepare, \
 		.check_accesses = name##_check, .apply_scheme = name##_apply, .get_scheme_score = name##_score, \

@@ -131,12 +131,28 @@ void sort(void *base, size_t num, size_t size, int (*cmp)(const void *, const vo
 
 /* -- threads */
 
+/* Threads that wait for something. */
+static unsigned int waiting;
+
+static void wait(void *key)
+{
+	waiting++;
+	shim.wait(key);
+	waiting--;
+}
+
+static void wake(void *key)
+{
+	if (waiting)
+		shim.wake(key);
+}
+
 void shim_lock(void **owner)
 {
 	if (*owner == me())
 		shim_bug("deadlock: a mutex is locked by the thread that locks it");
 	while (*owner)
-		shim.wait(owner);
+		wait(owner);
 	*owner = me();
 }
 
@@ -153,19 +169,19 @@ void shim_unlock(void **owner)
 	if (!*owner)
 		shim_bug("a mutex is unlocked that is not locked");
 	*owner = NULL;
-	shim.wake(owner);
+	wake(owner);
 }
 
 void shim_complete(unsigned int *done)
 {
 	++*done;
-	shim.wake(done);
+	wake(done);
 }
 
 void shim_wait_for(unsigned int *done)
 {
 	while (!*done)
-		shim.wait(done);
+		wait(done);
 	--*done;
 }
 
@@ -209,12 +225,13 @@ int shim_run_kthread(struct task_struct *task)
 
 void shim_usleep(unsigned long us)
 {
-	shim.sleep(me(), us, 0);
+	if (!shim_quiet_sleep(us, 0))
+		shim.sleep(me(), us, 0);
 }
 
 long shim_schedule_timeout(long ticks)
 {
-	if (ticks > 0)
+	if (ticks > 0 && !shim_quiet_sleep(0, (shim_u64)ticks))
 		shim.sleep(me(), 0, (shim_u64)ticks);
 	return 0;
 }
@@ -265,11 +282,20 @@ unsigned long shim_rand(unsigned long l, unsigned long r)
 
 /* -- memory of the machine */
 
+shim_u64 shim_query(int what, shim_u64 a, shim_u64 b)
+{
+	if (shim_is_quiet() && what == SHIM_FREE_PAGES)
+		return shim_quiet_free_pages();
+	if (shim_is_quiet() && what == SHIM_TOTAL_PAGES)
+		return shim.total_pages;
+	return shim.query(what, a, b);
+}
+
 struct mem_cgroup *shim_memcg(shim_u64 id)
 {
 	static __thread struct mem_cgroup found;
 
-	if (shim.query(SHIM_MEMCG_PAGES, id, 0) == ~0ull)
+	if (shim_query(SHIM_MEMCG_PAGES, id, 0) == ~0ull)
 		return NULL;
 	found.id = id;
 	return &found;
@@ -279,7 +305,7 @@ void *shim_psi(void)
 {
 	static __thread struct psi_group group;
 
-	group.total[PSI_AVGS][PSI_MEM_SOME] = shim.query(SHIM_PSI_NS, 0, 0);
+	group.total[PSI_AVGS][PSI_MEM_SOME] = shim_query(SHIM_PSI_NS, 0, 0);
 	return &group;
 }
 

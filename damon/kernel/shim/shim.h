@@ -17,6 +17,12 @@ struct shim_callbacks {
 	shim_u64 now_ns, coarse_ns, jiffies;
 	/* Ticks a second, and from how many microseconds on a sleep ends at one (USLEEP_RANGE_UPPER_BOUND). */
 	shim_u64 hz, upper_us;
+	/* The length of a tick, the number of the one at time 0; exact: sleeps and clocks know no tick. */
+	shim_u64 tick_ns, first_tick, exact;
+	/* Of the machine, while a stretch of time is open. */
+	shim_u64 total_pages;
+	/* Rises when Python may have changed what it said of spaces and targets. */
+	shim_u64 window;
 	/* Sleep: us microseconds exactly (ticks 0), or that many ticks, which a stop of the thread ends. */
 	void (*sleep)(struct task_struct *task, shim_u64 us, shim_u64 ticks);
 	/* Wait until somebody calls wake(key). */
@@ -39,7 +45,11 @@ struct shim_callbacks {
 	void (*ops_init)(int id, void *ctx);
 	void (*ops_update)(int id, void *ctx);
 	void (*ops_mkold)(int id, void *ctx, void *target, const shim_u64 *addrs, unsigned int nr);
-	void (*ops_young)(int id, void *ctx, void *target, unsigned char *answers, unsigned int nr);
+	/* native: they were made old in C. */
+	void (*ops_young)(int id, void *ctx, void *target, const shim_u64 *addrs, int native, unsigned char *answers,
+			  unsigned int nr);
+	/* The target's space for C (struct damon_access of damon/native/src/sample.h); NULL: Python has to be asked. */
+	void *(*ops_access)(int id, void *ctx, void *target);
 	/* hits: nr rows of a byte for each of the context's probes: does the page at addrs[i] have the attribute? */
 	void (*ops_probe)(int id, void *ctx, void *target, const shim_u64 *addrs, unsigned int nr, unsigned char *hits);
 	shim_u64 (*ops_apply)(int id, void *ctx, void *target, void *region, void *scheme, shim_u64 *passed);
@@ -86,10 +96,17 @@ shim_u64 shim_random(shim_u64 *state);
 /* In [l, r), of the running worker's generator. */
 unsigned long shim_rand(unsigned long l, unsigned long r);
 
-#define shim_query(what, a, b) (shim.query(what, a, b))
+shim_u64 shim_query(int what, shim_u64 a, shim_u64 b);
 #define shim_ram(index, start, end) (shim.ram(index, start, end))
 struct mem_cgroup *shim_memcg(shim_u64 id);
 void *shim_psi(void);
+
+/* quiet.c: a stretch of time that passes in C */
+int shim_is_quiet(void);
+int shim_quiet_sleep(shim_u64 us, shim_u64 ticks);
+shim_u64 shim_quiet_free_pages(void);
+void shim_quiet_mkold(const void *space, const shim_u64 *addrs, unsigned int nr);
+void shim_quiet_young(const void *space, const shim_u64 *addrs, unsigned int nr, unsigned char *answers);
 
 void shim_trace(const char *event, const char *format, ...);
 const char *shim_hex(const unsigned char *bytes, unsigned int nr);
