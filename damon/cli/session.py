@@ -144,12 +144,14 @@ class Session:
 
 
 def _thread_cpu(tid: int) -> float:
-    """CPU seconds of one of our threads, 0 when it is gone."""
-    try:
-        with open(f"/proc/self/task/{tid}/schedstat") as file:
-            return int(file.read().split()[0]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
+    """CPU seconds of a worker: one of our threads, or one of the kernel's; 0 when it is gone."""
+    for directory in ("/proc/self/task", "/proc"):
+        try:
+            with open(f"{directory}/{tid}/schedstat") as file:
+                return int(file.read().split()[0]) / 1e9
+        except (OSError, ValueError, IndexError):
+            continue
+    return 0.0
 
 
 def print_summary(result: dict[str, Any], statistics: Sequence[tuple[str, str, str]]) -> None:

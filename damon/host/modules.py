@@ -99,6 +99,10 @@ class HostModules:
         paths = [path for path in sorted(directory.iterdir()) if not writable(path) and path.name != "kdamond_pid"]
         return {path.name: read(path) for path in paths}
 
+    def writable_parameters(self, name: str) -> set[str]:
+        """The names of the parameters that can be written."""
+        return {path.name for path in self._directory(name).iterdir() if writable(path)}
+
     def _refuse_other_modules(self) -> None:
         """EBUSY when a module runs that was not started here."""
         for name in self.modules():

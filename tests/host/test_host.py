@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,6 @@ import pytest
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.host import staging
 from damon.host.engine import HostDamon
-from damon.host.found import take_parameters, take_tree
 from damon.host.journal import STATE
 from damon.host.staging import Line
 from damon.model.scheme import (
@@ -32,58 +29,13 @@ from damon.model.scheme import (
     DamosWatermarks,
     DamosWmarkMetric,
 )
-from tests.damond.conftest import Damond, monitor, start
+from tests.damond.conftest import Damond, monitor
+from tests.host.conftest import Kernel
 from tests.host.victim import ENDED
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 COLD = DamosAccessPattern(min_sz_region=4096, max_nr_accesses=0, min_age_region=3)
-
-
-class Kernel:
-    """What stands in for the running kernel, and how it looks."""
-
-    def __init__(self, damond: Damond, folder: Path) -> None:
-        self.admin, self.modules, self.state = damond.admin, damond.mount / "module", folder / "state"
-        self.kdamonds = self.admin / "kdamonds"
-
-    def open(self) -> HostDamon:
-        return HostDamon(self.admin, self.modules, self.state)
-
-    def parameter(self, module: str, name: str) -> Path:
-        return self.modules / module / "parameters" / name
-
-    def look(self) -> dict[str, object]:
-        """All that can be set, and what runs."""
-        names = ("damon_reclaim", "damon_lru_sort", "damon_stat")
-        found: dict[str, object] = {name: take_parameters(self.modules / name / "parameters") for name in names}
-        found["tree"] = take_tree(self.kdamonds)
-        found["enabled"] = [self.parameter(name, "enabled").read_text() for name in names]
-        nr = int((self.kdamonds / "nr_kdamonds").read_text())
-        found["states"] = [(self.kdamonds / f"{index}/state").read_text() for index in range(nr)]
-        return found
-
-    def settled(self) -> None:
-        """Waits until no engine and no guardian is at work."""
-        with (self.state / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damond]:
-    generator = start.__wrapped__(tmp_path_factory.mktemp("damond"))  # type: ignore[attr-defined]
-    go = next(generator)
-    yield go().wait()
-    with pytest.raises(StopIteration):
-        next(generator)
-
-
-@pytest.fixture
-def kernel(served: Damond, tmp_path: Path) -> Iterator[Kernel]:
-    found = Kernel(served, tmp_path)
-    before = found.look()
-    yield found
-    assert found.look() == before, "what this test left to the next"
 
 
 def _process(served: Damond) -> int:

@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from damon.host.engine import ADMIN, MODULES
@@ -69,6 +70,8 @@ def kill_after(dots: int) -> tuple[int, bool]:
         os.close(reader)
         try:
             victim.use(ADMIN, MODULES, STATE, os.getpid(), victim.Counter(-1), endless=True)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     os.close(writer)
