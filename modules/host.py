@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 from damon.core import Damon
+from damon.errors import DamonError
 from damon.host.engine import HostDamon
 from damon.mm.linux import LinuxMachine
 from damon.model.context import DamonCtx
@@ -37,6 +39,10 @@ class HostRun(Damon):
         super().__init__(HostMachine())
         self.host = host
         self.used: dict[DamonCtx, str] = {}  #: modules by what stands for their contexts
+
+    def start(self, ctxs: Sequence[DamonCtx], exclusive: bool = False) -> None:
+        """Contexts are started by ``host`` itself, in another form."""
+        raise DamonError(errno.EOPNOTSUPP, "engine host: it runs modules here; for contexts use damon.host")
 
     def is_running(self, ctx: DamonCtx) -> bool:
         return ctx in self.used and self.host.module_runs(self.used[ctx])

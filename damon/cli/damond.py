@@ -145,6 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     _log_to_stderr(arguments.log_level)
     try:
+        engines.refuse_host(arguments, "damond")
         return _serve(arguments)
     except MissingCapability as error:
         code, said = 3, str(error)

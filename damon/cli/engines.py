@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from damon.errors import DamonError, MissingCapability
-from damon.library.engine import FORMS, OWN, Engine, KernelEngine, open_engine
+from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.library.engine import FORMS, HOST, OWN, Engine, KernelEngine, open_engine
 
 if TYPE_CHECKING:
     from damon.core import Damon
@@ -26,6 +26,12 @@ def add(command: Any) -> None:
     """The options."""
     command.add_argument("--engine", default=OWN, metavar="ENGINE", help=f"whose DAMON: {FORMS} (default {OWN})")
     command.add_argument("--sanitize", action="store_true", help="build the kernel's C with AddressSanitizer and UBSan")
+
+
+def refuse_host(arguments: argparse.Namespace, command: str) -> None:
+    """For a command whose contexts run in this process."""
+    if arguments.engine == HOST:
+        raise InvalidInput(f"--engine {HOST}: {command} does not take it; use damon run, or damon.host from Python")
 
 
 def of(arguments: argparse.Namespace) -> Engine:

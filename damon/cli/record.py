@@ -156,6 +156,7 @@ def record(arguments: argparse.Namespace) -> int:
         return _record_running(arguments, path)
     if arguments.mount:
         raise InvalidInput("--mount is for --damond: leave it out")
+    engines.refuse_host(arguments, "damon record")
     return engines.run(arguments, _record)
 
 

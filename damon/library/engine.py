@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which DAMON works: pydamon's own core, or the kernel's C of any tree, with the same contexts and modules."""
+"""Which DAMON works: pydamon's own core, the kernel's C of any tree, or the running kernel's; with the same modules."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -15,10 +16,12 @@ from damon.modules.loader import find_modules
 from damon.modules.module import Module
 
 if TYPE_CHECKING:
+    from damon.host.engine import HostDamon
     from damon.kernel.build import Built
 
 OWN: Final = "pydamon"
-FORMS: Final = "pydamon, kernel:DIR (a kernel tree), or linux-source-VERSION (a Debian package)"
+HOST: Final = "host"
+FORMS: Final = "pydamon, host (the running kernel's), kernel:DIR (a tree), or linux-source-VERSION (a Debian package)"
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,28 @@ class KernelEngine:
         return KernelDamon(machine, self.built, seed=seed)
 
 
+class HostEngine:
+    """The running kernel's own, by its modules' parameters."""
+
+    def __init__(self, host: HostDamon) -> None:
+        self.host = host
+        self.identity = Identity(HOST, os.uname().release, "the running kernel")
+
+    def modules(self) -> Mapping[str, type[Module]]:
+        from damon.modules.host import host_modules
+
+        return host_modules(self.host)
+
+    def open(self, machine: Machine, seed: int = 0) -> Damon:
+        from damon.modules.host import HostRun
+
+        if machine.name != "linux":
+            raise InvalidInput(f"engine {HOST}: it works on this machine's memory, not on {machine.name}; give --linux")
+        return HostRun(self.host)
+
+
 def open_engine(spec: str = OWN, *, sanitize: bool = False, say: Callable[[str], None] = lambda text: None) -> Engine:
-    """The engine that ``spec`` names: ``pydamon``, ``kernel:DIR``, ``linux-source-7.3``.
+    """The engine that ``spec`` names: ``pydamon``, ``host``, ``kernel:DIR``, ``linux-source-7.3``.
 
     The kernel's C is built into the user's cache, unless it is there.
 
@@ -90,10 +113,15 @@ def open_engine(spec: str = OWN, *, sanitize: bool = False, say: Callable[[str],
 
     Raises:
         InvalidInput: it names nothing, or the tree does not build.
-        MissingCapability: there is no compiler, or the package cannot be had.
+        MissingCapability: there is no compiler, or the package cannot be had; this kernel has no DAMON.
+        DamonError: EBUSY, the running kernel's DAMON is in use.
     """
     if spec == OWN:
         return OwnEngine()
+    if spec == HOST:
+        from damon.host.engine import HostDamon
+
+        return HostEngine(HostDamon())
     kind, colon, rest = spec.partition(":")
     source_spec: Any = rest if colon and kind == "kernel" else spec
     if not source_spec or (colon and kind != "kernel") or (not colon and not _is_source(spec)):

@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from damon.cli.main import main
 from damon.cli.run import prepare_modules
 from damon.errors import DamonError
+from damon.host import engine
+from damon.host.engine import HostDamon
 from damon.modules.host import HostModule, HostRun, host_modules
 from damon.modules.loader import Loader
 from tests.host.conftest import Kernel
 from tests.waiting import until
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def test_a_module_of_the_kernel(kernel: Kernel) -> None:
@@ -55,8 +66,61 @@ def test_a_parameter_that_only_this_kernel_has(kernel: Kernel) -> None:
         kinds = host_modules(host)
     specs = {spec.name: spec for spec in kinds["damon_reclaim"].specs()}
     assert issubclass(kinds["damon_reclaim"], HostModule)
-    assert (specs["enabled"].type, specs["min_age"].default, specs["kdamond_pid"].writable) == (
-        "bool",
-        120000000,
-        False,
-    )
+    assert (specs["enabled"].type, specs["min_age"].default) == ("bool", 120000000)
+    assert not specs["kdamond_pid"].writable
+
+
+def test_damon_run(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(engine, "HostDamon", kernel.open)
+    out = tmp_path / "result.json"
+    words = ["damon_reclaim", "min_age=1000000", "wmarks_high=1000", "wmarks_mid=999", "wmarks_low=0"]
+    run = ["run", "--engine", "host", "--linux", "--quiet", "--json", str(out), "--duration", "2", "--module", *words]
+    before = kernel.look()
+    assert main(run) == 0
+    result = json.loads(out.read_text())
+    assert result["modules"]["damon_reclaim"]["parameters"]["min_age"] == 1000000
+    assert result["modules"]["damon_reclaim"]["stats"]["bytes_reclaim_tried_regions"] > 0
+    assert kernel.look() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--sim", "hot-cold", "--module", "damon_reclaim"], "it works on this machine's memory, not on sim; give --l"),
+        (["--linux", "--module", "damon_reclaim", "min_age=5s"], "write 5000000"),
+        (["--linux", "--module", "nonesuch"], "unknown module 'nonesuch'"),
+    ],
+)
+def test_damon_run_refuses(
+    words: list[str], why: str, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[HostDamon] = []
+
+    def open_it() -> HostDamon:
+        opened.append(kernel.open())
+        return opened[-1]
+
+    monkeypatch.setattr(engine, "HostDamon", open_it)
+    before = kernel.look()
+    assert main(["run", "--engine", "host", *words]) == 2
+    assert why in capsys.readouterr().err
+    assert kernel.look() == before
+    opened[0].close()  # the end of the process would do it
+
+
+def test_contexts_do_not_run_on_the_wrong_engine(kernel: Kernel) -> None:
+    """A service that would start contexts of its own here would sample page tables beside the kernel."""
+    with kernel.open() as host:
+        run = HostRun(host)
+        ctx = run.new_ctx()
+        with pytest.raises(DamonError, match="for contexts use"):
+            run.start([ctx])
+
+
+@pytest.mark.parametrize("words", [["damon.cli.main", "record", "--output", "x"], ["damon.cli.damond"]])
+def test_commands_that_do_not_take_the_engine(words: list[str], tmp_path: Path) -> None:
+    line = [sys.executable, "-m", *words, "--linux", "--engine", "host"]
+    done = subprocess.run(line, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--engine host: " in done.stderr
+    assert list(tmp_path.iterdir()) == []
