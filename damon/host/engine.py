@@ -33,6 +33,8 @@ from damon.model.tried import Tried
 
 ADMIN: Final = Path("/sys/kernel/mm/damon/admin")
 MODULES: Final = Path("/sys/module")
+#: How often regions are asked for where the kernel gives none.
+_TRIES: Final = 8
 CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
@@ -226,11 +228,15 @@ class HostDamon(HostModules):
         """All regions of all targets, as of the next aggregation.
 
         Raises:
-            DamonError: ENODATA, all schemes of the context have watermarks.
+            DamonError: ENODATA, all schemes of the context have watermarks, or the kernel gave none several times.
         """
         if ctx not in self._snapshots:
             raise DamonError(errno.ENODATA, "regions: all schemes have watermarks; read tried_regions() of one")
-        return self.tried_regions(ctx, self._snapshots[ctx])
+        # 6.12 waits two aggregation intervals of its clock for the pass, and on a busy machine ends with nothing.
+        for _ in range(_TRIES):
+            if found := self.tried_regions(ctx, self._snapshots[ctx]):
+                return found
+        raise DamonError(errno.ENODATA, "regions: the kernel gave none; the machine may be too busy: try again later")
 
     def tried_regions(self, ctx: DamonCtx, index: int) -> list[Tried]:
         """What the scheme ``index`` tries in its next pass."""

@@ -29,6 +29,7 @@ from damon.model.scheme import (
     DamosWatermarks,
     DamosWmarkMetric,
 )
+from damon.model.tried import Tried
 from tests.damond.conftest import Damond, monitor
 from tests.host.conftest import Kernel
 from tests.host.victim import ENDED
@@ -112,6 +113,20 @@ def test_watermarks_are_not_kept_from_their_work(kernel: Kernel) -> None:
         with pytest.raises(DamonError, match=r"all schemes have watermarks.*ENODATA"):
             host.regions(ctx)
         assert host.tried_regions(ctx, 0)
+
+
+def test_a_kernel_that_gives_no_regions_is_asked_again(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As 6.12 does when its own limit of two intervals has passed before the pass began."""
+    found = Tried(0, 4096, 1, 2)
+    answers: list[list[Tried]] = [[], [], [found]]
+    with kernel.open() as host:
+        ctx = host.new_ctx()
+        host._snapshots[ctx] = 0
+        monkeypatch.setattr(host, "tried_regions", lambda _ctx, _index: answers.pop(0))
+        assert host.regions(ctx) == [found]
+        monkeypatch.setattr(host, "tried_regions", lambda _ctx, _index: [])
+        with pytest.raises(DamonError, match=r"the kernel gave none.*ENODATA"):
+            host.regions(ctx)
 
 
 def test_modules(kernel: Kernel) -> None:

@@ -60,6 +60,7 @@ def contexts(host: HostDamon, pid: int) -> None:
     ctxs[1].schemes.append(Damos(pattern, DamosAction.PAGEOUT, quota=quota, ops_filters=filters))
     host.start(ctxs)
     assert len(host.stats(ctxs[1])) == 1
+    host.tried_regions(ctxs[1], 0)
     assert host.regions(ctxs[1])
     ctxs[1].attrs.max_nr_regions = 500
     host.commit(ctxs[1])

@@ -104,6 +104,7 @@ def main() -> None:
         if after != before:
             names = {name for name in {*before, *after} if before.get(name) != after.get(name)}
             different[moment] = {name: [before.get(name), after.get(name)] for name in sorted(names)[:5]}
+            print(f"different: {different[moment]}", file=sys.stderr, flush=True)
     seconds = round(time.monotonic() - started, 1)
     facts = {"kills": number, "moments": moments, "interrupted": interrupted, "seconds": seconds, "files": len(before)}
     print(json.dumps({**facts, "different": different}))
