@@ -88,10 +88,14 @@ class Kdamond:
         attributes_only = has_weights(ctx.probes)
 
         self._wait_activation()
-        highest = self._sample_ahead(next_ops_update)
-        next_aggregation = ctx.next_aggregation_sis
-        aggregated = ctx.passed_sample_intervals >= next_aggregation
-        if highest is None:
+        self._quiet.stage, highest = Stage.SAMPLED, None
+        as_read = next_aggregation, next_ops_update, sample_interval, attributes_only
+        if as_read == (ctx.next_aggregation_sis, ctx.next_ops_update_sis, ctx.attrs.sample_interval, False):
+            highest = self._sample_ahead(next_ops_update)
+        if highest is not None:
+            next_aggregation = ctx.next_aggregation_sis
+            aggregated = ctx.passed_sample_intervals >= next_aggregation
+        else:
             if not attributes_only:
                 ctx.ops.prepare_access_checks(ctx)
             self._sleep(max(sample_interval, 1))  # usleep_range(0) still lets others run
@@ -123,7 +127,6 @@ class Kdamond:
         None: the operations set does not offer that now.
         """
         ctx, quiet = self.ctx, self._quiet
-        quiet.stage = Stage.SAMPLED
         if ctx.probes or inherited(ctx.ops, "sample_ahead"):
             return None
         due_ns = NEVER
