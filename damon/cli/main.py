@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from damon.cli import client, compare, doctor, exec, modinfo, record, report, run, trace
+from damon.cli import client, compare, doctor, exec, export, modinfo, record, report, run, trace
 from damon.cli.arguments import Parser, add_version
 from damon.command.process import output_failed, start
 from damon.errors import DamonError, MissingCapability
 
 #: Each has ``add(subparsers)``, which sets ``function`` to what takes the parsed arguments and returns the exit code.
-COMMANDS: tuple[ModuleType, ...] = (run, compare, modinfo, record, report, trace, exec, client, doctor)
+COMMANDS: tuple[ModuleType, ...] = (run, compare, modinfo, record, report, trace, exec, export, client, doctor)
 
 EPILOG = """\
 exit codes:

@@ -102,20 +102,24 @@ def _is_special(path: str) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def check_writable(path: str) -> None:
-    """Refuse a place where the result could not be written, before anything starts."""
+def check_writable(path: str, option: str = "--json") -> None:
+    """Refuse a place where what ``option`` names could not be written, before anything starts."""
     if path == "-" or _is_special(path):
         return
     target = Path(path)
     if not path or target.is_dir():
-        raise InvalidInput(f"--json {path!r} is a folder: give the name of a file")
+        raise InvalidInput(f"{option} {path!r} is a folder: give the name of a file")
     if not os.access(target.resolve().parent, os.W_OK | os.X_OK):
-        raise InvalidInput(f"--json {path!r} cannot be written: its folder does not exist or is read only")
+        raise InvalidInput(f"{option} {path!r} cannot be written: its folder does not exist or is read only")
 
 
 def write_json(path: str, value: Any) -> None:
+    """One object; ``-`` is standard output."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: str, text: str, option: str = "--json") -> None:
     """Write to a temporary name, then rename; ``-`` is standard output."""
-    text = json.dumps(value, indent=2) + "\n"
     if path == "-":
         with reader_may_leave():
             sys.stdout.write(text)
@@ -127,7 +131,7 @@ def write_json(path: str, value: Any) -> None:
     try:
         _replace(Path(path).resolve(), text)
     except OSError as error:
-        raise OSError(error.errno, f"--json {path!r} could not be written: {error.strerror}") from error
+        raise OSError(error.errno, f"{option} {path!r} could not be written: {error.strerror}") from error
 
 
 def _replace(target: Path, text: str) -> None:

@@ -107,6 +107,11 @@ def goals(index: int, quota: DamosQuota, cgroups: Cgroups) -> Iterator[Line]:
     yield from _goals(f"schemes/{index}/quotas", quota, cgroups)
 
 
+def filters(index: int, scheme: Damos, has: Callable[[str], bool], cgroups: Cgroups) -> Iterator[Line]:
+    """The filters of the scheme ``index``: in two lists, or where the kernel has no ``core_filters``, in one."""
+    yield from _filters(f"schemes/{index}", scheme, has, cgroups)
+
+
 def _attrs(ctx: DamonCtx) -> Iterator[Line]:
     attrs, place = ctx.attrs, "monitoring_attrs"
     yield Line(f"{place}/intervals/sample_us", attrs.sample_interval)

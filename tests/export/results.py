@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a policy asks for, and what a tree of damond was given, as plain values to compare."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from damon.core import Damon
+from damon.export.policy import made
+from damon.mm.sim import SimulatedMachine
+from damon.model.context import DamonCtx
+from damon.model.scheme import Damos
+from damon.modules.sysfs import Admin, File
+from damon.modules.sysfs.build import fill_context
+from damon.workload.load import load_workload
+
+POLICIES = Path(__file__).parent / "policies"
+#: Policy and workload.
+CASES = [("proactive_reclaim", "hot-cold"), ("tiering", "tiering"), ("goals", "hot-cold")]
+
+
+def machine(workload: str) -> SimulatedMachine:
+    return SimulatedMachine(load_workload(workload), 1)
+
+
+def _scheme(scheme: Damos) -> tuple[Any, ...]:
+    parts = (scheme.pattern, scheme.quota, scheme.wmarks)
+    lists = (scheme.migrate_dests, scheme.core_filters, scheme.ops_filters)
+    values = (scheme.action, scheme.apply_interval_us, scheme.target_nid, scheme.max_nr_snapshots)
+    return (*map(astuple, parts), *values, *([astuple(one) for one in part] for part in lists))
+
+
+def described(ctx: DamonCtx) -> dict[str, Any]:
+    """All that a context asks for."""
+    return {
+        "ops": ctx.ops.id,
+        "units": (ctx.addr_unit, ctx.min_region_sz, ctx.pause),
+        "attrs": astuple(ctx.attrs)[:-1],  # but for what is computed of it
+        "targets": [(target.pid, target.obsolete, target.regions.ranges()) for target in ctx.targets],
+        "probes": [astuple(probe) for probe in ctx.probes],
+        "schemes": [_scheme(scheme) for scheme in ctx.schemes],
+    }
+
+
+def asked(policy: str, workload: str) -> list[dict[str, Any]]:
+    """What a policy asks for on its machine."""
+    return [described(ctx) for ctx in made(POLICIES / f"{policy}.py", Damon(machine(workload)))]
+
+
+def given(admin: Path, workload: str, pids: dict[int, int]) -> list[dict[str, Any]]:
+    """The contexts that a tree describes, built by the code that the emulation builds them with.
+
+    Args:
+        admin: the directory.
+        workload: of its machine.
+        pids: the machine's own process ids by those that the tree has.
+    """
+    kernel = Damon(machine(workload))
+    tree = Admin(kernel)
+    nr = int((admin / "kdamonds/nr_kdamonds").read_text())
+    _put(tree, "kdamonds/nr_kdamonds", str(nr))
+    result = []
+    for index in range(nr):
+        place = f"kdamonds/{index}/contexts"
+        _put(tree, f"{place}/nr_contexts", "1")
+        _copy(admin, tree, f"{place}/0", pids)
+        ctx = kernel.new_ctx()
+        fill_context(kernel, ctx, tree.find(f"{place}/0"))  # type: ignore[arg-type]
+        result.append(described(ctx))
+    return result
+
+
+def _put(tree: Admin, path: str, text: str) -> None:
+    node = tree.find(path)
+    assert isinstance(node, File)
+    node.write(text.encode())
+
+
+def _copy(admin: Path, tree: Admin, place: str, pids: dict[int, int]) -> None:
+    entries = sorted((admin / place).iterdir(), key=lambda path: (path.is_dir(), path.name))
+    for path in entries:
+        name = f"{place}/{path.name}"
+        if path.is_dir():
+            _copy(admin, tree, name, pids)
+        elif path.stat().st_mode & 0o200 and path.stat().st_mode & 0o400:
+            text = path.read_text()
+            _put(tree, name, str(pids.get(int(text), 0)) if path.name == "pid_target" else text)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The shell script: what the tree holds after it, and what is left when a write fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from damon.cli.main import main
+from tests.damond.conftest import PROBLEM, Damond
+from tests.export.results import CASES, POLICIES, asked, given
+from tests.waiting import HANG_S
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
+#: Ends the command unless these are the emulation's files.
+SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin /sys/module/damon_reclaim | sort -u)" = fuseblk ] || exit 99; '
+WORKLOADS = Path(__file__).parents[2] / "workloads"
+
+
+def exported(policy: str, workload: str, target: Path) -> Path:
+    assert main(["export", str(POLICIES / f"{policy}.py"), "--to", "sysfs-script", "--sim", workload, "-o",
+                 str(target)]) == 0  # fmt: skip
+    return target
+
+
+class Machine:
+    """A damond, and commands that see its tree where the kernel has its own."""
+
+    def __init__(self, damond: Damond) -> None:
+        self.damond = damond
+        (process,) = damond.status()["processes"]
+        self.pid = int(process["pid"])
+        self.pids = {self.pid: 1000}
+
+    def sh(self, script: str, code: int = 0) -> str:
+        words = [sys.executable, "-m", "damon.cli.main", "exec", "--", "sh", "-c", SURE + script]
+        environment = dict(self.damond.environment, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=HANG_S, check=False)
+        assert done.returncode == code, (script, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    @property
+    def nr(self) -> str:
+        return (self.damond.admin / "kdamonds/nr_kdamonds").read_text().strip()
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[[str], Machine]]:
+    """A machine that plays a workload."""
+    if PROBLEM:
+        pytest.skip(PROBLEM)
+    found: list[Damond] = []
+
+    def start(workload: str) -> Machine:
+        found.append(Damond(tmp_path, "--sim", str(WORKLOADS / f"{workload}.yaml")))
+        return Machine(found[-1].wait())
+
+    yield start
+    for one in found:
+        one.end()
+        assert "Traceback" not in one.log.read_text()
+
+
+@needs_root
+@pytest.mark.parametrize(("policy", "workload"), CASES)
+def test_the_context_is_the_policys(
+    policy: str, workload: str, started: Callable[[str], Machine], tmp_path: Path
+) -> None:
+    script = exported(policy, workload, tmp_path / "policy.sh")
+    machine = started(workload)
+    wanted = asked(policy, workload)
+    words = f"sh {script} {machine.pid if wanted[0]['ops'] == 'vaddr' else ''}"
+    assert machine.sh(words) == ""
+    states = [(machine.damond.admin / f"kdamonds/{index}/state").read_text() for index in range(len(wanted))]
+    assert states == ["on\n"] * len(wanted)
+    assert given(machine.damond.admin, workload, machine.pids) == wanted
+    assert "somebody uses DAMON's tree" in machine.sh(words, 1)
+    assert machine.nr == str(len(wanted))  # and what runs goes on
+    assert machine.sh(f"sh {script} stop") == ""
+    assert machine.nr == "0"
+    assert "nothing of it runs" in machine.sh(f"sh {script} stop", 1)
+
+
+@needs_root
+def test_a_refused_write_leaves_nothing(started: Callable[[str], Machine], tmp_path: Path) -> None:
+    script = exported("tiering", "tiering", tmp_path / "policy.sh")
+    machine = started("tiering")
+    text = script.read_text()
+    head, second = text.split("place=$kdamonds/1/contexts", 1)
+    for broken, why in {
+        text.replace("migrate_hot", "migrate_warm", 1): "migrate_warm: the kernel refuses it: Invalid argument;",
+        text.replace("nr_regions/min 10", "nr_regions/min 10\nput no_such_file 1", 1): "has no such file",
+        # The first context runs by then.
+        head + "place=$kdamonds/1/contexts" + second.replace("intervals/aggr_us 100000", "intervals/aggr_us 1", 1):
+            "kdamonds/1/state: on: the kernel refuses it: Invalid argument;",
+    }.items():  # fmt: skip
+        script.write_text(broken)
+        assert why in machine.sh(f"sh {script}", 1)
+        assert machine.nr == "0"
+
+
+@needs_root
+def test_processes_are_arguments(started: Callable[[str], Machine], tmp_path: Path) -> None:
+    script = exported("proactive_reclaim", "hot-cold", tmp_path / "policy.sh")
+    machine = started("hot-cold")
+    assert "0: arguments; give PID" in machine.sh(f"sh {script}", 1)
+    assert "x1: it is no process id" in machine.sh(f"sh {script} x1", 1)
+    assert "there is no such process" in machine.sh(f"sh {script} 4999999", 1)
+    assert machine.nr == "0"
+
+
+def _run(script: Path, admin: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DAMON_ADMIN": str(admin)}
+    return subprocess.run(["sh", str(script)], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_kernel_with_one_list_of_filters(tmp_path: Path) -> None:
+    """Plain files in place of an older kernel's tree: those that it has."""
+    script = exported("goals", "hot-cold", tmp_path / "policy.sh")
+    admin = tmp_path / "admin"
+    new = re.compile(r"(core|ops)_filters/|obsolete|pause|addr_unit|fail_charge|goal_tuner|intervals_goal|snapshots")
+    text = script.read_text()
+    for path in re.findall(r"^\t?put (\S+)", text, re.MULTILINE):
+        file = admin / "kdamonds/0/contexts/0" / path
+        if not new.search(path):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("")
+    for path in ("nr_kdamonds", "0/contexts/nr_contexts", "0/state"):
+        (admin / "kdamonds" / path).write_text("0\n")
+    lacking = _run(script, admin)
+    assert lacking.returncode == 1
+    assert "schemes/0/quotas/goal_tuner: temporal: this kernel's DAMON has no such file" in lacking.stderr
+    assert (admin / "kdamonds/nr_kdamonds").read_text() == "0\n"
+    older = {"tuner temporal": "tuner consist", "num 1 ": "num 0 ", "denom 10 ": "denom 0 ", "shots 1000": "shots 0"}
+    for now, before in older.items():
+        text = text.replace(now, before)
+    script.write_text(text)
+    done = _run(script, admin)
+    assert (done.returncode, done.stderr) == (0, "")
+    place = admin / "kdamonds/0/contexts/0/schemes/0"
+    assert (place / "filters/2/type").read_text() == "anon\n"
+    assert (place / "filters/2/allow").read_text() == "Y\n"
+    assert not (place / "core_filters").exists()
+    assert (admin / "kdamonds/0/state").read_text() == "on\n"
