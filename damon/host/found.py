@@ -105,6 +105,10 @@ def restore_parameters(directory: Path, values: dict[str, str]) -> list[str]:
     """Turns a module off, and writes ``values`` back; what could not be done."""
     if read(directory / "enabled") == "Y":
         put(directory / "enabled", "N", patient=False)
+    commit = directory / "commit_inputs"
+    if commit.exists() and read(commit) == "Y":
+        # Asked for and not yet done when the worker was stopped: its next start would find it.
+        put(commit, "N", patient=False)
     problems = []
     for parameter, value in values.items():
         path = directory / parameter

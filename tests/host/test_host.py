@@ -15,6 +15,7 @@ import pytest
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.host import staging
 from damon.host.engine import HostDamon
+from damon.host.found import restore_parameters
 from damon.host.journal import STATE
 from damon.host.staging import Line
 from damon.model.scheme import (
@@ -369,3 +370,13 @@ def test_filters_of_a_kernel_with_one_list() -> None:
     lines = list(staging._filters("s", scheme, lambda _: False, str))
     types = [line.value for line in lines if line.path.endswith("/type")]
     assert (lines[0], types) == (Line("s/filters/nr_filters", 3), ["target", "anon", "young"])
+
+
+def test_a_commit_that_was_asked_for_and_not_done_is_taken_back(tmp_path: Path) -> None:
+    """6.12 has it done by the worker, which may have been stopped before."""
+    for name, value in {"enabled": "N", "commit_inputs": "Y", "min_age": "5"}.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    assert restore_parameters(tmp_path, {"min_age": "7"}) == []
+    assert {path.name: path.read_text().strip() for path in tmp_path.iterdir()} == {
+        "enabled": "N", "commit_inputs": "N", "min_age": "7"
+    }  # fmt: skip
