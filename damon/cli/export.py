@@ -6,9 +6,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import output
+from damon.cli.arguments import number
+from damon.errors import InvalidInput
+from damon.model.checks import INT_MAX
+from damon.quoting import quoted
+
+if TYPE_CHECKING:
+    from damon.export.policy import Policy
 
 DESCRIPTION = """\
 Write a policy, as made with the library, in a form that the kernel's DAMON runs. FILE.py defines policy(kernel), which
@@ -24,7 +31,8 @@ forms:
 
 example: damon export policy.py --to sysfs-script -o policy.sh
 """
-FORMS: Final = ("sysfs-script",)
+#: Of ``--to``.
+FORMS: Final = ("sysfs-script", "damo-json")
 
 
 def add(commands: Any) -> None:
@@ -41,6 +49,11 @@ def add(commands: Any) -> None:
         "--sim", default="hot-cold", metavar="WORKLOAD",
         help="the machine that the policy is made on: a workload file, or a shipped one's name (default hot-cold)",
     )  # fmt: skip
+    command.add_argument(
+        "--pid", action="append", default=[], type=number(1, INT_MAX, "a process id"), metavar="PID",
+        help="for damo-json: the process of a target, in their order; can be given several times",
+    )  # fmt: skip
+    command.add_argument("--ram", type=_ram, metavar="START-END", help="for damo-json: all System RAM, in bytes")
     command.add_argument("-o", "--output", metavar="FILE", default="-", help="where to; - for standard output")
     command.set_defaults(function=export)
 
@@ -51,12 +64,41 @@ def export(arguments: argparse.Namespace) -> int:
     from damon.mm.sim import SimulatedMachine
     from damon.workload.load import load_workload
 
+    if arguments.to != "damo-json" and (arguments.pid or arguments.ram):
+        raise InvalidInput(f"--pid, --ram: they are for damo-json, not for {arguments.to}; leave them out")
     output.check_writable(arguments.output, "--output")
     with SimulatedMachine(load_workload(arguments.sim), 0) as machine:
         policy = read_policy(Path(arguments.file), machine)
     for stub in policy.stubs:
-        print(f"damon: {stub}", file=sys.stderr)
+        _note(str(stub))
+    output.write_text(arguments.output, _text(policy, arguments), "--output")
+    return 0
+
+
+def _text(policy: Policy, arguments: argparse.Namespace) -> str:
+    if arguments.to == "damo-json":
+        from damon.export.damo import damo_json, lost
+
+        if policy.processes() and not arguments.pid:
+            _note("process ids are those of the simulated machine; give --pid for each target")
+        if policy.whole_ram and arguments.ram is None:
+            _note("all System RAM is that of the simulated machine; give --ram START-END")
+        for line in lost(policy):
+            _note(line)
+        return damo_json(policy, arguments.pid, arguments.ram)
     from damon.export.script import script
 
-    output.write_text(arguments.output, script(policy), "--output")
-    return 0
+    return script(policy)
+
+
+def _note(text: str) -> None:
+    print(f"damon: {text}", file=sys.stderr)
+
+
+def _ram(text: str) -> tuple[int, int]:
+    from damon.export.damo import parse_range
+
+    try:
+        return parse_range(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no range: write START-END in bytes") from None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from damon.model.context import DamonCtx
@@ -14,22 +15,30 @@ from damon.records.form import intervals
 Pairs = dict[str, Any]
 
 
-def kdamond(ctx: DamonCtx, pid: int) -> Pairs:
+#: The path of a cgroup by its id.
+Cgroups = Callable[[int], str]
+
+
+def _unknown(memcg_id: int) -> str:
+    return f"memcg {memcg_id}"
+
+
+def kdamond(ctx: DamonCtx, pid: int, cgroups: Cgroups = _unknown) -> Pairs:
     """A running worker and its context."""
-    return {"state": "on", "pid": str(pid), "refresh_ms": 0, "contexts": [_context(ctx)]}
+    return {"state": "on", "pid": str(pid), "refresh_ms": 0, "contexts": [_context(ctx, cgroups)]}
 
 
-def _context(ctx: DamonCtx) -> Pairs:
+def _context(ctx: DamonCtx, cgroups: Cgroups) -> Pairs:
     return {
         "ops": getattr(ctx.ops, "id", "vaddr"),  # of a worker that ended before it was asked only attrs are known
         "addr_unit": str(ctx.addr_unit),
         "targets": [_target(target) for target in ctx.targets],
         "intervals": intervals(ctx.attrs),
         "nr_regions": {"min": str(ctx.attrs.min_nr_regions), "max": str(ctx.attrs.max_nr_regions)},
-        "probes": [_probe(probe) for probe in ctx.probes],
+        "probes": [_probe(probe, cgroups) for probe in ctx.probes],
         "sample_control": {"primitives_enabled": {"page_table": True, "page_fault": False}, "sample_filters": []},
         "pause": ctx.pause,
-        "schemes": [_scheme(scheme) for scheme in ctx.schemes],
+        "schemes": [_scheme(scheme, cgroups) for scheme in ctx.schemes],
     }
 
 
@@ -47,13 +56,13 @@ def _target(target: DamonTarget) -> Pairs:
     }
 
 
-def _probe(probe: DamonProbe) -> Pairs:
+def _probe(probe: DamonProbe, cgroups: Cgroups) -> Pairs:
     filters = [
         {
             "filter_type": rule.type.value,
             "matching": rule.matching,
             "allow": rule.allow,
-            "path": f"memcg {rule.memcg_id}" if rule.memcg_id else None,
+            "path": cgroups(rule.memcg_id) if rule.memcg_id else None,
             "range_min": None,
             "range_max": None,
         }
@@ -62,7 +71,7 @@ def _probe(probe: DamonProbe) -> Pairs:
     return {"preps": [], "filters": filters, "weight": probe.weight}
 
 
-def _scheme(scheme: Damos) -> Pairs:
+def _scheme(scheme: Damos, cgroups: Cgroups) -> Pairs:
     pattern, marks, stat = scheme.pattern, scheme.wmarks, scheme.stat
     rates = (f"{count} samples" for count in (pattern.min_nr_accesses, pattern.max_nr_accesses))
     ages = (f"{age} aggr_intervals" for age in (pattern.min_age_region, pattern.max_age_region))
@@ -76,7 +85,7 @@ def _scheme(scheme: Damos) -> Pairs:
             "age": dict(zip(("min", "max"), ages, strict=True)),
         },
         "apply_interval_us": str(scheme.apply_interval_us),
-        "quotas": _quota(scheme.quota),
+        "quotas": _quota(scheme.quota, cgroups),
         "watermarks": {
             "metric": marks.metric.value,
             "interval_us": f"{marks.interval} us",
@@ -86,7 +95,9 @@ def _scheme(scheme: Damos) -> Pairs:
         },
         # A prototype's own filters have no form that another tool would know.
         "filters": [
-            _filter(rule) for rule in (*scheme.core_filters, *scheme.ops_filters) if isinstance(rule, DamosFilter)
+            _filter(rule, cgroups)
+            for rule in (*scheme.core_filters, *scheme.ops_filters)
+            if isinstance(rule, DamosFilter)
         ],
         "stats": {
             "nr_tried": str(stat.nr_tried),
@@ -101,14 +112,14 @@ def _scheme(scheme: Damos) -> Pairs:
     }
 
 
-def _quota(quota: DamosQuota) -> Pairs:
+def _quota(quota: DamosQuota, cgroups: Cgroups) -> Pairs:
     return {
         "time_ms": str(quota.ms),
         "sz_bytes": str(quota.sz),
         "reset_interval_ms": str(quota.reset_interval),
         "fail_charge_num": str(quota.fail_charge_num),
         "fail_charge_denom": str(quota.fail_charge_denom),
-        "goals": [_goal(goal) for goal in quota.goals],
+        "goals": [_goal(goal, cgroups) for goal in quota.goals],
         "goal_tuner": quota.goal_tuner.value,
         "effective_sz_bytes": str(quota.esz),
         "weights": {
@@ -119,25 +130,25 @@ def _quota(quota: DamosQuota) -> Pairs:
     }
 
 
-def _goal(goal: DamosQuotaGoal) -> Pairs:
+def _goal(goal: DamosQuotaGoal, cgroups: Cgroups) -> Pairs:
     return {
         "metric": goal.metric.value,
         "complement": False,
         "nid": str(goal.nid),
-        "memcg_path": f"memcg {goal.memcg_id}" if goal.memcg_id else None,
+        "memcg_path": cgroups(goal.memcg_id) if goal.memcg_id else None,
         "target_value": str(goal.target_value),
         "current_value": str(goal.current_value),
     }
 
 
-def _filter(rule: DamosFilter) -> Pairs:
+def _filter(rule: DamosFilter, cgroups: Cgroups) -> Pairs:
     kind = rule.type
     of_addresses, of_sizes = kind is DamosFilterType.ADDR, kind is DamosFilterType.HUGEPAGE_SIZE
     return {
         "filter_type": kind.value,
         "matching": rule.matching,
         "allow": rule.allow,
-        "memcg_path": f"memcg {rule.memcg_id}" if kind is DamosFilterType.MEMCG else None,
+        "memcg_path": cgroups(rule.memcg_id) if kind is DamosFilterType.MEMCG else None,
         "address_range": {"start": str(rule.addr_start), "end": str(rule.addr_end)} if of_addresses else None,
         "damon_target_idx": str(rule.target_idx) if kind is DamosFilterType.TARGET else None,
         "hugepage_size": [str(rule.sz_min), str(rule.sz_max)] if of_sizes else None,

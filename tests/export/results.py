@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from damon.core import Damon
@@ -44,9 +46,14 @@ def described(ctx: DamonCtx) -> dict[str, Any]:
     }
 
 
-def asked(policy: str, workload: str) -> list[dict[str, Any]]:
-    """What a policy asks for on its machine."""
-    return [described(ctx) for ctx in made(POLICIES / f"{policy}.py", Damon(machine(workload)))]
+def asked(policy: str, workload: str, lost: Mapping[str, int] = MappingProxyType({})) -> list[dict[str, Any]]:
+    """What a policy asks for on its machine, with other values in fields of schemes that are ``lost`` on the way."""
+    ctxs = made(POLICIES / f"{policy}.py", Damon(machine(workload)))
+    for ctx in ctxs:
+        for scheme in ctx.schemes:
+            for name, value in lost.items():
+                setattr(scheme, name, value)
+    return [described(ctx) for ctx in ctxs]
 
 
 def given(admin: Path, workload: str, pids: dict[int, int]) -> list[dict[str, Any]]:
