@@ -25,6 +25,10 @@ PARTS: dict[str, tuple[list[str], dict[str, str]]] = {
         [sys.executable, "-m", "tests.differential", "--seconds", "1200", "linux-source-7.3"],
         {"PYDAMON_KERNELS_REQUIRED": "1"},
     ),
+    "mutations": (
+        [sys.executable, "-m", "tests.differential.mutations", "--jobs", "2"],
+        {"PYDAMON_KERNELS_REQUIRED": "1"},
+    ),
     "soak": ([sys.executable, "benchmarks/soak.py", "--hours", "2"], {}),
     "boots": ([sys.executable, "benchmarks/boots.py", "--count", "200", "--jobs", "4"], {}),
     "kills": ([sys.executable, "-m", "benchmarks.damond_kills"], {}),

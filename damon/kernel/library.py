@@ -151,6 +151,10 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 }
 
 
+class VersionLacks(InvalidInput):
+    """The kernel's version does not have what a context asks for."""
+
+
 class Library:
     """A fresh copy of ``built``, with nothing initialized."""
 
@@ -183,9 +187,9 @@ class Library:
             raise self.lacks(f"{name.replace('shim_', 'damon_')}()")
         return function
 
-    def lacks(self, what: str) -> InvalidInput:
+    def lacks(self, what: str) -> VersionLacks:
         """The error that says that this version does not have ``what``."""
-        return InvalidInput(
+        return VersionLacks(
             f"{what}: {self.built.source.origin} does not have it; leave it out, or take a later version"
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 from damon.errors import DamonError
 from damon.kernel.build import build
@@ -17,7 +18,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__)
     parser.add_argument("versions", nargs="*", default=["linux-source-7.3"], help="sources (default linux-source-7.3)")
     parser.add_argument("--cases", type=int, default=1_000_000, help="of each version at most")
-    parser.add_argument("--seconds", type=float, help="of each version at most")
+    parser.add_argument("--seconds", type=float, help="of processor time, of each version at most")
+    parser.add_argument("--no-shrink", action="store_true", help="tell the first difference as it was found")
     parser.add_argument(
         "--seed", type=int, default=0, help="of the first batch; each has 500 cases and a seed of its own"
     )
@@ -34,22 +36,24 @@ def main() -> int:
 
 
 def _version(built: fuzz.Built, version: str, given: argparse.Namespace) -> int:
-    import time
-
-    until = None if given.seconds is None else time.monotonic() + given.seconds
+    began = time.process_time()
+    until = None if given.seconds is None else began + given.seconds
     total, seed = fuzz.Outcome(), given.seed
-    while total.cases < given.cases and (until is None or time.monotonic() < until):
-        left = None if until is None else until - time.monotonic()
-        outcome = fuzz.run(built, min(500, given.cases - total.cases), seed, left)
+    while total.cases < given.cases and (until is None or time.process_time() < until):
+        left = None if until is None else until - time.process_time()
+        outcome = fuzz.run(built, min(500, given.cases - total.cases), seed, left, shrink=not given.no_shrink)
         total.cases += outcome.cases
+        total.skipped += outcome.skipped
         total.observations += outcome.observations
         total.known += outcome.known
+        took = time.process_time() - began
         known = ", ".join(f"{name} {count}" for name, count in sorted(total.known.items())) or "none"
-        print(f"{version}: {total.cases} cases, {total.observations} observations, known: {known}", flush=True)
+        counts = f"{total.cases} cases, {total.observations} observations, {total.skipped} not comparable"
+        print(f"{version}: {counts}, known: {known}, {took:.1f} s", flush=True)
         if outcome.difference is not None:
             print(f"{version}: seed {seed}: {outcome.difference}")
             return 1
-        if not outcome.cases:
+        if not outcome.cases + outcome.skipped:
             break
         seed += 1
     return 0

@@ -46,7 +46,7 @@ def _mostly(common: st.SearchStrategy[Any], rare: st.SearchStrategy[Any]) -> st.
 _ATTRS = st.fixed_dictionaries(
     {
         "sample": st.sampled_from([0, 1000, 5000, 5000, 5000, 7001, 20000, 50000]),
-        "samples": st.integers(1, 25),
+        "samples": st.one_of(st.integers(1, 3), st.integers(1, 25)),
         "updates": st.integers(0, 60),
         "min": st.integers(3, 20),
         "more": st.integers(0, 120),
@@ -117,7 +117,7 @@ _SCHEME = st.fixed_dictionaries(
 )
 _PROBE = st.fixed_dictionaries(
     {
-        "weight": _mostly(st.integers(0, 3), st.just(_U32)),
+        "weight": st.one_of([st.integers(0, 3)] * 9 + [st.just(_U32)]),
         "filters": st.lists(
             st.tuples(st.sampled_from(list(DamonFilterType)), st.booleans(), st.booleans(), st.integers(0, 2)),
             max_size=2,
@@ -126,35 +126,102 @@ _PROBE = st.fixed_dictionaries(
 )
 
 
-def contexts(ops: str) -> st.SearchStrategy[Plain]:
-    """A context for that operations set."""
+def contexts(ops: str, asleep: bool = False) -> st.SearchStrategy[Plain]:
+    """A context for that operations set; ``asleep``: all of its schemes have watermarks that often let them sleep."""
     paddr = ops == "paddr"
+    scheme = _SCHEME.map(lambda one: {**one, "wmarks": _SLEEPER}) if asleep else _SCHEME
     return st.fixed_dictionaries(
         {
             "ops": st.just(ops),
             "attrs": _ATTRS,
             "targets": st.lists(_TARGET, min_size=1, max_size=1 if paddr else 3),
-            "schemes": st.lists(_SCHEME, max_size=3),
-            "probes": _mostly(st.just([]), st.lists(_PROBE, min_size=1, max_size=MAX_PROBES)) if paddr else st.just([]),
+            "schemes": st.lists(scheme, max_size=3),
+            "probes": st.just([]) | st.lists(_PROBE, min_size=1, max_size=MAX_PROBES) if paddr else st.just([]),
             "unit": _mostly(st.just(1), st.sampled_from([2, 16, 8192])) if paddr else st.just(1),
             "pause": st.just(False),
         }
     )
 
 
-def _steps(ops: str) -> st.SearchStrategy[list[tuple[str, Any]]]:
-    wait = st.integers(1, 300).map(lambda ms: ("wait", ms * 1000 + 37))
-    commit = contexts(ops).map(lambda ctx: ("commit", ctx))
-    state = st.tuples(st.integers(0, 1000), st.integers(0, 50000), st.integers(0, 4000))
-    other = st.one_of(
-        commit,
-        st.just(("again", None)),
-        st.just(("walk", None)),
-        st.booleans().map(lambda on: ("pause", on)),
-        state.map(lambda values: ("machine", values)),
-        st.sampled_from(list(PIDS)).map(lambda pid: ("exit", pid)),
+#: Parts of a context that a commit changes alone, so that commits which work are not rare.
+_PARTS = ("attrs", "targets", "schemes", "probes")
+#: Free memory in per mille that all of a sleeper's schemes sleep or work at.
+_ASLEEP, _AWAKE = (10, 300, 950), (500, 600)
+_SLEEPER = {"interval": 5000, "marks": (200, 450, 900)}
+
+
+def _other_steps(draw: st.DrawFn, current: Plain, asleep: bool) -> tuple[str, Any]:
+    free = st.sampled_from([*_ASLEEP, *_AWAKE]) if asleep else st.integers(0, 1000)
+    state = st.tuples(free, st.integers(0, 50000), st.integers(0, 4000))
+    return draw(
+        st.one_of(
+            st.just(("commit", current)),
+            st.just(("walk", None)),
+            state.map(lambda values: ("machine", values)),
+            st.sampled_from(list(PIDS)).map(lambda pid: ("exit", pid)),
+        )
     )
-    return st.lists(st.one_of(wait, other), min_size=1, max_size=8)
+
+
+def _obsolete(draw: st.DrawFn, current: Plain) -> Plain:
+    """One target, not the last that there is, goes."""
+    targets = [dict(target) for target in current["targets"]]
+    targets[draw(st.integers(0, len(targets) - 1))]["obsolete"] = True
+    return {**current, "targets": targets}
+
+
+def _settled(ctx: Plain) -> Plain:
+    """What the context is after that commit: targets that were obsolete are gone."""
+    return {**ctx, "targets": [target for target in ctx["targets"] if not target["obsolete"]]}
+
+
+def _changed(draw: st.DrawFn, current: Plain, asleep: bool) -> Plain:
+    """What a commit makes of ``current``: mostly one part is another."""
+    kind = draw(st.sampled_from([*_PARTS, "weights", "obsolete", "pause", "all"]))
+    if kind == "obsolete" and len(current["targets"]) > 1:
+        return _obsolete(draw, current)
+    if kind == "weights":
+        return _reweighted(draw, current)
+    if kind == "pause":
+        return {**current, "pause": not current["pause"]}
+    new = draw(contexts(current["ops"], asleep))
+    return new if kind == "all" else {**current, kind: new[kind]} if kind in _PARTS else current
+
+
+def _reweighted(draw: st.DrawFn, current: Plain) -> Plain:
+    return {**current, "probes": [{**probe, "weight": draw(st.integers(0, 3))} for probe in current["probes"]]}
+
+
+def _nap(draw: st.DrawFn, current: Plain, asleep: bool) -> list[tuple[str, Any]]:
+    """A commit while all schemes sleep, after which they wake."""
+    changed = _reweighted(draw, current) if draw(st.booleans()) else _changed(draw, current, asleep)
+    free = draw(st.sampled_from(_ASLEEP)), draw(st.sampled_from(_AWAKE))
+    wait = ("wait", draw(st.integers(6, 60)) * 1000)
+    return [("machine", (free[0], 0, 0)), wait, ("commit", changed), ("machine", (free[1], 0, 0)), wait]
+
+
+def _fewer(draw: st.DrawFn, current: Plain, asleep: bool) -> list[tuple[str, Any]]:
+    """Schemes and probes go, and at once attributes change: what they left behind is looked at."""
+    less = {**current, "probes": current["probes"][:1], "schemes": current["schemes"][:2]}
+    attrs = draw(contexts(current["ops"], asleep))["attrs"]
+    return [("commit", less), ("commit", {**less, "attrs": {**attrs, "goal": None}})]
+
+
+def _steps(draw: st.DrawFn, current: Plain, asleep: bool) -> list[tuple[str, Any]]:
+    steps: list[tuple[str, Any]] = []
+    kinds = ["wait", "wait", "wait", "change", "change", "other", "fewer", *(["nap", "nap"] if asleep else [])]
+    for _ in range(draw(st.integers(1, 7))):
+        kind = draw(st.sampled_from(kinds))
+        if kind == "wait":
+            steps.append(("wait", draw(st.integers(1, 200)) * 1000 + 37))
+        elif kind == "other":
+            steps.append(_other_steps(draw, current, asleep))
+        elif kind == "change":
+            steps.append(("commit", _changed(draw, current, asleep)))
+        else:
+            steps += (_nap if kind == "nap" else _fewer)(draw, current, asleep)
+        current = _settled(next((plain for name, plain in reversed(steps) if name == "commit"), current))
+    return steps
 
 
 @dataclass(frozen=True)
@@ -173,7 +240,8 @@ class Case:
 def cases(draw: st.DrawFn) -> Case:
     """Any case."""
     ops = draw(st.sampled_from(["paddr", "paddr", "vaddr", "fvaddr"]))
-    ctxs = [draw(contexts(ops))]
+    asleep = draw(st.integers(0, 2)) == 0
+    ctxs = [draw(contexts(ops, asleep))]
     if draw(st.integers(0, 3)) == 0:
         ctxs.append(draw(contexts(draw(st.sampled_from(["paddr", "fvaddr"])))))
     pattern = Pattern(
@@ -182,7 +250,7 @@ def cases(draw: st.DrawFn) -> Case:
         epoch_us=draw(st.sampled_from([1000, 100_000, 10_000_000])),
         seed=draw(st.integers(0, 1000)),
     )
-    steps = [("wait", draw(st.integers(1, 400)) * 1000), *draw(_steps(ops))]
+    steps = [("wait", draw(st.integers(1, 400)) * 1000), *_steps(draw, ctxs[0], asleep)]
     hz, cost = draw(st.sampled_from([0, 100, 250, 1000])), draw(st.sampled_from([0, 1000, 50_000]))
     return Case(tuple(ctxs), tuple(steps), pattern, hz, cost, draw(st.integers(0, 1 << 20)))
 
@@ -200,6 +268,7 @@ def make(damon: Damon, machine: Machine, plain: Plain, ctx: DamonCtx | None = No
     ctx.pause = plain["pause"]
     for wanted in plain["targets"]:
         target = DamonTarget()
+        target.obsolete = wanted["obsolete"]
         if plain["ops"] != "paddr":
             target.space = machine.open_process(wanted["pid"])
         for start, end in _joined(wanted["ranges"]):

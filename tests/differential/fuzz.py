@@ -14,16 +14,21 @@ from hypothesis import seed as with_seed
 from damon.core import Damon
 from damon.kernel.build import Built
 from damon.kernel.engine import KernelDamon
+from damon.kernel.library import VersionLacks
 from tests.differential.cases import Case, cases
-from tests.differential.known import reason
+from tests.differential.known import breaks, reason
 from tests.differential.play import Entry, Player, first_difference
 
 
 @dataclass
 class Outcome:
-    """``known``: cases that parted for each known reason; ``difference``: the smallest unexplained one, in words."""
+    """``known``: cases that parted for each known reason; ``difference``: the smallest unexplained one, in words.
+
+    ``skipped``: further cases, with something that the kernel's version does not have.
+    """
 
     cases: int = 0
+    skipped: int = 0
     observations: int = 0
     known: Counter[str] = field(default_factory=Counter)
     difference: str | None = None
@@ -36,9 +41,9 @@ def logs(case: Case, built: Built) -> tuple[list[Entry], list[Entry]]:
 
 
 def run(built: Built, nr_cases: int, seed: int, seconds: float | None = None, *, shrink: bool = True) -> Outcome:
-    """Play ``nr_cases`` random cases of ``seed``, for ``seconds`` at most."""
+    """Play ``nr_cases`` random cases of ``seed``, for ``seconds`` of processor time at most."""
     outcome = Outcome()
-    until = None if seconds is None else time.monotonic() + seconds
+    until = None if seconds is None else time.process_time() + seconds
 
     @with_seed(seed)
     @settings(
@@ -51,9 +56,16 @@ def run(built: Built, nr_cases: int, seed: int, seconds: float | None = None, *,
     )
     @given(cases())
     def play(case: Case) -> None:
-        if until is not None and time.monotonic() > until and outcome.difference is None:
+        if until is not None and time.process_time() > until and outcome.difference is None:
             return
-        own, kernel = logs(case, built)
+        if breaks(built.source.version, case):
+            outcome.skipped += 1
+            return
+        try:
+            own, kernel = logs(case, built)
+        except VersionLacks:
+            outcome.skipped += 1
+            return
         outcome.cases += 1
         outcome.observations += len(own)
         difference = first_difference(own, kernel)

@@ -37,10 +37,33 @@ def _schemes_gone_while_waiting(case: Case, own: list[Entry], kernel: list[Entry
     return empties and bool(inactive)
 
 
+def _walk_after_a_canceled_one(case: Case, own: list[Entry], kernel: list[Entry], index: int) -> bool:
+    """A walk had been canceled, and where the logs part a later walk ends, or shows another list of regions."""
+    canceled = [values for _, where, values in kernel[:index] if where == "walk" and values["error"]]
+    ends = {log[index][1] for log in (own, kernel) if index < len(log)} & {"walk", "walked"}
+    return bool(canceled) and bool(ends)
+
+
 KNOWN: Final = (
-    Known("K3", "a commit that removes all schemes during a watermark wait: the kdamond waits for ever",
+    Known("walk after a canceled one",
+          "after a walk that was canceled, the next one leaves out schemes that the first had seen",
+          _walk_after_a_canceled_one, ("7.2", "7.3")),
+    Known("schemes gone while waiting",
+          "a commit that removes all schemes during a watermark wait: the kdamond waits for ever",
           _schemes_gone_while_waiting, ("7.2", "7.3")),
 )  # fmt: skip
+
+
+def _goal_of_zero(case: Case) -> bool:
+    """A context, at the start or later, has a quota goal with a target of 0."""
+    contexts = [*case.contexts, *(value for name, value in case.steps if name == "commit")]
+    quotas = [scheme["quota"] for ctx in contexts for scheme in ctx["schemes"] if scheme["quota"]]
+    return any(not goal["target"] for quota in quotas for goal in quota["goals"])
+
+
+def breaks(version: str, case: Case) -> bool:
+    """Would the kernel's C divide by zero? Later versions refuse such a goal. The case cannot be played there."""
+    return version.startswith(("7.2", "6.")) and _goal_of_zero(case)
 
 
 def reason(version: str, case: Case, own: list[Entry], kernel: list[Entry]) -> Known | None:

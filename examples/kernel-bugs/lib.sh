@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# One kdamond on all of System RAM, with schemes that only count. For a guest: it takes the machine's kdamonds.
+cd /sys/kernel/mm/damon/admin/kdamonds || exit 1
+[ "$(cat nr_kdamonds)" = 0 ] || { echo "nr_kdamonds: $(cat nr_kdamonds): somebody uses DAMON here; use a guest" >&2; exit 1; }
+trap 'echo off > 0/state 2>/dev/null; echo 0 > nr_kdamonds' EXIT
+context=0/contexts/0
+schemes=$context/schemes
+
+# stage NUMBER: that many schemes, not started
+stage() {
+	echo 1 > nr_kdamonds
+	echo 1 > 0/contexts/nr_contexts
+	echo paddr > $context/operations
+	echo 1 > $context/targets/nr_targets
+	echo 1 > $context/targets/0/regions/nr_regions
+	set -- "$1" $(sed -n 's/^\([0-9a-f]*\)-\([0-9a-f]*\) : System RAM$/\1 \2/p' /proc/iomem | tail -1)
+	echo $((0x$2)) > $context/targets/0/regions/0/start
+	echo $((0x$3 + 1)) > $context/targets/0/regions/0/end
+	echo "$1" > $schemes/nr_schemes
+	i=0
+	while [ $i -lt "$1" ]; do
+		echo stat > $schemes/$i/action
+		for what in sz nr_accesses age; do
+			echo 0 > $schemes/$i/access_pattern/$what/min
+			echo 4294967295 > $schemes/$i/access_pattern/$what/max
+		done
+		echo 18446744073709551615 > $schemes/$i/access_pattern/sz/max
+		i=$((i + 1))
+	done
+}
+
+# watermarks SCHEME INTERVAL_US HIGH MID LOW
+watermarks() {
+	echo free_mem_rate > $schemes/$1/watermarks/metric
+	echo "$2" > $schemes/$1/watermarks/interval_us
+	echo "$3" > $schemes/$1/watermarks/high
+	echo "$4" > $schemes/$1/watermarks/mid
+	echo "$5" > $schemes/$1/watermarks/low
+}
