@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import GuestConfig, accel, board, cache, machine
+from vmtest import GuestConfig, accel, board, cache, machine, steps
 from vmtest.cli.main import main
 from vmtest.errors import InvalidInput, MachineLacks
 from vmtest.images import arch, features, hostpkgs, kconfig, kernel_build, pydeps, rootfs_build, source, variants
@@ -120,7 +120,7 @@ def test_no_kvm_for_another_architecture(image: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_is_missing_is_named_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hostpkgs.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(steps.shutil, "which", lambda *_, **__: None)
     group = "qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
     for name in ("qemu-system-aarch64", "aarch64-linux-gnu-gcc"):
         with pytest.raises(MachineLacks, match=f"{name}' is not installed; install it with: apt-get install {group}$"):
