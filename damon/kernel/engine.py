@@ -105,7 +105,7 @@ class KernelDamon(Damon):
         """An error in a callback cannot pass through C: it is kept, and every worker is asked to end."""
         quick = name in ("ops_access", "ops_valid")
         update = name in ("sleep", "wait", "spawn", "join", "ops_apply", "call", "walk")
-        opens = update and name not in ("ops_apply", "walk")
+        opens = name in ("sleep", "call")  # in a worker: whoever waits for one goes on in Python
 
         def guarded(*arguments: Any) -> Any:
             if not quick:
@@ -144,10 +144,10 @@ class KernelDamon(Damon):
         begin = getattr(self.machine, "begin_stretch", None)
         time = begin(1, _UNBOUNDED) if begin is not None and self._trouble is None else None
         self.lib.callbacks.window += 1
-        if time is not None:
+        self._quiet = time is not None
+        if self._quiet:
             self.lib.callbacks.total_pages = self.machine.free_mem()[1]
-            self.lib.shim_set_quiet(time)
-            self._quiet = True
+        self.lib.shim_set_quiet(time)
 
     def _end_quiet(self) -> None:
         """The clock is where C is."""

@@ -132,3 +132,33 @@ def test_events_are_those_of_the_tree(kernel: KernelDamon) -> None:
         texts.append(found)
     assert len(texts[0]) > 100
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        [("paddr", 5000), ("paddr", 5000)],
+        [("paddr", 5000), ("vaddr", 5000), ("paddr", 3000)],
+    ],
+    ids=len,
+)
+def test_workers_take_turns_as_ours_do(kernel: KernelDamon, workers: list[tuple[str, int]]) -> None:
+    """Each has its own intervals, and all act: who is due first runs first, whether time passes in C or in Python."""
+    own = damon.Damon(SimulatedMachine(load_workload("hot-cold"), 1), seed=1)
+    texts = []
+    for one in (kernel, own):
+        found: list[tuple[int, str, str]] = []
+        one.trace.subscribe(_into(found))
+        ctxs = []
+        for ops, sample in workers:
+            ctx = one.new_ctx()
+            one.select_ops(ctx, ops)
+            damon.set_attrs(ctx, damon.DamonAttrs(sample_interval=sample, aggr_interval=20 * sample))
+            damon.add_process(ctx, 1000) if ops == "vaddr" else damon.add_memory(ctx)
+            ctx.schemes.append(_cold())
+            ctxs.append(ctx)
+        with damon.running(one, *ctxs):
+            one.machine.clock.sleep_us(3_000_000)
+        texts.append(found)
+    assert len(texts[0]) > 200
+    assert texts[0] == texts[1]
