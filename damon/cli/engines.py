@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.errors import DamonError, InvalidInput, MissingCapability
@@ -25,6 +26,10 @@ _LOADED: Final = "PYDAMON_SANITIZERS_LOADED"
 def add(command: Any) -> None:
     """The options."""
     command.add_argument("--engine", default=OWN, metavar="ENGINE", help=f"whose DAMON: {FORMS} (default {OWN})")
+    command.add_argument(
+        "--with", dest="extra", action="append", default=[], type=Path, metavar="FILE.c",
+        help="build a C file into the kernel's C, such as one of damon export; its parameters make a module",
+    )  # fmt: skip
     command.add_argument("--sanitize", action="store_true", help="build the kernel's C with AddressSanitizer and UBSan")
 
 
@@ -39,7 +44,10 @@ def of(arguments: argparse.Namespace) -> Engine:
     if arguments.sanitize and arguments.engine == OWN:
         raise DamonError(22, "--sanitize: is for the kernel's C; give --engine kernel:DIR or linux-source-VERSION")
     return open_engine(
-        arguments.engine, sanitize=arguments.sanitize, say=lambda text: print(f"damon: {text}", file=sys.stderr)
+        arguments.engine,
+        sanitize=arguments.sanitize,
+        extra=arguments.extra,
+        say=lambda text: print(f"damon: {text}", file=sys.stderr),
     )
 
 

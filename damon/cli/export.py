@@ -32,7 +32,7 @@ forms:
 example: damon export policy.py --to sysfs-script -o policy.sh
 """
 #: Of ``--to``.
-FORMS: Final = ("sysfs-script", "damo-json")
+FORMS: Final = ("sysfs-script", "damo-json", "kernel-c")
 
 
 def add(commands: Any) -> None:
@@ -86,6 +86,10 @@ def _text(policy: Policy, arguments: argparse.Namespace) -> str:
         for line in lost(policy):
             _note(line)
         return damo_json(policy, arguments.pid, arguments.ram)
+    if arguments.to == "kernel-c":
+        from damon.export.c import c_text
+
+        return c_text(policy)
     from damon.export.script import script
 
     return script(policy)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,11 @@ def _includes(tree: Path) -> list[Path]:
     return [directory / name for name in FILES if (directory / name).is_file()]
 
 
-def _stand_ins(tree: Path, out: Path) -> None:
+def _stand_ins(tree: Path, out: Path, extra: Sequence[Path]) -> None:
     """A header for each that the tree's files include; all but a few are ``standin.h`` again."""
     paths = [*_includes(tree), *(tree / "mm/damon").glob("*.h")]
     paths += [tree / "include" / name for name in ("linux/damon.h", "linux/list.h", "trace/events/damon.h")]
+    paths += extra
     texts = [path.read_text(errors="replace") for path in paths]
     for name in sorted({name for text in texts for name in _INCLUDE.findall(text)}):
         path = out / name
@@ -71,7 +73,7 @@ def _stand_ins(tree: Path, out: Path) -> None:
     (out / "trace/events/damon.h").write_text(f'#ifdef CREATE_TRACE_POINTS\n#include "{events}"\n#endif\n')
 
 
-def _generate(tree: Path, out: Path) -> header.Header:
+def _generate(tree: Path, out: Path, extra: Sequence[Path]) -> header.Header:
     declared = header.parse((tree / "include/linux/damon.h").read_text(errors="replace"))
     for name, text in header.generated(declared).items():
         (out / name).write_text(text)
@@ -87,7 +89,7 @@ def _generate(tree: Path, out: Path) -> header.Header:
         )
     ]
     (out / "ops.h").write_text("\n".join(parts))
-    _stand_ins(tree, out)
+    _stand_ins(tree, out, extra)
     return declared
 
 
@@ -111,7 +113,7 @@ def build(source: KernelSource, *, sanitize: bool = False) -> Built:
     flags = (*CFLAGS, *(SANITIZE if sanitize else ()))
     recipe: dict[str, str | bytes] = {
         "source": source.sha256, "path": str(source.path), "compiler": identity,
-        "flags": " ".join((*flags, *_options())),
+        "flags": " ".join((*flags, *_options())), "extra": " ".join(map(str, source.extra)),
     }  # fmt: skip
     shared = [NATIVE / "src" / name for name in ("damon.h", "sample.h")]
     for path in (*SHIM.iterdir(), *shared, Path(__file__), Path(header.__file__)):
@@ -121,7 +123,7 @@ def build(source: KernelSource, *, sanitize: bool = False) -> Built:
         "engine",
         content_key(recipe),
         f"building mm/damon of {source.origin}",
-        lambda out, progress: _compile(source.path, out, compiler, flags),
+        lambda out, progress: _compile(source, out, compiler, flags),
         {"origin": source.origin, "version": source.version, "sha256": source.sha256},
     )
     return Built(source, directory / "damon.so", time.monotonic() - begun, sanitize)
@@ -131,15 +133,16 @@ def _options() -> list[str]:
     return [f"-D{name}={value}" for name, value in OPTIONS.items()]
 
 
-def _compile(tree: Path, out: Path, compiler: str, flags: tuple[str, ...]) -> None:
-    _generate(tree, out)
+def _compile(source: KernelSource, out: Path, compiler: str, flags: tuple[str, ...]) -> None:
+    tree = source.path
+    _generate(tree, out, source.extra)
     common = [compiler, *flags, *_options(), "-I", str(out), "-I", str(SHIM), "-include", str(out / "features.h")]
     common += [f'-DSHIM_DAMON_H="{tree}/include/linux/damon.h"']
     jobs = []
-    for path in _includes(tree):
+    for number, path in enumerate((*_includes(tree), *source.extra)):
         stem = path.stem.replace("-", "_")
         own = [f'-DSHIM_FILE="damon_{stem}"', "-include", "standin.h"]
-        jobs.append([*common, *own, "-c", str(path), "-o", str(out / f"{path.stem}.o")])
+        jobs.append([*common, *own, "-c", str(path), "-o", str(out / f"{number}-{path.stem}.o")])
     for name in ("access.c", "runtime.c"):
         jobs.append([*common, '-DSHIM_FILE="shim"', "-c", str(SHIM / name), "-o", str(out / f"shim-{name}.o")])
     native = ["-I", str(NATIVE / "src"), "-I", str(SHIM)]
@@ -147,16 +150,17 @@ def _compile(tree: Path, out: Path, compiler: str, flags: tuple[str, ...]) -> No
         jobs.append([compiler, *flags, *native, "-c", str(SHIM / name), "-o", str(out / f"shim-{name}.o")])
     with ThreadPoolExecutor() as pool:
         for done in pool.map(lambda words: subprocess.run(words, capture_output=True, text=True, check=False), jobs):
-            _refuse(done, tree)
+            _refuse(done, source)
     objects = [str(path) for path in sorted(out.glob("*.o"))]
     link = [compiler, *flags, "-shared", "-Wl,-Bsymbolic", "-o", str(out / "damon.so"), *objects, "-ldl", "-lc"]
     if not any(flag.startswith("-fsanitize") for flag in flags):
         link.insert(-2, "-Wl,-z,defs")  # what is missing is told now; the sanitizers' own comes later
-    _refuse(subprocess.run(link, capture_output=True, text=True, check=False), tree)
+    _refuse(subprocess.run(link, capture_output=True, text=True, check=False), source)
 
 
-def _refuse(done: subprocess.CompletedProcess[str], tree: Path) -> None:
+def _refuse(done: subprocess.CompletedProcess[str], source: KernelSource) -> None:
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if " error: " in line or "undefined reference" in line]
         first = (errors or done.stderr.splitlines() or ["the compiler failed"])[0]
-        raise InvalidInput(f"{first}; {tree}/mm/damon does not build")
+        what = ", ".join((f"{source.path}/mm/damon", *map(str, source.extra)))
+        raise InvalidInput(f"{first}; {what} does not build")

@@ -93,7 +93,8 @@ class KernelDamon(Damon):
         callbacks.tick_ns, callbacks.first_tick, callbacks.exact = ticks.tick_ns, ticks.jiffies(0), not ticks.hz
         own: dict[str, Callable[..., Any]] = {
             "sleep": self._sleep, "wait": self._wait, "wake": self._wake, "spawn": self._spawn, "join": self._join,
-            "seed": lambda: 0, "log": self._log, "warn": self._warn, "trace": self.tracepoints.received,
+            "seed": lambda: 0, "process": self._process, "log": self._log, "warn": self._warn,
+            "trace": self.tracepoints.received,
             "call": self._requests.called, "walk": self._requests.walked, "query": self.memory.query,
             "ram": self.memory.ram, "folios": self.memory.folios,
         }  # fmt: skip
@@ -167,6 +168,16 @@ class KernelDamon(Damon):
             task.wake.wait_until(end)
         else:
             clock.sleep_until(end)
+
+    def _process(self, pid: int) -> int:
+        """``find_get_pid()``: the number of a space that is open from now on; 0 where there is no such process."""
+        try:
+            space = self.machine.open_process(pid)
+        except DamonError:
+            return 0
+        self._next_key += 1
+        self._spaces[self._next_key] = space
+        return self._next_key
 
     def _wait(self, key: int) -> None:
         event = self.machine.clock.event()

@@ -30,6 +30,7 @@ CALLBACKS: Final = {
     "spawn": CFUNCTYPE(c_int, c_void_p),
     "join": CFUNCTYPE(None, c_void_p),
     "seed": CFUNCTYPE(U64),
+    "process": CFUNCTYPE(U64, c_int),
     "query": CFUNCTYPE(U64, c_int, U64, U64),
     "ram": CFUNCTYPE(c_int, c_uint, POINTER(U64), POINTER(U64)),
     "folios": CFUNCTYPE(c_uint, U64, POINTER(U64), c_uint),

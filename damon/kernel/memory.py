@@ -10,7 +10,7 @@ from typing import Any, Final
 from damon.mm.interface import PAGE_SHIFT, Machine
 
 NONE: Final = (1 << 64) - 1
-(FREE_PAGES, TOTAL_PAGES, LRU, NODE_TOTAL, NODE_FREE, MEMCG_PAGES, PSI_NS) = range(7)
+(FREE_PAGES, TOTAL_PAGES, LRU, NODE_TOTAL, NODE_FREE, MEMCG_PAGES, PSI_NS, NODE_START, NODE_END) = range(9)
 _ACTIVE: Final = (1, 3)  # of enum lru_list
 
 
@@ -36,6 +36,11 @@ class Memory:
         node = self._node(nid)
         return node[0] if node is not None else NONE
 
+    def _node_edge(self, nid: int, edge: int) -> int:
+        """Its first page frame, or with ``edge`` 1 the one behind its last."""
+        spans = [span for span in self._machine.node_spans() if span[2] == nid]
+        return spans[-edge][edge] >> PAGE_SHIFT if spans else NONE
+
     def _memcg(self, memcg: int, nid: int) -> int:
         pages = self._machine.node_memcg_pages(nid, memcg)
         return NONE if pages is None else pages
@@ -52,6 +57,8 @@ class Memory:
         NODE_TOTAL: _node_total,
         NODE_FREE: _node_free,
         MEMCG_PAGES: _memcg,
+        NODE_START: lambda self, nid, b: self._node_edge(nid, 0),
+        NODE_END: lambda self, nid, b: self._node_edge(nid, 1),
         PSI_NS: lambda self, a, b: self._machine.psi_some_us() * 1000,
     }
 

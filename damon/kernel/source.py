@@ -6,8 +6,8 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,7 @@ class KernelSource:
         origin: package and Debian's version, e.g. "linux-source-7.3 7.3.4-1", or the directory.
         sha256: over names and content of what DAMON's behavior depends on, in hexadecimal.
         note: what the user should know of the choice, one line; None for nothing.
+        extra: further C files that are built in.
     """
 
     path: Path
@@ -43,6 +44,28 @@ class KernelSource:
     origin: str
     sha256: str
     note: str | None = None
+    extra: tuple[Path, ...] = ()
+
+    def with_files(self, paths: Sequence[Path]) -> KernelSource:
+        """It, with further C files that are built in, as those of ``samples/damon`` are.
+
+        Raises:
+            InvalidInput: one cannot be read, or is no C file.
+        """
+        if not paths:
+            return self
+        digest = hashlib.sha256(self.sha256.encode())
+        for path in paths:
+            if path.suffix != ".c":
+                raise InvalidInput(f"C file: {_shown(path)}: its name does not end with .c; give a C file")
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise InvalidInput(f"C file: {_shown(path)}: {error.strerror}; give one that can be read") from None
+            digest.update(f"{path.name}\0{len(data)}\0".encode() + data)
+        origin = f"{self.origin} with {', '.join(path.name for path in paths)}"
+        found = tuple(path.absolute() for path in paths)
+        return replace(self, origin=origin, sha256=digest.hexdigest(), extra=found)
 
 
 def open_source(spec: str) -> KernelSource:

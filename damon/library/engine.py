@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from damon import __version__
@@ -100,7 +101,13 @@ class HostEngine:
         return HostRun(self.host)
 
 
-def open_engine(spec: str = OWN, *, sanitize: bool = False, say: Callable[[str], None] = lambda text: None) -> Engine:
+def open_engine(
+    spec: str = OWN,
+    *,
+    sanitize: bool = False,
+    extra: Sequence[Path] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> Engine:
     """The engine that ``spec`` names: ``pydamon``, ``host``, ``kernel:DIR``, ``linux-source-7.3``.
 
     The kernel's C is built into the user's cache, unless it is there.
@@ -109,6 +116,7 @@ def open_engine(spec: str = OWN, *, sanitize: bool = False, say: Callable[[str],
         spec: which.
         sanitize: of the kernel's C, with AddressSanitizer and UBSan; their runtime has to be loaded before Python
             (``LD_PRELOAD``), which ``damon run --sanitize`` does.
+        extra: C files that are built into the kernel's C; their parameters make modules.
         say: told what the source is when it is not what was asked for.
 
     Raises:
@@ -116,6 +124,8 @@ def open_engine(spec: str = OWN, *, sanitize: bool = False, say: Callable[[str],
         MissingCapability: there is no compiler, or the package cannot be had; this kernel has no DAMON.
         DamonError: EBUSY, the running kernel's DAMON is in use.
     """
+    if extra and spec in (OWN, HOST):
+        raise InvalidInput(f"engine {spec}: it takes no C files; give kernel:DIR or linux-source-VERSION")
     if spec == OWN:
         return OwnEngine()
     if spec == HOST:
@@ -132,7 +142,7 @@ def open_engine(spec: str = OWN, *, sanitize: bool = False, say: Callable[[str],
     source = open_source(source_spec)
     if source.note is not None:
         say(source.note)
-    return KernelEngine(build(source, sanitize=sanitize))
+    return KernelEngine(build(source.with_files(extra), sanitize=sanitize))
 
 
 def other_modules(engine: Engine) -> Mapping[str, type[Module]] | None:

@@ -115,6 +115,13 @@ EXPORT struct pid *shim_new_pid(u64 space)
 	return pid;
 }
 
+struct pid *shim_find_pid(int nr)
+{
+	u64 space = shim.process(nr);
+
+	return space ? shim_new_pid(space) : NULL;
+}
+
 /* -- requests */
 
 EXPORT void shim_free_control(void *control)

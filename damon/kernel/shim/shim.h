@@ -33,6 +33,8 @@ struct shim_callbacks {
 	/* End a sleep of ticks early, and wait for the end of the thread. */
 	void (*join)(struct task_struct *task);
 	shim_u64 (*seed)(void);
+	/* The number of the space of a process; 0 when there is no such process. */
+	shim_u64 (*process)(int pid);
 	shim_u64 (*query)(int what, shim_u64 a, shim_u64 b);
 	int (*ram)(unsigned int index, shim_u64 *start, shim_u64 *end);
 	/* The first folios from pfn on, at most nr: rows of pfn, pages, node. How many; 0 where memory ends. */
@@ -64,6 +66,7 @@ extern struct shim_callbacks shim;
 
 enum shim_query {
 	SHIM_FREE_PAGES, SHIM_TOTAL_PAGES, SHIM_LRU, SHIM_NODE_TOTAL, SHIM_NODE_FREE, SHIM_MEMCG_PAGES, SHIM_PSI_NS,
+	SHIM_NODE_START, SHIM_NODE_END,
 };
 
 enum shim_report { SHIM_WARN, SHIM_BUG };

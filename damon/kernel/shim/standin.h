@@ -410,6 +410,9 @@ static inline void put_pid(struct pid *pid)
 		shim_free(pid);
 }
 
+struct pid *shim_find_pid(int nr);
+#define find_get_pid(nr) shim_find_pid(nr)
+
 /* -- time */
 
 #define NSEC_PER_USEC 1000l
@@ -499,6 +502,8 @@ struct sysinfo { unsigned long totalram, freeram, totalhigh, freehigh; unsigned 
 #define NUMA_NO_NODE (-1)
 #define node_state(nid, state) (shim_query(SHIM_NODE_TOTAL, (u64)(nid), 0) != ~0ull)
 #define node_online(nid) node_state(nid, N_MEMORY)
+#define node_start_pfn(nid) ((unsigned long)shim_query(SHIM_NODE_START, (u64)(nid), 0))
+#define node_end_pfn(nid) ((unsigned long)shim_query(SHIM_NODE_END, (u64)(nid), 0))
 static inline void si_meminfo_node(struct sysinfo *i, int nid)
 {
 	i->totalram = shim_query(SHIM_NODE_TOTAL, (u64)nid, 0);
