@@ -45,9 +45,19 @@ def _shown(process: psutil.Process) -> str:
 
 
 def _environment(pid: int) -> bytes:
+    """While a process is in execve() the kernel shows none of it, although whoever started it has gone on."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/environ").read_bytes()
+        for _ in range(100):
+            data = Path(f"/proc/{pid}/environ").read_bytes()
+            if data or Path(f"/proc/{pid}/cmdline").read_bytes() or _has_no_memory(pid):
+                return data
+            time.sleep(0.01)
     return b""
+
+
+def _has_no_memory(pid: int) -> bool:
+    """A thread of the kernel, or a process that has ended."""
+    return Path(f"/proc/{pid}/statm").read_text().startswith("0 ")
 
 
 def processes(word: str) -> Iterator[psutil.Process]:

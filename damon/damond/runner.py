@@ -110,11 +110,11 @@ class PacedRunner:
         while not stop.is_set():
             due = virtual + round((time.monotonic_ns() - real) * self._speed)
             now, wake = self._clock.now_ns(), self._clock.next_wake_ns()
-            if due - now > PATIENCE_NS * self._speed:
-                self.late_ns += due - now
-                real, virtual = time.monotonic_ns(), now
-                due = now
             until = now + STEP_NS if wake is None else min(wake, now + STEP_NS)
+            if due - until > PATIENCE_NS * self._speed:  # later than it was to be, however long the wait for it was
+                self.late_ns += due - until
+                real, virtual = time.monotonic_ns(), until
+                due = until
             if until > due:
                 self._take((until - due) / self._speed / 1e9)
             else:

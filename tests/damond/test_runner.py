@@ -69,6 +69,16 @@ def test_time_passes_at_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runner.late_ns == 0
 
 
+def test_time_passes_however_slow_it_is_and_late_the_machine(
+    paced: tuple[PacedRunner, VirtualClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it waits for a step is not time that it is late by: else a slow clock would stand still."""
+    monkeypatch.setattr("damon.damond.runner.PATIENCE_NS", 0)
+    run, clock = paced
+    run(lambda: clock.sleep_us(30_000))
+    assert clock.now_ns() >= 30_000_000
+
+
 def test_errors_come_back(paced: tuple[PacedRunner, VirtualClock]) -> None:
     run, _ = paced
 
