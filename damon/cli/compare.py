@@ -96,7 +96,7 @@ def _run(arguments: argparse.Namespace, engine: str, workload: str, base: Path) 
     if not arguments.quiet:
         print(f"damon: {workload} with {engine} ...", file=sys.stderr)
     own = copy.copy(arguments)
-    own.engine, own.sim, own.sanitize, own.linux = engine, workload, False, False
+    own.engine, own.sim, own.sanitize, own.linux, own.extra = engine, workload, False, False, []
     result = base.with_suffix(".json")
 
     def work(arguments: argparse.Namespace, engine: Engine) -> int:
