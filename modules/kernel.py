@@ -193,8 +193,8 @@ def _specs(lib: Library, module: str, addresses: Mapping[tuple[str, str], int]) 
         text = _show(lib, at)
         kind = known[name].type if name in known else _type_of((declared.value or b"").decode(), text)
         length = text.count(",") + 1 if kind.startswith("array") else 0
-        told = lib.shim_param_text(f"{module}.{name}".encode()) or b"of this tree"
-        meaning = known[name].description if name in known else told.decode(errors="replace")
+        declared_text = lib.shim_param_text(f"{module}.{name}".encode()) or b"of this tree"
+        meaning = known[name].description if name in known else declared_text.decode(errors="replace")
         unit = known[name].unit if name in known else ""
         specs.append(ParamSpec(name, kind, parse_value(kind, text, length), meaning, unit, perm.value, length))
     return sorted(specs, key=lambda spec: list(known).index(spec.name) if spec.name in known else len(known))

@@ -12,7 +12,7 @@ from damon.mm.clock import Event, VirtualClock
 from damon.model.context import DamonCtx
 
 STEP_US: Final = 100_000
-#: Steps at a time while nobody has to look in between.
+#: Steps at a time while nothing has to be shown in between.
 MANY: Final = 50
 #: Real seconds that a step may take for that: Ctrl-C and the live view wait for its end.
 _PATIENCE_S: Final = 0.02
@@ -24,7 +24,7 @@ class Steps:
 
     Args:
         damon: whose workers run. Its clock is slept on, in this thread.
-        total: seconds of the run, of which somebody wants to see every tenth; None: nobody does.
+        total: seconds of the run, of which every tenth is shown; None: nothing is shown.
     """
 
     def __init__(self, damon: Damon, total: float | None = None) -> None:
@@ -40,7 +40,7 @@ class Steps:
         return any(ctx.attrs.intervals_goal.aggrs or ctx.attrs.sample_interval > STEP_US // 2 for ctx in ctxs)
 
     def sleep(self, left_us: int | None, ctxs: Sequence[DamonCtx], most: int = MANY) -> None:
-        """To the next beat, or where nobody wants to see it up to ``most`` beats on.
+        """To the next beat, or where nothing is shown up to ``most`` beats on.
 
         Not beyond ``left_us``, and before that at its last beat.
         """

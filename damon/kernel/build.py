@@ -154,7 +154,7 @@ def _compile(source: KernelSource, out: Path, compiler: str, flags: tuple[str, .
     objects = [str(path) for path in sorted(out.glob("*.o"))]
     link = [compiler, *flags, "-shared", "-Wl,-Bsymbolic", "-o", str(out / "damon.so"), *objects, "-ldl", "-lc"]
     if not any(flag.startswith("-fsanitize") for flag in flags):
-        link.insert(-2, "-Wl,-z,defs")  # what is missing is told now; the sanitizers' own comes later
+        link.insert(-2, "-Wl,-z,defs")  # missing symbols fail the link; the sanitizers' own are resolved at load time
     _refuse(subprocess.run(link, capture_output=True, text=True, check=False), source)
 
 

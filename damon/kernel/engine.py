@@ -362,7 +362,7 @@ class KernelDamon(Damon):
                 self._stop_one(ctx)
 
     def give_up(self) -> None:
-        """The interpreter ends: nobody is waited for."""
+        """The interpreter ends: do not wait for any worker."""
         self._exiting = True
         for task in list(self._tasks.values()):
             self.lib.shim_stop_task(task.address)

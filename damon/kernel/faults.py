@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Faults of the kernel's code end a process of their own, and are told with file and line.
+"""Faults of the kernel's code end a process of their own, and are reported with file and line.
 
 ``shim/fault.c`` writes what happened and where in the library; here the places become functions and lines.
 """

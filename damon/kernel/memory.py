@@ -46,7 +46,7 @@ class Memory:
         return NONE if pages is None else pages
 
     def _lru(self, item: int, _: int) -> int:
-        """Anonymous and file lists together are told as the anonymous ones."""
+        """Anonymous and file lists together are reported as the anonymous ones."""
         active, inactive = self._machine.lru_pages()
         return {0: inactive, 1: active}.get(item, 0)
 

@@ -117,7 +117,7 @@ def open_engine(
         sanitize: of the kernel's C, with AddressSanitizer and UBSan; their runtime has to be loaded before Python
             (``LD_PRELOAD``), which ``damon run --sanitize`` does.
         extra: C files that are built into the kernel's C; their parameters make modules.
-        say: told what the source is when it is not what was asked for.
+        say: called with a line that names the source when it is not what was asked for.
 
     Raises:
         InvalidInput: it names nothing, or the tree does not build.
