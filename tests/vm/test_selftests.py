@@ -7,6 +7,7 @@ those of the guest kernel's own DAMON.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from tests.vm.conftest import ROOT
 from tests.vm.job import PYTHON, start_damond
 from tests.waiting import HANG_S
-from vmtest import Guest
+from vmtest import Guest, Result
 from vmtest.images import source
 from vmtest.kselftest import collection
 
@@ -75,11 +76,24 @@ def ktap() -> Iterator[list[str]]:
     KTAP.write_text(text)
 
 
+def _read_before_it_was_counted(result: Result) -> bool:
+    """The last of the windows that ``damos_quota.py`` saw full was not counted yet.
+
+    A full window is counted when the next one begins. The program ends with its workload, maybe between the two. It
+    notices where an aggregation interval is as long as its own loop: only there are no windows that it did not see.
+    """
+    found = re.match(r"quota is exceeded less than expected: (\d+) < (\d+)$", result.text.strip())
+    return found is not None and int(found[2]) - int(found[1]) == 1
+
+
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in SLEEPING)) for name in TESTS])
 def test_damond(damond: Guest, name: str, ktap: list[str]) -> None:
     command = f"{SURE} cd {SELFTESTS} && timeout -k 5 {TIMEOUT_S} ./{name}"
     words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-c", command]
-    result = damond.run(words, timeout=2 * HANG_S)
+    for _ in range(3):
+        result = damond.run(words, timeout=2 * HANG_S)
+        if not _read_before_it_was_counted(result):
+            break
     ktap += [f"# {line}" for line in f"selftests: damon: {name}\n{result.text}{result.errors}".splitlines()]
     ktap.append(f"{'not ok' if result.returncode else 'ok'} {TESTS.index(name) + 1} selftests: damon: {name}")
     log = damond.run(["tail", "-n", "20", "/tmp/damond.log"]).text
