@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""README.md's commands that need no guest, and the first of docs/records.md, print what the pages say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from damon.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+WALL_TIME = re.compile(r"(virtual seconds in )[\d.]+ s")
+#: Of what takes more than two seconds, which depends on the machine.
+PROGRESS = re.compile(r"^[\d.]+ of [\d.]+ s \(.*\n", re.MULTILINE)
+
+
+def _transcripts(page: str) -> list[tuple[str, str]]:
+    """Commands of ``damon`` with what the page says they print."""
+    found = []
+    for block in re.findall(r"^```\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
+        starts = [match.start() for match in re.finditer(r"^\$ ", block, re.MULTILINE)] + [len(block)]
+        for start, end in pairwise(starts):
+            command, _, output = block[start + 2 : end].partition("\n")
+            found.append((command, output))
+    return found
+
+
+def _shown(page: str, name: str) -> list[tuple[str, str]]:
+    return [(command, output) for command, output in _transcripts(page) if command.split()[:2] == ["damon", name]]
+
+
+COMMANDS = _shown("README.md", "run") + _shown("README.md", "modinfo") + _shown("docs/records.md", "record")
+
+
+def _lines(text: str) -> list[str]:
+    return [WALL_TIME.sub(r"\1some", line.rstrip()) for line in PROGRESS.sub("", text).strip().splitlines()]
+
+
+def test_the_page_has_commands() -> None:
+    assert len(COMMANDS) == 4
+
+
+@pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[command for command, _ in COMMANDS])
+def test_a_command_prints_what_the_page_says(
+    command: str, output: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(shlex.split(command)[1:])
+    printed, expected = _lines("".join(capsys.readouterr())), _lines(output)
+    if expected[-1].strip() == "...":  # the page shows its beginning
+        del expected[-1]
+        del printed[len(expected) :]
+    assert printed == expected
