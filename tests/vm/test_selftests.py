@@ -38,8 +38,10 @@ TESTS = (
     "reclaim.sh",
     "lru_sort.sh",
 )
-#: These sleep for seconds on end beside a program that is meant to have a processor of its own.
-SLEEPING = (
+#: Thousands of processes, which takes minutes in a guest (``tests/damond/test_selftests.py`` has it without one); the
+#: others sleep for seconds on end beside a program that is meant to have a processor of its own.
+LONG = (
+    "sysfs.sh",
     "sysfs_update_schemes_tried_regions_wss_estimation.py",
     "damos_apply_interval.py",
     "damos_tried_regions.py",
@@ -86,7 +88,7 @@ def _read_before_it_was_counted(result: Result) -> bool:
     return found is not None and int(found[2]) - int(found[1]) == 1
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in SLEEPING)) for name in TESTS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in TESTS])
 def test_damond(damond: Guest, name: str, ktap: list[str]) -> None:
     command = f"{SURE} cd {SELFTESTS} && timeout -k 5 {TIMEOUT_S} ./{name}"
     words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-c", command]
