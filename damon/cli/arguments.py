@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 from damon import __version__
 from damon.command.parser import Parser
@@ -13,7 +14,7 @@ from damon.modules.params import parse_long, parse_ulong
 from damon.quoting import quoted
 from damon.units import DURATIONS, seconds
 
-__all__ = ["Parser", "add_version", "duration", "number", "seed"]
+__all__ = ["Parser", "add_modules", "add_pace", "add_version", "duration", "number", "seed"]
 
 _MOST_S = 10**9
 
@@ -49,3 +50,20 @@ def number(least: int, most: int, what: str = "a whole number") -> Callable[[str
 
 
 seed = number(0, (1 << 64) - 1, "a seed: give a number")
+
+
+def add_modules(command: Any) -> None:
+    """``--cmdline`` and ``--module``: what is loaded, and with which parameters."""
+    command.add_argument("--cmdline", default="", metavar="STRING", help="parameters as on the kernel's command line")
+    command.add_argument(
+        "--module", action="append", nargs="+", default=[], metavar=("NAME", "param=value"),
+        help="load a module with parameters; can be given several times",
+    )  # fmt: skip
+
+
+def add_pace(command: Any, without: str) -> None:
+    """``--duration`` and ``--seed``. ``without``: how long it takes where no duration is given."""
+    command.add_argument(
+        "--duration", type=duration, metavar="S", help=f"seconds, or with a unit, e.g. 500ms, 5min, 1h; {without}"
+    )
+    command.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")

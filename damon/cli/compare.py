@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``damon compare``: the same workloads, parameters and seed under several engines, and where they first part."""
+"""``damon compare``: the same workloads, parameters and seed under several engines and on several machines."""
 
 from __future__ import annotations
 
@@ -10,33 +10,38 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from damon.cli import engines, output
-from damon.cli.arguments import duration, seed
+from damon.cli import compare_guests, engines, figures, output
+from damon.cli.arguments import add_modules, add_pace
 from damon.cli.comparison import Difference, Events, first_difference
 from damon.cli.observe import SimObserver
 from damon.cli.run import module_words, open_machine, prepare_modules, stop_flag
 from damon.cli.session import Session
 from damon.errors import DamonError, InvalidInput
-from damon.library.engine import FORMS, Engine
+from damon.guests.engine import FORMS as GUEST_FORMS
+from damon.guests.engine import GuestEngine, GuestFailed
+from damon.library.engine import FORMS, HOST, Engine
 from damon.modules.loader import Loader
 
+if TYPE_CHECKING:
+    from damon.guests.job import Job
+
 DESCRIPTION = """\
-Run modules with the same parameters and seed on the simulated machine under several engines: pydamon's own core, and
-the kernel's C of any version or tree. A table shows what each did, and where each first parts from the first engine:
-virtual time, aggregation, region, field, both values, and the kernel's function that computes it.
+Run modules with the same workload, parameters and seed under several engines: pydamon's own core, and the kernel's C of
+any version or tree, on the simulated machine; and in guests, where the workload is performed for real: pydamon on real
+page tables, and the guest kernel's own DAMON. A table shows what each did, and where each simulated engine first parts
+from the first one: virtual time, aggregation, region, field, both values, and the kernel's function that computes it.
 """
 EPILOG = """\
-exit codes: 0 whether or not they differ; 1 when a run failed; 2 and 3 as for damon run.
+exit codes: 0 whether or not they differ; 1 when a run failed; 2 and 3 as for damon run, before anything was started;
+130 interrupted. No guest outlives the command.
 
 examples:
   damon compare pydamon linux-source-7.3 linux-source-6.12 --module damon_reclaim min_age=5000000 --sim hot-cold
   damon compare linux-source-7.3 kernel:~/linux --module damon_lru_sort --sim zipf --sim phases --json -
+  damon compare pydamon guest:pydamon guest:host --module damon_lru_sort --sim hot-cold
 """
-_COLUMNS: Final = (
-    "workload", "engine", "tried", "applied", "hot kept", "refaults", "slowdown", "kdamond CPU", "first difference",
-)  # fmt: skip
 
 
 def add(commands: Any) -> None:
@@ -47,56 +52,118 @@ def add(commands: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("engines", nargs="+", metavar="ENGINE", help=FORMS)
-    command.add_argument("--cmdline", default="", metavar="STRING", help="parameters as on the kernel's command line")
-    command.add_argument(
-        "--module", action="append", nargs="+", default=[], metavar=("NAME", "param=value"), help="as for damon run"
-    )
+    command.add_argument("engines", nargs="+", metavar="ENGINE", help=f"{FORMS}; in a guest: {GUEST_FORMS}")
+    add_modules(command)
     command.add_argument(
         "--sim", action="append", required=True, metavar="WORKLOAD", help="as for damon run; several times for several"
     )
-    command.add_argument("--duration", type=duration, metavar="S", help="as for damon run")
-    command.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
+    add_pace(command, "else as for damon run")
     command.add_argument("--json", metavar="FILE", help="write all results as one object; - for standard output")
     command.add_argument("--quiet", action="store_true", help="no progress, no table")
     command.set_defaults(function=compare)
+
+
+#: Numbers of a workload and of an engine, as given.
+Place = tuple[int, int]
+Runs = dict[Place, dict[str, Any]]
+
+
+class Failed(Exception):
+    """A run has no result; why has been said. ``code`` is how the command ends."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def compare(arguments: argparse.Namespace) -> int:
     """The exit code."""
     if len(set(arguments.engines)) < 2:
         raise InvalidInput(f"{arguments.engines[0]}: one engine is nothing to compare; give two or more")
+    if HOST in arguments.engines:
+        raise InvalidInput(f"engine {HOST}: it is not for the simulated machine; give guest:{HOST}")
     if arguments.json is not None:
         output.check_writable(arguments.json)
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="damon-compare-") as scratch:
-        for number, workload in enumerate(arguments.sim):
-            done = [
-                _run(arguments, engine, workload, Path(scratch) / f"{number}-{index}")
-                for index, engine in enumerate(arguments.engines)
-            ]
-            if any(one is None for one in done):
-                return 1
-            runs = [one for one in done if one is not None]
-            for index, run in enumerate(runs):
-                events = [Path(scratch) / f"{number}-{which}.events" for which in (0, index)]
-                difference = first_difference(*events) if index else None
-                rows.append({**run, "difference": difference and difference.as_object()})
-                _tell(arguments, run, difference)
+    places = [(number, index) for number in range(len(arguments.sim)) for index in range(len(arguments.engines))]
+    jobs = _in_guests(arguments)
+    try:
+        runs = _simulated(arguments, [place for place in places if place not in jobs])
+        for place, job in jobs.items():
+            runs[place] = _guest(arguments, place, job)
+    except Failed as error:
+        return error.code
+    rows = [runs[place] for place in places]
+    for row in rows:
+        row["missing"] = figures.missing(row, beside_guests=bool(jobs))
     if arguments.json is not None:
         output.write_json(arguments.json, {"seed": arguments.seed, "runs": rows})
     if not arguments.quiet and arguments.json != "-":
         with output.reader_may_leave():
-            output.table(_COLUMNS, [_row(row, arguments.engines[0]) for row in rows])
+            output.table(figures.COLUMNS, [figures.row(row) for row in rows])
+            print("\n".join(figures.notes(rows)))
     return 0
 
 
-def _run(arguments: argparse.Namespace, engine: str, workload: str, base: Path) -> dict[str, Any] | None:
-    """One engine's run of one workload, the kernel's C in a process of its own; None when it failed."""
+def _in_guests(arguments: argparse.Namespace) -> dict[Place, Job]:
+    """The runs in guests; what one of them lacks is said before any other is made."""
+    found = [GuestEngine.parse(text) for text in arguments.engines]
+    return {
+        (number, index): compare_guests.prepare(arguments, engine, workload)
+        for number, workload in enumerate(arguments.sim)
+        for index, engine in enumerate(found)
+        if engine is not None
+    }
+
+
+def _label(arguments: argparse.Namespace, place: Place) -> str:
+    return f"damon: {arguments.sim[place[0]]} with {arguments.engines[place[1]]}"
+
+
+def _whole(arguments: argparse.Namespace, place: Place, result: dict[str, Any]) -> dict[str, Any]:
+    """A result with what it was asked for and its figures; where it parts from another is not known yet."""
+    asked = {"workload": arguments.sim[place[0]], "asked": arguments.engines[place[1]]}
+    return {**asked, **result, **figures.figures(result), "difference": None}
+
+
+def _guest(arguments: argparse.Namespace, place: Place, job: Job) -> dict[str, Any]:
+    label = _label(arguments, place)
+    try:
+        return _whole(arguments, place, compare_guests.run(job, label, arguments.quiet))
+    except GuestFailed as error:
+        print(f"{label}: {error}", file=sys.stderr)
+        raise Failed(error.code) from error
+
+
+def _simulated(arguments: argparse.Namespace, places: Sequence[Place]) -> Runs:
+    """The runs on the simulated machine, and where each parts from the first engine's."""
+    runs: Runs = {}
+    with tempfile.TemporaryDirectory(prefix="damon-compare-") as scratch:
+        bases = {place: Path(scratch) / f"{place[0]}-{place[1]}" for place in places}
+        for place, base in bases.items():
+            if not arguments.quiet:
+                print(f"{_label(arguments, place)} ...", file=sys.stderr)
+            runs[place] = _whole(arguments, place, _run(arguments, place, base))
+        for place, base in bases.items():
+            first = (place[0], places[0][1])
+            files = [one.with_suffix(".events") for one in (bases[first], base)]
+            difference = first_difference(*files) if place != first else None
+            if difference is not None:
+                runs[place]["difference"] = difference.as_object()
+                _tell(arguments, place, first, difference)
+    return runs
+
+
+def _tell(arguments: argparse.Namespace, place: Place, first: Place, difference: Difference) -> None:
     if not arguments.quiet:
-        print(f"damon: {workload} with {engine} ...", file=sys.stderr)
+        engines = [arguments.engines[where[1]] for where in (first, place)]
+        print(f"damon: {arguments.sim[place[0]]}: {' and '.join(engines)} part {difference}", file=sys.stderr)
+
+
+def _run(arguments: argparse.Namespace, place: Place, base: Path) -> dict[str, Any]:
+    """One engine's run of one workload, the kernel's C in a process of its own."""
     own = copy.copy(arguments)
-    own.engine, own.sim, own.sanitize, own.linux, own.extra = engine, workload, False, False, []
+    own.sim, own.engine = arguments.sim[place[0]], arguments.engines[place[1]]
+    own.sanitize, own.linux, own.extra = False, False, []
     result = base.with_suffix(".json")
 
     def work(arguments: argparse.Namespace, engine: Engine) -> int:
@@ -104,9 +171,10 @@ def _run(arguments: argparse.Namespace, engine: str, workload: str, base: Path) 
         return 0
 
     code = engines.run(own, work)
-    if code in (2, 3):
-        raise SystemExit(code)  # said already, in its own process
-    return {"workload": workload, **json.loads(result.read_text())} if code == 0 else None
+    if code:
+        raise Failed(code)  # said already, in its own process
+    found: dict[str, Any] = json.loads(result.read_text())
+    return found
 
 
 def _session(arguments: argparse.Namespace, engine: Engine, events: Path) -> dict[str, Any]:
@@ -129,32 +197,4 @@ def _session(arguments: argparse.Namespace, engine: Engine, events: Path) -> dic
         engines.tell_warnings(damon)
         if session.error is not None:
             raise DamonError(5, f"a monitoring worker ended: {session.error}")
-        progress = [module.progress() or (0, 0) for module in modules]
-        used = {access.area for access in machine.phase.accesses}
-        result = session.result()
-        result["tried_bytes"], result["applied_bytes"] = (sum(column) for column in zip(*progress, strict=True))
-        hot = [area for name, area in result["areas"].items() if name in used]
-        result["hot_bytes"] = sum(area["size_bytes"] for area in hot)
-        result["hot_bytes_kept"] = sum(area["resident_bytes_end"] for area in hot)
-        return result
-
-
-def _name(run: dict[str, Any]) -> str:
-    engine = run["engine"]
-    return str(engine["engine"] if engine["engine"] == "pydamon" else engine["origin"])
-
-
-def _tell(arguments: argparse.Namespace, run: dict[str, Any], difference: Difference | None) -> None:
-    if difference is not None and not arguments.quiet:
-        print(f"damon: {run['workload']}: {arguments.engines[0]} and {_name(run)} part {difference}", file=sys.stderr)
-
-
-def _row(run: dict[str, Any], first: str) -> Sequence[str]:
-    cpu = sum(run["timing"]["kdamond_cpu_seconds"].values())
-    hot = f"{run['hot_bytes_kept'] / run['hot_bytes']:.1%}" if run["hot_bytes"] else "-"
-    parted = run["difference"]
-    return (
-        run["workload"], _name(run), output.size(run["tried_bytes"]), output.size(run["applied_bytes"]), hot,
-        str(run["memory"]["refaults"]), f"{run['slowdown']:.4f}", f"{cpu:.2f} s",
-        f"{parted['time_s']:.3f} s, {parted['field']}" if parted else "-",
-    )  # fmt: skip
+        return session.result()

@@ -112,7 +112,7 @@ def _exec(host: Host) -> str:
     return "may mount"
 
 
-def _guests(host: Host) -> str:
+def guests_needs(host: Host) -> str:
     absent = [name for name in ("vmtest", *VMTEST) if not host.module_there(name)]
     if absent:
         raise MissingCapability(f"not installed: {', '.join(absent)}; pip install 'pydamon[vmtest]'")
@@ -150,7 +150,7 @@ PROBES: Final[tuple[tuple[str, str, Callable[[Host], str]], ...]] = (
     ("simulate", "--sim", _simulate),
     ("serve", "damond", _serve),
     ("exec", "damon exec", _exec),
-    ("guests", "vmtest", _guests),
+    ("guests", "vmtest", guests_needs),
     ("kernel_damon", "comparison", _kernel_damon),
     ("undisturbed", "--linux", _undisturbed),
 )

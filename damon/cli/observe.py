@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a person wants to know of the memory while modules work, from a simulated machine and from this one.
 
+Both say the same of a workload: how much of each area is in memory, which of them it uses in the phase that it is in,
+how many pages came back, and how much longer it takes than with all of its memory there.
+
 Looking changes nothing: a run gives the same result however often somebody looks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from damon.mm.interface import PAGE_SIZE, Machine
+from damon.workload.residence import major_faults, process_resident_bytes, resident_bytes
 
 if TYPE_CHECKING:
     from damon.mm.sim import Kill, SimulatedMachine
+    from damon.workload.performed import Performed, Report
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,10 @@ class Seen:
     refaults: int
 
 
+#: By name: sizes in bytes, ``refaults`` (None where they are not known by area), and ``hot``: accessed in this phase.
+Areas = dict[str, dict[str, int | bool | None]]
+
+
 class Observer(Protocol):
     """Made when a run begins, which its counts are since."""
 
@@ -34,8 +44,8 @@ class Observer(Protocol):
 
     def look(self) -> Seen: ...
 
-    def areas(self) -> dict[str, dict[str, int]]:
-        """The workload's areas as a result shows them; empty on a machine that has none."""
+    def areas(self) -> Areas:
+        """The workload's areas as a result shows them; empty where there is no workload."""
 
     def kills(self) -> list[Kill]:
         """The simulated processes that were killed for want of memory; empty on a real machine."""
@@ -61,13 +71,15 @@ class SimObserver:
         resident = sum(process.rss_bytes for process in self.machine.processes())
         return Seen(*_free(self.machine), resident, sum(area.refaults for area in areas))
 
-    def areas(self) -> dict[str, dict[str, int]]:
+    def areas(self) -> Areas:
+        hot = {access.area for access in self.machine.phase.accesses}
         return {
             area.name: {
                 "size_bytes": area.size_bytes,
                 "resident_bytes_start": self._start[area.name].resident_bytes,
                 "resident_bytes_end": area.resident_bytes,
                 "refaults": area.refaults,
+                "hot": area.name in hot,
             }
             for area in self.machine.areas()
         }
@@ -100,7 +112,7 @@ class LinuxObserver:
         resident, refaults = self._counters()
         return Seen(*_free(self.machine), resident * PAGE_SIZE, refaults - self._refaults)
 
-    def areas(self) -> dict[str, dict[str, int]]:
+    def areas(self) -> Areas:
         return {}
 
     def kills(self) -> list[Kill]:
@@ -108,3 +120,76 @@ class LinuxObserver:
 
     def slowdown(self) -> float | None:
         return None
+
+
+#: How long a workload is watched before anything manages its memory: what it does then is what it can do.
+BASELINE_S: Final = 2.0
+
+
+class PerformedObserver(LinuxObserver):
+    """A workload that is performed on this machine: its processes' memory by /proc, its work by their own counts.
+
+    Args:
+        machine: this one.
+        workload: at work.
+        baseline_s: seconds to watch it for before the run begins.
+    """
+
+    def __init__(self, machine: Machine, workload: Performed, baseline_s: float = BASELINE_S) -> None:
+        super().__init__(machine)
+        self._workload = workload
+        self._sizes = {area.name: area.size for area in workload.workload.areas}
+        first = workload.reports()
+        machine.clock.sleep_us(round(baseline_s * 1e6))
+        self._begin = workload.reports()
+        self._baseline = {name: _due_by_done(first[name], report) for name, report in self._begin.items()}
+        self._start = self._resident(self._begin)
+        self._faults = {report.pid: major_faults(report.pid) for report in self._begin.values()}
+
+    @staticmethod
+    def _resident(reports: Mapping[str, Report]) -> dict[str, int]:
+        return {
+            name: resident_bytes(report.pid, start, end)
+            for report in reports.values()
+            for name, (start, end) in report.areas.items()
+        }
+
+    def look(self) -> Seen:
+        """As on a simulated machine, of the workload's processes only."""
+        pids = [report.pid for report in self._workload.reports().values()]
+        refaults = sum(major_faults(pid) - self._faults.get(pid, 0) for pid in pids)
+        return Seen(*_free(self.machine), sum(map(process_resident_bytes, pids)), refaults)
+
+    def areas(self) -> Areas:
+        reports = self._workload.reports()
+        resident = self._resident(reports)
+        phases = {report.phase for report in reports.values()}
+        hot = {
+            access.area for phase in self._workload.workload.phases if phase.name in phases for access in phase.accesses
+        }
+        return {
+            name: {
+                "size_bytes": size,
+                "resident_bytes_start": self._start.get(name, 0),
+                "resident_bytes_end": resident.get(name, 0),
+                "refaults": None,
+                "hot": name in hot,
+            }
+            for name, size in self._sizes.items()
+        }
+
+    def slowdown(self) -> float | None:
+        """Of the process that lost most: what was due by what was done, over the same before the run."""
+        now = self._workload.reports()
+        lost = [
+            _due_by_done(self._begin[name], report) / self._baseline[name]
+            for name, report in now.items()
+            if name in self._begin
+        ]
+        return round(max(lost), 9) if lost else None
+
+
+def _due_by_done(before: Report, after: Report) -> float:
+    """Touches that were due between two reports, by those that were made; 1 where none was due."""
+    done, dropped = after.touches - before.touches, after.dropped - before.dropped
+    return (done + dropped) / max(done, 1) if done or dropped else 1.0

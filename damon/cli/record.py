@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import engines, outcome, output
-from damon.cli.arguments import duration, number, seed
+from damon.cli.arguments import add_modules, add_pace, duration, number
 from damon.cli.progress import Progress
 from damon.cli.record_job import Job
 from damon.cli.run import open_machine, stop_flag
@@ -83,10 +83,7 @@ def add(commands: Any) -> None:
         "--region", type=_region, action="append", default=[], metavar="START-END",
         help="bytes; for paddr (default all of RAM) and fvaddr",
     )  # fmt: skip
-    what.add_argument("--cmdline", default="", metavar="STRING", help="modules, as on the kernel's command line")
-    what.add_argument(
-        "--module", action="append", nargs="+", default=[], metavar=("NAME", "param=value"), help="as for damon run"
-    )
+    add_modules(what)
     attrs = command.add_argument_group("how to monitor")
     default = DamonAttrs()
     for name, value, text in (
@@ -117,11 +114,8 @@ def add(commands: Any) -> None:
         "--flush", type=duration, default=FLUSH_S, metavar="S",
         help=f"seconds that wait in memory at most (default {FLUSH_S:g})",
     )  # fmt: skip
-    command.add_argument(
-        "--duration", type=duration, metavar="S", help="seconds, or with a unit, e.g. 5min; as for damon run"
-    )
+    add_pace(command, "else as for damon run")
     engines.add(command)
-    command.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")
     command.set_defaults(function=record)
 

@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import engines, outcome, output
-from damon.cli.arguments import duration, seed
-from damon.cli.observe import LinuxObserver, Observer, SimObserver
+from damon.cli.arguments import add_modules, add_pace
+from damon.cli.observe import LinuxObserver, Observer, PerformedObserver, SimObserver
 from damon.cli.session import Session, print_summary
 from damon.errors import DamonError, InvalidInput
 from damon.library.engine import Engine, other_modules
@@ -23,11 +23,15 @@ from damon.modules.cmdline import canonical, parse_cmdline, split_assignment
 from damon.modules.loader import Loader, find_module
 from damon.modules.module import Module
 
+if TYPE_CHECKING:
+    from damon.workload.model import Workload
+
 DESCRIPTION = """\
 Load modules with parameters and run them in the foreground: cold memory leaves (damon_reclaim), lists get sorted
 (damon_lru_sort), idle time is measured (damon_stat). --sim plays a workload on a simulated machine in virtual time,
 as fast as it can; --linux works on this machine's memory (root, CONFIG_IDLE_PAGE_TRACKING). Ctrl-C or SIGTERM ends
-the run; the summary is printed all the same.
+the run; the summary is printed all the same. --linux --workload performs a workload for real beside it, and tells of
+it what --sim would: how much of each area is in memory, what came back, and how much longer the work took.
 """
 EPILOG = """\
 A module of --module is enabled unless its parameters say otherwise; one of --cmdline only if enabled=Y is there,
@@ -39,6 +43,7 @@ examples:
   damon run --module damon_reclaim min_age=5000000 --sim hot-cold --duration 60 --seed 1
   damon run --engine linux-source-7.3 --module damon_reclaim min_age=5000000 --sim hot-cold
   damon run --cmdline "damon_reclaim.enabled=Y damon_reclaim.min_age=30000000" --linux --json result.json
+  damon run --module damon_reclaim min_age=5000000 --linux --workload hot-cold
 """
 DEFAULT_DURATION_S: Final = 60.0
 _PATIENCE_S: Final = 2.0  # a second Ctrl-C after so long ends a run whose worker does not come back
@@ -54,20 +59,18 @@ def add(commands: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--cmdline", default="", metavar="STRING", help="parameters as on the kernel's command line")
-    command.add_argument(
-        "--module", action="append", nargs="+", default=[], metavar=("NAME", "param=value"),
-        help="load a module with parameters; can be given several times",
-    )  # fmt: skip
+    add_modules(command)
     machine = command.add_mutually_exclusive_group(required=True)
     machine.add_argument("--sim", metavar="WORKLOAD", help="workload: a file (YAML, masim's), or a shipped one's name")
     machine.add_argument("--linux", action="store_true", help="the memory of this machine")
     command.add_argument(
-        "--duration", type=duration, metavar="S",
-        help="seconds, or with a unit, e.g. 500ms, 5min, 1h; else with --sim the workload's own, or 60 if it "
-        "repeats, and with --linux until Ctrl-C",
+        "--workload", metavar="WORKLOAD",
+        help="with --linux: perform this one meanwhile, from 2 s before; the result then says how it fared",
     )  # fmt: skip
-    command.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
+    add_pace(
+        command,
+        "else with --sim or --workload the workload's own, or 60 if it repeats, and with --linux until Ctrl-C",
+    )
     command.add_argument("--json", metavar="FILE", help="write the result as one object; - for standard output")
     engines.add(command)
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")
@@ -129,6 +132,11 @@ def stop_flag() -> Iterator[list[bool]]:
             signal.signal(number, handler)
 
 
+def own_seconds(workload: Workload) -> float:
+    """How long ``workload`` is run where nobody says."""
+    return DEFAULT_DURATION_S if workload.repeat else sum(phase.duration_us for phase in workload.phases) / 1e6
+
+
 def open_machine(arguments: argparse.Namespace) -> tuple[Any, float | None]:
     """The machine and how many seconds to run on it."""
     if arguments.linux:
@@ -139,15 +147,34 @@ def open_machine(arguments: argparse.Namespace) -> tuple[Any, float | None]:
     from damon.workload.load import load_workload
 
     workload = load_workload(arguments.sim)
-    own = DEFAULT_DURATION_S if workload.repeat else sum(phase.duration_us for phase in workload.phases) / 1e6
-    return SimulatedMachine(workload, arguments.seed), arguments.duration or own
+    return SimulatedMachine(workload, arguments.seed), arguments.duration or own_seconds(workload)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The exit code."""
     if arguments.json is not None:
         output.check_writable(arguments.json)
+    if arguments.workload is not None:
+        from damon.workload.load import load_workload
+
+        if not arguments.linux:
+            raise InvalidInput("--workload is performed on this machine: give it with --linux, or --sim instead")
+        arguments.workload = load_workload(arguments.workload)
     return engines.run(arguments, _run)
+
+
+def _observed(
+    arguments: argparse.Namespace, machine: Any, seconds: float | None, closing: ExitStack
+) -> tuple[Observer, float | None]:
+    """Who looks at the machine, and how many seconds to run. A workload that is to be performed is at work then."""
+    if not arguments.linux:
+        return SimObserver(machine), seconds
+    if arguments.workload is None:
+        return LinuxObserver(machine), seconds
+    from damon.workload.performed import Performed
+
+    at_work = closing.enter_context(Performed(arguments.workload, arguments.seed))
+    return PerformedObserver(machine, at_work), seconds or own_seconds(arguments.workload)
 
 
 def _run(arguments: argparse.Namespace, engine: Engine) -> int:
@@ -158,9 +185,9 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         damon = engine.open(machine, arguments.seed)
         loader = Loader(damon)
         modules = prepare_modules(loader, words)
-        observer: Observer = LinuxObserver(machine) if arguments.linux else SimObserver(machine)
         if not arguments.quiet and not any(module.wanted for module in modules):
             print("damon: no module is enabled; give enabled=Y for one to work", file=sys.stderr)
+        observer, seconds = _observed(arguments, machine, seconds, closing)
         with stop_flag() as stopped, closing.pop_all():
             session = Session(observer, modules, loader, arguments.seed, arguments.quiet, engine.identity)
             try:

@@ -13,6 +13,7 @@ from damon.cli.outcome import in_words
 from damon.cli.progress import Progress
 from damon.cli.steps import Steps
 from damon.library.engine import Identity
+from damon.mm.clock import VirtualClock
 from damon.modules.loader import Loader
 from damon.modules.module import Module
 from damon.modules.params import Value
@@ -40,7 +41,7 @@ class Session:
         self._observer, self._modules, self._loader = observer, modules, loader
         self._seed, self._quiet, self._engine = seed, quiet, engine
         self._clock = observer.machine.clock
-        self._simulated = observer.slowdown() is not None
+        self._simulated = isinstance(self._clock, VirtualClock)
         self._start_ns = self._clock.now_ns()
         self._wall = time.perf_counter()
         self._start = observer.look()
@@ -109,6 +110,7 @@ class Session:
     def result(self) -> dict[str, Any]:
         """One object, after ``end()``; all but ``timing`` is the same for the same seed in the simulator."""
         start, now = self._start, self._observer.look()
+        done = {module.name: module.progress() or (None, None) for module in self._modules}
         return {
             "seed": self._seed,
             "engine": self._engine.as_object(),
@@ -119,6 +121,8 @@ class Session:
                     "parameters": self._parameters[module.name],
                     "stats": module.stats(),
                     "state": self._states[module.name],
+                    "tried_bytes": done[module.name][0],
+                    "applied_bytes": done[module.name][1],
                 }
                 for module in self._modules
             },
@@ -170,8 +174,9 @@ def print_summary(result: dict[str, Any], statistics: Sequence[tuple[str, str, s
         f" RSS {output.size(memory['resident_bytes_start'])} -> {output.size(memory['resident_bytes'])},"
         f" {memory['refaults']} refaults"
     )
-    if result["slowdown"] is None:
-        print(f"{timing['seconds']:.1f} s")
+    if result["virtual_seconds"] is None:
+        slowed = "" if result["slowdown"] is None else f"slowdown {result['slowdown']:.4f}; "
+        print(f"{slowed}{timing['seconds']:.1f} s")
     else:
         print(
             f"estimated slowdown {result['slowdown']:.4f};"
@@ -179,9 +184,9 @@ def print_summary(result: dict[str, Any], statistics: Sequence[tuple[str, str, s
         )
 
 
-def _area_row(name: str, area: dict[str, int]) -> Sequence[str]:
-    end = area["resident_bytes_end"]
+def _area_row(name: str, area: dict[str, Any]) -> Sequence[str]:
+    end, refaults = area["resident_bytes_end"], area["refaults"]
     return (
         name, output.size(area["size_bytes"]), output.size(area["resident_bytes_start"]), output.size(end),
-        f"{end / area['size_bytes']:.1%}", str(area["refaults"]),
+        f"{end / area['size_bytes']:.1%}", "-" if refaults is None else str(refaults),
     )  # fmt: skip

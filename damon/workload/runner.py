@@ -18,6 +18,7 @@ from damon.command.process import output_failed, start
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.quoting import quoted
 from damon.units import DURATIONS, seconds
+from damon.workload.performed import plan_file, start_program, workload_program
 from damon.workload.plan import Options, change_options, compile_plan
 
 DESCRIPTION = """\
@@ -136,23 +137,13 @@ def _say(line: str) -> None:
 
 def _perform(plan: str, as_json: bool) -> int:
     """Feed the plan to the native program; with ``as_json`` become it."""
-    from damon.native import WORKLOAD_PROGRAM
-
-    if not WORKLOAD_PROGRAM.exists():
-        raise MissingCapability(f"{WORKLOAD_PROGRAM.name} is not built; run `pip install .` or `make build`")
-    file = os.memfd_create("plan")
-    with open(file, "w", closefd=False) as writer:
-        writer.write(plan)
-    os.lseek(file, 0, os.SEEK_SET)
+    program = workload_program()
     # The program unblocks them when it can stop whole, so that none comes too early for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     if as_json:
-        os.dup2(file, 0)
-        os.execv(WORKLOAD_PROGRAM, [str(WORKLOAD_PROGRAM)])
-    import subprocess
-
-    with subprocess.Popen([str(WORKLOAD_PROGRAM)], stdin=file, stdout=subprocess.PIPE, text=True) as process:
-        os.close(file)
+        os.dup2(plan_file(plan), 0)
+        os.execv(program, [str(program)])
+    with start_program(plan) as process:
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
             process.send_signal(number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``damon compare``: the same run under several engines, and where they part."""
+"""``damon compare``: the same run under several engines, and where they part; guests are dictated here."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from typing import Any
 
 import pytest
 
+from damon.cli import compare_guests
 from damon.cli.comparison import Entry, first_difference
+from damon.cli.doctor import Host
 from damon.cli.main import main
 from damon.core.trace import AGGREGATED, ESZ, STAT
+from damon.guests import job as guests_job
+from damon.guests import machine as guests_machine
+from tests.guests.standin import StandIn
 from tests.kernel.trees import CURRENT, built, changed
+from vmtest import GuestConfig
 
 RUN = ["--module", "damon_reclaim", "min_age=1000000", "--sim", "hot-cold", "--duration", "6"]
 
@@ -55,6 +61,8 @@ def test_the_table_names_what_differs(tmp_path: Path, capfd: pytest.CaptureFixtu
         (["pydamon"], 2, "one engine is nothing to compare"),
         (["pydamon", "linux"], 2, "engine 'linux': no engine of that name"),
         (["pydamon", "kernel:/nonexistent"], 2, "/nonexistent"),
+        (["pydamon", "host"], 2, "engine host: it is not for the simulated machine; give guest:host"),
+        (["pydamon", "guest:linux-source-7.3"], 2, "in a guest there is no such; give guest:pydamon"),
     ],
 )
 def test_refused(words: list[str], code: int, said: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -87,3 +95,80 @@ def test_the_first_difference(change: dict[int, Entry | None], said: str | None,
     found = first_difference(*paths)
     assert (found is None) == (said is None)
     assert said is None or said in str(found)
+
+
+@pytest.fixture
+def guest(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """In place of guests, with all that they need on this machine."""
+    stand_in = StandIn()
+    monkeypatch.setattr(guests_job, "Guest", stand_in)
+    monkeypatch.setattr(guests_machine, "prepare", lambda engine, workload, modules: GuestConfig(icount=2))
+    monkeypatch.setattr(compare_guests, "Host", lambda: Host(module_there=lambda name: True, which=lambda name: "/q"))
+    return stand_in
+
+
+def test_a_guest_stands_beside_the_simulated_machine(
+    guest: StandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.json"
+    assert main(["compare", "pydamon", "guest:host", "guest:pydamon@stock", *RUN, "--json", str(path)]) == 0
+    own, host, other = json.loads(path.read_text())["runs"]
+    assert [run["asked"] for run in (own, host, other)] == ["pydamon", "guest:host", "guest:pydamon@stock"]
+    assert (host["applied_bytes"], host["reclaimed_bytes"], host["kdamond_cpu_seconds"]) == (3 << 20, 12288, 0.5)
+    assert (host["hot_bytes"], host["hot_bytes_kept"], host["refaults"], host["slowdown"]) == (8192, 4096, 9, 1.25)
+    assert (set(own["missing"]), set(host["missing"])) == ({"kdamond_cpu_seconds"}, {"difference"})
+    assert own["applied_bytes"] == own["reclaimed_bytes"]  # the only process there is
+    table = capfd.readouterr().out
+    rows = {words[1]: words[2:] for words in map(str.split, table.splitlines()) if words[:1] == ["hot-cold"]}
+    assert rows["pydamon"][-2:] == ["-", "-"]
+    assert rows["guest:host"] == ["3.0", "MiB", "12.0", "KiB", "50.0%", "9", "1.2500", "0.50", "s", "-"]
+    assert "no CPU: a simulated machine's worker" in table
+    assert "no first difference: in a guest time is real" in table
+    assert "guest:host: 6.12, kernel page-idle, its time counted in instructions" in table
+
+
+def test_a_guest_gets_the_same_words_and_its_own_workload_file(guest: StandIn, tmp_path: Path) -> None:
+    words = ["--cmdline", "damon_reclaim.quota_ms=1", "--seed", "5"]
+    assert main(["compare", "guest:pydamon", "guest:host", *RUN, *words, "--quiet", "--json", str(tmp_path / "a")]) == 0
+    own, host = (" ".join(command) for command in guest.commands)
+    assert own.replace("--engine pydamon", "--engine host") == host
+    assert "--duration 6.000000 --seed 5" in host
+    assert host.endswith("--cmdline damon_reclaim.quota_ms=1 --module damon_reclaim min_age=1000000")
+    assert b"areas:" in guest.files["/run/workload.yaml"]
+    assert json.loads((tmp_path / "a").read_text())["seed"] == 5
+
+
+def test_a_guest_without_a_result_leaves_none(
+    guest: StandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guest.code, guest.err = 3, b"damon: swap: there is none; add some\n"
+    path = tmp_path / "a.json"
+    assert main(["compare", "pydamon", "guest:host", *RUN, "--quiet", "--json", str(path)]) == 3
+    said = capfd.readouterr()
+    assert "hot-cold with guest:host: guest:host: damon run in the guest ended with code 3: damon: swap" in said.err
+    assert (said.out, path.exists()) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--module", "damon_reclaim", "min_age=2s"], 2, "min_age='2s' is not an unsigned integer"),
+        (["--module", "./mine"], 2, "module: ./mine: guests have the modules of this project only"),
+        ([], 2, "no module to run"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(
+    words: list[str], code: int, said: str, guest: StandIn, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "pydamon", "guest:pydamon", "--sim", "hot-cold", *words]) == code
+    told = capfd.readouterr()
+    assert (told.out, told.err.count("\n"), guest.commands) == ("", 1, [])
+    assert said in told.err
+
+
+def test_without_the_harness_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compare_guests, "Host", lambda: Host(module_there=lambda name: name != "paramiko"))
+    assert main(["compare", "pydamon", "guest:host", *RUN]) == 3
+    assert capfd.readouterr().err == "damon: guest:host: not installed: paramiko; pip install 'pydamon[vmtest]'\n"

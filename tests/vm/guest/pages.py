@@ -2,7 +2,7 @@
 """What the kernel says of a process's pages: ``pages.py [--lists] PID START:END ...`` prints one object a range.
 
 present, swapped: by /proc/PID/pagemap. With --lists also active, inactive: present pages by /proc/kpageflags (LRU,
-ACTIVE or not). Counted over whole bytes, for an emulated processor.
+ACTIVE or not).
 """
 
 from __future__ import annotations
@@ -13,14 +13,10 @@ import sys
 from array import array
 from collections.abc import Sequence
 
-PRESENT, SWAPPED, PFN_MASK = 1 << 63, 1 << 62, (1 << 55) - 1
+from damon.workload.residence import PRESENT, SWAPPED, count, pagemap
+
+PFN_MASK = (1 << 55) - 1
 LRU, ACTIVE = 1 << 5, 1 << 6
-
-
-def pagemap(pid: int, start: int, end: int) -> array[int]:
-    """One entry a page."""
-    with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as file:
-        return array("Q", os.pread(file.fileno(), (end - start) // 4096 * 8, start // 4096 * 8))
 
 
 def page_flags(fd: int, pfns: Sequence[int]) -> array[int]:
@@ -35,13 +31,6 @@ def page_flags(fd: int, pfns: Sequence[int]) -> array[int]:
             index += 1
         flags.frombytes(os.pread(fd, (index - first) * 8, pfns[first] * 8))
     return flags
-
-
-def count(entries: array[int], mask: int, wanted: int) -> int:
-    """Entries with ``entry & mask == wanted``, for a mask within one byte."""
-    shift = (mask.bit_length() - 1) // 8 * 8
-    table = bytes((byte & (mask >> shift)) == wanted >> shift for byte in range(256))
-    return entries.tobytes()[shift // 8 :: 8].translate(table).count(1)
 
 
 def area(pid: int, start: int, end: int, *, lists: bool) -> dict[str, int]:

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A workload that is performed for real beside something else: the native program as a child, and what it reports."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from damon.errors import DamonError, MissingCapability
+from damon.workload.model import Workload
+from damon.workload.plan import Options, compile_plan
+
+#: A guard: a program that runs answers within moments, also on an emulated processor.
+_PATIENCE_S: Final = 600.0
+
+
+def start_program(plan: str, *, own_session: bool = False) -> subprocess.Popen[str]:
+    """The native program at work on ``plan``; its JSON lines come on ``stdout``. It ends when nobody reads them.
+
+    Args:
+        plan: from :func:`damon.workload.plan.compile_plan`.
+        own_session: a Ctrl-C at the terminal is not for it.
+
+    Raises:
+        MissingCapability: the program is not built.
+    """
+    program, file = workload_program(), plan_file(plan)
+    try:
+        return subprocess.Popen(
+            [str(program)], stdin=file, stdout=subprocess.PIPE, text=True, start_new_session=own_session
+        )
+    finally:
+        os.close(file)
+
+
+def workload_program() -> Path:
+    """The native program.
+
+    Raises:
+        MissingCapability: it is not built.
+    """
+    from damon.native import WORKLOAD_PROGRAM
+
+    if not WORKLOAD_PROGRAM.exists():
+        raise MissingCapability(f"{WORKLOAD_PROGRAM.name} is not built; run `pip install .` or `make build`")
+    return WORKLOAD_PROGRAM
+
+
+def plan_file(plan: str) -> int:
+    """A descriptor of ``plan``, for the program's standard input."""
+    file = os.memfd_create("plan")
+    with open(file, "w", closefd=False) as writer:
+        writer.write(plan)
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one process said of itself. ``areas`` are addresses, start and end; both 0 of one that is not mapped."""
+
+    pid: int
+    seconds: float
+    phase: str
+    touches: int
+    dropped: int  #: touches that could not be made in time
+    areas: dict[str, tuple[int, int]] = field(default_factory=dict)
+    ended: bool = False
+
+    @classmethod
+    def parse(cls, line: str) -> tuple[str, Report]:
+        """The process's name and its report, of one of the program's lines."""
+        told: dict[str, Any] = json.loads(line)
+        areas = {area["name"]: (area["start"], area["end"]) for area in told["areas"]}
+        return told["process"], cls(
+            told["pid"], told["seconds"], told["phase"], told["touches"], told["dropped"], areas,
+            told["event"] == "end",
+        )  # fmt: skip
+
+
+class Performed:
+    """``workload`` at work, from here until ``close()`` or the end of a ``with`` block. All its areas are there.
+
+    Raises:
+        MissingCapability: the native program is not built.
+        DamonError: it did not start.
+    """
+
+    def __init__(self, workload: Workload, seed: int = 0) -> None:
+        self.workload = workload
+        self._changed = threading.Condition()
+        self._latest: dict[str, Report] = {}
+        self._number: dict[str, int] = dict.fromkeys(workload.processes, 0)
+        self._over = False
+        self._program = start_program(compile_plan(workload, Options(seed=seed)), own_session=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self._wait(lambda: all(self._number.values()))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Performed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        assert self._program.stdout is not None
+        for line in self._program.stdout:
+            name, report = Report.parse(line)
+            with self._changed:
+                self._latest[name] = report
+                self._number[name] += 1
+                self._changed.notify_all()
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def _wait(self, happened: Callable[[], bool]) -> None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._over or happened(), _PATIENCE_S):
+                raise DamonError(errno.ETIMEDOUT, "workload: its processes do not answer; is one stopped?")
+            if not happened():
+                code = self._program.wait()
+                raise DamonError(errno.ECHILD, f"workload: {self.workload.name}: it ended with code {code}")
+
+    def reports(self) -> dict[str, Report]:
+        """A report of now of each process that has not ended, by its name.
+
+        Raises:
+            DamonError: ECHILD, the program has ended; ETIMEDOUT, a process does not answer.
+        """
+        with self._changed:
+            before = dict(self._number)
+        if self._program.poll() is None:
+            self._program.send_signal(signal.SIGUSR1)
+
+        def answered() -> bool:
+            return all(number > before[name] or self._latest[name].ended for name, number in self._number.items())
+
+        self._wait(answered)
+        with self._changed:
+            return {name: report for name, report in self._latest.items() if not report.ended}
+
+    def close(self) -> None:
+        """End its processes. Safe to call twice."""
+        if self._program.poll() is None:
+            self._program.terminate()
+        self._program.wait()
+        self._reader.join()
+        if self._program.stdout is not None:
+            self._program.stdout.close()

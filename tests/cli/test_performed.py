@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon run --linux --workload``: what is seen of a workload that is performed, of dictated reports."""
+
+from __future__ import annotations
+
+import os
+from typing import cast
+
+import pytest
+
+from damon.cli.observe import PerformedObserver
+from damon.workload.load import parse_workload
+from damon.workload.performed import Performed, Report
+from tests.cli.conftest import Damon
+from tests.fakes import FakeMachine
+
+WORKLOAD = parse_workload(
+    {
+        "areas": {"hot": {"size": 8192}, "cold": {"size": 4096}, "side": {"size": 4096, "process": "helper"}},
+        "phases": [
+            {"name": "first", "duration": "1s", "access": [{"area": "cold", "rate": 10}]},
+            {"name": "second", "duration": "1s", "access": [{"area": "hot", "rate": 10}]},
+        ],
+    }
+)
+
+
+class Told:
+    """Stands for the program: each question has the next answer."""
+
+    workload = WORKLOAD
+
+    def __init__(self, *answers: dict[str, Report]) -> None:
+        self._answers = list(answers)
+
+    def reports(self) -> dict[str, Report]:
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+def _report(touches: int, dropped: int, phase: str = "second") -> Report:
+    return Report(os.getpid(), 0.0, phase, touches, dropped, {"hot": (0, 0), "cold": (0, 0)})
+
+
+def _observer(*answers: dict[str, Report]) -> PerformedObserver:
+    return PerformedObserver(FakeMachine(), cast(Performed, Told(*answers)), baseline_s=1)
+
+
+@pytest.mark.parametrize(
+    ("reports", "slowdown"),
+    [
+        ([_report(0, 0), _report(100, 0), _report(200, 0)], 1.0),
+        ([_report(0, 0), _report(100, 0), _report(150, 50)], 2.0),
+        # A processor that makes half of the touches before the run is no slower when it makes half of them in it.
+        ([_report(0, 0), _report(100, 100), _report(300, 300)], 1.0),
+        ([_report(0, 0), _report(100, 100), _report(200, 400)], 2.0),
+        ([_report(0, 0), _report(0, 0), _report(0, 0)], 1.0),
+        ([_report(0, 0), _report(100, 0), _report(100, 30)], 30.0),
+    ],
+)
+def test_slowdown_is_against_what_the_processor_can_do(reports: list[Report], slowdown: float) -> None:
+    assert _observer(*({"main": report} for report in reports)).slowdown() == slowdown
+
+
+def test_the_process_that_lost_most_counts_and_one_that_left_does_not() -> None:
+    start = {"main": _report(0, 0), "helper": _report(0, 0)}
+    begin = {"main": _report(100, 0), "helper": _report(100, 0)}
+    assert _observer(start, begin, {"main": _report(200, 0), "helper": _report(150, 50)}).slowdown() == 2.0
+    assert _observer(start, begin, {"main": _report(200, 0)}).slowdown() == 1.0
+    assert _observer(start, begin, {}).slowdown() is None
+
+
+def test_areas_are_hot_by_the_phase_at_the_end() -> None:
+    observer = _observer(*({"main": _report(0, 0, phase)} for phase in ("first", "first", "second")))
+    areas = observer.areas()
+    assert {name: area["hot"] for name, area in areas.items()} == {"hot": True, "cold": False, "side": False}
+    assert {name: area["size_bytes"] for name, area in areas.items()} == {"hot": 8192, "cold": 4096, "side": 4096}
+    assert all(area["refaults"] is None for area in areas.values())
+
+
+def test_memory_is_that_of_its_processes() -> None:
+    observer = _observer({"main": _report(0, 0)})
+    seen = observer.look()
+    assert (seen.free, seen.total) == (500 * 4096, 1000 * 4096)
+    assert seen.resident > 1 << 20  # of this process
+    assert seen.refaults >= 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sim", "hot-cold", "--workload", "hot-cold"], "give it with --linux"),
+        (["--linux", "--workload", "no-such"], "neither a file here nor a shipped workload"),
+    ],
+)
+def test_refused(damon: Damon, words: list[str], said: str) -> None:
+    outcome = damon(["run", "--module", "damon_reclaim", *words])
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
+    assert outcome.err.count("\n") == 1

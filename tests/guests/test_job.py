@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One run in a guest, of which vmtest's part is dictated."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from damon.errors import InvalidInput, MissingCapability
+from damon.guests import job as guests
+from damon.guests.engine import GuestEngine, GuestFailed
+from damon.guests.job import Job
+from damon.guests.result import MOST
+from tests.guests.standin import StandIn, told
+from vmtest import GuestConfig
+from vmtest import errors as harness
+
+
+def _job(path: Path, **other: Any) -> Job:
+    workload = path / "small.yaml"
+    workload.write_text("areas: {}\n")
+    words = ["--module", "damon_reclaim", "min_age=1"]
+    given = {"reserved": 0, "words": words, "seconds": 3.0, "seed": 7, **other}
+    return Job(GuestEngine("host"), GuestConfig(icount=2), workload, **given)
+
+
+def _run(path: Path, guest: StandIn, **other: Any) -> dict[str, Any]:
+    return guests.run(_job(path, **other), lambda line: None, guest)
+
+
+def test_the_same_words_run_in_the_guest(tmp_path: Path) -> None:
+    guest = StandIn(warnings=["a stall\x1b[31m"])
+    found = _run(tmp_path, guest, reserved=500 << 20)
+    assert guest.files == {"/run/workload.yaml": b"areas: {}\n"}
+    shell, dash_c, _, _, taken, *words = guest.commands[0]
+    assert (shell, dash_c) == ("sh", "-c")
+    assert int(taken) == (500 << 10) - guests.MONITOR_BYTES // 1024
+    text = " ".join(words)
+    assert "damon run --linux --engine host --workload /run/workload.yaml --duration 3.000000 --seed 7" in text
+    assert text.endswith("--json - --module damon_reclaim min_age=1")
+    assert guest.open == 0
+    assert found["guest"] == {"kernel": "page-idle", "counted": True, "warnings": ["a stall [31m"]}
+    assert {key: value for key, value in found.items() if key != "guest"} == told()
+
+
+def test_what_is_said_there_is_passed_on_as_plain_lines(tmp_path: Path) -> None:
+    said: list[str] = []
+    guest = StandIn(err=b"1.0 of 3 s\n\x1b[2J" + b"x" * 500 + b"\nno end")
+    guests.run(_job(tmp_path), said.append, guest)
+    assert said[0] == "booting"
+    assert "1.0 of 3 s" in said
+    assert all(line.isprintable() and len(line) <= 200 for line in said)
+
+
+@pytest.mark.parametrize(
+    ("guest", "code", "said"),
+    [
+        (StandIn(code=3, err=b"damon: swap: there is none; add some\n"), 3, "there is none; add some"),
+        (StandIn(code=1), 1, "ended with code 1: it said nothing"),
+        (StandIn(code=137), 1, "code 137"),
+        (StandIn(out=b""), 1, "none of damon run"),
+        (StandIn(out=b"{" * 100), 1, "none of damon run"),
+        (StandIn(out=json.dumps(told(slowdown="fast")).encode()), 1, "slowdown"),
+        (StandIn(out=json.dumps(told(areas={"a": {"size_bytes": -1}})).encode()), 1, "areas"),
+        (StandIn(out=json.dumps(told(machine="m" * 300)).encode()), 1, "machine"),
+        (StandIn(out=b" " * (MOST + 1) + json.dumps(told()).encode()), 1, "ended with code 0"),
+        (StandIn(fails=harness.GuestLost(harness.Verdict.PANIC, "it paniced")), 1, "guest panic: it paniced"),
+        (StandIn(at_boot=harness.GuestLost(harness.Verdict.SILENT, "nothing")), 1, "guest silent"),
+        (StandIn(fails=harness.CommandTimeout("it did not end")), 1, "it did not end"),
+    ],
+)
+def test_a_guest_that_fails_or_lies_has_no_result(guest: StandIn, code: int, said: str, tmp_path: Path) -> None:
+    with pytest.raises(GuestFailed, match=said) as failed:
+        _run(tmp_path, guest)
+    assert failed.value.code == code
+    assert str(failed.value).startswith("guest:host: ")
+    assert guest.open == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (harness.MachineLacks("memory: too little; free some"), MissingCapability),
+        (harness.BuildFailed("snapshot: no room; make some"), MissingCapability),
+        (harness.InvalidInput("cpus 99 must be 1 to 16"), InvalidInput),
+    ],
+)
+def test_what_the_harness_refuses_is_refused(error: Exception, kind: type[Exception], tmp_path: Path) -> None:
+    with pytest.raises(kind, match="guest:host: "):
+        _run(tmp_path, StandIn(at_boot=error))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_an_interrupt_ends_the_guest_first(number: signal.Signals, tmp_path: Path) -> None:
+    guest = StandIn()
+
+    def interrupted(timeout: float | None = None) -> None:
+        assert guest.open == 1
+        os.kill(os.getpid(), number)
+        signal.sigtimedwait([signal.SIGUSR2], 0.01)  # a signal is taken between two instructions of Python's
+
+    guest.wait = interrupted  # type: ignore[assignment, method-assign]
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    with pytest.raises(KeyboardInterrupt):
+        _run(tmp_path, guest)
+    assert guest.open == 0
+    assert {one: signal.getsignal(one) for one in before} == before
