@@ -8,15 +8,18 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import engines
 from damon.cli.arguments import Parser, add_version, seed
 from damon.command.process import start
 from damon.errors import DamonError, MissingCapability
 from damon.quoting import quoted
+
+if TYPE_CHECKING:
+    from damon.library.engine import Engine
 
 DESCRIPTION = """\
 The DAMON of this machine, in user space: serves the kernel's own files below a folder. FOLDER/kernel/mm/damon/admin is
@@ -35,6 +38,7 @@ examples:
 exit codes:
   0  stopped as asked    1  the mount was lost, an unexpected error, or stopped by force (it took more than 4 s)
   2  invalid input, or another damond serves the folder    3  this machine lacks something
+  86  the kernel's code of --engine broke; a line on stderr says where, and nothing is mounted any more
 """
 log = logging.getLogger("damon.damond")
 LEVELS: Final = ("err", "warning", "info", "debug")
@@ -103,11 +107,23 @@ def _machine(arguments: argparse.Namespace) -> Any:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    from damon.damond.fusemount import unmount
     from damon.damond.runtime import default_mount
+
+    folder = arguments.mount or default_mount()
+
+    def broken(line: str) -> None:
+        print(f"damond: {line}", file=sys.stderr)
+        unmount(folder)
+
+    with engines.serving(arguments, broken) as opened:
+        return _serve_at(folder, arguments, opened)
+
+
+def _serve_at(folder: Path, arguments: argparse.Namespace, opened: Callable[[], Engine]) -> int:
     from damon.damond.service import Service
     from damon.damond.watchdog import SIGNALS, Watchdog
 
-    folder = arguments.mount or default_mount()
     service: Service | None = None
     asked = 0  #: the signal
 
@@ -126,9 +142,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     for number in SIGNALS:
         signal.signal(number, stop)
     with Watchdog(abandon):
-        engine = engines.of(arguments)
-        engines.catch(engine)
-        service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed, engine)
+        service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed, opened())
         why = "by an error"
         try:
             if not asked:

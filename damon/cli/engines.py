@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,19 +52,39 @@ def of(arguments: argparse.Namespace) -> Engine:
     )
 
 
-def catch(engine: Engine) -> None:
-    """For a service: what breaks in the kernel's C is written to stderr and ends this process."""
-    if isinstance(engine, KernelEngine) and not engine.built.sanitized:
-        from damon.kernel.faults import LOOP_S
-        from damon.kernel.library import catch_faults
+@contextmanager
+def serving(arguments: argparse.Namespace, broken: Callable[[str], object]) -> Iterator[Callable[[], Engine]]:
+    """For a service: what opens the engine. What breaks in the kernel's C ends this process; ``broken`` gets a line.
 
-        catch_faults(2, LOOP_S)
+    Enter it before any thread is started. ``broken`` is called in another process.
+    """
+    if arguments.sanitize:
+        _load_sanitizers("damon.cli.damond")
+    if arguments.engine == OWN:
+        yield lambda: of(arguments)
+        return
+    from damon.kernel.faults import LOOP_S, Reporter
+    from damon.kernel.library import catch_faults
+
+    reporter = Reporter(lambda fault: broken(f"the kernel's code broke: {fault}"))
+
+    def opened() -> Engine:
+        engine = of(arguments)
+        if isinstance(engine, KernelEngine) and not engine.built.sanitized:
+            built = engine.built
+            catch_faults(reporter.watch(built.library, built.source.path), LOOP_S)
+        return engine
+
+    try:
+        yield opened
+    finally:
+        reporter.close()
 
 
 def run(arguments: argparse.Namespace, work: Callable[[argparse.Namespace, Engine], int]) -> int:
     """``work`` with the engine, the kernel's C in a process that ends when it breaks; the exit code."""
-    if arguments.sanitize and _LOADED not in os.environ:
-        _load_sanitizers()
+    if arguments.sanitize:
+        _load_sanitizers("damon")
     engine = of(arguments)
     if not isinstance(engine, KernelEngine):
         return work(arguments, engine)
@@ -90,8 +111,10 @@ def tell_warnings(damon: Damon) -> None:
         print(f"damon: kernel: {line}", file=sys.stderr)
 
 
-def _load_sanitizers() -> None:
-    """Start again with their runtime loaded first; does not return."""
+def _load_sanitizers(module: str) -> None:
+    """Start ``python -m module`` again with their runtime loaded first, unless it is; does not return then."""
+    if _LOADED in os.environ:
+        return
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         raise MissingCapability("no C compiler, which builds the kernel's DAMON; install gcc")
@@ -101,4 +124,4 @@ def _load_sanitizers() -> None:
         raise MissingCapability("--sanitize: the sanitizers' runtime is missing; install gcc's libasan and libubsan")
     options = {"ASAN_OPTIONS": "detect_leaks=0:exitcode=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
     environment = {**os.environ, **options, "LD_PRELOAD": " ".join(found), _LOADED: "1"}
-    os.execve(sys.executable, [sys.executable, "-m", "damon", *sys.argv[1:]], environment)
+    os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], environment)

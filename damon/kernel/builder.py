@@ -9,6 +9,7 @@ from collections.abc import Callable
 from damon.errors import InvalidInput
 from damon.kernel.library import Library
 from damon.kernel.mirror import ATTRS, INTERVALS_GOAL, OPS, PATTERN, QUOTA_USER, WMARKS, constant_of
+from damon.kernel.spaces import Spaces
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
 from damon.model.probe import DamonFilterType, DamonProbe
@@ -30,12 +31,18 @@ from damon.model.target import DamonTarget
 
 
 class Builder:
-    """Builds for one library."""
+    """Builds for one library.
 
-    def __init__(self, lib: Library) -> None:
-        self.lib = lib
+    Args:
+        lib: the library.
+        spaces: where the processes of targets get their numbers.
+        destroy: frees a C context.
+    """
 
-    def build(self, ctx: DamonCtx, space_id: Callable[[DamonTarget], int]) -> int:
+    def __init__(self, lib: Library, spaces: Spaces, destroy: Callable[[int], None]) -> None:
+        self.lib, self._spaces, self._destroy = lib, spaces, destroy
+
+    def build(self, ctx: DamonCtx) -> int:
         """A C context as ``ctx`` says, made by the functions that the kernel's own users call.
 
         Raises:
@@ -44,13 +51,13 @@ class Builder:
         """
         result = self.lib.damon_new_ctx()
         try:
-            self._fill(result, ctx, space_id)
+            self._fill(result, ctx)
         except BaseException:
-            self.lib.damon_destroy_ctx(result)
+            self._destroy(result)
             raise
         return int(result)
 
-    def _fill(self, at: int, ctx: DamonCtx, space_id: Callable[[DamonTarget], int]) -> None:
+    def _fill(self, at: int, ctx: DamonCtx) -> None:
         lib = self.lib
         if ctx.ops.id not in OPS:
             raise InvalidInput(f"operations set {ctx.ops.id!r}: only {', '.join(OPS)} can work for the kernel's own C")
@@ -65,7 +72,7 @@ class Builder:
         self._write_attrs(ctypes.addressof(attrs), ctx.attrs)
         lib.check(lib.damon_set_attrs(at, attrs), "attributes")
         for target in ctx.targets:
-            self._add_target(at, target, space_id(target))
+            self._add_target(at, target)
         for probe in ctx.probes:
             self._add_probe(at, probe)
         for scheme in ctx.schemes:
@@ -82,13 +89,13 @@ class Builder:
             elif value:
                 raise lib.lacks(f"intervals_goal: {name} {value}")
 
-    def _add_target(self, at: int, target: DamonTarget, space: int) -> None:
+    def _add_target(self, at: int, target: DamonTarget) -> None:
         lib = self.lib
         one = lib.damon_new_target()
         lib.damon_add_target(at, one)
         lib.set(one, "damon_target", "obsolete", target.obsolete)
-        if space:
-            lib.set(one, "damon_target", "pid", lib.shim_new_pid(space))
+        if number := self._spaces.number(target.space):
+            lib.set(one, "damon_target", "pid", lib.shim_new_pid(number))
         for region in target.regions:
             lib.check(lib.shim_add_region(one, region.start, region.end), "region")
 

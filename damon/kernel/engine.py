@@ -22,13 +22,13 @@ from damon.kernel.memory import Memory
 from damon.kernel.mirror import Mirror
 from damon.kernel.operations import OperationsBridge
 from damon.kernel.requests import Requests
+from damon.kernel.spaces import Spaces
 from damon.kernel.trace import KernelTrace
 from damon.mm.ahead import Stretch
 from damon.mm.clock import Event
 from damon.mm.interface import Machine
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.scheme import DamosStat
-from damon.model.target import DamonTarget
 
 if TYPE_CHECKING:
     from damon.kernel.build import Built
@@ -62,15 +62,15 @@ class KernelDamon(Damon):
         super().__init__(machine, seed=seed)
         self.lib = Library(built)
         self.mirror = Mirror(self.lib)
-        self._builder = Builder(self.lib)
         self.warnings: list[str] = []
         self.log: list[str] = []
         self._tasks: dict[int, _Task] = {}
         self._ctxs: dict[int, DamonCtx] = {}  # by the address of the C context
         self._c: dict[DamonCtx, int] = {}
-        self._spaces: dict[int, Any] = {}
+        self._adopted: set[DamonCtx] = set()  # what modules of the C have made, and free
+        self.spaces = Spaces(machine.open_process)
+        self._builder = Builder(self.lib, self.spaces, self._destroy)
         self._waiting: dict[int, list[Event]] = {}
-        self._next_key = 1
         self._trouble: BaseException | None = None
         self._quiet = False
         self.tracepoints = KernelTrace(machine.clock, self.lib)
@@ -93,7 +93,8 @@ class KernelDamon(Damon):
         callbacks.tick_ns, callbacks.first_tick, callbacks.exact = ticks.tick_ns, ticks.jiffies(0), not ticks.hz
         own: dict[str, Callable[..., Any]] = {
             "sleep": self._sleep, "wait": self._wait, "wake": self._wake, "spawn": self._spawn, "join": self._join,
-            "seed": lambda: 0, "process": self._process, "log": self._log, "warn": self._warn,
+            "seed": lambda: 0, "process": self.spaces.find_get_pid,
+            "put_process": self.spaces.put, "log": self._log, "warn": self._warn,
             "trace": self.tracepoints.received,
             "call": self._requests.called, "walk": self._requests.walked, "query": self.memory.query,
             "ram": self.memory.ram, "folios": self.memory.folios,
@@ -169,16 +170,6 @@ class KernelDamon(Damon):
         else:
             clock.sleep_until(end)
 
-    def _process(self, pid: int) -> int:
-        """``find_get_pid()``: the number of a space that is open from now on; 0 where there is no such process."""
-        try:
-            space = self.machine.open_process(pid)
-        except DamonError:
-            return 0
-        self._next_key += 1
-        self._spaces[self._next_key] = space
-        return self._next_key
-
     def _wait(self, key: int) -> None:
         event = self.machine.clock.event()
         self._waiting.setdefault(key, []).append(event)
@@ -195,6 +186,7 @@ class KernelDamon(Damon):
         ctx = self._ctxs.get(data.value)
         if ctx is None:
             ctx = self._adopt(data.value)
+        self._own_spaces(data.value)
         task = _Task(address, (comm.value or b"kdamond").decode(), ctx, self.machine.clock.event())
         self._tasks[address] = task
         self.lib.shim_set_random(address, ctx.rnd.pointer)
@@ -209,10 +201,20 @@ class KernelDamon(Damon):
     def _adopt(self, address: int) -> DamonCtx:
         """A context that the C has made itself, in a module."""
         ctx = self.new_ctx()
+        self._enter(address, ctx)
+        self.refresh(ctx)
+        self._adopted.add(ctx)
+        return ctx
+
+    def _enter(self, address: int, ctx: DamonCtx) -> None:
+        """``ctx`` is what is at ``address`` now; a module may have freed what was there before."""
+        stale = self._ctxs.get(address)
+        if stale is not None:
+            del self._c[stale]
+            self.bridge.forget(address)
+            self._adopted.discard(stale)
         ctx.engine = self
         self._ctxs[address], self._c[ctx] = ctx, address
-        self.refresh(ctx)
-        return ctx
 
     def _work(self, task: _Task) -> None:
         ctx = task.ctx
@@ -227,9 +229,7 @@ class KernelDamon(Damon):
         ctx = task.ctx
         self.refresh(ctx)
         self._requests.cancel(ctx)
-        for target in ctx.targets:
-            if target.space is not None:
-                target.space.close()
+        self._put_pids(self._c[ctx])
         ctx.targets.clear()
         with self._lock:
             ctx.kdamond = None
@@ -269,7 +269,9 @@ class KernelDamon(Damon):
         return [task.ctx for task in self._tasks.values()]
 
     def stats(self, ctx: DamonCtx) -> list[DamosStat]:
-        """The statistics of each scheme, as they are now."""
+        """The statistics of each scheme, as they are now, or were at the end of a run."""
+        if self._has_ended(ctx):
+            return [scheme.stat for scheme in ctx.schemes]
         found = []
         for scheme in self.mirror.schemes(self._c[ctx]):
             found.append(DamosStat())
@@ -278,9 +280,15 @@ class KernelDamon(Damon):
 
     def activated(self, ctx: DamonCtx) -> bool:
         """Is a scheme active, by its watermarks?"""
+        if self._has_ended(ctx):
+            return False
         lib = self.lib
         wmarks = (lib.at(scheme, "damos", "wmarks") for scheme in self.mirror.schemes(self._c[ctx]))
         return any(lib.get(at, "damos_watermarks", "activated") for at in wmarks)
+
+    def _has_ended(self, ctx: DamonCtx) -> bool:
+        """A module may have freed its context after the end of its worker."""
+        return ctx in self._adopted and ctx.kdamond is None
 
     def c_ctx(self, ctx: DamonCtx) -> int:
         """The address of the C context of ``ctx``; 0 without one."""
@@ -289,24 +297,25 @@ class KernelDamon(Damon):
     def ctx_at(self, address: int) -> DamonCtx:
         return self._ctxs[address]
 
-    def space_id(self, target: DamonTarget) -> int:
-        """The number of a target's process for the C; 0 for physical memory."""
-        if target.space is None:
-            return 0
-        for number, space in self._spaces.items():
-            if space is target.space:
-                return number
-        self._next_key += 1
-        self._spaces[self._next_key] = target.space
-        return self._next_key
+    def _own_spaces(self, address: int) -> None:
+        """The C closes the processes of this context, from now on."""
+        for target in self.mirror.targets(address):
+            self.spaces.own(self.mirror.space_id(target))
 
-    def space(self, number: int) -> Any:
-        return self._spaces.get(number)
+    def _put_pids(self, address: int) -> None:
+        """What operations sets do with targets that end, in versions where they do not."""
+        if not self.lib.has_field("damon_operations", "cleanup_target"):
+            for target in self.mirror.targets(address):
+                self.lib.shim_put_pid(target)
+
+    def _destroy(self, address: int) -> None:
+        self._put_pids(address)
+        self.lib.damon_destroy_ctx(address)
 
     def refresh(self, ctx: DamonCtx) -> None:
         """Bring ``ctx`` up to date with its C context: parameters, statistics, quotas, regions, deadlines."""
         at = self._c.get(ctx)
-        if at is None:
+        if at is None or self._has_ended(ctx):
             return
         lib, mirror = self.lib, self.mirror
         ctx.ops = self.operations.select(mirror.ops[mirror.ops_id(at)])
@@ -330,9 +339,8 @@ class KernelDamon(Damon):
         addresses = []
         for ctx in ctxs:
             self._forget(ctx)
-            address = self._builder.build(ctx, self.space_id)
-            ctx.engine = self
-            self._ctxs[address], self._c[ctx] = ctx, address
+            address = self._builder.build(ctx)
+            self._enter(address, ctx)
             if not self.lib.has("damon_call") and self.lib.has("shim_install_callbacks"):
                 self.lib.shim_install_callbacks(address)
             ctx.call_controls_obsolete = False
@@ -348,7 +356,10 @@ class KernelDamon(Damon):
         if address is not None:
             del self._ctxs[address]
             self.bridge.forget(address)
-            self.lib.damon_destroy_ctx(address)
+            if ctx in self._adopted:
+                self._adopted.discard(ctx)
+            else:
+                self._destroy(address)
 
     def _stop_one(self, ctx: DamonCtx) -> None:
         address = self._c.get(ctx)
@@ -378,11 +389,12 @@ class KernelDamon(Damon):
     def commit(self, dst: DamonCtx, src: DamonCtx) -> None:
         """``damon_commit_ctx()``, in the worker of ``dst``."""
         address = self._c[dst]
-        source = self._builder.build(src, self.space_id)
+        source = self._builder.build(src)
         try:
             self.lib.check(self.lib.damon_commit_ctx(address, source), "damon_commit_ctx()")
         finally:
-            self.lib.damon_destroy_ctx(source)
+            self._own_spaces(address)
+            self._destroy(source)
         self.refresh(dst)
 
     # -- requests

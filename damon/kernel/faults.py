@@ -95,7 +95,7 @@ def supervised(work: Callable[[int], int], library: Path, tree: Path, tell: Call
     child = os.fork()
     if not child:
         os.close(reader)
-        _work(work, writer)
+        _work(lambda writer: _tied(work, writer), writer)
     os.close(writer)
     old = {number: signal.signal(number, _forward(child)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -113,6 +113,45 @@ def supervised(work: Callable[[int], int], library: Path, tree: Path, tell: Call
             Fault(f"the process with the kernel's code was ended by {signal.Signals(os.WTERMSIG(status)).name}")
         )
     return os.waitstatus_to_exitcode(status)
+
+
+class Reporter:
+    """A process beside a service, which says what broke in the kernel's code when that has ended the service.
+
+    Make it before any thread is started. ``tell`` is called in that process, which lives until this one ends or calls
+    :meth:`close`. A signal to the process group does not end it: it has to see the end of the service.
+    """
+
+    def __init__(self, tell: Callable[[Fault], object]) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        reader, self._writer = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            os.close(self._writer)
+            _work(lambda reader: _tell_of(reader, tell), reader)
+        os.close(reader)
+
+    def watch(self, library: Path, tree: Path) -> int:
+        """The descriptor for ``shim_catch_faults()`` of a library built from ``tree``."""
+        os.write(self._writer, f"{library}\n{tree}\n".encode())
+        return self._writer
+
+    def close(self) -> None:
+        """Nothing of the kernel's code runs any more."""
+        os.close(self._writer)
+        _wait(self._pid)
+
+
+def _tell_of(reader: int, tell: Callable[[Fault], object]) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    library, _, rest = _read_all(reader).partition("\n")
+    tree, _, report = rest.partition("\n")
+    fault = read(report, Path(library), Path(tree))
+    if fault is not None:
+        tell(fault)
+    return 0
 
 
 def _forward(child: int) -> Callable[[int, object], None]:
@@ -139,13 +178,17 @@ def _wait(child: int) -> int:
             continue
 
 
-def _work(work: Callable[[int], int], writer: int) -> None:
+def _tied(work: Callable[[int], int], writer: int) -> int:
+    """``work``, as long as the parent lives."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    return work(writer)
+
+
+def _work(work: Callable[[int], int], descriptor: int) -> None:
     """In the child; does not return."""
     code = 1
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        os.set_inheritable(writer, False)
-        code = work(writer)
+        code = work(descriptor)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except KeyboardInterrupt:

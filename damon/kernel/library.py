@@ -31,6 +31,7 @@ CALLBACKS: Final = {
     "join": CFUNCTYPE(None, c_void_p),
     "seed": CFUNCTYPE(U64),
     "process": CFUNCTYPE(U64, c_int),
+    "put_process": CFUNCTYPE(None, U64),
     "query": CFUNCTYPE(U64, c_int, U64, U64),
     "ram": CFUNCTYPE(c_int, c_uint, POINTER(U64), POINTER(U64)),
     "folios": CFUNCTYPE(c_uint, U64, POINTER(U64), c_uint),
@@ -45,7 +46,6 @@ CALLBACKS: Final = {
     "ops_probe": CFUNCTYPE(None, c_int, c_void_p, c_void_p, c_void_p, c_uint, c_void_p),
     "ops_apply": CFUNCTYPE(U64, c_int, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(U64)),
     "ops_valid": CFUNCTYPE(c_int, c_int, c_void_p),
-    "ops_cleanup": CFUNCTYPE(None, c_int, c_void_p),
     "call": CFUNCTYPE(c_int, c_void_p),
     "walk": CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, U64),
 }
@@ -126,6 +126,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "shim_add_region": (c_int, (c_void_p, c_ulong, c_ulong)),
     "shim_new_filter": (c_void_p, (c_int, ctypes.c_bool, ctypes.c_bool)),
     "shim_new_pid": (c_void_p, (U64,)),
+    "shim_put_pid": (None, (c_void_p,)),
     "shim_alloc": (c_void_p, (ctypes.c_size_t,)),
     "shim_free_control": (None, (c_void_p,)),
     "shim_call": (c_int, (c_void_p, c_void_p, ctypes.c_bool, POINTER(c_void_p))),
@@ -161,10 +162,7 @@ class Library:
 
     def __init__(self, built: Built) -> None:
         self.built = built
-        with tempfile.TemporaryDirectory(prefix="damon-engine-") as directory:
-            copy = Path(directory) / f"damon-{os.getpid()}.so"
-            shutil.copyfile(built.library, copy)
-            self._lib = ctypes.CDLL(str(copy))
+        self._lib = _copy_that_is_read_later(built.library) if built.sanitized else _copy(built.library)
         self.callbacks: Callbacks = self._bind("shim_get_callbacks")().contents
         self._fields, self._constants = self._tables()
         self.generation = c_uint64.in_dll(self._lib, "shim_generation")
@@ -286,6 +284,21 @@ class Library:
         if result < 0:
             raise DamonError(-result, f"{what}: {os.strerror(-result)}, says {self.built.source.origin}")
         return result
+
+
+def _copy(library: Path) -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory(prefix="damon-engine-") as directory:
+        copy = Path(directory) / f"damon-{os.getpid()}.so"
+        shutil.copyfile(library, copy)
+        return ctypes.CDLL(str(copy))
+
+
+def _copy_that_is_read_later(library: Path) -> ctypes.CDLL:
+    """The sanitizers read functions and lines in it when they report something; it is gone with the process."""
+    descriptor = os.memfd_create(library.name)
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(library.read_bytes())
+    return ctypes.CDLL(f"/proc/self/fd/{descriptor}")
 
 
 def catch_faults(descriptor: int, seconds: int) -> None:

@@ -46,7 +46,7 @@ class OperationsBridge:
         self._paddr = self._lib.constant("DAMON_OPS_PADDR")
 
     def callbacks(self) -> dict[str, Callable[..., Any]]:
-        names = ("init", "update", "mkold", "young", "access", "probe", "apply", "valid", "cleanup")
+        names = ("init", "update", "mkold", "young", "access", "probe", "apply", "valid")
         return {f"ops_{name}": getattr(self, f"_{name}") for name in names}
 
     # -- mirrors
@@ -65,7 +65,7 @@ class OperationsBridge:
         targets = self._synced(at).targets
         found = targets.get(target)
         if found is None:
-            found = targets[target] = DamonTarget(self._engine.space(self._mirror.space_id(target)))
+            found = targets[target] = DamonTarget(self._engine.spaces.get(self._mirror.space_id(target)))
         return found
 
     def scheme(self, at: int, scheme: int) -> Damos:
@@ -85,7 +85,7 @@ class OperationsBridge:
         """Targets that are gone, and those at whose address there is another one now."""
         here = set(self._mirror.targets(at))
         for address, target in list(state.targets.items()):
-            space = self._engine.space(self._mirror.space_id(address)) if address in here else self
+            space = self._engine.spaces.get(self._mirror.space_id(address)) if address in here else self
             if space is not target.space:
                 del state.targets[address]
 
@@ -187,11 +187,8 @@ class OperationsBridge:
         return applied
 
     def _valid(self, id: int, target: int) -> int:
-        space = self._engine.space(self._mirror.space_id(target))
+        space = self._engine.spaces.get(self._mirror.space_id(target))
         return int(space is not None and space.alive())
-
-    def _cleanup(self, id: int, target: int) -> None:
-        return  # the engine closes what no target of a context has any more
 
     def _init(self, id: int, at: int) -> None:
         for target in self._mirror.targets(at):

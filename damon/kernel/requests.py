@@ -20,6 +20,7 @@ class _Call:
     ctx: DamonCtx
     control: DamonCallControl
     repeats: bool
+    at: int | None = None  #: of a repeating one: what the C has until its worker ends
 
 
 class Requests:
@@ -44,10 +45,12 @@ class Requests:
         if address is None or not self._lib.has("shim_call"):
             return False
         number = self._number()
-        self._calls[number] = _Call(ctx, control, control.repeat)
+        call = self._calls[number] = _Call(ctx, control, control.repeat)
         kept = ctypes.c_void_p()
         result = self._lib.shim_call(address, number, control.repeat, ctypes.byref(kept))
-        if not control.repeat or result:
+        if control.repeat and not result:
+            call.at = kept.value
+        else:
             del self._calls[number]
         if not control.repeat and control.error is not None:
             raise control.error
@@ -91,7 +94,10 @@ class Requests:
 
     def cancel(self, ctx: DamonCtx) -> None:
         """The worker has ended: requests that were not run never will be."""
-        self._calls = {number: call for number, call in self._calls.items() if call.ctx is not ctx or not call.repeats}
+        for number, call in list(self._calls.items()):
+            if call.ctx is ctx and call.repeats:
+                del self._calls[number]
+                self._lib.shim_free_control(call.at)
         with ctx.lock:
             ctx.call_controls_obsolete = True
             pending = list(ctx.call_controls)

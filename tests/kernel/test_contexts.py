@@ -33,7 +33,8 @@ def kernel() -> Iterator[KernelDamon]:
         yield engine
         engine.close()
         assert engine.warnings == []
-        assert engine.lib.shim_leaks() <= 3  # the cache of regions, and processes' ids
+        assert engine.lib.shim_leaks() == 0
+        assert not len(engine.spaces)
 
 
 def _cold() -> Damos:

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from damon.cli.main import main
+from damon.damond.fusemount import mounts, unmount
 from damon.kernel import faults
+from damon.kernel.build import build
+from damon.kernel.source import open_source
+from tests.damond.conftest import PROBLEM, Damond, monitor
 from tests.kernel.trees import built, changed
+from tests.waiting import HANG_S, until
 
 CHARGE = "\tif (!quota->fail_charge_denom || sz_applied > sz_region)\n"
 TRIED = "\ts->stat.nr_tried++;\n"
@@ -54,6 +59,27 @@ def test_a_warning_is_told_and_the_run_goes_on(tmp_path: Path, capfd: pytest.Cap
 def test_what_does_not_compile_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert _run(changed(tmp_path, TRIED, "\ts->stat.nr_tried+++;\n")) == 2
     assert re.search(r"core\.c:\d+:\d+: error: ", capfd.readouterr().err)
+
+
+@pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM)
+def test_a_service_ends_with_one_line(tmp_path: Path) -> None:
+    """damond's: the place with its caller, no mount that hangs, and what stops a service ends no report."""
+    tree = changed(tmp_path, TRIED, TRIED + "\tBUG_ON(sz_tried);\n")
+    build(open_source(str(tree)))
+    damond = Damond(tmp_path, "--sim", "hot-cold", "--engine", f"kernel:{tree}").wait()
+    try:
+        one = monitor(damond)
+        (one / "state").write_text("on\n")
+        assert damond.process.wait(HANG_S) == faults.EXIT_FAULT
+        until(lambda: not mounts(damond.mount), damond.log.read_text)
+        lines = [line for line in damond.log.read_text().splitlines() if not line.startswith("[")]
+    finally:
+        damond.process.kill()
+        unmount(damond.mount)
+    assert len(lines) == 1, lines
+    assert re.match(
+        r"damond: the kernel's code broke: BUG at mm/damon/core\.c:\d+, damos_update_stat\(\); called by ", lines[0]
+    )
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,12 @@ EXPORT struct pid *shim_new_pid(u64 space)
 	return pid;
 }
 
+EXPORT void shim_put_pid(struct damon_target *t)
+{
+	put_pid(t->pid);
+	t->pid = NULL;
+}
+
 struct pid *shim_find_pid(int nr)
 {
 	u64 space = shim.process(nr);
@@ -399,7 +405,6 @@ SET(paddr, DAMON_OPS_PADDR, damon_pa_scheme_score);
 #ifdef HAVE_damon_operations_cleanup_target
 static void vaddr_cleanup(struct damon_target *t)
 {
-	shim.ops_cleanup(DAMON_OPS_VADDR, t);
 	put_pid(t->pid);
 }
 #endif

@@ -35,6 +35,8 @@ struct shim_callbacks {
 	shim_u64 (*seed)(void);
 	/* The number of the space of a process; 0 when there is no such process. */
 	shim_u64 (*process)(int pid);
+	/* A struct pid of that number has been freed. */
+	void (*put_process)(shim_u64 space);
 	shim_u64 (*query)(int what, shim_u64 a, shim_u64 b);
 	int (*ram)(unsigned int index, shim_u64 *start, shim_u64 *end);
 	/* The first folios from pfn on, at most nr: rows of pfn, pages, node. How many; 0 where memory ends. */
@@ -56,7 +58,6 @@ struct shim_callbacks {
 	void (*ops_probe)(int id, void *ctx, void *target, const shim_u64 *addrs, unsigned int nr, unsigned char *hits);
 	shim_u64 (*ops_apply)(int id, void *ctx, void *target, void *region, void *scheme, shim_u64 *passed);
 	int (*ops_valid)(int id, void *target);
-	void (*ops_cleanup)(int id, void *target);
 	/* Requests (damon_call) and what is called back at fixed places; data is what was given. */
 	int (*call)(void *data);
 	void (*walk)(void *data, void *ctx, void *target, void *region, void *scheme, shim_u64 passed);

@@ -406,8 +406,10 @@ static inline struct pid *get_pid(struct pid *pid)
 }
 static inline void put_pid(struct pid *pid)
 {
-	if (pid && --pid->refs == 0)
+	if (pid && --pid->refs == 0) {
+		shim.put_process(pid->space);
 		shim_free(pid);
+	}
 }
 
 struct pid *shim_find_pid(int nr);
