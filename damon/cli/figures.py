@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from damon.cli import output
@@ -64,7 +65,7 @@ def row(run: dict[str, Any]) -> Sequence[str]:
     hot = f"{run['hot_bytes_kept'] / run['hot_bytes']:.1%}" if run["hot_bytes"] else "-"
     parted = run["difference"]
     return (
-        run["workload"], run["asked"], cell("applied_bytes", output.size),
+        Path(run["workload"]).name, run["asked"], cell("applied_bytes", output.size),
         output.size(run["reclaimed_bytes"]), hot, str(run["refaults"]),
         "-" if run["slowdown"] is None else f"{run['slowdown']:.4f}",
         cell("kdamond_cpu_seconds", lambda seconds: f"{seconds:.2f} s"),
