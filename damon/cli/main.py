@@ -5,16 +5,28 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from types import ModuleType
+from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
+from typing import Final
 
-from damon.cli import client, compare, doctor, exec, export, modinfo, record, report, run, trace
 from damon.cli.arguments import Parser, add_version
 from damon.command.process import output_failed, start
 from damon.errors import DamonError, MissingCapability
 
-#: Each has ``add(subparsers)``, which sets ``function`` to what takes the parsed arguments and returns the exit code.
-COMMANDS: tuple[ModuleType, ...] = (run, compare, modinfo, record, report, trace, exec, export, client, doctor)
+#: Modules of this package and their commands. Each has ``add(subparsers)``, which sets ``function`` to what takes the
+#: parsed arguments and returns the exit code. Only the module of the wanted command is imported.
+COMMANDS: Final = {
+    "run": ("run",),
+    "compare": ("compare",),
+    "modinfo": ("modinfo",),
+    "record": ("record",),
+    "report": ("report",),
+    "trace": ("trace",),
+    "exec": ("exec",),
+    "export": ("export",),
+    "client": ("status", "pid", "lsmod", "modprobe", "rmmod", "param"),
+    "doctor": ("doctor",),
+}
 
 EPILOG = """\
 exit codes:
@@ -27,7 +39,8 @@ exit codes:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(modules: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """The command line with the commands of ``modules``."""
     top = Parser(
         prog="damon",
         description="DAMON, Linux's data access monitor and its access-aware operation schemes, in user space.",
@@ -36,9 +49,17 @@ def parser() -> argparse.ArgumentParser:
     )
     add_version(top)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add(commands)
+    for name in modules:
+        import_module(f"damon.cli.{name}").add(commands)
     return top
+
+
+def _modules(words: Sequence[str]) -> Collection[str]:
+    """The module of the command that ``words`` begin with; all of them when it is none, for help and suggestions."""
+    first = words[0] if words else ""
+    if first == "--version":
+        return ()
+    return [module for module, names in COMMANDS.items() if first in names] or tuple(COMMANDS)
 
 
 def _fail(code: int, error: BaseException | str) -> int:
@@ -48,7 +69,8 @@ def _fail(code: int, error: BaseException | str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Errors are one line on stderr."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(_modules(words)).parse_args(words)
     return exit_code(lambda: int(arguments.function(arguments)))
 
 
