@@ -23,6 +23,19 @@ def _run(guest: Guest, *words: str) -> dict[str, Any]:
     return result
 
 
+def test_the_kernels_parameters_are_shown(guest: Guest) -> None:
+    """Twice: the first one leaves nothing that keeps the second from it."""
+    words = ("damon", "modinfo", "--engine", "host", "--json")
+    for name in ("damon_reclaim", "lru_sort"):
+        shown = _run(guest, *words, name)
+        assert shown["name"].endswith(name)
+        parameters = {row["name"]: row for row in shown["parameters"]}
+        assert parameters["enabled"]["default"] == "N"
+        assert parameters["kdamond_pid"]["perm"] == "0400"
+        assert parameters["sample_interval"]["unit"] == "us"
+    assert {"min_age", "quota_ms"} & set(parameters) == {"quota_ms"}
+
+
 def test_contexts_and_modules(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
     with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as running:
         found = _run(guest, "tests.vm.guest.host_run", str(running.pid))
