@@ -63,6 +63,7 @@ class Events:
 
     def __init__(self, damon: Damon, path: Path) -> None:
         self._file = path.open("wb")
+        pickle.dump(damon.trace.known.intersection(EVENTS), self._file)
         self._subscription = damon.trace.subscribe(self._write, EVENTS)
 
     def _write(self, event: TraceEvent) -> None:
@@ -74,19 +75,22 @@ class Events:
         self._file.close()
 
 
-def _read(file: BinaryIO) -> Iterator[Entry]:
-    """What ``Events`` wrote, in this process's own directory."""
+def _read(file: BinaryIO, known: frozenset[str]) -> Iterator[Entry]:
+    """What ``Events`` wrote, in this process's own directory, of the events ``known``."""
     while True:
         try:
-            yield pickle.load(file)
+            entry: Entry = pickle.load(file)
         except EOFError:
             return
+        if entry[1] in known:
+            yield entry
 
 
 def first_difference(one: Path, other: Path) -> Difference | None:
-    """Where two files of events part; None where they do not."""
+    """Where two files of events part; None where they do not. Events that only one of both engines has are left out."""
     with one.open("rb") as first, other.open("rb") as second:
-        ours, theirs = _read(first), _read(second)
+        known: frozenset[str] = pickle.load(first) & pickle.load(second)
+        ours, theirs = _read(first, known), _read(second, known)
         aggregation = 1
         while True:
             a, b = next(ours, None), next(theirs, None)

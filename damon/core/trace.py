@@ -136,6 +136,8 @@ class Trace:
         self._clock = clock
         self._virtual = isinstance(clock, VirtualClock)
         self._lock = threading.Lock()
+        #: The events that can come, by name: a kernel tree may lack some.
+        self.known: frozenset[str] = frozenset(EVENTS)
         self.pids: dict[DamonCtx, int] = {}  #: of processes that stand for workers
         #: Who listens, for each event; replaced as a whole.
         self.points: dict[str, tuple[Subscription, ...]] = dict.fromkeys(EVENTS, ())

@@ -57,6 +57,7 @@ class KernelTrace(Trace):
         while (name := lib.shim_event_name(index)) is not None:
             self._numbers[name.decode()] = index
             index += 1
+        self.known = frozenset(self._numbers)
         for name in self._numbers:
             self.points.setdefault(name, ())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,18 +84,34 @@ def test_refused(words: list[str], code: int, said: str, capfd: pytest.CaptureFi
     ],
 )  # fmt: skip
 def test_the_first_difference(change: dict[int, Entry | None], said: str | None, tmp_path: Path) -> None:
-    entries: dict[int, Entry | None] = {
-        0: (100, AGGREGATED, (0, 2), [(0, 4, 1, 0), (4, 8, 0, 1)]),
-        1: (200, AGGREGATED, (0, 2), [(0, 4, 1, 1), (4, 8, 0, 2)]),
-        2: (200, ESZ, (0, 0, 7), []),
-    }
-    paths = []
-    for name, content in (("a", entries), ("b", entries | change)):
-        paths.append(tmp_path / name)
-        paths[-1].write_bytes(b"".join(pickle.dumps(entry) for entry in content.values() if entry is not None))
+    paths = [_events(tmp_path / "a", ENTRIES), _events(tmp_path / "b", ENTRIES | change)]
     found = first_difference(*paths)
     assert (found is None) == (said is None)
     assert said is None or said in str(found)
+
+
+ENTRIES: dict[int, Entry | None] = {
+    0: (100, AGGREGATED, (0, 2), [(0, 4, 1, 0), (4, 8, 0, 1)]),
+    1: (200, AGGREGATED, (0, 2), [(0, 4, 1, 1), (4, 8, 0, 2)]),
+    2: (200, ESZ, (0, 0, 7), []),
+}
+
+
+def _events(path: Path, entries: dict[int, Entry | None], known: Sequence[str] = (AGGREGATED, ESZ, STAT)) -> Path:
+    """As a run of an engine with the events ``known`` writes them."""
+    written = [frozenset(known), *(entry for entry in entries.values() if entry is not None)]
+    path.write_bytes(b"".join(map(pickle.dumps, written)))
+    return path
+
+
+def test_events_that_one_engine_has_not_are_no_difference(tmp_path: Path) -> None:
+    """A version of the kernel without a tracepoint is compared by the others."""
+    new = _events(tmp_path / "a", {3: (90, ESZ, (0, 0, 5), []), **ENTRIES})
+    assert first_difference(new, _events(tmp_path / "b", ENTRIES | {2: None}, [AGGREGATED])) is None
+    aged = {1: (200, AGGREGATED, (0, 2), [(0, 4, 1, 1), (4, 8, 0, 3)])}
+    found = first_difference(new, _events(tmp_path / "c", ENTRIES | aged | {2: None}, [AGGREGATED]))
+    assert found is not None
+    assert "damon_aggregated, region 1: age is 2 and 3" in str(found)
 
 
 @pytest.fixture
