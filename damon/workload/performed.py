@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from damon.errors import DamonError, MissingCapability
+from damon.errors import MissingCapability
 from damon.workload.model import Workload
 from damon.workload.plan import Options, compile_plan
 
@@ -92,7 +92,7 @@ class Performed:
 
     Raises:
         MissingCapability: the native program is not built.
-        DamonError: it did not start.
+        ChildProcessError: it did not start.
     """
 
     def __init__(self, workload: Workload, seed: int = 0) -> None:
@@ -133,16 +133,17 @@ class Performed:
     def _wait(self, happened: Callable[[], bool]) -> None:
         with self._changed:
             if not self._changed.wait_for(lambda: self._over or happened(), _PATIENCE_S):
-                raise DamonError(errno.ETIMEDOUT, "workload: its processes do not answer; is one stopped?")
+                raise TimeoutError(errno.ETIMEDOUT, "workload: its processes do not answer; is one stopped?")
             if not happened():
                 code = self._program.wait()
-                raise DamonError(errno.ECHILD, f"workload: {self.workload.name}: it ended with code {code}")
+                raise ChildProcessError(errno.ECHILD, f"workload: {self.workload.name}: it ended with code {code}")
 
     def reports(self) -> dict[str, Report]:
         """A report of now of each process that has not ended, by its name.
 
         Raises:
-            DamonError: ECHILD, the program has ended; ETIMEDOUT, a process does not answer.
+            ChildProcessError: the program has ended.
+            TimeoutError: a process does not answer.
         """
         with self._changed:
             before = dict(self._number)

@@ -13,7 +13,6 @@ import psutil
 import pytest
 import yaml
 
-from damon.errors import DamonError
 from damon.workload.load import parse_workload
 from damon.workload.model import Workload
 from damon.workload.performed import Performed
@@ -68,7 +67,7 @@ def test_a_program_that_is_killed_is_an_error_and_no_wait() -> None:
         parent = psutil.Process(at_work.reports()["main"].pid).parent()
         assert parent is not None
         parent.send_signal(signal.SIGKILL)
-        with pytest.raises(DamonError, match="workload: test: it ended with code -9"):
+        with pytest.raises(ChildProcessError, match="workload: test: it ended with code -9"):
             until(lambda: at_work.reports() is None)
 
 
