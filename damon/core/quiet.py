@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ends of aggregation intervals that need no Python: there is no subscriber, and no scheme wants a region.
+"""Ends of aggregation intervals that need no Python: there is no subscriber, and no scheme wants a region with folios.
 
 Most of them are like that. ``native/src/boundary.c`` does then what ``Kdamond._iteration`` does, from merging to
 splitting, and gives way to it before anything that it does not know.
@@ -16,9 +16,9 @@ from typing import Final
 from damon.core import quota as quotas
 from damon.core.priority import DamosRates, DamosSpec, fill_pattern
 from damon.core.regions import SplitState
-from damon.core.trace import AGGREGATED, STAT
+from damon.core.trace import AGGREGATED, BEFORE_APPLY, ESZ, STAT
 from damon.model.context import DamonCtx
-from damon.model.scheme import Damos
+from damon.model.scheme import Damos, DamosAction
 from damon.native import bind
 from damon.native.layout import shared
 from damon.ops.operations import Operations, Score
@@ -28,12 +28,17 @@ _init = bind("damon_quiet_boundary", None, c_void_p)
 _MOST: Final = 1 << 62
 
 
+#: Fields of a quota and of statistics that C changes.
+_KEPT: Final = ("esz", "charged_sz", "charged_from", "total_charged_sz", "total_charged_ns")
+_COUNTED: Final = ("nr_tried", "sz_tried", "qt_exceeds", "nr_snapshots")
+
+
 class Stage(enum.IntEnum):
     """``enum damon_stage``."""
 
     SAMPLED = 0
     MERGED = 1
-    APPLIED = 2  #: schemes have left all regions alone
+    APPLIED = 2  #: schemes have made their pass
 
 
 @shared("damon_boundary")
@@ -47,9 +52,11 @@ class _Scheme(ctypes.Structure):
 
     _fields_ = (
         ("spec", DamosSpec),
-        *((name, c_uint32) for name in ("limited", "scored", "counts", "reserved")),
-        *((name, c_uint64) for name in ("next_apply", "apply_samples", "window_begin", "window_end", "esz")),
-        ("nr_snapshots", c_uint64),
+        *((name, c_uint32) for name in ("limited", "scored", "acts", "ages")),
+        *((name, c_uint64) for name in ("ms", "sz", "window_ticks", *_KEPT)),
+        *((name, c_uint64) for name in ("resumes", "resume_target", "resume_addr", "next_apply", "apply_samples")),
+        *((name, c_uint64) for name in _COUNTED),
+        ("position", c_uint64),
     )
 
 
@@ -59,8 +66,9 @@ class _Quiet(ctypes.Structure):
 
     _fields_ = (
         ("boundary", _Boundary),
-        ("schemes", c_void_p),
-        *((name, c_uint64) for name in ("nr_schemes", "passed", "next_aggregation", "next_ops_update", "aggr_samples")),
+        *((name, c_void_p) for name in ("schemes", "due", "specs")),
+        *((name, c_uint64) for name in ("nr_schemes", "acts")),
+        *((name, c_uint64) for name in ("passed", "next_aggregation", "next_ops_update", "aggr_samples")),
         *((name, c_uint64) for name in ("min_region_sz", "min_nr_regions", "max_nr_regions", "sz_limit")),
         *((name, c_uint64) for name in ("max_threshold", "last_nr_regions", "rotation", "tick_ns", "first_tick")),
         ("rates", DamosRates),
@@ -69,7 +77,7 @@ class _Quiet(ctypes.Structure):
 
 
 #: What is not asked at every boundary here.
-_ASKED: Final = ("score", "scores", "target_valid")
+_ASKED: Final = ("score", "scores", "target_valid", "idle_where_empty", "apply_scheme")
 
 
 @cache
@@ -83,9 +91,9 @@ def _as_shipped(ops: Operations) -> bool:
     return _is_shipped(type(ops)) and not (ops.__dict__ and any(name in ops.__dict__ for name in _ASKED))
 
 
-def _listens(ctx: DamonCtx) -> bool:
+def _listens(ctx: DamonCtx, *events: str) -> bool:
     trace = ctx.trace
-    return trace is not None and bool(trace.points[AGGREGATED] or trace.points[STAT])
+    return trace is not None and any(trace.points[event] for event in events)
 
 
 class Quiet:
@@ -98,7 +106,8 @@ class Quiet:
     def __init__(self, ctx: DamonCtx, split_state: SplitState) -> None:
         self._ctx, self._split_state = ctx, split_state
         self._native = _Quiet()
-        self._schemes = (_Scheme * 0)()
+        self._schemes = self._due = (_Scheme * 0)()
+        self._specs = (DamosSpec * 0)()
         _init(ctypes.addressof(self._native))
         self.stage = Stage.SAMPLED  #: how far the boundary at hand has come
 
@@ -112,7 +121,7 @@ class Quiet:
         ctx = self._ctx
         attrs = ctx.attrs
         if (
-            ctx.probes or ctx.pause or ctx.walk_control is not None or attrs.intervals_goal.aggrs or _listens(ctx)
+            ctx.probes or ctx.pause or ctx.walk_control is not None or attrs.intervals_goal.aggrs or _listens(ctx, AGGREGATED, STAT)
             or any(control.results_only for control in ctx.call_controls) or not _as_shipped(ctx.ops)
             or max(attrs.max_nr_regions, attrs.aggr_interval, sz_limit) >= _MOST
         ):  # fmt: skip
@@ -120,6 +129,7 @@ class Quiet:
         if not self._set_schemes():
             return None
         q, ticks = self._native, ctx.machine.clock.ticks
+        q.acts = not _listens(ctx, BEFORE_APPLY, ESZ)
         q.passed, q.next_aggregation = ctx.passed_sample_intervals, ctx.next_aggregation_sis
         q.next_ops_update = _MOST if next_ops_update is None else min(next_ops_update, _MOST)
         q.aggr_samples = attrs.samples(attrs.aggr_interval)
@@ -136,33 +146,53 @@ class Quiet:
         return ctypes.addressof(q)
 
     def _set_schemes(self) -> bool:
-        schemes = self._ctx.schemes
+        schemes, q = self._ctx.schemes, self._native
         if len(self._schemes) != len(schemes):
-            self._schemes = (_Scheme * len(schemes))()
-            self._native.schemes, self._native.nr_schemes = ctypes.addressof(self._schemes), len(schemes)
+            self._schemes, self._due = (_Scheme * len(schemes))(), (_Scheme * len(schemes))()
+            self._specs = (DamosSpec * len(schemes))()
+            q.nr_schemes, q.schemes = len(schemes), ctypes.addressof(self._schemes)
+            q.due, q.specs = ctypes.addressof(self._due), ctypes.addressof(self._specs)
         return all(self._set_scheme(row, scheme) for row, scheme in zip(self._schemes, schemes, strict=True))
 
     def _set_scheme(self, row: _Scheme, scheme: Damos) -> bool:
         """False: Python has to look at its regions."""
         ctx, quota = self._ctx, scheme.quota
-        limited, full, kind = quotas.is_set(quota), quotas.is_full(ctx, quota), ctx.ops.score(scheme)
-        resumes = (quota.charge_target_from is not None or quota.charge_addr_from) and not full
+        limited, kind = quotas.is_set(quota), ctx.ops.score(scheme)
         interval = scheme.apply_interval_us or ctx.attrs.aggr_interval
         if not scheme.wmarks.activated or scheme.core_filters or scheme.max_nr_snapshots or kind is Score.CUSTOM:
             return False
-        if resumes or max(interval, scheme.next_apply_sis, quota.esz >> 2) >= _MOST:
+        if limited and not quota.total_charged_sz and not quota.charged_from:
             return False
-        if limited:
-            if not quota.total_charged_sz and not quota.charged_from:
+        if max(interval, scheme.next_apply_sis, quota.esz >> 2, *self._numbers(scheme)) >= _MOST:
+            return False
+        row.resumes = quota.charge_target_from is not None
+        if row.resumes:
+            if quota.charge_target_from not in ctx.targets:
                 return False
-            row.window_begin, row.window_end = quotas.window(ctx, quota)
+            row.resume_target = ctx.targets.index(quota.charge_target_from)
+        row.resume_addr = quota.charge_addr_from
         fill_pattern(row.spec, scheme, kind)
-        row.spec.wants, row.spec.skip_below = not full, 0
-        row.spec.scored, row.spec.min_score = limited, quota.min_score
-        row.limited, row.scored, row.counts, row.esz = limited, limited and ctx.ops.scores, not full, quota.esz
+        row.spec.min_score = quota.min_score
+        row.limited, row.scored = limited, limited and ctx.ops.scores
+        fixed = not quota.goals and not quota.fail_charge_denom and bool(quota.ms or quota.sz or not limited)
+        row.acts, row.ages = fixed and ctx.ops.idle_where_empty(scheme), scheme.action is not DamosAction.STAT
+        row.ms, row.sz = quota.ms, quota.sz
+        row.window_ticks = ctx.machine.clock.ticks.ms_to_jiffies(quota.reset_interval)
+        for name in _KEPT:
+            setattr(row, name, getattr(quota, name))
+        for name in _COUNTED:
+            setattr(row, name, getattr(scheme.stat, name))
         row.next_apply, row.apply_samples = scheme.next_apply_sis, ctx.attrs.samples(interval)
-        row.nr_snapshots = 0
         return True
+
+    @staticmethod
+    def _numbers(scheme: Damos) -> tuple[int, ...]:
+        """What C counts on."""
+        quota, stat = scheme.quota, scheme.stat
+        return (
+            quota.charged_sz, quota.charged_from, quota.total_charged_sz, quota.total_charged_ns,
+            stat.nr_tried, stat.sz_tried, stat.qt_exceeds, stat.nr_snapshots,
+        )  # fmt: skip
 
     def take_over(self) -> int:
         """What has happened since ``prepare()``; the limit up to which regions may merge now."""
@@ -174,9 +204,19 @@ class Quiet:
         ctx.walking = None
         for row, scheme in zip(self._schemes, ctx.schemes, strict=True):
             if row.next_apply != scheme.next_apply_sis:
-                scheme.next_apply_sis, scheme.last_applied = row.next_apply, None
-                scheme.stat.nr_snapshots += row.nr_snapshots
-                if row.scored:
-                    scheme.quota.min_score = row.spec.min_score
+                self._passed(row, scheme)
         self._split_state.last_nr_regions, self._split_state.rotation = q.last_nr_regions, q.rotation
         return int(q.sz_limit)
+
+    def _passed(self, row: _Scheme, scheme: Damos) -> None:
+        """``scheme`` was due, once or more often."""
+        quota = scheme.quota
+        scheme.next_apply_sis, scheme.last_applied = row.next_apply, None
+        for name in _KEPT:
+            setattr(quota, name, getattr(row, name))
+        for name in _COUNTED:
+            setattr(scheme.stat, name, getattr(row, name))
+        quota.charge_target_from = self._ctx.targets[row.resume_target] if row.resumes else None
+        quota.charge_addr_from = row.resume_addr
+        if row.scored:
+            quota.min_score = row.spec.min_score

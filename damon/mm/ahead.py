@@ -23,7 +23,7 @@ class NativeAccess(ctypes.Structure):
 
     owner: object  #: what ``space`` points to
 
-    _fields_ = tuple((name, c_void_p) for name in ("space", "mkold", "young", "accessed"))
+    _fields_ = tuple((name, c_void_p) for name in ("space", "mkold", "young", "accessed", "empty"))
 
 
 @shared("damon_time")

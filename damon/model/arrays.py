@@ -171,11 +171,11 @@ class RegionArray:
 
 
 class Buffer:
-    """A native scratch array of ``u64`` or ``u8`` that grows and is reused from call to call."""
+    """A native scratch array of ``u64``, ``u32`` or ``u8`` that grows and is reused from call to call."""
 
     __slots__ = ("_address", "_capacity", "_type", "rows")
 
-    def __init__(self, ctype: type[ctypes.c_uint64] | type[ctypes.c_uint8], capacity: int = 64) -> None:
+    def __init__(self, ctype: type[ctypes.c_uint64 | ctypes.c_uint32 | ctypes.c_uint8], capacity: int = 64) -> None:
         self._type = ctype
         self._capacity = 0
         self.reserve(max(capacity, 1))

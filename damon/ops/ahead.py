@@ -12,6 +12,7 @@ from ctypes import byref, c_uint32, c_uint64, c_void_p
 from typing import Any, Final
 
 from damon.mm.ahead import Stretch
+from damon.model.arrays import Buffer
 from damon.model.context import DamonCtx
 from damon.native import bind
 from damon.native.layout import shared
@@ -23,6 +24,8 @@ _sample = bind(
 
 #: Samples of regions in one call at most: others want to have a turn, too.
 _MOST: Final = 1 << 21
+#: More regions than the limit for a while, where a quota ends within one and the next window goes on.
+_CUTS: Final = 32
 #: No interval has passed: the worker has to go through it step by step.
 NONE: Final = (0, 0)
 
@@ -32,7 +35,7 @@ class Sampled(ctypes.Structure):
     """What is sampled of one target: ``struct damon_sampled``."""
 
     _fields_ = (
-        *((name, c_void_p) for name in ("regions", "addrs", "accessed", "access")),
+        *((name, c_void_p) for name in ("regions", "spans", "addrs", "hits", "accessed", "access")),
         *((name, c_uint64) for name in ("nr", "capacity", "room")),
     )
 
@@ -45,6 +48,15 @@ class Rows:
         self.rows = (Sampled * nr)()
         self.pointer = ctypes.addressof(self.rows)
         self.highest = c_uint32()
+        self.spans = [Buffer(c_uint64) for _ in range(nr)]
+        self.hits = [Buffer(c_uint32) for _ in range(nr)]
+
+    def reserve(self, room: int, index: int) -> None:
+        """Scratch for ``room`` regions of target ``index``."""
+        spans, hits, row = self.spans[index], self.hits[index], self.rows[index]
+        spans.reserve(2 * room)
+        hits.reserve(room)
+        row.spans, row.hits = spans.pointer_to(2 * room), hits.pointer_to(room)
 
 
 def sample_ahead(
@@ -59,13 +71,16 @@ def sample_ahead(
     if view is None or view.nr != len(spaces):
         view = ctx.sampled = Rows(len(spaces))
     nr_regions = 1
-    for row, target, space in zip(view.rows, ctx.targets, spaces, strict=True):
+    for index, (row, target, space) in enumerate(zip(view.rows, ctx.targets, spaces, strict=True)):
         access = getattr(space, "native_access", None)
         row.access = access() if access is not None else None
         if not row.access:
             return NONE
         regions = target.regions
-        room = max(regions.nr, min(regions.capacity, ctx.attrs.max_nr_regions) if stretch.boundary else 0)
+        room = regions.nr
+        if stretch.boundary:
+            room = max(room, min(regions.capacity, ctx.attrs.max_nr_regions + _CUTS))
+        view.reserve(room, index)
         target.addrs.reserve(room)
         target.accessed.reserve(room)
         row.regions, row.nr, row.capacity, row.room = regions.pointer, regions.nr, regions.capacity, room

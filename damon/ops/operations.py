@@ -80,6 +80,13 @@ class Operations(ABC):
         """0..99; asked only when ``score`` says ``CUSTOM``."""
         return 99
 
+    def idle_where_empty(self, scheme: Damos) -> bool:
+        """Does ``apply_scheme`` do nothing, and in no time, with a region that no folio is in? Then it need not be asked.
+
+        What ``sample_ahead`` samples knows where there are none.
+        """
+        return False
+
     def apply_scheme(self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
         """Act on ``region``: bytes acted on, and bytes that passed the operations layer's filters."""
         return 0, 0

@@ -52,6 +52,9 @@ class Paddr(Operations):
     def score(self, scheme: Damos) -> Score:
         return _SCORES.get(scheme.action, Score.MAX)
 
+    def idle_where_empty(self, scheme: Damos) -> bool:
+        return isinstance(scheme.action, DamosAction)
+
     def apply_scheme(self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
         phys: PhysicalSpace = ctx.machine.phys
         filters = list(scheme.ops_filters)

@@ -191,5 +191,5 @@ class SimulatedProcess:
 
 
 #: What C asks instead.
-_PHYSICAL: Final = (SimulatedPhysical.mkold, SimulatedPhysical.young)
+_PHYSICAL: Final = (SimulatedPhysical.mkold, SimulatedPhysical.young, SimulatedPhysical.folios)
 _PROCESS: Final = (SimulatedProcess.mkold, SimulatedProcess.young, SimulatedProcess.alive)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ends of aggregation intervals at which no scheme tries a region, without Python. Step by step the same as
+ * The ends of aggregation intervals at which schemes find nothing to act on, without Python. Step by step the same as
  * Kdamond._iteration() of damon/core/kdamond.py, which does all others.
  */
 #include "boundary.h"
@@ -74,64 +74,6 @@ static int split_big(struct damon_quiet *q, struct damon_sampled *targets, uint3
 	return 1;
 }
 
-/* Twin: adjust() of damon/core/quota.py, within a window. 0: another one begins. */
-static int adjust(struct damon_quiet *q, struct damos_quiet *s, const struct damon_sampled *targets, uint32_t nr_targets,
-		  uint64_t ticks)
-{
-	uint64_t histogram[100] = { 0 };
-	uint32_t max_score = 0;
-
-	if (!s->limited)
-		return 1;
-	if (ticks < s->window_begin || ticks >= s->window_end)
-		return 0;
-	if (!s->scored)
-		return 1;
-	for (uint32_t n = 0; n < nr_targets; n++)
-		max_score = damos_score_histogram(targets[n].regions, (uint32_t)targets[n].nr, &s->spec, &q->rates,
-						  histogram, max_score);
-	s->spec.min_score = damos_min_score(histogram, max_score, s->esz);
-	return 1;
-}
-
-/* Would the due schemes leave every region alone? */
-static int leave_all(struct damon_quiet *q, const struct damon_sampled *targets, uint32_t nr_targets, int64_t now)
-{
-	uint64_t ticks = q->first_tick + (uint64_t)now / q->tick_ns;
-
-	for (uint64_t i = 0; i < q->nr_schemes; i++) {
-		struct damos_quiet *s = &q->schemes[i];
-
-		if (q->passed < s->next_apply)
-			continue;
-		if (!adjust(q, s, targets, nr_targets, ticks))
-			return 0;
-		for (uint32_t n = 0; n < nr_targets; n++)
-			if (damos_wants_any(targets[n].regions, (uint32_t)targets[n].nr, &s->spec, &q->rates))
-				return 0;
-	}
-	return 1;
-}
-
-/* The pass of the due schemes, of which none wants a region. Twin: apply_schemes() of damon/core/damos_walk.py. */
-static void pass(struct damon_quiet *q, struct damon_sampled *targets, uint32_t nr_targets)
-{
-	uint64_t limit = region_sz_limit(q, targets, nr_targets), any = 0;
-
-	for (uint64_t i = 0; i < q->nr_schemes; i++) {
-		struct damos_quiet *s = &q->schemes[i];
-
-		if (q->passed < s->next_apply)
-			continue;
-		any = 1;
-		for (uint32_t n = 0; n < nr_targets; n++)
-			s->nr_snapshots += s->counts && targets[n].nr;
-		s->next_apply = q->passed + s->apply_samples;
-	}
-	for (uint32_t n = 0; any && n < nr_targets; n++)
-		damos_merge_back(targets[n].regions, &targets[n].nr, limit);
-}
-
 /* Twin: split_regions() of damon/core/regions.py. 0: there is no room for it, and nothing has changed. */
 static int split(struct damon_quiet *q, struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd)
 {
@@ -167,7 +109,7 @@ static int split(struct damon_quiet *q, struct damon_sampled *targets, uint32_t 
 }
 
 static uint32_t reach(struct damon_boundary *this, struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd,
-		      uint32_t nr_samples, uint32_t highest, int64_t now)
+		      uint64_t addr_unit, uint32_t nr_samples, uint32_t highest, int64_t now, int more)
 {
 	struct damon_quiet *q = (struct damon_quiet *)this;
 	uint64_t next;
@@ -177,9 +119,12 @@ static uint32_t reach(struct damon_boundary *this, struct damon_sampled *targets
 		return 0;
 	merge(q, targets, nr_targets, highest / 10);
 	q->stage = STAGE_MERGED;
-	if (!split_big(q, targets, nr_targets) || !leave_all(q, targets, nr_targets, now))
+	if (!split_big(q, targets, nr_targets))
 		return 0;
-	pass(q, targets, nr_targets);
+	/* statistics are copied before schemes act, and again when somebody looks after one more sample at least */
+	if (!damos_quiet_pass(q, targets, nr_targets, addr_unit, now, region_sz_limit(q, targets, nr_targets),
+			      more && q->acts))
+		return 0;
 	q->stage = STAGE_APPLIED;
 	if (!split(q, targets, nr_targets, rnd))
 		return 0;

@@ -66,7 +66,7 @@ static int matches(const struct damos_spec *s, const struct damon_region *r, uin
 	       s->min_age <= r->age && r->age <= s->max_age;
 }
 
-static int interesting(const struct damos_spec *s, const struct damon_region *r, const struct damos_rates *rates)
+static inline int interesting(const struct damos_spec *s, const struct damon_region *r, const struct damos_rates *rates)
 {
 	uint32_t v;
 
@@ -141,31 +141,10 @@ EXPORT uint32_t damos_next_after(struct damon_region *regions, uint32_t *nr, uin
 	return damos_next_region(regions, nr, index, specs, nr_specs, rates, sz_limit);
 }
 
-/* Does a scheme have to try one of the regions? */
-int damos_wants_any(const struct damon_region *regions, uint32_t nr, const struct damos_spec *spec,
-		    const struct damos_rates *rates)
+/* May a scheme have to try a region? */
+int damos_wants(const struct damon_region *r, const struct damos_spec *spec, const struct damos_rates *rates)
 {
-	for (uint32_t i = 0; i < nr; i++)
-		if (interesting(spec, &regions[i], rates))
-			return 1;
-	return 0;
-}
-
-/* A pass in which no region is tried leaves the slices of former ones merged back. */
-void damos_merge_back(struct damon_region *regions, uint64_t *nr, uint64_t sz_limit)
-{
-	uint64_t write = 0;
-
-	for (uint64_t read = 0; read < *nr; read++) {
-		if (write && same_slice(&regions[write - 1], &regions[read], sz_limit)) {
-			regions[write - 1].end = regions[read].end;
-			continue;
-		}
-		if (write != read)
-			regions[write] = regions[read];
-		write++;
-	}
-	*nr = write;
+	return interesting(spec, r, rates);
 }
 
 /* The lowest score that still gets a share of esz bytes when the highest, up to score, go first. */

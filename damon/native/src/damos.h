@@ -26,9 +26,11 @@ struct damos_rates {
 };
 
 /* damos.c */
-int damos_wants_any(const struct damon_region *regions, uint32_t nr, const struct damos_spec *spec,
-		    const struct damos_rates *rates);
-void damos_merge_back(struct damon_region *regions, uint64_t *nr, uint64_t sz_limit);
+int damos_wants(const struct damon_region *r, const struct damos_spec *spec, const struct damos_rates *rates);
+uint32_t damos_next_region(struct damon_region *regions, uint32_t *nr, uint32_t index, const struct damos_spec *specs,
+			   uint32_t nr_specs, const struct damos_rates *rates, uint64_t sz_limit);
+uint32_t damos_next_after(struct damon_region *regions, uint32_t *nr, uint32_t index, const struct damos_spec *specs,
+			  uint32_t nr_specs, const struct damos_rates *rates, uint64_t sz_limit);
 uint32_t damos_min_score(const uint64_t *histogram, uint32_t score, uint64_t esz);
 uint32_t damos_score_histogram(const struct damon_region *regions, uint32_t nr, const struct damos_spec *spec,
 			       const struct damos_rates *rates, uint64_t *histogram, uint32_t max_score);

@@ -69,7 +69,7 @@ FIELDS(T) = {
 
 #define T damon_access
 FIELDS(T) = {
-	F(space) F(mkold) F(young) F(accessed)
+	F(space) F(mkold) F(young) F(accessed) F(empty)
 };
 #undef T
 
@@ -82,7 +82,7 @@ FIELDS(T) = {
 
 #define T damon_sampled
 FIELDS(T) = {
-	F(regions) F(addrs) F(accessed) F(access) F(nr) F(capacity) F(room)
+	F(regions) F(spans) F(addrs) F(hits) F(accessed) F(access) F(nr) F(capacity) F(room)
 };
 #undef T
 
@@ -94,14 +94,15 @@ FIELDS(T) = {
 
 #define T damos_quiet
 FIELDS(T) = {
-	F(spec) F(limited) F(scored) F(counts) F(reserved) F(next_apply) F(apply_samples) F(window_begin)
-	F(window_end) F(esz) F(nr_snapshots)
+	F(spec) F(limited) F(scored) F(acts) F(ages) F(ms) F(sz) F(window_ticks) F(esz) F(charged_sz)
+	F(charged_from) F(total_charged_sz) F(total_charged_ns) F(resumes) F(resume_target) F(resume_addr)
+	F(next_apply) F(apply_samples) F(nr_tried) F(sz_tried) F(qt_exceeds) F(nr_snapshots) F(position)
 };
 #undef T
 
 #define T damon_quiet
 FIELDS(T) = {
-	F(boundary) F(schemes) F(nr_schemes) F(passed) F(next_aggregation) F(next_ops_update) F(aggr_samples)
+	F(boundary) F(schemes) F(due) F(specs) F(nr_schemes) F(acts) F(passed) F(next_aggregation) F(next_ops_update) F(aggr_samples)
 	F(min_region_sz) F(min_nr_regions) F(max_nr_regions) F(sz_limit) F(max_threshold) F(last_nr_regions)
 	F(rotation) F(tick_ns) F(first_tick) F(rates) F(done) F(stage)
 };
@@ -200,7 +201,7 @@ FIELDS(T) = {
 
 #define T sim_machine
 FIELDS(T) = {
-	F(area) F(process) F(block) F(leaf) F(vacant) F(event) F(free) F(run) F(seed) F(nr_area) F(nr_process) F(nr_res)
+	F(area) F(process) F(block) F(leaf) F(used) F(event) F(free) F(run) F(seed) F(nr_area) F(nr_process) F(nr_res)
 	F(nr_node) F(run_mask) F(res) F(latency) F(nr_swap) F(swap_pages) F(thp) F(file_read_ns)
 	F(file_write_ns) F(fault_ns) F(reclaim_ns) F(scan_ns) F(migrate_ns) F(huge_ns) F(next_event) F(node)
 	F(swap) F(nr_event) F(next_id) F(next_seq) F(swap_used) F(age) F(isolated) F(nr_isolated) F(khugepaged)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A stretch of sampling intervals in one call. Its plain form is damon/core/kdamond.py, one interval at a time. */
+#include <string.h>
+
 #include "sample.h"
 
 /* When a sleep ends that begins now: Ticks.sleep_end_ns() of damon/mm/ticks.py. */
@@ -14,25 +16,66 @@ static int64_t sleep_end(const struct damon_time *time)
 	return (int64_t)(ticks - time->first_tick) * time->tick_ns;
 }
 
-static void pick(const struct damon_sampled *t, uint64_t *rnd, uint64_t addr_unit)
+static void load(const struct damon_sampled *t)
+{
+	for (uint64_t i = 0; i < t->nr; i++) {
+		t->spans[i].start = t->regions[i].start;
+		t->spans[i].size = damon_region_sz(&t->regions[i]);
+	}
+	memset(t->hits, 0, t->nr * sizeof(*t->hits));
+}
+
+/* What damon_pick_sampling_addrs() picks; the regions' rows get the last addresses only, from store(). */
+static uint64_t pick(const struct damon_sampled *t, uint64_t rnd, uint64_t addr_unit)
+{
+	const struct damon_span *spans = t->spans;
+	uint64_t *addrs = t->addrs;
+
+	for (uint64_t i = 0, nr = t->nr; i < nr; i++)
+		addrs[i] = damon_rand(&rnd, spans[i].start, spans[i].start + spans[i].size) * addr_unit;
+	return rnd;
+}
+
+/* What was counted, and the addresses of the last sample, before which the generator was at rnd. */
+static uint64_t store(const struct damon_sampled *t, uint64_t rnd, uint32_t *highest)
 {
 	for (uint64_t i = 0; i < t->nr; i++) {
 		struct damon_region *r = &t->regions[i];
+		uint32_t n = r->nr_accesses += t->hits[i];
 
-		r->sampling_addr = damon_rand(rnd, r->start, r->end);
-		t->addrs[i] = r->sampling_addr * addr_unit;
+		r->sampling_addr = damon_rand(&rnd, r->start, r->end);
+		if (n > *highest)
+			*highest = n;
 	}
+	return rnd;
 }
 
-static uint32_t count(const struct damon_sampled *t, uint32_t max)
+static void count(const struct damon_sampled *t)
 {
-	for (uint64_t i = 0; i < t->nr; i++) {
-		uint32_t n = t->regions[i].nr_accesses += t->accessed[i] != 0;
+	for (uint64_t i = 0; i < t->nr; i++)
+		t->hits[i] += t->accessed[i] != 0;
+}
 
-		if (n > max)
-			max = n;
+/* A sample between two moments at which something happens in the machine: it is asked for at the second one. */
+static int sample_and_wait(const struct damon_sampled *targets, uint32_t nr_targets, struct damon_time *time, int64_t end)
+{
+	uint64_t free;
+	int stop;
+
+	for (uint32_t n = 0; n < nr_targets; n++) {
+		const struct damon_sampled *t = &targets[n];
+
+		t->access->mkold(t->access->space, t->addrs, (uint32_t)t->nr, time->now);
 	}
-	return max;
+	stop = time->advance(time->machine, end);
+	free = time->free_pages(time->machine);
+	for (uint32_t n = 0; n < nr_targets; n++) {
+		const struct damon_sampled *t = &targets[n];
+
+		t->access->young(t->access->space, t->addrs, (uint32_t)t->nr, t->accessed, end);
+		count(t);
+	}
+	return stop || free < time->free_low || free > time->free_high;
 }
 
 /*
@@ -42,43 +85,36 @@ static uint32_t count(const struct damon_sampled *t, uint32_t max)
 static uint32_t sample(const struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd, uint64_t addr_unit,
 		       uint32_t nr, struct damon_time *time, uint32_t *highest, int *stopped)
 {
+	uint64_t before = *rnd;
 	uint32_t done = 0;
 	int stop = 0;
 
+	for (uint32_t n = 0; n < nr_targets; n++)
+		load(&targets[n]);
 	while (done < nr && !stop) {
-		int64_t begin = time->now, end = sleep_end(time);
-		int quiet = *time->next_event > end;
+		int64_t end = sleep_end(time);
 
 		if (end >= time->limit)
 			break;
-		for (uint32_t n = 0; n < nr_targets; n++) {
-			const struct damon_sampled *t = &targets[n];
+		before = *rnd;
+		for (uint32_t n = 0; n < nr_targets; n++)
+			*rnd = pick(&targets[n], *rnd, addr_unit);
+		if (*time->next_event <= end)
+			stop = sample_and_wait(targets, nr_targets, time, end);
+		else
+			for (uint32_t n = 0; n < nr_targets; n++) {
+				const struct damon_sampled *t = &targets[n];
 
-			pick(t, rnd, addr_unit);
-			if (quiet)
-				t->access->accessed(t->access->space, t->addrs, (uint32_t)t->nr, t->accessed, begin, end);
-			else
-				t->access->mkold(t->access->space, t->addrs, (uint32_t)t->nr, begin);
-		}
-		if (!quiet) {
-			uint64_t free;
-
-			stop = time->advance(time->machine, end);
-			free = time->free_pages(time->machine);
-			stop |= free < time->free_low || free > time->free_high;
-		}
-		*highest = 0;
-		for (uint32_t n = 0; n < nr_targets; n++) {
-			const struct damon_sampled *t = &targets[n];
-
-			if (!quiet)
-				t->access->young(t->access->space, t->addrs, (uint32_t)t->nr, t->accessed, end);
-			*highest = count(t, *highest);
-		}
+				t->access->accessed(t->access->space, t->addrs, (uint32_t)t->nr, t->hits, time->now, end);
+			}
 		time->now = end;
 		stop |= end >= time->due;
 		done++;
 	}
+	if (done)
+		*highest = 0;
+	for (uint32_t n = 0; done && n < nr_targets; n++)
+		before = store(&targets[n], before, highest);
 	*stopped = stop;
 	return done;
 }
@@ -96,7 +132,8 @@ EXPORT uint32_t damon_sample(struct damon_sampled *targets, uint32_t nr_targets,
 		done += part;
 		if (part < nr || stop || !boundary || done >= most)
 			break;
-		nr = boundary->reach(boundary, targets, nr_targets, rnd, part, *highest, time->now);
+		nr = boundary->reach(boundary, targets, nr_targets, rnd, addr_unit, part, *highest, time->now,
+				     sleep_end(time) < time->limit);
 	} while (nr);
 	return done;
 }

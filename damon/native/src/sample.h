@@ -14,8 +14,13 @@ struct damon_access {
 	void *space;
 	void (*mkold)(void *space, const uint64_t *addrs, uint32_t nr, int64_t now);
 	void (*young)(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now);
-	/* mkold() at t_old, then young() at now, while nothing happens in between but accesses */
-	void (*accessed)(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t t_old, int64_t now);
+	/*
+	 * mkold() at t_old, then young() at now, while nothing happens in between but accesses: each that is young is
+	 * counted in hits
+	 */
+	void (*accessed)(void *space, const uint64_t *addrs, uint32_t nr, uint32_t *hits, int64_t t_old, int64_t now);
+	/* Is there no folio in the pages of [start, end)? NULL: it is not known. */
+	int (*empty)(void *space, uint64_t start, uint64_t end);
 };
 
 /* A stretch of a machine's time. */
@@ -34,10 +39,19 @@ struct damon_time {
 	uint64_t wheel_shift; /* what it is rounded up to, a power of two of ticks */
 };
 
-/* What is sampled of one target: regions has memory for capacity rows, the others for room of them. */
+struct damon_span {
+	uint64_t start, size;
+};
+
+/*
+ * What is sampled of one target: regions has memory for capacity rows, the others for room of them. They are scratch:
+ * sampling needs a fifth of a region's row, and all of them fit the caches better.
+ */
 struct damon_sampled {
 	struct damon_region *regions;
+	struct damon_span *spans;
 	uint64_t *addrs;
+	uint32_t *hits;
 	uint8_t *accessed;
 	const struct damon_access *access;
 	uint64_t nr, capacity, room;
@@ -45,11 +59,11 @@ struct damon_sampled {
 
 /*
  * What happens after a number of samples, as far as it needs no Python: after how many more it happens again. 0: it needs
- * Python now. It may change the targets' regions.
+ * Python now. It may change the targets' regions. more: at least one more sample would follow.
  */
 struct damon_boundary {
 	uint32_t (*reach)(struct damon_boundary *this, struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd,
-			  uint32_t nr_samples, uint32_t highest, int64_t now);
+			  uint64_t addr_unit, uint32_t nr_samples, uint32_t highest, int64_t now, int more);
 };
 
 #endif

@@ -156,7 +156,7 @@ struct sim_machine {
 	struct sim_process *process;
 	uint64_t *block; /* 0 none, SIM_LEAF, or (area + 2) << 32 | extent */
 	uint64_t *leaf; /* by frame: (area + 1) << 40 | page */
-	uint64_t *vacant; /* a bit a frame: set, there is certainly no page in it */
+	uint64_t *used; /* a bit a frame: clear, there is certainly no page in it */
 	struct sim_event *event; /* a binary heap by (t, id) */
 	struct sim_free *free[SIM_MAX_NODE]; /* stacks of runs */
 	struct sim_run *run[SIM_MAX_NODE][NR_LIST]; /* rings */
@@ -216,10 +216,10 @@ static inline uint64_t sim_folio_nr(const struct sim_area *a, uint64_t index)
 	return sim_valid(a, index) && a->page[index].flags & PG_HUGE ? SIM_BLOCK : 1;
 }
 
-/* Is nothing in this frame? No for an answer means: look. */
-static inline int sim_vacant(const struct sim_machine *m, uint64_t frame)
+/* Can there be a page in this frame? */
+static inline int sim_used(const struct sim_machine *m, uint64_t frame)
 {
-	return m->vacant[frame >> 6] >> (frame & 63) & 1;
+	return m->used[frame >> 6] >> (frame & 63) & 1;
 }
 
 /* sim_page.c */
@@ -321,6 +321,7 @@ void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t);
 void sim_advance(struct sim_machine *m, int64_t now);
 
 /* sim_ops.c */
+uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, struct damon_folio *out, uint32_t max);
 void sim_phys_mkold(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, int64_t now);
 void sim_phys_young(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now);
 void sim_virt_mkold(struct sim_machine *m, uint32_t process, const uint64_t *addrs, uint32_t nr, int64_t now);

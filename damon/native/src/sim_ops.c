@@ -71,6 +71,21 @@ EXPORT void sim_virt_young(struct sim_machine *m, uint32_t process, const uint64
 		out[n] = sim_resolve_va(m, process, addrs[n], &area, &index) && sim_page_young(m, area, index, now);
 }
 
+/* The first frame of [frame, end) that may hold a page; end: none does. */
+static uint64_t next_used(const struct sim_machine *m, uint64_t frame, uint64_t end)
+{
+	while (frame < end) {
+		uint64_t word = m->used[frame >> 6] >> (frame & 63);
+
+		if (word) {
+			frame += (uint64_t)__builtin_ctzll(word);
+			return frame < end ? frame : end;
+		}
+		frame = (frame | 63) + 1;
+	}
+	return end;
+}
+
 /* The folios in frames [*pfn, end), up to max of them. *pfn: where to go on. */
 EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, struct damon_folio *out, uint32_t max)
 {
@@ -85,14 +100,9 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 		if (at < res->pfn)
 			at = res->pfn;
 		while (at < stop) {
-			uint64_t frame = res->frame + (at - res->pfn);
-
-			if (!m->block[frame >> SIM_BLOCK_SHIFT]) {
-				at += SIM_BLOCK - (frame & (SIM_BLOCK - 1));
-				if (at > stop) /* the next frames are elsewhere */
-					at = stop;
-				continue;
-			}
+			at = res->pfn + (next_used(m, res->frame + (at - res->pfn), res->frame + (stop - res->pfn)) - res->frame);
+			if (at == stop) /* the next frames are elsewhere */
+				break;
 			if (!sim_resolve(m, at, &hint, &area, &index)) {
 				at++;
 				continue;

@@ -130,7 +130,7 @@ int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint
 {
 	struct sim_place at = { sim_frame_of(m, pfn), 0, 0, 0 };
 
-	if (at.frame == UINT64_MAX || sim_vacant(m, at.frame) || !sim_locate(m, &at) || !sim_settle(m, &at, hint))
+	if (at.frame == UINT64_MAX || !sim_used(m, at.frame) || !sim_locate(m, &at) || !sim_settle(m, &at, hint))
 		return 0;
 	*area = at.area;
 	*index = at.index;

@@ -15,47 +15,85 @@ static void phys_young(void *space, const uint64_t *addrs, uint32_t nr, uint8_t 
 	sim_phys_young(((struct sim_space *)space)->m, addrs, nr, out, now);
 }
 
-static uint8_t accessed(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t_old, int64_t now)
+static uint32_t accessed(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t_old, int64_t now)
 {
 	sim_page_mkold(m, area, index, t_old);
-	return (uint8_t)sim_page_young(m, area, index, now);
+	return (uint32_t)sim_page_young(m, area, index, now);
+}
+
+#define CHUNK 64
+/* Bytes of the map of used frames that a cache near the processor holds. */
+#define NEAR (256 << 10)
+
+/* Samples in memory: their frames, and their numbers. */
+struct frames {
+	uint64_t frame[CHUNK];
+	uint32_t sample[CHUNK];
+};
+
+/* Samples go by address: most are in the same range as the one before. */
+static uint32_t frames_of(const struct sim_machine *m, const uint64_t *addrs, uint32_t nr, struct frames *out)
+{
+	const struct sim_res *res = &m->res[0];
+	uint32_t found = 0;
+
+	for (uint32_t n = 0; n < nr; n++) {
+		uint64_t pfn = addrs[n] >> 12;
+
+		if (pfn - res->pfn >= res->nr) {
+			uint64_t k = m->nr_res;
+
+			while (k && pfn - m->res[k - 1].pfn >= m->res[k - 1].nr)
+				k--;
+			if (!k)
+				continue;
+			res = &m->res[k - 1];
+		}
+		out->frame[found] = res->frame + (pfn - res->pfn);
+		out->sample[found++] = n;
+	}
+	return found;
+}
+
+/* Of those, the ones in frames that may hold a page. Whether one does is random: no branch depends on it. */
+static uint32_t filled(const struct sim_machine *m, const struct frames *in, uint32_t nr, struct sim_place *out)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t n = 0; n < nr; n++) {
+		out[kept].frame = in->frame[n];
+		out[kept].sample = in->sample[n];
+		kept += (uint32_t)sim_used(m, in->frame[n]);
+	}
+	return kept;
 }
 
 /*
  * The order in which two samples of one page are taken is of no account: making it old twice at one time is the same as
  * once, and asking changes nothing but how far its history is drawn, which is up to now for both.
  *
- * Samples fall at random, so each record that one needs is fetched while others are looked at: the reverse map by blocks
- * and the map of free frames, then the reverse map by frames, the state, and at last the page's record.
+ * Samples fall at random, so each record that one needs is fetched while others are looked at: the map of used frames,
+ * then the reverse map by blocks and by frames, the state, and at last the page's record.
  */
-#define CHUNK 64
-
-static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t t_old, int64_t now)
+static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint32_t *hits, int64_t t_old, int64_t now)
 {
 	struct sim_machine *m = ((struct sim_space *)space)->m;
 	struct sim_place at[CHUNK];
+	struct frames frames;
 	struct sim_hint hint = { NULL, 0 };
+	int far = nr && (addrs[nr - 1] - addrs[0]) >> 15 > NEAR;
 
 	for (uint32_t first = 0; first < nr; first += CHUNK) {
-		uint32_t end = nr - first < CHUNK ? nr - first : CHUNK, nr_here = 0, nr_pages = 0;
+		uint32_t left = frames_of(m, &addrs[first], nr - first < CHUNK ? nr - first : CHUNK, &frames), nr_here = 0;
 
-		for (uint32_t n = 0; n < end; n++) {
-			uint64_t frame = sim_frame_of(m, addrs[first + n] >> 12);
-
-			out[first + n] = 0;
-			if (frame == UINT64_MAX)
-				continue;
-			__builtin_prefetch(&m->block[frame >> SIM_BLOCK_SHIFT]);
-			__builtin_prefetch(&m->vacant[frame >> 6]);
-			at[nr_here].frame = frame;
-			at[nr_here++].sample = first + n;
+		for (uint32_t n = 0; far && n < left; n++)
+			__builtin_prefetch(&m->used[frames.frame[n] >> 6]);
+		left = filled(m, &frames, left, at);
+		for (uint32_t n = 0; n < left; n++) {
+			__builtin_prefetch(&m->block[at[n].frame >> SIM_BLOCK_SHIFT]);
+			__builtin_prefetch(&m->leaf[at[n].frame]);
 		}
-		for (uint32_t n = 0; n < nr_here; n++)
-			if (m->block[at[n].frame >> SIM_BLOCK_SHIFT] && !sim_vacant(m, at[n].frame)) {
-				__builtin_prefetch(&m->leaf[at[n].frame]);
-				at[nr_pages++] = at[n];
-			}
-		for (uint32_t n = nr_here = 0; n < nr_pages; n++)
+		for (uint32_t n = 0; n < left; n++)
 			if (sim_locate(m, &at[n])) {
 				__builtin_prefetch(&m->area[at[n].area].st[at[n].index >> 2]);
 				at[nr_here++] = at[n];
@@ -65,8 +103,16 @@ static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint8
 				__builtin_prefetch(&m->area[at[n].area].page[sim_head(&m->area[at[n].area], at[n].index)]);
 		for (uint32_t n = 0; n < nr_here; n++)
 			if (sim_settle(m, &at[n], &hint))
-				out[at[n].sample] = accessed(m, at[n].area, at[n].index, t_old, now);
+				hits[first + at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);
 	}
+}
+
+static int phys_empty(void *space, uint64_t start, uint64_t end)
+{
+	struct damon_folio folio;
+	uint64_t pfn = start >> 12;
+
+	return !sim_folios(((struct sim_space *)space)->m, &pfn, (end >> 12) + !!(end & 4095), &folio, 1);
 }
 
 static int alive(const struct sim_space *s)
@@ -92,14 +138,13 @@ static void virt_young(void *space, const uint64_t *addrs, uint32_t nr, uint8_t 
 		__builtin_memset(out, 0, nr);
 }
 
-static void virt_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t t_old, int64_t now)
+static void virt_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint32_t *hits, int64_t t_old, int64_t now)
 {
 	const struct sim_space *s = space;
 	struct sim_machine *m = s->m;
 	uint32_t area = m->process[s->process].first_area;
 	struct sim_place at[CHUNK];
 
-	__builtin_memset(out, 0, nr);
 	for (uint32_t first = 0; alive(s) && first < nr; first += CHUNK) {
 		uint32_t end = nr - first < CHUNK ? nr - first : CHUNK, nr_here = 0;
 
@@ -111,7 +156,7 @@ static void virt_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint8
 				at[nr_here++].sample = first + n;
 			}
 		for (uint32_t n = 0; n < nr_here; n++)
-			out[at[n].sample] = accessed(m, at[n].area, at[n].index, t_old, now);
+			hits[at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);
 	}
 }
 
@@ -122,6 +167,7 @@ EXPORT void sim_access(struct damon_access *out, struct sim_space *space, int ph
 	out->mkold = physical ? phys_mkold : virt_mkold;
 	out->young = physical ? phys_young : virt_young;
 	out->accessed = physical ? phys_accessed : virt_accessed;
+	out->empty = physical ? phys_empty : NULL;
 }
 
 /* A process that is killed is another machine to those who watch it. */
