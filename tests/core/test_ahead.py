@@ -20,8 +20,18 @@ from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.spaces import SimulatedPhysical
 from damon.mm.ticks import Ticks
 from damon.model.arrays import Batch, Buffer
+from damon.model.checks import U32_MAX, ULONG_MAX
 from damon.model.context import NEVER, DamonCallControl, DamonCtx
-from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
+from damon.model.scheme import (
+    Damos,
+    DamosAccessPattern,
+    DamosAction,
+    DamosQuota,
+    DamosQuotaGoal,
+    DamosQuotaGoalMetric,
+    DamosWatermarks,
+    DamosWmarkMetric,
+)
 from damon.model.target import DamonTarget
 from damon.modules.loader import Loader
 from damon.ops.ahead import NONE
@@ -196,6 +206,75 @@ def test_modules_at_once_or_one_by_one(name: str, seed: int) -> None:
     counted = _Counted()
     assert _module_run(name, MODULES[name], seed, counted) == _module_run(name, MODULES[name], seed, None)
     assert counted.most > 20  # aggregations in which no scheme wants anything need no Python
+
+
+def _empty_run(seed: int, counted: _Counted | None) -> list[Any]:
+    """Schemes with quotas of any kind over physical memory of which the most is empty, at random moments."""
+    rnd = Random(seed)
+    sim = machine(
+        Area("a", 2 * MIB), accesses=(Access("a", 1e4, pattern=Pattern.RANDOM),), memory=64 * MIB,
+        hz=rnd.choice([0, 250, 1000]),
+    )  # fmt: skip
+    damon = Damon(sim, seed)
+    if counted is None:
+        _step_by_step(damon)
+    else:
+        _counting(damon, counted)
+    ctx = _context(damon)
+    ctx.attrs.max_nr_regions = rnd.choice([10, 40, 1000])
+    for _ in range(rnd.choice([1, 1, 2, 3])):
+        quota = DamosQuota(
+            ms=rnd.choice([0, 0, 1]), sz=rnd.choice([0, 12288, 1 << 20, 9 * MIB + 4096]),
+            reset_interval=rnd.choice([0, 100, 350, 1000]), weight_age=rnd.randint(0, 1),
+        )  # fmt: skip
+        if rnd.random() < 0.2:
+            quota.fail_charge_num, quota.fail_charge_denom = 1, 3
+        if rnd.random() < 0.2:
+            quota.goals = [DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 10, 5)]
+        pattern = DamosAccessPattern(
+            rnd.choice([0, 16384]), rnd.choice([ULONG_MAX, 8 * MIB]), 0, rnd.choice([0, 5]), rnd.randint(0, 4),
+            rnd.choice([30, U32_MAX]),
+        )  # fmt: skip
+        interval = rnd.choice([0, 0, 100_000, 400_000])
+        ctx.schemes.append(Damos(pattern, rnd.choice(list(DamosAction)), interval, quota))
+    damon.start([ctx])
+    seen: list[Any] = []
+    for _ in range(5):
+        sim.clock.sleep_us(rnd.randint(1, 3_000_000))
+        seen.append((sim.clock.now_ns(), ctx.passed_sample_intervals, dump(ctx)))
+    seen += [sim.counters(), sim.state.snapshot()]
+    damon.stop()
+    sim.close()
+    return [*seen, repr(ctx.error)]
+
+
+@examples(25)
+@given(seeds)
+def test_schemes_over_empty_memory(seed: int) -> None:
+    assert _empty_run(seed, _Counted()) == _empty_run(seed, None)
+
+
+def test_a_quota_over_empty_memory_needs_no_turn() -> None:
+    """Windows begin, end within a region and go on in the next one; Python has a turn when something else is due."""
+    counted = _Counted()
+    sim = machine(Area("a", 2 * MIB), memory=64 * MIB)
+    damon = Damon(sim, 1)
+    ctx = _context(damon)
+    quota = DamosQuota(sz=3 * MIB + 4096, reset_interval=300)
+    ctx.schemes.append(Damos(DamosAccessPattern(max_nr_accesses=0), DamosAction.PAGEOUT, quota=quota))
+    damon.start([ctx])
+    sim.clock.sleep_us(30_000_000)  # what is in memory leaves
+    stat = ctx.schemes[0].stat
+    tried, exceeds, snapshots = stat.nr_tried, stat.qt_exceeds, stat.nr_snapshots
+    _counting(damon, counted)
+    sim.clock.sleep_us(30_000_000)
+    assert stat.qt_exceeds - exceeds >= 70
+    assert stat.nr_tried - tried >= 100
+    assert stat.nr_snapshots - snapshots >= 3
+    assert counted.intervals >= 5900
+    assert counted.calls <= 10
+    damon.stop()
+    sim.close()
 
 
 class _Own(Paddr):

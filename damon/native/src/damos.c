@@ -22,20 +22,19 @@ EXPORT uint32_t damon_nr_accesses_mvsum(const struct damon_region *r, uint32_t l
 static int64_t hot_score(uint32_t nr_accesses, uint32_t age, uint32_t weight_nr_accesses, uint32_t weight_age,
 			 const struct damos_rates *rates)
 {
-	int64_t freq = (int64_t)nr_accesses * 100 / rates->max_nr_accesses;
-	uint64_t age_in_sec = (uint64_t)((unsigned __int128)age * rates->aggr_us / 1000000);
-	int64_t log = 0, subscore, hotness;
+	int64_t freq = nr_accesses ? (int64_t)nr_accesses * 100 / rates->max_nr_accesses : 0;
+	uint64_t age_in_sec = rates->aggr_us >> 32 ? (uint64_t)((unsigned __int128)age * rates->aggr_us / 1000000) :
+						     age * rates->aggr_us / 1000000;
+	int64_t log = age_in_sec ? 64 - __builtin_clzll(age_in_sec) : 0, subscore, hotness;
 	uint64_t weights = (uint64_t)weight_nr_accesses + weight_age;
 
-	while (age_in_sec && log < 32) {
-		log++;
-		age_in_sec >>= 1;
-	}
+	if (log > 32)
+		log = 32;
 	if (!freq)
 		log = -log;
 	subscore = (log + 32) * 100 / 32 / 2;
 	hotness = weight_nr_accesses * freq + weight_age * subscore;
-	if (weights)
+	if (weights > 1)
 		hotness /= (int64_t)weights;
 	hotness = hotness * 99 / 100;
 	return hotness < 0 ? 0 : hotness > 99 ? 99 : hotness;

@@ -44,10 +44,16 @@ static uint32_t distance(uint32_t a, uint32_t b)
 	return a > b ? a - b : b - a;
 }
 
+/* The division of 128 bits costs ten times that of 64, and most need neither. */
 static uint32_t weighted(uint32_t l, uint64_t sz_l, uint32_t r, uint64_t sz_r)
 {
-	unsigned __int128 sum = (unsigned __int128)l * sz_l + (unsigned __int128)r * sz_r;
+	unsigned __int128 sum;
 
+	if (l == r)
+		return l;
+	if (!((sz_l | sz_r) >> 31))
+		return (uint32_t)((l * sz_l + r * sz_r) / (sz_l + sz_r));
+	sum = (unsigned __int128)l * sz_l + (unsigned __int128)r * sz_r;
 	return (uint32_t)(sum / (sz_l + sz_r));
 }
 
@@ -127,8 +133,9 @@ static void cut_front(struct damon_region *r, uint64_t sz, struct damon_region *
 static uint64_t random_cut(uint64_t sz, uint64_t min_sz, uint64_t *rnd)
 {
 	uint64_t tenths = damon_rand(rnd, 1, 10);
-	uint64_t sub = (uint64_t)((unsigned __int128)tenths * sz / 10) & ~(min_sz - 1);
+	uint64_t sub = sz >> 60 ? (uint64_t)((unsigned __int128)tenths * sz / 10) : tenths * sz / 10;
 
+	sub &= ~(min_sz - 1);
 	return sub >= sz ? 0 : sub;
 }
 
@@ -175,14 +182,15 @@ EXPORT uint32_t damon_split_some_regions_of(struct damon_region *regions, uint32
 					    uint64_t offset, uint64_t min_sz, uint64_t *rnd)
 {
 	struct damon_region *old = regions + nr;
+	uint64_t turn = first % step;
 	uint32_t out = 0;
 
 	memmove(old, regions, nr * sizeof(*regions));
-	for (uint32_t i = 0; i < nr; i++) {
+	for (uint32_t i = 0; i < nr; i++, turn = turn + 1 == step ? 0 : turn + 1) {
 		struct damon_region r = old[i];
 		uint64_t sz = damon_region_sz(&r), sub = 0;
 
-		if ((first + i) % step == offset && sz >= 2 * min_sz)
+		if (turn == offset && sz >= 2 * min_sz)
 			sub = random_cut(sz, min_sz, rnd);
 		if (sub)
 			cut_front(&r, sub, &regions[out++]);
@@ -219,8 +227,11 @@ EXPORT uint64_t damon_nr_split_to_limit(const struct damon_region *regions, uint
 {
 	uint64_t rows = 0;
 
-	for (uint32_t i = 0; i < nr; i++)
-		rows += damon_region_sz(&regions[i]) / limit + !!(damon_region_sz(&regions[i]) % limit);
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t sz = damon_region_sz(&regions[i]);
+
+		rows += sz <= limit ? sz != 0 : sz / limit + !!(sz % limit);
+	}
 	return rows;
 }
 

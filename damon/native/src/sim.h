@@ -156,7 +156,7 @@ struct sim_machine {
 	struct sim_process *process;
 	uint64_t *block; /* 0 none, SIM_LEAF, or (area + 2) << 32 | extent */
 	uint64_t *leaf; /* by frame: (area + 1) << 40 | page */
-	uint64_t *used; /* a bit a frame: clear, there is certainly no page in it */
+	uint64_t *vacant; /* a bit a frame: set, there is certainly no page in it */
 	struct sim_event *event; /* a binary heap by (t, id) */
 	struct sim_free *free[SIM_MAX_NODE]; /* stacks of runs */
 	struct sim_run *run[SIM_MAX_NODE][NR_LIST]; /* rings */
@@ -219,7 +219,7 @@ static inline uint64_t sim_folio_nr(const struct sim_area *a, uint64_t index)
 /* Can there be a page in this frame? */
 static inline int sim_used(const struct sim_machine *m, uint64_t frame)
 {
-	return m->used[frame >> 6] >> (frame & 63) & 1;
+	return (m->block[frame >> SIM_BLOCK_SHIFT] != 0) & ~(m->vacant[frame >> 6] >> (frame & 63)) & 1;
 }
 
 /* sim_page.c */

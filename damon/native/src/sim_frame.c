@@ -4,17 +4,17 @@
 
 #include "sim.h"
 
-/* Frames of which each is used by a page from now on, or none is. */
-static void set_used(struct sim_machine *m, uint64_t frame, uint64_t nr, int used)
+/* Frames of which none is used by a page from now on, or each is. */
+static void set_vacant(struct sim_machine *m, uint64_t frame, uint64_t nr, int vacant)
 {
 	for (uint64_t end = frame + nr; frame < end;) {
 		uint64_t word = frame >> 6, from = frame & 63, to = end - (frame - from) < 64 ? end - (frame - from) : 64;
 		uint64_t mask = (to == 64 ? 0 : ~0ull << to) ^ (~0ull << from);
 
-		if (used)
-			m->used[word] |= mask;
-		else if (m->used[word] & mask) /* what was never used is not written to: it costs no memory */
-			m->used[word] &= ~mask;
+		if (vacant)
+			m->vacant[word] |= mask;
+		else if (m->vacant[word] & mask) /* what was never free is not written to: it costs no memory */
+			m->vacant[word] &= ~mask;
 		frame += to - from;
 	}
 }
@@ -33,7 +33,7 @@ static void set_rmap(struct sim_machine *m, uint64_t frame, uint32_t area, uint6
 		m->block[b] = SIM_LEAF;
 	}
 	m->leaf[frame] = (uint64_t)(area + 1) << SIM_PAGE_BITS | index;
-	set_used(m, frame, 1, 1);
+	set_vacant(m, frame, 1, 0);
 }
 
 /* The frame freed last (or the next never used) becomes this page's. The caller knows that one is free. */
@@ -64,7 +64,7 @@ void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr)
 	}
 	if (m->nr_isolated && frame - m->isolated < m->nr_isolated)
 		return;
-	set_used(m, frame, nr, 0);
+	set_vacant(m, frame, nr, 1);
 	n->nr_free += nr;
 	n->huge_free += nr;
 	if (top && frame == top->frame + top->nr) {
@@ -221,7 +221,7 @@ static void bulk_ext(struct sim_machine *m, uint32_t area, uint64_t frame, uint6
 	while (f < end) {
 		if (!(f & (SIM_BLOCK - 1)) && end - f >= SIM_BLOCK) {
 			m->block[f >> SIM_BLOCK_SHIFT] = (uint64_t)(area + 2) << 32 | a->nr_ext;
-			set_used(m, f, SIM_BLOCK, 1);
+			set_vacant(m, f, SIM_BLOCK, 0);
 			f += SIM_BLOCK;
 		} else {
 			set_rmap(m, f, area, x->page + (f - frame));

@@ -75,8 +75,12 @@ EXPORT void sim_virt_young(struct sim_machine *m, uint32_t process, const uint64
 static uint64_t next_used(const struct sim_machine *m, uint64_t frame, uint64_t end)
 {
 	while (frame < end) {
-		uint64_t word = m->used[frame >> 6] >> (frame & 63);
+		uint64_t word = ~m->vacant[frame >> 6] >> (frame & 63);
 
+		if (!m->block[frame >> SIM_BLOCK_SHIFT]) {
+			frame = (frame | (SIM_BLOCK - 1)) + 1;
+			continue;
+		}
 		if (word) {
 			frame += (uint64_t)__builtin_ctzll(word);
 			return frame < end ? frame : end;

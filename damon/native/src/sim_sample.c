@@ -22,48 +22,43 @@ static uint32_t accessed(struct sim_machine *m, uint32_t area, uint64_t index, i
 }
 
 #define CHUNK 64
-/* Bytes of the map of used frames that a cache near the processor holds. */
+/* Bytes of the map of vacant frames that a cache near the processor holds. */
 #define NEAR (256 << 10)
 
-/* Samples in memory: their frames, and their numbers. */
-struct frames {
-	uint64_t frame[CHUNK];
-	uint32_t sample[CHUNK];
-};
-
-/* Samples go by address: most are in the same range as the one before. */
-static uint32_t frames_of(const struct sim_machine *m, const uint64_t *addrs, uint32_t nr, struct frames *out)
+/*
+ * The samples in frames that may hold a page, how many; fetch: only have the maps of them read. Samples go by address: most
+ * are in the same range as the one before. Whether there is a page is random: no branch depends on it.
+ */
+static inline uint32_t look_up(const struct sim_machine *m, const uint64_t *addrs, uint32_t nr, struct sim_place *out,
+			       int fetch)
 {
-	const struct sim_res *res = &m->res[0];
-	uint32_t found = 0;
-
-	for (uint32_t n = 0; n < nr; n++) {
-		uint64_t pfn = addrs[n] >> 12;
-
-		if (pfn - res->pfn >= res->nr) {
-			uint64_t k = m->nr_res;
-
-			while (k && pfn - m->res[k - 1].pfn >= m->res[k - 1].nr)
-				k--;
-			if (!k)
-				continue;
-			res = &m->res[k - 1];
-		}
-		out->frame[found] = res->frame + (pfn - res->pfn);
-		out->sample[found++] = n;
-	}
-	return found;
-}
-
-/* Of those, the ones in frames that may hold a page. Whether one does is random: no branch depends on it. */
-static uint32_t filled(const struct sim_machine *m, const struct frames *in, uint32_t nr, struct sim_place *out)
-{
+	uint64_t pfn0 = 1, size = 0, frame0 = 0;
 	uint32_t kept = 0;
 
 	for (uint32_t n = 0; n < nr; n++) {
-		out[kept].frame = in->frame[n];
-		out[kept].sample = in->sample[n];
-		kept += (uint32_t)sim_used(m, in->frame[n]);
+		uint64_t at = (addrs[n] >> 12) - pfn0, frame;
+
+		if (at >= size) {
+			uint64_t k = m->nr_res;
+
+			while (k && (addrs[n] >> 12) - m->res[k - 1].pfn >= m->res[k - 1].nr)
+				k--;
+			if (!k)
+				continue;
+			pfn0 = m->res[k - 1].pfn;
+			size = m->res[k - 1].nr;
+			frame0 = m->res[k - 1].frame;
+			at = (addrs[n] >> 12) - pfn0;
+		}
+		frame = frame0 + at;
+		if (fetch) {
+			__builtin_prefetch(&m->block[frame >> SIM_BLOCK_SHIFT]);
+			__builtin_prefetch(&m->vacant[frame >> 6]);
+			continue;
+		}
+		out[kept].frame = frame;
+		out[kept].sample = n;
+		kept += (uint32_t)sim_used(m, frame);
 	}
 	return kept;
 }
@@ -72,27 +67,24 @@ static uint32_t filled(const struct sim_machine *m, const struct frames *in, uin
  * The order in which two samples of one page are taken is of no account: making it old twice at one time is the same as
  * once, and asking changes nothing but how far its history is drawn, which is up to now for both.
  *
- * Samples fall at random, so each record that one needs is fetched while others are looked at: the map of used frames,
- * then the reverse map by blocks and by frames, the state, and at last the page's record.
+ * Samples fall at random, so each record that one needs is fetched while others are looked at: the reverse map by blocks
+ * and the map of vacant frames, then the reverse map by frames, the state, and at last the page's record.
  */
 static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint32_t *hits, int64_t t_old, int64_t now)
 {
 	struct sim_machine *m = ((struct sim_space *)space)->m;
 	struct sim_place at[CHUNK];
-	struct frames frames;
 	struct sim_hint hint = { NULL, 0 };
 	int far = nr && (addrs[nr - 1] - addrs[0]) >> 15 > NEAR;
 
 	for (uint32_t first = 0; first < nr; first += CHUNK) {
-		uint32_t left = frames_of(m, &addrs[first], nr - first < CHUNK ? nr - first : CHUNK, &frames), nr_here = 0;
+		uint32_t chunk = nr - first < CHUNK ? nr - first : CHUNK, left, nr_here = 0;
 
-		for (uint32_t n = 0; far && n < left; n++)
-			__builtin_prefetch(&m->used[frames.frame[n] >> 6]);
-		left = filled(m, &frames, left, at);
-		for (uint32_t n = 0; n < left; n++) {
-			__builtin_prefetch(&m->block[at[n].frame >> SIM_BLOCK_SHIFT]);
+		if (far)
+			look_up(m, &addrs[first], chunk, at, 1);
+		left = look_up(m, &addrs[first], chunk, at, 0);
+		for (uint32_t n = 0; n < left; n++)
 			__builtin_prefetch(&m->leaf[at[n].frame]);
-		}
 		for (uint32_t n = 0; n < left; n++)
 			if (sim_locate(m, &at[n])) {
 				__builtin_prefetch(&m->area[at[n].area].st[at[n].index >> 2]);

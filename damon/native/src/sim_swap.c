@@ -14,11 +14,11 @@ void sim_swap_take(struct sim_machine *m, struct sim_page *p)
 		for (end = first; end < m->nr_swap && m->swap[end].priority == group->priority; end++)
 			;
 		for (uint64_t k = 0; k < end - first; k++) {
-			uint64_t n = (group->turn + k) % (end - first);
+			uint64_t n = group->turn + k < end - first ? group->turn + k : group->turn + k - (end - first);
 
 			if (group[n].used < group[n].pages) {
 				group[n].used++;
-				group->turn = (n + 1) % (end - first);
+				group->turn = n + 1 < end - first ? n + 1 : 0;
 				m->swap_used++;
 				p->swap = (uint32_t)(first + n);
 				return;
