@@ -121,8 +121,9 @@ class Quiet:
         ctx = self._ctx
         attrs = ctx.attrs
         if (
-            ctx.probes or ctx.pause or ctx.walk_control is not None or attrs.intervals_goal.aggrs or _listens(ctx, AGGREGATED, STAT)
-            or any(control.results_only for control in ctx.call_controls) or not _as_shipped(ctx.ops)
+            ctx.probes or ctx.pause or ctx.walk_control is not None or attrs.intervals_goal.aggrs
+            or _listens(ctx, AGGREGATED, STAT) or not _as_shipped(ctx.ops)
+            or any(control.results_only for control in ctx.call_controls)
             or max(attrs.max_nr_regions, attrs.aggr_interval, sz_limit) >= _MOST
         ):  # fmt: skip
             return None

@@ -81,7 +81,7 @@ class Operations(ABC):
         return 99
 
     def idle_where_empty(self, scheme: Damos) -> bool:
-        """Does ``apply_scheme`` do nothing, and in no time, with a region that no folio is in? Then it need not be asked.
+        """Does ``apply_scheme`` do nothing, and in no time, with a region without folios? Then it need not be asked.
 
         What ``sample_ahead`` samples knows where there are none.
         """
