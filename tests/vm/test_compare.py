@@ -18,6 +18,8 @@ import pytest
 from damon.cli.main import main
 from tests.waiting import HANG_S, until
 
+pytestmark = pytest.mark.guest  # which the command boots itself
+
 #: 600 MiB are free on the machine, before the workload comes; few touches, which an emulated processor makes in time.
 WORKLOAD = """\
 areas:
