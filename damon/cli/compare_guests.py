@@ -18,7 +18,6 @@ from damon.modules.cmdline import canonical, parse_cmdline
 from damon.modules.loader import Loader
 from damon.progress import Progress
 from damon.workload.find import find_workload
-from damon.workload.load import load_workload
 
 if TYPE_CHECKING:
     from damon.guests.job import Job
@@ -39,6 +38,7 @@ def prepare(arguments: argparse.Namespace, engine: GuestEngine, workload: str) -
         raise MissingCapability(f"{engine}: {error}") from None
     from damon.guests.job import Job
     from damon.guests.machine import prepare as guest_for
+    from damon.workload.load import load_workload
 
     loaded = load_workload(workload)
     names = _modules(arguments)
@@ -65,6 +65,7 @@ def _modules(arguments: argparse.Namespace) -> list[str]:
 
 def _check_parameters(arguments: argparse.Namespace, workload: str) -> None:
     from damon.mm.sim import SimulatedMachine
+    from damon.workload.load import load_workload
 
     engine = OwnEngine()
     with SimulatedMachine(load_workload(workload), arguments.seed) as machine:

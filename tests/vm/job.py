@@ -55,9 +55,21 @@ class RunningWorkload:
         last = self.report()
         return float((last["touches"] - first["touches"]) / (last["seconds"] - first["seconds"]))
 
-    def truth(self) -> dict[str, float]:
-        """Of each area: the share of sampling intervals in which one of its pages was touched."""
-        return {area["name"]: area["share"] for area in self.reports()[-1]["areas"]}
+    def truth(self, began: float, ended: float) -> dict[str, float]:
+        """Of each area: the share of sampling intervals in which one of its pages was touched, from ``began`` to
+        ``ended`` (``/proc/uptime``), to within a second.
+
+        Not since the start: how late a guest wakes depends on its host's load, and so does what it touches in time.
+        """
+        now = self.report()["seconds"]
+        offset = uptime(self.guest) - now
+        reports = [one for one in self.reports() if began - 1 <= one["seconds"] + offset <= ended + 1]
+        first, last = reports[0], reports[-1]
+        seconds = last["seconds"] - first["seconds"]
+        return {
+            area["name"]: (area["share"] * last["seconds"] - before["share"] * first["seconds"]) / seconds
+            for before, area in zip(first["areas"], last["areas"], strict=True)
+        }
 
     def span(self, area: str) -> str:
         """``START:END`` of an area."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.vm.job import PROJECT, PYTHON, workload
+from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
 
-pytestmark = pytest.mark.guest(memory="1G", swap="zram:512M", cpus=2)
+pytestmark = pytest.mark.guest(memory="1G", swap="zram:512M", **COUNTED)
 
 MIB = 1 << 20
 
@@ -37,7 +37,7 @@ def test_the_kernels_parameters_are_shown(guest: Guest) -> None:
 
 
 def test_contexts_and_modules(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
-    with workload(guest, f"{PROJECT}/workloads/hot-cold.yaml") as running:
+    with workload(guest, HOT_COLD) as running:
         found = _run(guest, "tests.vm.guest.host_run", str(running.pid))
         pages = running.pages()
     assert found["modules"][:2] == ["damon_lru_sort", "damon_reclaim"]

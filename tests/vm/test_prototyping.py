@@ -11,7 +11,7 @@ from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
 
-pytestmark = pytest.mark.guest(memory="1G", swap="zram:512M", **COUNTED)
+pytestmark = [pytest.mark.guest(memory="1G", swap="zram:512M", **COUNTED), pytest.mark.long]
 
 MIB = 1 << 20
 

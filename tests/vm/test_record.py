@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.job import COUNTED, PROJECT, PYTHON, RunningWorkload, workload
+from tests.vm.job import COUNTED, PROJECT, PYTHON, RunningWorkload, uptime, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
 
@@ -46,9 +46,11 @@ def _heat(target: dict[str, Any], start: int, end: int) -> float:
 
 def test_what_is_hot_and_what_is_beside_it(guest: Guest) -> None:
     with workload(guest, SMALL) as running:
+        began = uptime(guest)
         guest.run(_record(running, "/tmp/damon.data", "--duration", "8", "--events", "all"), timeout=HANG_S).check()
+        ended = uptime(guest)
         target = _report(guest, "/tmp/damon.data")
-        truth = running.truth()
+        truth = running.truth(began, ended)
     hot, cold = (_heat(target, *running.areas[name]) for name in ("hot", "cold"))
     print(f"  hot {hot:.0f} %, cold {cold:.1f} % of samples; {target['nr_snapshots']} snapshots")
     assert target["nr_snapshots"] > 20  # a sampling interval takes longer on an emulated processor

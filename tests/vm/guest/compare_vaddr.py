@@ -17,6 +17,8 @@ from damon.model.target import DamonTarget
 from tests.vm.guest import kernel_damon
 
 Snapshot = list[tuple[int, int, int]]
+#: By the guest's clock, as ``/proc/uptime``: begin and end.
+Window = tuple[float, float]
 WARM_UP_S = 10.0  # for the regions to find the areas
 
 
@@ -28,8 +30,12 @@ def ratio(snapshots: list[Snapshot], start: int, end: int, max_nr_accesses: int)
     return seen / ((end - start) * max_nr_accesses * len(snapshots))
 
 
-def ours(pid: int, seconds: float) -> tuple[list[Snapshot], float, int]:
-    """Snapshots, CPU seconds of the worker, samples of regions taken."""
+def now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def ours(pid: int, seconds: float) -> tuple[list[Snapshot], Window, float, int]:
+    """Snapshots, when, CPU seconds of the worker, samples of regions taken."""
     machine = LinuxMachine()
     machine.require("vaddr", [])
     damon = Damon(machine, seed=1)
@@ -49,12 +55,12 @@ def ours(pid: int, seconds: float) -> tuple[list[Snapshot], float, int]:
     tid = damon.kdamond_pid(ctx)
     time.sleep(WARM_UP_S)
     damon.call(ctx, DamonCallControl(watch, repeat=True))
-    before = thread_cpu(tid)
+    before, began = thread_cpu(tid), now()
     time.sleep(seconds)
-    cpu = thread_cpu(tid) - before
+    cpu, ended = thread_cpu(tid) - before, now()
     damon.stop([ctx])
     machine.close()
-    return snapshots, cpu, samples
+    return snapshots, (began, ended), cpu, samples
 
 
 def thread_cpu(tid: int) -> float:
@@ -62,14 +68,14 @@ def thread_cpu(tid: int) -> float:
         return int(file.read().split()[0]) / 1e9
 
 
-def theirs(pid: int, seconds: float) -> tuple[list[Snapshot], float, int]:
+def theirs(pid: int, seconds: float) -> tuple[list[Snapshot], Window, float, int]:
     kernel_damon.stage("vaddr", pid=pid)
     with kernel_damon.running() as kdamond:
         time.sleep(WARM_UP_S)
-        before = kernel_damon.cpu_seconds(kdamond)
+        before, began = kernel_damon.cpu_seconds(kdamond), now()
         snapshots = kernel_damon.snapshots(seconds)
-        cpu = kernel_damon.cpu_seconds(kdamond) - before
-    return snapshots, cpu, sum(len(regions) * 20 for regions in snapshots)
+        cpu, ended = kernel_damon.cpu_seconds(kdamond) - before, now()
+    return snapshots, (began, ended), cpu, sum(len(regions) * 20 for regions in snapshots)
 
 
 def main() -> None:
@@ -80,9 +86,10 @@ def main() -> None:
         areas[name] = tuple(int(edge, 0) for edge in span.split(":"))
     result = {}
     for who, watch in (("pydamon", ours), ("kernel", theirs)):
-        snapshots, cpu, samples = watch(pid, seconds)
+        snapshots, window, cpu, samples = watch(pid, seconds)
         result[who] = {
             "areas": {name: ratio(snapshots, start, end, 20) for name, (start, end) in areas.items()},
+            "window": window,
             "aggregations": len(snapshots),
             "regions": len(snapshots[-1]),
             "cpu_us_per_region_sample": cpu * 1e6 / max(samples, 1),

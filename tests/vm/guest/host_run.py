@@ -22,6 +22,7 @@ def monitored(host: HostDamon, pid: int) -> list[tuple[int, int, int]]:
     ctx = host.new_ctx()
     host.select_ops(ctx, "vaddr")
     host.add_process(ctx, pid)
+    ctx.attrs.sample_interval, ctx.attrs.aggr_interval = 20_000, 400_000  # each hot page is touched every 20 ms
     host.start([ctx])
     found: list[tuple[int, int, int]] = []
 
