@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from damon.model.arrays import DamonRegion
 from damon.model.checks import called, truth
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosRegionFilter
@@ -46,6 +47,33 @@ def _hits(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter | 
         position = next(i for i, other in enumerate(ctx.targets) if other is target)
         inside = position == wanted.target_idx
     return inside == wanted.matching
+
+
+def _rejects(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, wanted: DamosFilter) -> bool | None:
+    """Does a filter of the kernel's reject each part of ``region`` (True), or hit none (False)? None: neither."""
+    if wanted.type is DamosFilterType.ADDR:
+        start = align_down(wanted.addr_start, ctx.min_region_sz)
+        end = align_down(wanted.addr_end, ctx.min_region_sz)
+        inside = start <= region.start and region.end <= end
+        if not inside and region.start < end and start < region.end:
+            return None
+    else:
+        inside = next(i for i, other in enumerate(ctx.targets) if other is target) == wanted.target_idx
+    if inside != wanted.matching:
+        return False
+    return None if wanted.allow else True
+
+
+def core_filters_reject_all(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> bool:
+    """Is every part of ``region`` rejected, and by filters without code or a memory of their own?"""
+    if not scheme.core_filters or any(isinstance(wanted, DamosRegionFilter) for wanted in scheme.core_filters):
+        return False
+    for wanted in scheme.core_filters:
+        assert isinstance(wanted, DamosFilter)
+        verdict = _rejects(ctx, target, region, wanted)
+        if verdict is not False:
+            return bool(verdict)
+    return scheme.core_filters_default_reject
 
 
 def core_filters_reject(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:

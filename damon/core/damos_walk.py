@@ -13,17 +13,24 @@ from ctypes import c_uint32, c_uint64, c_void_p
 from damon.core import quota as quotas
 from damon.core.attrs import arm_scheme
 from damon.core.damos import try_scheme
+from damon.core.damos_filter import core_filters_reject_all
 from damon.core.priority import DamosRates, DamosSpec, fill_pattern, rates_of
 from damon.core.regions import region_sz_limit
 from damon.core.trace import trace_stat
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
+from damon.model.regions import align_down
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 from damon.native import bind
+from damon.ops.operations import Score
 
 _ARGUMENTS = (c_void_p, c_void_p, c_uint32, c_void_p, c_uint32, c_void_p, c_uint64)
 _next_region = bind("damos_next_region", c_uint32, *_ARGUMENTS)
+_skip_rejected = bind(
+    "damos_skip_rejected",
+    c_uint32, c_void_p, c_void_p, c_uint32, c_void_p, c_void_p, c_uint64, c_uint64,
+)  # fmt: skip
 _next_after = bind("damos_next_after", c_uint32, *_ARGUMENTS)
 
 
@@ -88,10 +95,37 @@ class _Pass:
         regions.nr = self._nr.value
         return index
 
+    def _skip_rejected(self, target: DamonTarget, index: int) -> int:
+        """Where the next attempt is, when a small quota would cut region ``index`` into pieces that filters reject.
+
+        A rejected piece is not charged, so the next one is as big: a region takes as many attempts as it has pieces.
+        """
+        scheme, regions, ctx = self.schemes[0], target.regions, self.ctx
+        quota, region = scheme.quota, regions[index]
+        if ctx.reference or len(self.schemes) > 1 or not quotas.is_set(quota) or quotas.is_full(ctx, quota):
+            return index
+        step = align_down(quota.esz - quota.charged_sz, ctx.min_region_sz)
+        resumes = quota.charge_target_from is not None or bool(scheme.max_nr_snapshots)
+        if resumes or region.size <= 2 * step or self.specs[0].score == Score.CUSTOM:
+            return index
+        if not core_filters_reject_all(ctx, target, region, scheme):
+            return index
+        kept = max(self.sz_limit // step, 1) * step  # pieces are merged back up to this size
+        regions.reserve(regions.nr + region.size // kept + 2)
+        self._nr.value = regions.nr
+        index = _skip_rejected(
+            regions.pointer, ctypes.addressof(self._nr), index, ctypes.addressof(self.specs),
+            ctypes.addressof(self.rates), step, self.sz_limit,
+        )  # fmt: skip
+        regions.nr = self._nr.value
+        scheme.core_allowed = False
+        return index
+
     def run(self, target: DamonTarget) -> None:
         self._update_specs(target)
         index = self._next(target, 0, tried=False)
         while index < target.regions.nr:
+            index = self._skip_rejected(target, index)
             for scheme in self.schemes:
                 try_scheme(self.ctx, target, index, scheme, self.rates)
             self._update_specs(target)

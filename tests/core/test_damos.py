@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from damon.core import damos_walk
 from damon.core import quota as quotas
 from damon.core.attrs import set_attrs
+from damon.core.damos import try_scheme
 from damon.core.damos_filter import core_filters_reject, set_filters_default_reject
 from damon.core.damos_walk import apply_schemes
 from damon.core.watermarks import wait_time_us
@@ -129,6 +131,55 @@ def test_native_walk_equals_reference(regions: RegionArray, pages: int, nr: int,
         seen = [_pass(ctx, 60) for _ in range(5)]
         results.append((seen, ctx.targets[0].regions.snapshot(), [scheme.stat for scheme in schemes]))
     assert results[0] == results[1]
+
+
+_core_filters = st.lists(
+    st.builds(
+        lambda addr, matching, allow, target, start, end: DamosFilter(
+            DamosFilterType.ADDR if addr else DamosFilterType.TARGET, matching, allow,
+            addr_start=min(start, end) * PAGE, addr_end=max(start, end) * PAGE, target_idx=target,
+        ),
+        st.booleans(), st.booleans(), st.booleans(), st.integers(0, 1), st.integers(0, 400), st.integers(0, 400),
+    ),
+    min_size=1, max_size=3,
+)  # fmt: skip
+
+
+@given(region_arrays(), st.integers(1, 40), _core_filters, st.integers(3, 40), st.integers(0, 20), st.integers(0, 60))
+def test_pieces_that_filters_reject_in_one_go(
+    regions: RegionArray, pages: int, filters: list[DamosFilter], min_nr: int, nr: int, least: int
+) -> None:
+    """A small quota cuts a region into many pieces. Skipping those that filters reject leaves what attempts leave."""
+    results = []
+    for use_reference in (False, True):
+        pattern = DamosAccessPattern(min_sz_region=least * PAGE, max_nr_accesses=nr)
+        scheme = Damos(pattern, DamosAction.PAGEOUT, quota=DamosQuota(sz=pages * PAGE, reset_interval=100))
+        for wanted in filters:
+            scheme.add_filter(wanted)
+        set_filters_default_reject(scheme)
+        ctx = _ctx(scheme, regions=_copy(regions))
+        ctx.reference, ctx.attrs.min_nr_regions = use_reference, min_nr
+        seen = [_pass(ctx, 60) for _ in range(4)]
+        results.append(
+            (seen, ctx.targets[0].regions.snapshot(), scheme.stat, scheme.core_allowed, scheme.quota.charged_sz)
+        )
+    assert results[0] == results[1]
+
+
+def test_a_rejecting_filter_costs_by_regions_not_by_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 GiB in pieces of 1 MiB: a handful of attempts, not 16384."""
+    tried = []
+    monkeypatch.setattr(
+        damos_walk, "try_scheme", lambda *arguments: (tried.append(arguments[2]), try_scheme(*arguments))
+    )
+    scheme = Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(sz=1 << 20, reset_interval=100))
+    scheme.add_filter(DamosFilter(DamosFilterType.TARGET, matching=True, allow=False, target_idx=0))
+    set_filters_default_reject(scheme)
+    ctx = _ctx(scheme, regions=regions_of((0, 16 << 30)))
+    assert _pass(ctx) == []
+    assert len(tried) <= 4
+    assert (scheme.stat.nr_tried, scheme.stat.nr_snapshots) == (0, 1)
+    assert ctx.targets[0].regions.total_size() == 16 << 30
 
 
 def test_actions_reset_the_age_but_stat_does_not() -> None:

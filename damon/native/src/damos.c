@@ -140,6 +140,32 @@ EXPORT uint32_t damos_next_after(struct damon_region *regions, uint32_t *nr, uin
 	return damos_next_region(regions, nr, index, specs, nr_specs, rates, sz_limit);
 }
 
+/*
+ * Region index, whose front pieces of step bytes a scheme takes and its core filters reject, one after the other: the
+ * pieces are cut off and merged back, as far as more than one of them is left. What remains is not looked at yet: the
+ * index of it. There is room for all pieces that stay apart.
+ */
+EXPORT uint32_t damos_skip_rejected(struct damon_region *regions, uint32_t *nr, uint32_t index,
+				    const struct damos_spec *spec, const struct damos_rates *rates, uint64_t step,
+				    uint64_t sz_limit)
+{
+	struct damon_region piece;
+
+	while (damon_region_sz(&regions[index]) > step && interesting(spec, &regions[index], rates)) {
+		piece = regions[index];
+		piece.end = piece.start + step;
+		if (index && same_slice(&regions[index - 1], &piece, sz_limit)) {
+			regions[index - 1].end = piece.end;
+		} else {
+			memmove(&regions[index + 1], &regions[index], (*nr - index) * sizeof(*regions));
+			regions[index++] = piece;
+			++*nr;
+		}
+		regions[index].start = piece.end;
+	}
+	return index;
+}
+
 /* May a scheme have to try a region? */
 int damos_wants(const struct damon_region *r, const struct damos_spec *spec, const struct damos_rates *rates)
 {
