@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One sample of 1000 regions by the operations set of docs/prototyping.md beside a native one, taken in turns: time of
-the processor. The set in Python samples two pages of a region, the native one samples one."""
+"""One sample of 1000 regions by the operations set of docs/prototyping.md, plain and with NumPy, beside a native one.
+
+All take turns; processor time counts. The sets in Python sample two pages of a region, the native one samples one.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from benchmarks.bench_core import ROUNDS, NullSpace, context
 from damon.model.context import DamonCtx
 from damon.ops import sampling
 from damon.ops.operations import Operations
+from examples.two_pages_arrays import TwoPagesArrays
 from tests.prototyping import program
 
 
@@ -53,7 +56,11 @@ def microseconds(ops: Operations) -> float:
 
 def main() -> None:
     page = program()
-    sets: dict[str, Callable[[], Operations]] = {"native": Native, "plain Python": page.TwoPages}
+    sets: dict[str, Callable[[], Operations]] = {
+        "native": Native,
+        "plain Python": page.TwoPages,
+        "NumPy": TwoPagesArrays,
+    }
     rounds = [{name: microseconds(make()) for name, make in sets.items()} for _ in range(ROUNDS)]
     print(f"{'1000 regions, one sample':<26}{'us':>8}{'ratio':>8}")
     for name in sets:

@@ -156,6 +156,14 @@ class RegionArray:
         left, right = self._rows[index], self._rows[index + 1]
         left.end = right.start = left.start + size
 
+    def rows(self) -> ctypes.Array[DamonRegion]:
+        """The rows as one array and buffer, e.g. for ``numpy.frombuffer(regions.rows(), numpy.dtype(DamonRegion))``.
+
+        What is written there is written to the regions. When the array grows the view goes stale, but stays memory.
+        """
+        rows: ctypes.Array[DamonRegion] = (DamonRegion * self.nr).from_buffer(self._rows)
+        return rows
+
     def clear(self) -> None:
         self.nr = 0
 
