@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.core import Damon, commit_ctx, set_regions, system_ram_region
-from damon.core.watermarks import min_wait_us, steady_free
+from damon.core.watermarks import free_mem_rate, min_wait_us, steady_free
 from damon.errors import DamonError
 from damon.mm.ahead import Stretch
 from damon.mm.sim import SimulatedMachine
@@ -206,6 +206,39 @@ def test_modules_at_once_or_one_by_one(name: str, seed: int) -> None:
     counted = _Counted()
     assert _module_run(name, MODULES[name], seed, counted) == _module_run(name, MODULES[name], seed, None)
     assert counted.most > 20  # aggregations in which no scheme wants anything need no Python
+
+
+def _samples_until_low(low: int, counted: _Counted | None) -> tuple[int, int, int]:
+    """Memory fills up until the only scheme is below its low watermark: samples so far, free memory then and later."""
+    filling = Access("a", 2000.0, pattern=Pattern.SEQUENTIAL, stride=4096)
+    sim = machine(Area("a", 32 * MIB, populate=False), accesses=(filling,), memory=64 * MIB)
+    damon = Damon(sim, 1)
+    if counted is None:
+        _step_by_step(damon)
+    else:
+        _counting(damon, counted)
+    ctx = _context(damon)
+    ctx.attrs.aggr_interval = 60_000_000  # longer than the run: no end of an aggregation looks at watermarks
+    marks = DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, interval=60_000_000, high=1000, mid=1000, low=low)
+    ctx.schemes.append(Damos(action=DamosAction.STAT, apply_interval_us=60_000_000, wmarks=marks))
+    began = free_mem_rate(sim)
+    damon.start([ctx])
+    sim.clock.sleep_us(6_000_000)
+    result = ctx.passed_sample_intervals, began, free_mem_rate(sim)
+    damon.stop()
+    sim.close()
+    return result
+
+
+@pytest.mark.parametrize("low", [900, 800, 700])
+def test_a_watermark_ends_a_stretch(low: int) -> None:
+    """The last sample is the one at whose end free memory is below the watermark, also amid a stretch."""
+    counted = _Counted()
+    samples, began, ended = _samples_until_low(low, counted)
+    assert began >= low > ended
+    assert 10 < samples < 1100
+    assert (samples, began, ended) == _samples_until_low(low, None)
+    assert counted.most > 10
 
 
 def _empty_run(seed: int, counted: _Counted | None) -> list[Any]:
