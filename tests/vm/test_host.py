@@ -38,7 +38,7 @@ def test_the_kernels_parameters_are_shown(guest: Guest) -> None:
 
 def test_contexts_and_modules(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
     with workload(guest, HOT_COLD) as running:
-        found = _run(guest, "tests.vm.guest.host_run", str(running.pid))
+        found = _run(guest, "tests.vm.guest.host_run", str(running.pid), running.span("hot"))
         pages = running.pages()
     assert found["modules"][:2] == ["damon_lru_sort", "damon_reclaim"]
     start, end = running.areas["hot"]

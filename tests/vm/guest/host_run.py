@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host engine at work on a real kernel: ``host_run.py PID`` of a process that performs a workload.
+"""The host engine at work on a real kernel: ``host_run.py PID START:END`` of a process that performs a workload, and of
+its hot area.
 
 It prints one JSON object.
 """
@@ -17,8 +18,8 @@ from damon.model.scheme import Damos, DamosAccessPattern, DamosAction, DamosQuot
 from tests.waiting import until
 
 
-def monitored(host: HostDamon, pid: int) -> list[tuple[int, int, int]]:
-    """Regions of the process, when some are hot: start, end, accesses."""
+def monitored(host: HostDamon, pid: int, start: int, end: int) -> list[tuple[int, int, int]]:
+    """Regions of the process, when more than half of ``[start, end)`` is in hot ones: start, end, accesses."""
     ctx = host.new_ctx()
     host.select_ops(ctx, "vaddr")
     host.add_process(ctx, pid)
@@ -28,9 +29,9 @@ def monitored(host: HostDamon, pid: int) -> list[tuple[int, int, int]]:
 
     def hot() -> bool:
         found[:] = [(one.start, one.end, one.nr_accesses) for one in host.regions(ctx)]
-        return any(accesses >= 15 for _, _, accesses in found)
+        return sum(max(min(end, b) - max(start, a), 0) for a, b, count in found if count >= 10) > (end - start) // 2
 
-    until(hot, lambda: f"no region is hot: {found}")
+    until(hot, lambda: f"the area is not hot: {found}")
     host.stop()
     return found
 
@@ -61,8 +62,10 @@ def loaded(host: HostDamon, name: str, words: list[str], done: Callable[[dict[st
 
 
 def main() -> None:
+    pid, span = sys.argv[1:]
+    start, end = map(int, span.split(":"))
     with HostDamon() as host:
-        found: dict[str, Any] = {"modules": host.modules(), "regions": monitored(host, int(sys.argv[1]))}
+        found: dict[str, Any] = {"modules": host.modules(), "regions": monitored(host, int(pid), start, end)}
         marks = ["wmarks_high=1000", "wmarks_mid=999", "wmarks_low=0"]
         words = [*marks, "cold_min_age=1000000"]
         found["lru_sort"] = loaded(
