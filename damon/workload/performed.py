@@ -24,7 +24,7 @@ _PATIENCE_S: Final = 600.0
 
 
 def start_program(plan: str, *, own_session: bool = False) -> subprocess.Popen[str]:
-    """The native program at work on ``plan``; its JSON lines come on ``stdout``. It ends when nobody reads them.
+    """The native program at work on ``plan``; its JSON lines come on ``stdout``. It ends when its output has no reader.
 
     Args:
         plan: from :func:`damon.workload.plan.compile_plan`.
