@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from damon.core import Damon as Damon
     from damon.core import commit_ctx as commit_ctx
     from damon.core import commit_quota_goals as commit_quota_goals
+    from damon.core import commit_scheme_goals as commit_scheme_goals
     from damon.core import set_attrs as set_attrs
     from damon.core import set_regions as set_regions
     from damon.core import system_ram_region as system_ram_region
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
 __version__: Final = "0.2.0"
 
 _PLACES: Final = {
-    "core": "Damon commit_ctx commit_quota_goals set_attrs set_regions system_ram_region",
+    "core": "Damon commit_ctx commit_quota_goals commit_scheme_goals set_attrs set_regions system_ram_region",
     "errors": "DamonError InvalidInput MissingCapability",
     "library": "Aggregation Region add_memory add_process aggregations changes open_engine open_machine running",
     "mm.interface": "Advice Machine",

@@ -6,9 +6,17 @@ kernel's; regions, attributes, probes, schemes, quotas, watermarks, commits have
 """
 
 from damon.core.attrs import set_attrs
-from damon.core.commit import commit_ctx, commit_quota_goals
+from damon.core.commit import commit_ctx, commit_quota_goals, commit_scheme_goals
 from damon.core.damon import Damon
 from damon.core.system_ram import system_ram_region
 from damon.model.regions import set_regions
 
-__all__ = ["Damon", "commit_ctx", "commit_quota_goals", "set_attrs", "set_regions", "system_ram_region"]
+__all__ = [
+    "Damon",
+    "commit_ctx",
+    "commit_quota_goals",
+    "commit_scheme_goals",
+    "set_attrs",
+    "set_regions",
+    "system_ram_region",
+]

@@ -183,6 +183,14 @@ def commit_quota_goals(dst: DamosQuota, src: DamosQuota) -> None:
         _commit_goal_values(dst.goals[-1], theirs)
 
 
+def commit_scheme_goals(ctx: DamonCtx, index: int, src: DamosQuota) -> None:
+    """As ``commit_quota_goals``, for scheme ``index`` of a context, whichever engine runs it. Call it in the worker."""
+    if ctx.engine is not None:
+        ctx.engine.commit_goals(ctx, index, src)
+        return
+    commit_quota_goals(ctx.schemes[index].quota, src)
+
+
 def _commit_goal_values(dst: DamosQuotaGoal, src: DamosQuotaGoal) -> None:
     if dst.metric is DamosQuotaGoalMetric.USER_INPUT:
         dst.current_value = src.current_value

@@ -76,7 +76,7 @@ class Builder:
         for probe in ctx.probes:
             self._add_probe(at, probe)
         for scheme in ctx.schemes:
-            self._add_scheme(at, scheme)
+            lib.damon_add_scheme(at, self.build_scheme(scheme))
 
     def _write_attrs(self, at: int, attrs: DamonAttrs) -> None:
         lib = self.lib
@@ -111,7 +111,21 @@ class Builder:
                 lib.set(made, "damon_filter", "memcg_id", wanted.memcg_id)
             lib.damon_add_filter(one, made)
 
-    def _add_scheme(self, at: int, scheme: Damos) -> None:
+    def build_scheme(self, scheme: Damos) -> int:
+        """A C scheme that belongs to no context yet.
+
+        Raises:
+            InvalidInput: it has a part that this version does not have; nothing is left.
+        """
+        one = self._new_scheme(scheme)
+        try:
+            self._fill_scheme(one, scheme)
+        except BaseException:
+            self.lib.damon_destroy_scheme(one)
+            raise
+        return one
+
+    def _new_scheme(self, scheme: Damos) -> int:
         lib = self.lib
         if not isinstance(scheme.action, DamosAction):
             raise InvalidInput(f"action {scheme.action.value!r}: is Python's own; the kernel's C cannot run it")
@@ -123,7 +137,10 @@ class Builder:
         self._write_wmarks(ctypes.addressof(wmarks), scheme.wmarks)
         action = lib.constant(constant_of("DAMOS_", scheme.action.value))
         one = lib.damon_new_scheme(pattern, action, scheme.apply_interval_us, quota, wmarks, scheme.target_nid)
-        lib.damon_add_scheme(at, one)
+        return int(one)
+
+    def _fill_scheme(self, one: int, scheme: Damos) -> None:
+        lib = self.lib
         lib.set(one, "damos", "max_nr_snapshots", scheme.max_nr_snapshots)
         quota_at = lib.at(one, "damos", "quota")
         for goal in scheme.quota.goals:

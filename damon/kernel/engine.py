@@ -28,7 +28,7 @@ from damon.mm.ahead import Stretch
 from damon.mm.clock import Event
 from damon.mm.interface import Machine
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
-from damon.model.scheme import DamosStat
+from damon.model.scheme import Damos, DamosQuota, DamosStat
 
 if TYPE_CHECKING:
     from damon.kernel.build import Built
@@ -396,6 +396,18 @@ class KernelDamon(Damon):
             self._own_spaces(address)
             self._destroy(source)
         self.refresh(dst)
+
+    def commit_goals(self, ctx: DamonCtx, index: int, src: DamosQuota) -> None:
+        """``damos_commit_quota_goals()`` for scheme ``index``, in the worker of ``ctx``."""
+        lib = self.lib
+        running = self.mirror.schemes(self._c[ctx])[index]
+        source = self._builder.build_scheme(Damos(quota=DamosQuota(goals=src.goals)))
+        try:
+            quotas = (lib.at(scheme, "damos", "quota") for scheme in (running, source))
+            lib.check(lib.damos_commit_quota_goals(*quotas), "damos_commit_quota_goals()")
+        finally:
+            lib.damon_destroy_scheme(source)
+        self.refresh(ctx)
 
     # -- requests
 

@@ -109,6 +109,8 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "damon_add_target": (None, (c_void_p, c_void_p)),
     "damon_new_scheme": (c_void_p, (c_void_p, c_int, c_ulong, c_void_p, c_void_p, c_int)),
     "damon_add_scheme": (None, (c_void_p, c_void_p)),
+    "damon_destroy_scheme": (None, (c_void_p,)),
+    "damos_commit_quota_goals": (c_int, (c_void_p, c_void_p)),
     "damos_add_filter": (None, (c_void_p, c_void_p)),
     "damos_new_quota_goal": (c_void_p, (c_int, c_ulong)),
     "damos_add_quota_goal": (None, (c_void_p, c_void_p)),

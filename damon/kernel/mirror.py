@@ -133,6 +133,31 @@ class Mirror:
         for name in _QUOTA_STATE:
             setattr(quota, name, self.lib.get(at, "damos_quota", name, 0))
 
+    def read_progress(self, scheme: int, into: Damos) -> None:
+        """What changes of a scheme that nobody commits to."""
+        lib = self.lib
+        at = lib.at(scheme, "damos", "quota")
+        self.read_stat(scheme, into.stat)
+        self.read_quota_state(scheme, into.quota)
+        for one, goal in zip(
+            lib.each(lib.at(at, "damos_quota", "goals"), "damos_quota_goal"), into.quota.goals, strict=True
+        ):
+            self._read_goal_state(one, goal)
+        marks = lib.at(scheme, "damos", "wmarks")
+        into.wmarks.activated = bool(lib.get(marks, "damos_watermarks", "activated"))
+        self._read_defaults(scheme, into)
+
+    def _read_goal_state(self, at: int, goal: DamosQuotaGoal) -> None:
+        goal.current_value = self.lib.get(at, "damos_quota_goal", "current_value")
+        if goal.metric is DamosQuotaGoalMetric.SOME_MEM_PSI_US:
+            last = self.lib.get(at, "damos_quota_goal", "last_psi_total", 0)
+            goal.last_psi_total = None if last == U64_MAX else last
+
+    def _read_defaults(self, scheme: int, into: Damos) -> None:
+        """What filters decide of what none of them matches."""
+        into.ops_filters_default_reject = bool(self.lib.get(scheme, "damos", "ops_filters_default_reject", 0))
+        into.core_filters_default_reject = bool(self.lib.get(scheme, "damos", "core_filters_default_reject", 0))
+
     def read_scheme(self, scheme: int) -> Damos:
         """All that a scheme is; statistics and the quota's state among it."""
         lib = self.lib
@@ -151,8 +176,7 @@ class Mirror:
         for head in ("core_filters", "ops_filters") if lib.has_field("damos", "ops_filters") else ("filters",):
             for one in lib.each(lib.at(scheme, "damos", head), "damos_filter"):
                 result.add_filter(self._read_filter(one))
-        result.ops_filters_default_reject = bool(lib.get(scheme, "damos", "ops_filters_default_reject", 0))
-        result.core_filters_default_reject = bool(lib.get(scheme, "damos", "core_filters_default_reject", 0))
+        self._read_defaults(scheme, result)
         result.max_nr_snapshots = lib.get(scheme, "damos", "max_nr_snapshots", 0)
         if lib.has_field("damos", "migrate_dests"):
             result.migrate_dests.extend(self._read_dests(lib.at(scheme, "damos", "migrate_dests")))
@@ -169,10 +193,7 @@ class Mirror:
         for one in lib.each(lib.at(at, "damos_quota", "goals"), "damos_quota_goal"):
             metric = self.metrics[lib.get(one, "damos_quota_goal", "metric")]
             goal = DamosQuotaGoal(metric, lib.get(one, "damos_quota_goal", "target_value"))
-            goal.current_value = lib.get(one, "damos_quota_goal", "current_value")
-            if metric is DamosQuotaGoalMetric.SOME_MEM_PSI_US:
-                last = lib.get(one, "damos_quota_goal", "last_psi_total", 0)
-                goal.last_psi_total = None if last == U64_MAX else last
+            self._read_goal_state(one, goal)
             if metric in NODE_METRICS:
                 goal.nid = lib.get(one, "damos_quota_goal", "nid")
             if metric in NODE_MEMCG_METRICS:

@@ -104,11 +104,16 @@ class OperationsBridge:
         ctx.probes[:] = self._mirror.read_probes(at)
 
     def refresh(self, ctx: DamonCtx, at: int) -> None:
-        """All of it, regions and statistics too."""
+        """All of it, regions and statistics too. Parameters are read again only if they can be others by now."""
         state = self._state(at)
-        self._read_parameters(state, at)
-        state.generation = self._lib.generation.value
-        self._forget_targets(state, at)
+        if state.generation != self._lib.generation.value:
+            state.generation = self._lib.generation.value
+            self._read_parameters(state, at)
+            self._forget_targets(state, at)
+        else:
+            for address, scheme in state.schemes.items():
+                self._mirror.read_progress(address, scheme)
+            ctx.schemes[:] = state.schemes.values()
         addresses = self._mirror.targets(at)
         given = list(ctx.targets)
         if not state.seen and len(given) == len(addresses):  # a start: those that were described

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from damon.core import Damon, commit_ctx, commit_quota_goals
+from damon.core import Damon, commit_ctx, commit_scheme_goals
 from damon.core.priority import left_window_bp, moving_sum
 from damon.core.probes import moving_sum_of_hits
 from damon.errors import DamonError, InvalidInput
@@ -128,8 +128,8 @@ class Kdamond(Directory):
         def commit(ctx: DamonCtx) -> None:
             trees = [tree for tree, _ in islice(self.contexts[0].schemes.staged(), len(ctx.schemes))]
             goals = [DamosQuota(goals=quota_goals(self._damon, tree.quotas)) for tree in trees]
-            for scheme, quota in zip(ctx.schemes, goals, strict=False):
-                commit_quota_goals(scheme.quota, quota)
+            for index, quota in enumerate(goals):
+                commit_scheme_goals(ctx, index, quota)
 
         self._call(commit)
 

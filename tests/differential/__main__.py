@@ -11,6 +11,7 @@ from damon.errors import DamonError
 from damon.kernel.build import build
 from damon.kernel.source import open_source
 from tests.differential import fuzz
+from tests.differential.coverage import missing, told
 
 
 def main() -> int:
@@ -21,7 +22,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="of processor time, of each version at most")
     parser.add_argument("--no-shrink", action="store_true", help="tell the first difference as it was found")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the first batch; each has 500 cases and a seed of its own"
+        "--seed", type=int, default=0, help="of the first batch; each has 100 cases and a seed of its own"
     )
     given = parser.parse_args()
     code = 0
@@ -37,25 +38,19 @@ def main() -> int:
 
 def _version(built: fuzz.Built, version: str, given: argparse.Namespace) -> int:
     began = time.process_time()
-    until = None if given.seconds is None else began + given.seconds
-    total, seed = fuzz.Outcome(), given.seed
-    while total.cases < given.cases and (until is None or time.process_time() < until):
-        left = None if until is None else until - time.process_time()
-        outcome = fuzz.run(built, min(500, given.cases - total.cases), seed, left, shrink=not given.no_shrink)
-        total.cases += outcome.cases
-        total.skipped += outcome.skipped
-        total.observations += outcome.observations
-        total.known += outcome.known
+    total = fuzz.Outcome()
+    for seed, total in fuzz.batches(built, given.cases, given.seed, given.seconds, shrink=not given.no_shrink):
         took = time.process_time() - began
         known = ", ".join(f"{name} {count}" for name, count in sorted(total.known.items())) or "none"
         counts = f"{total.cases} cases, {total.observations} observations, {total.skipped} not comparable"
         print(f"{version}: {counts}, known: {known}, {took:.1f} s", flush=True)
-        if outcome.difference is not None:
-            print(f"{version}: seed {seed}: {outcome.difference}")
+        if total.difference is not None:
+            print(f"{version}: seed {seed}: {total.difference}")
             return 1
-        if not outcome.cases + outcome.skipped:
-            break
-        seed += 1
+    print(f"{version}: met by: {told(total.met, total.cases)}")
+    if never := missing(total.met, total.cases):
+        print(f"{version}: never met, so this run shows nothing of it: {', '.join(never)}")
+        return 1
     return 0
 
 

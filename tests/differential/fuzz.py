@@ -6,7 +6,9 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as with_seed
@@ -15,9 +17,16 @@ from damon.core import Damon
 from damon.kernel.build import Built
 from damon.kernel.engine import KernelDamon
 from damon.kernel.library import VersionLacks
-from tests.differential.cases import Case, cases
-from tests.differential.known import breaks, reason
-from tests.differential.play import Entry, Player, first_difference
+from tests.differential.cases import Case
+from tests.differential.coverage import met
+from tests.differential.known import reason
+from tests.differential.play import Played, Player, first_difference
+from tests.differential.steps import cases
+from tests.differential.through_sysfs import SysfsPlayer
+from tests.differential.versions import fitted
+
+#: Cases of one seed.
+BATCH: Final = 100
 
 
 class _TimeUp(BaseException):
@@ -28,20 +37,31 @@ class _TimeUp(BaseException):
 class Outcome:
     """``known``: cases that parted for each known reason; ``difference``: the smallest unexplained one, in words.
 
-    ``skipped``: further cases, with something that the kernel's version does not have.
+    ``skipped``: further cases, with something that the kernel's version does not have. ``met``: of what there is, by
+    how many cases (``coverage.py``).
     """
 
     cases: int = 0
     skipped: int = 0
     observations: int = 0
     known: Counter[str] = field(default_factory=Counter)
+    met: Counter[str] = field(default_factory=Counter)
     difference: str | None = None
 
+    def add(self, batch: Outcome) -> None:
+        self.cases += batch.cases
+        self.skipped += batch.skipped
+        self.observations += batch.observations
+        self.known += batch.known
+        self.met += batch.met
+        self.difference = batch.difference
 
-def logs(case: Case, built: Built) -> tuple[list[Entry], list[Entry]]:
+
+def play_both(case: Case, built: Built) -> tuple[Played, Played]:
     """What both engines do with ``case``: ours, the kernel's."""
-    own = Player(case, lambda machine, seed: Damon(machine, seed=seed)).play()
-    return own, Player(case, lambda machine, seed: KernelDamon(machine, built, seed=seed)).play()
+    player = Player if case.sysfs is None else SysfsPlayer
+    own = player(case, lambda machine, seed: Damon(machine, seed=seed)).play()
+    return own, player(case, lambda machine, seed: KernelDamon(machine, built, seed=seed)).play()
 
 
 def run(built: Built, nr_cases: int, seed: int, seconds: float | None = None, *, shrink: bool = True) -> Outcome:
@@ -62,17 +82,16 @@ def run(built: Built, nr_cases: int, seed: int, seconds: float | None = None, *,
     def play(case: Case) -> None:
         if until is not None and time.process_time() > until and outcome.difference is None:
             raise _TimeUp
-        if breaks(built.source.version, case):
-            outcome.skipped += 1
-            return
+        case = fitted(built.source.version, case)
         try:
-            own, kernel = logs(case, built)
+            own, kernel = play_both(case, built)
         except VersionLacks:
             outcome.skipped += 1
             return
         outcome.cases += 1
-        outcome.observations += len(own)
-        difference = first_difference(own, kernel)
+        outcome.observations += len(own.log)
+        outcome.met.update(met(case, own.log))
+        difference = first_difference(own.log, kernel.log)
         if difference is None:
             return
         known = reason(built.source.version, case, own, kernel)
@@ -91,3 +110,22 @@ def run(built: Built, nr_cases: int, seed: int, seconds: float | None = None, *,
         except AssertionError:
             assert outcome.difference is not None
     return outcome
+
+
+def batches(
+    built: Built, nr_cases: int, seed: int, seconds: float | None = None, *, shrink: bool = True
+) -> Iterator[tuple[int, Outcome]]:
+    """Seed and sum so far of one batch after the other, to the first difference; each has a seed of its own.
+
+    Cases of one batch resemble each other, so batches are small.
+    """
+    began = time.process_time()
+    total = Outcome()
+    while total.cases < nr_cases and (seconds is None or time.process_time() - began < seconds):
+        left = None if seconds is None else seconds - (time.process_time() - began)
+        batch = run(built, min(BATCH, nr_cases - total.cases), seed, left, shrink=shrink)
+        total.add(batch)
+        yield seed, total
+        if batch.difference is not None or not batch.cases + batch.skipped:
+            return
+        seed += 1

@@ -126,7 +126,22 @@ class Machine(FakeMachine):
         self.ram = [(0, PAGES * PAGE)]
         self.nodes = {0: (300, 1000), 1: (900, 2000)}
         self.memcgs = {(0, 1): 100, (1, 1): 50}
+        self.memcg_ids = {"/none": 0, "/one": 1, "/two": 2}
         self.lru = (1000, 3000)
+        #: Free memory from that time on, in ns and per mille, in the order of decision.
+        self.later: list[tuple[int, int]] = []
+        self.set_free(300)
+
+    def set_free(self, per_mille: int) -> None:
+        """Free memory, now and until something else is due."""
+        self.free = per_mille, 1000
+
+    def free_mem(self) -> tuple[int, int]:
+        now = self.clock.now_ns()
+        for due in [due for due in self.later if due[0] <= now]:
+            self.later.remove(due)
+            self.set_free(due[1])
+        return self.free
 
     def open_process(self, pid: int) -> Space:
         return self._open_process(pid)

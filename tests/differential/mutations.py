@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -86,10 +87,17 @@ class Objects:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        place.mkdir()
-        names = sorted((ROOT / _SOURCES).glob("*.c"))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            self._objects = dict(zip((path.name for path in names), pool.map(self._shared, names), strict=True))
+        self._lock = threading.Lock()
+        self._objects: dict[str, Path] = {}
+
+    def _all(self) -> dict[str, Path]:
+        with self._lock:
+            if not self._objects:
+                self._place.mkdir()
+                names = sorted((ROOT / _SOURCES).glob("*.c"))
+                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                    self._objects = dict(zip((path.name for path in names), pool.map(self._shared, names), strict=True))
+            return dict(self._objects)
 
     def _shared(self, source: Path) -> Path:
         return self._compile(source, self._place / f"{source.stem}.o")
@@ -101,12 +109,12 @@ class Objects:
 
     def link(self, mutation: Mutation, place: Path) -> None:
         """The library at ``place`` anew, when ``mutation`` changes a C file."""
-        objects = dict(self._objects)
         changed = {file for file, _, _ in mutation.changes if file.endswith(".c")}
-        for file in changed:
-            source = place / file
-            objects[source.name] = self._compile(source, source.with_suffix(".o"))
         if changed:
+            objects = self._all()
+            for file in changed:
+                source = place / file
+                objects[source.name] = self._compile(source, source.with_suffix(".o"))
             words = ["cc", "-shared", *map(str, objects.values()), "-o", str(place / _LIBRARY)]
             subprocess.run(words, check=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,7 @@ from damon import (
 from damon.core.trace import TraceEvent
 from damon.kernel.engine import KernelDamon
 from damon.mm.sim import SimulatedMachine
+from damon.modules.sysfs import Admin, File
 from damon.workload.load import load_workload
 from tests.kernel.trees import built
 
@@ -66,6 +68,52 @@ def test_results_requests_and_commits(kernel: KernelDamon) -> None:
     with pytest.raises(DamonError) as ended:
         kernel.call(ctx, DamonCallControl(lambda ctx: None))
     assert ended.value.errno == errno.ECANCELED
+
+
+def _user_goal(target: int) -> damon.DamosQuota:
+    goal = damon.DamosQuotaGoal(damon.DamosQuotaGoalMetric.USER_INPUT, target, target // 2)
+    return damon.DamosQuota(reset_interval=100, goals=[goal])
+
+
+def test_goals_alone_are_committed_to_the_c(kernel: KernelDamon) -> None:
+    ctx = kernel.new_ctx()
+    kernel.select_ops(ctx, "paddr")
+    damon.add_memory(ctx)
+    ctx.schemes.append(replace(_cold(), quota=_user_goal(1000)))
+
+    def commit(target: int) -> Callable[[damon.DamonCtx], None]:
+        return lambda ctx: damon.commit_scheme_goals(ctx, 0, _user_goal(target))
+
+    with damon.running(kernel, ctx):
+        kernel.call(ctx, DamonCallControl(commit(300)))
+        kernel.call(ctx, DamonCallControl(lambda ctx: None))  # what the C says now
+        assert [goal.target_value for goal in ctx.schemes[0].quota.goals] == [300]
+        with pytest.raises(DamonError) as refused:
+            kernel.call(ctx, DamonCallControl(commit(0)))
+        assert refused.value.errno == errno.EINVAL
+
+
+def test_the_trees_command_commits_goals_to_the_c(kernel: KernelDamon) -> None:
+    admin = Admin(kernel)
+    context, goals = "kdamonds/0/contexts/0", "kdamonds/0/contexts/0/schemes/0/quotas/goals"
+
+    def write(path: str, text: str) -> None:
+        file = admin.find(path)
+        assert isinstance(file, File)
+        file.write(text.encode())
+
+    for path, text in (
+        ("kdamonds/nr_kdamonds", "1"), ("kdamonds/0/contexts/nr_contexts", "1"), (f"{context}/operations", "paddr"),
+        (f"{context}/targets/nr_targets", "1"), (f"{context}/targets/0/regions/nr_regions", "1"),
+        (f"{context}/targets/0/regions/0/end", "1048576"), (f"{context}/schemes/nr_schemes", "1"),
+        (f"{goals}/nr_goals", "1"), (f"{goals}/0/target_value", "1000"), ("kdamonds/0/state", "on"),
+        (f"{goals}/0/target_value", "300"), ("kdamonds/0/state", "commit_schemes_quota_goals"),
+    ):  # fmt: skip
+        write(path, text)
+    ctx = admin.kdamonds[0].ctx
+    assert ctx is not None
+    kernel.refresh(ctx)
+    assert [goal.target_value for goal in ctx.schemes[0].quota.goals] == [300]
 
 
 def test_what_a_request_raises_reaches_its_caller(kernel: KernelDamon) -> None:

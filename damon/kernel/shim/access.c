@@ -338,11 +338,13 @@ static unsigned int probe(int id, struct damon_ctx *ctx, bool pick, bool want_ma
 	struct damon_region *r;
 	unsigned int highest = 0;
 
-	if (list_empty(&ctx->probes))
+	if (list_empty(&ctx->probes) && !pick)
 		return 0;
 	damon_for_each_target(t, ctx) {
-		unsigned int i = 0, nr = sampled(id, ctx, t, pick);
+		unsigned int i = 0, nr = sampled(id, ctx, t, pick); /* picks without probes too: they were there a moment ago */
 
+		if (list_empty(&ctx->probes))
+			continue;
 		shim.ops_probe(id, ctx, t, scratch.addrs, nr, scratch.answers);
 		damon_for_each_region(r, t) {
 			for (int p = 0; p < DAMON_MAX_PROBES; p++)

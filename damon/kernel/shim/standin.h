@@ -140,7 +140,9 @@ struct kernel_param;
 #define clamp(v, lo, hi) min(max(v, lo), hi)
 #define clamp_t(T, v, lo, hi) min_t(T, max_t(T, v, lo), hi)
 #define swap(a, b) do { typeof(a) _t = (a); (a) = (b); (b) = _t; } while (0)
-#define abs(x) ({ typeof(x) _x = (x); _x < 0 ? -_x : _x; })
+/* As in the kernel, of the signed number of that width: 5u - 6u is 1. */
+#define abs(x) __builtin_choose_expr(sizeof(x) == sizeof(long), \
+	({ long _x = (long)(x); _x < 0 ? -_x : _x; }), ({ int _x = (int)(x); _x < 0 ? -_x : _x; }))
 #define abs_diff(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a - _b : _b - _a; })
 #define mult_frac(x, n, d) ({ typeof(x) _x = (x); typeof(n) _n = (n); typeof(d) _d = (d); \
 	typeof(_x) _q = _x / _d, _r = _x % _d; _q * _n + _r * _n / _d; })

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each known difference is told from the next one that looks like it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.differential import small
+from tests.differential.cases import Case
+from tests.differential.fuzz import play_both
+from tests.differential.known import reason
+from tests.differential.play import Entry, Played, first_difference
+from tests.fakes import PAGE
+from tests.kernel.trees import built
+
+
+def _name(case: Case, own: Played, kernel: Played) -> str | None:
+    known = reason("7.3.4", case, own, kernel)
+    return None if known is None else known.name
+
+
+def _changed(played: Played, where: str, name: str, value: object, last: bool = False) -> Played:
+    """``played`` with another value in one entry."""
+    log: list[Entry] = list(played.log)
+    found = [index for index, entry in enumerate(log) if entry[1] == where and name in entry[2]]
+    index = found[-1 if last else 0]
+    log[index] = log[index][0], where, {**log[index][2], name: value}
+    return Played(log, played.stale)
+
+
+_INTERRUPTED: list[tuple[str, Any]] = [
+    ("wait", 40_000), ("later", (40_000, 10)), ("later", (80_000, 300)), ("walk", None), ("wait", 80_000),
+    ("walk", None),
+]  # fmt: skip
+
+
+def test_a_walk_after_a_canceled_one() -> None:
+    case = small.case(_INTERRUPTED, small.scheme(), small.scheme(apply=80))
+    own, kernel = play_both(case, built())
+    assert first_difference(own.log, kernel.log)
+    assert _name(case, own, kernel) == "walk after a canceled one"
+
+
+def test_a_walk_that_shows_something_else_is_unexplained() -> None:
+    case = small.case(_INTERRUPTED, small.scheme(), small.scheme(apply=80))
+    own, kernel = play_both(case, built())
+    seen = next(values["seen"] for _, where, values in reversed(kernel.log) if where == "walked")
+    assert {scheme for _, _, _, scheme, _ in seen} == {1}
+    target, start, end, scheme, passed = seen[0]
+    other = [(target, start, end + PAGE, scheme, passed), *seen[1:]]
+    assert _name(case, own, _changed(kernel, "walked", "seen", other, last=True)) is None
+    assert _name(case, own, Played(kernel.log, {})) is None  # no scheme had been done before
+    assert _name(case, own, _changed(kernel, "sample 0", "rnd_state", -1)) is None
+
+
+_EMPTIED: list[tuple[str, Any]] = [
+    ("wait", 40_000), ("machine", (10, 0, 0)), ("wait", 30_000), ("commit", {"schemes": []}), ("wait", 50_000),
+]  # fmt: skip
+
+
+def test_schemes_gone_while_waiting() -> None:
+    case = small.case(_EMPTIED, small.scheme())
+    own, kernel = play_both(case, built())
+    assert first_difference(own.log, kernel.log)
+    assert _name(case, own, kernel) == "schemes gone while waiting"
+
+
+def test_a_wait_that_is_not_that_one_is_unexplained() -> None:
+    case = small.case(_EMPTIED, small.scheme())
+    own, kernel = play_both(case, built())
+    index = next(i for i, (one, other) in enumerate(zip(own.log, kernel.log, strict=False)) if one != other)
+    awake = [(time, where, dict(values)) for time, where, values in own.log]
+    for _, _, values in awake[:index]:
+        values.update({"scheme 0 wmarks.activated": True} if "scheme 0 wmarks.activated" in values else {})
+    assert _name(case, Played(awake), Played([*awake[:index], *kernel.log[index:]])) is None
+    moved = _changed(Played(kernel.log[index:]), "call 0", "passed_sample_intervals", -1).log
+    assert _name(case, own, Played([*kernel.log[:index], *moved])) is None
+    other = replace(case, steps=(*case.steps[:-2], ("commit", case.contexts[0]), *case.steps[-1:]))
+    assert _name(other, *play_both(other, built())) is None
