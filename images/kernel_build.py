@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,6 +55,10 @@ class Recipe:
     options: tuple[tuple[str, str], ...] = ()
     base: Recipe | None = None
     arch: Architecture = X86_64
+
+    def with_options(self, options: Mapping[str, str]) -> Recipe:
+        """It with these on top."""
+        return replace(self, options=tuple({**dict(self.options), **options}.items()))
 
     def text(self) -> str:
         """The options as a fragment."""

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .errors import InvalidInput, MachineLacks
 from .hostpkgs import program
 
 PACKAGE = "linux-source-6.12"
+_PACKAGE = re.compile(r"linux-source-\d+\.\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,20 @@ def named(what: Path) -> KernelSource:
         InvalidInput: it is no kernel tree.
         MachineLacks: the package cannot be had.
     """
-    name = str(what)
-    if re.fullmatch(r"linux-source-\d+\.\d+", name, re.ASCII) is None or what.exists():
+    if not _PACKAGE.fullmatch(str(what)) or what.exists():
         return from_tree(what)
-    return from_package(name, fetch=True)
+    return from_package(str(what), fetch=True)
+
+
+def package_name(name: str) -> str:
+    """``name``, if it can be a package of kernel source.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    if not _PACKAGE.fullmatch(name):
+        raise InvalidInput(f"{name!r}: is no package of kernel source; give one like {PACKAGE}")
+    return name
 
 
 def from_package(package: str = PACKAGE, *, fetch: bool = False) -> KernelSource:
@@ -94,20 +106,48 @@ def unpacked(source: KernelSource) -> Path:
     package, _, version = source.identity.partition(" ")
 
     def build(folder: Path, progress: Progress) -> None:
-        tarball = _tarball(package)
-        program("xz")
-        log = folder / "unpack.log"
-        scratch = folder / ".deb"
-        if source.deb is not None:
-            steps.run(["dpkg-deb", "-x", source.deb, scratch], log, progress, "unpacking")
-            tarball = scratch / tarball.relative_to("/")
-        steps.run(["tar", "-xf", tarball, "-C", folder, "--strip-components=1"], log, progress, "unpacking")
-        shutil.rmtree(scratch, ignore_errors=True)
-        log.unlink()
+        _unpack(source, folder, progress)
 
     facts = {"package": package, "version": version}
     key = f"{package}-{version}".replace(":", "_")
     return cache.obtain("source", key, f"kernel source {package} {version}", build, facts)
+
+
+def _unpack(source: KernelSource, folder: Path, progress: Progress) -> None:
+    """The tree of a package in an empty directory."""
+    tarball = _tarball(source.name)
+    program("xz")
+    log = folder / "unpack.log"
+    scratch = folder / ".deb"
+    if source.deb is not None:
+        steps.run(["dpkg-deb", "-x", source.deb, scratch], log, progress, "unpacking")
+        tarball = scratch / tarball.relative_to("/")
+    steps.run(["tar", "-xf", tarball, "-C", folder, "--strip-components=1"], log, progress, "unpacking")
+    shutil.rmtree(scratch, ignore_errors=True)
+    log.unlink()
+
+
+def unpack_to(source: KernelSource, folder: Path) -> None:
+    """The tree of a package in a new directory, to work on; whole or not at all.
+
+    Raises:
+        InvalidInput: the directory is there already, or cannot be made.
+        BuildFailed: the package could not be unpacked.
+    """
+    if os.path.lexists(folder):
+        raise InvalidInput(f"{str(folder)!r}: is there already; name a directory that is not")
+    try:
+        scratch = Path(tempfile.mkdtemp(dir=folder.resolve().parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise InvalidInput(f"{str(folder)!r}: {error.strerror}; name a directory that can be made") from error
+    try:
+        with Progress(f"kernel source {source.identity}") as progress:
+            _unpack(source, scratch, progress)
+        scratch.chmod(0o755)
+        scratch.rename(folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
 
 
 def _tarball(package: str) -> Path:

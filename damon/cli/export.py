@@ -29,8 +29,12 @@ forms:
   damo-json     what damo start takes
   kernel-c      a file for the kernel's samples/damon; damon run --with runs it in user space
 
-example: damon export policy.py --to sysfs-script -o policy.sh
+examples:
+  damon export policy.py --to sysfs-script -o policy.sh
+  damon export policy.py --to kernel-c --tree ~/linux
 """
+#: What the build of a tree with an exported file needs.
+BUILT_IN: Final = "build the kernel with CONFIG_SAMPLES=y and CONFIG_SAMPLE_DAMON_PRCL=y"
 #: Of ``--to``.
 FORMS: Final = ("sysfs-script", "damo-json", "kernel-c")
 
@@ -54,7 +58,12 @@ def add(commands: Any) -> None:
         help="for damo-json: the process of a target, in their order; can be given several times",
     )  # fmt: skip
     command.add_argument("--ram", type=_ram, metavar="START-END", help="for damo-json: all System RAM, in bytes")
-    command.add_argument("-o", "--output", metavar="FILE", default="-", help="where to; - for standard output")
+    place = command.add_mutually_exclusive_group()
+    place.add_argument("-o", "--output", metavar="FILE", default="-", help="where to; - for standard output")
+    place.add_argument(
+        "--tree", type=Path, metavar="DIR",
+        help="for kernel-c: into samples/damon of this kernel tree and the Makefile there, so that it is built in",
+    )  # fmt: skip
     command.set_defaults(function=export)
 
 
@@ -66,12 +75,23 @@ def export(arguments: argparse.Namespace) -> int:
 
     if arguments.to != "damo-json" and (arguments.pid or arguments.ram):
         raise InvalidInput(f"--pid, --ram: they are for damo-json, not for {arguments.to}; leave them out")
+    if arguments.tree is not None and arguments.to != "kernel-c":
+        raise InvalidInput(f"--tree {quoted(str(arguments.tree))}: is for kernel-c, not for {arguments.to}; give -o")
     output.check_writable(arguments.output, "--output")
     with SimulatedMachine(load_workload(arguments.sim), 0) as machine:
         policy = read_policy(Path(arguments.file), machine)
     for stub in policy.stubs:
         _note(str(stub))
-    output.write_text(arguments.output, _text(policy, arguments), "--output")
+    text = _text(policy, arguments)
+    if arguments.tree is not None:
+        from damon.export.tree import as_sample
+
+        for path, content in as_sample(arguments.tree, policy.name, text).items():
+            output.write_text(str(path), content, "--tree")
+            _note(f"{path}: written")
+        _note(BUILT_IN)
+    else:
+        output.write_text(arguments.output, text, "--output")
     return 0
 
 

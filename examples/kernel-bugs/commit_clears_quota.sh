@@ -14,5 +14,8 @@ for second in 1 2 3 4 5 6 7; do
 	sleep 1
 	echo update_schemes_effective_quotas > 0/state
 	echo "$second s: effective_bytes $(cat $quotas/effective_bytes)"
-	[ $second = 4 ] && echo commit > 0/state && echo "commit, nothing changed"
+	if [ $second = 4 ]; then
+		echo commit > 0/state
+		echo "commit, nothing changed"
+	fi
 done

@@ -2,7 +2,19 @@
 # One kdamond on all of System RAM, with schemes that only count. For a guest: it takes the machine's kdamonds.
 cd /sys/kernel/mm/damon/admin/kdamonds || exit 1
 [ "$(cat nr_kdamonds)" = 0 ] || { echo "nr_kdamonds: $(cat nr_kdamonds): somebody uses DAMON here; use a guest" >&2; exit 1; }
-trap 'echo off > 0/state 2>/dev/null; echo 0 > nr_kdamonds' EXIT
+place=$(mktemp -d) || exit 1
+
+# What waits for a request ends when the kdamond has ended.
+end() {
+	while [ "$(cat 0/state 2>/dev/null)" = on ]; do
+		echo off > 0/state 2>/dev/null || sleep 0.2 # EBUSY: a request is being handled
+	done
+	wait
+	echo 0 > nr_kdamonds
+	rm -r "$place"
+}
+trap end EXIT
+trap 'exit 130' INT TERM
 context=0/contexts/0
 schemes=$context/schemes
 
@@ -36,4 +48,16 @@ watermarks() {
 	echo "$3" > $schemes/$1/watermarks/high
 	echo "$4" > $schemes/$1/watermarks/mid
 	echo "$5" > $schemes/$1/watermarks/low
+}
+
+# request WORD SECONDS: writes WORD to the state; fails if the kdamond has not answered in that time
+request() {
+	rm -f "$place/answered"
+	{ echo "$1" > 0/state; : > "$place/answered"; } 2>"$place/said" &
+	tenths=$(($2 * 10))
+	while [ ! -e "$place/answered" ]; do
+		[ $tenths -gt 0 ] || return 1
+		sleep 0.1
+		tenths=$((tenths - 1))
+	done
 }

@@ -53,6 +53,8 @@ def _nothing_is_left() -> object:
         (["--env", "X"], 2, ["--env", "NAME=VALUE"]),
         (["--timeout", "-1"], 2, ["--timeout"]),
         (["--kernel-source", "/etc"], 2, ["kernel source", "/etc", "has no Makefile"]),
+        (["--kernel-option", "CONFIG_SAMPLES=y"], 2, ["--kernel-option", "CONFIG_SAMPLES=y", "--kernel-tree"]),
+        (["--kernel-option", "SAMPLES"], 2, ["--kernel-option", "SAMPLES", "CONFIG_NAME=VALUE"]),
         (["--frobnicate"], 2, ["--frobnicate"]),
     ],
 )

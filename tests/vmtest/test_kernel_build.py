@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vmtest.cli import main
 from vmtest.errors import BuildFailed
 from vmtest.images import kernel_build, source
 
@@ -70,6 +71,24 @@ def test_another_recipe_has_objects_of_its_own(tree: Path) -> None:
     kernel_build.obtain(source.from_tree(tree), RECIPE)
     other = kernel_build.Recipe((), (("CONFIG_A", "y"), ("CONFIG_B", "y")))
     assert sorted(_compiled(kernel_build.obtain(source.from_tree(tree), other))) == ["a.o", "b.o"]
+
+
+def test_options_of_the_user(tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_build, "shipped", lambda arch: RECIPE)
+    words = [
+        "build",
+        "kernel",
+        "--kernel-tree",
+        str(tree),
+        "--kernel-option",
+        "CONFIG_B=y",
+        "--kernel-option",
+        "CONFIG_C=n",
+    ]
+    assert main(words) == 0
+    image = Path(capsys.readouterr().out.strip())
+    config = (image.parent / "config").read_text()
+    assert "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_C is not set\n" in config
 
 
 def test_a_tree_takes_what_will_do_instead(tree: Path) -> None:

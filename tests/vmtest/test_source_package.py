@@ -44,6 +44,21 @@ def test_a_package_instead_of_a_tree(mirror: Repository, tmp_path: Path, capsys:
     assert "packages linux-source-0.8*: the mirror copy:" in capsys.readouterr().err
 
 
+@needs_apt
+def test_a_tree_to_work_on(mirror: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = tmp_path / "mine"
+    assert main(["unpack", "linux-source-0.7", str(tree)]) == 0
+    assert capsys.readouterr().out == "linux-source-0.7 0.7.4-1\n"
+    assert {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()} == set(FILES)
+    assert main(["unpack", "linux-source-0.7", str(tree)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert main(["unpack", "linux-source-0.7", str(tmp_path / "no/mine")]) == 2
+    assert "No such file or directory" in capsys.readouterr().err
+    assert main(["unpack", "linux", str(tmp_path / "other")]) == 2
+    assert "is no package of kernel source" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_directory_of_that_name_is_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tree = tmp_path / "linux-source-0.7"

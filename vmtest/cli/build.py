@@ -29,6 +29,12 @@ def add(commands: Any) -> None:
     )
     add_arch_option(build)
     build.set_defaults(call=_build)
+    unpack = commands.add_parser(
+        "unpack", help="unpack the kernel tree of a package, to work on it", description=_unpack.__doc__
+    )
+    unpack.add_argument("package", metavar="PACKAGE", help="like linux-source-7.3, of any suite")
+    unpack.add_argument("folder", type=Path, metavar="DIR", help="a directory that is not there yet")
+    unpack.set_defaults(call=_unpack)
     kernels = commands.add_parser(
         "kernels", help="the kernels that have a name, and which are built", description=_kernels.__doc__
     )
@@ -52,6 +58,17 @@ def _build(options: argparse.Namespace) -> int:
         tell(kernel_build.obtain(source.named(options.kernel_tree), recipe).image)
         return 0
     tell(variants.variant(options.variant or variants.DEFAULT).obtain().image)
+    return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    """Unpacks the whole kernel tree of a Debian package (1.6 GB, about a minute), downloaded where need be, into a new
+    directory, and prints its version. Give the directory to --kernel-tree."""
+    from ..images import source
+
+    found = source.from_package(source.package_name(options.package), fetch=True)
+    source.unpack_to(found, options.folder)
+    tell(found.identity)
     return 0
 
 

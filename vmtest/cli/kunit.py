@@ -59,7 +59,8 @@ def _kunit(options: argparse.Namespace) -> int:
         name = f"{VARIANT} of {tree.name}"
         options.kernel_tree = None
         # Not every version has every test.
-        recipe = kernel_build.known_to(tree, variants.variant(VARIANT).recipe(), "_KUNIT_TEST")
+        asked = variants.variant(VARIANT).recipe().with_options(dict(options.kernel_option))
+        recipe, options.kernel_option = kernel_build.known_to(tree, asked, "_KUNIT_TEST"), []
         options.kernel = kernel_build.obtain(tree, recipe).image
     else:
         options.kernel = name

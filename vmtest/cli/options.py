@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,17 +108,41 @@ def add_arch_option(to: argparse.ArgumentParser) -> None:
         choices=tuple(arch.ARCHITECTURES),
         help="what --kernel-tree is built for (default: x86_64); other kernels have theirs",
     )
+    to.add_argument(
+        "--kernel-option",
+        action="append",
+        default=[],
+        type=_kernel_option,
+        metavar="CONFIG_NAME=VALUE",
+        help="build --kernel-tree with this option too, n for 'is not set'; may be repeated",
+    )
+
+
+def _kernel_option(text: str) -> tuple[str, str]:
+    """An option of a kernel's configuration and its value."""
+    found = re.fullmatch(r"(CONFIG_\w+)=([^\n]+)", text, re.ASCII)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)} is no option: write CONFIG_NAME=VALUE, as in CONFIG_SAMPLES=y"
+        )
+    return found[1], found[2]
 
 
 def tree_recipe(options: argparse.Namespace) -> kernel_build.Recipe:
     """What a kernel tree is built with.
 
     Raises:
-        InvalidInput: ``--arch`` without a tree.
+        InvalidInput: ``--arch`` or ``--kernel-option`` without a tree.
     """
+    if options.kernel_option and not options.kernel_tree:
+        name, value = options.kernel_option[0]
+        raise InvalidInput(
+            f"--kernel-option {name}={value} belongs to --kernel-tree; other kernels are built as they are"
+        )
     if options.arch and not options.kernel_tree:
         raise InvalidInput(f"--arch {options.arch} belongs to --kernel-tree; a variant and an image have theirs")
-    return kernel_build.shipped(arch.named(options.arch or arch.X86_64.name))
+    shipped = kernel_build.shipped(arch.named(options.arch or arch.X86_64.name))
+    return shipped.with_options(dict(options.kernel_option))
 
 
 def seconds(text: str) -> float:

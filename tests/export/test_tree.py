@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``--tree``: an exported file among a kernel tree's samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from damon.cli.main import main
+from tests.export.results import POLICIES
+
+MAKEFILE = "obj-$(CONFIG_SAMPLE_DAMON_PRCL) += prcl.o"
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    directory = tmp_path / "linux/samples/damon"
+    directory.mkdir(parents=True)
+    (directory / "Makefile").write_text(MAKEFILE)  # no end of line
+    return directory
+
+
+def _export(tree: Path, *words: str, policy: Path = POLICIES / "proactive_reclaim.py") -> int:
+    return main(["export", str(policy), "--to", "kernel-c", "--tree", str(tree), *words])
+
+
+def test_built_in_once(samples: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = samples.parents[1]
+    assert _export(tree) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "CONFIG_SAMPLES=y and CONFIG_SAMPLE_DAMON_PRCL=y" in said.err
+    assert (samples / "Makefile").read_text() == f"{MAKEFILE}\nobj-y += proactive_reclaim.o\n"
+    first = (samples / "proactive_reclaim.c").read_text()
+    (samples / "proactive_reclaim.c").write_text(first.replace("50;", "51;"))
+    assert _export(tree) == 0
+    assert (samples / "proactive_reclaim.c").read_text() == first
+    assert (samples / "Makefile").read_text().count("proactive_reclaim.o") == 1
+
+
+def test_other_files_stay(samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (samples / "prcl.c").write_text("/* the tree's */\n")
+    policy = tmp_path / "prcl.py"
+    policy.write_text((POLICIES / "proactive_reclaim.py").read_text())
+    assert _export(samples.parents[1], policy=policy) == 2
+    assert "samples/damon/prcl.c: is not an exported file; give the policy another name" in capsys.readouterr().err
+    assert (samples / "prcl.c").read_text() == "/* the tree's */\n"
+    assert (samples / "Makefile").read_text() == MAKEFILE
+
+
+def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _export(tmp_path) == 2
+    assert "it has no samples/damon/Makefile; give a kernel tree" in capsys.readouterr().err
+    words = ["export", str(POLICIES / "proactive_reclaim.py"), "--to", "sysfs-script", "--tree", str(tmp_path)]
+    assert main(words) == 2
+    assert "is for kernel-c, not for sysfs-script" in capsys.readouterr().err
