@@ -168,6 +168,7 @@ class Library:
         self.callbacks: Callbacks = self._bind("shim_get_callbacks")().contents
         self._fields, self._constants = self._tables()
         self.generation = c_uint64.in_dll(self._lib, "shim_generation")
+        self.fail_regions = c_uint.in_dll(self._lib, "shim_fail_regions")  # so many allocations, from now on
         self._kept: list[object] = []
         self.functions = {name: self._bind(name) for name in _FUNCTIONS}
         if _report is not None:

@@ -52,6 +52,13 @@ def test_cuts_that_are_rejected(engine: str) -> None:
     assert _printed("rejected_cuts", engine).count("processor time an aggregation") == 2
 
 
+@pytest.mark.parametrize(("engine", "there"), [("linux-source-7.2", True), ("linux-source-7.3", False)])
+def test_a_split_that_fails(engine: str, there: bool) -> None:
+    ends = [int(end) for end in re.findall(r"acts up to (\d+) MiB", _printed("unnoticed_split", engine))]
+    assert (ends[0] > 64) == there
+    assert ends[1] == 64
+
+
 @pytest.mark.parametrize("engine", ["linux-source-6.12", "linux-source-7.2"])
 def test_a_goal_of_zero_breaks_old_versions(engine: str) -> None:
     built(engine)

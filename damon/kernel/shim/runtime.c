@@ -109,8 +109,15 @@ struct kmem_cache *shim_cache(size_t size)
 	return cache;
 }
 
+/* So many allocations of regions fail from now on. */
+unsigned int shim_fail_regions;
+
 void *shim_cache_alloc(struct kmem_cache *cache)
 {
+	if (shim_fail_regions) {
+		shim_fail_regions--;
+		return NULL;
+	}
 	shim_generation--;
 	return shim_alloc(cache->size);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""On which NUMA node the pages of a process are: ``nodes.py PID START:END ...`` prints JSON, an object for each span."""
+"""On which NUMA nodes pages of a process are: ``nodes.py PID START:END ...`` prints JSON, an object for each span."""
 
 from __future__ import annotations
 

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fixes of the kernel that are taken back in a copy of the tree: random cases meet what they fixed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from damon.kernel.build import build
+from damon.kernel.source import open_source
+from tests.differential import fuzz
+from tests.kernel.trees import changed
+
+OVERFLOW = "\t\tif (UINT_MAX - wsum < wsum_to_add)\n\t\t\treturn false;\n"
+
+
+@pytest.mark.parametrize(
+    ("fixed", "before", "seen"),
+    [
+        ("\t\tcount_age = false;\n\t\tif (nr_regions", "\t\tif (nr_regions", "regions"),
+        ("\t\tif (probe->weight > UINT_MAX / max_probe_hits)\n\t\t\treturn false;\n", "", "start"),
+    ],
+    ids=["age counted twice", "overflow of a weighted sum"],
+)
+def test_found(fixed: str, before: str, seen: str, tmp_path: Path) -> None:
+    tree = changed(tmp_path, fixed, before)
+    core = tree / "mm/damon/core.c"
+    if seen == "start":  # the other half of that fix
+        assert core.read_text().count(OVERFLOW) == 1
+        core.write_text(core.read_text().replace(OVERFLOW, ""))
+    outcome = fuzz.run(build(open_source(str(tree))), 200, 0, shrink=False)
+    assert outcome.difference is not None
+    assert seen in str(outcome.difference)
