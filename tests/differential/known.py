@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.differential.cases import Case
+from tests.differential.cases import U32, Case
 from tests.differential.play import Entry, Played
 
 
@@ -116,14 +116,28 @@ def _many_regions_split(parting: Parting) -> bool:
     last = parting.last(where.replace("sample", "call"))
     if not names or not _at_boundary(last):
         return False
-    if _nr_regions(last) > values["nr_regions"][1] // 2:  # a commit may have changed it in between
+    if _nr_regions(parting.at(parting.kernel)[2]) > values["nr_regions"][1] // 2:  # unsplit, as many as there were
         return True
     boundaries = (then for _, place, then in parting.before if place.startswith("call ") and _at_boundary(then))
     return any(_nr_regions(then) > then["nr_regions"][1] // 2 for then in boundaries)
 
 
+def _last_counts_kept(parting: Parting) -> bool:
+    """Attributes that are committed when an aggregation ends: the counts of the last one are not converted there."""
+    _, where, values = parting.at(parting.own)
+    last, names = parting.last(where), _names(parting)
+    if not names or not where.startswith("call ") or not _at_boundary(last) or values["attrs"] == last["attrs"]:
+        return False
+    kernel = parting.at(parting.kernel)[2]
+    return all(
+        name.startswith("target ")
+        and [row[:3] + row[4:] for row in values[name]] == [row[:3] + row[4:] for row in kernel[name]]
+        for name in names
+    )
+
+
 def _moving_sums(parting: Parting) -> bool:
-    """A scheme is due within an aggregation: the moving sum of accesses that its pattern asks for is another one."""
+    """A scheme is due within an aggregation, and its pattern or its quota's scores go by the moving sum of accesses."""
     where = parting.at(parting.own)[1] or parting.at(parting.kernel)[1]
     for index in range(len(parting.case.contexts)):
         last = parting.last(f"call {index}")
@@ -131,7 +145,9 @@ def _moving_sums(parting: Parting) -> bool:
             continue
         schemes = [name.removesuffix(" next_apply_sis") for name in last if name.endswith(" next_apply_sis")]
         if any(
-            last[f"{scheme} next_apply_sis"] <= last["passed_sample_intervals"] and last[f"{scheme} wmarks.activated"]
+            last[f"{scheme} next_apply_sis"] <= last["passed_sample_intervals"]
+            and last[f"{scheme} wmarks.activated"]
+            and (last[f"{scheme} accesses"] != (0, U32) or last[f"{scheme} quota.esz"])
             for scheme in schemes
         ):
             return True
@@ -165,6 +181,9 @@ KNOWN: Final = (
     Known("moving sums",
           "before 7.3 schemes that are due within an aggregation go by a moving sum that is kept in another way",
           _moving_sums, _OLD),
+    Known("last counts kept",
+          "before 7.3 attributes that are committed when an aggregation ends do not convert the counts of the last one",
+          _last_counts_kept, _OLD),
     Known("size before filters",
           "before 7.3 what a core filter cuts off is counted as tried, and charged",
           _size_before_filters, _OLD),

@@ -56,6 +56,8 @@ def _scheme(ctx: DamonCtx, index: int, scheme: Damos) -> dict[str, Any]:
         place = ctx.targets.index(quota.charge_target_from) if quota.charge_target_from in ctx.targets else -2
     found[f"scheme {index} quota.charge_target_from"] = place
     found[f"scheme {index} quota.goals"] = [(goal.target_value, goal.current_value) for goal in quota.goals]
+    pattern = scheme.pattern
+    found[f"scheme {index} accesses"] = pattern.min_nr_accesses, pattern.max_nr_accesses
     found[f"scheme {index} core filters"] = [getattr(one.type, "value", one.type) for one in scheme.core_filters]
     found[f"scheme {index} wmarks.activated"] = scheme.wmarks.activated
     found[f"scheme {index} next_apply_sis"] = scheme.next_apply_sis

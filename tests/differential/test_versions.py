@@ -6,9 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from damon.model.scheme import DamosQuotaGoalMetric
-from tests.differential import fuzz
+from tests.differential import fuzz, small
 from tests.differential.cases import Case
+from tests.differential.known import reason
 from tests.differential.memory import Pattern
+from tests.differential.play import Played
 from tests.differential.versions import fitted
 from tests.kernel.trees import built
 
@@ -29,3 +31,21 @@ def test_a_case_is_as_it_was_for_a_version_that_has_all() -> None:
     assert fitted("7.3.4", case) is case
     user = {"metric": DamosQuotaGoalMetric.USER_INPUT, "target": 1}
     assert fitted("7.2.13", case) == replace(case, steps=(("goals", [[user]]),))
+
+
+def test_many_regions_are_told_from_what_looks_like_them() -> None:
+    attrs = {"sample": 5000, "samples": 1, "updates": 0, "min": 3, "more": 1, "goal": None}
+    case = small.case([("wait", 40_000)], small.scheme(), attrs=attrs)
+    own, kernel = fuzz.play_both(case, built("linux-source-7.2"))
+    index = next(i for i, (one, other) in enumerate(zip(own.log, kernel.log, strict=False)) if one != other)
+    known = reason("7.2.13", case, own, kernel)
+    assert known is not None
+    assert known.name == "many regions are split"
+    assert reason("7.3.4", case, own, kernel) is None
+    time, where, values = kernel.log[index]
+    for name, value in (("scheme 0 stat.nr_tried", -1), ("passed_sample_intervals", -1)):
+        changed = [*kernel.log[:index], (time, where, {**values, name: value}), *kernel.log[index + 1 :]]
+        assert reason("7.2.13", case, own, Played(changed)) is None
+    few = [(t, w, {**v, "nr_regions": (3, 1000)} if "nr_regions" in v else v) for t, w, v in own.log]
+    cut = [(t, w, {**v, "nr_regions": (3, 1000)} if "nr_regions" in v else v) for t, w, v in kernel.log]
+    assert reason("7.2.13", case, Played(few), Played(cut)) is None
