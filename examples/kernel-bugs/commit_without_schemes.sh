@@ -10,7 +10,7 @@ tracing=/sys/kernel/tracing
 echo on > 0/state
 sleep 3
 echo 0 > $schemes/nr_schemes
-request commit 20 || { echo "20 s: a commit is not done while watermarks wait"; exit; } # before 6.14
+request commit 6 || { echo "6 s: a commit is not done while watermarks wait"; exit; } # before 6.14
 : > $tracing/trace
 echo 1 > $tracing/events/damon/damon_aggregated/enable
 sleep 10

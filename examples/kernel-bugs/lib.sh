@@ -54,10 +54,11 @@ watermarks() {
 request() {
 	rm -f "$place/answered"
 	{ echo "$1" > 0/state; : > "$place/answered"; } 2>"$place/said" &
-	tenths=$(($2 * 10))
+	seconds=$2
+	sleep 0.3
 	while [ ! -e "$place/answered" ]; do
-		[ $tenths -gt 0 ] || return 1
-		sleep 0.1
-		tenths=$((tenths - 1))
+		[ "$seconds" -gt 0 ] || return 1
+		sleep 1
+		seconds=$((seconds - 1))
 	done
 }
