@@ -16,7 +16,7 @@ PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
 NORMAL := -q -n 3 --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: dist share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean
+.PHONY: dist share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
 
 help:
 	@echo "make demo     the main job on the simulated machine: no root, no guest"
@@ -28,6 +28,7 @@ help:
 	@echo "make lint     formatting, types, import rules"
 	@echo "make bench    benchmarks: ratios measured side by side"
 	@echo "make fuzz     an hour (FUZZ_SECONDS) of damaged and hostile input for every parser; what fails is kept in tests/fuzz/failures"
+	@echo "make sanitize  the C helpers under AddressSanitizer and UBSan, SEEDS (1000) random machines and contexts"
 	@echo "make test-fast  only what needs no guest"
 	@echo "make dist     sdist and wheel, in dist/; the wheel is built from the sdist"
 	@echo "make share    man pages and shell completions, from the commands' parsers"
@@ -125,6 +126,11 @@ bench: $(STAMP)
 FUZZ_SECONDS ?= 3600
 fuzz: $(STAMP)
 	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+# C helpers that check themselves. `make test` plays a few of the seeds.
+SEEDS ?= 1000
+sanitize: $(STAMP)
+	@$(BIN)/python -m tests.sanitize $(SEEDS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info damon/native/libdamon.so damon/native/bin

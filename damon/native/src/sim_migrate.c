@@ -64,9 +64,8 @@ EXPORT uint64_t sim_migrate(struct sim_machine *m, const struct damon_folio *fol
 
 	for (uint32_t n = 0; n < nr; n++) {
 		uint64_t target = (uint64_t)(int64_t)folios[n].target_nid;
-		struct sim_node *on = &m->node[target];
 
-		if (!(folios[n].flags & FOLIO_PASS) || target >= m->nr_node || !on->total ||
+		if (!(folios[n].flags & FOLIO_PASS) || target >= m->nr_node || !m->node[target].total ||
 		    !sim_resolve(m, folios[n].pfn, &hint, &area, &index))
 			continue;
 		if (sim_node(m, sim_page_frame(&m->area[area], index)) == target)
