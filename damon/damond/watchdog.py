@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 log = logging.getLogger("damon.damond")
@@ -16,10 +17,21 @@ log = logging.getLogger("damon.damond")
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: For the orderly end.
 PATIENCE_S: Final = 4.0
+#: The time that threads wait for a processor does not count, up to so many times ``PATIENCE_S``.
+BUSY: Final = 10
 #: For ``abandon``; both together are less than the 5 s that a service manager or a user counts on.
 ABANDON_S: Final = 0.8
 #: Of a process that was ended by force.
 FORCED: Final = 1
+
+
+def run_delays() -> dict[str, float]:
+    """Of each thread of this process: the seconds that it was ready to run and had no processor (``schedstat``)."""
+    delays = {}
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError, ValueError, IndexError):  # it has ended, or the kernel does not count
+            delays[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    return delays
 
 
 class Watchdog:
@@ -57,8 +69,22 @@ class Watchdog:
 
     def _wait(self) -> None:
         while numbers := os.read(self._read, 64):
-            if any(number in SIGNALS for number in numbers) and not self._left.wait(self._patience_s):
+            if any(number in SIGNALS for number in numbers) and not self._left_in_time():
                 self._force()
+
+    def _left_in_time(self) -> bool:
+        before, granted = run_delays(), 0.0
+        if self._left.wait(self._patience_s):
+            return True
+        while granted < BUSY * self._patience_s:
+            delayed = max((now - before.get(tid, now) for tid, now in run_delays().items()), default=0.0)
+            more = delayed - granted
+            if more < 0.01 * self._patience_s:
+                break
+            granted += more
+            if self._left.wait(more):
+                return True
+        return False
 
     def _force(self) -> None:
         log.error("ending takes longer than %g s: workers are left where they are", self._patience_s)

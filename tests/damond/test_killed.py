@@ -4,22 +4,19 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.cli.test_killed import TOO_BIG
 from tests.damond.conftest import Damond
+from tests.waiting import until
 
 
 def test_the_log_and_the_status_say_which_and_why(start: Callable[..., Damond], tmp_path: Path) -> None:
     workload = tmp_path / "big.yaml"
     workload.write_text(TOO_BIG)
     damond = start("--sim", str(workload), "--speed", "10").wait()
-    end = time.monotonic() + 60
-    while "was killed at " not in damond.log.read_text():
-        assert time.monotonic() < end, damond.log.read_text()
-        time.sleep(0.05)
+    until(lambda: "was killed at " in damond.log.read_text(), damond.log.read_text)
     status = damond.status()
     (kill,) = status["killed"]
     assert kill["process"] == "main"

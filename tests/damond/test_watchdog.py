@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from damon.damond import watchdog
+from damon.damond.watchdog import Watchdog, run_delays
 from tests.damond.conftest import HANG_S, WORKLOAD, Damond
 
 #: A module that hangs in ``{where}``, after it has made the file ``{there}``.
@@ -87,3 +89,40 @@ def test_an_orderly_end_is_no_business_of_it(start: Callable[..., Damond]) -> No
     damond = start().wait()
     assert damond.end() == 0
     assert "ending takes longer" not in damond.log.read_text()
+
+
+class _Left:
+    """Left after ``waits`` waits, whose lengths it keeps."""
+
+    def __init__(self, waits: int) -> None:
+        self.waits, self.seconds = waits, list[float]()
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return len(self.seconds) >= self.waits
+
+
+@pytest.mark.parametrize(
+    ("delays", "waits", "in_time", "seconds"),
+    [
+        ([0.0, 0.0], 1, True, [4.0]),
+        ([0.0, 0.0], 2, False, [4.0]),  # nothing waited for a processor: it hangs
+        ([0.0, 3.0, 4.5], 3, True, [4.0, 3.0, 1.5]),
+        ([0.0, 3.0, 3.01], 3, False, [4.0, 3.0]),
+        ([0.0, 30.0, 60.0, 90.0], 9, False, [4.0, 30.0, 30.0]),  # a busy loop on a busy machine
+    ],
+)
+def test_waiting_for_a_processor_does_not_count(
+    delays: list[float], waits: int, in_time: bool, seconds: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter({"1": 5.0 + delay, "2": 1.0} for delay in delays)
+    monkeypatch.setattr(watchdog, "run_delays", lambda: next(answers))
+    one = Watchdog(lambda: None)
+    left = _Left(waits)
+    monkeypatch.setattr(one, "_left", left)
+    assert one._left_in_time() is in_time
+    assert left.seconds == seconds
+
+
+def test_run_delays_are_of_each_thread() -> None:
+    assert str(os.getpid()) in run_delays()
