@@ -203,7 +203,7 @@ def test_a_signal_ends_the_run_with_its_summary(tmp_path: Path, small: str, numb
 
 def test_a_terminal_sees_a_live_table(small: str) -> None:
     mine, theirs = os.openpty()
-    command = [sys.executable, "-m", "damon.cli.main", "run", *RECLAIM, "--sim", small, "--duration", "300"]
+    command = [sys.executable, "-m", "damon.cli.main", "run", *RECLAIM, "--sim", small, "--duration", "1000000"]
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment) as process:
         os.close(theirs)
@@ -221,7 +221,7 @@ def test_a_terminal_sees_a_live_table(small: str) -> None:
     os.close(mine)
     assert process.returncode == 0
     assert "bytes_reclaimed_regions" in out
-    assert re.search(rb" of 300 s \(\d+%, \S+ s a second, \S+(?: s)? left\): free ", shown)
+    assert re.search(rb" of 1000000 s \(\d+%, \S+ s a second, \S+(?: s)? left\): free ", shown)
     assert b"applied" in shown
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # the cursor is back
 

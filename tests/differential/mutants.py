@@ -59,7 +59,7 @@ MUTATIONS: Final = (
     _one("core-default-ignores-ops-filters", "damos_filter.py",
          "= not ops and bool(core) and core[-1].allow", "= bool(core) and core[-1].allow"),
     _one("address-filter-not-aligned", "damos_filter.py",
-         "    end = align_down(wanted.addr_end, ctx.min_region_sz)\n", "    end = wanted.addr_end\n"),
+         "    end = align_down(wanted.addr_end, ctx.min_region_sz)\n    if", "    end = wanted.addr_end\n    if"),
     _one("walk-waits-for-active-schemes-only", "damos_walk.py",
          "    _walk_calls_done(ctx, due)\n", "    _walk_calls_done(ctx, active)\n"),
     _one("merge-threshold-excluded", "region.c",

@@ -59,8 +59,9 @@ def _regions(said: str) -> list[tuple[int, int, float]]:
     return [(int(start), int(size), float(rate)) for start, size, rate in rows]
 
 
-#: Looks at what is accessed, a second of the guest's apart.
-ATTEMPTS = 15
+#: Looks at what is accessed, and seconds of the guest's between: a look costs more than the time it waits.
+ATTEMPTS = 8
+LOOK_S = 5
 
 
 def _share(said: str, area: tuple[int, int]) -> tuple[int, int]:
@@ -73,10 +74,10 @@ def _share(said: str, area: tuple[int, int]) -> tuple[int, int]:
 def test_a_process_is_monitored_tuned_and_recorded(running: RunningWorkload) -> None:
     hot = running.areas["hot"]
     start, middle = hot[0], sum(hot) // 2
-    _sh(running, f"damo start --ops vaddr --target_pid {running.pid}; sleep 3")
+    _sh(running, f"damo start --ops vaddr --target_pid {running.pid}")
     inside, outside = 0, 0
     for _ in range(ATTEMPTS):  # until regions have found the area's edges
-        inside, outside = _share(_sh(running, "sleep 1; damo report access --raw_number"), hot)
+        inside, outside = _share(_sh(running, f"sleep {LOOK_S}; damo report access --raw_number"), hot)
         if inside > 24 * MIB and outside < 16 * MIB:
             break
     said = _sh(

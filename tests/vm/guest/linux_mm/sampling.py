@@ -16,24 +16,34 @@ from tests.vm.guest.linux_mm.stage import PAGE, Victim, buffer, check, machine, 
 from tests.vm.guest.pages import PRESENT, SWAPPED
 
 
+#: Of a comparison of what was touched with what was seen.
+ROUNDS = 3
+
+
 def _accessed(space_of: Callable[[LinuxMachine, Victim], tuple[Any, list[int]]], reference: bool) -> dict[str, Any]:
     with victim(8) as other, machine(reference) as ours:
         other.tell(f"write 0 {other.pages} 1")
         settle(other)
         space, values = space_of(ours, other)
         addrs, nr = buffer(values), len(values)
-        batch = space.mkold(addrs, nr)
-        idle = young(space, batch)
-        batch = space.mkold(addrs, nr)
-        other.tell(f"touch 0 {other.pages} 2")
-        found = young(space, batch)
-        again = young(space, batch)
+        missed, extra = set(range(nr)), set(range(nr))  # in every round: a page may be in others' use in one
+        for _ in range(ROUNDS):
+            batch = space.mkold(addrs, nr)
+            idle = young(space, batch)
+            batch = space.mkold(addrs, nr)
+            other.tell(f"touch 0 {other.pages} 2")
+            found = young(space, batch)
+            again = young(space, batch)
+            missed &= {page for page in range(0, nr, 2) if not found[page]}
+            extra &= {page for page in range(1, nr, 2) if found[page]}
+            wrong = sum(got != (page % 2 == 0) for page, got in enumerate(found))
+            assert sum(idle) <= 2, f"{sum(idle)} of {nr} untouched pages were accessed"
+            assert wrong <= nr // 100, f"{wrong} of {nr} pages wrong"
+            assert found == again
         calls = ours.counters()
-    right = sum(got == (page % 2 == 0) for page, got in enumerate(found))
-    assert sum(idle) <= 2, f"{sum(idle)} of {nr} untouched pages were accessed"
-    assert right >= nr - 4, f"{right} of {nr} pages right"
-    assert found == again
-    return {"right": right, "pages": nr, "calls": calls}
+    assert not missed, f"accesses to pages {sorted(missed)} are never seen"
+    assert not extra, f"pages {sorted(extra)} are always seen accessed"
+    return {"wrong": wrong, "pages": nr, "calls": calls}
 
 
 def _virtual(ours: LinuxMachine, other: Victim) -> tuple[Any, list[int]]:
