@@ -16,6 +16,11 @@ _LINE_S: Final = 2.0
 _ENDLESS_S: Final = 60.0  # between two lines of a run without an end
 
 
+def _rate(rate: float) -> str:
+    """Three digits at least, never a power of ten."""
+    return f"{rate:.3g}" if rate < 1000 else f"{rate:.0f}"
+
+
 class Progress:
     """A live table on a terminal. Elsewhere a line after two seconds, and then one for each tenth of the run, but none
     sooner than two seconds after the last; a run without an end has one a minute.
@@ -78,7 +83,7 @@ class Progress:
             return f"{seconds:.1f} s"
         left = max(self._total - seconds, 0) / rate if rate else 0.0
         share = seconds / self._total
-        return f"{seconds:.1f} of {self._total:g} s ({share:.0%}, {rate:.3g} s a second, {_clock(left)} left)"
+        return f"{seconds:.1f} of {self._total:.15g} s ({share:.0%}, {_rate(rate)} s a second, {_clock(left)} left)"
 
     def close(self) -> None:
         if self._live is not None:

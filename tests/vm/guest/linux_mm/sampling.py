@@ -15,7 +15,6 @@ from damon.mm.linux import reference as ref
 from tests.vm.guest.linux_mm.stage import PAGE, Victim, buffer, check, machine, passing, settle, victim, young
 from tests.vm.guest.pages import PRESENT, SWAPPED
 
-
 #: Of a comparison of what was touched with what was seen.
 ROUNDS = 3
 
