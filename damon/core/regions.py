@@ -52,7 +52,10 @@ def apply_min_nr_regions(ctx: DamonCtx) -> int:
             continue
         rows = _nr_split_to_limit(regions.pointer, regions.nr, limit)
         if rows > regions.nr:
-            regions.reserve(rows)
+            try:
+                regions.reserve(rows)
+            except (MemoryError, OverflowError):  # as where damon_split_region_at() has none: what there is stays
+                return limit
             _split_to_limit(regions.pointer, regions.nr, limit, rows)
             regions.nr = rows
     return limit

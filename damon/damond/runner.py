@@ -16,6 +16,8 @@ from damon.mm.clock import VirtualClock
 
 #: Virtual time goes on in steps of so much at most, while no worker wakes before.
 STEP_NS: Final = 20_000_000
+#: Real time after which a slow clock's wait looks whether the service ends.
+LOOK_S: Final = 0.1
 #: A machine that is further behind than that does not try to catch up.
 PATIENCE_NS: Final = 500_000_000
 
@@ -116,7 +118,7 @@ class PacedRunner:
                 real, virtual = time.monotonic_ns(), until
                 due = until
             if until > due:
-                self._take((until - due) / self._speed / 1e9)
+                self._take(min((until - due) / self._speed / 1e9, LOOK_S))
             else:
                 self._take(0)
                 self._clock.sleep_us(max((until - now) // 1000, 1))

@@ -114,6 +114,18 @@ def test_the_size_limit_is_never_relaxed() -> None:
     assert regions.nr == 20
 
 
+def test_without_memory_for_more_regions_there_are_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``damon_apply_min_nr_regions()`` where a region cannot be allocated."""
+    regions = RegionArray([(0, 100 * PAGE)])
+
+    def none(self: RegionArray, capacity: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(RegionArray, "reserve", none)
+    assert adjust.apply_min_nr_regions(_ctx(regions, min_nr_regions=10)) == 10 * PAGE
+    assert [(region.start, region.end) for region in regions] == [(0, 100 * PAGE)]
+
+
 @pytest.mark.parametrize("use_reference", [False, True])
 def test_min_nr_regions_is_enforced(use_reference: bool) -> None:
     """Core 5.4: 103 pages, at least 10 regions: pieces of 11 pages (10.3 aligned up)."""

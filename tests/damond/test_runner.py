@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from damon.damond.runner import STEP_NS, DirectRunner, PacedRunner
+from damon.damond.runner import LOOK_S, STEP_NS, DirectRunner, PacedRunner
 from damon.mm.clock import VirtualClock
 from tests.waiting import HANG_S
 
@@ -77,6 +77,19 @@ def test_time_passes_however_slow_it_is_and_late_the_machine(
     run, clock = paced
     run(lambda: clock.sleep_us(30_000))
     assert clock.now_ns() >= 30_000_000
+
+
+def test_however_slow_it_is_it_looks_whether_it_is_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, waits = threading.Event(), []
+
+    def get(requests: object, timeout: float) -> None:
+        waits.append(timeout)
+        stop.set()  # by a signal handler, in the middle of the wait
+        raise queue.Empty
+
+    monkeypatch.setattr(queue.Queue, "get", get)
+    PacedRunner(VirtualClock(), speed=1e-6).serve(stop)
+    assert waits == [LOOK_S]
 
 
 def test_errors_come_back(paced: tuple[PacedRunner, VirtualClock]) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -101,8 +100,7 @@ def test_an_interrupt_ends_the_guest_first(number: signal.Signals, tmp_path: Pat
 
     def interrupted(timeout: float | None = None) -> None:
         assert guest.open == 1
-        os.kill(os.getpid(), number)
-        signal.sigtimedwait([signal.SIGUSR2], 0.01)  # a signal is taken between two instructions of Python's
+        signal.raise_signal(number)  # in this thread, so that it is taken before the next instruction
 
     guest.wait = interrupted  # type: ignore[assignment, method-assign]
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
