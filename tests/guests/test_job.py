@@ -103,8 +103,12 @@ def test_an_interrupt_ends_the_guest_first(number: signal.Signals, tmp_path: Pat
         signal.raise_signal(number)  # in this thread, so that it is taken before the next instruction
 
     guest.wait = interrupted  # type: ignore[assignment, method-assign]
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
-    with pytest.raises(KeyboardInterrupt):
-        _run(tmp_path, guest)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _run(tmp_path, guest)
+        assert {one: signal.getsignal(one) for one in before} == before
+    finally:
+        signal.signal(signal.SIGHUP, hangup)
     assert guest.open == 0
-    assert {one: signal.getsignal(one) for one in before} == before
