@@ -133,7 +133,7 @@ def stop_flag() -> Iterator[list[bool]]:
 
 
 def own_seconds(workload: Workload) -> float:
-    """How long ``workload`` is run where nobody says."""
+    """The duration of a run of ``workload`` without ``--duration``."""
     return DEFAULT_DURATION_S if workload.repeat else sum(phase.duration_us for phase in workload.phases) / 1e6
 
 

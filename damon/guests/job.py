@@ -114,7 +114,7 @@ class _Answer:
 
 
 class _Lines:
-    """Standard error: each line is told, and the last ones are kept."""
+    """Standard error: each line is reported, and the last ones are kept."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._rest = say, b""

@@ -134,7 +134,7 @@ class Mirror:
             setattr(quota, name, self.lib.get(at, "damos_quota", name, 0))
 
     def read_progress(self, scheme: int, into: Damos) -> None:
-        """What changes of a scheme that nobody commits to."""
+        """What a scheme changes by itself, without a commit."""
         lib = self.lib
         at = lib.at(scheme, "damos", "quota")
         self.read_stat(scheme, into.stat)
