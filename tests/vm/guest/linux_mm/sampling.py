@@ -25,7 +25,7 @@ def _accessed(space_of: Callable[[LinuxMachine, Victim], tuple[Any, list[int]]],
         settle(other)
         space, values = space_of(ours, other)
         addrs, nr = buffer(values), len(values)
-        missed, extra = set(range(nr)), set(range(nr))  # in every round: a page may be in others' use in one
+        missed, extra, wrongs = set(range(nr)), set(range(nr)), list[int]()
         for _ in range(ROUNDS):
             batch = space.mkold(addrs, nr)
             idle = young(space, batch)
@@ -35,14 +35,16 @@ def _accessed(space_of: Callable[[LinuxMachine, Victim], tuple[Any, list[int]]],
             again = young(space, batch)
             missed &= {page for page in range(0, nr, 2) if not found[page]}
             extra &= {page for page in range(1, nr, 2) if found[page]}
-            wrong = sum(got != (page % 2 == 0) for page, got in enumerate(found))
+            wrongs.append(sum(got != (page % 2 == 0) for page, got in enumerate(found)))
             assert sum(idle) <= 2, f"{sum(idle)} of {nr} untouched pages were accessed"
-            assert wrong <= nr // 100, f"{wrong} of {nr} pages wrong"
             assert found == again
         calls = ours.counters()
+    # A busy guest has a few pages in others' use in one round: the best one is nearly right, none is far off.
+    assert min(wrongs) <= 4, f"{wrongs} of {nr} pages wrong"
+    assert max(wrongs) <= nr // 100, f"{wrongs} of {nr} pages wrong"
     assert not missed, f"accesses to pages {sorted(missed)} are never seen"
     assert not extra, f"pages {sorted(extra)} are always seen accessed"
-    return {"wrong": wrong, "pages": nr, "calls": calls}
+    return {"wrong": wrongs, "pages": nr, "calls": calls}
 
 
 def _virtual(ours: LinuxMachine, other: Victim) -> tuple[Any, list[int]]:
