@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from .errors import InvalidInput
 
-# What a checkout has lying about; a slash in front: only at the top.
+# What a checkout has lying about; a slash in front: a path from the top.
 NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "/build", "/dist", "*.egg-info")
 
 

@@ -68,7 +68,7 @@ def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str
         archive: open for writing.
         host: the folder (or a single file).
         name: what it is called in the archive.
-        exclude: file name patterns left out, at any depth; with a slash in front only at the top.
+        exclude: patterns of what is left out: of names, at any depth; with a slash in front of paths, from ``host``.
 
     Raises:
         InvalidInput: something in it cannot be read.
@@ -79,8 +79,8 @@ def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str
         entry.uname = entry.gname = "root"
         return entry
 
-    def keep(path: str, top: bool) -> bool:
-        return not any(fnmatch(path, pattern) or (top and fnmatch(f"/{path}", pattern)) for pattern in exclude)
+    def keep(base: str, inside: str) -> bool:
+        return not any(fnmatch(base, pattern) or fnmatch(f"/{inside}{base}", pattern) for pattern in exclude)
 
     def add(path: Path, where: str) -> None:
         try:
@@ -93,10 +93,10 @@ def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str
     try:
         add(host, name)
         for folder, folders, files in os.walk(host):
-            inside = os.path.relpath(folder, host)
-            top = inside == "."
-            folders[:] = sorted(base for base in folders if keep(base, top))
-            for base in sorted([*folders, *(base for base in files if keep(base, top))]):
-                add(Path(folder) / base, f"{name}/{base}" if top else f"{name}/{inside}/{base}")
+            relative = os.path.relpath(folder, host)
+            inside = "" if relative == "." else f"{relative}/"
+            folders[:] = sorted(base for base in folders if keep(base, inside))
+            for base in sorted([*folders, *(base for base in files if keep(base, inside))]):
+                add(Path(folder) / base, f"{name}/{inside}{base}")
     except OSError as error:
         raise InvalidInput(f"tree {str(host)!r} cannot be read ({error}); correct its permissions") from error

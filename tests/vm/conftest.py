@@ -4,23 +4,21 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
-from tests.vm import bytecode, native
+from tests.vm import native, trees
 from tests.vm.job import PROJECT
 from vmtest import Tree
 from vmtest.images.arch import Architecture
 
-ROOT = Path(__file__).parents[2]
 #: Two guests and whatever else runs here share the host's processors: the limits only guard against a hang.
 os.environ.setdefault("VMTEST_PATIENCE", "8")
 
 
 @pytest.fixture(scope="module")
 def guest_trees(guest_arch: Architecture) -> tuple[Tree | tuple[str, str], ...]:
-    return ((str(ROOT), PROJECT), *bytecode.trees(), *native.trees(guest_arch))
+    return (*trees.project(), *native.trees(guest_arch))
 
 
 @pytest.fixture(scope="module")

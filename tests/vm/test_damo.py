@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.vm import bytecode
-from tests.vm.conftest import ROOT
-from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, RunningWorkload, start_damond, workload
-from tests.waiting import HANG_S
+from tests.vm import damo, trees
+from tests.vm.damo import Damo
+from tests.vm.job import COUNTED, HOT_COLD, PYTHON, RunningWorkload, pause, start_damond, workload
+from tests.waiting import until
 from vmtest import Guest, Tree
 
 pytestmark = [
@@ -22,16 +20,11 @@ pytestmark = [
 ]
 
 MIB = 1 << 20
-DAMO = "#!/usr/bin/python3\nimport sys\nsys.path.insert(0, '/opt/damo')\nfrom damo.damo import main\nsys.exit(main())\n"
 
 
 @pytest.fixture(scope="module")
-def guest_trees() -> tuple[Tree | tuple[str, str], ...]:
-    spec = find_spec("damo")
-    assert spec is not None
-    assert spec.origin is not None
-    damo = Tree(Path(spec.origin).parent, "/opt/damo/damo", exclude=())
-    return ((str(ROOT), PROJECT), *bytecode.trees(), damo)
+def guest_trees() -> tuple[Tree, ...]:
+    return (*trees.project(), damo.tree())
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +32,18 @@ def running(_module_guest: Any) -> Iterator[RunningWorkload]:
     """A workload, and a damond; the kernel has nothing of DAMON."""
     guest: Guest = _module_guest.guest()
     assert guest.run("ls -d /sys/kernel/mm/damon /sys/module/damon* 2>/dev/null | wc -l").text == "0\n"
-    guest.run(["sh", "-c", "cat > /usr/local/bin/damo; chmod 755 /usr/local/bin/damo"], input=DAMO.encode()).check()
     with workload(guest, HOT_COLD) as started:
         start_damond(guest)
         yield started
     assert "Traceback" not in guest.run(["cat", "/tmp/damond.log"]).text
 
 
-def _sh(running: RunningWorkload, script: str, timeout: float = 2 * HANG_S) -> str:
-    words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-ec", f"cd $HOME; {script}"]
-    done = running.guest.run(words, timeout=timeout)
-    assert done.returncode == 0, (script, done.text, done.errors)
-    return done.text
+@pytest.fixture(scope="module")
+def call(running: RunningWorkload) -> Iterator[Damo]:
+    """damo where damond's files lie over the kernel's."""
+    calls = Damo(running.guest, [PYTHON, "-m", "damon.cli.main", "exec", "--"])
+    yield calls
+    calls.close()
 
 
 def _regions(said: str) -> list[tuple[int, int, float]]:
@@ -60,8 +53,8 @@ def _regions(said: str) -> list[tuple[int, int, float]]:
 
 
 #: Looks at what is accessed, and seconds of the guest's between: a look costs more than the time it waits.
-ATTEMPTS = 8
-LOOK_S = 5
+ATTEMPTS = 6
+LOOK_S = 12
 
 
 def _share(said: str, area: tuple[int, int]) -> tuple[int, int]:
@@ -71,40 +64,42 @@ def _share(said: str, area: tuple[int, int]) -> tuple[int, int]:
     return inside, sum(size for _, size in hot) - inside
 
 
-def test_a_process_is_monitored_tuned_and_recorded(running: RunningWorkload) -> None:
+def test_a_process_is_monitored(running: RunningWorkload, call: Damo) -> None:
     hot = running.areas["hot"]
-    start, middle = hot[0], sum(hot) // 2
-    _sh(running, f"damo start --ops vaddr --target_pid {running.pid}")
+    call("start", "--ops", "vaddr", "--target_pid", running.pid)
     inside, outside = 0, 0
     for _ in range(ATTEMPTS):  # until regions have found the area's edges
-        inside, outside = _share(_sh(running, f"sleep {LOOK_S}; damo report access --raw_number"), hot)
+        pause(running.guest, LOOK_S)
+        inside, outside = _share(call("report", "access", "--raw_number"), hot)
         if inside > 24 * MIB and outside < 16 * MIB:
             break
-    said = _sh(
-        running,
-        f"damo tune --ops vaddr --target_pid {running.pid} --monitoring_intervals 10ms 200ms 2s --damos_action stat "
-        "--damos_access_rate 10% 100%; sleep 2; damo report damon; damo stop; echo ==; "
-        f"damo start --ops fvaddr --target_pid {running.pid} --regions {start}-{middle}; sleep 1.5; "
-        "damo report access --raw_number; damo stop",
-    )
-    status, fixed = said.split("==\n")
+    call("stop")
     print(f"  accessed: {inside / MIB:.1f} of 32 MiB in the hot area, {outside / MIB:.1f} MiB elsewhere")
     assert inside > 24 * MIB
     assert outside < 16 * MIB
+
+
+def test_it_is_tuned_and_monitored_in_part(running: RunningWorkload, call: Damo) -> None:
+    start, end = running.areas["hot"]
+    middle = (start + end) // 2
+    target = ("--ops", "fvaddr", "--target_pid", running.pid, "--regions", f"{start}-{middle}")
+    call("start", *target)
+    intervals = ("--monitoring_intervals", "10ms", "200ms", "2s")
+    call("tune", *target, *intervals, "--damos_action", "stat", "--damos_access_rate", "10%", "100%")
+    pause(running.guest, 2)
+    status = call("report", "damon")
+    fixed = call("report", "access", "--raw_number")
+    call("stop")
     assert "intervals: sample 10 ms, aggr 200 ms, update 2 s" in status
     assert f"pid: {running.pid}\n" in status
     assert sum(size for _, size, _ in _regions(fixed)) == middle - start
-    assert _share(fixed, hot)[0] > 0.8 * (middle - start)
+    assert _share(fixed, (start, end))[0] > 0.8 * (middle - start)
 
 
-def test_a_recording(running: RunningWorkload) -> None:
-    recorded = _sh(
-        running,
-        f"damo record --ops vaddr --target_pid {running.pid} --timeout 8 -o data; "
-        "damo report wss -i data --raw_number --exclude_samples 5; echo ==; "
-        "damo report heatmap -i data --output raw --resol 3 64",
-    )
-    wss, heat = recorded.split("==\n")
+def test_a_recording(running: RunningWorkload, call: Damo) -> None:
+    call("record", "--ops", "vaddr", "--target_pid", running.pid, "--timeout", 8, "-o", "data")
+    wss = call("report", "wss", "-i", "data", "--raw_number", "--exclude_samples", 5)
+    heat = call("report", "heatmap", "-i", "data", "--output", "raw", "--resol", 3, 64)
     median = re.search(r"^ *50 +(\d+) ", wss, re.MULTILINE)
     assert median, wss
     assert int(median[1]) == pytest.approx(32 * MIB, rel=0.4)
@@ -121,12 +116,13 @@ def _pages(running: RunningWorkload) -> dict[str, Any]:
     return {area: row["present"] / row["pages"] for area, row in running.pages().items()}
 
 
-def test_a_scheme_on_physical_memory(running: RunningWorkload) -> None:
-    said = _sh(
-        running,
-        "damo start --ops paddr --damos_action pageout --damos_access_rate 0% 0% --damos_age 2s max "
-        "--damos_quotas 0s 32M 1s 0% 30% 70% --damos_filter allow anon; sleep 6; damo report damon; damo stop",
-    )
+def test_a_scheme_on_physical_memory(running: RunningWorkload, call: Damo) -> None:
+    access = ("--damos_access_rate", "0%", "0%", "--damos_age", "2s", "max")
+    quota = ("--damos_quotas", "0s", "32M", "1s", "0%", "30%", "70%")
+    call("start", "--ops", "paddr", "--damos_action", "pageout", *access, *quota, "--damos_filter", "allow", "anon")
+    pause(running.guest, 6)
+    said = call("report", "damon")
+    call("stop")
     assert "action: pageout per aggr interval" in said
     assert "0 ns / 32.000 MiB / 32.000 MiB per 1 s" in said
     pages = _pages(running)
@@ -139,20 +135,20 @@ def _parameters(said: str) -> dict[str, str]:
     return dict(line.split(": ") for line in said.splitlines())
 
 
-def test_modules(running: RunningWorkload) -> None:
-    marks = "--wmarks 5000000 1000 999 0"
-    said = _sh(
-        running,
-        f"damo reclaim enable --min_age 2000000 --quota 1000 268435456 1000 {marks}; "
-        "until [ $(cat /sys/module/damon_reclaim/parameters/bytes_reclaimed_regions) -gt 0 ]; do sleep 1; done; "
-        "damo reclaim status; "
-        f"damo reclaim disable; echo ==; damo lru_sort enable --hot_thres_access_freq 500 {marks}; sleep 1; "
-        "damo lru_sort status; damo lru_sort disable; echo ==; "
-        "damo module stat write enabled Y; sleep 1; damo module stat read; damo module stat write enabled N",
-    )
-    reclaim, lru_sort, stat = map(_parameters, said.split("==\n"))
+def test_modules(running: RunningWorkload, call: Damo) -> None:
+    marks = ("--wmarks", 5000000, 1000, 999, 0)
+    call("reclaim", "enable", "--min_age", 2000000, "--quota", 1000, 268435456, 1000, *marks)
+    until(lambda: int(_parameters(call("reclaim", "status"))["bytes_reclaimed_regions"]) > 0)
+    reclaim = _parameters(call("reclaim", "status"))
+    call("reclaim", "disable")
+    call("lru_sort", "enable", "--hot_thres_access_freq", 500, *marks)
+    lru_sort = _parameters(call("lru_sort", "status"))
+    call("lru_sort", "disable")
+    call("module", "stat", "write", "enabled", "Y")
+    pause(running.guest, 1)
+    stat = _parameters(call("module", "stat", "read"))
+    call("module", "stat", "write", "enabled", "N")
     assert (reclaim["enabled"], reclaim["min_age"]) == ("Y", "2000000")
-    assert int(reclaim["bytes_reclaimed_regions"]) > 0
     assert (lru_sort["enabled"], lru_sort["hot_thres_access_freq"]) == ("Y", "500")
     assert stat["enabled"] == "Y"
     assert len(stat["memory_idle_ms_percentiles"].split(",")) == 101

@@ -6,17 +6,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.export.results import POLICIES
-from tests.vm import bytecode, exported
-from tests.vm.conftest import ROOT
+from tests.vm import damo, exported, trees
 from tests.vm.exported import FORMS, Exported
 from tests.vm.job import HOT_COLD, PROJECT, PYTHON, RunningWorkload, share, workload
-from tests.vm.test_damo import DAMO
 from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig, Tree
 from vmtest.errors import BuildFailed, MachineLacks
@@ -29,22 +26,15 @@ SMALL = f"{PROJECT}/tests/vm/suites/hot-cold-small.yaml"
 NODES = {"memory": "1280M", "numa": 2, "numa_memory": "256M,1G", "numa_cpus": "2,0"}
 
 
-def _trees() -> tuple[Tree | tuple[str, str], ...]:
-    spec = find_spec("damo")
-    assert spec is not None
-    assert spec.origin is not None
-    return ((str(ROOT), PROJECT), *bytecode.trees(), Tree(Path(spec.origin).parent, "/opt/damo/damo", exclude=()))
-
-
 @pytest.fixture(scope="module")
-def guest_trees() -> tuple[Tree | tuple[str, str], ...]:
-    return _trees()
+def guest_trees() -> tuple[Tree, ...]:
+    return (*trees.project(), damo.tree())
 
 
 @contextmanager
 def _working(guest: Guest, policy: Path, form: str, load: str = HOT_COLD) -> Iterator[tuple[Exported, RunningWorkload]]:
     """A policy of its process or memory and a workload, both from their start on; both end with the block."""
-    guest.run(["sh", "-c", "cat > /usr/local/bin/damo; chmod 755 /usr/local/bin/damo"], input=DAMO.encode()).check()
+    damo.install(guest)
     with workload(guest, load) as running:
         work = Exported(guest, policy, form, "tiering" if policy.stem == "tiering" else "hot-cold")
         work.start(running.pid if "proactive" in policy.stem else 0)
@@ -94,13 +84,15 @@ def test_what_the_kernel_lacks_is_refused(guest: Guest) -> None:
 
 
 @pytest.fixture(scope="module")
-def newest() -> Iterator[Guest]:
+def newest(guest_trees: tuple[Tree, ...]) -> Iterator[Guest]:
     """A guest of two nodes whose kernel has the policies' C built in."""
     try:
         image = exported.kernel()
     except (MachineLacks, BuildFailed) as error:
         pytest.fail(f"no kernel with exported C: {error}")
-    config = GuestConfig(kernel=image, trees=_trees(), env={"PYTHONPATH": PROJECT}, swap="zram:512M", cpus=2, **NODES)  # type: ignore[arg-type]
+    config = GuestConfig(
+        kernel=image, trees=guest_trees, env={"PYTHONPATH": PROJECT}, swap="zram:512M", cpus=2, **NODES
+    )  # type: ignore[arg-type]
     with Guest(config) as guest:
         guest.run("echo 0 >/proc/sys/kernel/numa_balancing").check()
         yield guest

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.vm.conftest import ROOT
 from tests.vm.job import PYTHON, start_damond
+from tests.vm.trees import ROOT
 from tests.waiting import HANG_S
 from vmtest import Guest, Result
 from vmtest.images import source
