@@ -12,8 +12,9 @@ from pathlib import Path
 
 from benchmarks.bench_core import context
 from damon.core import Damon, set_attrs, set_regions, system_ram_region
+from damon.core.events import AGGREGATED
 from damon.core.regions import reset_aggregated
-from damon.core.trace import AGGREGATED, Trace
+from damon.core.trace import Trace
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx

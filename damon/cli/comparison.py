@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from damon.core import Damon
-from damon.core.trace import AGGREGATED, BEFORE_APPLY, ESZ, FIELDS, INTERVALS_TUNE, STAT, TraceEvent
+from damon.core.events import AGGREGATED, BEFORE_APPLY, ESZ, FIELDS, INTERVALS_TUNE, STAT
+from damon.core.trace import TraceEvent
 
 EVENTS: Final = (AGGREGATED, BEFORE_APPLY, ESZ, INTERVALS_TUNE, STAT)
 #: Time in ns, event, plain fields, and of regions start, end, nr_accesses and age.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from damon.core.trace import EVENTS
+from damon.core.events import EVENTS
 from damon.damond.client import ServiceLost
 from damon.damond.instance import MOUNT_REMEDY, home_directory, programs_directory
 from damon.damond.namespace import enter, lay_over, lay_over_events, lay_over_files

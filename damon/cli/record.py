@@ -18,7 +18,7 @@ from damon.cli.record_job import Job
 from damon.cli.run import open_machine, stop_flag
 from damon.cli.steps import STEP_US, Steps
 from damon.core import Damon
-from damon.core.trace import EVENTS
+from damon.core.events import EVENTS
 from damon.damond.runtime import default_mount
 from damon.errors import DamonError, InvalidInput
 from damon.library.engine import Engine

@@ -5,11 +5,28 @@
 kernel's; regions, attributes, probes, schemes, quotas, watermarks, commits have a file each.
 """
 
-from damon.core.attrs import set_attrs
-from damon.core.commit import commit_ctx, commit_quota_goals, commit_scheme_goals
-from damon.core.damon import Damon
-from damon.core.system_ram import system_ram_region
-from damon.model.regions import set_regions
+from __future__ import annotations
+
+# A command that needs a name of the events does not wait for the worker's loop: what is below comes when it is used.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from damon.core.attrs import set_attrs
+    from damon.core.commit import commit_ctx, commit_quota_goals, commit_scheme_goals
+    from damon.core.damon import Damon
+    from damon.core.system_ram import system_ram_region
+    from damon.model.regions import set_regions
+
+_PLACES: Final = {
+    "Damon": "damon.core.damon",
+    "commit_ctx": "damon.core.commit",
+    "commit_quota_goals": "damon.core.commit",
+    "commit_scheme_goals": "damon.core.commit",
+    "set_attrs": "damon.core.attrs",
+    "set_regions": "damon.model.regions",
+    "system_ram_region": "damon.core.system_ram",
+}
 
 __all__ = [
     "Damon",
@@ -20,3 +37,12 @@ __all__ = [
     "set_regions",
     "system_ram_region",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'damon.core' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(place), name)

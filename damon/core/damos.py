@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from damon.core import quota as quotas
 from damon.core.damos_filter import core_filters_reject
+from damon.core.events import BEFORE_APPLY
 from damon.core.priority import DamosRates, matches, region_score
-from damon.core.trace import BEFORE_APPLY, trace_before_apply
+from damon.core.trace import trace_before_apply
 from damon.errors import InvalidInput
 from damon.model.checks import ULONG_MAX, shown, whole
 from damon.model.context import DamonCtx

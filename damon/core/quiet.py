@@ -14,9 +14,9 @@ from functools import cache
 from typing import Final
 
 from damon.core import quota as quotas
+from damon.core.events import AGGREGATED, BEFORE_APPLY, ESZ, STAT
 from damon.core.priority import DamosRates, DamosSpec, fill_pattern
 from damon.core.regions import SplitState
-from damon.core.trace import AGGREGATED, BEFORE_APPLY, ESZ, STAT
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos, DamosAction
 from damon.native import bind

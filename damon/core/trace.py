@@ -15,6 +15,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from damon.core.events import (
+    AGGREGATED,
+    BEFORE_APPLY,
+    ESZ,
+    EVENTS,
+    FORMATS,
+    INTERVALS_TUNE,
+    REGION_AGGREGATED,
+    STAT,
+)
 from damon.core.priority import left_window_bp, moving_sum
 from damon.errors import InvalidInput
 from damon.mm.clock import Clock, VirtualClock
@@ -24,37 +34,6 @@ from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 
-AGGREGATED: Final = "damon_aggregated"
-REGION_AGGREGATED: Final = "damon_region_aggregated"
-BEFORE_APPLY: Final = "damos_before_apply"
-ESZ: Final = "damos_esz"
-INTERVALS_TUNE: Final = "damon_monitor_intervals_tune"
-STAT: Final = "damos_stat_after_apply_interval"
-#: Text format of each event's fields; those of regions are filled in for each region.
-FORMATS: Final = {
-    AGGREGATED: "target_id={} nr_regions={} {}-{}: {} {}",
-    REGION_AGGREGATED: "target_id={} nr_regions={} {}-{}: {} {} probe_hits={}",
-    BEFORE_APPLY: "ctx_idx={} scheme_idx={} target_idx={} nr_regions={} {}-{}: {} {}",
-    ESZ: "ctx_idx={} scheme_idx={} esz={}",
-    INTERVALS_TUNE: "sample_us={}",
-    STAT: "ctx_idx={} scheme_idx={} nr_tried={} sz_tried={} nr_applied={} sz_applied={} sz_ops_filter_passed={} "
-    "qt_exceeds={} nr_snapshots={}",
-}
-EVENTS: Final = tuple(FORMATS)
-#: Names of the fields, in the order of the text.
-FIELDS: Final = {
-    AGGREGATED: ("target_id", "nr_regions", "start", "end", "nr_accesses", "age"),
-    REGION_AGGREGATED: ("target_id", "nr_regions", "start", "end", "nr_accesses", "age", "probe_hits"),
-    BEFORE_APPLY: (
-        "context_idx", "scheme_idx", "target_idx", "nr_regions", "start", "end", "nr_accesses", "age",
-    ),
-    ESZ: ("context_idx", "scheme_idx", "esz"),
-    INTERVALS_TUNE: ("sample_us",),
-    STAT: (
-        "context_idx", "scheme_idx", "nr_tried", "sz_tried", "nr_applied", "sz_applied", "sz_ops_filter_passed",
-        "qt_exceeds", "nr_snapshots",
-    ),
-}  # fmt: skip
 _ROWS: Final = struct.Struct("=QQ8xI4xI4s8x")  # start, end, nr_accesses, age, probe_hits
 assert _ROWS.size == ROW
 

@@ -14,17 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from damon.core.trace import (
-    AGGREGATED,
-    BEFORE_APPLY,
-    EVENTS,
-    FORMATS,
-    REGION_AGGREGATED,
-    Callback,
-    Subscription,
-    Trace,
-    TraceEvent,
-)
+from damon.core.events import AGGREGATED, BEFORE_APPLY, EVENTS, FORMATS, REGION_AGGREGATED
+from damon.core.trace import Callback, Subscription, Trace, TraceEvent
 from damon.kernel.library import Library
 from damon.mm.clock import Clock
 from damon.model.context import DamonCtx

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from damon.core.trace import AGGREGATED, FORMATS
+from damon.core.events import AGGREGATED, FORMATS
 from damon.errors import InvalidInput
 from damon.quoting import cut
 from damon.records.checked import Refused, parse_head, parse_snapshot

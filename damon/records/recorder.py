@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from damon.core import Damon
-from damon.core.trace import AGGREGATED, TraceEvent, event_name
+from damon.core.events import AGGREGATED
+from damon.core.trace import TraceEvent, event_name
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
 from damon.records import convert, form, params

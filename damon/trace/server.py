@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from damon.core.trace import EVENTS, Trace, TraceEvent, TraceQueue
+from damon.core.events import EVENTS
+from damon.core.trace import Trace, TraceEvent, TraceQueue
 from damon.errors import DamonError, InvalidInput
 from damon.trace.listener import Lines, LineTooLong, Listener
 from damon.trace.text import FORMS, lost_line

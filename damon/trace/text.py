@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from damon.core.trace import FIELDS, TraceEvent
+from damon.core.events import FIELDS
+from damon.core.trace import TraceEvent
 
 
 def script_lines(event: TraceEvent) -> Iterator[str]:

@@ -15,7 +15,7 @@ from damon.cli import compare_guests
 from damon.cli.comparison import Entry, first_difference
 from damon.cli.doctor import Host
 from damon.cli.main import main
-from damon.core.trace import AGGREGATED, ESZ, STAT
+from damon.core.events import AGGREGATED, ESZ, STAT
 from damon.guests import job as guests_job
 from damon.guests import machine as guests_machine
 from tests.guests.standin import StandIn

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from damon.core import Damon
-from damon.core.trace import ESZ, trace_esz
+from damon.core.events import ESZ
+from damon.core.trace import trace_esz
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
 from damon.trace.server import TraceServer

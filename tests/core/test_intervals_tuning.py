@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from damon.core import Damon, set_attrs
-from damon.core.trace import AGGREGATED, INTERVALS_TUNE, TraceEvent
+from damon.core.events import AGGREGATED, INTERVALS_TUNE
+from damon.core.trace import TraceEvent
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx

@@ -12,8 +12,7 @@ import pytest
 from damon.core import Damon, set_attrs, set_regions
 from damon.core.attrs import arm_deadlines
 from damon.core.damos_walk import apply_schemes
-from damon.core.regions import reset_aggregated
-from damon.core.trace import (
+from damon.core.events import (
     AGGREGATED,
     BEFORE_APPLY,
     ESZ,
@@ -23,9 +22,9 @@ from damon.core.trace import (
     INTERVALS_TUNE,
     REGION_AGGREGATED,
     STAT,
-    TraceEvent,
-    TraceQueue,
 )
+from damon.core.regions import reset_aggregated
+from damon.core.trace import TraceEvent, TraceQueue
 from damon.errors import InvalidInput
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCallControl, DamonCtx

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from damon.core import Damon, set_attrs
-from damon.core.trace import AGGREGATED, TraceEvent
+from damon.core.events import AGGREGATED
+from damon.core.trace import TraceEvent
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.target import DamonTarget

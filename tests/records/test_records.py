@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from damon.core import Damon, set_attrs, set_regions
+from damon.core.events import AGGREGATED
 from damon.core.regions import reset_aggregated
-from damon.core.trace import AGGREGATED, TraceEvent
+from damon.core.trace import TraceEvent
 from damon.errors import InvalidInput
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from damon.core import Damon
+from damon.core.events import AGGREGATED, INTERVALS_TUNE
 from damon.core.regions import reset_aggregated
-from damon.core.trace import AGGREGATED, INTERVALS_TUNE, trace_intervals_tune
+from damon.core.trace import trace_intervals_tune
 from damon.model.context import DamonCtx
 from damon.model.target import DamonTarget
 from damon.trace.install import install_perf

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from damon.core import Damon
+from damon.core.events import AGGREGATED, EVENTS, REGION_AGGREGATED
 from damon.core.regions import reset_aggregated
-from damon.core.trace import AGGREGATED, EVENTS, REGION_AGGREGATED, TraceEvent, trace_esz
+from damon.core.trace import TraceEvent, trace_esz
 from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx

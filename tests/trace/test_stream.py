@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from damon.core import Damon
+from damon.core.events import AGGREGATED, EVENTS
 from damon.core.regions import reset_aggregated
-from damon.core.trace import AGGREGATED, EVENTS, trace_esz
+from damon.core.trace import trace_esz
 from damon.errors import DamonError, InvalidInput
 from damon.model.context import DamonCtx
 from damon.model.probe import DamonProbe

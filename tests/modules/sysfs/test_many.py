@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 
 import pytest
 
-from damon.core.trace import BEFORE_APPLY, ESZ, STAT
+from damon.core.events import BEFORE_APPLY, ESZ, STAT
 from damon.errors import DamonError
 from damon.model.context import DamosWalkControl
 from damon.model.scheme import Damos
