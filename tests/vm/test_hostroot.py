@@ -12,32 +12,39 @@ from pathlib import Path
 
 import pytest
 
-# The same promises as with the image's root.
+from tests.vm import test_boot
 from tests.vm.test_boot import (  # noqa: F401
     guest_env,
     guest_trees,
-    test_a_slow_command_is_killed_and_the_guest_goes_on,
-    test_background_commands,
-    test_check_raises_with_the_streams,
-    test_death_by_a_signal_is_128_and_its_number,
-    test_eight_mebibytes_through_both_ways_come_back_identical,
-    test_environment_and_folder,
     test_files_go_in_and_out_unchanged,
     test_machine_is_as_configured,
-    test_many_at_once,
     test_nothing_listens_but_on_the_loopback,
-    test_output_comes_while_the_command_runs,
-    test_output_held_open_is_explained,
     test_streams_are_apart_and_the_code_is_the_commands,
     test_the_kernel_offers_what_the_project_stands_on,
     test_there_is_no_way_out,
     test_trees_are_there_after_boot,
-    test_words_are_not_a_shells,
 )
 from vmtest import Guest, GuestConfig, hostroot
 from vmtest.images import rootfs_build
 
 pytestmark = [pytest.mark.guest(rootfs="host", memory="1G", cpus=2, swap="zram:256M")]
+
+
+@pytest.mark.long
+class TestCommandsAsInTheImage:
+    """What commands and their streams do, which has little to do with the root."""
+
+    test_a_slow_command = staticmethod(test_boot.test_a_slow_command_is_killed_and_the_guest_goes_on)
+    test_background_commands = staticmethod(test_boot.test_background_commands)
+    test_check = staticmethod(test_boot.test_check_raises_with_the_streams)
+    test_death_by_a_signal = staticmethod(test_boot.test_death_by_a_signal_is_128_and_its_number)
+    test_eight_mebibytes = staticmethod(test_boot.test_eight_mebibytes_through_both_ways_come_back_identical)
+    test_environment_and_folder = staticmethod(test_boot.test_environment_and_folder)
+    test_many_at_once = staticmethod(test_boot.test_many_at_once)
+    test_output_comes = staticmethod(test_boot.test_output_comes_while_the_command_runs)
+    test_output_held_open = staticmethod(test_boot.test_output_held_open_is_explained)
+    test_words = staticmethod(test_boot.test_words_are_not_a_shells)
+
 
 #: In the project's folder, which is on the host's root, as /tmp would not be seen.
 # Not below /tmp, which a guest has for itself; a checkout may be there.
