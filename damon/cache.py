@@ -93,6 +93,11 @@ def manifest(directory: Path) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
+def manifests(kind: str) -> Iterator[dict[str, object]]:
+    """The facts of each complete entry of a kind, in no order."""
+    return (manifest(path.parent) for path in (cache_root() / kind).glob(f"*/{MANIFEST}"))
+
+
 def obtain(
     kind: str, key: str, label: str, build: Callable[[Path, Progress], None], facts: Mapping[str, object]
 ) -> Path:

@@ -65,7 +65,9 @@ def obtain(what: str) -> KernelBuild:
 
 
 def find(what: str) -> KernelBuild | None:
-    """The kernel if it was unpacked before."""
+    """The kernel if it was unpacked before. apt, which can take seconds to answer, is asked only about what was."""
+    if not what.endswith(".deb") and not any(facts.get("package") == what for facts in cache.manifests("kernel")):
+        return None
     folder = cache.lookup("kernel", _key(what)[0])
     return KernelBuild(folder, _arch(what)) if folder else None
 

@@ -55,7 +55,7 @@ class Variant:
         """The kernel if it is built already.
 
         Raises:
-            MachineLacks: its source is not installed, or apt does not know its package.
+            MachineLacks: its source is not installed, or apt does not know the package any more.
         """
         if self.package:
             return kernel_package.find(self.package)

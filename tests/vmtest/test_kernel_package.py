@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import cli
+from vmtest import cache, cli
 from vmtest.errors import BuildFailed, InvalidInput, MachineLacks
 from vmtest.images import initramfs, kernel_package, variants
 from vmtest.images.arch import X86_64
@@ -82,6 +82,21 @@ def test_metapackages_lead_to_the_kernel(monkeypatch: pytest.MonkeyPatch) -> Non
     assert kernel_package._resolve("linux-image-cloud") == ("linux-image-6.9-1", "2")
     with pytest.raises(MachineLacks, match="'linux-image-none' is not known to apt"):
         kernel_package._resolve("linux-image-none")
+
+
+def test_apt_is_only_asked_about_a_kernel_that_was_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked: list[str] = []
+    monkeypatch.setattr(kernel_package, "_resolve", lambda name: (asked.append(name), (name, "2"))[1])
+    assert kernel_package.find("linux-image-cloud") is None
+    key, _, _ = kernel_package._key("linux-image-cloud")
+    asked.clear()
+    folder = cache.obtain("kernel", key, "label", lambda *_: None, {"package": "linux-image-cloud"})
+    assert kernel_package.find("linux-image-other") is None
+    assert asked == []
+    found = kernel_package.find("linux-image-cloud")
+    assert found is not None
+    assert (found.image.parent, asked) == (folder, ["linux-image-cloud"])
 
 
 def test_what_is_no_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
