@@ -40,7 +40,7 @@ def test_equal_engines_do_not_part(tmp_path: Path) -> None:
 
 
 def test_a_changed_tree_parts_where_it_was_changed(tmp_path: Path) -> None:
-    tree = changed(tmp_path, "\t\t\t\tr->age++;\n", "\t\t\t\tr->age += 2;\n")
+    tree = changed(("\t\t\t\tr->age++;\n", "\t\t\t\tr->age += 2;\n"))
     _, kernel = _compare(tmp_path / "a.json", CURRENT, f"kernel:{tree}", *RUN)
     found = kernel["difference"]
     assert (found["event"], found["field"], found["aggregation"]) == (AGGREGATED, "age", 1)
@@ -48,8 +48,8 @@ def test_a_changed_tree_parts_where_it_was_changed(tmp_path: Path) -> None:
     assert "damon_merge_regions_of()" in found["function"]
 
 
-def test_the_table_names_what_differs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    tree = changed(tmp_path, "\t\t\t\tr->age++;\n", "\t\t\t\tr->age += 2;\n")
+def test_the_table_names_what_differs(capfd: pytest.CaptureFixture[str]) -> None:
+    tree = changed(("\t\t\t\tr->age++;\n", "\t\t\t\tr->age += 2;\n"))
     assert main(["compare", "pydamon", f"kernel:{tree}", *RUN]) == 0
     said = capfd.readouterr()
     assert "0.100" in said.out

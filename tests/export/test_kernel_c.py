@@ -21,7 +21,7 @@ from damon.model.context import DamonCallControl, DamonCtx
 from damon.modules.kernel import kernel_modules
 from damon.modules.loader import Loader
 from tests.export.results import CASES, POLICIES, machine
-from tests.kernel.trees import CURRENT, built, source
+from tests.kernel.trees import CURRENT, built, kept, source
 
 SECONDS = 12
 
@@ -34,7 +34,7 @@ def exported(policy: str, workload: str, directory: Path) -> Path:
 
 
 def with_file(file: Path, name: str = CURRENT) -> Built:
-    return build(source(name).with_files([file]))
+    return build(source(name).with_files([kept(file)]))
 
 
 def _results(kernel: Damon, ctxs: list[DamonCtx]) -> list[Any]:
@@ -128,7 +128,7 @@ def test_a_parameter_decides(tmp_path: Path) -> None:
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source()
-    file, result = exported("proactive_reclaim", "hot-cold", tmp_path), tmp_path / "result.json"
+    file, result = kept(exported("proactive_reclaim", "hot-cold", tmp_path)), tmp_path / "result.json"
     engine = ["--engine", CURRENT, "--with", str(file)]
     assert main(["modinfo", *engine, "damon_proactive_reclaim", "--json"]) == 0
     rows = {row["name"]: row["default"] for row in json.loads(capsys.readouterr().out)["parameters"]}

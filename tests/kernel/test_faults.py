@@ -40,31 +40,31 @@ def _run(tree: Path, *more: str) -> int:
     ids=["null", "division", "bug", "loop"],
 )  # fmt: skip
 def test_faults(
-    old: str, new: str, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    old: str, new: str, said: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(faults, "LOOP_S", 2)
-    assert _run(changed(tmp_path, old, new)) == 1
+    assert _run(changed((old, new))) == 1
     lines = [line for line in capfd.readouterr().err.splitlines() if "the kernel's code broke" in line]
     assert len(lines) == 1
     assert re.search(said, lines[0]), lines[0]
 
 
-def test_a_warning_is_told_and_the_run_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    tree = changed(tmp_path, TRIED, TRIED + '\tWARN_ONCE(sz_tried > 4096, "tried %lu\\n", sz_tried);\n')
+def test_a_warning_is_told_and_the_run_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
+    tree = changed((TRIED, TRIED + '\tWARN_ONCE(sz_tried > 4096, "tried %lu\\n", sz_tried);\n'))
     assert _run(tree) == 0
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "WARNING" in line]
     assert re.search(r"kernel: WARNING at .*core\.c:\d+, damos_update_stat\(\): tried \d+$", line)
 
 
-def test_what_does_not_compile_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert _run(changed(tmp_path, TRIED, "\ts->stat.nr_tried+++;\n")) == 2
+def test_what_does_not_compile_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    assert _run(changed((TRIED, "\ts->stat.nr_tried+++;\n"))) == 2
     assert re.search(r"core\.c:\d+:\d+: error: ", capfd.readouterr().err)
 
 
 @pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM)
 def test_a_service_ends_with_one_line(tmp_path: Path) -> None:
     """damond's: the place with its caller, no mount that hangs, and what stops a service ends no report."""
-    tree = changed(tmp_path, TRIED, TRIED + "\tBUG_ON(sz_tried);\n")
+    tree = changed((TRIED, TRIED + "\tBUG_ON(sz_tried);\n"))
     build(open_source(str(tree)))
     damond = Damond(tmp_path, "--sim", "hot-cold", "--engine", f"kernel:{tree}").wait()
     try:
@@ -93,7 +93,7 @@ def test_a_service_ends_with_one_line(tmp_path: Path) -> None:
 def test_a_change_changes_the_result(old: str, new: str, tmp_path: Path) -> None:
     built()
     results = []
-    for name, tree in (("as-is", None), ("changed", changed(tmp_path, old, new))):
+    for name, tree in (("as-is", None), ("changed", changed((old, new)))):
         engine = f"kernel:{tree}" if tree else "linux-source-7.3"
         words = ["--module", "damon_reclaim", "min_age=1000000", "--sim", "hot-cold", "--duration", "10"]
         path = tmp_path / f"{name}.json"

@@ -80,16 +80,14 @@ def test_an_old_version_shows_its_own_faults() -> None:
     loader.unload_all()
 
 
-def test_parameters_are_the_trees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parameters_are_the_trees(capsys: pytest.CaptureFixture[str]) -> None:
     """One that a patch adds is there, is stored, and decides."""
-    tree = changed(
-        tmp_path,
-        "static bool skip_anon __read_mostly;\nmodule_param(skip_anon, bool, 0600);",
-        "static bool skip_anon __read_mostly;\nmodule_param(skip_anon, bool, 0600);\n"
-        "static unsigned int laziness = 3;\nmodule_param(laziness, uint, 0600);\n"
-        'MODULE_PARM_DESC(laziness, "how lazy");',
-        "mm/damon/reclaim.c",
+    declared = "static bool skip_anon __read_mostly;\nmodule_param(skip_anon, bool, 0600);"
+    added = (
+        "\nstatic unsigned int laziness = 3;\nmodule_param(laziness, uint, 0600);\n"
+        'MODULE_PARM_DESC(laziness, "how lazy");'
     )
+    tree = changed((declared, declared + added), file="mm/damon/reclaim.c")
     assert main(["modinfo", "--engine", f"kernel:{tree}", "damon_reclaim", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["parameters"]}
     assert rows["laziness"]["default"] == "3"

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from damon.cache import content_key, obtain
 from damon.errors import DamonError, MissingCapability
 from damon.kernel.build import Built, build
 from damon.kernel.source import KernelSource, open_source
+from damon.progress import Progress
 
 #: The version that pydamon follows.
 CURRENT = "linux-source-7.3"
@@ -43,13 +45,38 @@ def built(name: str = CURRENT) -> Built:
     return build(source(name))
 
 
-def changed(directory: Path, old: str, new: str, file: str = "mm/damon/core.c") -> Path:
-    """A copy of the current tree in ``directory`` in which ``old`` is ``new``, at its only place."""
-    tree = directory / "tree"
-    shutil.copytree(source().path, tree, symlinks=True)
-    path = tree / file
-    text = path.read_text()
-    assert text.count(old) == 1, f"{file} has {text.count(old)} times: {old}"
-    path.chmod(0o644)
-    path.write_text(text.replace(old, new))
-    return tree
+def changed(*replaced: tuple[str, str], file: str = "mm/damon/core.c") -> Path:
+    """The current tree with replacements, each at its only place in ``file``.
+
+    It is in the cache: an engine's debug information names its tree, so the same tree needs no second build.
+    """
+    tree = source().path
+    text = (tree / file).read_text()
+    for old, new in replaced:
+        assert text.count(old) == 1, f"{file} has {text.count(old)} times: {old}"
+        text = text.replace(old, new)
+    top = file.partition("/")[0]
+
+    def make(out: Path, _progress: Progress) -> None:
+        for entry in tree.iterdir():
+            if entry.name == top:
+                shutil.copytree(entry, out / top, symlinks=True)
+            else:
+                (out / entry.name).symlink_to(entry)
+        (out / file).chmod(0o644)
+        (out / file).write_text(text)
+
+    key = content_key({"tree": str(tree), "sha256": source().sha256, "file": file, "text": text})
+    return obtain("test-tree", key, f"a tree with another {file}", make, {"tree": str(tree), "file": file})
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def kept(file: Path) -> Path:
+    """A copy of a C file in the cache, for the same reason."""
+    text = file.read_bytes()
+    key = content_key({"name": file.name, "text": text})
+    made = obtain("test-file", key, file.name, lambda out, _: _write(out / file.name, text), {})
+    return made / file.name
