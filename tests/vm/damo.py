@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""damo, as it is published, in a guest: as a program, and as a process that has its modules imported once."""
+"""damo, as it is published, in a guest: as a program, and as calls in one process."""
 
 from __future__ import annotations
 
-import json
-import queue
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.vm.job import PROJECT, PYTHON
-from tests.waiting import until
+from tests.vm.calls import INSIDE, Calls
 from vmtest import Guest, Tree
 
 PLACE = "/opt/damo"
-_PROGRAM = (
-    f"#!/usr/bin/python3\nimport sys\nsys.path.insert(0, '{PLACE}')\nfrom damo.damo import main\nsys.exit(main())\n"
-)
+_PROGRAM = f"""#!/usr/bin/python3
+import sys
+sys.path.insert(0, {PLACE!r})
+from damo.damo import main
+sys.exit(main())
+"""
 
 
 def tree() -> Tree:
@@ -33,30 +32,18 @@ def install(guest: Guest) -> None:
 
 
 class Damo:
-    """Calls of damo, each in a child of one process: an emulated processor takes seconds for its modules alone."""
+    """Calls of damo where damond's files lie over the kernel's."""
 
-    def __init__(self, guest: Guest, within: Sequence[str] = ()) -> None:
-        """Args:
-        guest: where.
-        within: words in front of the process's own, such as those of ``damon exec``.
-        """
-        self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        words = [*within, PYTHON, f"{PROJECT}/tests/vm/guest/damo_calls.py", PLACE]
-        self._process = guest.popen(words, input=iter(self._said.get, b""))
-        self._calls = 0
+    def __init__(self, guest: Guest) -> None:
+        self._calls = Calls(guest, INSIDE, PLACE)
 
     def __call__(self, *words: str | int) -> str:
         """What ``damo WORDS`` wrote; it ended with 0 and without a traceback."""
-        self._said.put(json.dumps([str(word) for word in words]).encode() + b"\n")
-        self._calls += 1
-        until(lambda: self._process.stdout.count(b"\n") >= self._calls or self._process.poll() is not None)
-        assert self._process.poll() is None, self._process.stderr.decode()
-        answer = json.loads(self._process.stdout.splitlines()[-1])
-        assert answer["code"] == 0, (words, answer)
-        assert "Traceback" not in answer["errors"], (words, answer)
-        return str(answer["text"])
+        answer = self._calls("damo", *words)
+        assert answer.code == 0, (words, answer)
+        assert "Traceback" not in answer.errors, (words, answer)
+        return answer.text
 
     def close(self) -> None:
         """Ends the process."""
-        self._said.put(b"")
-        self._process.wait()
+        self._calls.close()

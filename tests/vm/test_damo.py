@@ -11,7 +11,7 @@ import pytest
 
 from tests.vm import damo, trees
 from tests.vm.damo import Damo
-from tests.vm.job import COUNTED, HOT_COLD, PYTHON, RunningWorkload, pause, start_damond, workload
+from tests.vm.job import COUNTED, HOT_COLD, RunningWorkload, pause, start_damond, workload
 from tests.waiting import until
 from vmtest import Guest, Tree
 
@@ -28,20 +28,19 @@ def guest_trees() -> tuple[Tree, ...]:
 
 
 @pytest.fixture(scope="module")
-def running(_module_guest: Any) -> Iterator[RunningWorkload]:
+def running(shared_guest: Guest) -> Iterator[RunningWorkload]:
     """A workload, and a damond; the kernel has nothing of DAMON."""
-    guest: Guest = _module_guest.guest()
-    assert guest.run("ls -d /sys/kernel/mm/damon /sys/module/damon* 2>/dev/null | wc -l").text == "0\n"
-    with workload(guest, HOT_COLD) as started:
-        start_damond(guest)
+    assert shared_guest.run("ls -d /sys/kernel/mm/damon /sys/module/damon* 2>/dev/null | wc -l").text == "0\n"
+    with workload(shared_guest, HOT_COLD) as started:
+        start_damond(shared_guest)
         yield started
-    assert "Traceback" not in guest.run(["cat", "/tmp/damond.log"]).text
+    assert "Traceback" not in shared_guest.run(["cat", "/tmp/damond.log"]).text
 
 
 @pytest.fixture(scope="module")
 def call(running: RunningWorkload) -> Iterator[Damo]:
     """damo where damond's files lie over the kernel's."""
-    calls = Damo(running.guest, [PYTHON, "-m", "damon.cli.main", "exec", "--"])
+    calls = Damo(running.guest)
     yield calls
     calls.close()
 
@@ -120,14 +119,14 @@ def test_a_scheme_on_physical_memory(running: RunningWorkload, call: Damo) -> No
     access = ("--damos_access_rate", "0%", "0%", "--damos_age", "2s", "max")
     quota = ("--damos_quotas", "0s", "32M", "1s", "0%", "30%", "70%")
     call("start", "--ops", "paddr", "--damos_action", "pageout", *access, *quota, "--damos_filter", "allow", "anon")
-    pause(running.guest, 6)
+    pause(running.guest, 5)
+    until(lambda: _pages(running)["cold"] < 0.95)
     said = call("report", "damon")
     call("stop")
     assert "action: pageout per aggr interval" in said
     assert "0 ns / 32.000 MiB / 32.000 MiB per 1 s" in said
     pages = _pages(running)
     print(f"  in memory: cold {pages['cold']:.0%}, hot {pages['hot']:.0%}")
-    assert pages["cold"] < 0.95
     assert pages["hot"] > 0.95
 
 
@@ -138,6 +137,7 @@ def _parameters(said: str) -> dict[str, str]:
 def test_modules(running: RunningWorkload, call: Damo) -> None:
     marks = ("--wmarks", 5000000, 1000, 999, 0)
     call("reclaim", "enable", "--min_age", 2000000, "--quota", 1000, 268435456, 1000, *marks)
+    pause(running.guest, 3)  # what is cold has to age
     until(lambda: int(_parameters(call("reclaim", "status"))["bytes_reclaimed_regions"]) > 0)
     reclaim = _parameters(call("reclaim", "status"))
     call("reclaim", "disable")

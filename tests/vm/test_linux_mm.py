@@ -11,13 +11,16 @@ from tests.vm.checks import GUARD_S, complaints, results
 from tests.vm.guest.linux_mm import CHECKS
 from vmtest import Guest
 
-pytestmark = [pytest.mark.guest(memory="1G", cpus=2, numa=2, swap="zram:512M"), pytest.mark.timeout(GUARD_S + 300)]
+pytestmark = [
+    pytest.mark.guest(memory="1G", cpus=2, numa=2, swap="zram:512M", snapshot=True),
+    pytest.mark.timeout(GUARD_S + 300),
+]
 
 
 @pytest.fixture(scope="module")
-def report(_module_guest: Any, request: pytest.FixtureRequest) -> dict[str, Any]:
+def report(shared_guest: Guest, request: pytest.FixtureRequest) -> dict[str, Any]:
     """All checks, in one go for the module: a Python start takes a second there."""
-    return results(_module_guest.guest(), "linux_mm", request)
+    return results(shared_guest, "linux_mm", request)
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -26,5 +29,5 @@ def test_in_guest(report: dict[str, Any], name: str) -> None:
     print(name, report[name]["saw"])
 
 
-def test_kernel_had_nothing_to_complain_of(guest: Guest, report: dict[str, Any]) -> None:
-    assert complaints(guest) == []
+def test_kernel_had_nothing_to_complain_of(shared_guest: Guest, report: dict[str, Any]) -> None:
+    assert complaints(shared_guest) == []

@@ -10,18 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.vm.job import PYTHON, start_damond
+from tests.vm.calls import INSIDE, Answer, Calls
+from tests.vm.job import start_damond
 from tests.vm.trees import ROOT
-from tests.waiting import HANG_S
-from vmtest import Guest, Result
+from vmtest import Guest
 from vmtest.images import source
 from vmtest.kselftest import collection
 
-pytestmark = pytest.mark.guest(memory="1G", cpus=1, swap="zram:512M", kernel="page-idle-no-damon", icount=2)
+pytestmark = pytest.mark.guest(
+    memory="1G", cpus=1, swap="zram:512M", kernel="page-idle-no-damon", icount=2, snapshot=True
+)
 
 SELFTESTS = "/tmp/selftests/damon"
 KTAP = ROOT / "build/damond-selftests.ktap"
@@ -54,16 +55,23 @@ SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin)" = fuseblk ] || exit 99; 
 
 
 @pytest.fixture(scope="module")
-def staged(_module_guest: Any) -> Guest:
-    guest: Guest = _module_guest.guest()
-    guest.put(collection.obtain(source.from_package(), "damon").root, str(Path(SELFTESTS).parent))
-    return guest
+def staged(shared_guest: Guest) -> Guest:
+    shared_guest.put(collection.obtain(source.from_package(), "damon").root, str(Path(SELFTESTS).parent))
+    return shared_guest
 
 
 @pytest.fixture(scope="module")
 def damond(staged: Guest) -> Guest:
     start_damond(staged)
     return staged
+
+
+@pytest.fixture(scope="module")
+def call(damond: Guest) -> Iterator[Calls]:
+    """Commands that see damond's files."""
+    calls = Calls(damond, INSIDE)
+    yield calls
+    calls.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +86,7 @@ def ktap() -> Iterator[list[str]]:
     KTAP.write_text(text)
 
 
-def _read_before_it_was_counted(result: Result) -> bool:
+def _read_before_it_was_counted(result: Answer) -> bool:
     """The last of the windows that ``damos_quota.py`` saw full was not counted yet.
 
     A full window is counted when the next one begins. The program ends with its workload, maybe between the two. It
@@ -89,17 +97,16 @@ def _read_before_it_was_counted(result: Result) -> bool:
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in TESTS])
-def test_damond(damond: Guest, name: str, ktap: list[str]) -> None:
+def test_damond(damond: Guest, call: Calls, name: str, ktap: list[str]) -> None:
     command = f"{SURE} cd {SELFTESTS} && timeout -k 5 {TIMEOUT_S} ./{name}"
-    words = [PYTHON, "-m", "damon.cli.main", "exec", "--", "bash", "-c", command]
     for _ in range(3):
-        result = damond.run(words, timeout=2 * HANG_S)
+        result = call("bash", "-c", command)
         if not _read_before_it_was_counted(result):
             break
     ktap += [f"# {line}" for line in f"selftests: damon: {name}\n{result.text}{result.errors}".splitlines()]
-    ktap.append(f"{'not ok' if result.returncode else 'ok'} {TESTS.index(name) + 1} selftests: damon: {name}")
+    ktap.append(f"{'not ok' if result.code else 'ok'} {TESTS.index(name) + 1} selftests: damon: {name}")
     log = damond.run(["tail", "-n", "20", "/tmp/damond.log"]).text
-    assert result.returncode == 0, f"exit code {result.returncode}\n{result.text}{result.errors}\n{log}"
+    assert result.code == 0, f"exit code {result.code}\n{result.text}{result.errors}\n{log}"
 
 
 def test_nothing_went_wrong_in_damond(damond: Guest) -> None:
