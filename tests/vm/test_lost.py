@@ -19,11 +19,14 @@ from vmtest.errors import Verdict
 
 pytestmark = [pytest.mark.guest(memory="256M", cpus=1)]
 
+#: Where the boot is not what is tested.
+BOOTED = GuestConfig(memory="256M", snapshot=True)
+
 PARENT = """
 import time
 from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig
-guest = Guest(GuestConfig(memory="256M"))
+guest = Guest(GuestConfig(memory="256M", snapshot=True))
 guest.start()
 print("up", flush=True)
 time.sleep(300)
@@ -68,7 +71,7 @@ def test_numa_share_and_disk_swap(tmp_path: Path, guest: Guest) -> None:
 
 
 def test_a_panic_is_a_panic() -> None:
-    with Guest(GuestConfig(memory="256M")) as other:
+    with Guest(BOOTED) as other:
         waiting = other.popen(["sleep", "1000"])
         with pytest.raises(GuestLost) as caught:
             other.run("echo c > /proc/sysrq-trigger", timeout=HANG_S)
@@ -82,7 +85,7 @@ def test_a_panic_is_a_panic() -> None:
 
 
 def test_a_killed_qemu_is_no_failed_command() -> None:
-    with Guest(GuestConfig(memory="256M")) as other:
+    with Guest(BOOTED) as other:
         qemu = _qemu_of(other)
         process = other.popen("sleep 1000")
         qemu.kill()
@@ -97,7 +100,7 @@ def test_a_stopped_qemu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "PROBE_SECONDS", 3.0)
     monkeypatch.setattr(remote, "START_SECONDS", 3.0)
     monkeypatch.setenv("VMTEST_PATIENCE", "1")
-    with Guest(GuestConfig(memory="256M")) as other:
+    with Guest(BOOTED) as other:
         qemu = _qemu_of(other)
         qemu.suspend()
         with pytest.raises(GuestLost) as caught:
@@ -161,7 +164,7 @@ def test_a_qemu_that_crashes_while_booting_is_started_again_once(
 
 def test_close_leaves_nothing() -> None:
     before = set(_folders(os.getpid()))
-    with Guest(GuestConfig(memory="256M")) as other:
+    with Guest(BOOTED) as other:
         (folder,) = set(_folders(os.getpid())) - before
         qemu = _qemu_of(other)
         assert folder.stat().st_mode & 0o77 == 0, "the run's keys are its owner's"
@@ -194,16 +197,16 @@ def _vmtest(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[byte
 
 def test_exec_passes_streams_and_code_through() -> None:
     data = os.urandom(1 << 20)
-    done = _vmtest("exec", "--memory", "256M", "--", "sh", "-c", "cat; echo err >&2; exit 11", stdin=data)
+    done = _vmtest("exec", "--snapshot", "--memory", "256M", "--", "sh", "-c", "cat; echo err >&2; exit 11", stdin=data)
     assert (done.returncode, done.stderr) == (11, b"err\n")
     assert done.stdout == data
 
 
 def test_exec_tells_a_lost_guest_and_a_timeout_from_a_failure() -> None:
-    done = _vmtest("exec", "--memory", "256M", "--", "sh", "-c", "echo c > /proc/sysrq-trigger")
+    done = _vmtest("exec", "--snapshot", "--memory", "256M", "--", "sh", "-c", "echo c > /proc/sysrq-trigger")
     assert done.returncode == 125
     assert b"vmtest: guest panic: " in done.stderr
-    done = _vmtest("exec", "--memory", "256M", "--timeout", "1", "--", "sleep", "100")
+    done = _vmtest("exec", "--snapshot", "--memory", "256M", "--timeout", "1", "--", "sleep", "100")
     assert done.returncode == 124
     assert b"did not end within 1 s" in done.stderr
 
@@ -215,6 +218,7 @@ def test_exec_ends_cleanly_on_an_interrupt() -> None:
         "-m",
         "vmtest.cli",
         "exec",
+        "--snapshot",
         "--memory",
         "256M",
         "--",

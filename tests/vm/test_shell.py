@@ -21,7 +21,7 @@ FOLDER = Path("/var/tmp")
 
 #: Options, and where the shell starts.
 ROOTS = pytest.mark.parametrize(
-    ("options", "place"), [([], "/root"), (["--root", "host"], str(FOLDER))], ids=["image", "host"]
+    ("options", "place"), [(["--snapshot"], "/root"), (["--root", "host"], str(FOLDER))], ids=["image", "host"]
 )
 
 
@@ -39,10 +39,10 @@ def test_shell_has_a_terminal_and_ends_with_its_code(options: list[str], place: 
     try:
         child.expect("guest up")
         # The image's bash has the guest's name and the working directory in its prompt.
-        child.expect("# " if options else "root@guest:~# ")
+        child.expect("root@guest:~# " if place == "/root" else "# ")
         child.sendline("pwd; stty size")
         child.expect(f"[\r\n]{re.escape(place)}\r\n33 77")
-        if not options:
+        if place == "/root":
             child.sendline("cd /var/loca\t")  # Tab completes
             child.expect("root@guest:/var/local# ")
         child.setwinsize(44, 99)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.guest(memory="1G", **{**COUNTED, "icount": 1})
 def test_pace_and_truth(guest: Guest, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """All due touches are made or counted as dropped; how many the machine made is printed."""
     path = f"{PROJECT}/workloads/{name}.yaml"
-    words = [PYTHON, "-m", "damon.workload.runner", "--json", "--duration", "6", path]
+    words = [PYTHON, "-m", "damon.workload.runner", "--json", "--duration", "4", path]
     reports = [json.loads(line) for line in guest.run(words, timeout=HANG_S).check().text.splitlines()]
     end = reports[-1]
     shares = {area["name"]: area["share"] for area in end["areas"]}
