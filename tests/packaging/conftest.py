@@ -32,6 +32,12 @@ def clean_environment(prefix: Path) -> dict[str, str]:
     return kept | {"PATH": f"{prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
+def install(prefix: Path, what: str | Path, cwd: Path, home: Path | None = None) -> None:
+    """By this environment's pip: the new one needs none of its own. Only what is used of it is compiled."""
+    pip = [sys.executable, "-m", "pip", f"--python={prefix}/bin/python", "install", "--no-compile"]
+    call(*pip, "-q", "--disable-pip-version-check", what, cwd=cwd, env=clean_environment(prefix), home=home)
+
+
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of the whole test run, not of one xdist worker."""
     base = tmp_path_factory.getbasetemp()
@@ -68,7 +74,6 @@ def fresh(
 ) -> Path:
     """The prefix of a new environment that has the wheel and what it depends on."""
     prefix = tmp_path_factory.mktemp("fresh") / "env"
-    call(request.param, "-m", "venv", prefix, cwd=prefix.parent, home=prefix.parent)
-    pip = [prefix / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    call(*pip, distributions[1], cwd=prefix.parent, env=clean_environment(prefix), home=prefix.parent)
+    call(request.param, "-m", "venv", "--without-pip", prefix, cwd=prefix.parent, home=prefix.parent)
+    install(prefix, distributions[1], cwd=prefix.parent, home=prefix.parent)
     return prefix

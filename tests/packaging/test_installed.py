@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import call, clean_environment
+from tests.packaging.conftest import call, clean_environment, install
 
 HAS_FUSE = os.access("/dev/fuse", os.R_OK | os.W_OK)
 
@@ -95,6 +95,5 @@ def test_a_command_whose_extra_is_missing_names_it(fresh: Path, tmp_path: Path) 
 
 def test_the_harness_with_its_extra(fresh: Path, tmp_path: Path, distributions: tuple[Path, Path]) -> None:
     env = _environment(fresh, tmp_path)
-    pip = [fresh / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    call(*pip, f"pydamon[vmtest] @ file://{distributions[1]}", cwd=tmp_path, env=env)
+    install(fresh, f"pydamon[vmtest] @ file://{distributions[1]}", cwd=tmp_path, home=tmp_path)
     assert "page-idle" in call(fresh / "bin/vmtest", "kernels", cwd=tmp_path, env=env)
