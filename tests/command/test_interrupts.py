@@ -17,8 +17,37 @@ import pytest
 from tests.cli.conftest import SMALL
 from tests.command.test_descriptors import WRAPPER
 
-#: Raises SIGINT when module number ``at`` is looked for; ``at`` 0 only counts them.
+#: Raises SIGINT when one of the modules number ``at`` is looked for, in a child; its files are moved to the directory
+#: of that name. Not where a child would lack threads, or share files that are written. An empty ``at`` only counts.
 HOOK = """\
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+first = set(os.listdir())
+class Hook:
+    count = 0
+    def find_spec(self, name, path=None, target=None):
+        Hook.count += 1
+        number = Hook.count
+        if number not in {at} or len(os.listdir("/proc/self/task")) > 1 or set(os.listdir()) != first:
+            return
+        if child := os.fork():
+            _, status = os.waitpid(child, 0)
+            for left in set(os.listdir()) - first:
+                os.rename(left, f"{{number}}/{{left}}")
+            with open(f"{{number}}/code", "w") as file:
+                file.write(str(os.waitstatus_to_exitcode(status)))
+            return
+        Hook.count = 1 << 32
+        for descriptor, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{{number}}/{{name}}", os.O_WRONLY | os.O_CREAT), descriptor)
+        signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Hook())
+if not {at}:
+    import atexit
+    atexit.register(lambda: print(Hook.count, file=open("count", "w")))
+"""
+#: The same for one module, in the process itself.
+HOOK_HERE = """\
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 class Hook:
@@ -28,9 +57,6 @@ class Hook:
         if Hook.count == {at}:
             signal.raise_signal(signal.SIGINT)
 sys.meta_path.insert(0, Hook())
-if not {at}:
-    import atexit
-    atexit.register(lambda: print(Hook.count, file=open("count", "w")))
 """
 #: Raises SIGINT when Python enters ``function``.
 ENTERS = """\
@@ -65,14 +91,15 @@ def _run(tmp_path: Path, prelude: str, command: str, **environment: str) -> subp
 
 
 def _left(tmp_path: Path) -> list[str]:
-    return sorted(path.name for path in tmp_path.iterdir() if path.name not in ("small.yaml", "count", "pydamon"))
+    ours = ("small.yaml", "count", "pydamon", "code", "out", "err")
+    return sorted(path.name for path in tmp_path.iterdir() if path.name not in ours)
 
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_while_modules_are_imported(tmp_path: Path, name: str) -> None:
-    """At the first import, at the last, and at some between. The command's own module is number 1: before that comes
+    """At the first import, and at some up to the last. The command's own module is number 1: before that comes
     what Python does by itself."""
-    whole = _run(tmp_path, HOOK.format(at=0), ENTRIES[name])
+    whole = _run(tmp_path, HOOK.format(at=[]), ENTRIES[name])
     assert whole.returncode == 0
     count = int((tmp_path / "count").read_text())
     files = _left(tmp_path)
@@ -80,16 +107,28 @@ def test_while_modules_are_imported(tmp_path: Path, name: str) -> None:
         (tmp_path / left).unlink()
     assert count > 20
     first = 4  # the package, damon.command, and what that imports
-    for at in sorted({first, *range(first, count, max(count // 5, 1)), count}):
-        done = _run(tmp_path, HOOK.format(at=at), ENTRIES[name])
-        said = [line for line in done.stderr.splitlines() if line != "vmtest: interrupted; nothing is left behind"]
-        if done.returncode == 0:  # what ran ended whole, or had ended
-            assert (_left(tmp_path), bool(done.stdout)) == (files, bool(whole.stdout))
+    points = sorted({first, *range(first, count, max(count // 7, 1)), count})
+    for at in points:
+        (tmp_path / str(at)).mkdir()
+    assert _run(tmp_path, HOOK.format(at=points), ENTRIES[name]).returncode == 0
+    for left in files:
+        (tmp_path / left).unlink()
+    interrupted = 0
+    for at in points:
+        folder = tmp_path / str(at)
+        if (folder / "code").exists():
+            code, out, err = ((folder / part).read_text() for part in ("code", "out", "err"))
         else:
-            assert (done.returncode, said) == (130, []), f"at import {at} of {count}"
-            assert _left(tmp_path) == []
-        for left in _left(tmp_path):
-            (tmp_path / left).unlink()
+            done = _run(folder, HOOK_HERE.format(at=at), ENTRIES[name])
+            code, out, err = str(done.returncode), done.stdout, done.stderr
+        said = [line for line in err.splitlines() if line != "vmtest: interrupted; nothing is left behind"]
+        if code == "0":  # what ran ended whole, or had ended
+            assert (_left(folder), bool(out)) == (files, bool(whole.stdout))
+        else:
+            assert (code, said) == ("130", []), f"at import {at} of {count}"
+            assert _left(folder) == []
+            interrupted += 1
+    assert interrupted >= len(points) // 2
 
 
 @pytest.mark.parametrize(
