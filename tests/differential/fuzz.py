@@ -7,11 +7,13 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as with_seed
+from hypothesis.internal.conjecture import providers
 
 from damon.core import Damon
 from damon.kernel.build import Built
@@ -55,6 +57,24 @@ class Outcome:
         self.known += batch.known
         self.met += batch.met
         self.difference = batch.difference
+
+
+@contextmanager
+def _same_constants() -> Iterator[None]:
+    """Now and then hypothesis draws a constant that it has found in the modules that are imported. Then a seed would
+    have other cases after each change of a number anywhere, and in each process of the tests."""
+    kept = getattr(providers, "_get_local_constants", None)  # not in all versions
+    if kept is None:
+        yield
+        return
+    none = providers.Constants()
+    setattr(providers, "_get_local_constants", lambda: none)  # noqa: B010
+    providers.CONSTANTS_CACHE.cache.clear()
+    try:
+        yield
+    finally:
+        setattr(providers, "_get_local_constants", kept)  # noqa: B010
+        providers.CONSTANTS_CACHE.cache.clear()
 
 
 def play_both(case: Case, built: Built) -> tuple[Played, Played]:
@@ -101,7 +121,7 @@ def run(built: Built, nr_cases: int, seed: int, seconds: float | None = None, *,
         outcome.difference = f"{difference}\n{case}"
         raise AssertionError(difference)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _same_constants():
         warnings.simplefilter("ignore")
         try:
             play()
