@@ -13,14 +13,17 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from damon.core import Damon
 from damon.errors import DamonError, InvalidInput
 from damon.mm.interface import Machine
 from damon.modules.cmdline import canonical, split_assignment
 from damon.modules.module import Module
 from damon.modules.params import Parameter, Value, show_value
 from damon.quoting import quoted
+
+if TYPE_CHECKING:
+    from damon.core import Damon
 
 #: Folders of the user's own modules, separated by colons.
 PATH_VARIABLE = "DAMON_MODULES_PATH"

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from damon.core import Damon
 from damon.model.context import DamonCtx
 from damon.modules.params import Parameters, ParamSpec, Value, show_value
+
+if TYPE_CHECKING:
+    from damon.core import Damon
 
 
 class Module(ABC):

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from damon.core import Damon
 from damon.modules.module import Module
 from damon.modules.params import Parameter, Parameters, ParamSpec, Value
+
+if TYPE_CHECKING:
+    from damon.core import Damon
 
 #: ``kdamond_pid``, the same in every module.
 KDAMOND_PID = ParamSpec(

@@ -23,7 +23,6 @@ from damon.host.found import Found, running, take_tree
 from damon.host.journal import STATE, Guard
 from damon.host.modules import HostModules
 from damon.host.operations import SETS, HostSpace
-from damon.mm.linux.parse import system_ram
 from damon.model.checks import INT_MAX, whole
 from damon.model.context import DamonCtx
 from damon.model.regions import set_regions
@@ -112,6 +111,8 @@ class HostDamon(HostModules):
         """
         target = DamonTarget()
         if not (start or end):
+            from damon.mm.linux.parse import system_ram
+
             ram = system_ram(Path("/proc/iomem").read_text())
             if not ram or not ram[-1][1]:
                 raise MissingCapability("/proc/iomem: it shows no addresses of System RAM; run as root")

@@ -7,12 +7,14 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import Final
 
-from damon.errors import MissingCapability
+# The guardian is a new process, which the engine waits for: what only the engine needs is imported where it does.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from typing import Final
 
 READY: Final = b"ready\n"
 DISMISSED: Final = b"bye\n"
@@ -29,6 +31,10 @@ def spawn(state: Path, lock: int) -> subprocess.Popen[bytes]:
     Raises:
         MissingCapability: it did not start.
     """
+    import subprocess
+
+    from damon.errors import MissingCapability
+
     root = str(Path(__file__).resolve().parents[2])
     words = [sys.executable, "-I", "-S", "-c", _START, str(os.getpid()), str(state), root]
     # In a session of its own: Ctrl-C and a group that is killed do not reach it.

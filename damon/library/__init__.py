@@ -4,13 +4,37 @@
 ``import damon`` gives all of it, and the core's names, without loading anything before it is used.
 """
 
-from damon.library.commit import changes
-from damon.library.engine import open_engine
-from damon.library.results import Aggregation, Region, aggregations
-from damon.library.run import open_machine, running
-from damon.library.targets import add_memory, add_process
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from damon.library.commit import changes
+    from damon.library.engine import open_engine
+    from damon.library.results import Aggregation, Region, aggregations
+    from damon.library.run import open_machine, running
+    from damon.library.targets import add_memory, add_process
 
 __all__ = [
     "Aggregation", "Region", "add_memory", "add_process", "aggregations", "changes", "open_engine", "open_machine",
     "running",
 ]  # fmt: skip
+
+_PLACES: Final = {
+    "commit": "changes",
+    "engine": "open_engine",
+    "results": "Aggregation Region aggregations",
+    "run": "open_machine running",
+    "targets": "add_memory add_process",
+}
+_NAMES: Final = {name: f"damon.library.{place}" for place, names in _PLACES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    place = _NAMES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'damon.library' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(place), name)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from damon import __version__
-from damon.core import Damon
 from damon.errors import InvalidInput
 from damon.mm.interface import Machine
 from damon.modules.loader import find_modules
 from damon.modules.module import Module
 
 if TYPE_CHECKING:
+    from damon.core import Damon
     from damon.host.engine import HostDamon
     from damon.kernel.build import Built
 
@@ -59,6 +59,8 @@ class OwnEngine:
         return find_modules()
 
     def open(self, machine: Machine, seed: int = 0) -> Damon:
+        from damon.core import Damon
+
         return Damon(machine, seed=seed)
 
 
