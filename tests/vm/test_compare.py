@@ -35,6 +35,7 @@ MODULE = ["damon_lru_sort", "cold_min_age=800000", "hot_thres_access_freq=500", 
           "wmarks_low=0"]  # fmt: skip
 GUESTS = ["guest:pydamon", "guest:host"]
 MIB = 1 << 20
+SECONDS = 3
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def _boots(process: psutil.Process) -> bool:
 
 
 def _words(workload: Path, *engines: str) -> list[str]:
-    return ["compare", *engines, "--module", *MODULE, "--sim", str(workload), "--duration", "4"]
+    return ["compare", *engines, "--module", *MODULE, "--sim", str(workload), "--duration", str(SECONDS)]
 
 
 def test_the_same_figures_on_three_machines(workload: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +77,7 @@ def test_the_same_figures_on_three_machines(workload: Path, capfd: pytest.Captur
     for run in (own, host):
         assert run["slowdown"] > 0  # how much depends on the host
         assert run["kdamond_cpu_seconds"] > 0
-        assert run["timing"]["seconds"] >= 4
+        assert run["timing"]["seconds"] >= SECONDS
         assert list(run["missing"]) == ["difference"]
         # What the machine has reserved is not free in the guest either.
         assert abs(run["memory"]["free_bytes_start"] - simulated["memory"]["free_bytes_start"]) < 64 * MIB

@@ -17,7 +17,9 @@ SUITE = """\
 name: ends
 timeouts: {boot: 900, silence: 600, login: 300, ready: 600, command: 600}
 kernels: [page-idle]
-machines: {small: {memory: 256M, cpus: 1}}
+machines:
+  small: {memory: 256M, cpus: 1}
+  ready: {memory: 256M, cpus: 1, snapshot: true}
 workloads:
   none:
   counting: {command: "i=0; while :; do i=$((i + 1)); echo $i; sleep 0.1; done", ready: "^3$"}
@@ -26,9 +28,13 @@ tests:
   bad: "echo no >&2; exit 3"
   crash: echo c >/proc/sysrq-trigger; sleep 20
   late: "echo '<2>BUG: KASAN: use-after-free in f+0x1/0x2' >/dev/kmsg"
-  slow: {command: sleep 60, timeouts: {command: 1}}
+  slow: {command: sleep 60, timeouts: {command: 4}}
   sees: grep -q 3 $VMTEST_WORKLOAD_OUTPUT
-include: [{workload: none, test: "[!s]*"}, {workload: none, test: slow}, {workload: counting, test: sees}]
+include:
+  - {machine: small, workload: none, test: good}
+  - {machine: ready, workload: none, test: "[bcl]*"}
+  - {machine: ready, workload: none, test: slow}
+  - {machine: ready, workload: counting, test: sees}
 expect: [{test: slow, verdict: command-timeout, reason: it sleeps}]
 trees: {tree: /opt/t}
 """
