@@ -11,8 +11,10 @@ HANG_S = 600.0
 LOOK_S = 0.01
 
 
-def until(condition: Callable[[], object], otherwise: str | Callable[[], str] = "it never happened") -> None:
-    """Returns when the condition holds.
+def until(
+    condition: Callable[[], object], otherwise: str | Callable[[], str] = "it never happened", look_s: float = LOOK_S
+) -> None:
+    """Returns when the condition holds; ``look_s`` is the pause between looks, for those that cost something.
 
     Raises:
         AssertionError: it did not in ``HANG_S``; the words, or what is said then.
@@ -20,4 +22,4 @@ def until(condition: Callable[[], object], otherwise: str | Callable[[], str] = 
     deadline = time.monotonic() + HANG_S
     while not condition():
         assert time.monotonic() < deadline, otherwise() if callable(otherwise) else otherwise
-        time.sleep(LOOK_S)
+        time.sleep(look_s)

@@ -23,11 +23,11 @@ def _run(guest: Guest, *words: str) -> dict[str, Any]:
     return result
 
 
-def test_the_kernels_parameters_are_shown(guest: Guest) -> None:
+def test_the_kernels_parameters_are_shown(shared_guest: Guest) -> None:
     """Twice: the first one leaves nothing that keeps the second from it."""
     words = ("damon", "modinfo", "--engine", "host", "--json")
     for name in ("damon_reclaim", "lru_sort"):
-        shown = _run(guest, *words, name)
+        shown = _run(shared_guest, *words, name)
         assert shown["name"].endswith(name)
         parameters = {row["name"]: row for row in shown["parameters"]}
         assert parameters["enabled"]["default"] == "N"
@@ -36,9 +36,9 @@ def test_the_kernels_parameters_are_shown(guest: Guest) -> None:
     assert {"min_age", "quota_ms"} & set(parameters) == {"quota_ms"}
 
 
-def test_contexts_and_modules(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
-    with workload(guest, HOT_COLD) as running:
-        found = _run(guest, "tests.vm.guest.host_run", str(running.pid), running.span("hot"))
+def test_contexts_and_modules(shared_guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
+    with workload(shared_guest, HOT_COLD) as running:
+        found = _run(shared_guest, "tests.vm.guest.host_run", str(running.pid), running.span("hot"))
         pages = running.pages()
     assert found["modules"][:2] == ["damon_lru_sort", "damon_reclaim"]
     start, end = running.areas["hot"]
@@ -57,10 +57,10 @@ def test_contexts_and_modules(guest: Guest, capsys: pytest.CaptureFixture[str]) 
     assert pages["hot"]["present"] * 4096 > 0.9 * (end - start)
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.long)])
-def test_killed_at_random_moments(kills: int, guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.long)])
+def test_killed_at_random_moments(kills: int, shared_guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
     """What others had prepared is there again, file by file, and no worker runs."""
-    found = _run(guest, "tests.vm.guest.host_kills", str(kills), "1")
+    found = _run(shared_guest, "tests.vm.guest.host_kills", str(kills), "1")
     with capsys.disabled():
         print(f"\n  {found['kills']} kills at {len(set(found['moments']))} moments in {found['seconds']} s:"
               f" {found['interrupted']} with something to restore; {found['files']} files the same")  # fmt: skip

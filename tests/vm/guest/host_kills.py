@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The host engine killed at random moments: ``host_kills.py NUMBER SEED``. What it prints is one JSON object.
 
-Each time a process that uses all of the engine is killed from outside after a random number of its writes; then its
-guardian is waited for, and all of the kernel's DAMON is compared with what it was before.
+Each time a process that uses all of the engine is killed from outside after a random number of its writes, in another
+of NUMBER parts of its run; then its guardian is waited for, and all of the kernel's DAMON is compared with what it was
+before.
 """
 
 from __future__ import annotations
@@ -95,8 +96,9 @@ def main() -> None:
     before = look()
     moments, different, interrupted = [], {}, 0
     started = time.monotonic()
-    for _ in range(number):
-        moment, working = kill_after(rnd.randint(1, WRITES))
+    for index in range(number):  # each in its part of the run
+        wanted = rnd.randint(1 + WRITES * index // number, WRITES * (index + 1) // number)
+        moment, working = kill_after(wanted)
         moments.append(moment)
         print(f"killed after {moment} writes", file=sys.stderr, flush=True)
         interrupted += working

@@ -17,6 +17,9 @@ from damon.host.engine import HostDamon
 from damon.model.scheme import Damos, DamosAccessPattern, DamosAction, DamosQuota
 from tests.waiting import until
 
+#: Each look has the kernel's worker tell its results, and an emulated processor read dozens of files.
+LOOK_S = 0.5
+
 
 def monitored(host: HostDamon, pid: int, start: int, end: int) -> list[tuple[int, int, int]]:
     """Regions of the process, when more than half of ``[start, end)`` is in hot ones: start, end, accesses."""
@@ -31,7 +34,7 @@ def monitored(host: HostDamon, pid: int, start: int, end: int) -> list[tuple[int
         found[:] = [(one.start, one.end, one.nr_accesses) for one in host.regions(ctx)]
         return sum(max(min(end, b) - max(start, a), 0) for a, b, count in found if count >= 10) > (end - start) // 2
 
-    until(hot, lambda: f"the area is not hot: {found}")
+    until(hot, lambda: f"the area is not hot: {found}", LOOK_S)
     host.stop()
     return found
 
@@ -46,7 +49,7 @@ def schemed(host: HostDamon) -> dict[str, int]:
     quota = DamosQuota(sz=1 << 29, reset_interval=1000, weight_age=1)
     ctx.schemes.append(Damos(pattern, DamosAction.PAGEOUT, quota=quota))
     host.start([ctx])
-    until(lambda: host.stats(ctx)[0].sz_applied > 64 << 20, lambda: f"little is reclaimed: {host.stats(ctx)}")
+    until(lambda: host.stats(ctx)[0].sz_applied > 64 << 20, lambda: f"little is reclaimed: {host.stats(ctx)}", LOOK_S)
     stats = dataclasses.asdict(host.stats(ctx)[0])
     host.stop()
     return stats
@@ -55,7 +58,7 @@ def schemed(host: HostDamon) -> dict[str, int]:
 def loaded(host: HostDamon, name: str, words: list[str], done: Callable[[dict[str, str]], bool]) -> dict[str, Any]:
     """Parameters and statistics of a module, when it has done something."""
     host.start_module(name, words)
-    until(lambda: done(host.module_stats(name)), lambda: f"{name} does nothing: {host.parameters(name)}")
+    until(lambda: done(host.module_stats(name)), lambda: f"{name} does nothing: {host.parameters(name)}", LOOK_S)
     parameters = host.parameters(name)
     host.stop_module(name)
     return parameters
