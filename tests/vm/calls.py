@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import json
-import queue
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.vm.job import PROJECT, PYTHON
-from tests.waiting import until
+from tests.vm.job import PROJECT, PYTHON, Helper
 from vmtest import Guest
 
 #: In front of what is to see damond's files.
@@ -34,20 +32,13 @@ class Calls:
         within: words in front of the process's own, such as ``INSIDE``.
         damo: the folder with damo's package; its modules are imported once.
         """
-        self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         words = [*within, PYTHON, f"{PROJECT}/tests/vm/guest/calls.py", *([damo] if damo else [])]
-        self._process = guest.popen(words, input=iter(self._said.get, b""))
-        self._calls = 0
+        self._helper = Helper(guest, words)
 
     def __call__(self, *words: str | int) -> Answer:
         """Runs a command to its end."""
-        self._said.put(json.dumps([str(word) for word in words]).encode() + b"\n")
-        self._calls += 1
-        until(lambda: self._process.stdout.count(b"\n") >= self._calls or self._process.poll() is not None)
-        assert self._process.poll() is None, self._process.stderr.decode()
-        return Answer(**json.loads(self._process.stdout.splitlines()[-1]))
+        return Answer(**json.loads(self._helper.ask(json.dumps([str(word) for word in words]))))
 
     def close(self) -> None:
         """Ends the process."""
-        self._said.put(b"")
-        self._process.wait()
+        self._helper.close()

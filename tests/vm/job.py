@@ -4,15 +4,21 @@
 from __future__ import annotations
 
 import json
+import queue
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from damon.native import WORKLOAD_PROGRAM
+from damon.workload.load import load_workload
+from damon.workload.plan import compile_plan
 from tests.waiting import HANG_S, until
 from vmtest import Guest
 from vmtest.process import Process
 
+ROOT = Path(__file__).parents[2]
 PROJECT = "/opt/project"
 PYTHON = "python3"
 #: Of what is measured by a guest's clock: that counts 4 ns an instruction, and so is the same on a busy host. Each goes
@@ -20,7 +26,29 @@ PYTHON = "python3"
 COUNTED = {"icount": 2, "cpus": 2, "snapshot": True}
 #: workloads/hot-cold.yaml at a fifth of its pace: what is touched and what is not is the same, and an emulated
 #: processor has little to do. The whole pace is ``test_workload.py``'s.
-HOT_COLD = f"{PROJECT}/tests/vm/suites/hot-cold-slow.yaml"
+HOT_COLD = ROOT / "tests/vm/suites/hot-cold-slow.yaml"
+
+
+class Helper:
+    """A program of the guest that answers each line with a line: it starts once, and an answer costs no start."""
+
+    def __init__(self, guest: Guest, words: Sequence[str]) -> None:
+        self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._process = guest.popen(words, input=iter(self._said.get, b""))
+        self._asked = 0
+
+    def ask(self, line: str) -> str:
+        """Its answer to one line."""
+        self._said.put(line.encode() + b"\n")
+        self._asked += 1
+        until(lambda: self._process.stdout.count(b"\n") >= self._asked or self._process.poll() is not None)
+        assert self._process.poll() is None, self._process.stderr.decode()
+        return self._process.stdout.splitlines()[-1].decode()
+
+    def close(self) -> None:
+        """Ends its input, and with it the program."""
+        self._said.put(b"")
+        self._process.wait(timeout=HANG_S)
 
 
 def _reports(process: Process) -> list[dict[str, Any]]:
@@ -36,23 +64,19 @@ class RunningWorkload:
     process: Process
     pid: int
     areas: dict[str, tuple[int, int]]
+    _looking: Helper | None = field(default=None, init=False)
 
     def reports(self) -> list[dict[str, Any]]:
-        """Every JSON line so far."""
+        """Every JSON line so far; one comes each second."""
         return _reports(self.process)
 
-    def report(self) -> dict[str, Any]:
-        """A report of now: ``touches`` and ``seconds``, and of each area."""
-        before = len(self.reports())
-        self.guest.run(["kill", "-USR1", str(self.pid)]).check()
-        until(lambda: len(self.reports()) > before)
-        return self.reports()[-1]
-
     def rate(self, seconds: float) -> float:
-        """Touches a second over the next ``seconds``, by its own count and its own clock."""
-        first = self.report()
-        pause(self.guest, seconds)
-        last = self.report()
+        """Touches a second over ``seconds`` from its next report on, by its own count and its own clock."""
+        before = len(self.reports())
+        until(lambda: len(self.reports()) > before)
+        first = self.reports()[before]
+        until(lambda: self.reports()[-1]["seconds"] >= first["seconds"] + seconds)
+        last = self.reports()[-1]
         return float((last["touches"] - first["touches"]) / (last["seconds"] - first["seconds"]))
 
     def truth(self, began: float, ended: float) -> dict[str, float]:
@@ -61,8 +85,10 @@ class RunningWorkload:
 
         Not since the start: how late a guest wakes depends on its host's load, and so does what it touches in time.
         """
-        now = self.report()["seconds"]
-        offset = uptime(self.guest) - now
+        before = len(self.reports())
+        said = self.guest.run(f"kill -USR1 {self.pid} && cat /proc/uptime", timeout=HANG_S).check().text
+        until(lambda: len(self.reports()) > before)
+        offset = float(said.split()[0]) - self.reports()[before]["seconds"]
         reports = [one for one in self.reports() if began - 1 <= one["seconds"] + offset <= ended + 1]
         first, last = reports[0], reports[-1]
         seconds = last["seconds"] - first["seconds"]
@@ -76,11 +102,25 @@ class RunningWorkload:
         start, end = self.areas[area]
         return f"{start}:{end}"
 
-    def pages(self, *, lists: bool = False) -> dict[str, dict[str, int]]:
-        """Of each area: present and swapped pages by pagemap; with ``lists`` active and inactive by kpageflags."""
-        words = [PYTHON, f"{PROJECT}/tests/vm/guest/pages.py", *(["--lists"] if lists else []), str(self.pid)]
-        words += map(self.span, self.areas)
-        return dict(zip(self.areas, json.loads(self.guest.run(words, timeout=HANG_S).check().text), strict=True))
+    def look(self, *, after: float = 0, lists: bool = False) -> tuple[float, dict[str, dict[str, int]]]:
+        """The guest's uptime, and of each area: present and swapped pages by pagemap; with ``lists`` active and
+        inactive by kpageflags. ``after`` so many seconds of the guest's."""
+        if self._looking is None:
+            words = [PYTHON, f"{PROJECT}/tests/vm/guest/pages.py", str(self.pid), *map(self.span, self.areas)]
+            self._looking = Helper(self.guest, words)
+        answer = json.loads(self._looking.ask(json.dumps({"after": after, "lists": lists})))
+        return answer["uptime"], dict(zip(self.areas, answer["areas"], strict=True))
+
+    def pages(self, *, after: float = 0, lists: bool = False) -> dict[str, dict[str, int]]:
+        """What a look says of the areas."""
+        return self.look(after=after, lists=lists)[1]
+
+    def close(self) -> None:
+        """Ends what looks at it, and the workload."""
+        if self._looking is not None:
+            self._looking.close()
+        self.process.terminate()
+        self.process.wait(timeout=HANG_S)
 
 
 def uptime(guest: Guest) -> float:
@@ -94,19 +134,27 @@ def pause(guest: Guest, seconds: float) -> None:
 
 
 @contextmanager
-def workload(guest: Guest, path: str, *options: str) -> Iterator[RunningWorkload]:
-    """Run a workload file in the guest until the block ends."""
-    process = guest.popen([PYTHON, "-m", "damon.workload.runner", "--json", *options, path])
+def workload(guest: Guest, path: Path) -> Iterator[RunningWorkload]:
+    """Run a workload file in the guest until the block ends.
+
+    The plan is compiled here: for the file an emulated processor takes 4 s. ``damon-workload`` as a whole is
+    ``test_workload.py``'s.
+    """
+    plan = compile_plan(load_workload(path))
+    program = f"{PROJECT}/{WORKLOAD_PROGRAM.relative_to(ROOT)}"
+    process = guest.popen([program], input=plan.encode())
     try:
         until(lambda: _reports(process) or process.poll() is not None)
         assert process.poll() is None, f"the workload did not start: {process.stderr.decode()}"
         event = _reports(process)[0]
         assert event["event"] == "ready", event
         areas = {area["name"]: (area["start"], area["end"]) for area in event["areas"]}
-        yield RunningWorkload(guest, process, event["pid"], areas)
-    finally:
+        running = RunningWorkload(guest, process, event["pid"], areas)
+    except BaseException:
         process.terminate()
-        process.wait(timeout=HANG_S)
+        raise
+    with closing(running):
+        yield running
 
 
 def start_damond(guest: Guest) -> None:

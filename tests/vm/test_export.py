@@ -13,7 +13,7 @@ import pytest
 from tests.export.results import POLICIES
 from tests.vm import damo, exported, trees
 from tests.vm.exported import FORMS, Exported
-from tests.vm.job import HOT_COLD, PROJECT, PYTHON, RunningWorkload, share, workload
+from tests.vm.job import HOT_COLD, PROJECT, PYTHON, ROOT, RunningWorkload, share, workload
 from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig, Tree
 from vmtest.errors import BuildFailed, MachineLacks
@@ -21,7 +21,7 @@ from vmtest.errors import BuildFailed, MachineLacks
 pytestmark = [pytest.mark.guest(memory="1G", swap="zram:512M", cpus=2)]
 
 MIB = 1 << 20
-SMALL = f"{PROJECT}/tests/vm/suites/hot-cold-small.yaml"
+SMALL = ROOT / "tests/vm/suites/hot-cold-small.yaml"
 #: As workloads/tiering.yaml has them, so that ranges of nodes fit.
 NODES = {"memory": "1280M", "numa": 2, "numa_memory": "256M,1G", "numa_cpus": "2,0"}
 
@@ -32,7 +32,9 @@ def guest_trees() -> tuple[Tree, ...]:
 
 
 @contextmanager
-def _working(guest: Guest, policy: Path, form: str, load: str = HOT_COLD) -> Iterator[tuple[Exported, RunningWorkload]]:
+def _working(
+    guest: Guest, policy: Path, form: str, load: Path = HOT_COLD
+) -> Iterator[tuple[Exported, RunningWorkload]]:
     """A policy of its process or memory and a workload, both from their start on; both end with the block."""
     damo.install(guest)
     with workload(guest, load) as running:
@@ -51,7 +53,7 @@ def test_on_the_usual_kernel(guest: Guest, tmp_path: Path) -> None:
     assert text.count("min_age_region=50") == 1
     policy.write_text(text.replace("min_age_region=50", "min_age_region=10"))
     with _working(guest, policy, FORMS[0], SMALL) as (_, running):
-        until(lambda: share(running.pages()["cold"], "present") < 0.2, lambda: str(running.pages()))
+        until(lambda: share(running.pages(after=1)["cold"], "present") < 0.2, lambda: str(running.pages()))
         assert share(running.pages()["hot"], "present") > 0.9
         made = _kernels_context(guest)
         guest.run("echo off >/sys/kernel/mm/damon/admin/kdamonds/0/state").check()
@@ -121,7 +123,7 @@ class TestOnTheNewestKernel:
     def test_proactive_reclaim(self, newest: Guest, form: str) -> None:
         with _working(newest, POLICIES / "proactive_reclaim.py", form) as (work, running):
             assert work.kdamonds() == 1
-            until(lambda: share(running.pages()["cold"], "present") < 0.2, lambda: str(running.pages()))
+            until(lambda: share(running.pages(after=1)["cold"], "present") < 0.2, lambda: str(running.pages()))
             assert share(running.pages()["hot"], "present") > 0.95
 
     def test_tiering(self, newest: Guest, form: str) -> None:

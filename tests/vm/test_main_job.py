@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, damon_run, pause, share, uptime, workload
+from tests.vm.job import COUNTED, HOT_COLD, PYTHON, ROOT, RunningWorkload, damon_run, pause, share, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
+from vmtest.process import Process
 
 pytestmark = pytest.mark.guest(memory="1G", swap="zram:768M", **COUNTED)
 
-Boot = Callable[[], Guest]  # every test in memory that nobody has scattered yet
-ACCURACY = f"{PROJECT}/workloads/accuracy.yaml"
+Boot = Callable[[], Guest]  # in memory that nobody has scattered yet
+Areas = dict[str, dict[str, int]]
+ACCURACY = ROOT / "tests/vm/suites/accuracy-slow.yaml"
 #: The guest is mostly empty: with their watermarks both modules would sleep. An emulated processor is so slow that in
 #: 10 ms a second the kernel's own scheme pages out 14 MB in 40 s; so the quota is one of size, for either side.
 AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "max_nr_regions=200")
@@ -28,9 +31,8 @@ SMALL = "min_nr_regions=50"
 SMALLER = ("min_nr_regions=100", "sample_interval=10000", "aggr_interval=200000")
 #: damon_lru_sort wants accesses in half of the samples: each hot page is touched every 20 ms.
 SWEEPS = ("sample_interval=20000", "aggr_interval=400000")
-#: Every look starts a program, whose pages are in use: memory around them is young again. So not too often.
-LOOK_S = 8
-#: By the guest's clock, as everything here.
+#: Seconds between looks, by the guest's clock, as everything here.
+LOOK_S = 2
 SECONDS = 90
 RECLAIM = ("damon_reclaim", "quota_sz=536870912", *AWAKE)
 
@@ -38,68 +40,6 @@ RECLAIM = ("damon_reclaim", "quota_sz=536870912", *AWAKE)
 def _say(capsys: pytest.CaptureFixture[str], text: str) -> None:
     with capsys.disabled():
         print(text, flush=True)
-
-
-def test_reclaim_takes_the_cold_and_leaves_the_hot(boot_guest: Boot, capsys: pytest.CaptureFixture[str]) -> None:
-    """At most 10 % of the cold area and at least 95 % of the hot one in memory within 90 s, by pagemap."""
-    guest = boot_guest()
-    with workload(guest, HOT_COLD) as running:
-        before = running.rate(4)
-        start = running.pages()
-        assert share(start["cold"], "present") > 0.99
-        began = uptime(guest)
-        run = guest.popen(damon_run([*RECLAIM, *SMALLER, "min_age=5000000"], duration=SECONDS))
-        took = None
-        while run.poll() is None and uptime(guest) - began < SECONDS and took is None:
-            pause(guest, LOOK_S)
-            pages = running.pages()
-            _say(capsys, f"  {uptime(guest) - began:5.1f} s: cold {share(pages['cold'], 'present'):6.1%} in memory,"
-                         f" hot {share(pages['hot'], 'present'):6.1%}")  # fmt: skip
-            if share(pages["cold"], "present") <= 0.10:
-                took = uptime(guest) - began
-        run.terminate()
-        ended = run.wait(timeout=HANG_S)
-        assert ended.returncode == 0, ended.errors
-        pages = running.pages()
-        after = running.rate(4)
-    result = json.loads(guest.run(["cat", "/tmp/run.json"]).text)
-    assert took is not None, f"still in memory: {share(pages['cold'], 'present'):.1%} of the cold area"
-    cpu = result["timing"]["kdamond_cpu_seconds"]["damon_reclaim"]
-    touches = f"touches a second {before:,.0f} before, {after:,.0f} after"
-    _say(capsys, f"  cold area reclaimed within {took:.1f} s; {touches}; worker CPU {cpu:.2f} s")
-    assert share(pages["hot"], "present") >= 0.95
-    assert pages["cold"]["swapped"] >= 0.9 * pages["cold"]["pages"]
-    assert after > 0.5 * before
-    stats = result["modules"]["damon_reclaim"]["stats"]
-    assert stats["bytes_reclaimed_regions"] >= 0.9 * 224 * 2**20
-
-
-def test_lru_sort_sorts_the_lists(boot_guest: Boot, capsys: pytest.CaptureFixture[str]) -> None:
-    """By kpageflags: at least 90 % of the hot area active and 90 % of the cold inactive; both began elsewhere."""
-    guest = boot_guest()
-    with workload(guest, HOT_COLD) as running:
-        guest.run([PYTHON, "-m", "tests.vm.guest.activate", str(running.pid), running.span("cold")]).check()
-        start = running.pages(lists=True)
-        assert share(start["hot"], "active") < 0.5
-        assert share(start["cold"], "active") > 0.9
-        words = ["damon_lru_sort", "cold_min_age=2000000", SMALL, *AWAKE, *SWEEPS]
-        run = guest.popen(damon_run(words, duration=SECONDS))
-        began = uptime(guest)
-        pages = start
-        while run.poll() is None and uptime(guest) - began < SECONDS:
-            pause(guest, LOOK_S)
-            pages = running.pages(lists=True)
-            if share(pages["hot"], "active") >= 0.9 and share(pages["cold"], "inactive") >= 0.9:
-                break
-        run.terminate()
-        ended = run.wait(timeout=HANG_S)
-        assert ended.returncode == 0, ended.errors
-        took = uptime(guest) - began
-    _say(capsys, f"  after {took:.0f} s: hot {share(pages['hot'], 'active'):.1%} active"
-                 f" ({share(start['hot'], 'active'):.1%} before), cold {share(pages['cold'], 'inactive'):.1%} inactive"
-                 f" ({share(start['cold'], 'inactive'):.1%} before)")  # fmt: skip
-    assert share(pages["hot"], "active") >= 0.9
-    assert share(pages["cold"], "inactive") >= 0.9
 
 
 def _reclaim_by(boot_guest: Boot, who: str, seconds: int) -> dict[str, Any]:
@@ -144,16 +84,12 @@ def test_table_beside_the_kernels_own_damon(boot_guest: Boot, capsys: pytest.Cap
     assert rows["pydamon"]["hot_kept"] >= 0.95
 
 
-def test_vaddr_sees_what_the_workload_did(boot_guest: Boot, capsys: pytest.CaptureFixture[str]) -> None:
-    """Size-weighted access ratio: hot within 10 % of the workload's own truth, cold at most 0.05."""
-    guest = boot_guest()
+def _see(guest: Guest, watchers: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Size-weighted access ratio by ours and others: of ours hot is within 10 % of the truth, cold at most 0.05."""
     with workload(guest, ACCURACY) as running:
         spans = [f"{name}={running.span(name)}" for name in running.areas]
-        result = json.loads(
-            guest.run(
-                [PYTHON, "-m", "tests.vm.guest.compare_vaddr", str(running.pid), "8", *spans], timeout=2 * HANG_S
-            ).check().text
-        )  # fmt: skip
+        words = [PYTHON, "-m", "tests.vm.guest.compare_vaddr", ",".join(watchers), str(running.pid), "5", *spans]
+        result = json.loads(guest.run(words, timeout=2 * HANG_S).check().text)
         truths = {who: running.truth(*row["window"]) for who, row in result.items()}
     head = [word for who in result for word in ("truth", who)]
     _say(capsys, f"\n  {'access ratio':<12}" + "".join(f"{name:>12}" for name in head))
@@ -166,3 +102,93 @@ def test_vaddr_sees_what_the_workload_did(boot_guest: Boot, capsys: pytest.Captu
     ours = result["pydamon"]["areas"]
     assert ours["hot"] == pytest.approx(truths["pydamon"]["hot"], rel=0.10)
     assert ours["cold"] <= 0.05
+
+
+def test_vaddr_sees_what_the_workload_did(boot_guest: Boot, capsys: pytest.CaptureFixture[str]) -> None:
+    _see(boot_guest(), ["pydamon"], capsys)
+
+
+@pytest.mark.long
+def test_vaddr_beside_the_kernels_own(boot_guest: Boot, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same, and the kernel's own monitoring afterwards."""
+    _see(boot_guest(), ["pydamon", "kernel"], capsys)
+
+
+@pytest.fixture(scope="module")
+def hot_cold(shared_guest: Guest) -> Iterator[RunningWorkload]:
+    """A workload in memory that nobody has scattered yet, for the last tests of the module: it costs until it ends.
+
+    What needs all of its pages in memory comes before what reclaims.
+    """
+    with workload(shared_guest, HOT_COLD) as running:
+        yield running
+
+
+@contextmanager
+def _beside(running: RunningWorkload, module: Sequence[str]) -> Iterator[Process]:
+    """A module at work; it ends with the block, without an error."""
+    run = running.guest.popen(damon_run(module, duration=SECONDS))
+    yield run
+    run.terminate()
+    ended = run.wait(timeout=HANG_S)
+    assert ended.returncode == 0, ended.errors
+
+
+def _until(
+    running: RunningWorkload, run: Process, done: Callable[[float, Areas], bool], *, lists: bool
+) -> tuple[float, Areas]:
+    """Seconds until the pages were as wanted, or the last look, and the pages."""
+    began, pages = running.look(lists=lists)
+    took = 0.0
+    while not done(took, pages) and took < SECONDS and run.poll() is None:
+        now, pages = running.look(after=LOOK_S, lists=lists)
+        took = now - began
+    return took, pages
+
+
+def test_lru_sort_sorts_the_lists(hot_cold: RunningWorkload, capsys: pytest.CaptureFixture[str]) -> None:
+    """By kpageflags: at least 90 % of the hot area active and 90 % of the cold inactive; both began elsewhere."""
+    guest = hot_cold.guest
+    guest.run([PYTHON, "-m", "tests.vm.guest.activate", str(hot_cold.pid), hot_cold.span("cold")]).check()
+    start = hot_cold.pages(lists=True)
+    assert share(start["hot"], "active") < 0.5
+    assert share(start["cold"], "active") > 0.9
+
+    def done(_: float, pages: Areas) -> bool:
+        return share(pages["hot"], "active") >= 0.9 and share(pages["cold"], "inactive") >= 0.9
+
+    with _beside(hot_cold, ["damon_lru_sort", "cold_min_age=2000000", SMALL, *AWAKE, *SWEEPS]) as run:
+        took, pages = _until(hot_cold, run, done, lists=True)
+    _say(capsys, f"  after {took:.0f} s: hot {share(pages['hot'], 'active'):.1%} active"
+                 f" ({share(start['hot'], 'active'):.1%} before), cold {share(pages['cold'], 'inactive'):.1%} inactive"
+                 f" ({share(start['cold'], 'inactive'):.1%} before)")  # fmt: skip
+    assert share(pages["hot"], "active") >= 0.9
+    assert share(pages["cold"], "inactive") >= 0.9
+
+
+def test_reclaim_takes_the_cold_and_leaves_the_hot(
+    hot_cold: RunningWorkload, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At most 10 % of the cold area and at least 95 % of the hot one in memory within 90 s, by pagemap."""
+    before = hot_cold.rate(2)
+    assert share(hot_cold.pages()["cold"], "present") > 0.99
+
+    def done(seconds: float, pages: Areas) -> bool:
+        _say(capsys, f"  {seconds:5.1f} s: cold {share(pages['cold'], 'present'):6.1%} in memory,"
+                     f" hot {share(pages['hot'], 'present'):6.1%}")  # fmt: skip
+        return share(pages["cold"], "present") <= 0.10
+
+    with _beside(hot_cold, [*RECLAIM, *SMALLER, "min_age=2000000"]) as run:
+        took, pages = _until(hot_cold, run, done, lists=False)
+    assert share(pages["cold"], "present") <= 0.10
+    pages = hot_cold.pages()
+    after = hot_cold.rate(2)
+    result = json.loads(hot_cold.guest.run(["cat", "/tmp/run.json"]).text)
+    cpu = result["timing"]["kdamond_cpu_seconds"]["damon_reclaim"]
+    touches = f"touches a second {before:,.0f} before, {after:,.0f} after"
+    _say(capsys, f"  cold area reclaimed within {took:.1f} s; {touches}; worker CPU {cpu:.2f} s")
+    assert share(pages["hot"], "present") >= 0.95
+    assert pages["cold"]["swapped"] >= 0.9 * pages["cold"]["pages"]
+    assert after > 0.5 * before
+    stats = result["modules"]["damon_reclaim"]["stats"]
+    assert stats["bytes_reclaimed_regions"] >= 0.9 * 224 * 2**20

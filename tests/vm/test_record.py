@@ -4,29 +4,48 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.vm.job import COUNTED, PROJECT, PYTHON, RunningWorkload, uptime, workload
+from damon.cli.main import main
+from tests.vm.job import COUNTED, PYTHON, ROOT, uptime, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
 
 pytestmark = pytest.mark.guest(memory="1G", **COUNTED)
 
-CLI = [PYTHON, "-m", "damon.cli.main"]
+RECORD = f"{PYTHON} -m damon.cli.main record --linux --ops vaddr --quiet"
 #: Each hot page in every sampling interval of 5 ms.
-SMALL = f"{PROJECT}/tests/vm/suites/hot-cold-small.yaml"
+SMALL = ROOT / "tests/vm/suites/hot-cold-small.yaml"
+#: Small snapshots, 50 a second.
+OFTEN = "--aggr-us 20000 --flush 0.5"
+#: Ten snapshots are in the file when the recorder is killed.
+KILL = f"""
+    sleep 600 & idle=$!
+    {RECORD} --pid $idle -o killed {OFTEN} & recorder=$!
+    until [ "$(stat -c %s killed)" -gt 1000 ]; do sleep 0.3; done
+    kill -KILL $recorder
+    wait $recorder
+    code=$?
+    kill $idle
+    exit $code
+"""
+FILL = f"""
+    mkdir full && mount -t tmpfs -o size=16k none full || exit 9
+    sleep 600 & idle=$!
+    {RECORD} --pid $idle -o full/out {OFTEN} --duration 60 --accesses-only
+    code=$?
+    kill $idle
+    exit $code
+"""
 
 
-def _record(running: RunningWorkload, out: str, *words: str) -> list[str]:
-    return [*CLI, "record", "--linux", "--ops", "vaddr", "--pid", str(running.pid), "-o", out, "--quiet", *words]
-
-
-def _report(guest: Guest, path: str) -> dict[str, Any]:
+def _report(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """Of the only target."""
-    done = guest.run([*CLI, "report", path, "--json", "--rows", "3", "--columns", "256"], timeout=HANG_S).check()
-    (target,) = json.loads(done.text)["targets"]
+    assert main(["report", str(path), "--json", "--rows", "3", "--columns", "256"]) == 0
+    (target,) = json.loads(capsys.readouterr().out)["targets"]
     assert isinstance(target, dict)
     return target
 
@@ -44,13 +63,17 @@ def _heat(target: dict[str, Any], start: int, end: int) -> float:
     return sum(cells) / len(cells)
 
 
-def test_what_is_hot_and_what_is_beside_it(guest: Guest) -> None:
-    with workload(guest, SMALL) as running:
-        began = uptime(guest)
-        guest.run(_record(running, "/tmp/damon.data", "--duration", "8", "--events", "all"), timeout=HANG_S).check()
-        ended = uptime(guest)
-        target = _report(guest, "/tmp/damon.data")
-        truth = running.truth(began, ended)
+def test_what_is_hot_and_what_is_beside_it(
+    shared_guest: Guest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with workload(shared_guest, SMALL) as running:
+        began = uptime(shared_guest)
+        words = f"mkdir /tmp/hot && {RECORD} --pid {running.pid} -o /tmp/hot/damon.data --duration 6 --events all"
+        shared_guest.run(words, timeout=HANG_S).check()
+        truth = running.truth(began, uptime(shared_guest))
+    shared_guest.get("/tmp/hot", tmp_path / "hot")
+    data = tmp_path / "hot/damon.data"
+    target = _report(data, capsys)
     hot, cold = (_heat(target, *running.areas[name]) for name in ("hot", "cold"))
     print(f"  hot {hot:.0f} %, cold {cold:.1f} % of samples; {target['nr_snapshots']} snapshots")
     assert target["nr_snapshots"] > 20  # a sampling interval takes longer on an emulated processor
@@ -58,35 +81,34 @@ def test_what_is_hot_and_what_is_beside_it(guest: Guest) -> None:
     assert cold < 5
     start, end = running.areas["hot"]
     assert target["wss_bytes"]["50"] == pytest.approx(end - start, rel=0.4)
-    (kdamond,) = json.loads(guest.run(["cat", "/tmp/damon.data.kdamonds"]).text)
+    (kdamond,) = json.loads(Path(f"{data}.kdamonds").read_text())
     assert kdamond["contexts"][0]["targets"][0]["pid"] == str(running.pid)
-    footprints = json.loads(guest.run(["cat", "/tmp/damon.data.mem_footprint"]).text)
+    footprints = json.loads(Path(f"{data}.mem_footprint").read_text())
     resident = footprints[-1]["footprints"][0]["footprint"]["resident"] * 4096
     assert resident >= sum(end - start for start, end in running.areas.values())
-    vmas = json.loads(guest.run(["cat", "/tmp/damon.data.vmas"]).text)
+    vmas = json.loads(Path(f"{data}.vmas").read_text())
     assert any(vma["start"] <= start < vma["end"] for vma in vmas[0]["procvmas"][0]["vmas"])
-    stats = json.loads(guest.run(["cat", "/tmp/damon.data.proc_stats"]).text)
+    stats = json.loads(Path(f"{data}.proc_stats").read_text())
     names = [process["fields"][1] for process in stats[-1]["proc_stats"]]
     assert names[0] == "(kdamond.0)"
-    first = guest.run(["head", "-n", "1", "/tmp/damon.data.trace"]).text.split()
+    first = Path(f"{data}.trace").read_text().partition("\n")[0].split()
     assert (first[0], first[1], first[4]) == ("kdamond.0", kdamond["pid"], "damon:damon_aggregated:")
 
 
-def test_a_kill_and_a_full_disk_leave_what_was_written(guest: Guest) -> None:
-    guest.run(["sh", "-c", "mkdir /tmp/full && mount -t tmpfs -o size=16k none /tmp/full"]).check()
-    with workload(guest, SMALL) as running:
-        killed = guest.run(
-            ["timeout", "-s", "KILL", "8", *_record(running, "/tmp/killed", "--flush", "0.5")], timeout=HANG_S
-        )
-        words = _record(running, "/tmp/full/out", "--flush", "0.5", "--duration", "60", "--accesses-only")
-        full = guest.run(words, timeout=HANG_S)
-        left = guest.run(["ls", "-A", "/tmp/full"]).text.split()
+def test_a_kill_and_a_full_disk_leave_what_was_written(
+    shared_guest: Guest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared_guest.run(["mkdir", "/tmp/left"]).check()
+    killed = shared_guest.run(KILL, cwd="/tmp/left", timeout=HANG_S)
+    full = shared_guest.run(FILL, cwd="/tmp/left", timeout=HANG_S)
+    shared_guest.get("/tmp/left", tmp_path / "left")
     assert killed.returncode == 137
-    assert _report(guest, "/tmp/killed")["nr_snapshots"] > 5
+    assert _report(tmp_path / "left/killed", capsys)["nr_snapshots"] > 5
     assert full.returncode == 1
     message = (
-        "/tmp/full/out cannot be written: No space left on device; make room there; what was written before is kept"
+        "/tmp/left/full/out cannot be written: No space left on device; make room there; "
+        "what was written before is kept"
     )
     assert full.errors.strip() == f"damon: {message}"
-    assert _report(guest, "/tmp/full/out")["nr_snapshots"] > 5
-    assert left == ["out", "out.kdamonds"]
+    assert _report(tmp_path / "left/full/out", capsys)["nr_snapshots"] > 5
+    assert {path.name for path in (tmp_path / "left/full").iterdir()} == {"out", "out.kdamonds"}

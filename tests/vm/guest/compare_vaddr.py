@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""vaddr monitoring of one process, by ours and by the kernel's: ``compare_vaddr.py PID SECONDS NAME=START:END ...``.
+"""vaddr monitoring of one process, by ours or the kernel's: ``compare_vaddr.py WHO PID SECONDS NAME=START:END ...``.
 
-Prints, for both, each area's size-weighted access ratio: the share of its bytes times samples that were seen accessed.
+WHO is ``pydamon``, ``kernel`` or both with a comma between. Prints, for each, every area's size-weighted access ratio:
+the share of its bytes times samples that were seen accessed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tests.vm.guest import kernel_damon
 Snapshot = list[tuple[int, int, int]]
 #: By the guest's clock, as ``/proc/uptime``: begin and end.
 Window = tuple[float, float]
-WARM_UP_S = 10.0  # for the regions to find the areas
+WARM_UP_S = 5.0  # for the regions to find the areas
 
 
 def ratio(snapshots: list[Snapshot], start: int, end: int, max_nr_accesses: int) -> float:
@@ -78,15 +79,18 @@ def theirs(pid: int, seconds: float) -> tuple[list[Snapshot], Window, float, int
     return snapshots, (began, ended), cpu, sum(len(regions) * 20 for regions in snapshots)
 
 
+WATCHERS = {"pydamon": ours, "kernel": theirs}
+
+
 def main() -> None:
-    pid, seconds = int(sys.argv[1]), float(sys.argv[2])
+    wanted, pid, seconds = sys.argv[1].split(","), int(sys.argv[2]), float(sys.argv[3])
     areas = {}
-    for word in sys.argv[3:]:
+    for word in sys.argv[4:]:
         name, _, span = word.partition("=")
         areas[name] = tuple(int(edge, 0) for edge in span.split(":"))
     result = {}
-    for who, watch in (("pydamon", ours), ("kernel", theirs)):
-        snapshots, window, cpu, samples = watch(pid, seconds)
+    for who in wanted:
+        snapshots, window, cpu, samples = WATCHERS[who](pid, seconds)
         result[who] = {
             "areas": {name: ratio(snapshots, start, end, 20) for name, (start, end) in areas.items()},
             "window": window,

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the kernel says of a process's pages: ``pages.py [--lists] PID START:END ...`` prints one object a range.
+"""What the kernel says of a process's pages: ``pages.py PID START:END ...`` answers each line of standard input.
 
-present, swapped: by /proc/PID/pagemap. With --lists also active, inactive: present pages by /proc/kpageflags (LRU,
-ACTIVE or not).
+A line has ``after``, seconds to wait, and ``lists``; the answer ``uptime`` and ``areas``, an object a range. present,
+swapped: by /proc/PID/pagemap. With ``lists`` also active, inactive: present pages by /proc/kpageflags (LRU, ACTIVE or
+not).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from array import array
 from collections.abc import Sequence
 
@@ -53,11 +55,13 @@ def area(pid: int, start: int, end: int, *, lists: bool) -> dict[str, int]:
 
 
 def main() -> None:
-    words = sys.argv[1:]
-    lists = words[0] == "--lists"
-    pid, *spans = words[lists:]
-    ranges = [tuple(int(edge, 0) for edge in span.split(":")) for span in spans]
-    print(json.dumps([area(int(pid), start, end, lists=lists) for start, end in ranges]))
+    pid, *spans = sys.argv[1:]
+    ranges = [tuple(map(int, span.split(":"))) for span in spans]
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        time.sleep(wanted["after"])
+        areas = [area(int(pid), start, end, lists=wanted["lists"]) for start, end in ranges]
+        print(json.dumps({"uptime": time.clock_gettime(time.CLOCK_BOOTTIME), "areas": areas}), flush=True)
 
 
 if __name__ == "__main__":
