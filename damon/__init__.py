@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from damon.errors import DamonError as DamonError
     from damon.errors import InvalidInput as InvalidInput
     from damon.errors import MissingCapability as MissingCapability
-    from damon.library.commit import changes as changes
-    from damon.library.engine import open_engine as open_engine
-    from damon.library.results import Aggregation as Aggregation
-    from damon.library.results import Region as Region
-    from damon.library.results import aggregations as aggregations
-    from damon.library.run import open_machine as open_machine
-    from damon.library.run import running as running
-    from damon.library.targets import add_memory as add_memory
-    from damon.library.targets import add_process as add_process
+    from damon.library import Aggregation as Aggregation
+    from damon.library import Region as Region
+    from damon.library import add_memory as add_memory
+    from damon.library import add_process as add_process
+    from damon.library import aggregations as aggregations
+    from damon.library import changes as changes
+    from damon.library import open_engine as open_engine
+    from damon.library import open_machine as open_machine
+    from damon.library import running as running
     from damon.mm.interface import Advice as Advice
     from damon.mm.interface import Machine as Machine
     from damon.model.arrays import DamonFolio as DamonFolio
@@ -74,11 +74,7 @@ __version__: Final = "0.2.0"
 _PLACES: Final = {
     "core": "Damon commit_ctx commit_quota_goals commit_scheme_goals set_attrs set_regions system_ram_region",
     "errors": "DamonError InvalidInput MissingCapability",
-    "library.commit": "changes",
-    "library.engine": "open_engine",
-    "library.results": "Aggregation Region aggregations",
-    "library.run": "open_machine running",
-    "library.targets": "add_memory add_process",
+    "library": "Aggregation Region add_memory add_process aggregations changes open_engine open_machine running",
     "mm.interface": "Advice Machine",
     "model.arrays": "DamonFolio DamonRegion FolioArray",
     "model.attrs": "DamonAttrs DamonIntervalsGoal",
