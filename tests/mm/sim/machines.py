@@ -129,11 +129,6 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
     return owner
 
 
-def _in_pfn_order(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> list[int]:
-    spans = [sim.state.m.res[n] for n in range(sim.state.m.nr_res)]
-    return [frame for res in spans for frame in range(res.frame, res.frame + res.nr) if frame in owner]
-
-
 def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
     s = sim.state
     free: set[int] = set()
@@ -152,12 +147,13 @@ def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> N
     assert len(free) + len(owner) + s.ram.held_pages == sim.free_mem()[1], "a frame is lost"
     owner = {frame: (area, head(s.area.rows[area], index)) for frame, (area, index) in owner.items()}
     walked = [f.pfn + n for folios in sim.phys.folios(0, 2**40) for f in folios for n in range(f.nr_pages)]
-    assert walked == sorted(walked)
-    assert [resolve(s, pfn) for pfn in walked] == [owner[frame] for frame in _in_pfn_order(sim, owner)]
+    used = []
     for n in range(s.m.nr_res):
-        res = s.m.res[n]
-        for pfn in range(res.pfn, res.pfn + res.nr):
-            assert resolve(s, pfn) == owner.get(res.frame + pfn - res.pfn)
+        first_pfn, first, nr = (int(value) for value in (s.m.res[n].pfn, s.m.res[n].frame, s.m.res[n].nr))
+        used += [first_pfn + frame - first for frame in range(first, first + nr) if frame in owner]
+        for pfn in range(first_pfn, first_pfn + nr):
+            assert resolve(s, pfn) == owner.get(first + pfn - first_pfn)
+    assert walked == used
 
 
 def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:

@@ -204,7 +204,7 @@ def test_order_within_a_phase() -> None:
     assert stat(sim, "b").swapped_bytes > 0
 
 
-@examples(20)
+@examples(12)
 @given(stories, st.sampled_from(["never", "always"]), st.sampled_from([None, Swap(2 * MIB)]), st.integers(1, 20))
 def test_any_story_keeps_the_books_and_is_the_same_in_python(
     story: list[Hotplug], thp: str, swap: Swap | None, size: int

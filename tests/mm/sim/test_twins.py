@@ -179,7 +179,7 @@ def _both(workload: Workload, seed: int, steps: list[Operation]) -> None:
         assert not _differences(native, reference)
 
 
-@examples(30)
+@examples(20)
 @given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=20))
 def test_nothing_is_lost(workload: Workload, seed: int, steps: list[Operation]) -> None:
     """Frames, list members, swap slots, counts and pending touches add up after every step."""
@@ -196,7 +196,7 @@ def test_native_equals_reference_with_huge_pages(workload: Workload, seed: int, 
     _both(workload, seed, steps)
 
 
-@examples(20)
+@examples(8)
 @given(huge_workloads(), st.integers(0, 2**64 - 1), st.lists(huge_operations, min_size=3, max_size=12))
 def test_nothing_is_lost_with_huge_pages(workload: Workload, seed: int, steps: list[Operation]) -> None:
     test_nothing_is_lost.hypothesis.inner_test(workload, seed, steps)  # type: ignore[attr-defined]
