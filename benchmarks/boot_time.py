@@ -20,8 +20,9 @@ from pathlib import Path
 
 import pexpect
 
-from vmtest import GuestConfig, accel
+from vmtest import GuestConfig
 from vmtest.images import variants
+from vmtest.qemu import accel
 
 VMTEST = (sys.executable, "-m", "vmtest.cli", "exec", "--memory", "1G", "--cpus", "2")
 

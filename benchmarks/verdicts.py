@@ -30,12 +30,12 @@ from rich.table import Table
 from vmtest.guest import Guest
 from vmtest.images import kconfig, kernel_build, rootfs_build, source
 from vmtest.images.kernel_build import KernelBuild
+from vmtest.results.job import Job
 from vmtest.results.live import Progress
 from vmtest.results.manifest import file_ref
 from vmtest.results.outcome import Outcome
 from vmtest.results.symbols import vmlinux_of
 from vmtest.suite.admission import Admission
-from vmtest.suite.job import Job
 from vmtest.suite.model import Limits
 from vmtest.suite.perform import Watch, perform
 from vmtest.suite.pool import run as run_pool

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import InvalidInput
+from ..errors import InvalidInput
 
 # Documentation/arch/arm64/booting.rst: the header of an Image.
 _ARM64_MAGIC = b"ARM\x64"
@@ -29,9 +29,9 @@ class Architecture:
         debian: Debian's name.
         elf: ``e_machine`` of its programs.
         qemu: the program that is its machine.
-        board: QEMU's machine.
+        machine_type: QEMU's machine.
         cpu: QEMU's processor under software emulation.
-        console: the serial line that is the console. SysRq comes as a break on it, on either board.
+        console: the serial line that is the console. SysRq comes as a break on it, on either machine type.
         kbuild: ``ARCH=`` of a kernel build.
         cross: what the names of its compiler's programs begin with on a machine of another architecture.
         image: of a kernel build, what QEMU loads.
@@ -43,7 +43,7 @@ class Architecture:
     debian: str
     elf: int
     qemu: str
-    board: str
+    machine_type: str
     cpu: str
     console: str
     kbuild: str
@@ -78,7 +78,7 @@ X86_64 = Architecture(
     debian="amd64",
     elf=62,
     qemu="qemu-system-x86_64",
-    board="q35",
+    machine_type="q35",
     # Where the processor says that "rep stosb" is fast, memset and the kernel fill memory with it, and the emulation
     # goes byte by byte: 10 MiB took 40 ms instead of 1.4, and a page fault more than twice as long.
     cpu="max,-erms",
@@ -95,7 +95,7 @@ ARM64 = Architecture(
     debian="arm64",
     elf=183,
     qemu="qemu-system-aarch64",
-    board="virt,gic-version=3",
+    machine_type="virt,gic-version=3",
     # "max" sets the accessed flag in hardware (FEAT_HAFDBS). For kernels that sign pointers: the architecture's own
     # algorithm would cost an emulation as much as all the rest.
     cpu="max,pauth-impdef=on",

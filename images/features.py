@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import InvalidInput
 from ..yaml12 import compose, plain
 from . import kconfig
 from .arch import ARCHITECTURES, X86_64
-from .errors import InvalidInput
 
 FILE = Path(__file__).parent / "features.yaml"
 # What a feature asks for: the values that do.

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import BuildFailed
+from ..errors import BuildFailed
 
 #: Without these there is no root and no way in. Then what guests use when a kernel has it.
 NEEDED = ("virtio_pci", "virtio_blk", "virtio_net", "squashfs", "overlay")

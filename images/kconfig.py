@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .errors import InvalidInput
+from ..errors import InvalidInput
 
 FRAGMENTS = Path(__file__).parent / "kernel"
 _SET = re.compile(r"^(CONFIG_\w+)=(.*)$")

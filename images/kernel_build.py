@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import cache, steps
+from ..errors import BuildFailed
 from ..progress import Progress
 from . import kconfig, source
 from .arch import X86_64, Architecture
-from .errors import BuildFailed
 from .hostpkgs import program
 
 # Raise it when the steps below change what comes out.

@@ -15,10 +15,10 @@ import subprocess
 from pathlib import Path
 
 from .. import cache, steps
+from ..errors import BuildFailed, InvalidInput, MachineLacks
 from ..progress import Progress
 from . import initramfs, rootfs_build
 from .arch import X86_64, Architecture, of_debian
-from .errors import BuildFailed, InvalidInput, MachineLacks
 from .hostpkgs import program
 from .kernel_build import KernelBuild
 

@@ -10,9 +10,9 @@ import tomllib
 from pathlib import Path
 
 from .. import steps
+from ..errors import MachineLacks
 from ..progress import Progress
 from .arch import Architecture
-from .errors import MachineLacks
 
 DISTRIBUTION = "pydamon"
 # Tests run in guests too, under the project's own pytest settings.

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import cache, steps
+from ..errors import InvalidInput
 from ..progress import Progress
 from . import aptsources, pydeps
 from .arch import X86_64, Architecture, of_program
-from .errors import InvalidInput
 from .hostpkgs import program
 
 # Raise it when the steps below change what comes out.

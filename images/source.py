@@ -13,8 +13,8 @@ from pathlib import Path
 
 from .. import apt, cache, steps
 from ..apt import installed_version
+from ..errors import InvalidInput, MachineLacks
 from ..progress import Progress
-from .errors import InvalidInput, MachineLacks
 from .hostpkgs import program
 
 PACKAGE = "linux-source-6.12"

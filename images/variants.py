@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import InvalidInput
 from ..yaml12 import compose, plain
 from . import arch, kconfig, kernel_build, kernel_package, source
-from .errors import InvalidInput
 
 FILE = Path(__file__).parent / "kernels.yaml"
 DEFAULT = "page-idle"

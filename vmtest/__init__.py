@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .errors import CommandTimeout, GuestLost, HarnessError
     from .folders import Share, Tree
     from .guest import Guest
-    from .process import Result
+    from .ssh.process import Result
 
 __all__ = ["CommandTimeout", "Guest", "GuestConfig", "GuestLost", "HarnessError", "Result", "Share", "Tree"]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from .controls import Controls
 from .errors import CommandTimeout, GuestLost, Verdict
-from .process import START_SECONDS
+from .ssh.process import START_SECONDS
 
 if TYPE_CHECKING:
     import paramiko
 
-    from .process import Process, Result, Sink
-    from .remote import Link
+    from .ssh.connection import Link
+    from .ssh.process import Process, Result, Sink
     from .untrusted import Limits
 
 
@@ -106,7 +106,7 @@ class Commands(Controls):
             InvalidInput: ``host`` does not exist.
             subprocess.CalledProcessError: the guest has no room or no such place.
         """
-        from . import transfer
+        from .ssh import transfer
 
         command, stream = transfer.pack(Path(host), guest, exclude)
         self.run(command, input=transfer.chunks(stream), timeout=timeout, check=True, cgroup="")
@@ -129,7 +129,8 @@ class Commands(Controls):
             InvalidInput: the path in the guest is none.
             subprocess.CalledProcessError: there is no such path in the guest.
         """
-        from . import transfer, untrusted
+        from . import untrusted
+        from .ssh import transfer
 
         received = transfer.Received(limits or untrusted.Limits())
         try:

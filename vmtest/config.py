@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import hostroot, specs, topology
+from . import specs, topology
 from .errors import InvalidInput, Verdict
 from .folders import Share, Tree, pair
+from .host import root as hostroot
 from .images import variants
 from .images.arch import X86_64, Architecture, of_image
 from .patience import patient

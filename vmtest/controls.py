@@ -6,15 +6,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import arrange, dump, hotplug, specs, sysrq
-from .clock import Clock
+from . import specs
 from .config import GuestConfig
-from .console import Console
 from .errors import GuestLost, HarnessError, InvalidInput, Verdict
-from .monitor import Monitor, MonitorError
+from .qemu import dump, hotplug, sysrq
+from .qemu.clock import Clock
+from .qemu.console import Console
+from .qemu.monitor import Monitor, MonitorError
+from .ssh import arrange
 
 if TYPE_CHECKING:
-    from .remote import Link
+    from .ssh.connection import Link
 
 
 class Controls:

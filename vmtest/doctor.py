@@ -8,15 +8,18 @@ from dataclasses import dataclass
 
 import psutil
 
-# Console and SSH too, so that a module that a guest would miss is missed here.
-from . import accel, cache, console, remote  # noqa: F401
+from . import cache
 from .apt import installed_version
 from .config import GuestConfig
 from .errors import HarnessError, MachineLacks
 from .images import kernel_build, rootfs_build, variants
 from .images.hostpkgs import GROUPS, PROGRAMS, packages, program
-from .machine import OVERHEAD_BYTES
+
+# Console and SSH too, so that a module that a guest would miss is missed here.
+from .qemu import accel
+from .qemu.command_line import OVERHEAD_BYTES
 from .sizes import MIB
+from .ssh import connection  # noqa: F401
 
 # Kernel source, objects and image while they are built.
 DISK_BYTES = 4 << 30

@@ -13,18 +13,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import accel, board, hostclock, hostroot, machine, runfolder, seed, snapshot, supervisor
 from .commands import Commands
 from .config import GuestConfig
-from .console import Console
 from .errors import BuildFailed, GuestLost, InvalidInput, Verdict
+from .host import clock as hostclock
+from .host import root as hostroot
 from .images import rootfs_build, variants
 from .images.hostpkgs import program
-from .keys import KeyPair
-from .monitor import Monitor, MonitorError
+from .progress import Progress
+from .qemu import accel, command_line, machine_type, run_directory, snapshot, supervisor
+from .qemu.console import Console
+from .qemu.monitor import Monitor, MonitorError
+from .ssh import seed
+from .ssh.keys import KeyPair
 
 if TYPE_CHECKING:
-    from .remote import Link
+    from .ssh.connection import Link
 
 # Under software emulation with several processors QEMU 7.2 crashes about once in some hundred boots, while the kernel
 # enumerates PCI (a null memory region in one processor's access while another's changes the map). Nothing has run yet.
@@ -39,7 +43,7 @@ class Guest(Commands):
     Attributes:
         config: what it was made of.
         accelerator: "kvm" or "tcg", after start.
-        board: "light" or "q35" with what that means, after start.
+        machine_type: "light" or "q35" with what that means, after start.
         timings: seconds by phase ("prepare", "boot", "login").
         artifacts: a folder that keeps the whole console (``console.log``) and what QEMU said (``qemu.log``).
         memory_changes: what became of memory that was plugged and unplugged.
@@ -62,7 +66,7 @@ class Guest(Commands):
         self._snapshot: snapshot.Snapshot | None = None
         self._seed_blocks = 0
         self.accelerator = ""
-        self.board = board.Q35
+        self.machine_type = machine_type.Q35
         self.command_line: list[str] = []
         self.timings: dict[str, float] = {}
         self._folder: Path | None = None
@@ -128,7 +132,7 @@ class Guest(Commands):
     def _launch(self, host: KeyPair, client: KeyPair) -> threading.Event:
         """Starts QEMU; returns what is set once the guest is up."""
         config = self.config
-        machine.check_memory(config)
+        command_line.check_memory(config)
         program(config.arch.qemu)
         if config.image:
             rootfs_build.check_image(config.image, config.arch)
@@ -138,9 +142,9 @@ class Guest(Commands):
             hostroot.check_kernel(config.root, str(config.kernel), kernel)
         rootfs = config.image or rootfs_build.obtain(config.arch).image
         self.accelerator = accel.choose("tcg" if config.icount is not None else config.accelerator, kernel).name
-        self.board = board.choose(config)
+        self.machine_type = machine_type.choose(config)
         files = self._snapshot_files(kernel, rootfs)
-        self._folder = runfolder.make()
+        self._folder = run_directory.make()
         given = {
             "host_key": (host.private, 0o600),
             "authorized_keys": (client.public_line, 0o600),
@@ -160,11 +164,11 @@ class Guest(Commands):
         self._sockets = [console_here, monitor_here]
         with console_there, monitor_there:
             passed = (console_there.fileno(), monitor_there.fileno())
-            parts = machine.Parts(
-                kernel, rootfs, seed_disk, swap_disk, *passed, self.accelerator, self.board, files,
+            parts = command_line.Parts(
+                kernel, rootfs, seed_disk, swap_disk, *passed, self.accelerator, self.machine_type, files,
                 hostclock.tsc_khz(config.arch, self.accelerator, config.icount),
             )  # fmt: skip
-            self.command_line = machine.command_line(config, parts)
+            self.command_line = command_line.build(config, parts)
             self._supervisor = supervisor.spawn(self._folder, passed, self.command_line)
         log = self.artifacts / "console.log" if self.artifacts else None
         self._console = Console(console_here, self._folder, log=log, tolerate=config.tolerated)
@@ -174,7 +178,7 @@ class Guest(Commands):
         reached = self._console.expect(snapshot.HOLDING) if self._hold else self._console.ready
         self._console.start()
         # The SSH library takes its time to load, and the guest to boot: both at once.
-        from .remote import Link
+        from .ssh.connection import Link
 
         self._link = Link(self._console, self.clock)
         return reached
@@ -184,12 +188,14 @@ class Guest(Commands):
         if self._link:
             self._link.close()
 
-    def _snapshot_files(self, kernel: Path, rootfs: Path) -> machine.SnapshotFiles | None:
+    def _snapshot_files(self, kernel: Path, rootfs: Path) -> command_line.SnapshotFiles | None:
         if not self.config.snapshot:
             return None
         if self._hold:
             return snapshot.prepare_memory(self._hold, self.config)
-        self._snapshot = snapshot.obtain(self.config, kernel, rootfs, self.accelerator, self.board)
+        self._snapshot = snapshot.obtain(
+            self.config, kernel, rootfs, self.accelerator, self.machine_type, _take_snapshot
+        )
         return self._snapshot.files
 
     def _wait(self, reached: threading.Event) -> int:
@@ -298,3 +304,10 @@ class Guest(Commands):
             sock.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _take_snapshot(config: GuestConfig, folder: Path, progress: Progress) -> None:
+    progress.update("booting")
+    with Guest(config, artifacts=folder, hold=folder) as guest:
+        progress.update("saving")
+        guest.save(folder / "state")

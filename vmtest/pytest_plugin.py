@@ -95,8 +95,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _start(config: GuestConfig, artifacts: Path) -> Guest:
-    from . import dump
     from .guest import Guest
+    from .qemu import dump
 
     guest = Guest(config, artifacts=artifacts)
     guest.dumps_most = dump.MOST

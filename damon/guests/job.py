@@ -20,7 +20,7 @@ from damon.guests.staging import PYTHON
 from damon.quoting import cut
 from vmtest import Guest, GuestConfig, Result
 from vmtest.patience import patient
-from vmtest.process import Enough
+from vmtest.ssh.process import Enough
 
 #: What ``damon run`` itself takes of a guest's memory: it is left free beside what the workload's machine has free.
 MONITOR_BYTES: Final = 48 << 20

@@ -14,10 +14,11 @@ from damon.guests.staging import ENV, package_trees
 from damon.library.engine import HOST, OWN
 from damon.quoting import bounded
 from damon.workload.model import Kind, Workload
-from vmtest import GuestConfig, accel, errors
+from vmtest import GuestConfig, errors
 from vmtest.images import rootfs_build, variants
 from vmtest.images.arch import Architecture
 from vmtest.images.hostpkgs import program
+from vmtest.qemu import accel
 
 #: An emulated instruction takes 2**2 ns of the guest's time: what it measures does not depend on the host's other work.
 COUNTED: Final = 2

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from vmtest import GuestConfig, Result
-from vmtest.process import Enough
+from vmtest.ssh.process import Enough
 
 
 def told(**other: Any) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from damon.errors import InvalidInput, MissingCapability
 from damon.guests import machine, staging
 from damon.guests.engine import GuestEngine
 from damon.workload.load import parse_workload
-from vmtest.accel import Accelerator
 from vmtest.errors import MachineLacks
+from vmtest.qemu.accel import Accelerator
 
 OPTIONS = ("IDLE_PAGE_TRACKING", "PROC_PAGE_MONITOR", "DAMON_SYSFS", "DAMON_RECLAIM")
 

@@ -16,7 +16,7 @@ from damon.workload.load import load_workload
 from damon.workload.plan import compile_plan
 from tests.waiting import HANG_S, until
 from vmtest import Guest
-from vmtest.process import Process
+from vmtest.ssh.process import Process
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "/opt/project"

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from tests.waiting import HANG_S, until
-from vmtest import CommandTimeout, Guest, hostclock
+from vmtest import CommandTimeout, Guest
+from vmtest.host import clock as hostclock
 
 pytestmark = [pytest.mark.guest(memory="1G", cpus=2, swap="zram:256M")]
 

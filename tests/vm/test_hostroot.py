@@ -24,7 +24,8 @@ from tests.vm.test_boot import (  # noqa: F401
     test_there_is_no_way_out,
     test_trees_are_there_after_boot,
 )
-from vmtest import Guest, GuestConfig, hostroot
+from vmtest import Guest, GuestConfig
+from vmtest.host import root as hostroot
 from vmtest.images import rootfs_build
 
 pytestmark = [pytest.mark.guest(rootfs="host", memory="1G", cpus=2, swap="zram:256M")]

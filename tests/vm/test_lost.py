@@ -13,9 +13,10 @@ import psutil
 import pytest
 
 from tests.waiting import HANG_S, until
-from vmtest import Guest, GuestConfig, GuestLost, machine, runfolder
+from vmtest import Guest, GuestConfig, GuestLost
 from vmtest.config import Timeouts
 from vmtest.errors import Verdict
+from vmtest.qemu import command_line, run_directory
 
 pytestmark = [pytest.mark.guest(memory="256M", cpus=1)]
 
@@ -48,7 +49,7 @@ def _qemu_of(guest: Guest) -> psutil.Process:
 
 
 def _folders(owner: int) -> list[Path]:
-    return runfolder.of(owner)
+    return run_directory.of(owner)
 
 
 # Other guests.
@@ -95,10 +96,10 @@ def test_a_killed_qemu_is_no_failed_command() -> None:
 
 
 def test_a_stopped_qemu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmtest import remote
+    from vmtest.ssh import connection
 
-    monkeypatch.setattr(remote, "PROBE_SECONDS", 3.0)
-    monkeypatch.setattr(remote, "START_SECONDS", 3.0)
+    monkeypatch.setattr(connection, "PROBE_SECONDS", 3.0)
+    monkeypatch.setattr(connection, "START_SECONDS", 3.0)
     monkeypatch.setenv("VMTEST_PATIENCE", "1")
     with Guest(BOOTED) as other:
         qemu = _qemu_of(other)
@@ -141,11 +142,11 @@ def test_a_qemu_that_crashes_while_booting_is_started_again_once(
     left = tmp_path / "left"
     left.write_text("x" * crashes)
     wrapper = tmp_path / "qemu"
-    real = machine.program(GuestConfig().arch.qemu)
+    real = command_line.program(GuestConfig().arch.qemu)
     lines = ["#!/bin/sh", f"read left <{left}", f'[ -z "$left" ] && exec {real} "$@"', f'echo "${{left#x}}" >{left}']
     wrapper.write_text("\n".join([*lines, "kill -SEGV $$"]))
     wrapper.chmod(0o755)
-    monkeypatch.setattr(machine, "program", lambda _name: str(wrapper))
+    monkeypatch.setattr(command_line, "program", lambda _name: str(wrapper))
     guest = Guest(GuestConfig(memory="256M"))
     if crashes == 1:
         with guest:

@@ -13,7 +13,7 @@ import pytest
 from tests.vm.job import COUNTED, HOT_COLD, PYTHON, ROOT, RunningWorkload, damon_run, pause, share, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
-from vmtest.process import Process
+from vmtest.ssh.process import Process
 
 pytestmark = pytest.mark.guest(memory="1G", swap="zram:768M", **COUNTED)
 

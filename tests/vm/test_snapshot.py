@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import HANG_S
-from vmtest import Guest, GuestConfig, cache, snapshot
+from vmtest import Guest, GuestConfig, cache
 from vmtest.errors import BuildFailed, GuestLost, Verdict
+from vmtest.qemu import snapshot
 from vmtest.results import evidence
 
 pytestmark = pytest.mark.guest(snapshot=True, memory="512M", swap="zram:64M")
@@ -85,7 +86,7 @@ def test_another_kernel_command_line_is_another_snapshot(tmp_path: Path) -> None
 
     def key(**changed: object) -> str:
         config = GuestConfig(**{"snapshot": True, **changed})  # type: ignore[arg-type]
-        from vmtest.board import LIGHT
+        from vmtest.qemu.machine_type import LIGHT
 
         return snapshot.key_of(config, images[0], images[1], "tcg", LIGHT)
 

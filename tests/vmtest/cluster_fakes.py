@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.vmtest.suite_fakes import outcome
 from vmtest.results import manifest
+from vmtest.results.job import Job
 from vmtest.results.outcome import Outcome
-from vmtest.suite.job import Job
 from vmtest.suite.perform import Watch
 
 LOOK_S = 0.02

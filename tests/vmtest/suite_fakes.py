@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vmtest.results.job import FileRef, Job
 from vmtest.results.outcome import Expected, Outcome
-from vmtest.suite.job import FileRef, Job
 
 
 def job(folder: Path, test: str = "t", kernel: str = "k", machine: str = "m", **fields: object) -> Job:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import GuestConfig, accel, board, cache, machine, steps
+from vmtest import GuestConfig, cache, steps
 from vmtest.cli.main import main
 from vmtest.errors import InvalidInput, MachineLacks
 from vmtest.images import arch, features, hostpkgs, kconfig, kernel_build, pydeps, rootfs_build, source, variants
+from vmtest.qemu import accel, command_line, machine_type
 from vmtest.suite.load import SuiteError, load
 
 ARM64_IMAGE = b"MZ" + b"\0" * 54 + b"ARM\x64" + b"\0" * 1000
@@ -95,19 +96,21 @@ def test_cross_tools_only_where_they_are_needed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_command_line_of_an_arm64_guest(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "program", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(command_line, "program", lambda name: f"/usr/bin/{name}")
     config = GuestConfig(kernel=image, cpus=4, numa=2)
-    parts = machine.Parts(image, Path("/i/root"), Path("/r/seed.tar"), None, 5, 7, "tcg", board.choose(config))
-    words = machine.command_line(config, parts)
+    parts = command_line.Parts(
+        image, Path("/i/root"), Path("/r/seed.tar"), None, 5, 7, "tcg", machine_type.choose(config)
+    )
+    words = command_line.build(config, parts)
     assert words[0] == "/usr/bin/qemu-system-aarch64"
     assert words[words.index("-machine") + 1] == "virt,gic-version=3"
     assert words[words.index("-cpu") + 1].startswith("max")
     assert words[words.index("-append") + 1].startswith("console=ttyAMA0 ")
     assert sum(word.startswith("virtio-") for word in words) == 3
-    plain = machine.command_line(GuestConfig(cpus=4, numa=2), parts)
+    plain = command_line.build(GuestConfig(cpus=4, numa=2), parts)
     assert plain[0] == "/usr/bin/qemu-system-x86_64"
     assert plain[plain.index("-append") + 1].startswith("console=ttyS0 ")
-    # The board is all that differs.
+    # The machine type is all that differs.
     assert len(plain) == len(words)
 
 

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import cli, doctor, runfolder
+from vmtest import cli, doctor
 from vmtest.cli.main import parser as command_line
 from vmtest.cli.options import guest_config
 from vmtest.errors import InvalidInput, MachineLacks
+from vmtest.qemu import run_directory
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> object:
     yield
-    assert runfolder.of(os.getpid()) == []
+    assert run_directory.of(os.getpid()) == []
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ from vmtest.cluster import store
 from vmtest.cluster.client import cluster_runner
 from vmtest.errors import InvalidInput, MachineLacks
 from vmtest.results import manifest
+from vmtest.results.job import Job
 from vmtest.suite import pool
 from vmtest.suite.admission import Admission
-from vmtest.suite.job import Job
 
 ROOT = Path(__file__).parents[2]
 PERFORMER = "tests.vmtest.cluster_fakes:perform"

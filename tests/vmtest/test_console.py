@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from tests.waiting import HANG_S
-from vmtest import console
-from vmtest.console import Console
 from vmtest.errors import Verdict
-from vmtest.supervisor import EXIT_FILE, LOG_FILE, PID_FILE
+from vmtest.qemu import console
+from vmtest.qemu.console import Console
+from vmtest.qemu.supervisor import EXIT_FILE, LOG_FILE, PID_FILE
 
 BOOT = "[    0.000000] Linux version 6.12\r\n[    1.5] Run /usr/lib/vmtest/init as init process\r\nvmtest: ready\r\n"
 SECONDS = HANG_S

@@ -13,11 +13,12 @@ from typing import Any, cast
 import pytest
 
 from tests.vmtest.qmp_peer import Peer, Refused
-from vmtest import Guest, GuestConfig, dump, kdump
+from vmtest import Guest, GuestConfig
 from vmtest.cluster.worker import drop_dump
-from vmtest.console import Console
 from vmtest.errors import GuestLost, InvalidInput, Verdict
-from vmtest.monitor import Monitor, MonitorError
+from vmtest.qemu import dump, kdump
+from vmtest.qemu.console import Console
+from vmtest.qemu.monitor import Monitor, MonitorError
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import GuestConfig, facts, hostclock, machine
+from vmtest import GuestConfig
+from vmtest.host import capabilities
+from vmtest.host import clock as hostclock
 from vmtest.images.arch import ARM64, X86_64
+from vmtest.qemu import command_line
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the counter is x86-64's")
 
@@ -33,7 +36,7 @@ def test_it_is_measured_once_a_boot_of_the_host(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(hostclock, "measure", lambda: next(found))
     assert hostclock.tsc_khz(X86_64, "tcg") == 2_000_000
     assert hostclock.tsc_khz(X86_64, "tcg") == 2_000_000
-    monkeypatch.setattr(facts, "boot_id", lambda: "another")
+    monkeypatch.setattr(capabilities, "boot_id", lambda: "another")
     assert hostclock.tsc_khz(X86_64, "tcg") == 3_000_000
     (cache / hostclock.FILE).write_text('{"key": "another"}')
     assert hostclock.tsc_khz(X86_64, "tcg") is None
@@ -58,14 +61,14 @@ def test_a_host_that_lets_no_program_bring_code(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_guest_is_told_on_its_command_line_and_append_wins() -> None:
-    told = machine.kernel_command_line(GuestConfig(append="tsc_early_khz=1"), 2_445_400).split()
+    told = command_line.kernel_command_line(GuestConfig(append="tsc_early_khz=1"), 2_445_400).split()
     assert [word for word in told if word.startswith("tsc")] == ["tsc_early_khz=2445400", "tsc_early_khz=1"]
-    assert "tsc_early_khz" not in machine.kernel_command_line(GuestConfig())
+    assert "tsc_early_khz" not in command_line.kernel_command_line(GuestConfig())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"key": "other", "khz": 1}', "null"])
 def test_what_cannot_be_read_is_not_known(cache: Path, text: str) -> None:
-    facts.keep("fact.json", "key", khz=1)
-    assert facts.recall("fact.json", "key") == {"key": "key", "khz": 1}
+    capabilities.keep("fact.json", "key", khz=1)
+    assert capabilities.recall("fact.json", "key") == {"key": "key", "khz": 1}
     (cache / "fact.json").write_text(text)
-    assert facts.recall("fact.json", "key") is None
+    assert capabilities.recall("fact.json", "key") is None

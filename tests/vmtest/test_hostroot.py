@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.vmtest.suite_fakes import job
-from vmtest import GuestConfig, hostroot, machine, seed
+from vmtest import GuestConfig
 from vmtest.errors import InvalidInput, MachineLacks
+from vmtest.host import root as hostroot
 from vmtest.images import rootfs_build
+from vmtest.qemu import command_line
 from vmtest.results import manifest
+from vmtest.ssh import seed
 from vmtest.suite import expand, kernels, load
 
 
@@ -109,14 +112,14 @@ def test_a_qemu_without_9p_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_qemu_may_not_write(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = root.rename(root.with_name("a,b"))
-    monkeypatch.setattr(machine, "program", lambda name: name)
-    parts = machine.Parts(Path("/k/bzImage"), Path("/i/root"), Path("/r/seed.tar"), None, 5, 7, "tcg")
-    words = machine.command_line(GuestConfig(root=str(place)), parts)
+    monkeypatch.setattr(command_line, "program", lambda name: name)
+    parts = command_line.Parts(Path("/k/bzImage"), Path("/i/root"), Path("/r/seed.tar"), None, 5, 7, "tcg")
+    words = command_line.build(GuestConfig(root=str(place)), parts)
     (share,) = (word for word in words if word.startswith("local,"))
     assert f"path={place.parent}/a,,b,security_model=none,readonly=on,multidevs=remap" in share
     assert "vmtest.root=host" in words[words.index("-append") + 1].split()
     assert "file=/i/root,format=raw,if=none,id=disk0,readonly=on" in words, "the image still starts the guest"
-    plain = machine.command_line(GuestConfig(), parts)
+    plain = command_line.build(GuestConfig(), parts)
     assert not any("9p" in word or "vmtest.root" in word for word in plain)
 
 

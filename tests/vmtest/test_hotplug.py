@@ -9,12 +9,14 @@ from typing import Any, cast
 import pytest
 
 from tests.waiting import until
-from vmtest import GuestConfig, hotplug
-from vmtest import clock as clocks
-from vmtest.clock import Clock
+from vmtest import GuestConfig
 from vmtest.errors import GuestLost, InvalidInput, Verdict
 from vmtest.guest import Guest
-from vmtest.monitor import Monitor, MonitorError
+from vmtest.plug_schedule import Schedule
+from vmtest.qemu import clock as clocks
+from vmtest.qemu import hotplug
+from vmtest.qemu.clock import Clock
+from vmtest.qemu.monitor import Monitor, MonitorError
 
 MIB = 1 << 20
 
@@ -123,7 +125,7 @@ class FakeGuest(SimpleNamespace):
 def _scheduled(guest: FakeGuest, lines: int) -> list[str]:
     """What is told by the end, of a command that ends once so many lines have come."""
     told: list[str] = []
-    with hotplug.Schedule(cast(Guest, guest), told.append):
+    with Schedule(cast(Guest, guest), told.append):
         until(lambda: len(told) >= lines)
     return told
 
@@ -146,7 +148,7 @@ def test_errors_of_a_step_are_told_and_a_lost_guest_is_not() -> None:
     assert _scheduled(FakeGuest("0:+2M", fails=MonitorError("gone")), 1) == ["memory +2M of node 0 after 0 s: gone"]
     lost = FakeGuest("0:+2M", fails=GuestLost(Verdict.PANIC, "x"))
     told: list[str] = []
-    with hotplug.Schedule(cast(Guest, lost), told.append):
+    with Schedule(cast(Guest, lost), told.append):
         until(lambda: lost.asked)
     assert told == []
 

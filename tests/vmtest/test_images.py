@@ -14,16 +14,7 @@ import pytest
 from tests.waiting import until
 from vmtest import cache, steps
 from vmtest.errors import BuildFailed, InvalidInput, MachineLacks
-from vmtest.images import (
-    aptsources,
-    hostpkgs,
-    kconfig,
-    kernel_build,
-    pydeps,
-    rootfs_build,
-    source,
-    variants,
-)
+from vmtest.images import aptsources, hostpkgs, kconfig, kernel_build, pydeps, rootfs_build, source, variants
 from vmtest.progress import Progress
 
 NEEDED = (

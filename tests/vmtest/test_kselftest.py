@@ -12,9 +12,9 @@ from vmtest import cli
 from vmtest.config import GuestConfig
 from vmtest.errors import BuildFailed, CommandTimeout, GuestLost, InvalidInput, Verdict
 from vmtest.kselftest import collection, execute, kunit, told
-from vmtest.process import Result
 from vmtest.results import ktap
 from vmtest.results.outcome import Outcome, Run, Status
+from vmtest.ssh.process import Result
 
 CONSOLE = """\
 [    0.100000] Linux version 6.12.0

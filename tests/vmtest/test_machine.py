@@ -13,23 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import GuestConfig, Tree, board, machine, seed
+from vmtest import GuestConfig, Tree
 from vmtest.errors import InvalidInput, MachineLacks
-from vmtest.keys import KeyPair
+from vmtest.qemu import command_line, machine_type
+from vmtest.ssh import seed
+from vmtest.ssh.keys import KeyPair
 
 
 @pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> machine.Parts:
-    monkeypatch.setattr(machine, "program", lambda name: f"/usr/bin/{name}")
-    return machine.Parts(Path("/k/bzImage"), Path("/i/root,1.squashfs"), Path("/r/seed.tar"), None, 5, 7, "tcg")
+def parts(monkeypatch: pytest.MonkeyPatch) -> command_line.Parts:
+    monkeypatch.setattr(command_line, "program", lambda name: f"/usr/bin/{name}")
+    return command_line.Parts(Path("/k/bzImage"), Path("/i/root,1.squashfs"), Path("/r/seed.tar"), None, 5, 7, "tcg")
 
 
 def _value(words: list[str], option: str) -> str:
     return words[words.index(option) + 1]
 
 
-def test_command_line(parts: machine.Parts) -> None:
-    words = machine.command_line(GuestConfig(memory="1536M", cpus=4, append="quiet damon.x=1"), parts)
+def test_command_line(parts: command_line.Parts) -> None:
+    words = command_line.build(GuestConfig(memory="1536M", cpus=4, append="quiet damon.x=1"), parts)
     assert _value(words, "-m") == "1536M"
     assert _value(words, "-smp").startswith("4,")
     assert _value(words, "-accel").startswith("tcg,thread=multi")
@@ -41,22 +43,22 @@ def test_command_line(parts: machine.Parts) -> None:
         assert option in words
 
 
-def test_counted_instructions_are_the_clock(parts: machine.Parts) -> None:
-    words = machine.command_line(GuestConfig(icount=3), parts)
+def test_counted_instructions_are_the_clock(parts: command_line.Parts) -> None:
+    words = command_line.build(GuestConfig(icount=3), parts)
     assert _value(words, "-icount") == "shift=3,sleep=on"
     assert _value(words, "-accel").startswith("tcg,thread=single"), "processors take turns, or QEMU refuses"
-    assert "-icount" not in machine.command_line(GuestConfig(), parts)
+    assert "-icount" not in command_line.build(GuestConfig(), parts)
 
 
-def test_nothing_but_the_loopback_listens(parts: machine.Parts) -> None:
-    network = _value(machine.command_line(GuestConfig(), parts), "-netdev")
+def test_nothing_but_the_loopback_listens(parts: command_line.Parts) -> None:
+    network = _value(command_line.build(GuestConfig(), parts), "-netdev")
     assert "restrict=on" in network
     assert "hostfwd=tcp:127.0.0.1:0-" in network
 
 
 @pytest.mark.parametrize(("cpus", "numa"), [(2, 2), (4, 2), (3, 2), (5, 3)])
-def test_numa_nodes_share_out_all_memory_and_processors(parts: machine.Parts, cpus: int, numa: int) -> None:
-    words = machine.command_line(GuestConfig(memory="1025M", cpus=cpus, numa=numa), parts)
+def test_numa_nodes_share_out_all_memory_and_processors(parts: command_line.Parts, cpus: int, numa: int) -> None:
+    words = command_line.build(GuestConfig(memory="1025M", cpus=cpus, numa=numa), parts)
     sizes = [int(word.rpartition("size=")[2].rstrip("M")) for word in words if word.startswith("memory-backend-ram")]
     assert sum(sizes) == 1025
     ranges = [word.rpartition("cpus=")[2].split("-") for word in words if word.startswith("node,")]
@@ -66,7 +68,7 @@ def test_numa_nodes_share_out_all_memory_and_processors(parts: machine.Parts, cp
 
 def test_a_guest_that_does_not_fit_is_refused() -> None:
     with pytest.raises(MachineLacks, match=r"memory '999T' does not fit: .* are available; give the guest less"):
-        machine.check_memory(GuestConfig(memory="999T"))
+        command_line.check_memory(GuestConfig(memory="999T"))
 
 
 def test_settings_are_shell_that_says_what_was_asked() -> None:
@@ -115,7 +117,7 @@ def test_keys_are_fresh_and_readable_by_openssh(tmp_path: Path) -> None:
 
 
 def test_the_shell_around_a_command_tells_deaths_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmtest import process
+    from vmtest.ssh import process
 
     monkeypatch.setattr(process, "JOBS", str(tmp_path))
     cases: list[tuple[str | list[str], int, bytes, bytes]] = [
@@ -143,25 +145,25 @@ def test_the_shell_around_a_command_tells_deaths_apart(tmp_path: Path, monkeypat
 
 
 def test_which_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / board.FIRMWARE).touch()
-    monkeypatch.setattr(board, "FOLDERS", (tmp_path / "none", tmp_path))
-    assert board.choose(GuestConfig()) is board.LIGHT
-    assert board.choose(GuestConfig(numa=2)) is board.Q35, "it has nodes"
-    assert board.choose(GuestConfig(memory_max="2G")) is board.Q35, "and memory that comes"
-    assert board.choose(GuestConfig(machine="q35")) is board.Q35
+    (tmp_path / machine_type.FIRMWARE).touch()
+    monkeypatch.setattr(machine_type, "FOLDERS", (tmp_path / "none", tmp_path))
+    assert machine_type.choose(GuestConfig()) is machine_type.LIGHT
+    assert machine_type.choose(GuestConfig(numa=2)) is machine_type.Q35, "it has nodes"
+    assert machine_type.choose(GuestConfig(memory_max="2G")) is machine_type.Q35, "and memory that comes"
+    assert machine_type.choose(GuestConfig(machine="q35")) is machine_type.Q35
     for asked in ({"numa": 2}, {"memory_max": "2G"}):
         with pytest.raises(InvalidInput, match=r"machine 'light' has no .*; give machine q35, or auto"):
             GuestConfig(machine="light", **asked)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="machine 'microvm' must be one of auto, light, q35"):
         GuestConfig(machine="microvm")
-    monkeypatch.setattr(board, "FOLDERS", (tmp_path / "none",))
-    assert board.choose(GuestConfig()) is board.Q35, "where QEMU came without that firmware"
+    monkeypatch.setattr(machine_type, "FOLDERS", (tmp_path / "none",))
+    assert machine_type.choose(GuestConfig()) is machine_type.Q35, "where QEMU came without that firmware"
 
 
-def test_memory_of_a_snapshot_is_written_once_and_then_copied(parts: machine.Parts) -> None:
+def test_memory_of_a_snapshot_is_written_once_and_then_copied(parts: command_line.Parts) -> None:
     def object_(state: Path | None) -> tuple[str, bool]:
-        files = machine.SnapshotFiles(Path("/c/a,b/memory"), state)
-        words = machine.command_line(GuestConfig(snapshot=True), dataclasses.replace(parts, snapshot=files))
+        files = command_line.SnapshotFiles(Path("/c/a,b/memory"), state)
+        words = command_line.build(GuestConfig(snapshot=True), dataclasses.replace(parts, snapshot=files))
         assert "vmtest.hold" in _value(words, "-append").split()
         return _value(words, "-object"), "-incoming" in words
 

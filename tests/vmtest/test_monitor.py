@@ -10,7 +10,7 @@ import pytest
 
 from tests.vmtest.qmp_peer import Peer, Refused, Silent
 from tests.waiting import HANG_S
-from vmtest.monitor import Monitor, MonitorError
+from vmtest.qemu.monitor import Monitor, MonitorError
 
 NET = "Hub -1 (net):\r\n  Protocol[State] FD Source Address  Port\r\n  TCP[HOST_FORWARD]  12  127.0.0.1 40123 10.0.2.15"
 

@@ -14,13 +14,13 @@ import pytest
 
 from tests.vmtest.suite_fakes import job
 from tests.waiting import HANG_S
-from vmtest.clock import Clock
 from vmtest.errors import CommandTimeout, GuestLost, MachineLacks, Verdict
-from vmtest.hotplug import Change
+from vmtest.qemu.clock import Clock
+from vmtest.qemu.hotplug import Change
 from vmtest.results import manifest, symbols
+from vmtest.results.job import Job
 from vmtest.results.outcome import Outcome, Status
 from vmtest.suite import perform as module
-from vmtest.suite.job import Job
 from vmtest.suite.model import Limits
 from vmtest.suite.perform import Watch, perform
 

@@ -17,13 +17,13 @@ from tests.vmtest.suite_fakes import job, outcome
 from tests.waiting import HANG_S
 from vmtest.config import GuestConfig
 from vmtest.errors import InvalidInput
-from vmtest.machine import OVERHEAD_BYTES
+from vmtest.qemu.command_line import OVERHEAD_BYTES
 from vmtest.results import manifest
+from vmtest.results.job import Job
 from vmtest.results.outcome import Outcome
 from vmtest.sizes import MIB
 from vmtest.suite import pool
 from vmtest.suite.admission import RESERVE_BYTES, Admission
-from vmtest.suite.job import Job
 from vmtest.suite.perform import Stopped, Watch
 
 NEED = 256 * MIB + OVERHEAD_BYTES

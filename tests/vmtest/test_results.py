@@ -19,9 +19,9 @@ from tests.vmtest.suite_fakes import job, outcome
 from vmtest import cli
 from vmtest.errors import InvalidInput, Verdict
 from vmtest.results import html, ktap, live, manifest, writers
+from vmtest.results.job import Job
 from vmtest.results.outcome import Outcome, Run, Status, Subtest
 from vmtest.suite import command
-from vmtest.suite.job import Job
 from vmtest.suite.load import JOB_VERDICTS
 
 EXCERPT = "[ 1.0] Kernel panic - not syncing: <&> \x00 x"
@@ -445,7 +445,7 @@ HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b1m\u202egnp\x08 end"
 def test_a_guests_control_characters_do_nothing_to_a_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from vmtest.cli.words import say
+    from vmtest.terminal import say
 
     told = outcome("bad", "fail", message=HOSTILE, excerpt=HOSTILE, subtests=[Subtest(HOSTILE, "fail", HOSTILE)])
     lines = io.StringIO()

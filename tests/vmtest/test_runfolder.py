@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import runfolder
+from vmtest.qemu import run_directory
 
 OWNER = """
 import sys, time
-from vmtest import runfolder
-with runfolder.temporary("job") as folder:
+from vmtest.qemu import run_directory
+with run_directory.temporary("job") as folder:
     (folder / "artifacts").mkdir()
     print(folder, flush=True)
     sys.stdin.read()
@@ -40,7 +40,7 @@ def test_a_killed_owners_is_removed_by_the_next(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert folder.is_dir()
-    mine = runfolder.make()
+    mine = run_directory.make()
     process.communicate()
     assert list(tmp_path.iterdir()) == [mine]
     assert mine.stat().st_mode & 0o777 == 0o700
@@ -48,21 +48,21 @@ def test_a_killed_owners_is_removed_by_the_next(tmp_path: Path) -> None:
 
 def test_a_living_owners_stays_until_it_ends(tmp_path: Path) -> None:
     process, folder = _owner()
-    with runfolder.temporary("junit") as mine:
+    with run_directory.temporary("junit") as mine:
         assert {folder, mine} == set(tmp_path.iterdir())
-        assert runfolder.of(process.pid) == [folder]
+        assert run_directory.of(process.pid) == [folder]
     assert list(tmp_path.iterdir()) == [folder]
     process.communicate()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_process_with_a_dead_owners_number_is_no_owner(tmp_path: Path) -> None:
-    start = runfolder.started(os.getppid())
+    start = run_directory.started(os.getppid())
     assert start > 0
     kept = tmp_path / f"vmtest.{os.getppid()}.{start}.run.abc"
     for path in (kept, tmp_path / f"vmtest.{os.getppid()}.{start - 1}.run.abc", tmp_path / "vmtest.notes.1.run"):
         path.mkdir()
-    runfolder.sweep()
+    run_directory.sweep()
     assert {path.name for path in tmp_path.iterdir()} == {kept.name, "vmtest.notes.1.run"}
 
 
@@ -73,6 +73,6 @@ def test_a_link_is_not_gone_through(tmp_path: Path) -> None:
     (tmp_path / "mine/file").touch()
     (tmp_path / f"vmtest.{dead.pid}.1.run.abc").symlink_to(tmp_path / "mine")
     (tmp_path / f"vmtest.{dead.pid}.1.run.file").touch()
-    runfolder.sweep()
+    run_directory.sweep()
     assert (tmp_path / "mine/file").exists()
     assert len(list(tmp_path.iterdir())) == 3, "no directory of its making"

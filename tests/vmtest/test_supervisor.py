@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import HANG_S, until
-from vmtest import supervisor
+from vmtest.qemu import supervisor
 
 # Says its number, then stays: deaf to the polite signals, as a stopped or busy QEMU is.
 STUBBORN = ["sh", "-c", "trap '' TERM HUP INT; echo $$ > \"$0\"; while :; do sleep 1; done"]
 PARENT = """
 import os, signal, sys
 from pathlib import Path
-from vmtest import supervisor
+from vmtest.qemu import supervisor
 here, there = os.pipe()
 supervisor.spawn(Path(sys.argv[1]), (there,), sys.argv[2:])
 child = os.fork()  # of the parent's own; it holds the supervisor's standard input open

@@ -11,17 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmtest import GuestConfig, HarnessError, arrange, machine, specs
+from vmtest import GuestConfig, HarnessError, specs
 from vmtest.errors import InvalidInput
+from vmtest.qemu import command_line
 from vmtest.sizes import parse_size, shown
+from vmtest.ssh import arrange
 
 TIERS = {"numa": 2, "numa_memory": "768M,256M", "numa_cpus": "2,0"}
 
 
 @pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> machine.Parts:
-    monkeypatch.setattr(machine, "program", lambda name: f"/usr/bin/{name}")
-    return machine.Parts(Path("/k/bzImage"), Path("/i/root"), Path("/r/seed.tar"), None, 5, 7, "tcg")
+def parts(monkeypatch: pytest.MonkeyPatch) -> command_line.Parts:
+    monkeypatch.setattr(command_line, "program", lambda name: f"/usr/bin/{name}")
+    return command_line.Parts(Path("/k/bzImage"), Path("/i/root"), Path("/r/seed.tar"), None, 5, 7, "tcg")
 
 
 @pytest.mark.parametrize(
@@ -68,8 +70,8 @@ def test_refused_in_one_line(fields: dict[str, Any], words: list[str]) -> None:
         assert word in str(caught.value)
 
 
-def test_a_node_without_processors_and_distances(parts: machine.Parts) -> None:
-    words = machine.command_line(GuestConfig(**TIERS, numa_distance="0:1=30"), parts)
+def test_a_node_without_processors_and_distances(parts: command_line.Parts) -> None:
+    words = command_line.build(GuestConfig(**TIERS, numa_distance="0:1=30"), parts)
     text = " ".join(words)
     assert "size=768M -numa node,nodeid=0,memdev=memory0,cpus=0-1 " in text
     assert "size=256M -numa node,nodeid=1,memdev=memory1 " in text
@@ -77,7 +79,7 @@ def test_a_node_without_processors_and_distances(parts: machine.Parts) -> None:
     assert words[words.index("-smp") + 1] == "2,sockets=1,cores=2,threads=1"
 
 
-def test_one_way_that_differs_and_pairs_that_nobody_gave(parts: machine.Parts) -> None:
+def test_one_way_that_differs_and_pairs_that_nobody_gave(parts: command_line.Parts) -> None:
     config = GuestConfig(numa=3, cpus=3, numa_distance="0:1=30,1:0=40")
     assert {(a, b): d for a, b, d in config.layout.distances} == {
         (0, 1): 30,
@@ -90,8 +92,8 @@ def test_one_way_that_differs_and_pairs_that_nobody_gave(parts: machine.Parts) -
     assert GuestConfig(numa=3, cpus=3).layout.distances == ()
 
 
-def test_memory_that_may_grow(parts: machine.Parts) -> None:
-    words = machine.command_line(GuestConfig(memory="512M", memory_max="1100M", numa=2), parts)
+def test_memory_that_may_grow(parts: command_line.Parts) -> None:
+    words = command_line.build(GuestConfig(memory="512M", memory_max="1100M", numa=2), parts)
     assert words[words.index("-m") + 1] == f"512M,maxmem={512 + 2 * 640}M"
     devices = [word for word in words if word.startswith("virtio-mem-pci")]
     assert [word.partition(",node=")[2] for word in devices] == ["0,requested-size=0", "1,requested-size=0"]
@@ -99,7 +101,7 @@ def test_memory_that_may_grow(parts: machine.Parts) -> None:
     assert all("addr=0x1" in word for word in devices)
     assert "size=640M,reserve=off" in " ".join(words), "whole blocks of 128 MiB"
     assert "memhp_default_state=online_movable" in words[words.index("-append") + 1]
-    plain = machine.command_line(GuestConfig(), parts)
+    plain = command_line.build(GuestConfig(), parts)
     assert plain[plain.index("-m") + 1] == "1024M"
     assert "virtio-mem" not in " ".join(plain)
     assert "memhp" not in plain[plain.index("-append") + 1]
@@ -107,19 +109,19 @@ def test_memory_that_may_grow(parts: machine.Parts) -> None:
 
 def test_the_host_must_hold_what_memory_may_become() -> None:
     with pytest.raises(HarnessError, match="memory_max '999T' does not fit"):
-        machine.check_memory(GuestConfig(memory_max="999T"))
+        command_line.check_memory(GuestConfig(memory_max="999T"))
 
 
-def test_kernel_words_of_huge_pages_come_before_the_callers_own(parts: machine.Parts) -> None:
+def test_kernel_words_of_huge_pages_come_before_the_callers_own(parts: command_line.Parts) -> None:
     config = GuestConfig(hugepages="2M:64,1G:1", memory="2G", thp="never", append="transparent_hugepage=always")
-    assert machine.kernel_command_line(config).endswith(
+    assert command_line.kernel_command_line(config).endswith(
         "hugepagesz=2M hugepages=64 hugepagesz=1G hugepages=1 transparent_hugepage=never transparent_hugepage=always"
     )
 
 
-def test_a_dump_needs_a_machine_that_stops(parts: machine.Parts) -> None:
-    assert "-no-shutdown" in machine.command_line(GuestConfig(dump_on_panic=True), parts)
-    assert "-no-shutdown" not in machine.command_line(GuestConfig(), parts)
+def test_a_dump_needs_a_machine_that_stops(parts: command_line.Parts) -> None:
+    assert "-no-shutdown" in command_line.build(GuestConfig(dump_on_panic=True), parts)
+    assert "-no-shutdown" not in command_line.build(GuestConfig(), parts)
 
 
 def test_cgroup_values_keep_their_commas() -> None:

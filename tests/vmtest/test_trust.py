@@ -11,9 +11,9 @@ import pytest
 
 from tests.vmtest.suite_fakes import job, outcome
 from vmtest import cache, cli
-from vmtest.results import manifest
-from vmtest.suite import command, trust
-from vmtest.suite.job import FileRef, Job
+from vmtest.results import manifest, trust
+from vmtest.results.job import FileRef, Job
+from vmtest.suite import command
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from vmtest import untrusted
 from vmtest.commands import Commands
 from vmtest.errors import ForeignContent, InvalidInput
-from vmtest.process import Enough, Result, Sink
+from vmtest.ssh.process import Enough, Result, Sink
 
 CHUNK = 1000
 

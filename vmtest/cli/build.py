@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import InvalidInput, MachineLacks
 from ..images import arch, features, variants
+from ..terminal import tell
 from .options import add_arch_option, tree_recipe
-from .words import tell
 
 
 def add(commands: Any) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .words import output
+from ..terminal import output
 
 
 def add(commands: Any) -> None:

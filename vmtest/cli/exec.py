@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from ..errors import CommandTimeout
+from ..terminal import say
 from .machine_options import add_command_options, dump_folder
 from .options import add_guest_options, guest_config, seconds, working_folder
-from .words import EXAMPLES, EXIT_CODES, say, telling_of_dump
+from .text import EXAMPLES, EXIT_CODES, reporting_dump
 
 CHUNK = 1 << 16
 
@@ -44,12 +45,12 @@ def add(commands: Any) -> None:
 
 def _exec(options: argparse.Namespace) -> int:
     from ..guest import Guest
-    from ..hotplug import Schedule
+    from ..plug_schedule import Schedule
 
     config = guest_config(options)
     cwd = working_folder(config, options.cwd)
     machine = Guest(config, artifacts=dump_folder(options, config.most_bytes))
-    with telling_of_dump(machine), machine as guest:
+    with reporting_dump(machine), machine as guest:
         if options.verbose:
             phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in guest.timings.items())
             say(f"guest up ({guest.accelerator}): {phases}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InvalidInput
 from ..images import features, kconfig, variants
-from .words import tell
+from ..terminal import tell
 
 EXAMPLES = """examples:
   vmtest kconfig /boot/config-$(uname -r)                  # every feature, and what is missing for it

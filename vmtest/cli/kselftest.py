@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
 from ..images import arch, kconfig, variants
+from ..terminal import say, tell
 from .options import add_guest_options, guest_config, seconds
-from .words import EXIT_CODES, say, tell
+from .text import EXIT_CODES
 
 if TYPE_CHECKING:
     from ..images.source import KernelSource

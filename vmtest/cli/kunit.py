@@ -10,9 +10,10 @@ from typing import Any
 
 from ..errors import InvalidInput
 from ..images import variants
+from ..terminal import say, tell
 from .kselftest import add_output_options, add_source_options, chosen_source
 from .options import add_guest_options, guest_config
-from .words import EXIT_CODES, say, tell
+from .text import EXIT_CODES
 
 VARIANT = "kunit"
 EXAMPLES = """examples:

@@ -88,7 +88,7 @@ def dump_folder(options: argparse.Namespace, most: int) -> Path | None:
     Raises:
         InvalidInput: it cannot be made, has a dump already or has no room for one.
     """
-    from .. import dump
+    from ..qemu import dump
 
     folder: Path | None = options.dump
     if folder is None:

@@ -11,7 +11,8 @@ from typing import NoReturn
 from ..command.parser import Parser
 from ..command.process import interrupt, raise_interrupts, start
 from ..errors import HarnessError, MachineLacks
-from .words import EXAMPLES, EXIT_CODES, say, tell
+from ..terminal import say, tell
+from .text import EXAMPLES, EXIT_CODES
 
 
 class _Version(argparse.Action):

@@ -10,13 +10,14 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import hostroot, units
+from .. import units
 from ..config import ACCELERATORS, BOOT_SECONDS, MACHINES, GuestConfig, Timeouts
 from ..errors import InvalidInput
+from ..host import root as hostroot
 from ..images import arch, kernel_build, kernel_package, variants
 from ..quoting import quoted
+from ..terminal import say
 from .machine_options import add_machine_options, machine_values
-from .words import say
 
 # A person at a breakpoint.
 FOREVER = 1e9

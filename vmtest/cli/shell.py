@@ -13,11 +13,12 @@ import termios
 import tty
 from typing import TYPE_CHECKING, Any
 
-from .. import hostroot
 from ..errors import InvalidInput
+from ..host import root as hostroot
+from ..terminal import say
 from .machine_options import add_command_options, dump_folder
 from .options import add_guest_options, guest_config, working_folder
-from .words import say, telling_of_dump
+from .text import reporting_dump
 
 if TYPE_CHECKING:
     import paramiko
@@ -48,12 +49,12 @@ def _shell(options: argparse.Namespace) -> int:
     if not (os.isatty(0) and os.isatty(1)):
         raise InvalidInput("shell: standard input and output must be a terminal; use 'vmtest exec' in scripts")
     from ..guest import Guest
-    from ..hotplug import Schedule
+    from ..plug_schedule import Schedule
 
     config = guest_config(options)
     cwd = working_folder(config, options.cwd)
     machine = Guest(config, artifacts=dump_folder(options, config.most_bytes))
-    with telling_of_dump(machine), machine as guest, Schedule(guest, say):
+    with reporting_dump(machine), machine as guest, Schedule(guest, say):
         say(f"guest up ({guest.accelerator}); 'exit' or Ctrl-D ends it")
         columns, lines = os.get_terminal_size()
         command = options.command or hostroot.shell(config.root, os.environ)

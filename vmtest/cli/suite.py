@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput
-from .words import tell
+from ..terminal import tell
 
 RUN_EPILOG = """\
 a suite file:

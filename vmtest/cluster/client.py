@@ -19,13 +19,14 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from .. import dump, runfolder, untrusted
-from ..cli.words import say
+from .. import untrusted
 from ..errors import HarnessError, InvalidInput, MachineLacks
+from ..qemu import dump, run_directory
 from ..results import evidence, manifest, outcome, symbols
+from ..results.job import Job
 from ..results.outcome import Outcome
-from ..suite.job import Job
 from ..suite.pool import Listener, blank
+from ..terminal import say
 from . import store, worker
 from .worker import Answer, Parcel
 
@@ -140,7 +141,7 @@ def _parcels(jobs: Sequence[Job], performer: str, stack: contextlib.ExitStack) -
     contents: dict[str, Path] = {}
     archives: dict[str, str] = {}
     parcels = []
-    packed = stack.enter_context(runfolder.temporary("trees"))
+    packed = stack.enter_context(run_directory.temporary("trees"))
     for index, job in enumerate(jobs):
         for file in (job.kernel, job.rootfs):
             contents[file.sha256] = Path(file.path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from .. import cache, untrusted
 from ..errors import InvalidInput
 from ..folders import NOT_COPIED
-from ..seed import add_tree
+from ..ssh.seed import add_tree
 
 #: A piece on the wire.
 CHUNK_BYTES = 8 << 20

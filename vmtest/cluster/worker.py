@@ -16,12 +16,12 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from .. import dump, runfolder
 from ..errors import HarnessError
+from ..qemu import dump, run_directory
+from ..results.job import FileRef, Job
 from ..results.outcome import Outcome
 from ..sizes import MIB
 from ..suite.admission import Admission
-from ..suite.job import FileRef, Job
 from ..suite.perform import Stopped, Watch, perform
 from . import store
 
@@ -93,7 +93,7 @@ def _handle(parcel: Parcel) -> Answer:
         _watches.setdefault(parcel.run, set()).add(watch)
         watch.stopped = parcel.run in _stopped
     try:
-        with runfolder.temporary("job") as scratch:
+        with run_directory.temporary("job") as scratch:
             folder = scratch / "artifacts"
             outcome = _perform(parcel, local, folder, watch)
             outcome.warnings += drop_dump(folder, too_large=dump.TRAVELS)

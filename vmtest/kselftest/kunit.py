@@ -10,11 +10,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .. import runfolder
 from ..config import GuestConfig
 from ..errors import BuildFailed, GuestLost, InvalidInput, Verdict
 from ..guest import Guest
 from ..patterns import message
+from ..qemu import run_directory
 from ..results import ktap
 from ..results.outcome import FAIL, PASS, SKIP, Outcome, Subtest
 
@@ -45,7 +45,7 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
     # A test may provoke a warning, and its own result says whether that is right.
     config = dataclasses.replace(config, append=words.strip(), tolerate=(*config.tolerate, "warning"))
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    with runfolder.temporary("kunit") as scratch:
+    with run_directory.temporary("kunit") as scratch:
         kept = folder or scratch
         guest = Guest(config, artifacts=kept)
         lost: GuestLost | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import msgspec
 
-from .. import runfolder
-from ..cli.words import say
+from ..qemu import run_directory
 from ..results import writers
 from ..results.outcome import Outcome, Run, Status
+from ..terminal import say
 
 FORMS = ("ktap", "json", "junit")
 
@@ -19,7 +19,7 @@ def text(run: Run, form: str) -> str:
         return writers.ktap(run)
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(run), indent=1).decode() + "\n"
-    with runfolder.temporary("junit") as folder:
+    with run_directory.temporary("junit") as folder:
         writers.junit(run, folder)
         return (folder / writers.JUNIT).read_text("utf-8")
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-from .. import seed
 from ..errors import HarnessError
 from ..guest import Guest
 from ..images.arch import X86_64, Architecture
 from ..images.hostpkgs import program
-from ..keys import KeyPair
+from ..ssh import seed
+from ..ssh.keys import KeyPair
 
 _LINUX = re.compile(r"Linux version (\S+)")
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import HarnessError, InvalidInput, MachineLacks
-from ..suite import trust
-from . import live, manifest, stored, writers
+from . import live, manifest, stored, trust, writers
 from .outcome import Outcome, Run, Status
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")

@@ -13,14 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..cli.words import output
-from ..visible import visible
+from ..terminal import output, visible
 from .outcome import Outcome, Run, Status
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ..suite.job import Job
+    from .job import Job
 
 STYLES = {
     Status.PASS: "green",

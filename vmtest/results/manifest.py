@@ -13,8 +13,8 @@ import msgspec
 from ..errors import InvalidInput
 from ..images.arch import X86_64
 from ..quoting import quoted
-from ..suite.job import FileRef, Job
 from . import stored
+from .job import FileRef, Job
 from .outcome import Outcome
 
 NAME = "manifest.json"

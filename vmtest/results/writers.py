@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..visible import visible
+from ..terminal import visible
 from . import stored
 from .outcome import Outcome, Run, Status
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import psutil
 
 from ..config import GuestConfig
-from ..machine import OVERHEAD_BYTES
+from ..qemu.command_line import OVERHEAD_BYTES
 from ..sizes import MIB
 
 #: Left for the host itself.

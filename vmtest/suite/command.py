@@ -12,17 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..cli.words import output
 from ..errors import InvalidInput
 from ..images import rootfs_build
 from ..results import evidence, manifest, writers
+from ..results import trust as trusted
+from ..results.job import Job
 from ..results.live import STYLES, Progress, matrix
 from ..results.outcome import Outcome, Run
-from ..visible import visible
-from . import trust as trusted
+from ..terminal import output, visible
 from .admission import Admission, host_cpus
 from .expand import Cell, expand
-from .job import Job
 from .kernels import jobs
 from .load import load
 from .model import Suite

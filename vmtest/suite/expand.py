@@ -13,7 +13,8 @@ import msgspec
 
 from ..errors import InvalidInput
 from ..quoting import quoted
-from .model import Expectation, Kernel, Limits, Machine, Selector, Suite, Test, Workload
+from ..results.job import Limits
+from .model import Expectation, Kernel, Machine, Selector, Suite, Test, Workload
 
 MAX_JOBS = 100_000
 

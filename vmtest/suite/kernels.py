@@ -8,15 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from .. import hostroot
 from ..errors import HarnessError, InvalidInput
+from ..host import root as hostroot
 from ..images import rootfs_build
 from ..images.arch import Architecture, of_image
+from ..results.job import FileRef, Job
 from ..results.manifest import file_ref
 from ..results.outcome import Expected
 from ..results.symbols import vmlinux_of
 from .expand import Cell
-from .job import FileRef, Job
 from .load import SuiteError
 from .model import Kernel, Suite
 

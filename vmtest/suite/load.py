@@ -12,15 +12,17 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from .. import hostroot, specs
+from .. import specs
 from ..config import ACCELERATORS, GuestConfig
 from ..errors import HarnessError, InvalidInput, Verdict
+from ..host import root as hostroot
 from ..images import arch, variants
 from ..patterns import TOLERABLE
 from ..quoting import cut, listed, quoted
+from ..results.job import Limits
 from ..sizes import parse_size
 from ..yaml12 import Malformed, compose, plain, read_text
-from .model import Expectation, FullMachine, Kernel, Limits, Machine, Selector, Suite, Test, Workload
+from .model import Expectation, FullMachine, Kernel, Machine, Selector, Suite, Test, Workload
 
 MAX_NAMES = 1000  #: of kernels, machines, workloads, tests
 MAX_SELECTORS = 200  #: in include, exclude, expect

@@ -10,24 +10,13 @@ from typing import Annotated, Any, cast, get_args, get_type_hints
 import msgspec
 
 from ..config import GuestConfig
+from ..results.job import Limits, Seconds
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
 
 
 class _Part(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     pass
-
-
-class Limits(_Part, frozen=True):
-    """Seconds each phase may take. ``ready``: a workload's start; ``total``: a job from its start to its end."""
-
-    boot: Seconds = 120.0
-    silence: Seconds = 45.0
-    login: Seconds = 30.0
-    ready: Seconds = 60.0
-    command: Seconds = 120.0
-    total: Seconds = 900.0
 
 
 class Overrides(_Part, frozen=True):

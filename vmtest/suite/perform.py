@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import dump, patterns
+from .. import patterns
 from ..errors import CommandTimeout, GuestLost, HarnessError
 from ..guest import Guest
-from ..hotplug import Schedule
-from ..process import Process
+from ..plug_schedule import Schedule
+from ..qemu import dump
 from ..results import evidence, ktap, manifest, outcome, symbols
+from ..results.job import Job
 from ..results.outcome import Outcome
-from .job import Job
+from ..ssh.process import Process
 
 #: Of each stream of a test this much is kept.
 KEPT_BYTES = 64 << 20

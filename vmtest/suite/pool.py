@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from ..results import outcome
+from ..results.job import Job
 from ..results.outcome import Outcome
 from .admission import Admission
-from .job import Job
 from .perform import Watch, perform
 
 #: A guest that does not fit beside other programs waits this long for them.

@@ -15,11 +15,11 @@ import threading
 import time
 from pathlib import Path
 
+from ..errors import Verdict
+from ..sizes import MIB, shown
 from . import kdump
 from .console import Console
-from .errors import Verdict
 from .monitor import Event, Monitor, MonitorError
-from .sizes import MIB, shown
 
 NAME = "vmcore"
 #: Compressed: of a guest's memory most pages are zero or text.

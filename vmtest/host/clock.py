@@ -13,8 +13,8 @@ import mmap
 import platform
 import time
 
-from . import facts
-from .images.arch import X86_64, Architecture
+from ..images.arch import X86_64, Architecture
+from . import capabilities
 
 # rdtsc; shl rdx, 32; or rax, rdx; ret
 _READ = bytes.fromhex("0f31 48c1e220 4809d0 c3")
@@ -36,11 +36,11 @@ def tsc_khz(arch: Architecture, accelerator: str, icount: int | None = None) -> 
         return COUNTED_KHZ
     if accelerator != "tcg" or arch is not X86_64 or platform.machine() != X86_64.machine:
         return None
-    key = facts.boot_id()
-    known = facts.recall(FILE, key)
+    key = capabilities.boot_id()
+    known = capabilities.recall(FILE, key)
     if known is None:
         known = {"khz": measure()}
-        facts.keep(FILE, key, **known)
+        capabilities.keep(FILE, key, **known)
     khz = known.get("khz")
     return khz if isinstance(khz, int) else None
 

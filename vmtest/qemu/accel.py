@@ -9,11 +9,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import facts
-from .errors import MachineLacks
-from .images.arch import Architecture, of_image
-from .images.hostpkgs import program
-from .machine import accelerator_arguments
+from ..errors import MachineLacks
+from ..host import capabilities
+from ..images.arch import Architecture, of_image
+from ..images.hostpkgs import program
+from .command_line import accelerator_arguments
 
 KVM = Path("/dev/kvm")
 FILE = "accelerator.json"
@@ -55,16 +55,16 @@ def detect(kernel: Path) -> Accelerator:
     if not os.access(KVM, os.R_OK | os.W_OK):
         return Accelerator("tcg", f"{KVM} {'may not be opened by this user' if KVM.exists() else 'does not exist'}")
     key = _key(arch)
-    known = facts.recall(FILE, key)
+    known = capabilities.recall(FILE, key)
     if known is None or "name" not in known:
         found = probe(kernel)
-        facts.keep(FILE, key, name=found.name, reason=found.reason)
+        capabilities.keep(FILE, key, name=found.name, reason=found.reason)
         return found
     return Accelerator(str(known["name"]), str(known.get("reason")))
 
 
 def _key(arch: Architecture) -> str:
-    return f"{facts.boot_id()} {qemu_version(arch)} {KVM.stat().st_rdev} {os.getuid()}"
+    return f"{capabilities.boot_id()} {qemu_version(arch)} {KVM.stat().st_rdev} {os.getuid()}"
 
 
 def qemu_version(arch: Architecture) -> str:
@@ -97,7 +97,15 @@ def probe(kernel: Path, accelerator: str = "kvm", timeout: float = PROBE_SECONDS
         "none",
         "-no-reboot",
     ]
-    words += ["-machine", arch.board, *accelerator_arguments(arch, accelerator), "-m", "128M", "-serial", "stdio"]
+    words += [
+        "-machine",
+        arch.machine_type,
+        *accelerator_arguments(arch, accelerator),
+        "-m",
+        "128M",
+        "-serial",
+        "stdio",
+    ]
     words += ["-kernel", str(kernel), "-append", f"console={arch.console} panic=-1 mitigations=off"]
     child = pexpect.spawn(program("setpriv"), words, timeout=timeout, echo=False)
     try:

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import paramiko
 
-from .clock import Clock
-from .console import Console
-from .errors import CommandTimeout, GuestLost, Verdict
+from ..errors import CommandTimeout, GuestLost, Verdict
+from ..patience import patient
+from ..qemu.clock import Clock
+from ..qemu.console import Console
 from .keys import KeyPair
-from .patience import patient
 from .process import START_SECONDS, WHY_SECONDS, Process, Sink, script
 
 LOG = "vmtest.ssh"

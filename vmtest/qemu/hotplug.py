@@ -11,18 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING
 
-from .clock import Clock
-from .errors import GuestLost, HarnessError, InvalidInput
-from .machine import plug_id
-from .monitor import Monitor, MonitorError
-from .sizes import shown
-from .specs import Step
-
-if TYPE_CHECKING:
-    from .guest import Guest
+from ..errors import InvalidInput
+from ..sizes import shown
+from .command_line import plug_id
+from .monitor import Monitor
 
 #: Without any progress for so long the guest has given or taken what it can; the driver tries again only after 50 s.
 PATIENCE_SECONDS = 10.0
@@ -144,56 +137,3 @@ class Memory:
             if found != size:
                 size, moved = found, now
         return size
-
-
-class Schedule:
-    """Performs a configuration's ``plug`` steps beside a command; a context manager around that command's time.
-
-    Args:
-        guest: whose.
-        told: hears a line of each step, also of one that failed or did not come any more.
-    """
-
-    def __init__(self, guest: Guest, told: Callable[[str], object] = lambda _line: None) -> None:
-        self._guest = guest
-        self._told = told
-        self._steps: tuple[Step, ...] = tuple(sorted(guest.config.steps, key=lambda step: step.at))
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._failed: list[str] = []
-
-    def __enter__(self) -> Schedule:
-        if self._steps:
-            self._thread = threading.Thread(target=self._perform, name="vmtest-plug", daemon=True)
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        if self._thread:
-            self._thread.join()
-
-    def _perform(self) -> None:
-        clock: Clock = self._guest.clock
-        begun = clock.now()
-        for step in self._steps:
-            while (left := begun + step.at - clock.now()) > 0:
-                if self._over.wait(min(left, 0.5) if clock.stopped else left):
-                    self._told(f"memory {step.text} after {step.at:g} s: not done, the command had ended")
-                    break
-            else:
-                self._one(step)
-
-    def _one(self, step: Step) -> None:
-        try:
-            if step.bytes > 0:
-                change = self._guest.plug_memory(step.bytes, node=step.node)
-            else:
-                change = self._guest.unplug_memory(-step.bytes, node=step.node)
-            self._told(f"after {step.at:g} s: {change.text}")
-        except GuestLost:
-            pass  # told by the command
-        except (HarnessError, MonitorError, RuntimeError) as error:
-            self._told(f"memory {step.text} after {step.at:g} s: {error}")

@@ -17,10 +17,10 @@ import pexpect
 import psutil
 from pexpect import fdpexpect
 
-from .errors import GuestLost, Verdict
-from .patterns import BEGINNINGS, EMULATION, POWER_DOWN, READY, TSC_DETECTED, classify, noteworthy
+from ..errors import GuestLost, Verdict
+from ..patterns import BEGINNINGS, EMULATION, POWER_DOWN, READY, TSC_DETECTED, classify, noteworthy
+from ..terminal import visible
 from .supervisor import EXIT_FILE, LOG_FILE, PID_FILE
-from .visible import visible
 
 CRASHES = {str(-number) for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)}
 KEPT_LINES = 5000

@@ -7,7 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from .cache import cache_root
+from ..cache import cache_root
 
 
 def boot_id() -> str:

@@ -14,17 +14,20 @@ import os
 import shlex
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import cache, hostclock, machine
-from .board import Board
-from .config import GuestConfig
-from .errors import BuildFailed, InvalidInput
-from .folders import Share
-from .images.hostpkgs import program
+from .. import cache
+from ..config import GuestConfig
+from ..errors import BuildFailed, InvalidInput
+from ..folders import Share
+from ..host import clock as hostclock
+from ..images.hostpkgs import program
+from ..progress import Progress
+from . import command_line
+from .machine_type import MachineType
 from .monitor import Monitor, MonitorError
-from .progress import Progress
 
 # Raise it when what a guest does before it holds changes.
 RECIPE = "1"
@@ -46,9 +49,9 @@ class Snapshot:
     folder: Path
 
     @property
-    def files(self) -> machine.SnapshotFiles:
+    def files(self) -> command_line.SnapshotFiles:
         """What QEMU goes on from."""
-        return machine.SnapshotFiles(self.folder / "memory", self.folder / "state")
+        return command_line.SnapshotFiles(self.folder / "memory", self.folder / "state")
 
     @property
     def host_key(self) -> bytes:
@@ -61,16 +64,16 @@ class Snapshot:
         return (self.folder / "console.log").read_bytes()
 
 
-def key_of(config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, board: Board) -> str:
+def key_of(config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, machine_type: MachineType) -> str:
     """Cache key: all that a guest cannot change any more once it has booted."""
     shares = tuple(Share(Path("/"), share.guest) for share in config.share_list)
     swap = config.swap_device
     on_disk = swap.size if swap and swap.kind == "disk" else 0
-    files = machine.SnapshotFiles(Path("memory"), None)
+    files = command_line.SnapshotFiles(Path("memory"), None)
     seed, swap_disk = Path("seed.tar"), Path("swap.img") if on_disk else None
     khz = hostclock.tsc_khz(config.arch, accelerator, config.icount)
-    parts = machine.Parts(kernel, rootfs, seed, swap_disk, 0, 0, accelerator, board, files, khz)
-    words = machine.command_line(replace(config, shares=shares), parts)
+    parts = command_line.Parts(kernel, rootfs, seed, swap_disk, 0, 0, accelerator, machine_type, files, khz)
+    words = command_line.build(replace(config, shares=shares), parts)
     identities = [_identity(path) for path in (Path(program(config.arch.qemu)), kernel, rootfs)]
     processor = Path("/proc/cpuinfo").read_text().partition("\n\n")[0] if accelerator == "kvm" else ""
     # Its frequency goes up and down.
@@ -83,23 +86,26 @@ def _identity(path: Path) -> str:
     return f"{path} {stat.st_size} {stat.st_mtime_ns}"
 
 
-def obtain(config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, board: Board) -> Snapshot:
-    """The snapshot for such a guest, made when there is none: one boot.
+#: Boots a guest and saves it: its configuration, the directory for all of it, progress.
+Take = Callable[[GuestConfig, Path, Progress], None]
+
+
+def obtain(
+    config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, machine_type: MachineType, take: Take
+) -> Snapshot:
+    """The snapshot for such a guest; ``take`` makes it when there is none.
 
     Raises:
         GuestLost: the guest did not come up.
         BuildFailed: QEMU could not save it.
     """
-    key = key_of(config, kernel, rootfs, accelerator, board)
+    key = key_of(config, kernel, rootfs, accelerator, machine_type)
 
     def make(scratch: Path, progress: Progress) -> None:
-        from .guest import Guest
-
-        progress.update("booting")
-        own = replace(config, kernel=kernel, rootfs=rootfs, accelerator=accelerator, machine=board.name, trees=())
-        with Guest(own, artifacts=scratch, hold=scratch) as guest:
-            progress.update("saving")
-            guest.save(scratch / "state")
+        own = replace(
+            config, kernel=kernel, rootfs=rootfs, accelerator=accelerator, machine=machine_type.name, trees=()
+        )
+        take(own, scratch, progress)
 
     label = f"snapshot of a guest of {kernel.parent.name if kernel.name == 'bzImage' else kernel.name}"
     folder = cache.obtain(KIND, key, label, make, {"kernel": str(kernel), "memory": str(config.memory)})
@@ -123,13 +129,13 @@ def _prune(folder: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def prepare_memory(folder: Path, config: GuestConfig) -> machine.SnapshotFiles:
+def prepare_memory(folder: Path, config: GuestConfig) -> command_line.SnapshotFiles:
     """Files for the memory of a guest of which a snapshot is made, readable by their owner only.
 
     Raises:
         BuildFailed: the disk has no room.
     """
-    files = machine.SnapshotFiles(folder / "memory", None)
+    files = command_line.SnapshotFiles(folder / "memory", None)
     free = shutil.disk_usage(folder).free
     if free < config.memory_bytes:
         raise BuildFailed(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shlex
 
-from . import specs
-from .config import GuestConfig
-from .sizes import shown
+from .. import specs
+from ..config import GuestConfig
+from ..sizes import shown
 
 CGROUPS = "/sys/fs/cgroup"
 SECONDS = 60.0

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import GuestConfig
-from .images.arch import X86_64
+from ..config import GuestConfig
+from ..images.arch import X86_64
 
 
 @dataclass(frozen=True)
-class Board:
+class MachineType:
     """How a kind of machine is asked for: a type with its properties, and QEMU's arguments beside it."""
 
     name: str
@@ -24,18 +24,18 @@ class Board:
     words: tuple[str, ...] = ()
 
 
-Q35 = Board("q35", X86_64.board)
+Q35 = MachineType("q35", X86_64.machine_type)
 FIRMWARE = "qboot.rom"
-LIGHT = Board("light", f"{X86_64.board},sata=off,smbus=off,usb=off,vmport=off", ("-bios", FIRMWARE))
-BOARDS = {board.name: board for board in (Q35, LIGHT)}
+LIGHT = MachineType("light", f"{X86_64.machine_type},sata=off,smbus=off,usb=off,vmport=off", ("-bios", FIRMWARE))
+MACHINE_TYPES = {machine_type.name: machine_type for machine_type in (Q35, LIGHT)}
 # Where QEMU of a distribution, or one that somebody built, has its firmware.
 FOLDERS = (Path("/usr/share/qemu"), Path("/usr/local/share/qemu"))
 
 
-def choose(config: GuestConfig) -> Board:
-    """The board of a guest: what is asked for, else the light one where it will do. Other architectures have one."""
+def choose(config: GuestConfig) -> MachineType:
+    """The one that is asked for, else ``light`` where it will do. Other architectures have one."""
     if config.arch is not X86_64:
-        return Board(config.arch.board.partition(",")[0], config.arch.board)
+        return MachineType(config.arch.machine_type.partition(",")[0], config.arch.machine_type)
     if config.machine != "auto":
-        return BOARDS[config.machine]
+        return MACHINE_TYPES[config.machine]
     return Q35 if config.needs_q35 or not any((folder / FIRMWARE).is_file() for folder in FOLDERS) else LIGHT

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import CommandTimeout
 from .arrange import entering
-from .errors import CommandTimeout
 
 if TYPE_CHECKING:
     import paramiko
 
-    from .remote import Link
+    from .connection import Link
 
 Sink = Callable[[bytes], object]
 JOBS = "/run/vmtest/jobs"

@@ -5,15 +5,27 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from ..config import GuestConfig, Timeouts
 from ..errors import InvalidInput
 from ..images.arch import Architecture, of_image
-from ..results.outcome import Expected
-from .model import Limits
+from .outcome import Expected
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+
+
+class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Seconds each phase may take. ``ready``: a workload's start; ``total``: a job from its start to its end."""
+
+    boot: Seconds = 120.0
+    silence: Seconds = 45.0
+    login: Seconds = 30.0
+    ready: Seconds = 60.0
+    command: Seconds = 120.0
+    total: Seconds = 900.0
 
 
 class FileRef(msgspec.Struct, frozen=True):

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import psutil
 
-from . import hostroot, specs
-from .board import Q35, Board
-from .config import GuestConfig
-from .errors import MachineLacks
-from .images.arch import Architecture
-from .images.hostpkgs import program
-from .sizes import MIB, shown
+from .. import specs
+from ..config import GuestConfig
+from ..errors import MachineLacks
+from ..host import root as hostroot
+from ..images.arch import Architecture
+from ..images.hostpkgs import program
+from ..sizes import MIB, shown
+from .machine_type import Q35, MachineType
 
 # What QEMU takes beside the guest's memory: its own code, translated code, buffers.
 OVERHEAD_BYTES = 192 * MIB
@@ -49,7 +50,7 @@ class Parts:
     console_fd: int
     monitor_fd: int
     accelerator: str
-    board: Board = Q35
+    machine_type: MachineType = Q35
     snapshot: SnapshotFiles | None = None
     tsc_khz: int | None = None
 
@@ -168,14 +169,14 @@ def accelerator_arguments(arch: Architecture, accelerator: str, icount: int | No
     return ["-accel", f"tcg,thread=multi,tb-size={TRANSLATION_MIB}", "-cpu", arch.cpu]
 
 
-def command_line(config: GuestConfig, parts: Parts) -> list[str]:
+def build(config: GuestConfig, parts: Parts) -> list[str]:
     """QEMU's whole command line.
 
     Raises:
         MachineLacks: QEMU is not installed.
     """
     words = [program(config.arch.qemu), "-nodefaults", "-no-user-config", "-display", "none"]
-    words += ["-machine", parts.board.machine, *parts.board.words, *_end_of_the_machine(config)]
+    words += ["-machine", parts.machine_type.machine, *parts.machine_type.words, *_end_of_the_machine(config)]
     words += accelerator_arguments(config.arch, parts.accelerator, config.icount)
     words += ["-smp", _processors(config), *_memory(config, parts.snapshot)]
     words += ["-kernel", str(parts.kernel), "-append", kernel_command_line(config, parts.tsc_khz)]

@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from .errors import InvalidInput, MachineLacks
-from .images import features
-from .images.hostpkgs import program
+from ..errors import InvalidInput, MachineLacks
+from ..images import features
+from ..images.hostpkgs import program
 
 #: The host's own root.
 HOST = "host"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from . import untrusted
-from .errors import ForeignContent, InvalidInput
+from .. import untrusted
+from ..errors import ForeignContent, InvalidInput
 from .process import CHUNK, Enough
 from .seed import add_tree
 

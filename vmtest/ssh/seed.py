@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
-from . import hostroot
-from .config import GuestConfig
-from .errors import InvalidInput
-from .folders import Tree
+from ..config import GuestConfig
+from ..errors import InvalidInput
+from ..folders import Tree
+from ..host import root as hostroot
 
 FOLDER = "run/vmtest"
 # A disk is a whole number of sectors.

@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What several commands say."""
+"""Help texts and reports of several commands."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..command.process import discard
-from ..visible import visible
+from ..terminal import say
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ..guest import Guest
 
-LOG_COLUMNS = 200
 EXIT_CODES = """exit codes:
   of "exec": the command's own, 128+n when signal n ended it; and
   2    invalid input, nothing was started
@@ -51,36 +46,8 @@ ends, when you press Ctrl-C, and when this program is killed. No root is needed.
 """
 
 
-def say(text: str) -> None:
-    """One line on standard error; what a guest has put into it does nothing to the terminal."""
-    print(f"vmtest: {visible(text)}", file=sys.stderr, flush=True)
-
-
-def tell(text: object, end: str = "\n") -> None:
-    """Text on standard output. A reader that has left (``| head -3``) wanted no more of it: that is no error."""
-    try:
-        print(text, end=end, flush=True)
-    except BrokenPipeError:
-        discard(sys.stdout)
-
-
-def output(*, stderr: bool = False) -> Console:
-    """Standard output (or error) for tables and colours, with a reader that may leave as for :func:`tell`.
-
-    In a file or a pipeline's log no table is squeezed into a terminal's 80 columns.
-    """
-    from rich.console import Console
-
-    class Output(Console):
-        def on_broken_pipe(self) -> None:
-            discard(sys.stderr if stderr else sys.stdout)
-
-    width = None if stderr or sys.stdout.isatty() else LOG_COLUMNS
-    return Output(stderr=stderr, highlight=False, soft_wrap=True, width=width)
-
-
 @contextmanager
-def telling_of_dump(guest: Guest) -> Iterator[None]:
+def reporting_dump(guest: Guest) -> Iterator[None]:
     """Says, once a guest is gone, where its memory is kept, or why it is not."""
     try:
         yield

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memory that is plugged and unplugged at set times beside a command: the ``plug`` steps of a configuration."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from .errors import GuestLost, HarnessError
+from .guest import Guest
+from .qemu.clock import Clock
+from .qemu.monitor import MonitorError
+from .specs import Step
+
+
+class Schedule:
+    """Performs a configuration's ``plug`` steps beside a command; a context manager around that command's time.
+
+    Args:
+        guest: whose.
+        told: hears a line of each step, also of one that failed or did not come any more.
+    """
+
+    def __init__(self, guest: Guest, told: Callable[[str], object] = lambda _line: None) -> None:
+        self._guest = guest
+        self._told = told
+        self._steps: tuple[Step, ...] = tuple(sorted(guest.config.steps, key=lambda step: step.at))
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failed: list[str] = []
+
+    def __enter__(self) -> Schedule:
+        if self._steps:
+            self._thread = threading.Thread(target=self._perform, name="vmtest-plug", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if self._thread:
+            self._thread.join()
+
+    def _perform(self) -> None:
+        clock: Clock = self._guest.clock
+        begun = clock.now()
+        for step in self._steps:
+            while (left := begun + step.at - clock.now()) > 0:
+                if self._over.wait(min(left, 0.5) if clock.stopped else left):
+                    self._told(f"memory {step.text} after {step.at:g} s: not done, the command had ended")
+                    break
+            else:
+                self._one(step)
+
+    def _one(self, step: Step) -> None:
+        try:
+            if step.bytes > 0:
+                change = self._guest.plug_memory(step.bytes, node=step.node)
+            else:
+                change = self._guest.unplug_memory(-step.bytes, node=step.node)
+            self._told(f"after {step.at:g} s: {change.text}")
+        except GuestLost:
+            pass  # told by the command
+        except (HarnessError, MonitorError, RuntimeError) as error:
+            self._told(f"memory {step.text} after {step.at:g} s: {error}")
