@@ -17,7 +17,7 @@ log = logging.getLogger("damon.damond")
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: For the orderly end.
 PATIENCE_S: Final = 4.0
-#: The time that threads wait for a processor does not count, up to so many times ``PATIENCE_S``.
+#: The time without a processor does not count, up to so many times ``PATIENCE_S``.
 BUSY: Final = 10
 #: For ``abandon``; both together are less than the 5 s that a service manager or a user counts on.
 ABANDON_S: Final = 0.8
@@ -26,11 +26,16 @@ FORCED: Final = 1
 
 
 def run_delays() -> dict[str, float]:
-    """Of each thread of this process: the seconds that it was ready to run and had no processor (``schedstat``)."""
+    """Seconds without a processor, by thread of this process: it was ready to run (``schedstat``).
+
+    ``steal``: seconds in which the host of this machine ran something else, all processors together.
+    """
     delays = {}
     for task in Path("/proc/self/task").iterdir():
         with suppress(OSError, ValueError, IndexError):  # it has ended, or the kernel does not count
             delays[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    with suppress(OSError, ValueError, IndexError):
+        delays["steal"] = int(Path("/proc/stat").read_text().split(None, 9)[8]) / os.sysconf("SC_CLK_TCK")
     return delays
 
 
@@ -77,7 +82,8 @@ class Watchdog:
         if self._left.wait(self._patience_s):
             return True
         while granted < BUSY * self._patience_s:
-            delayed = max((now - before.get(tid, now) for tid, now in run_delays().items()), default=0.0)
+            # One thread waits for another that waits for a processor: their times add up.
+            delayed = sum(now - before.get(tid, now) for tid, now in run_delays().items())
             more = delayed - granted
             if more < 0.01 * self._patience_s:
                 break

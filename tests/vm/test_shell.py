@@ -60,7 +60,11 @@ def test_shell_has_a_terminal_and_ends_with_its_code(options: list[str], place: 
     assert child.exitstatus == 7
 
 
-@ROOTS
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [(["--snapshot"], "/root"), pytest.param(["--root", "host"], str(FOLDER), marks=pytest.mark.long)],
+    ids=["image", "host"],
+)
 def test_every_byte_through_both_streams(options: list[str], place: str) -> None:
     data = random.Random(5).randbytes(8 << 20)
     check = f'[ "$PWD" = {place} ] || exit 1'
