@@ -25,7 +25,7 @@ _HOMES = {
     "GuestConfig": "config",
     "GuestLost": "errors",
     "HarnessError": "errors",
-    "Result": "process",
+    "Result": "ssh.process",
     "Share": "folders",
     "Tree": "folders",
 }
