@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from benchmarks.bench_core import ROUNDS, NullSpace, context
 from damon.model.context import DamonCtx
+from damon.model.operations import Operations
 from damon.ops import sampling
-from damon.ops.operations import Operations
 from examples.two_pages_arrays import TwoPagesArrays
 from tests.prototyping import program
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from damon.mm.interface import AccessBits
 from damon.mm.linux import LinuxMachine, native
 from damon.model.arrays import U8, U64, Batch, Buffer
+from damon.model.machine import AccessBits
 from damon.model.random import Random
 
 Space = Callable[[Buffer, int], Batch]

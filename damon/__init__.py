@@ -2,7 +2,7 @@
 """DAMON, Linux's data access monitor and its access-aware operation schemes, in user space.
 
 ``import damon`` is cheap: names below load what they need when they are first used. ``docs/prototyping.md`` is the
-tour; ``docs/architecture.md`` has the rooms.
+tour; ``docs/architecture.md`` has the packages.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from damon.library import open_engine as open_engine
     from damon.library import open_machine as open_machine
     from damon.library import running as running
-    from damon.mm.interface import Advice as Advice
-    from damon.mm.interface import Machine as Machine
     from damon.model.arrays import DamonFolio as DamonFolio
     from damon.model.arrays import DamonRegion as DamonRegion
     from damon.model.arrays import FolioArray as FolioArray
@@ -45,6 +43,10 @@ if TYPE_CHECKING:
     from damon.model.custom import DamosCustomMetric as DamosCustomMetric
     from damon.model.custom import DamosFolioFilter as DamosFolioFilter
     from damon.model.custom import DamosRegionFilter as DamosRegionFilter
+    from damon.model.machine import Advice as Advice
+    from damon.model.machine import Machine as Machine
+    from damon.model.operations import Operations as Operations
+    from damon.model.operations import Score as Score
     from damon.model.probe import DamonFilter as DamonFilter
     from damon.model.probe import DamonFilterType as DamonFilterType
     from damon.model.probe import DamonProbe as DamonProbe
@@ -61,36 +63,33 @@ if TYPE_CHECKING:
     from damon.model.scheme import DamosWatermarks as DamosWatermarks
     from damon.model.scheme import DamosWmarkMetric as DamosWmarkMetric
     from damon.model.target import DamonTarget as DamonTarget
-    from damon.ops.operations import Operations as Operations
-    from damon.ops.operations import Score as Score
     from damon.ops.paddr import Paddr as Paddr
     from damon.ops.vaddr import Fvaddr as Fvaddr
     from damon.ops.vaddr import Vaddr as Vaddr
     from damon.ops.vaddr import process_space as process_space
-
-#: The version of the distribution, too (pyproject.toml reads it here).
-__version__: Final = "0.2.0"
+    from damon.version import __version__ as __version__
 
 _PLACES: Final = {
     "core": "Damon commit_ctx commit_quota_goals commit_scheme_goals set_attrs set_regions system_ram_region",
     "errors": "DamonError InvalidInput MissingCapability",
     "library": "Aggregation Region add_memory add_process aggregations changes open_engine open_machine running",
-    "mm.interface": "Advice Machine",
     "model.arrays": "DamonFolio DamonRegion FolioArray",
     "model.attrs": "DamonAttrs DamonIntervalsGoal",
     "model.context": "DamonCallControl DamonCtx DamosWalkControl",
     "model.custom": "DamosCustomAction DamosCustomMetric DamosFolioFilter DamosRegionFilter",
+    "model.machine": "Advice Machine",
+    "model.operations": "Operations Score",
     "model.probe": "DamonFilter DamonFilterType DamonProbe",
     "model.scheme": "Damos DamosAccessPattern DamosAction DamosFilter DamosFilterType DamosMigrateDest DamosQuota "
     "DamosQuotaGoal DamosQuotaGoalMetric DamosQuotaGoalTuner DamosWatermarks DamosWmarkMetric",
     "model.target": "DamonTarget",
-    "ops.operations": "Operations Score",
     "ops.paddr": "Paddr",
     "ops.vaddr": "Fvaddr Vaddr process_space",
+    "version": "__version__",
 }
 _NAMES: Final = {name: f"damon.{place}" for place, names in _PLACES.items() for name in names.split()}
 
-__all__ = list(_NAMES)
+__all__ = [name for name in _NAMES if name != "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from damon.errors import DamonError, InvalidInput
-from damon.mm.interface import Machine
+from damon.model.machine import Machine
 from damon.modules.cmdline import canonical, split_assignment
 from damon.modules.module import Module
 from damon.modules.params import Parameter, Value, show_value

@@ -10,7 +10,7 @@ import argparse
 import re
 from collections.abc import Iterator
 
-from damon import __version__
+from damon.version import __version__
 
 
 def _escape(text: str) -> str:

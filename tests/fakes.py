@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from damon.errors import InvalidInput
 from damon.mm.clock import VirtualClock
-from damon.mm.interface import Advice, Closing
 from damon.model.arrays import (
     FOLIO_DECIDED,
     FOLIO_PASS,
@@ -17,6 +16,7 @@ from damon.model.arrays import (
     FolioArray,
     RegionArray,
 )
+from damon.model.machine import Advice, Closing
 
 PAGE = 4096
 NODE_SIZE = 1 << 30

@@ -7,12 +7,12 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from damon import __version__
 from damon.command.parser import Parser
 from damon.errors import InvalidInput
 from damon.modules.params import parse_long, parse_ulong
 from damon.quoting import quoted
 from damon.units import DURATIONS, seconds
+from damon.version import __version__
 
 __all__ = ["Parser", "add_modules", "add_pace", "add_version", "duration", "number", "seed"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from damon.mm.interface import PAGE_SIZE, Machine
+from damon.model.machine import PAGE_SIZE, Machine
 from damon.workload.residence import major_faults, process_resident_bytes, resident_bytes
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from damon.core import Damon
-from damon.mm.clock import Event, VirtualClock
+from damon.mm.clock import VirtualClock
+from damon.model.clock import Event
 from damon.model.context import DamonCtx
 
 STEP_US: Final = 100_000

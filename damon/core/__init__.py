@@ -10,7 +10,7 @@ from __future__ import annotations
 # A command that needs a name of the events does not wait for the worker's loop: what is below comes when it is used.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Final
 
     from damon.core.attrs import set_attrs
     from damon.core.commit import commit_ctx, commit_quota_goals, commit_scheme_goals
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module 'damon.core' has no attribute {name!r}")

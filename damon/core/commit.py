@@ -19,6 +19,7 @@ from damon.model.arrays import RegionArray
 from damon.model.attrs import DamonAttrs
 from damon.model.checks import instance, truth, whole
 from damon.model.context import DamonCtx
+from damon.model.machine import TargetSpace
 from damon.model.probe import DamonProbe
 from damon.model.regions import set_regions
 from damon.model.scheme import (
@@ -30,7 +31,7 @@ from damon.model.scheme import (
     DamosQuotaGoalMetric,
     DamosStat,
 )
-from damon.model.target import DamonTarget, TargetSpace
+from damon.model.target import DamonTarget
 
 
 def check_min_region_sz(ctx: DamonCtx) -> None:

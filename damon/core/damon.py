@@ -15,12 +15,13 @@ from damon.core.regions import SplitState
 from damon.core.trace import Trace
 from damon.core.waiting import at_exit, waiting
 from damon.errors import DamonError, InvalidInput
-from damon.mm.clock import Event, VirtualClock
-from damon.mm.interface import Machine
+from damon.mm.clock import VirtualClock
+from damon.model.clock import Event
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+from damon.model.machine import Machine
+from damon.model.operations import Operations
 from damon.model.presence import Presence, Show
 from damon.model.random import Random, mix64
-from damon.ops.operations import Operations
 from damon.ops.registry import OperationsRegistry
 
 #: Real seconds that workers get to end when the interpreter does.

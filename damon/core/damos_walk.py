@@ -19,11 +19,11 @@ from damon.core.regions import region_sz_limit
 from damon.core.trace import trace_stat
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
+from damon.model.operations import Score
 from damon.model.regions import align_down
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 from damon.native import bind
-from damon.ops.operations import Score
 
 _ARGUMENTS = (c_void_p, c_void_p, c_uint32, c_void_p, c_uint32, c_void_p, c_uint64)
 _next_region = bind("damos_next_region", c_uint32, *_ARGUMENTS)

@@ -8,11 +8,11 @@ from ctypes import c_uint32, c_uint64, c_void_p
 from typing import Final
 
 from damon.core.priority import left_window_bp, matches
-from damon.mm.interface import PAGE_SIZE
 from damon.model.arrays import FolioArray
 from damon.model.checks import called, whole
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosCustomMetric
+from damon.model.machine import PAGE_SIZE
 from damon.model.scheme import Damos, DamosQuotaGoal, DamosQuotaGoalMetric, DamosQuotaGoalTuner
 from damon.native import bind
 

@@ -15,9 +15,9 @@ from damon.core.region_check import check_regions, checked_step, inherited
 from damon.core.regions import SplitState, apply_min_nr_regions, merge_regions, reset_aggregated, split_regions
 from damon.core.waiting import working
 from damon.errors import DamonError
-from damon.mm.ahead import Stretch
 from damon.model.checks import U32_MAX, whole
 from damon.model.context import NEVER, DamonCallControl, DamonCtx
+from damon.model.operations import Stretch
 from damon.model.probe import has_weights
 
 

@@ -13,10 +13,10 @@ from typing import Final
 from damon.model.arrays import DamonRegion, RegionArray
 from damon.model.checks import ULONG_MAX, whole
 from damon.model.context import DamonCtx
+from damon.model.operations import Score
 from damon.model.scheme import DAMOS_MAX_SCORE, Damos
 from damon.native import bind
 from damon.native.layout import shared
-from damon.ops.operations import Score
 
 _histogram = bind("damos_score_histogram", c_uint32, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_uint32)
 _min_score = bind("damos_min_score", c_uint32, c_void_p, c_uint32, c_uint64)

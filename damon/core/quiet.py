@@ -18,10 +18,10 @@ from damon.core.events import AGGREGATED, BEFORE_APPLY, ESZ, STAT
 from damon.core.priority import DamosRates, DamosSpec, fill_pattern
 from damon.core.regions import SplitState
 from damon.model.context import DamonCtx
+from damon.model.operations import Operations, Score
 from damon.model.scheme import Damos, DamosAction
 from damon.native import bind
 from damon.native.layout import shared
-from damon.ops.operations import Operations, Score
 
 _init = bind("damon_quiet_boundary", None, c_void_p)
 #: Greater numbers are for Python, which has no greatest one.

@@ -15,8 +15,8 @@ from damon.core.reference import RegionFault, first_fault
 from damon.errors import InvalidInput
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
+from damon.model.operations import Operations
 from damon.native import bind
-from damon.ops.operations import Operations
 
 _check = bind("damon_check_regions", c_uint32, c_void_p, c_uint32, c_uint64, c_void_p)
 

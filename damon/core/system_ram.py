@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from damon.errors import InvalidInput
-from damon.mm.interface import Machine
+from damon.model.machine import Machine
 
 
 def system_ram_region(machine: Machine, start: int, end: int, addr_unit: int = 1) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 from damon.core.events import (
     AGGREGATED,
@@ -27,9 +27,10 @@ from damon.core.events import (
 )
 from damon.core.priority import left_window_bp, moving_sum
 from damon.errors import InvalidInput
-from damon.mm.clock import Clock, VirtualClock
+from damon.mm.clock import VirtualClock
 from damon.model.arrays import ROW, DamonRegion
 from damon.model.attrs import DamonAttrs
+from damon.model.clock import Clock
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
@@ -214,7 +215,7 @@ def event_name(name: str) -> str:
 
 
 def _listening(ctx: DamonCtx, name: str) -> Trace | None:
-    trace: Trace | None = ctx.trace
+    trace = cast("Trace | None", ctx.trace)
     return trace if trace is not None and trace.enabled(name) else None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from damon.mm.interface import Machine
 from damon.model.context import DamonCtx
+from damon.model.machine import Machine
 from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
 
 _ANY: Final = 2**63 - 1

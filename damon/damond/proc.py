@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from damon.mm.interface import PAGE_SIZE
 from damon.mm.sim import SimulatedMachine
+from damon.model.machine import PAGE_SIZE
 from damon.modules.sysfs import Directory, File
 
 

@@ -26,9 +26,9 @@ from damon.damond.tree import Root
 from damon.errors import InvalidInput
 from damon.library.engine import Engine, open_engine, other_modules
 from damon.mm.clock import VirtualClock
-from damon.mm.interface import Machine
 from damon.mm.sim import Kill, SimulatedMachine
 from damon.model.context import DamonCtx
+from damon.model.machine import Machine
 from damon.modules.cmdline import parse_cmdline
 from damon.modules.loader import Loader, find_module, find_modules, parameter_of
 from damon.modules.module import Module

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from damon import __version__
 from damon.export.c_scheme import add_scheme
 from damon.export.c_text import Parameters, block, designated
 from damon.export.policy import Policy
 from damon.model.context import DAMON_MIN_REGION_SZ, DamonCtx
+from damon.version import __version__
 
 _HEAD: Final = """\
 // SPDX-License-Identifier: GPL-2.0

@@ -18,9 +18,9 @@ from damon.errors import DamonError, InvalidInput
 from damon.host.operations import SETS, HostSpace
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosCustomAction, DamosCustomMetric
+from damon.model.operations import Operations
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosQuotaGoal, DamosQuotaGoalMetric
 from damon.model.target import DamonTarget
-from damon.ops.operations import Operations
 from damon.quoting import cut, quoted
 
 if TYPE_CHECKING:

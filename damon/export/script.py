@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from damon import __version__
 from damon.export.policy import Policy
 from damon.host import staging
 from damon.host.staging import Line
 from damon.model.context import DamonCtx
+from damon.version import __version__
 
 _FILTER: Final = re.compile(r"schemes/(\d+)/(core_filters|ops_filters|filters)/")
 _PID: Final = re.compile(r"targets/\d+/pid_target")

@@ -10,7 +10,7 @@ from typing import Final
 
 from damon.errors import DamonError
 from damon.model.context import DamonCtx
-from damon.ops.operations import Operations
+from damon.model.operations import Operations
 
 
 @dataclass

@@ -24,10 +24,10 @@ from damon.kernel.operations import OperationsBridge
 from damon.kernel.requests import Requests
 from damon.kernel.spaces import Spaces
 from damon.kernel.trace import KernelTrace
-from damon.mm.ahead import Stretch
-from damon.mm.clock import Event
-from damon.mm.interface import Machine
+from damon.model.clock import Event
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+from damon.model.machine import Machine
+from damon.model.operations import Stretch
 from damon.model.scheme import Damos, DamosQuota, DamosStat
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import bisect
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from damon.mm.interface import PAGE_SHIFT, Machine
+from damon.model.machine import PAGE_SHIFT, Machine
 
 NONE: Final = (1 << 64) - 1
 (FREE_PAGES, TOTAL_PAGES, LRU, NODE_TOTAL, NODE_FREE, MEMCG_PAGES, PSI_NS, NODE_START, NODE_END) = range(9)

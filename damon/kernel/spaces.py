@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from damon.errors import DamonError
 
 if TYPE_CHECKING:
-    from damon.model.target import TargetSpace
+    from damon.model.machine import TargetSpace
 
 
 @dataclass

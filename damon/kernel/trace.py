@@ -17,7 +17,7 @@ from typing import Final
 from damon.core.events import AGGREGATED, BEFORE_APPLY, EVENTS, FORMATS, REGION_AGGREGATED
 from damon.core.trace import Callback, Subscription, Trace, TraceEvent
 from damon.kernel.library import Library
-from damon.mm.clock import Clock
+from damon.model.clock import Clock
 from damon.model.context import DamonCtx
 
 _NUMBER: Final = re.compile(r"=(-?\d+)")

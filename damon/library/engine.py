@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from damon import __version__
 from damon.errors import InvalidInput
-from damon.mm.interface import Machine
+from damon.model.machine import Machine
 from damon.modules.loader import find_modules
 from damon.modules.module import Module
+from damon.version import __version__
 
 if TYPE_CHECKING:
     from damon.core import Damon

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from damon.core import Damon
 from damon.errors import InvalidInput
-from damon.mm.interface import Machine
 from damon.model.context import DamonCtx
+from damon.model.machine import Machine
 
 
 def open_machine(

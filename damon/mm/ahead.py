@@ -10,10 +10,10 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from ctypes import c_int64, c_uint64, c_void_p
-from dataclasses import dataclass
 from typing import Protocol
 
-from damon.mm.ticks import Ticks
+from damon.model.operations import Stretch
+from damon.model.ticks import Ticks
 from damon.native.layout import shared
 
 
@@ -56,21 +56,6 @@ class NativeTime(ctypes.Structure):
         if ticks.hz and us >= ticks.upper_us:
             self.tick_ns, self.first_tick = ticks.tick_ns, ticks.jiffies(0)
             self.sleep_ticks, self.wheel_shift = ticks.timeout_ticks(us)
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """When a worker has something else to do than to sample.
-
-    ``due_ns``: after the first sample that ends at this time or later. ``free_low``, ``free_high``: after the first one
-    at whose end the machine's free pages are not within these bounds. ``boundary``: the address of a ``struct
-    damon_boundary``, which knows what to do after that many samples; None: only Python knows.
-    """
-
-    due_ns: int
-    free_low: int
-    free_high: int
-    boundary: int | None = None
 
 
 class SampledSpace(Protocol):

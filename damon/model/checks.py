@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import operator
 from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from typing import Final, SupportsIndex, TypeVar, cast
 
 from damon.errors import InvalidInput
 
@@ -36,7 +36,7 @@ def shown(value: object) -> str:
 def whole(what: str, value: object, low: int = 0, high: int = ULONG_MAX) -> int:
     """``value`` as an integer of ``low``..``high``; EINVAL for anything else (``1.5``, ``"3"``, ``None``)."""
     try:
-        number = operator.index(value)  # type: ignore[arg-type]
+        number = operator.index(cast(SupportsIndex, value))
     except TypeError:
         number = None
     if number is None or not low <= number <= high:

@@ -4,24 +4,51 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from damon.model.attrs import DamonAttrs
+from damon.model.clock import Event, Thread
 from damon.model.probe import DamonProbe
 from damon.model.random import Random
-from damon.model.scheme import Damos
+from damon.model.scheme import Damos, DamosQuota
 from damon.model.target import DamonTarget
 
 if TYPE_CHECKING:
-    from damon.mm.interface import Machine
     from damon.model.arrays import DamonRegion
-    from damon.ops.operations import Operations
+    from damon.model.machine import Machine
+    from damon.model.operations import Operations
 
 DAMON_MIN_REGION_SZ: Final = 4096
 #: A time that never comes.
 NEVER: Final = 2**63 - 1
+
+
+# Set before a request is posted, or a worker starts.
+_NOT_POSTED: Final = cast(Event, None)
+_NO_MACHINE: Final = cast("Machine", None)
+_NOT_SELECTED: Final = cast("Operations", None)
+
+
+class Tracepoints(Protocol):
+    """Who listens to what happens."""
+
+    @property
+    def points(self) -> Mapping[str, Sequence[object]]:
+        """By the event's name: who listens."""
+
+    def enabled(self, name: str) -> bool: ...
+
+
+class Engine(Protocol):
+    """Another engine than ``damon.core``."""
+
+    def commit(self, ctx: DamonCtx, src: DamonCtx) -> None:
+        """Take everything of ``src``."""
+
+    def commit_goals(self, ctx: DamonCtx, index: int, src: DamosQuota) -> None:
+        """Take the goals of ``src`` for the scheme of this number."""
 
 
 @dataclass(eq=False)
@@ -43,7 +70,7 @@ class DamonCallControl:
     due_ns: int = 0
     canceled: bool = False
     error: BaseException | None = None
-    done: Any = None  #: the clock's event
+    done: Event = _NOT_POSTED  #: set when it ran; made when it is posted
 
 
 @dataclass(eq=False)
@@ -52,7 +79,7 @@ class DamosWalkControl:
 
     fn: Callable[[DamonCtx, DamonTarget, DamonRegion, Damos, int], None]
     canceled: bool = False
-    done: Any = None
+    done: Event = _NOT_POSTED
 
 
 @dataclass(eq=False)
@@ -60,8 +87,8 @@ class DamonCtx:
     """What one kdamond monitors and does. ``machine`` is the memory that it works on, ``ops`` the operations set, to
     be selected before the start."""
 
-    machine: Machine = None  # type: ignore[assignment]
-    ops: Operations = None  # type: ignore[assignment]
+    machine: Machine = _NO_MACHINE
+    ops: Operations = _NOT_SELECTED
     attrs: DamonAttrs = field(default_factory=DamonAttrs)
     targets: list[DamonTarget] = field(default_factory=list)
     schemes: list[Damos] = field(default_factory=list)
@@ -71,16 +98,16 @@ class DamonCtx:
     pause: bool = False  #: sample nothing and apply nothing, keep the results; requests still run
     rnd: Random = field(default_factory=lambda: Random(0))
     reference: bool = False  #: use the plain Python twins instead of the C routines
-    trace: Any = None  #: tracepoints (``core.trace.Trace``)
-    sampled: Any = field(default=None, repr=False)  #: scratch of the operations set: the native view of its targets
+    trace: Tracepoints | None = None  #: ``core.trace.Trace``
+    sampled: object = field(default=None, repr=False)  #: scratch of the operations set: the native view of its targets
 
     passed_sample_intervals: int = 0
     next_aggregation_sis: int = 0
     next_ops_update_sis: int = 0
     next_intervals_tune_sis: int = 0
 
-    engine: Any = None  #: who runs it when it is not ``damon.core``; commits go there
-    kdamond: Any = None  #: the clock's thread while the worker runs
+    engine: Engine | None = None  #: who runs it when it is not ``damon.core``; commits go there
+    kdamond: Thread | None = None  #: the clock's thread while the worker runs
     kdamond_stop: bool = False
     call_controls: list[DamonCallControl] = field(default_factory=list)
     call_controls_obsolete: bool = False

@@ -4,18 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from damon.model.arrays import NO_BATCH, U8, U64, Batch, Buffer, FolioArray, RegionArray
-
-
-class TargetSpace(Protocol):
-    """What a target holds of its process; the operations sets know more of it (``mm.interface.ProcessSpace``)."""
-
-    pid: int
-
-    def alive(self) -> bool: ...
-    def close(self) -> None: ...
+from damon.model.machine import TargetSpace
 
 
 @dataclass(eq=False)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from ctypes import byref, c_uint32, c_uint64, c_void_p
-from typing import Any, Final
+from typing import Final
 
-from damon.mm.ahead import Stretch
 from damon.model.arrays import Buffer
 from damon.model.context import DamonCtx
+from damon.model.operations import Stretch
 from damon.native import bind
 from damon.native.layout import shared
 
@@ -60,15 +60,16 @@ class Rows:
 
 
 def sample_ahead(
-    ctx: DamonCtx, spaces: Sequence[Any], nr: int, stretch: Stretch, addr_unit: int = 1
+    ctx: DamonCtx, spaces: Sequence[object], nr: int, stretch: Stretch, addr_unit: int = 1
 ) -> tuple[int, int]:
     """Up to ``nr`` sampling intervals of ``ctx``, whose targets are in ``spaces``, and more with a boundary in
     ``stretch``: how many there were, and the highest ``nr_accesses`` after the last."""
-    begin = getattr(ctx.machine, "begin_stretch", None)
-    if begin is None or ctx.reference:
+    machine = ctx.machine
+    begin, finish = getattr(machine, "begin_stretch", None), getattr(machine, "end_stretch", None)
+    if begin is None or finish is None or ctx.reference:
         return NONE
     view = ctx.sampled
-    if view is None or view.nr != len(spaces):
+    if not isinstance(view, Rows) or view.nr != len(spaces):
         view = ctx.sampled = Rows(len(spaces))
     nr_regions = 1
     for index, (row, target, space) in enumerate(zip(view.rows, ctx.targets, spaces, strict=True)):
@@ -95,5 +96,5 @@ def sample_ahead(
     )  # fmt: skip
     for row, target in zip(view.rows, ctx.targets, strict=True):
         target.regions.nr = row.nr
-    ctx.machine.end_stretch()  # type: ignore[attr-defined]
+    finish()
     return done, view.highest.value

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from damon.mm.interface import PAGE_SIZE, FolioSpace
+from typing import cast
+
 from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, DamonRegion, FolioArray
 from damon.model.checks import called, truth, whole
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosCustomAction, DamosFolioFilter
+from damon.model.machine import PAGE_SIZE, FolioSpace
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 
@@ -36,7 +38,7 @@ def apply_custom(
 
 
 def _space(ctx: DamonCtx, target: DamonTarget) -> FolioSpace:
-    return ctx.machine.phys if target.space is None else target.space  # type: ignore[return-value]
+    return ctx.machine.phys if target.space is None else cast(FolioSpace, target.space)
 
 
 def folio_filter_step(folios: FolioArray, wanted: DamosFolioFilter) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from ctypes import c_int, c_uint32, c_uint64, c_void_p
 from typing import Final
 
-from damon.mm.interface import PAGE_SIZE, FolioSpace
 from damon.model.arrays import (
     FOLIO_ACTIVE,
     FOLIO_ANON,
@@ -24,6 +23,7 @@ from damon.model.arrays import (
     FolioArray,
 )
 from damon.model.custom import DamosFolioFilter
+from damon.model.machine import PAGE_SIZE, FolioSpace
 from damon.model.scheme import DamosFilter, DamosFilterType
 from damon.native import bind
 from damon.ops.custom import folio_filter_step

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from ctypes import c_uint32, c_void_p
 from typing import Final
 
-from damon.mm.interface import FolioSpace
 from damon.model.arrays import FolioArray
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosFolioFilter
+from damon.model.machine import FolioSpace
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosMigrateDest
 from damon.native import bind
 from damon.ops.folio_filter import Native, Reference, filter_folios

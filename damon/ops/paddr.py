@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from damon.mm.ahead import Stretch, as_written
-from damon.mm.interface import PAGE_SIZE, PhysicalSpace
+from damon.mm.ahead import as_written
 from damon.model.arrays import DamonRegion, FolioArray
 from damon.model.context import DamonCtx
+from damon.model.machine import PAGE_SIZE, PhysicalSpace
+from damon.model.operations import Operations, Score, Stretch
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType, DamosMigrateDest
 from damon.model.target import DamonTarget
 from damon.ops import ahead, probes, sampling
 from damon.ops.folio_walk import MIGRATIONS, Act, migration, walk_folios
-from damon.ops.operations import Operations, Score
 
 #: Appended to a ``pageout`` scheme without a ``young`` filter of its own: recently accessed folios stay.
 REJECT_YOUNG: Final = DamosFilter(DamosFilterType.YOUNG, matching=True, allow=False)

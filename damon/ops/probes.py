@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from ctypes import c_uint32, c_uint64, c_void_p
 from typing import Final
 
-from damon.mm.interface import PhysicalSpace
 from damon.model.arrays import FOLIO_ANON, MAX_PROBES, DamonFolio, FolioArray, RegionArray
 from damon.model.attrs import U32_MAX
 from damon.model.context import DamonCtx
+from damon.model.machine import PhysicalSpace
 from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe, Weights, probe_weights
 from damon.model.target import DamonTarget
 from damon.native import bind

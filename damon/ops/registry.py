@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 
 from damon.errors import DamonError, InvalidInput
-from damon.ops.operations import Operations
+from damon.model.operations import Operations
 from damon.ops.paddr import Paddr
 from damon.ops.vaddr import Fvaddr, Vaddr
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from ctypes import c_uint32, c_uint64, c_void_p
 
-from damon.mm.interface import AccessBits
 from damon.model.arrays import Buffer, RegionArray
 from damon.model.context import DamonCtx
+from damon.model.machine import AccessBits
 from damon.model.random import Random
 from damon.model.target import DamonTarget
 from damon.native import bind

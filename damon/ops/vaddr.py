@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
 from damon.errors import InvalidInput
-from damon.mm.ahead import Stretch, as_written
-from damon.mm.interface import PAGE_SIZE, Advice, ProcessSpace
+from damon.mm.ahead import as_written
 from damon.model.arrays import DamonRegion, FolioArray
 from damon.model.context import DamonCtx
+from damon.model.machine import PAGE_SIZE, Advice, ProcessSpace
+from damon.model.operations import Operations, Score, Stretch
 from damon.model.regions import align_up, set_regions
 from damon.model.scheme import Damos, DamosAction, DamosMigrateDest
 from damon.model.target import DamonTarget
 from damon.ops import ahead, sampling
 from damon.ops.folio_walk import MIGRATIONS, Act, migration, walk_folios
-from damon.ops.operations import Operations, Score
 
 _ADVICE: Final[dict[object, Advice]] = {
     DamosAction.WILLNEED: Advice.WILLNEED,
@@ -51,7 +51,7 @@ def three_regions(mappings: Sequence[tuple[int, int]], align: int = PAGE_SIZE) -
 def process_space(target: DamonTarget) -> ProcessSpace:
     """The address space of a target that is a process."""
     assert target.space is not None
-    return target.space  # type: ignore[return-value]
+    return cast(ProcessSpace, target.space)
 
 
 def _batches(space: ProcessSpace, region: DamonRegion, scheme: Damos) -> Iterator[FolioArray]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from damon import __version__
 from damon.command.parser import Parser
 from damon.command.process import output_failed, start
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.quoting import quoted
 from damon.units import DURATIONS, seconds
+from damon.version import __version__
 from damon.workload.performed import plan_file, start_program, workload_program
 from damon.workload.plan import Options, change_options, compile_plan
 

@@ -12,8 +12,8 @@ from typing import ClassVar, Final
 
 from damon.core import set_attrs, set_regions, system_ram_region
 from damon.errors import DamonError
-from damon.mm.clock import Clock
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
+from damon.model.clock import Clock
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.target import DamonTarget
 from damon.modules.params import ParamSpec

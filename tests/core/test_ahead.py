@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 from damon.core import Damon, commit_ctx, set_regions, system_ram_region
 from damon.core.watermarks import free_mem_rate, min_wait_us, steady_free
 from damon.errors import DamonError
-from damon.mm.ahead import Stretch
 from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.spaces import SimulatedPhysical
-from damon.mm.ticks import Ticks
 from damon.model.arrays import Batch, Buffer
 from damon.model.checks import U32_MAX, ULONG_MAX
 from damon.model.context import NEVER, DamonCallControl, DamonCtx
+from damon.model.operations import Stretch
 from damon.model.scheme import (
     Damos,
     DamosAccessPattern,
@@ -33,6 +32,7 @@ from damon.model.scheme import (
     DamosWmarkMetric,
 )
 from damon.model.target import DamonTarget
+from damon.model.ticks import Ticks
 from damon.modules.loader import Loader
 from damon.ops.ahead import NONE
 from damon.ops.paddr import Paddr

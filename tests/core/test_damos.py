@@ -17,6 +17,7 @@ from damon.core.watermarks import wait_time_us
 from damon.model.arrays import DamonRegion, RegionArray
 from damon.model.attrs import ULONG_MAX, DamonAttrs
 from damon.model.context import DamonCtx
+from damon.model.operations import Operations, Score
 from damon.model.scheme import (
     Damos,
     DamosAccessPattern,
@@ -31,7 +32,6 @@ from damon.model.scheme import (
     DamosWmarkMetric,
 )
 from damon.model.target import DamonTarget
-from damon.ops.operations import Operations, Score
 from damon.ops.paddr import Paddr
 from tests.core.test_regions import _copy, region_arrays
 from tests.fakes import FakeMachine, regions_of

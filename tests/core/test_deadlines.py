@@ -10,9 +10,9 @@ import pytest
 from damon.core import Damon, set_attrs
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCallControl, DamonCtx
+from damon.model.operations import Operations
 from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
 from damon.model.target import DamonTarget
-from damon.ops.operations import Operations
 from tests.fakes import FakeMachine, regions_of
 
 MIB = 1 << 20

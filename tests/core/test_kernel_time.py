@@ -8,11 +8,11 @@ import pytest
 from damon.core import Damon, set_attrs, set_regions
 from damon.core import quota as quotas
 from damon.mm.clock import VirtualClock
-from damon.mm.ticks import Ticks
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.scheme import Damos, DamosAction, DamosQuota, DamosWatermarks, DamosWmarkMetric
 from damon.model.target import DamonTarget
+from damon.model.ticks import Ticks
 from tests.core.test_damos import Recorder, _pass
 from tests.fakes import FakeMachine, regions_of
 

@@ -11,6 +11,7 @@ import pytest
 from damon.core import Damon, commit_ctx
 from damon.errors import DamonError, InvalidInput
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+from damon.model.operations import Operations
 from damon.model.probe import DamonProbe
 from damon.model.scheme import (
     Damos,
@@ -22,7 +23,6 @@ from damon.model.scheme import (
     DamosWmarkMetric,
 )
 from damon.model.target import DamonTarget
-from damon.ops.operations import Operations
 from tests.fakes import FakeMachine, FakeSpace, regions_of
 
 PAGE = 4096

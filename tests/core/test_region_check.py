@@ -16,8 +16,8 @@ from damon.errors import InvalidInput
 from damon.model.arrays import RegionArray
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
+from damon.model.operations import Operations
 from damon.model.target import DamonTarget
-from damon.ops.operations import Operations
 from tests.fakes import FakeMachine, regions_of
 
 PAGE = 4096

@@ -7,9 +7,9 @@ from typing import Any
 
 from damon.core import Damon, set_attrs
 from damon.errors import DamonError
-from damon.mm.interface import Machine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx
+from damon.model.machine import Machine
 from damon.model.probe import DamonFilter, DamonProbe
 from damon.model.scheme import (
     Damos,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from damon.mm.clock import VirtualClock
-from damon.mm.interface import Advice
-from damon.mm.ticks import Ticks
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, Batch, Buffer, FolioArray
+from damon.model.machine import Advice
 from damon.model.random import mix64
+from damon.model.ticks import Ticks
 from tests.fakes import PAGE, FakeMachine, FakeSpace
 
 #: Page frames of the machine; processes have as many pages.

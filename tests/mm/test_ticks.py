@@ -7,7 +7,7 @@ import pytest
 
 from damon.errors import InvalidInput
 from damon.mm.clock import RealClock, VirtualClock
-from damon.mm.ticks import MAX_JIFFY_OFFSET, RATES, Ticks
+from damon.model.ticks import MAX_JIFFY_OFFSET, RATES, Ticks
 
 MS = 1_000_000
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damon.mm.interface import AccessBits, PhysicalSpace
 from damon.mm.linux import LinuxMachine
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import U8, U64, Batch, Buffer, FolioArray, RegionArray
 from damon.model.context import DamonCtx
+from damon.model.machine import AccessBits, PhysicalSpace
 from damon.model.random import Random
 from damon.model.target import DamonTarget
 from damon.ops import probes, sampling

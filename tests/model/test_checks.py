@@ -15,8 +15,8 @@ from damon.core import Damon
 from damon.errors import DamonError, InvalidInput
 from damon.model.arrays import FOLIO_PASS
 from damon.model.context import DamonCtx
+from damon.model.operations import Operations, Score
 from damon.model.target import DamonTarget
-from damon.ops.operations import Operations, Score
 from tests.fakes import FakeMachine, FakeSpace, regions_of
 
 PAGE = 4096

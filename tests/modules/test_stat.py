@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from damon.core import Damon
 from damon.errors import DamonError
 from damon.mm.clock import VirtualClock
-from damon.mm.ticks import Ticks
 from damon.model.arrays import RegionArray
 from damon.model.attrs import DamonIntervalsGoal
+from damon.model.ticks import Ticks
 from damon.modules.loader import Loader
 from damon.modules.params import Value, show_value
 from damon.modules.stat import Stat

@@ -11,10 +11,10 @@ from damon.core import commit_ctx
 from damon.core.damos_filter import set_filters_default_reject
 from damon.model.arrays import FOLIO_ANON, FolioArray
 from damon.model.context import DamonCtx
+from damon.model.operations import Score
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType, DamosMigrateDest
 from damon.model.target import DamonTarget
 from damon.ops.folio_walk import migration, pick_dests
-from damon.ops.operations import Score
 from damon.ops.paddr import Paddr
 from damon.ops.vaddr import Fvaddr, Vaddr
 from tests.fakes import NODE_SIZE, FakeMachine, FakeSpace, regions_of

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from damon.core.damos_filter import set_filters_default_reject
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_PASS, FolioArray
 from damon.model.context import DamonCtx
+from damon.model.operations import Score
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType
 from damon.model.target import DamonTarget
 from damon.ops.folio_filter import Native, Reference, filter_folios
-from damon.ops.operations import Score
 from damon.ops.paddr import Paddr
 from tests.fakes import FakeMachine, FakeSpace, regions_of
 

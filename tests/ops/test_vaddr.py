@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.errors import InvalidInput
-from damon.mm.interface import Advice
 from damon.model.context import DamonCtx
+from damon.model.machine import Advice
+from damon.model.operations import Score
 from damon.model.scheme import Damos, DamosAction
 from damon.model.target import DamonTarget
-from damon.ops.operations import Score
 from damon.ops.registry import OperationsRegistry
 from damon.ops.vaddr import Fvaddr, Vaddr, three_regions
 from tests.fakes import FakeSpace, regions_of

@@ -22,7 +22,7 @@ int shim_is_quiet(void)
 	return quiet.time && !quiet.over;
 }
 
-/* When a timeout of so many ticks ends: Ticks.timeout_end_ns() of damon/mm/ticks.py. */
+/* When a timeout of so many ticks ends: Ticks.timeout_end_ns() of damon/model/ticks.py. */
 static int64_t timeout_end(int64_t now, uint64_t ticks)
 {
 	unsigned int shift = 0;

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from damon.errors import MissingCapability
-from damon.mm.interface import PAGE_SIZE
 from damon.mm.linux import inject, native, parse
 from damon.mm.linux.reference import PM_PFN_MASK
+from damon.model.machine import PAGE_SIZE
 
 BITMAP: Final = "kernel/mm/page_idle/bitmap"
 

@@ -7,7 +7,7 @@ import os
 from ctypes import c_int, c_int32, c_uint64
 from typing import Final
 
-from damon.mm.interface import Advice
+from damon.model.machine import Advice
 from damon.native import bind
 
 #: What process_madvise(2) refuses for another process.

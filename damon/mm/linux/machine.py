@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from damon.errors import MissingCapability
-from damon.mm.clock import Clock, RealClock
-from damon.mm.interface import Closing, PhysicalSpace
+from damon.mm.clock import RealClock
 from damon.mm.linux import interference, native, parse
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files, NativeSampler
@@ -18,6 +17,8 @@ from damon.mm.linux.nodes import LinuxNodes
 from damon.mm.linux.physical import LinuxPhysicalSpace
 from damon.mm.linux.process import LinuxProcessSpace
 from damon.mm.linux.reference import ReferenceSampler
+from damon.model.clock import Clock
+from damon.model.machine import Closing, PhysicalSpace
 
 
 class LinuxMachine(Closing):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from damon.errors import InvalidInput
-from damon.mm.interface import PAGE_SIZE
+from damon.model.machine import PAGE_SIZE
 
 _LRU: Final = ("active_anon", "inactive_anon", "active_file", "inactive_file")
 _ROOT_LRU: Final = ("Active(anon)", "Inactive(anon)", "Active(file)", "Inactive(file)")

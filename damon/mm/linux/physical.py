@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from damon.mm.interface import PAGE_SHIFT, PAGE_SIZE
 from damon.mm.linux import native
 from damon.mm.linux.native import Files, NativeSampler, Result
 from damon.mm.linux.reference import ReferenceSampler
 from damon.mm.linux.rmap import ReverseMap
 from damon.model.arrays import Batch, Buffer, FolioArray
+from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
 
 #: Folios of a batch at most.
 BATCH: Final = 16384

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from damon.errors import DamonError
-from damon.mm.interface import PAGE_SHIFT, PAGE_SIZE, Advice
 from damon.mm.linux import inject, native
 from damon.mm.linux.native import Files, Mappings, NativeSampler, Result
 from damon.mm.linux.physical import SampledBatch, sampled
 from damon.mm.linux.reference import ReferenceSampler
 from damon.model.arrays import Batch, Buffer, FolioArray
+from damon.model.machine import PAGE_SHIFT, PAGE_SIZE, Advice
 
 #: Folios of a batch at most.
 BATCH: Final = 4096

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from errno import EINVAL, ESRCH
 from typing import Final
 
-from damon.mm.interface import PAGE_SHIFT, PAGE_SIZE
 from damon.mm.linux.native import CALLS, Files
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_UNEVICTABLE, Buffer, DamonFolio
+from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
 
 KPF_REFERENCED: Final = 1 << 2
 KPF_UPTODATE: Final = 1 << 3

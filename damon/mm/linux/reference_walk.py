@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from damon.mm.interface import PAGE_SHIFT
 from damon.mm.linux.native import Files
 from damon.mm.linux.reference import (
     KPF_COMPOUND_HEAD,
@@ -19,6 +18,7 @@ from damon.mm.linux.reference import (
     page_flags,
 )
 from damon.model.arrays import FOLIO_MAPPED, DamonFolio
+from damon.model.machine import PAGE_SHIFT
 
 
 def mappings(text: bytes) -> list[tuple[int, int, int]]:

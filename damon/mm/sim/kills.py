@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from damon.mm.interface import PAGE_SIZE
+from damon.model.machine import PAGE_SIZE
 
 if TYPE_CHECKING:
     from damon.mm.sim.machine import SimulatedMachine

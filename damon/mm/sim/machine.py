@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from damon.errors import DamonError, InvalidInput, MissingCapability
-from damon.mm.ahead import Stretch
-from damon.mm.clock import Clock, VirtualClock
-from damon.mm.interface import PAGE_SIZE, Closing, PhysicalSpace
+from damon.mm.clock import VirtualClock
 from damon.mm.sim.closed import Releasable
 from damon.mm.sim.engine import Engine, NativeEngine
 from damon.mm.sim.kills import Kill, Kills
@@ -21,8 +19,11 @@ from damon.mm.sim.reference import ReferenceEngine
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
-from damon.mm.ticks import Ticks
+from damon.model.clock import Clock
+from damon.model.machine import PAGE_SIZE, Closing, PhysicalSpace
+from damon.model.operations import Stretch
 from damon.model.presence import Presence, Show
+from damon.model.ticks import Ticks
 from damon.workload.model import Access, Event, Hotplug, Phase, Workload
 
 FIRST_PID: Final = 1000

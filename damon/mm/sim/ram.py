@@ -9,9 +9,9 @@ from math import isqrt
 from typing import TYPE_CHECKING, Final
 
 from damon.errors import InvalidInput
-from damon.mm.interface import PAGE_SIZE
 from damon.mm.sim.layout import BLOCK, MAX_NODE, NR_LIST, SimFree, SimRun, SimState
 from damon.mm.sim.reserve import Reserve
+from damon.model.machine import PAGE_SIZE
 from damon.workload.model import Node, Workload
 
 if TYPE_CHECKING:

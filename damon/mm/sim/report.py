@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from damon.mm.interface import PAGE_SIZE
 from damon.mm.sim.layout import BLOCK, SimArea
+from damon.model.machine import PAGE_SIZE
 from damon.workload.model import Area
 
 if TYPE_CHECKING:

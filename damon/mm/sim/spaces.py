@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from damon.mm.ahead import as_written
-from damon.mm.interface import PAGE_SHIFT, PAGE_SIZE, Advice
 from damon.mm.sim.state import PROGRAM, STACK
 from damon.model.arrays import Batch, Buffer, FolioArray
+from damon.model.machine import PAGE_SHIFT, PAGE_SIZE, Advice
 
 if TYPE_CHECKING:
     from damon.mm.sim.machine import SimulatedMachine

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from damon.errors import InvalidInput
-from damon.mm.interface import PAGE_SIZE
 from damon.mm.sim.closed import Releasable
 from damon.mm.sim.layout import (
     ANON,
@@ -30,6 +29,7 @@ from damon.mm.sim.layout import (
 )
 from damon.mm.sim.ram import Ram
 from damon.mm.sim.reserve import Reserve
+from damon.model.machine import PAGE_SIZE
 from damon.workload.model import Area, Kind, MachineSpec, Workload
 
 #: Processes have their program and their stack at the usual places; both stay without memory here.

@@ -4,7 +4,7 @@
 
 #include "sample.h"
 
-/* When a sleep ends that begins now: Ticks.sleep_end_ns() of damon/mm/ticks.py. */
+/* When a sleep ends that begins now: Ticks.sleep_end_ns() of damon/model/ticks.py. */
 static int64_t sleep_end(const struct damon_time *time)
 {
 	uint64_t ticks;

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from damon.mm.interface import Advice
 from damon.mm.linux import inject
+from damon.model.machine import Advice
 from tests.waiting import HANG_S, until
 
 pytestmark = pytest.mark.skipif(not inject.available(), reason=f"advice by ptrace is for {inject.MACHINES} only")
@@ -240,7 +240,7 @@ def test_a_process_that_is_gone() -> None:
 
 TRACER = """
 import os, sys
-from damon.mm.interface import Advice
+from damon.model.machine import Advice
 from damon.mm.linux import inject
 pid, address = map(int, sys.argv[1:])
 directory = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY)

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.errors import DamonError, MissingCapability
-from damon.mm.interface import Advice, Machine
 from damon.mm.linux import LinuxMachine, inject, native, parse
 from damon.mm.linux import reference as ref
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files, Mappings
 from damon.model.arrays import U8, Batch, Buffer, RegionArray
 from damon.model.context import DamonCtx
+from damon.model.machine import Advice, Machine
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from tests.mm.linux.fake import FakeKernel, addresses, present, write_u64

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from damon.mm.interface import Advice
 from damon.mm.sim import AreaStat, SimulatedMachine
 from damon.mm.sim.layout import (
     BLOCK,
@@ -34,6 +33,7 @@ from damon.mm.sim.reference.pages import (
     valid,
 )
 from damon.model.arrays import FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
+from damon.model.machine import Advice
 from damon.workload.model import (
     Access,
     Area,

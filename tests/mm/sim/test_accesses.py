@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.phases import segment, truth
 from damon.mm.sim.reference import arithmetic
 from damon.mm.sim.reference.access import seg_count, seg_next, seg_time
 from damon.model.arrays import FOLIO_YOUNG, U8, Buffer
+from damon.model.machine import Advice
 from damon.workload.model import Access, Area, Event, Kind, Pattern, Phase, PhaseEvent, Workload
 from tests.mm.sim.machines import MIB, addresses, machine, page_addrs, young
 from tests.mm.sim.random_workloads import accesses

@@ -13,9 +13,9 @@ import pytest
 from damon.core import Damon
 from damon.errors import DamonError
 from damon.library import add_memory, add_process
-from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import U8, U64, Batch, Buffer, FolioArray
+from damon.model.machine import Advice
 from damon.workload.load import load_workload
 from damon.workload.model import Access, Area
 from tests.mm.sim.machines import MIB, machine

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.errors import InvalidInput
-from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.ram import SECTION, growth, watermarks
+from damon.model.machine import Advice
 from damon.workload.load import parse_workload
 from damon.workload.model import (
     Access,

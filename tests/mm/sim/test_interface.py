@@ -8,8 +8,8 @@ from typing import get_args, get_type_hints
 import pytest
 
 from damon.errors import InvalidInput
-from damon.mm.interface import Machine, PhysicalSpace, ProcessSpace
-from damon.mm.ticks import RATES
+from damon.model.machine import Machine, PhysicalSpace, ProcessSpace
+from damon.model.ticks import RATES
 from damon.workload.model import Area, MachineSpec
 from damon.workload.schema import MachineFields
 from tests.mm.sim.machines import MIB, machine

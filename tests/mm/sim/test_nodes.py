@@ -9,11 +9,11 @@ import pytest
 
 from damon.core import Damon
 from damon.errors import InvalidInput
-from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.ram import GIB, node_ram, system_ram
 from damon.mm.sim.reference.arithmetic import power_range, power_sum
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_PASS, FolioArray
+from damon.model.machine import Advice
 from damon.model.regions import set_regions
 from damon.model.scheme import Damos, DamosAccessPattern, DamosAction
 from damon.model.target import DamonTarget

@@ -9,8 +9,8 @@ import random
 import pytest
 
 from damon.errors import DamonError, InvalidInput
-from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
+from damon.model.machine import Advice
 from damon.workload.model import (
     Access,
     Area,

@@ -7,8 +7,8 @@ import errno
 
 import pytest
 
-from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
+from damon.model.machine import Advice
 from damon.workload.model import (
     Access,
     Area,

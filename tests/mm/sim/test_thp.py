@@ -8,9 +8,9 @@ import math
 
 import pytest
 
-from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_PASS
+from damon.model.machine import Advice
 from damon.workload.model import (
     Access,
     Area,

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from damon.core import Damon
-from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
+from damon.model.machine import Advice
 from damon.model.scheme import Damos, DamosAction
 from damon.model.target import DamonTarget
 from damon.workload.model import (

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damon.mm.interface import Advice
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, FOLIO_YOUNG, U8, Buffer, FolioArray
+from damon.model.machine import Advice
 from damon.workload.model import Workload
 from tests.examples import examples
 from tests.mm.sim.machines import addresses, check

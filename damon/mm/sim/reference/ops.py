@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from damon.mm.interface import Advice
 from damon.mm.sim.layout import (
     ANON,
     BLOCK,
@@ -29,6 +28,7 @@ from damon.model.arrays import (
     FOLIO_YOUNG,
     FolioArray,
 )
+from damon.model.machine import Advice
 
 
 def folios(s: State, pfn: int, end: int, out: FolioArray) -> int:

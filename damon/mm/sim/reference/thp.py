@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from damon.mm.interface import Advice
 from damon.mm.sim.layout import (
     ACTIVE,
     ANON,
@@ -38,6 +37,7 @@ from damon.mm.sim.reference.nodes import latency_change
 from damon.mm.sim.reference.pages import folio_nr, node_of, page_frame, page_present, set_state, state, valid
 from damon.mm.sim.reference.swap import swap_free
 from damon.mm.sim.state import State
+from damon.model.machine import Advice
 
 MAX_PTES_SWAP: Final = 64  # khugepaged's own limit, and how much it looks at, how often
 PAGES_TO_SCAN: Final = 4096

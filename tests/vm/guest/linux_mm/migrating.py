@@ -15,9 +15,9 @@ from typing import Any
 from damon.core.damos_filter import set_filters_default_reject
 from damon.mm.linux import LinuxMachine
 from damon.model.context import DamonCtx
+from damon.model.operations import Operations
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType, DamosMigrateDest
 from damon.model.target import DamonTarget
-from damon.ops.operations import Operations
 from damon.ops.paddr import Paddr
 from damon.ops.vaddr import Fvaddr
 from tests.fakes import regions_of

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from damon.errors import MissingCapability
-from damon.mm.interface import Advice
 from damon.mm.linux import LinuxMachine
 from damon.mm.linux import reference as ref
 from damon.model.arrays import FOLIO_PASS
+from damon.model.machine import Advice
 from tests.vm.guest.linux_mm.stage import PAGE, buffer, check, machine, passing, settle, victim, young
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from damon.mm.interface import Advice
 from damon.mm.linux import LinuxMachine
 from damon.mm.linux import reference as ref
+from damon.model.machine import Advice
 from tests.vm.guest.linux_mm.stage import PAGE, Victim, buffer, check, machine, passing, settle, victim, young
 from tests.vm.guest.pages import PRESENT, SWAPPED
 

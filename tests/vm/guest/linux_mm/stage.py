@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from damon.mm.interface import AccessBits
 from damon.mm.linux import LinuxMachine, native
 from damon.mm.linux import reference as ref
 from damon.model.arrays import FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
+from damon.model.machine import AccessBits
 from tests.vm.guest.checks import Checks
 from tests.vm.guest.pages import PFN_MASK, PRESENT, page_flags, pagemap
 

@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, Self
 
-from damon.mm.clock import Clock
 from damon.model.arrays import Batch, Buffer, FolioArray
+from damon.model.clock import Clock
 
 PAGE_SIZE: Final = 4096
 PAGE_SHIFT: Final = 12
@@ -68,22 +68,26 @@ class FolioSpace(Protocol):
         """
 
 
-class ProcessSpace(AccessBits, FolioSpace, Protocol):
-    """A process's virtual address space. Holds the process, not the number: a reused pid is another process."""
+class TargetSpace(Protocol):
+    """A process that is a target. It holds the process, not the number: a reused pid is another process."""
 
     pid: int
 
     def alive(self) -> bool:
         """A zombie not yet reaped still counts."""
 
+    def close(self) -> None:
+        """Release the process. Safe to call twice."""
+
+
+class ProcessSpace(TargetSpace, AccessBits, FolioSpace, Protocol):
+    """A process's virtual address space."""
+
     def mappings(self) -> Sequence[tuple[int, int]]:
         """``[start, end)`` of the mapped areas in address order; empty when the address space is gone."""
 
     def madvise(self, start: int, length: int, advice: Advice) -> int:
         """Give ``advice`` for ``[start, start + length)``; 0, or a negative errno of ``madvise(2)``: all or nothing."""
-
-    def close(self) -> None:
-        """Release the process. Safe to call twice."""
 
 
 class PhysicalSpace(AccessBits, FolioSpace, Protocol):

@@ -5,13 +5,28 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
-from damon.mm.ahead import Stretch
 from damon.model.arrays import DamonRegion
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """When a worker has something else to do than to sample.
+
+    ``due_ns``: after the first sample that ends at this time or later. ``free_low``, ``free_high``: after the first one
+    at whose end the machine's free pages are not within these bounds. ``boundary``: the address of a ``struct
+    damon_boundary``, which knows what to do after that many samples; None: only Python knows.
+    """
+
+    due_ns: int
+    free_low: int
+    free_high: int
+    boundary: int | None = None
 
 
 class Score(enum.IntEnum):
