@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from damon.core import regions as adjust
-from damon.core.damos_walk import apply_schemes
+from damon.core.damos_walk import kdamond_apply_schemes
 from damon.core.regions import SplitState
 from damon.model.arrays import Batch, Buffer, RegionArray
 from damon.model.attrs import DamonAttrs
@@ -54,13 +54,13 @@ def sample(ctx: DamonCtx) -> None:
 
 
 def split_and_merge(ctx: DamonCtx) -> None:
-    adjust.split_regions(ctx, SplitState())
-    adjust.merge_regions(ctx, 0, 1 << 20)
+    adjust.kdamond_split_regions(ctx, SplitState())
+    adjust.kdamond_merge_regions(ctx, 0, 1 << 20)
 
 
 def schemes(ctx: DamonCtx) -> None:
     ctx.schemes[0].next_apply_sis = 0
-    apply_schemes(ctx)
+    kdamond_apply_schemes(ctx)
 
 
 def microseconds(job: Callable[[DamonCtx], None], reference: bool) -> float:

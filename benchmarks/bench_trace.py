@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.bench_core import context
 from damon.core import Damon, set_attrs, set_regions, system_ram_region
 from damon.core.events import AGGREGATED
-from damon.core.regions import reset_aggregated
+from damon.core.regions import kdamond_reset_aggregated
 from damon.core.trace import Trace
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import DamonAttrs
@@ -34,7 +34,7 @@ def _prepare(kind: str) -> DamonCtx:
     trace = ctx.trace = Trace(ctx.machine.clock)
     if kind == "a full queue":
         queue = trace.queue([AGGREGATED], capacity=1)
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
         assert queue.lost == 0
     elif kind == "a copy of the rows":
         trace.subscribe(lambda event: None, [AGGREGATED])
@@ -58,7 +58,7 @@ def _microseconds(kind: str) -> float:
     repeat = 20 if kind.startswith("...") else 2000
     began = time.perf_counter()
     for _ in range(repeat):
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
     return (time.perf_counter() - began) / repeat * 1e6
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from damon.core import Damon, commit_ctx, set_attrs, set_regions, system_ram_region
 from damon.core.commit import rehearse
-from damon.core.watermarks import free_mem_rate
+from damon.core.watermarks import damos_get_wmark_metric_value
 from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import U32_MAX, ULONG_MAX, DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DAMON_MIN_REGION_SZ, DamonCallControl, DamonCtx
@@ -208,7 +208,7 @@ class DamonModule(SwitchedModule):
             return "off"
         if any(scheme.wmarks.activated for scheme in self.ctx.schemes):
             return "active"
-        rate, low, mid, high = free_mem_rate(self.damon.machine), *map(self._number, _WMARKS)
+        rate, low, mid, high = damos_get_wmark_metric_value(self.damon.machine), *map(self._number, _WMARKS)
         if rate > high:
             return f"waits: free memory is {rate} per mille, above wmarks_high={high}"
         if rate < low:

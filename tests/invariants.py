@@ -187,7 +187,7 @@ class Watch:
         tried, and no more than a folio on top was acted on."""
         for scheme in ctx.schemes:
             quota = scheme.quota
-            if not quotas.is_set(quota) or not quota.reset_interval:
+            if not quotas.damos_quota_is_set(quota) or not quota.reset_interval:
                 self._quotas.pop(scheme, None)
                 continue
             window = self._quotas.setdefault(scheme, _Window())

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from damon.core.feedback import feedback_loop
+from damon.core.feedback import damon_feed_loop_next_input
 from damon.core.trace import trace_intervals_tune
 from damon.errors import InvalidInput
 from damon.model.attrs import DamonAttrs
@@ -50,7 +50,7 @@ def arm_deadlines(ctx: DamonCtx) -> None:
     ctx.next_ops_update_sis = passed + attrs.samples(attrs.ops_update_interval)
 
 
-def arm_scheme(ctx: DamonCtx, scheme: Damos) -> None:
+def damos_set_next_apply_sis(ctx: DamonCtx, scheme: Damos) -> None:
     """``scheme`` is due one apply interval from now."""
     interval = scheme.apply_interval_us or ctx.attrs.aggr_interval
     scheme.next_apply_sis = ctx.passed_sample_intervals + ctx.attrs.samples(interval)
@@ -69,38 +69,38 @@ def set_attrs(ctx: DamonCtx, attrs: DamonAttrs) -> None:
     aggregating = ctx.passed_sample_intervals < ctx.next_aggregation_sis
     old, ctx.attrs = ctx.attrs, new
     arm_deadlines(ctx)
-    _rescale_results(ctx, old, new, aggregating)
+    damon_update_monitoring_results(ctx, old, new, aggregating)
     for scheme in ctx.schemes:
-        arm_scheme(ctx, scheme)
+        damos_set_next_apply_sis(ctx, scheme)
 
 
-def convert_nr_accesses(nr_accesses: int, max_old: int, max_new: int) -> int:
+def damon_nr_samples_for_new_attrs(nr_accesses: int, max_old: int, max_new: int) -> int:
     """A count out of ``max_old`` samples as a count out of ``max_new`` (core 7)."""
     return nr_accesses * 10000 // max_old * max_new // 10000
 
 
-def _rescale_results(ctx: DamonCtx, old: DamonAttrs, new: DamonAttrs, aggregating: bool) -> None:
+def damon_update_monitoring_results(ctx: DamonCtx, old: DamonAttrs, new: DamonAttrs, aggregating: bool) -> None:
     if not all((old.sample_interval, old.aggr_interval, new.sample_interval, new.aggr_interval)):
         return
     counts = old.max_nr_accesses(), new.max_nr_accesses()
     for target in ctx.targets:
         for region in target.regions:
             region.age = region.age * old.aggr_interval // new.aggr_interval
-            region.last_nr_accesses = convert_nr_accesses(region.last_nr_accesses, *counts)
-            region.nr_accesses = 0 if aggregating else convert_nr_accesses(region.nr_accesses, *counts)
+            region.last_nr_accesses = damon_nr_samples_for_new_attrs(region.last_nr_accesses, *counts)
+            region.nr_accesses = 0 if aggregating else damon_nr_samples_for_new_attrs(region.nr_accesses, *counts)
             for index in range(len(ctx.probes)):  # what removed probes left behind stays
                 last, hits = region.last_probe_hits, region.probe_hits
-                last[index] = convert_nr_accesses(last[index], *counts) & 0xFF
-                hits[index] = 0 if aggregating else convert_nr_accesses(hits[index], *counts) & 0xFF
+                last[index] = damon_nr_samples_for_new_attrs(last[index], *counts) & 0xFF
+                hits[index] = 0 if aggregating else damon_nr_samples_for_new_attrs(hits[index], *counts) & 0xFF
 
 
-def tuning_multiplier(score: int) -> int:
+def damon_get_intervals_adaptation_bp(score: int) -> int:
     """By how many basis points the intervals change for ``score`` (10000 is on target): 5000..20000 (core 8 step 2)."""
-    multiplier = feedback_loop(_TUNE_BASE, score) // 10000
+    multiplier = damon_feed_loop_next_input(_TUNE_BASE, score) // 10000
     return multiplier if multiplier > 10000 else 5000 + multiplier // 2
 
 
-def tune_intervals(ctx: DamonCtx) -> None:
+def kdamond_tune_intervals(ctx: DamonCtx) -> None:
     """Move the intervals towards the wanted access ratio of the window that just ended (core 8)."""
     attrs, goal = ctx.attrs, ctx.attrs.intervals_goal
     got = most = 0
@@ -109,7 +109,7 @@ def tune_intervals(ctx: DamonCtx) -> None:
             got += region.size * region.nr_accesses
             most += region.size * attrs.aggr_samples
     wanted = max(most * goal.access_bp // 10000, 1)
-    multiplier = tuning_multiplier(got * 10000 // wanted)
+    multiplier = damon_get_intervals_adaptation_bp(got * 10000 // wanted)
     if multiplier == 10000:
         return
     sample = attrs.sample_interval * multiplier // 10000

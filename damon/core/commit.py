@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 from dataclasses import replace
 
-from damon.core.attrs import arm_scheme, set_attrs
-from damon.core.damos_filter import set_filters_default_reject
+from damon.core.attrs import damos_set_next_apply_sis, set_attrs
+from damon.core.damos_filter import damos_set_filters_default_reject
 from damon.core.damos_walk import forget_target
-from damon.core.probes import check_probes, commit_probes
+from damon.core.probes import damon_commit_probes, damon_valid_probe_params
 from damon.errors import DamonError, InvalidInput
 from damon.model.arrays import RegionArray
 from damon.model.attrs import DamonAttrs
@@ -105,7 +105,7 @@ def _release(spaces: list[TargetSpace | None], ctx: DamonCtx) -> None:
 
 
 def _commit(dst: DamonCtx, src: DamonCtx) -> None:
-    _commit_schemes(dst, src)
+    damon_commit_schemes(dst, src)
     _commit_rest(dst, src)
 
 
@@ -113,19 +113,19 @@ def _rehearse(scratch: DamonCtx, src: DamonCtx) -> None:
     """As ``_commit``. Of schemes only the goals can be refused: there may be thousands, and no copy of them is made."""
     check_min_region_sz(src)
     _check_eligible_goals(src)
-    check_probes(src)
+    damon_valid_probe_params(src)
     for scheme in src.schemes:
         _check_quota_goals(scheme.quota)
     _commit_rest(scratch, src)
 
 
 def _commit_rest(dst: DamonCtx, src: DamonCtx) -> None:
-    _commit_targets(dst, src)
+    damon_commit_targets(dst, src)
     if _differs(dst, src):
         set_attrs(dst, src.attrs)
     dst.pause = src.pause
     dst.ops = src.ops
-    commit_probes(dst, src)
+    damon_commit_probes(dst, src)
     dst.addr_unit, dst.min_region_sz = src.addr_unit, src.min_region_sz
 
 
@@ -133,32 +133,32 @@ def _differs(dst: DamonCtx, src: DamonCtx) -> bool:
     return replace(dst.attrs, aggr_samples=0) != replace(src.attrs, aggr_samples=0)
 
 
-def _commit_schemes(dst: DamonCtx, src: DamonCtx) -> None:
+def damon_commit_schemes(dst: DamonCtx, src: DamonCtx) -> None:
     del dst.schemes[len(src.schemes) :]
     for scheme in src.schemes[len(dst.schemes) :]:
         new = Damos(stat=DamosStat())
         dst.schemes.append(new)
         new.apply_interval_us = scheme.apply_interval_us
-        arm_scheme(dst, new)
+        damos_set_next_apply_sis(dst, new)
     for ours, theirs in zip(dst.schemes, src.schemes, strict=True):
-        _commit_scheme(ours, theirs)
+        damos_commit(ours, theirs)
 
 
-def _commit_scheme(dst: Damos, src: Damos) -> None:
+def damos_commit(dst: Damos, src: Damos) -> None:
     dst.pattern = replace(src.pattern)
     dst.action = src.action
     dst.apply_interval_us = src.apply_interval_us
-    _commit_quota(dst.quota, src.quota)
+    damos_commit_quota(dst.quota, src.quota)
     dst.wmarks = replace(src.wmarks)
     dst.target_nid = src.target_nid
     dst.migrate_dests = [replace(dest) for dest in src.migrate_dests]
     dst.core_filters = [replace(wanted) for wanted in src.core_filters]
     dst.ops_filters = [replace(wanted) for wanted in src.ops_filters]
-    set_filters_default_reject(dst)
+    damos_set_filters_default_reject(dst)
     dst.max_nr_snapshots = src.max_nr_snapshots
 
 
-def _commit_quota(dst: DamosQuota, src: DamosQuota) -> None:
+def damos_commit_quota(dst: DamosQuota, src: DamosQuota) -> None:
     dst.reset_interval, dst.ms, dst.sz = src.reset_interval, src.ms, src.sz
     commit_quota_goals(dst, src)
     dst.goal_tuner = src.goal_tuner
@@ -214,7 +214,7 @@ def _joined(regions: RegionArray) -> list[tuple[int, int]]:
     return ranges
 
 
-def _commit_targets(dst: DamonCtx, src: DamonCtx) -> None:
+def damon_commit_targets(dst: DamonCtx, src: DamonCtx) -> None:
     kept: list[DamonTarget] = []
     for index, theirs in enumerate(src.targets):
         if theirs.obsolete:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from damon.core import quota as quotas
-from damon.core.damos_filter import core_filters_reject
+from damon.core.damos_filter import damos_core_filter_out
 from damon.core.events import BEFORE_APPLY
 from damon.core.priority import DamosRates, matches, region_score
 from damon.core.trace import trace_before_apply
@@ -22,7 +22,7 @@ def _is_last(target: DamonTarget, index: int) -> bool:
     return index == target.regions.nr - 1
 
 
-def skip_charged_region(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:
+def damos_skip_charged_region(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:
     """Was region ``index`` charged before the quota ran out? A region that was in part is split there (damos 4)."""
     quota, regions = scheme.quota, target.regions
     if quota.charge_target_from is not None:
@@ -52,26 +52,26 @@ def _clear_charge_at_last(target: DamonTarget, index: int, scheme: Damos) -> Non
         scheme.quota.charge_addr_from = 0
 
 
-def eligible(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos, rates: DamosRates) -> bool:
+def damos_valid_target(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos, rates: DamosRates) -> bool:
     """Pattern, and priority where a quota makes regions compete (damos 2)."""
     region = target.regions[index]
     if not matches(region, scheme, rates.left_bp):
         return False
-    if not quotas.is_set(scheme.quota):
+    if not quotas.damos_quota_is_set(scheme.quota):
         return True
     return region_score(ctx, region, scheme, rates) >= scheme.quota.min_score
 
 
 def try_scheme(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos, rates: DamosRates) -> None:
     """One due and active scheme on region ``index``, which becomes its front piece when it is split."""
-    if quotas.is_full(ctx, scheme.quota):
+    if quotas.damos_quota_is_full(ctx, scheme.quota):
         return
-    if skip_charged_region(ctx, target, index, scheme):
+    if damos_skip_charged_region(ctx, target, index, scheme):
         return
     if scheme.max_nr_snapshots and scheme.stat.nr_snapshots >= scheme.max_nr_snapshots:
         return
-    if eligible(ctx, target, index, scheme, rates):
-        _apply(ctx, target, index, scheme)
+    if damos_valid_target(ctx, target, index, scheme, rates):
+        damos_apply_scheme(ctx, target, index, scheme)
     if _is_last(target, index):
         scheme.stat.nr_snapshots += 1
 
@@ -79,7 +79,7 @@ def try_scheme(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos, ra
 def _fit_quota(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:
     """Cut region ``index`` to what is left of the quota; False when nothing fits."""
     quota, size = scheme.quota, target.regions[index].size
-    if quotas.is_set(quota) and quota.charged_sz + size > quota.esz:
+    if quotas.damos_quota_is_set(quota) and quota.charged_sz + size > quota.esz:
         size = align_down(quota.esz - quota.charged_sz, ctx.min_region_sz)
         if not size:
             return False
@@ -98,10 +98,10 @@ def _applied(ctx: DamonCtx, result: object) -> tuple[int, int]:
     return whole(f"{what} bytes acted on", applied), whole(f"{what} bytes passed", passed)
 
 
-def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> None:
+def damos_apply_scheme(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> None:
     size = applied = passed = 0
     if _fit_quota(ctx, target, index, scheme):
-        if core_filters_reject(ctx, target, index, scheme):
+        if damos_core_filter_out(ctx, target, index, scheme):
             return
         region = target.regions[index]
         size = region.size
@@ -118,8 +118,8 @@ def _apply(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> Non
             walk.fn(ctx, target, region, scheme, passed)
         quota = scheme.quota
         quota.total_charged_ns += clock.coarse_ns() - began
-        quotas.charge(quota, size, applied)
-        if quotas.is_set(quota) and quotas.is_full(ctx, quota):
+        quotas.damos_charge_quota(quota, size, applied)
+        if quotas.damos_quota_is_set(quota) and quotas.damos_quota_is_full(ctx, quota):
             quota.charge_target_from = target
             quota.charge_addr_from = region.end
         if scheme.action is not DamosAction.STAT:

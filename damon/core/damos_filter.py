@@ -12,7 +12,7 @@ from damon.model.scheme import Damos, DamosFilter, DamosFilterType
 from damon.model.target import DamonTarget
 
 
-def set_filters_default_reject(scheme: Damos) -> None:
+def damos_set_filters_default_reject(scheme: Damos) -> None:
     """What happens to units that no filter hits, from the last filter of each layer."""
     ops, core = scheme.ops_filters, scheme.core_filters
     scheme.ops_filters_default_reject = bool(ops) and ops[-1].allow
@@ -35,7 +35,7 @@ def _inside(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter)
     return True
 
 
-def _hits(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter | DamosRegionFilter) -> bool:
+def damos_filter_match(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter | DamosRegionFilter) -> bool:
     if isinstance(wanted, DamosRegionFilter):
         result = wanted.test(ctx, target, target.regions[index])
         if result is not True and result is not False:
@@ -76,11 +76,11 @@ def core_filters_reject_all(ctx: DamonCtx, target: DamonTarget, region: DamonReg
     return scheme.core_filters_default_reject
 
 
-def core_filters_reject(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:
+def damos_core_filter_out(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:
     """Is region ``index`` rejected? It may have been split: then this is said of its front piece."""
     scheme.core_allowed = False
     for wanted in scheme.core_filters:
-        if _hits(ctx, target, index, wanted):
+        if damos_filter_match(ctx, target, index, wanted):
             scheme.core_allowed = wanted.allow
             return not wanted.allow
     return scheme.core_filters_default_reject

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from ctypes import c_uint32, c_uint64, c_void_p
 
 from damon.core import quota as quotas
-from damon.core.attrs import arm_scheme
+from damon.core.attrs import damos_set_next_apply_sis
 from damon.core.damos import try_scheme
 from damon.core.damos_filter import core_filters_reject_all
 from damon.core.priority import DamosRates, DamosSpec, fill_pattern, rates_of
-from damon.core.regions import region_sz_limit
-from damon.core.trace import trace_stat
+from damon.core.regions import damon_region_sz_limit
+from damon.core.trace import damos_trace_stat
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
 from damon.model.operations import Score
@@ -58,7 +58,7 @@ class _Pass:
     def __init__(self, ctx: DamonCtx, schemes: Sequence[Damos], rates: DamosRates) -> None:
         self.ctx, self.schemes = ctx, schemes
         self.rates = rates
-        self.sz_limit = region_sz_limit(ctx)
+        self.sz_limit = damon_region_sz_limit(ctx)
         self.specs = (DamosSpec * len(schemes))()
         for spec, scheme in zip(self.specs, schemes, strict=True):
             fill_pattern(spec, scheme, ctx.ops.score(scheme))
@@ -68,7 +68,7 @@ class _Pass:
         self._limited = [
             (spec, scheme)
             for spec, scheme in zip(self.specs, schemes, strict=True)
-            if quotas.is_set(scheme.quota) or scheme.quota.charge_target_from is not None
+            if quotas.damos_quota_is_set(scheme.quota) or scheme.quota.charge_target_from is not None
         ]
         self._nr = c_uint32()
 
@@ -77,9 +77,9 @@ class _Pass:
         for spec, scheme in self._limited:
             quota = scheme.quota
             here = quota.charge_target_from is None or quota.charge_target_from is target
-            spec.wants = here and not quotas.is_full(self.ctx, quota)
+            spec.wants = here and not quotas.damos_quota_is_full(self.ctx, quota)
             spec.skip_below = quota.charge_addr_from if quota.charge_target_from is target else 0
-            spec.scored = quotas.is_set(quota)
+            spec.scored = quotas.damos_quota_is_set(quota)
             spec.min_score = quota.min_score
 
     def _next(self, target: DamonTarget, index: int, tried: bool) -> int:
@@ -102,7 +102,12 @@ class _Pass:
         """
         scheme, regions, ctx = self.schemes[0], target.regions, self.ctx
         quota, region = scheme.quota, regions[index]
-        if ctx.reference or len(self.schemes) > 1 or not quotas.is_set(quota) or quotas.is_full(ctx, quota):
+        if (
+            ctx.reference
+            or len(self.schemes) > 1
+            or not quotas.damos_quota_is_set(quota)
+            or quotas.damos_quota_is_full(ctx, quota)
+        ):
             return index
         step = align_down(quota.esz - quota.charged_sz, ctx.min_region_sz)
         resumes = quota.charge_target_from is not None or bool(scheme.max_nr_snapshots)
@@ -132,7 +137,7 @@ class _Pass:
             index = self._next(target, index, tried=True)
 
 
-def apply_schemes(ctx: DamonCtx) -> None:
+def kdamond_apply_schemes(ctx: DamonCtx) -> None:
     """Apply the schemes that are due now."""
     due = [scheme for scheme in ctx.schemes if ctx.passed_sample_intervals >= scheme.next_apply_sis]
     active = [scheme for scheme in due if scheme.wmarks.activated]
@@ -141,18 +146,18 @@ def apply_schemes(ctx: DamonCtx) -> None:
     ctx.walking = ctx.walk_control  # one that comes during the pass would see a part of it: it waits for the next
     rates = rates_of(ctx)
     for scheme in active:
-        quotas.adjust(ctx, scheme, rates)
+        quotas.damos_adjust_quota(ctx, scheme, rates)
     this = _Pass(ctx, active, rates)
     for target in ctx.targets:
         if ctx.ops.target_valid(target):
             this.run(target)
         else:
             forget_target(ctx, target)
-    _walk_calls_done(ctx, due)
+    damos_walk_complete(ctx, due)
     for scheme in due:
-        arm_scheme(ctx, scheme)
+        damos_set_next_apply_sis(ctx, scheme)
         scheme.last_applied = None
-        trace_stat(ctx, scheme)
+        damos_trace_stat(ctx, scheme)
 
 
 def forget_target(ctx: DamonCtx, target: DamonTarget) -> None:
@@ -163,17 +168,17 @@ def forget_target(ctx: DamonCtx, target: DamonTarget) -> None:
             scheme.quota.charge_addr_from = 0
 
 
-def _walk_calls_done(ctx: DamonCtx, finished: Sequence[Damos]) -> None:
+def damos_walk_complete(ctx: DamonCtx, finished: Sequence[Damos]) -> None:
     """``finished`` did their pass; the request ends once every scheme has (damos 10)."""
     if ctx.walking is None:
         return
     for scheme in finished:
         scheme.walk_completed = True
     if all(scheme.walk_completed for scheme in ctx.schemes):
-        end_walk(ctx, canceled=False)
+        damos_walk_cancel(ctx, canceled=False)
 
 
-def end_walk(ctx: DamonCtx, canceled: bool) -> None:
+def damos_walk_cancel(ctx: DamonCtx, canceled: bool) -> None:
     """Finish or cancel a pending walk request, if there is one."""
     with ctx.lock:
         control, ctx.walk_control = ctx.walk_control, None

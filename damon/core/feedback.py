@@ -11,7 +11,7 @@ TARGET_SCORE: Final = 10000
 _FLOOR: Final = 10000
 
 
-def feedback_loop(last_input: int, score: int) -> int:
+def damon_feed_loop_next_input(last_input: int, score: int) -> int:
     """The next input: less when ``score`` is above 10000, more when below; never under 10000, at most twice."""
     if score == TARGET_SCORE:
         return last_input

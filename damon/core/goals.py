@@ -40,7 +40,7 @@ def _pressure(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
     return 0
 
 
-def _lru(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
+def damos_get_in_active_mem_bp(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
     active, inactive = ctx.machine.lru_pages()
     part = active if goal.metric is DamosQuotaGoalMetric.ACTIVE_MEM_BP else inactive
     return int(part * _BP // max(active + inactive, 1))
@@ -50,7 +50,7 @@ def _complement(goal: DamosQuotaGoal) -> bool:
     return goal.metric in (DamosQuotaGoalMetric.NODE_MEM_FREE_BP, DamosQuotaGoalMetric.NODE_MEMCG_FREE_BP)
 
 
-def _node_mem(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
+def damos_get_node_mem_bp(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
     if not ctx.machine.node_spans():
         return 0
     mem = ctx.machine.node_mem(goal.nid)
@@ -62,7 +62,7 @@ def _node_mem(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
     return int((free if _complement(goal) else total - free) * _BP // total)
 
 
-def _node_memcg(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
+def damos_get_node_memcg_used_bp(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
     if not ctx.machine.node_spans():
         return 0
     mem = ctx.machine.node_mem(goal.nid)
@@ -85,7 +85,7 @@ def _lru_bytes(ctx: DamonCtx, start: int, end: int) -> int:
     return sum(int(_bytes_within(folios.pointer, folios.nr, start, end)) for folios in batches)
 
 
-def _node_eligible(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
+def damos_get_node_eligible_mem_bp(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
     """Of the bytes that the pattern matches, quota and filters aside, those on the node."""
     spans = ctx.machine.node_spans()
     if ctx.ops.id != "paddr" or not spans:
@@ -111,17 +111,17 @@ def _given(ctx: DamonCtx, scheme: Damos, goal: DamosQuotaGoal) -> int:
 _MEASURES: Final[dict[DamosQuotaGoalMetric, Callable[[DamonCtx, Damos, DamosQuotaGoal], int]]] = {
     DamosQuotaGoalMetric.USER_INPUT: _given,
     DamosQuotaGoalMetric.SOME_MEM_PSI_US: _pressure,
-    DamosQuotaGoalMetric.NODE_MEM_USED_BP: _node_mem,
-    DamosQuotaGoalMetric.NODE_MEM_FREE_BP: _node_mem,
-    DamosQuotaGoalMetric.NODE_MEMCG_USED_BP: _node_memcg,
-    DamosQuotaGoalMetric.NODE_MEMCG_FREE_BP: _node_memcg,
-    DamosQuotaGoalMetric.ACTIVE_MEM_BP: _lru,
-    DamosQuotaGoalMetric.INACTIVE_MEM_BP: _lru,
-    DamosQuotaGoalMetric.NODE_ELIGIBLE_MEM_BP: _node_eligible,
+    DamosQuotaGoalMetric.NODE_MEM_USED_BP: damos_get_node_mem_bp,
+    DamosQuotaGoalMetric.NODE_MEM_FREE_BP: damos_get_node_mem_bp,
+    DamosQuotaGoalMetric.NODE_MEMCG_USED_BP: damos_get_node_memcg_used_bp,
+    DamosQuotaGoalMetric.NODE_MEMCG_FREE_BP: damos_get_node_memcg_used_bp,
+    DamosQuotaGoalMetric.ACTIVE_MEM_BP: damos_get_in_active_mem_bp,
+    DamosQuotaGoalMetric.INACTIVE_MEM_BP: damos_get_in_active_mem_bp,
+    DamosQuotaGoalMetric.NODE_ELIGIBLE_MEM_BP: damos_get_node_eligible_mem_bp,
 }
 
 
-def score(ctx: DamonCtx, scheme: Damos) -> int:
+def damos_quota_score(ctx: DamonCtx, scheme: Damos) -> int:
     """Bring each goal's ``current_value`` up to date; the best achieved one in basis points of its target."""
     best = 0
     for goal in scheme.quota.goals:

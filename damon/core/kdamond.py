@@ -7,12 +7,18 @@ import errno
 from collections.abc import Callable
 
 from damon.core import watermarks
-from damon.core.attrs import arm_deadlines, arm_scheme, tune_intervals
-from damon.core.damos_filter import set_filters_default_reject
-from damon.core.damos_walk import apply_schemes, end_walk
+from damon.core.attrs import arm_deadlines, damos_set_next_apply_sis, kdamond_tune_intervals
+from damon.core.damos_filter import damos_set_filters_default_reject
+from damon.core.damos_walk import damos_walk_cancel, kdamond_apply_schemes
 from damon.core.quiet import Quiet, Stage
 from damon.core.region_check import check_regions, checked_step, inherited
-from damon.core.regions import SplitState, apply_min_nr_regions, merge_regions, reset_aggregated, split_regions
+from damon.core.regions import (
+    SplitState,
+    damon_apply_min_nr_regions,
+    kdamond_merge_regions,
+    kdamond_reset_aggregated,
+    kdamond_split_regions,
+)
 from damon.core.waiting import working
 from damon.errors import DamonError
 from damon.model.checks import U32_MAX, whole
@@ -40,7 +46,7 @@ class Kdamond:
         with working(self.ctx):
             try:
                 self._begin(started)
-                while not self._need_stop():
+                while not self.kdamond_need_stop():
                     self._iteration()
             except _Ended:
                 pass
@@ -62,18 +68,18 @@ class Kdamond:
         arm_deadlines(ctx)
         ctx.next_intervals_tune_sis = ctx.next_aggregation_sis * ctx.attrs.intervals_goal.aggrs
         for scheme in ctx.schemes:
-            arm_scheme(ctx, scheme)
-            set_filters_default_reject(scheme)
+            damos_set_next_apply_sis(ctx, scheme)
+            damos_set_filters_default_reject(scheme)
         checked_step(ctx, ctx.ops.init, "init")
-        self._sz_limit = apply_min_nr_regions(ctx)
+        self._sz_limit = damon_apply_min_nr_regions(ctx)
 
-    def _need_stop(self) -> bool:
+    def kdamond_need_stop(self) -> bool:
         ctx = self.ctx
         if ctx.kdamond_stop:
             return True
         return bool(ctx.ops.checks_targets) and not any(ctx.ops.target_valid(target) for target in ctx.targets)
 
-    def _sleep(self, us: int) -> None:
+    def kdamond_usleep(self, us: int) -> None:
         clock = self.ctx.machine.clock
         if us < clock.ticks.upper_us:
             clock.sleep_us(us)
@@ -87,7 +93,7 @@ class Kdamond:
         sample_interval = ctx.attrs.sample_interval
         attributes_only = has_weights(ctx.probes)
 
-        self._wait_activation()
+        self.kdamond_wait_activation()
         self._quiet.stage, highest = Stage.SAMPLED, None
         as_read = next_aggregation, next_ops_update, sample_interval, attributes_only
         if as_read == (ctx.next_aggregation_sis, ctx.next_ops_update_sis, ctx.attrs.sample_interval, False):
@@ -98,7 +104,7 @@ class Kdamond:
         else:
             if not attributes_only:
                 ctx.ops.prepare_access_checks(ctx)
-            self._sleep(max(sample_interval, 1))  # usleep_range(0) still lets others run
+            self.kdamond_usleep(max(sample_interval, 1))  # usleep_range(0) still lets others run
             ctx.passed_sample_intervals += 1
             aggregated = ctx.passed_sample_intervals >= next_aggregation
             highest = self._check(attributes_only, aggregated)
@@ -106,15 +112,15 @@ class Kdamond:
         if aggregated:
             if self._quiet.stage is Stage.SAMPLED:
                 check_regions(ctx, f"with operations set {ctx.ops.id!r}")
-                merge_regions(ctx, highest // 10, self._sz_limit)
-            self._sz_limit = apply_min_nr_regions(ctx)
+                kdamond_merge_regions(ctx, highest // 10, self._sz_limit)
+            self._sz_limit = damon_apply_min_nr_regions(ctx)
         if self._quiet.stage is not Stage.APPLIED:
-            self._run_calls(results=aggregated or self._applies())
+            self.kdamond_call(results=aggregated or self._applies())
             self._wait_resume()
             if ctx.schemes:
-                apply_schemes(ctx)
+                kdamond_apply_schemes(ctx)
             else:
-                end_walk(ctx, canceled=True)
+                damos_walk_cancel(ctx, canceled=True)
         if aggregated:
             self._finish_aggregation(next_aggregation)
         if ctx.passed_sample_intervals >= next_ops_update:
@@ -176,33 +182,33 @@ class Kdamond:
         if goal.aggrs and ctx.passed_sample_intervals >= ctx.next_intervals_tune_sis:
             ctx.next_aggregation_sis = next_aggregation
             ctx.next_intervals_tune_sis += ctx.attrs.aggr_samples * goal.aggrs
-            tune_intervals(ctx)
+            kdamond_tune_intervals(ctx)
         ctx.next_aggregation_sis = next_aggregation + ctx.attrs.samples(ctx.attrs.aggr_interval)
-        reset_aggregated(ctx)
-        split_regions(ctx, self._split_state)
+        kdamond_reset_aggregated(ctx)
+        kdamond_split_regions(ctx, self._split_state)
 
-    def _wait_activation(self) -> None:
+    def kdamond_wait_activation(self) -> None:
         """Sleep while the watermarks of all schemes say so (core 3.6)."""
         ctx = self.ctx
         shortest: int | None = None
-        while not self._need_stop():
+        while not self.kdamond_need_stop():
             wait = watermarks.min_wait_us(ctx)
             shortest = wait if shortest is None else min(shortest, wait)
             if not shortest:
                 return
-            self._sleep(shortest)
-            self._run_calls()
-            end_walk(ctx, canceled=True)
+            self.kdamond_usleep(shortest)
+            self.kdamond_call()
+            damos_walk_cancel(ctx, canceled=True)
         raise _Ended
 
     def _wait_resume(self) -> None:
         """While paused only requests run, one of which may end the pause (core 3.5 step 8b)."""
         ctx = self.ctx
         while ctx.pause:
-            end_walk(ctx, canceled=True)
-            self._sleep(max(ctx.attrs.sample_interval, 1))
-            self._run_calls()
-            if self._need_stop():
+            damos_walk_cancel(ctx, canceled=True)
+            self.kdamond_usleep(max(ctx.attrs.sample_interval, 1))
+            self.kdamond_call()
+            if self.kdamond_need_stop():
                 raise _Ended
 
     def _applies(self) -> bool:
@@ -210,7 +216,7 @@ class Kdamond:
         passed = self.ctx.passed_sample_intervals
         return any(scheme.next_apply_sis <= passed and scheme.wmarks.activated for scheme in self.ctx.schemes)
 
-    def _run_calls(self, results: bool = True) -> None:
+    def kdamond_call(self, results: bool = True) -> None:
         """Run the requests that are pending now, each once. Repeating ones are queued again, behind those that came.
 
         ``results``: there is something to see for those that want results or actions only.
@@ -267,7 +273,7 @@ class Kdamond:
             control.done.set()
         with ctx.lock:
             ctx.walk_control_obsolete = True
-        end_walk(ctx, canceled=True)
+        damos_walk_cancel(ctx, canceled=True)
         for scheme in ctx.schemes:
             scheme.quota.charge_target_from = None
             scheme.quota.charge_addr_from = 0

@@ -92,14 +92,14 @@ def rates_of(ctx: DamonCtx) -> DamosRates:
     return DamosRates(ctx.attrs.aggr_interval, left_window_bp(ctx), ctx.attrs.max_nr_accesses())
 
 
-def moving_sum(region: DamonRegion, left_bp: int) -> int:
+def damon_mvsum(region: DamonRegion, left_bp: int) -> int:
     """Pseudo moving sum of ``nr_accesses`` over one aggregation interval that ends now (core 4.2)."""
     if left_bp == 10000:
         return region.last_nr_accesses
     return region.nr_accesses + region.last_nr_accesses * left_bp // 10000
 
 
-def hot_score(nr_accesses: int, age: int, weight_nr_accesses: int, weight_age: int, rates: DamosRates) -> int:
+def damon_hot_score(nr_accesses: int, age: int, weight_nr_accesses: int, weight_age: int, rates: DamosRates) -> int:
     """0 (coldest) to 99 (hottest) by access frequency and age (damos 6.4); a cold score is 99 minus this."""
     frequency = nr_accesses * 100 // rates.max_nr_accesses
     log = min((age * rates.aggr_us // 1000000).bit_length(), 32)
@@ -119,7 +119,9 @@ def region_score(ctx: DamonCtx, region: DamonRegion, scheme: Damos, rates: Damos
     if kind is Score.MAX:
         return DAMOS_MAX_SCORE
     quota = scheme.quota
-    hot = hot_score(moving_sum(region, rates.left_bp), region.age, quota.weight_nr_accesses, quota.weight_age, rates)
+    hot = damon_hot_score(
+        damon_mvsum(region, rates.left_bp), region.age, quota.weight_nr_accesses, quota.weight_age, rates
+    )
     return hot if kind is Score.HOT else DAMOS_MAX_SCORE - hot
 
 
@@ -128,7 +130,7 @@ def matches(region: DamonRegion, scheme: Damos, left_bp: int) -> bool:
     pattern = scheme.pattern
     return (
         pattern.min_sz_region <= region.size <= pattern.max_sz_region
-        and pattern.min_nr_accesses <= moving_sum(region, left_bp) <= pattern.max_nr_accesses
+        and pattern.min_nr_accesses <= damon_mvsum(region, left_bp) <= pattern.max_nr_accesses
         and pattern.min_age_region <= region.age <= pattern.max_age_region
     )
 

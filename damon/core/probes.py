@@ -14,7 +14,7 @@ from damon.model.probe import has_weights
 _U8_MAX: Final = 255
 
 
-def check_probes(ctx: DamonCtx) -> None:
+def damon_valid_probe_params(ctx: DamonCtx) -> None:
     """Refuse probes whose hits, or weighted sums of hits, could overflow (EINVAL). Hits alone may: they wrap."""
     if len(ctx.probes) > MAX_PROBES:
         raise InvalidInput(f"{len(ctx.probes)} probes are too many: give at most {MAX_PROBES}")
@@ -36,7 +36,7 @@ def check_probes(ctx: DamonCtx) -> None:
             )
 
 
-def commit_probes(dst: DamonCtx, src: DamonCtx) -> None:
+def damon_commit_probes(dst: DamonCtx, src: DamonCtx) -> None:
     """By position; the regions' hits survive."""
     del dst.probes[len(src.probes) :]
     for ours, theirs in zip(dst.probes, src.probes, strict=False):
@@ -44,7 +44,7 @@ def commit_probes(dst: DamonCtx, src: DamonCtx) -> None:
     dst.probes.extend(probe.copy() for probe in src.probes[len(dst.probes) :])
 
 
-def moving_sum_of_hits(region: DamonRegion, probe: int, left_bp: int) -> int:
+def damon_probe_hits_mvsum(region: DamonRegion, probe: int, left_bp: int) -> int:
     """Pseudo moving sum of the hits of ``probe`` over one aggregation interval that ends now (core 4.2); a u8."""
     last = region.last_probe_hits[probe]
     if left_bp == 10000:

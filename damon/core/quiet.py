@@ -158,7 +158,7 @@ class Quiet:
     def _set_scheme(self, row: _Scheme, scheme: Damos) -> bool:
         """False: Python has to look at its regions."""
         ctx, quota = self._ctx, scheme.quota
-        limited, kind = quotas.is_set(quota), ctx.ops.score(scheme)
+        limited, kind = quotas.damos_quota_is_set(quota), ctx.ops.score(scheme)
         interval = scheme.apply_interval_us or ctx.attrs.aggr_interval
         if not scheme.wmarks.activated or scheme.core_filters or scheme.max_nr_snapshots or kind is Score.CUSTOM:
             return False

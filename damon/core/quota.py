@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from damon.core import goals
-from damon.core.damos_filter import core_filters_reject
-from damon.core.feedback import TARGET_SCORE, feedback_loop
+from damon.core.damos_filter import damos_core_filter_out
+from damon.core.feedback import TARGET_SCORE, damon_feed_loop_next_input
 from damon.core.priority import DamosRates, ScoreHistogram
-from damon.core.trace import trace_esz
+from damon.core.trace import damos_trace_esz
 from damon.model.attrs import ULONG_MAX
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos, DamosQuota, DamosQuotaGoalTuner
@@ -16,19 +16,19 @@ _DEFAULT_BYTES_PER_MS = 4096 * 1024  # before any throughput is known
 _BP = 10000
 
 
-def is_set(quota: DamosQuota) -> bool:
+def damos_quota_is_set(quota: DamosQuota) -> bool:
     """Is there any limit? Then an effective size of 0 means "nothing", else it means "no limit"."""
     return bool(quota.esz or quota.sz or quota.ms or quota.goals)
 
 
-def is_full(ctx: DamonCtx, quota: DamosQuota) -> bool:
+def damos_quota_is_full(ctx: DamonCtx, quota: DamosQuota) -> bool:
     """Is the window's share used up, or what is left smaller than a region can be (damos 4)?"""
-    if not is_set(quota):
+    if not damos_quota_is_set(quota):
         return False
     return quota.charged_sz >= quota.esz or quota.esz - quota.charged_sz < ctx.min_region_sz
 
 
-def charge(quota: DamosQuota, size: int, applied: int) -> None:
+def damos_charge_quota(quota: DamosQuota, size: int, applied: int) -> None:
     """Charge an attempt on ``size`` bytes of which ``applied`` were acted on (damos 5.4)."""
     if not quota.fail_charge_denom or applied > size:
         quota.charged_sz += size
@@ -39,9 +39,9 @@ def charge(quota: DamosQuota, size: int, applied: int) -> None:
 
 def _tune(ctx: DamonCtx, scheme: Damos) -> None:
     """Run the goal tuner; the result is ``esz_bp`` (damos 6.2)."""
-    quota, score = scheme.quota, goals.score(ctx, scheme)
+    quota, score = scheme.quota, goals.damos_quota_score(ctx, scheme)
     if quota.goal_tuner is DamosQuotaGoalTuner.CONSIST:
-        quota.esz_bp = feedback_loop(max(quota.esz_bp, _BP), score)
+        quota.esz_bp = damon_feed_loop_next_input(max(quota.esz_bp, _BP), score)
     elif score >= TARGET_SCORE:
         quota.esz_bp = 0
     elif quota.sz and quota.sz <= ULONG_MAX // _BP:
@@ -50,7 +50,7 @@ def _tune(ctx: DamonCtx, scheme: Damos) -> None:
         quota.esz_bp = ULONG_MAX
 
 
-def set_effective_size(ctx: DamonCtx, scheme: Damos) -> None:
+def damos_set_effective_quota(ctx: DamonCtx, scheme: Damos) -> None:
     """Compute ``esz``, the bytes that the next window may charge (damos 5.2)."""
     quota = scheme.quota
     if not quota.ms and not quota.goals:
@@ -75,27 +75,27 @@ def window(ctx: DamonCtx, quota: DamosQuota) -> tuple[int, int]:
     return quota.charged_from, quota.charged_from + ctx.machine.clock.ticks.ms_to_jiffies(quota.reset_interval)
 
 
-def adjust(ctx: DamonCtx, scheme: Damos, rates: DamosRates | None = None) -> None:
+def damos_adjust_quota(ctx: DamonCtx, scheme: Damos, rates: DamosRates | None = None) -> None:
     """Open a new window when it is time, and find the priority that gets a share (damos 5.1); ``rates`` of now."""
     quota = scheme.quota
-    if not is_set(quota):
+    if not damos_quota_is_set(quota):
         return
     now = ctx.machine.clock.jiffies()
     if not quota.total_charged_sz and not quota.charged_from:
         quota.charged_from = now
-        set_effective_size(ctx, scheme)
-        trace_esz(ctx, scheme)
+        damos_set_effective_quota(ctx, scheme)
+        damos_trace_esz(ctx, scheme)
     begin, end = window(ctx, quota)
     if not begin <= now < end:
-        if is_full(ctx, quota):
+        if damos_quota_is_full(ctx, quota):
             scheme.stat.qt_exceeds += 1
         quota.total_charged_sz += quota.charged_sz
         quota.charged_from = now
         quota.charged_sz = 0
         before = quota.esz
-        set_effective_size(ctx, scheme)
+        damos_set_effective_quota(ctx, scheme)
         if quota.esz != before:
-            trace_esz(ctx, scheme)
+            damos_trace_esz(ctx, scheme)
     if ctx.ops.scores:
         quota.min_score = _min_score(ctx, scheme, rates)
 
@@ -109,7 +109,7 @@ def _min_score(ctx: DamonCtx, scheme: Damos, rates: DamosRates | None) -> int:
         index = 0
         while index < target.regions.nr:
             wanted = histogram.matches(target.regions[index])  # filters split only what the pattern matches
-            if wanted and not core_filters_reject(ctx, target, index, scheme):
+            if wanted and not damos_core_filter_out(ctx, target, index, scheme):
                 histogram.add_region(target.regions[index])
             index += 1
     return histogram.min_score(scheme.quota.esz)

@@ -28,7 +28,7 @@ def _weighted(left: int, left_size: int, right: int, right_size: int) -> int:
     return (left * left_size + right * right_size) // (left_size + right_size)
 
 
-def merge_two(left: DamonRegion, right: DamonRegion) -> None:
+def damon_merge_two_regions(left: DamonRegion, right: DamonRegion) -> None:
     """``left`` takes over ``right``: size-weighted means; ``last_nr_accesses`` stays the left one's."""
     sizes = left.size, right.size
     left.nr_accesses = _weighted(left.nr_accesses, sizes[0], right.nr_accesses, sizes[1])
@@ -38,7 +38,7 @@ def merge_two(left: DamonRegion, right: DamonRegion) -> None:
     left.end = right.end
 
 
-def merge_score(region: DamonRegion, weights: Weights | None, last: bool = False) -> int:
+def damon_merge_score(region: DamonRegion, weights: Weights | None, last: bool = False) -> int:
     """What regions are told apart by: accesses, or with ``weights`` the weighted sum of probe hits (core 2.7)."""
     if weights is None:
         return region.last_nr_accesses if last else region.nr_accesses
@@ -48,14 +48,14 @@ def merge_score(region: DamonRegion, weights: Weights | None, last: bool = False
 
 def count_age(region: DamonRegion, threshold: int, weights: Weights | None = None) -> None:
     """One aggregation older, or newborn when the access rate changed (core 5.2 step 2)."""
-    now, before = merge_score(region, weights), merge_score(region, weights, last=True)
+    now, before = damon_merge_score(region, weights), damon_merge_score(region, weights, last=True)
     if abs(now - before) > threshold or (now == 0) != (before == 0):
         region.age = 0
     else:
         region.age += 1
 
 
-def merge_regions_of(
+def damon_merge_regions_of(
     regions: RegionArray, threshold: int, sz_limit: int, with_age: bool, weights: Weights | None = None
 ) -> None:
     """One merge pass in address order (core 5.2)."""
@@ -68,10 +68,10 @@ def merge_regions_of(
             prev = regions[index - 1]
             if (
                 prev.end == region.start
-                and abs(merge_score(prev, weights) - merge_score(region, weights)) <= threshold
+                and abs(damon_merge_score(prev, weights) - damon_merge_score(region, weights)) <= threshold
                 and prev.size + region.size <= sz_limit
             ):
-                merge_two(prev, region)
+                damon_merge_two_regions(prev, region)
                 regions.remove(index)
                 continue
         index += 1
@@ -90,7 +90,7 @@ def _random_cut(size: int, min_sz: int, rnd: Random) -> int:
     return 0 if sub >= size else sub
 
 
-def split_regions_of(regions: RegionArray, nr_subs: int, min_sz: int, rnd: Random) -> None:
+def damon_split_regions_of(regions: RegionArray, nr_subs: int, min_sz: int, rnd: Random) -> None:
     """Cut every region into up to ``nr_subs`` pieces (core 5.5); a later cut hits the left piece again."""
     index = 0
     while index < regions.nr:

@@ -34,7 +34,7 @@ class SplitState:
     rotation: int = 0
 
 
-def region_sz_limit(ctx: DamonCtx) -> int:
+def damon_region_sz_limit(ctx: DamonCtx) -> int:
     """The size up to which regions may merge (core 5.1), bytes."""
     total = 0
     for target in ctx.targets:
@@ -42,9 +42,9 @@ def region_sz_limit(ctx: DamonCtx) -> int:
     return max(total // ctx.attrs.min_nr_regions, ctx.min_region_sz)
 
 
-def apply_min_nr_regions(ctx: DamonCtx) -> int:
+def damon_apply_min_nr_regions(ctx: DamonCtx) -> int:
     """Cut regions that are too big for ``min_nr_regions``; the limit used (core 5.4)."""
-    limit = align_up(region_sz_limit(ctx), ctx.min_region_sz)
+    limit = align_up(damon_region_sz_limit(ctx), ctx.min_region_sz)
     for target in ctx.targets:
         regions = target.regions
         if ctx.reference:
@@ -66,12 +66,12 @@ def _merge_pass(ctx: DamonCtx, threshold: int, sz_limit: int, with_age: bool) ->
     for target in ctx.targets:
         regions = target.regions
         if ctx.reference:
-            reference.merge_regions_of(regions, threshold, sz_limit, with_age, weights)
+            reference.damon_merge_regions_of(regions, threshold, sz_limit, with_age, weights)
         else:
             regions.nr = _merge(regions.pointer, regions.nr, threshold, sz_limit, with_age, weights)
 
 
-def merge_regions(ctx: DamonCtx, threshold: int, sz_limit: int) -> None:
+def kdamond_merge_regions(ctx: DamonCtx, threshold: int, sz_limit: int) -> None:
     """Age and merge; merge again with higher thresholds while there are too many regions (core 5.3).
 
     Regions are told apart by their accesses, or where a probe has a weight by the weighted sum of their probe hits.
@@ -83,7 +83,7 @@ def merge_regions(ctx: DamonCtx, threshold: int, sz_limit: int) -> None:
         _merge_pass(ctx, threshold, sz_limit, with_age=False)
 
 
-def reset_aggregated(ctx: DamonCtx) -> None:
+def kdamond_reset_aggregated(ctx: DamonCtx) -> None:
     """``last_nr_accesses`` takes over, counting starts again (core 3.5 step 10c)."""
     trace_aggregated(ctx)
     for target in ctx.targets:
@@ -95,13 +95,13 @@ def reset_aggregated(ctx: DamonCtx) -> None:
 
 def _split_target(ctx: DamonCtx, regions: RegionArray, nr_subs: int) -> None:
     if ctx.reference:
-        reference.split_regions_of(regions, nr_subs, ctx.min_region_sz, ctx.rnd)
+        reference.damon_split_regions_of(regions, nr_subs, ctx.min_region_sz, ctx.rnd)
         return
     regions.reserve(regions.nr * nr_subs)
     regions.nr = _split(regions.pointer, regions.nr, nr_subs, ctx.min_region_sz, ctx.rnd.pointer)
 
 
-def _split_some_regions(ctx: DamonCtx, nr_regions: int, state: SplitState) -> None:
+def damon_split_some_regions(ctx: DamonCtx, nr_regions: int, state: SplitState) -> None:
     """Above half of the maximum: split a rotating subset, so that the total stays below it."""
     step = ctx.attrs.max_nr_regions // (ctx.attrs.max_nr_regions - nr_regions)
     offset = state.rotation % step
@@ -118,11 +118,11 @@ def _split_some_regions(ctx: DamonCtx, nr_regions: int, state: SplitState) -> No
         first += nr
 
 
-def split_regions(ctx: DamonCtx, state: SplitState) -> None:
+def kdamond_split_regions(ctx: DamonCtx, state: SplitState) -> None:
     """Split at random so that the next aggregations can tell the parts apart (core 5.5)."""
     nr_regions, most = ctx.nr_regions(), ctx.attrs.max_nr_regions
     if most // 2 < nr_regions < most:
-        _split_some_regions(ctx, nr_regions, state)
+        damon_split_some_regions(ctx, nr_regions, state)
     elif nr_regions <= most // 2:
         nr_subs = 3 if state.last_nr_regions == nr_regions and nr_regions < most // 3 else 2
         for target in ctx.targets:

@@ -25,7 +25,7 @@ from damon.core.events import (
     REGION_AGGREGATED,
     STAT,
 )
-from damon.core.priority import left_window_bp, moving_sum
+from damon.core.priority import damon_mvsum, left_window_bp
 from damon.errors import InvalidInput
 from damon.mm.clock import VirtualClock
 from damon.model.arrays import ROW, DamonRegion
@@ -253,12 +253,12 @@ def trace_before_apply(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, 
     """
     trace = _listening(ctx, BEFORE_APPLY)
     if trace is not None:
-        rate = moving_sum(region, left_window_bp(ctx))
+        rate = damon_mvsum(region, left_window_bp(ctx))
         where = _position(ctx, scheme), ctx.targets.index(target), target.regions.nr
         trace.emit(BEFORE_APPLY, ctx, (0, *where, region.start, region.end, rate, region.age))
 
 
-def trace_esz(ctx: DamonCtx, scheme: Damos) -> None:
+def damos_trace_esz(ctx: DamonCtx, scheme: Damos) -> None:
     """The effective quota was computed for the first time, or has changed."""
     trace = _listening(ctx, ESZ)
     if trace is not None:
@@ -272,7 +272,7 @@ def trace_intervals_tune(ctx: DamonCtx, sample_us: int) -> None:
         trace.emit(INTERVALS_TUNE, ctx, (sample_us,))
 
 
-def trace_stat(ctx: DamonCtx, scheme: Damos) -> None:
+def damos_trace_stat(ctx: DamonCtx, scheme: Damos) -> None:
     """A due scheme's statistics after a pass."""
     trace = _listening(ctx, STAT)
     if trace is not None:

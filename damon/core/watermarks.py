@@ -12,18 +12,18 @@ from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
 _ANY: Final = 2**63 - 1
 
 
-def free_mem_rate(machine: Machine) -> int:
+def damos_get_wmark_metric_value(machine: Machine) -> int:
     """Free memory in per mille of all memory."""
     free, total = machine.free_mem()
     return free * 1000 // total
 
 
-def wait_time_us(machine: Machine, scheme: Damos) -> int:
+def damos_wmark_wait_us(machine: Machine, scheme: Damos) -> int:
     """Update ``activated`` of ``scheme``; 0 when active, else how long to wait before asking again."""
     marks = scheme.wmarks
     if marks.metric is DamosWmarkMetric.NONE:
         return 0
-    metric = free_mem_rate(machine)
+    metric = damos_get_wmark_metric_value(machine)
     if metric > marks.high or metric < marks.low:
         marks.activated = False
         return marks.interval
@@ -34,7 +34,7 @@ def wait_time_us(machine: Machine, scheme: Damos) -> int:
 
 
 def _steady_rates(marks: DamosWatermarks, rate: int) -> tuple[int, int]:
-    """Rates of free memory around ``rate`` with which ``wait_time_us`` decides the same again."""
+    """Rates of free memory around ``rate`` with which ``damos_wmark_wait_us`` decides the same again."""
     if marks.activated:
         return marks.low, marks.high
     if rate > marks.high:
@@ -61,6 +61,6 @@ def min_wait_us(ctx: DamonCtx) -> int:
     """The shortest wait over all schemes; 0 when one is active or there are none."""
     wait: int | None = None
     for scheme in ctx.schemes:
-        this = wait_time_us(ctx.machine, scheme)
+        this = damos_wmark_wait_us(ctx.machine, scheme)
         wait = this if wait is None else min(wait, this)
     return wait or 0

@@ -18,7 +18,7 @@ from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 from damon.ops.probes import passes
-from damon.ops.vaddr import three_regions
+from damon.ops.vaddr import damon_va_three_regions
 
 if TYPE_CHECKING:
     from damon.kernel.engine import KernelDamon
@@ -206,7 +206,7 @@ class OperationsBridge:
 
     def _three_regions(self, at: int, target: int) -> None:
         try:
-            ranges = three_regions(self.target(at, target).space.mappings())  # type: ignore[union-attr]
+            ranges = damon_va_three_regions(self.target(at, target).space.mappings())  # type: ignore[union-attr]
         except InvalidInput:
             return  # exiting, or too few mappings: the old regions stay
         rows = (ctypes.c_uint64 * (2 * len(ranges)))(*(edge for pair in ranges for edge in pair))

@@ -33,7 +33,7 @@ def check_ranges(ranges: Sequence[tuple[int, int]], min_region_sz: int) -> None:
         last_end = high
 
 
-def _intersects(start: int, end: int, ranges: Sequence[tuple[int, int]]) -> bool:
+def damon_intersect(start: int, end: int, ranges: Sequence[tuple[int, int]]) -> bool:
     return any(start < high and low < end for low, high in ranges)
 
 
@@ -47,7 +47,7 @@ def set_regions(target: DamonTarget, ranges: Sequence[tuple[int, int]], min_regi
     regions = target.regions
     for index in range(regions.nr - 1, -1, -1):
         region = regions[index]
-        if not _intersects(region.start, region.end, ranges):
+        if not damon_intersect(region.start, region.end, ranges):
             regions.remove(index)
     if not regions.nr:
         for start, end in ranges:

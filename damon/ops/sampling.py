@@ -23,7 +23,7 @@ def pick_sampling_addrs(regions: RegionArray, rnd: Random, addr_unit: int, out: 
         out[index] = region.sampling_addr * addr_unit
 
 
-def update_region_accesses(regions: RegionArray, accessed: Buffer) -> int:
+def damon_update_region_access_rate(regions: RegionArray, accessed: Buffer) -> int:
     """Reference: count one sample (DAMON spec, core 4.1); the highest ``nr_accesses``."""
     for index, region in enumerate(regions):
         region.nr_accesses += accessed[index] != 0
@@ -54,5 +54,5 @@ def check(ctx: DamonCtx, target: DamonTarget, space: AccessBits) -> int:
     accessed.reserve(regions.nr)
     space.young(batch, accessed)
     if ctx.reference:
-        return update_region_accesses(regions, accessed)
+        return damon_update_region_access_rate(regions, accessed)
     return int(_update(regions.pointer, regions.nr, accessed.pointer_to(regions.nr)))

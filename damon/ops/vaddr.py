@@ -29,7 +29,7 @@ _ADVICE: Final[dict[object, Advice]] = {
 }
 
 
-def three_regions(mappings: Sequence[tuple[int, int]], align: int = PAGE_SIZE) -> list[tuple[int, int]]:
+def damon_va_three_regions(mappings: Sequence[tuple[int, int]], align: int = PAGE_SIZE) -> list[tuple[int, int]]:
     """The mapped areas with the two biggest gaps between them cut out (ops 1.2), every bound aligned up.
 
     Raises:
@@ -136,7 +136,7 @@ class Vaddr(Fvaddr):
 
     def _set_three_regions(self, ctx: DamonCtx, target: DamonTarget) -> None:
         try:
-            ranges = three_regions(process_space(target).mappings())
+            ranges = damon_va_three_regions(process_space(target).mappings())
             set_regions(target, ranges, ctx.min_region_sz)
         except InvalidInput:
             return  # exiting, or too few mappings: the old regions stay

@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Final
 
 from damon.core import Damon, commit_ctx, commit_scheme_goals
-from damon.core.priority import left_window_bp, moving_sum
-from damon.core.probes import moving_sum_of_hits
+from damon.core.priority import damon_mvsum, left_window_bp
+from damon.core.probes import damon_probe_hits_mvsum
 from damon.errors import DamonError, InvalidInput
 from damon.model.arrays import DamonRegion
 from damon.model.context import NEVER, DamonCallControl, DamonCtx, DamosWalkControl
@@ -209,10 +209,10 @@ def _tried(ctx: DamonCtx, region: DamonRegion, passed: int) -> Tried:
     return Tried(
         start=region.start,
         end=region.end,
-        nr_accesses=moving_sum(region, left_bp),
+        nr_accesses=damon_mvsum(region, left_bp),
         age=region.age,
         sz_filter_passed=passed,
-        probe_hits=tuple(moving_sum_of_hits(region, probe, left_bp) for probe in range(len(ctx.probes))),
+        probe_hits=tuple(damon_probe_hits_mvsum(region, probe, left_bp) for probe in range(len(ctx.probes))),
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from damon.core import Damon
 from damon.core.events import ESZ
-from damon.core.trace import trace_esz
+from damon.core.trace import damos_trace_esz
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
 from damon.trace.server import TraceServer
@@ -39,7 +39,7 @@ def test_events_until_ctrl_c(tmp_path: Path, json_form: bool) -> None:
         process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         until(lambda: damon.trace.enabled(ESZ))
         ctx.schemes[0].quota.esz = 4096
-        trace_esz(ctx, ctx.schemes[0])
+        damos_trace_esz(ctx, ctx.schemes[0])
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (0, "")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.core import Damon, commit_ctx, set_regions, system_ram_region
-from damon.core.watermarks import free_mem_rate, min_wait_us, steady_free
+from damon.core.watermarks import damos_get_wmark_metric_value, min_wait_us, steady_free
 from damon.errors import DamonError
 from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.spaces import SimulatedPhysical
@@ -221,10 +221,10 @@ def _samples_until_low(low: int, counted: _Counted | None) -> tuple[int, int, in
     ctx.attrs.aggr_interval = 60_000_000  # longer than the run: no end of an aggregation looks at watermarks
     marks = DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, interval=60_000_000, high=1000, mid=1000, low=low)
     ctx.schemes.append(Damos(action=DamosAction.STAT, apply_interval_us=60_000_000, wmarks=marks))
-    began = free_mem_rate(sim)
+    began = damos_get_wmark_metric_value(sim)
     damon.start([ctx])
     sim.clock.sleep_us(6_000_000)
-    result = ctx.passed_sample_intervals, began, free_mem_rate(sim)
+    result = ctx.passed_sample_intervals, began, damos_get_wmark_metric_value(sim)
     damon.stop()
     sim.close()
     return result

@@ -11,9 +11,9 @@ from damon.core import damos_walk
 from damon.core import quota as quotas
 from damon.core.attrs import set_attrs
 from damon.core.damos import try_scheme
-from damon.core.damos_filter import core_filters_reject, set_filters_default_reject
-from damon.core.damos_walk import apply_schemes
-from damon.core.watermarks import wait_time_us
+from damon.core.damos_filter import damos_core_filter_out, damos_set_filters_default_reject
+from damon.core.damos_walk import kdamond_apply_schemes
+from damon.core.watermarks import damos_wmark_wait_us
 from damon.model.arrays import DamonRegion, RegionArray
 from damon.model.attrs import ULONG_MAX, DamonAttrs
 from damon.model.context import DamonCtx
@@ -69,7 +69,7 @@ def _pass(ctx: DamonCtx, advance_ms: int = 0) -> list[tuple[int, int]]:
     """One pass of all schemes; then time goes on."""
     for scheme in ctx.schemes:
         scheme.next_apply_sis = ctx.passed_sample_intervals
-    apply_schemes(ctx)
+    kdamond_apply_schemes(ctx)
     ctx.machine.clock.sleep_us(advance_ms * 1000)
     return ctx.ops.take()  # type: ignore[no-any-return]
 
@@ -156,7 +156,7 @@ def test_pieces_that_filters_reject_in_one_go(
         scheme = Damos(pattern, DamosAction.PAGEOUT, quota=DamosQuota(sz=pages * PAGE, reset_interval=100))
         for wanted in filters:
             scheme.add_filter(wanted)
-        set_filters_default_reject(scheme)
+        damos_set_filters_default_reject(scheme)
         ctx = _ctx(scheme, regions=_copy(regions))
         ctx.reference, ctx.attrs.min_nr_regions = use_reference, min_nr
         seen = [_pass(ctx, 60) for _ in range(4)]
@@ -174,7 +174,7 @@ def test_a_rejecting_filter_costs_by_regions_not_by_pieces(monkeypatch: pytest.M
     )
     scheme = Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(sz=1 << 20, reset_interval=100))
     scheme.add_filter(DamosFilter(DamosFilterType.TARGET, matching=True, allow=False, target_idx=0))
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     ctx = _ctx(scheme, regions=regions_of((0, 16 << 30)))
     assert _pass(ctx) == []
     assert len(tried) <= 4
@@ -225,7 +225,7 @@ def test_apply_intervals_follow_the_time_line_of_the_specification() -> None:
     for sample in range(1, 101):
         ctx.passed_sample_intervals = sample
         before = [scheme.stat.nr_tried for scheme in ctx.schemes]
-        apply_schemes(ctx)
+        kdamond_apply_schemes(ctx)
         for index, scheme in enumerate(ctx.schemes):
             if scheme.stat.nr_tried > before[index]:
                 seen[index].append(sample)
@@ -247,37 +247,37 @@ def test_apply_intervals_follow_the_time_line_of_the_specification() -> None:
 def test_charging(size: int, applied: int, num: int, denom: int, charged: int) -> None:
     """Damos 5.4: 1000 MiB of which 700 were applied, 1/1024 of what failed: 700 MiB + 300 KiB."""
     quota = DamosQuota(fail_charge_num=num, fail_charge_denom=denom)
-    quotas.charge(quota, size, applied)
+    quotas.damos_charge_quota(quota, size, applied)
     assert quota.charged_sz == charged
 
 
 def test_effective_size_is_the_least_of_time_goal_and_size() -> None:
     ctx = _ctx()
     quota = DamosQuota(ms=10, sz=1 << 30)
-    quotas.set_effective_size(ctx, Damos(quota=quota))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == 10 * 4096 * K  # nothing measured yet: 4 MiB per ms
     quota.total_charged_sz, quota.total_charged_ns = 1 << 20, 1_000_000
-    quotas.set_effective_size(ctx, Damos(quota=quota))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == 10 << 20
     quota.total_charged_ns = 1 << 60
-    quotas.set_effective_size(ctx, Damos(quota=quota))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == PAGE  # at least one region
     quota.total_charged_ns, quota.sz = 1_000_000, 5 << 20
-    quotas.set_effective_size(ctx, Damos(quota=quota))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == 5 << 20
     quota.goals.append(DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 100, 100))
     for esz_bp, least in ((10000 << 20, 1 << 20), (50000 << 20, 5 << 20), (90000 << 20, 5 << 20)):
         quota.esz_bp = esz_bp
-        quotas.set_effective_size(ctx, Damos(quota=quota))
+        quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
         assert (quota.esz, quota.esz_bp) == (least, esz_bp)
     quota.goals.clear()
     quota.ms, quota.sz = 0, 1 << 30
-    quotas.set_effective_size(ctx, Damos(quota=quota))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == 1 << 30
     quota.sz = 0
-    quotas.set_effective_size(ctx, Damos(quota=quota))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == 0
-    assert not quotas.is_set(quota)
+    assert not quotas.damos_quota_is_set(quota)
 
 
 def test_a_time_quota_follows_the_measured_throughput() -> None:
@@ -325,15 +325,15 @@ def test_temporal_tuner_is_all_or_nothing() -> None:
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, target_value=100, current_value=99)
     quota = DamosQuota(goals=[goal], goal_tuner=DamosQuotaGoalTuner.TEMPORAL)
     ctx = _ctx(Damos(quota=quota))
-    quotas.set_effective_size(ctx, Damos(quota=quota))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == ULONG_MAX // 10000
     quota.sz = 5 * PAGE
-    quotas.set_effective_size(ctx, Damos(quota=quota))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == 5 * PAGE
     goal.current_value = 100
-    quotas.set_effective_size(ctx, Damos(quota=quota))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == 0
-    assert quotas.is_full(ctx, quota)
+    assert quotas.damos_quota_is_full(ctx, quota)
 
 
 def test_lru_goals_measure_the_machine() -> None:
@@ -343,7 +343,7 @@ def test_lru_goals_measure_the_machine() -> None:
     ]
     ctx = _ctx()
     ctx.machine.lru = (300, 700)
-    quotas.set_effective_size(ctx, Damos(quota=DamosQuota(goals=goals)))
+    quotas.damos_set_effective_quota(ctx, Damos(quota=DamosQuota(goals=goals)))
     assert [goal.current_value for goal in goals] == [3000, 7000]
 
 
@@ -372,7 +372,7 @@ def test_addr_filter_splits_at_its_bounds(
     scheme.add_filter(
         DamosFilter(DamosFilterType.ADDR, matching, allow, addr_start=start * PAGE, addr_end=end * PAGE + 17)
     )
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     ctx = _ctx(scheme, regions=regions_of((0, 8 * PAGE)))
     assert _pass(ctx) == [(a * PAGE, b * PAGE) for a, b in applied]
     assert scheme.stat.nr_tried == len(applied)
@@ -381,7 +381,7 @@ def test_addr_filter_splits_at_its_bounds(
 def test_target_filter() -> None:
     scheme = Damos(action=DamosAction.STAT)
     scheme.add_filter(DamosFilter(DamosFilterType.TARGET, matching=True, allow=True, target_idx=1))
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     ctx = _ctx(scheme, regions=regions_of((0, PAGE)))
     ctx.targets.append(DamonTarget(regions=regions_of((PAGE, 2 * PAGE))))
     assert _pass(ctx) == [(PAGE, 2 * PAGE)]
@@ -401,10 +401,10 @@ def test_default_reject_follows_the_last_filter(
         scheme.add_filter(DamosFilter(DamosFilterType.ADDR, True, allow, addr_start=1, addr_end=2))
     for allow in ops:
         scheme.add_filter(DamosFilter(DamosFilterType.ANON, True, allow))
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     assert (scheme.core_filters_default_reject, scheme.ops_filters_default_reject) == (reject_core, reject_ops)
     ctx = _ctx(scheme)
-    assert core_filters_reject(ctx, ctx.targets[0], 0, scheme) == reject_core
+    assert damos_core_filter_out(ctx, ctx.targets[0], 0, scheme) == reject_core
 
 
 def test_watermark_state_machine() -> None:
@@ -415,7 +415,7 @@ def test_watermark_state_machine() -> None:
     trace = []
     for rate in (450, 500, 501, 450, 400, 399, 450, 200, 199, 250, 1000):
         machine.free = (rate, 1000)
-        wait = wait_time_us(machine, scheme)
+        wait = damos_wmark_wait_us(machine, scheme)
         trace.append(marks.activated)
         assert wait == (0 if marks.activated else 77)
     assert trace == [True, True, False, False, False, True, True, True, False, True, False]

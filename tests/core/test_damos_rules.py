@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from damon.core import quota as quotas
-from damon.core.damos_filter import set_filters_default_reject
-from damon.core.damos_walk import apply_schemes
+from damon.core.damos_filter import damos_set_filters_default_reject
+from damon.core.damos_walk import kdamond_apply_schemes
 from damon.model.context import DamonCtx, DamosWalkControl
 from damon.model.scheme import (
     Damos,
@@ -40,10 +40,10 @@ def test_without_a_scheme_that_is_due_and_active_nothing_happens() -> None:
     asleep.wmarks.activated = False
     ctx = _ctx(asleep, awake)
     ctx.passed_sample_intervals, awake.next_apply_sis = 10, 11
-    apply_schemes(ctx)
+    kdamond_apply_schemes(ctx)
     assert (asleep.next_apply_sis, awake.next_apply_sis) == (0, 11)
     ctx.passed_sample_intervals = 11
-    apply_schemes(ctx)
+    kdamond_apply_schemes(ctx)
     assert (asleep.next_apply_sis, awake.next_apply_sis) == (31, 31)
     assert (asleep.stat.nr_tried, awake.stat.nr_tried) == (0, 1)
 
@@ -78,7 +78,7 @@ def test_a_window_may_begin_at_time_0() -> None:
     ctx.schemes.append(Damos(action=STAT, quota=quota))
     assert ctx.machine.clock.now_ns() == 0
     for _ in range(3):
-        quotas.adjust(ctx, ctx.schemes[0])
+        quotas.damos_adjust_quota(ctx, ctx.schemes[0])
     assert quota.esz_bp == 20_000
 
 
@@ -97,7 +97,7 @@ def test_a_quota_that_is_taken_away_ends_with_its_window() -> None:
     scheme.quota.sz = 0
     assert _pass(ctx, 50) == []
     assert _joined(_pass(ctx, 100)) == [(20, 80)]
-    assert not quotas.is_set(scheme.quota)
+    assert not quotas.damos_quota_is_set(scheme.quota)
     assert _joined(_pass(ctx, 100)) == [(0, 80)]
 
 
@@ -146,14 +146,14 @@ def test_goals_that_allow_nothing_allow_nothing() -> None:
     quota.charged_from, quota.esz = ctx.machine.clock.jiffies(), 0
     quota.total_charged_sz = 1
     assert _pass(ctx) == []
-    assert quotas.is_full(ctx, quota)
+    assert quotas.damos_quota_is_full(ctx, quota)
 
 
 def test_the_best_achieved_goal_decides() -> None:
     """Damos 6.2: 5000 and 9000 of 10000: the step up is by a tenth, not by half."""
     user = DamosQuotaGoalMetric.USER_INPUT
     quota = DamosQuota(goals=[DamosQuotaGoal(user, 100, 50), DamosQuotaGoal(user, 10, 9)], esz_bp=100_000)
-    quotas.set_effective_size(_ctx(), Damos(quota=quota))
+    quotas.damos_set_effective_quota(_ctx(), Damos(quota=quota))
     assert quota.esz_bp == 110_000
 
 
@@ -184,9 +184,9 @@ def test_filters_split_only_what_the_pattern_matches_when_priorities_are_counted
     )
     scheme.add_filter(_addr(2, 4, allow=True))
     scheme.add_filter(_addr(22, 24, allow=True))
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     ctx = _ctx(scheme, regions=regions_of((0, 8 * PAGE, 0, 0, 5), (20 * PAGE, 28 * PAGE, 0, 0, 4)))
-    quotas.adjust(ctx, scheme)
+    quotas.damos_adjust_quota(ctx, scheme)
     assert [(a // PAGE, b // PAGE) for a, b in ctx.targets[0].regions.ranges()] == [(0, 2), (2, 8), (20, 28)]
 
 
@@ -199,7 +199,7 @@ def test_a_rejected_region_leaves_nothing_but_the_cut() -> None:
     scheme.add_filter(_addr(0, 100, allow=False))
     ctx = _ctx(scheme, regions=regions_of((0, 80 * K, 0, 0, 5)))
     ctx.attrs.min_nr_regions = 8  # pieces of 20K and 60K are too big to be merged back
-    quotas.adjust(ctx, scheme)
+    quotas.damos_adjust_quota(ctx, scheme)
     scheme.quota.min_score = 0
     assert _pass(ctx) == []
     assert scheme.stat.nr_tried == scheme.quota.charged_sz == 0
@@ -222,7 +222,7 @@ def test_a_core_filter_that_allows_is_told_to_the_operations_layer(ops_too: bool
     scheme.add_filter(_addr(0, 2, allow=True))
     if ops_too:
         scheme.add_filter(DamosFilter(DamosFilterType.ANON, True, True))
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     seen = []
 
     class Told(Recorder):
@@ -232,7 +232,7 @@ def test_a_core_filter_that_allows_is_told_to_the_operations_layer(ops_too: bool
 
     ctx = DamonCtx(machine=FakeMachine(), ops=Told(), targets=[DamonTarget(regions=regions_of((0, 4 * PAGE)))])
     ctx.schemes.append(scheme)
-    apply_schemes(ctx)
+    kdamond_apply_schemes(ctx)
     assert seen == ([(0, 2, True), (2, 4, False)] if ops_too else [(0, 2, True)])
 
 
@@ -302,7 +302,7 @@ def test_a_walk_takes_one_pass_of_each_scheme_an_inactive_one_included() -> None
     ctx.walk_control = control
     for sample in range(0, 41, 5):
         ctx.passed_sample_intervals = sample
-        apply_schemes(ctx)
+        kdamond_apply_schemes(ctx)
     assert seen == [(0, 1), (25, 2)]  # the fast one's pass at 20 is not reported any more
     assert ctx.walk_control is None
     assert not control.canceled

@@ -120,7 +120,9 @@ def test_a_change_while_the_schemes_are_inactive_leaves_the_iteration_under_way_
 
 def _tunings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     times: list[int] = []
-    monkeypatch.setattr("damon.core.kdamond.tune_intervals", lambda ctx: times.append(ctx.passed_sample_intervals))
+    monkeypatch.setattr(
+        "damon.core.kdamond.kdamond_tune_intervals", lambda ctx: times.append(ctx.passed_sample_intervals)
+    )
     return times
 
 

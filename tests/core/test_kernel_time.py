@@ -108,7 +108,7 @@ def test_a_time_quota_goes_by_what_the_coarse_clock_saw(hz: int, esz: int) -> No
     scheme = ctx.schemes[0]
     assert _pass(ctx) == [(0, 4 * MIB)]
     scheme.quota.total_charged_sz = scheme.quota.charged_sz
-    quotas.set_effective_size(ctx, scheme)
+    quotas.damos_set_effective_quota(ctx, scheme)
     assert scheme.quota.esz == esz
 
 

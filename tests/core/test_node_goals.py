@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.core import commit_ctx
-from damon.core.goals import _bytes_within, bytes_within, score
+from damon.core.goals import _bytes_within, bytes_within, damos_quota_score
 from damon.errors import InvalidInput
 from damon.model.arrays import FOLIO_ANON, FolioArray
 from damon.model.context import DamonCtx
@@ -39,7 +39,7 @@ def _value(machine: FakeMachine, metric: DamosQuotaGoalMetric, nid: int = 0, mem
         (0, 4 * PAGE, 0), (NODE_SIZE, NODE_SIZE + 2 * PAGE, 0), (NODE_SIZE * 2, NODE_SIZE * 3, 9)
     )
     ctx = DamonCtx(machine=machine, ops=Paddr(), targets=[target], schemes=[scheme])
-    assert score(ctx, scheme) == goal.current_value
+    assert damos_quota_score(ctx, scheme) == goal.current_value
     return goal.current_value
 
 
@@ -107,7 +107,7 @@ def test_eligible_memory_is_for_paddr_only() -> None:
     with pytest.raises(InvalidInput, match="node_eligible_mem_bp"):
         commit_ctx(DamonCtx(machine=machine, ops=Vaddr()), src)
     goal.current_value = 7
-    score(src, scheme)
+    damos_quota_score(src, scheme)
     assert goal.current_value == 0
 
 

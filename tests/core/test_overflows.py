@@ -7,7 +7,7 @@ import pytest
 
 from damon.core import quota as quotas
 from damon.core import regions as adjust
-from damon.core.attrs import convert_nr_accesses, set_attrs, tune_intervals
+from damon.core.attrs import damon_nr_samples_for_new_attrs, kdamond_tune_intervals, set_attrs
 from damon.model.attrs import U32_MAX, ULONG_MAX, DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx
 from damon.model.probe import DamonProbe
@@ -20,7 +20,7 @@ PAGE = 4096
 
 def test_counts_of_very_many_samples_are_converted_exactly() -> None:
     """The kernel multiplies in 32 bits, which hold 10000 times 429,496 samples."""
-    assert convert_nr_accesses(500_000, 600_000, 600_000) == 499_980  # 8333 basis points
+    assert damon_nr_samples_for_new_attrs(500_000, 600_000, 600_000) == 499_980  # 8333 basis points
     ctx = DamonCtx(attrs=DamonAttrs(1, 600_000), targets=[DamonTarget(regions=regions_of((0, PAGE, 0, 600_000, 0)))])
     set_attrs(ctx, DamonAttrs(1, 1_200_000))
     assert ctx.targets[0].regions[0].last_nr_accesses == 1_200_000
@@ -62,26 +62,26 @@ def test_intervals_of_huge_regions_are_tuned_by_their_true_ratio(nr_accesses: in
     attrs = DamonAttrs(5000, 100_000, intervals_goal=goal, aggr_samples=20)
     ctx = DamonCtx(machine=FakeMachine(), attrs=attrs)
     ctx.targets.append(DamonTarget(regions=regions_of((0, 2**60, nr_accesses, 0, 0))))
-    tune_intervals(ctx)
+    kdamond_tune_intervals(ctx)
     assert ctx.attrs.sample_interval == sample
 
 
 def test_a_time_quota_beyond_all_memory_is_all_memory() -> None:
     """The kernel's 4 MiB a millisecond times 2**43 milliseconds is 0 bytes, of which one page is left."""
     scheme = Damos(quota=DamosQuota(ms=2**43))
-    quotas.set_effective_size(DamonCtx(machine=FakeMachine()), scheme)
+    quotas.damos_set_effective_quota(DamonCtx(machine=FakeMachine()), scheme)
     assert scheme.quota.esz == ULONG_MAX
 
 
 def test_throughput_stays_right_after_hours_of_charged_time() -> None:
     """The kernel multiplies what is left of the bytes by 10**6: 64 bits are full from 5.1 hours on."""
     quota = DamosQuota(ms=1, total_charged_ns=10**14, total_charged_sz=99 * 10**12)
-    quotas.set_effective_size(DamonCtx(machine=FakeMachine()), Damos(quota=quota))
+    quotas.damos_set_effective_quota(DamonCtx(machine=FakeMachine()), Damos(quota=quota))
     assert quota.esz == 990_000
 
 
 def test_a_goal_that_is_achieved_a_million_times_is_achieved() -> None:
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 1, 2**63)
     quota = DamosQuota(goals=[goal], esz_bp=10**9)
-    quotas.set_effective_size(DamonCtx(machine=FakeMachine()), Damos(quota=quota))
+    quotas.damos_set_effective_quota(DamonCtx(machine=FakeMachine()), Damos(quota=quota))
     assert quota.esz_bp == 10_000

@@ -11,7 +11,7 @@ from damon.core import Damon, commit_ctx, set_attrs, set_regions
 from damon.core import regions as adjust
 from damon.core.kdamond import Kdamond
 from damon.core.priority import left_window_bp
-from damon.core.probes import check_probes, moving_sum_of_hits
+from damon.core.probes import damon_probe_hits_mvsum, damon_valid_probe_params
 from damon.errors import InvalidInput
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FOLIO_ANON, RegionArray
@@ -61,10 +61,10 @@ def _ctx(regions: RegionArray, *weights: int, reference: bool = False) -> DamonC
 def test_what_could_overflow_is_refused(attrs: DamonAttrs, weights: list[int], wrong: str) -> None:
     ctx = DamonCtx(attrs=attrs, probes=[DamonProbe(weight) for weight in weights])
     if not wrong:
-        check_probes(ctx)
+        damon_valid_probe_params(ctx)
         return
     with pytest.raises(InvalidInput, match=wrong):
-        check_probes(ctx)
+        damon_valid_probe_params(ctx)
 
 
 def _pair() -> tuple[Damon, DamonCtx, DamonCtx]:
@@ -175,7 +175,7 @@ def test_repeated_merging_goes_by_the_weighted_sum_too(reference: bool) -> None:
         region.nr_accesses = region.start // PAGE % 3 * 20
     ctx = _ctx(regions, 2, reference=reference)
     ctx.attrs.max_nr_regions = 20
-    adjust.merge_regions(ctx, 0, 4 * PAGE)
+    adjust.kdamond_merge_regions(ctx, 0, 4 * PAGE)
     assert regions.nr == 10
     assert {region.probe_hits[0] for region in regions} == {1}  # 4 and 0: 2, then 1 with each next one
 
@@ -191,7 +191,7 @@ def test_a_cut_copies_hits() -> None:
 @pytest.mark.parametrize("reference", [False, True])
 def test_reset_moves_hits(reference: bool) -> None:
     regions = _with_hits((0, PAGE, [1, 2, 3, 4], [9, 9, 9, 9]))
-    adjust.reset_aggregated(_ctx(regions, reference=reference))
+    adjust.kdamond_reset_aggregated(_ctx(regions, reference=reference))
     assert (list(regions[0].probe_hits), list(regions[0].last_probe_hits)) == ([0] * 4, [1, 2, 3, 4])
 
 
@@ -211,7 +211,7 @@ def test_moving_sum_vectors(nr: int, last: int, left: int, window: int, value: i
     ctx = DamonCtx(attrs=DamonAttrs(sample_interval=1, aggr_interval=window))
     ctx.passed_sample_intervals, ctx.next_aggregation_sis = 100, 100 + left
     (region,) = _with_hits((0, PAGE, [0, nr], [0, last]))
-    assert moving_sum_of_hits(region, 1, left_window_bp(ctx)) == value
+    assert damon_probe_hits_mvsum(region, 1, left_window_bp(ctx)) == value
 
 
 def test_new_attributes_convert_hits() -> None:
@@ -261,7 +261,7 @@ def test_weights_committed_while_watermarks_wait_are_merged_by_at_once(
     control = DamonCallControl(commit)
     control.done = fake.clock.event()
     ctx.call_controls.append(control)
-    monkeypatch.setattr("damon.core.kdamond.split_regions", lambda ctx, state: None)
+    monkeypatch.setattr("damon.core.kdamond.kdamond_split_regions", lambda ctx, state: None)
     worker._iteration()
     assert len(fake.phys.sampled[0]) == 6  # accesses were sampled
     pages = [(start // PAGE, end // PAGE) for start, end in ctx.targets[0].regions.ranges()]
@@ -314,13 +314,13 @@ def test_weights_turn_access_checks_off() -> None:
 
 def _thresholds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
     seen: list[tuple[int, bool]] = []
-    merge = adjust.merge_regions
+    merge = adjust.kdamond_merge_regions
 
     def spy(ctx: DamonCtx, threshold: int, sz_limit: int) -> None:
         seen.append((threshold, has_weights(ctx.probes)))
         merge(ctx, threshold, sz_limit)
 
-    monkeypatch.setattr("damon.core.kdamond.merge_regions", spy)
+    monkeypatch.setattr("damon.core.kdamond.kdamond_merge_regions", spy)
     return seen
 
 

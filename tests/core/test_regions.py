@@ -102,7 +102,7 @@ def test_repeated_merging_does_not_age_again_and_stops_at_the_maximum() -> None:
         region.nr_accesses = region.last_nr_accesses = index % 2 * 8
         region.age = 3
     ctx = _ctx(regions, min_nr_regions=3, max_nr_regions=20)
-    adjust.merge_regions(ctx, 0, 40 * PAGE // 3)
+    adjust.kdamond_merge_regions(ctx, 0, 40 * PAGE // 3)
     assert regions.nr <= 20
     assert {region.age for region in regions} == {4}
 
@@ -110,7 +110,7 @@ def test_repeated_merging_does_not_age_again_and_stops_at_the_maximum() -> None:
 def test_the_size_limit_is_never_relaxed() -> None:
     regions = RegionArray((i * PAGE, (i + 1) * PAGE) for i in range(40))
     ctx = _ctx(regions, min_nr_regions=3, max_nr_regions=5)
-    adjust.merge_regions(ctx, 0, 2 * PAGE)
+    adjust.kdamond_merge_regions(ctx, 0, 2 * PAGE)
     assert regions.nr == 20
 
 
@@ -122,7 +122,7 @@ def test_without_memory_for_more_regions_there_are_no_more(monkeypatch: pytest.M
         raise MemoryError
 
     monkeypatch.setattr(RegionArray, "reserve", none)
-    assert adjust.apply_min_nr_regions(_ctx(regions, min_nr_regions=10)) == 10 * PAGE
+    assert adjust.damon_apply_min_nr_regions(_ctx(regions, min_nr_regions=10)) == 10 * PAGE
     assert [(region.start, region.end) for region in regions] == [(0, 100 * PAGE)]
 
 
@@ -131,7 +131,7 @@ def test_min_nr_regions_is_enforced(use_reference: bool) -> None:
     """Core 5.4: 103 pages, at least 10 regions: pieces of 11 pages (10.3 aligned up)."""
     regions = regions_of((0, 100 * PAGE, 4, 5, 6), (200 * PAGE, 203 * PAGE))
     ctx = _ctx(regions, use_reference=use_reference)
-    assert adjust.apply_min_nr_regions(ctx) == 11 * PAGE
+    assert adjust.damon_apply_min_nr_regions(ctx) == 11 * PAGE
     assert [region.size // PAGE for region in regions] == [11] * 9 + [1, 3]
     assert all((r.nr_accesses, r.last_nr_accesses, r.age) == (4, 5, 6) for r in list(regions)[:10])
 
@@ -143,7 +143,7 @@ def test_number_of_pieces(before: int, most: int, last: int, subs: int) -> None:
     """Core 5.5: three pieces only when the number of regions stood still below a third of the maximum."""
     regions = RegionArray((i << 20, (i + 1) << 20) for i in range(before))
     state = SplitState(last_nr_regions=last)
-    adjust.split_regions(_ctx(regions, max_nr_regions=most), state)
+    adjust.kdamond_split_regions(_ctx(regions, max_nr_regions=most), state)
     assert before < regions.nr <= before * subs
     assert (regions.nr > 2 * before * 0.95) == (subs == 3) or subs == 2
     assert state.last_nr_regions == before
@@ -154,7 +154,7 @@ def test_above_half_of_the_maximum_a_rotating_subset_is_split() -> None:
     touched = []
     for _ in range(4):
         regions = RegionArray((i << 20, (i + 1) << 20) for i in range(75))
-        adjust.split_regions(_ctx(regions, max_nr_regions=100), state)
+        adjust.kdamond_split_regions(_ctx(regions, max_nr_regions=100), state)
         assert regions.nr <= 100
         whole = {region.start for region in regions if region.size == 1 << 20}
         touched.append({i for i in range(75) if i << 20 not in whole})
@@ -164,7 +164,7 @@ def test_above_half_of_the_maximum_a_rotating_subset_is_split() -> None:
 def test_nothing_is_split_at_the_maximum() -> None:
     regions = RegionArray((i << 20, (i + 1) << 20) for i in range(100))
     state = SplitState(last_nr_regions=5)
-    adjust.split_regions(_ctx(regions, max_nr_regions=100), state)
+    adjust.kdamond_split_regions(_ctx(regions, max_nr_regions=100), state)
     assert regions.nr == 100
     assert state.last_nr_regions == 100
 
@@ -174,7 +174,7 @@ def test_merge_native_equals_reference(regions: RegionArray, threshold: int, lim
     twin = _copy(regions)
     size, spans = regions.total_size(), {edge for span in regions.ranges() for edge in span}
     adjust._merge_pass(_ctx(regions), threshold, limit * PAGE, age)
-    reference.merge_regions_of(twin, threshold, limit * PAGE, age)
+    reference.damon_merge_regions_of(twin, threshold, limit * PAGE, age)
     assert regions.snapshot() == twin.snapshot()
     assert regions.total_size() == size
     assert {edge for span in regions.ranges() for edge in span} <= spans
@@ -203,7 +203,7 @@ def test_split_some_native_equals_reference(a: RegionArray, b: RegionArray, rota
         ctx = _ctx(_copy(a), seed=seed, use_reference=use_reference, max_nr_regions=most, min_nr_regions=3)
         ctx.targets.append(DamonTarget(regions=_copy(b)))
         if nr < most:
-            adjust._split_some_regions(ctx, nr, SplitState(rotation=rotation))
+            adjust.damon_split_some_regions(ctx, nr, SplitState(rotation=rotation))
         ctxs.append(ctx)
     ours, theirs = ctxs
     for mine, other in zip(ours.targets, theirs.targets, strict=True):
@@ -216,8 +216,8 @@ def test_split_some_native_equals_reference(a: RegionArray, b: RegionArray, rota
 def test_split_to_limit_native_equals_reference(regions: RegionArray, min_nr: int) -> None:
     twin = _copy(regions)
     size = regions.total_size()
-    limit = adjust.apply_min_nr_regions(_ctx(regions, min_nr_regions=min_nr))
-    assert adjust.apply_min_nr_regions(_ctx(twin, min_nr_regions=min_nr, use_reference=True)) == limit
+    limit = adjust.damon_apply_min_nr_regions(_ctx(regions, min_nr_regions=min_nr))
+    assert adjust.damon_apply_min_nr_regions(_ctx(twin, min_nr_regions=min_nr, use_reference=True)) == limit
     assert regions.snapshot() == twin.snapshot()
     assert regions.total_size() == size
     assert all(region.size <= limit for region in regions)
@@ -227,7 +227,7 @@ def test_split_to_limit_native_equals_reference(regions: RegionArray, min_nr: in
 def test_reset_native_equals_reference(regions: RegionArray) -> None:
     twin = _copy(regions)
     counts = [(region.nr_accesses, region.age) for region in regions]
-    adjust.reset_aggregated(_ctx(regions))
+    adjust.kdamond_reset_aggregated(_ctx(regions))
     reference.reset_aggregated(twin)
     assert regions.snapshot() == twin.snapshot()
     assert [(region.last_nr_accesses, region.age) for region in regions] == counts

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damon.core.attrs import convert_nr_accesses, tuning_multiplier
-from damon.core.feedback import feedback_loop
-from damon.core.priority import DamosRates, ScoreHistogram, hot_score, left_window_bp, moving_sum
+from damon.core.attrs import damon_get_intervals_adaptation_bp, damon_nr_samples_for_new_attrs
+from damon.core.feedback import damon_feed_loop_next_input
+from damon.core.priority import DamosRates, ScoreHistogram, damon_hot_score, damon_mvsum, left_window_bp
 from damon.model.arrays import RegionArray
 from damon.model.attrs import U32_MAX, ULONG_MAX, DamonAttrs
 from damon.model.context import DamonCtx
@@ -43,14 +43,14 @@ def test_moving_sum_vectors(nr: int, last: int, left: int, window: int, value: i
     ctx.passed_sample_intervals, ctx.next_aggregation_sis = 100, 100 + left
     regions = regions_of((0, 4096, nr, last))
     left_bp = left_window_bp(ctx)
-    assert moving_sum(regions[0], left_bp) == value
+    assert damon_mvsum(regions[0], left_bp) == value
     assert _native_moving_sum(regions.pointer, left_bp) == value
 
 
 @pytest.mark.parametrize(("n", "old", "new", "got"), [(10, 20, 40, 20), (7, 20, 10, 3), (3, 20, 7, 1), (1, 3, 30, 9)])
 def test_conversion_vectors(n: int, old: int, new: int, got: int) -> None:
     """Core 7; as a whole change of attributes: test_vectors.py."""
-    assert convert_nr_accesses(n, old, new) == got
+    assert damon_nr_samples_for_new_attrs(n, old, new) == got
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_conversion_vectors(n: int, old: int, new: int, got: int) -> None:
 )
 def test_hot_score_vectors(v: int, max_nr: int, age: int, weight_nr: int, weight_age: int, hot: int) -> None:
     """Damos 6.4; each part of the score: test_vectors.py."""
-    assert hot_score(v, age, weight_nr, weight_age, DamosRates(100000, 0, max_nr)) == hot
+    assert damon_hot_score(v, age, weight_nr, weight_age, DamosRates(100000, 0, max_nr)) == hot
     assert _native_hot_score(v, age, weight_nr, weight_age, 100000, max_nr) == hot
 
 
@@ -78,7 +78,7 @@ u32 = st.one_of(st.integers(0, 2000), st.integers(0, U32_MAX))
 @given(u32, u32, st.integers(0, 100000), st.integers(0, 100000), st.integers(1, 1 << 40), st.integers(1, 1000))
 def test_hot_score_native_equals_reference(v: int, age: int, w_nr: int, w_age: int, aggr: int, max_nr: int) -> None:
     rates = DamosRates(aggr, 0, max_nr)
-    assert _native_hot_score(v, age, w_nr, w_age, aggr, max_nr) == hot_score(v, age, w_nr, w_age, rates)
+    assert _native_hot_score(v, age, w_nr, w_age, aggr, max_nr) == damon_hot_score(v, age, w_nr, w_age, rates)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_hot_score_native_equals_reference(v: int, age: int, w_nr: int, w_age: i
 )
 def test_feedback_vectors(last: int, score: int, result: int) -> None:
     """Damos 6.1."""
-    assert feedback_loop(last, score) == result
+    assert damon_feed_loop_next_input(last, score) == result
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_feedback_vectors(last: int, score: int, result: int) -> None:
 )  # fmt: skip
 def test_interval_tuning_vectors(score: int, multiplier: int) -> None:
     """Core 8; as intervals: test_vectors.py."""
-    assert tuning_multiplier(score) == multiplier
+    assert damon_get_intervals_adaptation_bp(score) == multiplier
 
 
 def _histogram(regions: RegionArray, scheme: Damos, use_reference: bool) -> ScoreHistogram:

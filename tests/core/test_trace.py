@@ -11,7 +11,7 @@ import pytest
 
 from damon.core import Damon, set_attrs, set_regions
 from damon.core.attrs import arm_deadlines
-from damon.core.damos_walk import apply_schemes
+from damon.core.damos_walk import kdamond_apply_schemes
 from damon.core.events import (
     AGGREGATED,
     BEFORE_APPLY,
@@ -23,7 +23,7 @@ from damon.core.events import (
     REGION_AGGREGATED,
     STAT,
 )
-from damon.core.regions import reset_aggregated
+from damon.core.regions import kdamond_reset_aggregated
 from damon.core.trace import TraceEvent, TraceQueue
 from damon.errors import InvalidInput
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
@@ -59,7 +59,7 @@ def test_formats_and_fields_belong_together() -> None:
 def test_regions_are_shown_before_the_reset_with_each_targets_own_number() -> None:
     damon, ctx = _damon([(0, 4096, 7, 3, 9), (8192, 65536, 20, 0, 0)], [], [(4096, 8192, 1, 1, 1)])
     queue = damon.trace.queue()
-    reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
     assert _texts(queue.drain()) == [
         "damon_aggregated: target_id=0 nr_regions=2 0-4096: 7 9",
         "damon_aggregated: target_id=0 nr_regions=2 8192-65536: 20 0",
@@ -72,11 +72,11 @@ def test_hits_of_probes_come_only_with_probes() -> None:
     damon, ctx = _damon([(0, 4096, 7, 3, 9)])
     ctx.targets[0].regions[0].probe_hits[:] = (20, 171, 3, 4)
     queue = damon.trace.queue([REGION_AGGREGATED])
-    reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
     assert not queue.drain()
     ctx.probes = [DamonProbe(), DamonProbe()]
     ctx.targets[0].regions[0].probe_hits[:] = (20, 171, 3, 4)
-    reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
     assert _texts(queue.drain()) == ["damon_region_aggregated: target_id=0 nr_regions=1 0-4096: 0 9 probe_hits=14 ab"]
 
 
@@ -99,7 +99,7 @@ def test_before_apply_is_after_the_cut_and_the_filters_and_before_the_action() -
         lambda event: seen.append((next(event.texts()), list(damon.machine.phys.paged_out))), [BEFORE_APPLY]
     )
     damon.machine.clock.sleep_us(1_000_000)
-    apply_schemes(ctx)
+    kdamond_apply_schemes(ctx)
     # 0-16K is refused by the filter; 3 + 10 * 0.65 = 9; the quota leaves 48K of the second region
     assert [text for text, _ in seen] == [
         f"ctx_idx=0 scheme_idx=2 target_idx=1 nr_regions=3 {16 * K}-{64 * K}: 9 5",
@@ -118,7 +118,7 @@ def test_the_effective_quota_is_shown_at_first_and_when_it_changes() -> None:
         damon.machine.clock.sleep_us(1_000_000)
         for scheme in ctx.schemes:
             scheme.next_apply_sis = 0
-        apply_schemes(ctx)
+        kdamond_apply_schemes(ctx)
         return [text for event in queue.drain() for text in event.texts()]
 
     assert window() == [f"ctx_idx=0 scheme_idx=1 esz={8 * K}"]
@@ -139,7 +139,7 @@ def test_statistics_of_due_schemes_come_after_the_pass() -> None:
     later.next_apply_sis, idle.wmarks.activated = 9, False
     ctx.schemes += [active, later, idle]
     queue = damon.trace.queue([STAT, BEFORE_APPLY])
-    apply_schemes(ctx)
+    kdamond_apply_schemes(ctx)
     zero = "nr_tried=0 sz_tried=0 nr_applied=0 sz_applied=0 sz_ops_filter_passed=0 qt_exceeds=0 nr_snapshots=0"
     assert _texts(queue.drain()) == [
         f"damos_before_apply: ctx_idx=0 scheme_idx=0 target_idx=0 nr_regions=1 0-{64 * K}: 0 3",
@@ -149,7 +149,7 @@ def test_statistics_of_due_schemes_come_after_the_pass() -> None:
     ]
     assert active.next_apply_sis == 20  # armed before it is shown
     active.wmarks.activated = active.next_apply_sis = 0  # type: ignore[assignment]
-    apply_schemes(ctx)
+    kdamond_apply_schemes(ctx)
     assert not queue.drain()  # no pass took place
 
 
@@ -226,8 +226,8 @@ def test_a_subscriber_that_fails_is_dropped_and_harms_nobody() -> None:
 
     broken = damon.trace.subscribe(fail)
     damon.trace.subscribe(seen.append, ["damon:damon_aggregated"])
-    reset_aggregated(ctx)
-    reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
     assert len(seen) == 2
     assert "No space left" in str(broken.error)
     assert not damon.trace.enabled(ESZ)
@@ -240,15 +240,15 @@ def test_a_full_queue_loses_whole_targets_and_counts_them() -> None:
     damon, ctx = _damon([(4096 * i, 4096 * (i + 1)) for i in range(30)])
     queue = damon.trace.queue([AGGREGATED], capacity=70)
     for _ in range(5):
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
     assert [event.nr for event in queue.drain()] == [30, 30]
     assert queue.lost == 90
     small = damon.trace.queue([AGGREGATED], capacity=1)
-    reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
     assert [event.nr for event in small.drain()] == [30]
     assert [event.nr for event in queue.drain()] == [30]
     queue.close()
-    reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
     assert not queue.drain()
     assert [event.nr for event in small.drain()] == [30]
 
@@ -259,7 +259,7 @@ def test_a_waiting_reader_wakes_up() -> None:
     got: list[int] = []
     reader = threading.Thread(target=lambda: got.append(len(queue.drain(timeout=None))))
     reader.start()
-    reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
     reader.join(10)
     assert got == [1]
     waiting = threading.Thread(target=lambda: got.append(len(queue.drain(timeout=None))))

@@ -7,9 +7,9 @@ import pytest
 
 from damon.core import Damon, set_attrs, set_regions
 from damon.core import regions as adjust
-from damon.core.attrs import check_attrs, tune_intervals
-from damon.core.damos_walk import apply_schemes
-from damon.core.priority import DamosRates, hot_score, left_window_bp, moving_sum
+from damon.core.attrs import check_attrs, kdamond_tune_intervals
+from damon.core.damos_walk import kdamond_apply_schemes
+from damon.core.priority import DamosRates, damon_hot_score, damon_mvsum, left_window_bp
 from damon.core.regions import SplitState
 from damon.errors import InvalidInput
 from damon.model.arrays import MAX_PROBES, RegionArray
@@ -89,7 +89,7 @@ def test_thresholds_of_repeated_merging(monkeypatch: pytest.MonkeyPatch, first: 
     )
     ctx = DamonCtx(attrs=DamonAttrs(max_nr_regions=5))
     ctx.targets.append(DamonTarget(regions=RegionArray((n * PAGE, (n + 1) * PAGE) for n in range(6))))
-    adjust.merge_regions(ctx, first, PAGE)
+    adjust.kdamond_merge_regions(ctx, first, PAGE)
     assert seen == [(threshold, n == 0) for n, threshold in enumerate(thresholds)]
 
 
@@ -107,7 +107,7 @@ def test_the_smallest_regions_that_are_cut(reference: bool) -> None:
                     adjust._split_target(ctx, regions, 2)
                 else:
                     ctx.attrs.max_nr_regions = 2
-                    adjust._split_some_regions(ctx, 1, SplitState())
+                    adjust.damon_split_some_regions(ctx, 1, SplitState())
                 counts.add(regions.nr)
                 assert regions.total_size() == pages * PAGE
             assert (2 in counts) == (cut_all if name == "all" else cut_some)
@@ -160,7 +160,7 @@ def test_tuned_intervals(nr: int, sample: int) -> None:
     ctx = DamonCtx(targets=[DamonTarget(regions=regions_of((0, PAGE, nr), (PAGE, 4 * PAGE, nr)))])
     set_attrs(ctx, DamonAttrs(intervals_goal=goal))
     ctx.targets[0].regions[0].nr_accesses = ctx.targets[0].regions[1].nr_accesses = nr
-    tune_intervals(ctx)
+    kdamond_tune_intervals(ctx)
     assert (ctx.attrs.sample_interval, ctx.attrs.aggr_interval, ctx.attrs.aggr_samples) == (sample, 20 * sample, 20)
 
 
@@ -170,7 +170,7 @@ def test_tuned_intervals_stay_within_their_bounds() -> None:
         ctx = DamonCtx(targets=[DamonTarget(regions=regions_of((0, PAGE, nr)))])
         set_attrs(ctx, DamonAttrs(intervals_goal=goal))
         ctx.targets[0].regions[0].nr_accesses = nr
-        tune_intervals(ctx)
+        kdamond_tune_intervals(ctx)
         assert (ctx.attrs.sample_interval, ctx.attrs.aggr_interval) == (expected, 20 * expected)
 
 
@@ -181,7 +181,7 @@ def test_a_goal_of_nothing_is_a_target_of_one_event() -> None:
         ctx = DamonCtx(targets=[DamonTarget(regions=regions_of((0, PAGE)))])
         set_attrs(ctx, DamonAttrs(intervals_goal=goal))
         ctx.targets[0].regions[0].nr_accesses = nr
-        tune_intervals(ctx)
+        kdamond_tune_intervals(ctx)
         assert ctx.attrs.sample_interval == expected
 
 
@@ -205,9 +205,9 @@ def test_parts_of_the_hot_score(
 ) -> None:
     """Damos 6.4: each part alone by its weight; of 99 points, so that they can be told apart."""
     rates = DamosRates(100000, 0, maxn)
-    assert hot_score(v, age, *weights, rates) == hot
-    assert hot_score(v, age, 1, 0, rates) == f * 99 // 100
-    assert hot_score(v, age, 0, 1, rates) == a * 99 // 100
+    assert damon_hot_score(v, age, *weights, rates) == hot
+    assert damon_hot_score(v, age, 1, 0, rates) == f * 99 // 100
+    assert damon_hot_score(v, age, 0, 1, rates) == a * 99 // 100
     assert log * 100 // 32 // 2 == a
 
 
@@ -218,7 +218,7 @@ def test_logarithm_of_the_age(seconds: int, log: int) -> None:
     """Damos 6.4: 0 for 0 s, 1 for 1 s, 2 for 2-3 s, 3 for 4-7 s, ...; at most 32."""
     rates = DamosRates(1_000_000, 0, 20)
     for v, sign in ((20, 1), (0, -1)):
-        assert hot_score(v, seconds, 0, 1, rates) == (sign * log + 32) * 100 // 64 * 99 // 100
+        assert damon_hot_score(v, seconds, 0, 1, rates) == (sign * log + 32) * 100 // 64 * 99 // 100
 
 
 def test_where_the_resume_example_resumes() -> None:
@@ -283,8 +283,8 @@ def test_between_boundaries_values_are_moving_sums() -> None:
     ctx = damos_ctx(slow, regions=regions_of((0, PAGE, 3, 10, 1), (PAGE, 2 * PAGE, 3, 9, 1)))
     ctx.passed_sample_intervals, ctx.next_aggregation_sis, slow.next_apply_sis = 50, 60, 50
     assert left_window_bp(ctx) == 5000
-    assert [moving_sum(region, 5000) for region in ctx.targets[0].regions] == [8, 7]
-    apply_schemes(ctx)
+    assert [damon_mvsum(region, 5000) for region in ctx.targets[0].regions] == [8, 7]
+    kdamond_apply_schemes(ctx)
     assert ctx.ops.take() == [(0, PAGE)]
     assert slow.next_apply_sis == 100
 
@@ -309,5 +309,5 @@ def test_an_apply_interval_below_the_sampling_interval_is_due_at_every_sample() 
     set_attrs(ctx, DamonAttrs())
     for sample in range(1, 6):
         ctx.passed_sample_intervals = sample
-        apply_schemes(ctx)
+        kdamond_apply_schemes(ctx)
     assert scheme.stat.nr_tried == 5

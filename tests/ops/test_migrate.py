@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.core import commit_ctx
-from damon.core.damos_filter import set_filters_default_reject
+from damon.core.damos_filter import damos_set_filters_default_reject
 from damon.model.arrays import FOLIO_ANON, FolioArray
 from damon.model.context import DamonCtx
 from damon.model.operations import Score
@@ -32,7 +32,7 @@ def _apply(
     machine = FakeMachine()
     machine.phys = space
     ctx = DamonCtx(machine=machine, ops=ops, targets=[DamonTarget(space=space)])
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     region = regions_of((start, start + pages * PAGE))[0]
     return space, *ops.apply_scheme(ctx, ctx.targets[0], region, scheme)
 

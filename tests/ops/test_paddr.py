@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damon.core.damos_filter import set_filters_default_reject
+from damon.core.damos_filter import damos_set_filters_default_reject
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_PASS, FolioArray
 from damon.model.context import DamonCtx
 from damon.model.operations import Score
@@ -29,7 +29,7 @@ def _apply(
     machine.phys.pages = dict(pages)
     machine.phys.young_pages = young
     ctx = DamonCtx(machine=machine, ops=Paddr(), targets=[DamonTarget()], addr_unit=unit)
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     region = regions_of((0, nr * PAGE // unit))[0]
     return machine.phys, ctx.ops.apply_scheme(ctx, ctx.targets[0], region, scheme)
 

@@ -14,7 +14,7 @@ from damon.model.operations import Score
 from damon.model.scheme import Damos, DamosAction
 from damon.model.target import DamonTarget
 from damon.ops.registry import OperationsRegistry
-from damon.ops.vaddr import Fvaddr, Vaddr, three_regions
+from damon.ops.vaddr import Fvaddr, Vaddr, damon_va_three_regions
 from tests.fakes import FakeSpace, regions_of
 
 PAGE = 4096
@@ -23,18 +23,18 @@ PAGE = 4096
 def test_three_regions_vector() -> None:
     """Ops 1.2, minimum size 1."""
     mappings = [(10, 25), (200, 220), (300, 305), (307, 330)]
-    assert three_regions(mappings, 1) == [(10, 25), (200, 220), (300, 330)]
+    assert damon_va_three_regions(mappings, 1) == [(10, 25), (200, 220), (300, 330)]
 
 
 @pytest.mark.parametrize("mappings", [[], [(0, 9)], [(0, 9), (20, 30)], [(0, 9), (9, 20), (30, 40)]])
 def test_fewer_than_two_gaps_are_refused(mappings: list[tuple[int, int]]) -> None:
     with pytest.raises(InvalidInput):
-        three_regions(mappings, 1)
+        damon_va_three_regions(mappings, 1)
 
 
 def test_ties_keep_the_earlier_gap_and_every_bound_is_aligned_up() -> None:
-    assert three_regions([(0, 1), (11, 12), (22, 23), (33, 34)], 1) == [(0, 1), (11, 12), (22, 34)]
-    assert three_regions([(1, 5000), (20000, 20001), (90000, 90001)]) == [
+    assert damon_va_three_regions([(0, 1), (11, 12), (22, 23), (33, 34)], 1) == [(0, 1), (11, 12), (22, 34)]
+    assert damon_va_three_regions([(1, 5000), (20000, 20001), (90000, 90001)]) == [
         (4096, 8192), (20480, 20480), (90112, 90112),
     ]  # fmt: skip
 
@@ -48,7 +48,7 @@ def test_three_regions_cover_all_mappings_but_the_two_biggest_gaps(steps: list[t
     gaps = sorted((b[0] - a[1] for a, b in zip(mappings, mappings[1:], strict=False)), reverse=True)
     if gaps[1] == 0:
         return
-    ranges = three_regions(mappings, 1)
+    ranges = damon_va_three_regions(mappings, 1)
     assert sum(b - a for a, b in ranges) == mappings[-1][1] - gaps[0] - gaps[1]
     assert all(any(a <= start and end <= b for a, b in ranges) for start, end in mappings)
 

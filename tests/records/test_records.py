@@ -16,7 +16,7 @@ import pytest
 
 from damon.core import Damon, set_attrs, set_regions
 from damon.core.events import AGGREGATED
-from damon.core.regions import reset_aggregated
+from damon.core.regions import kdamond_reset_aggregated
 from damon.core.trace import TraceEvent
 from damon.errors import InvalidInput
 from damon.mm.sim import SimulatedMachine
@@ -175,7 +175,7 @@ def test_memory_is_bounded_however_long_it_takes(tmp_path: Path) -> None:
     tracemalloc.start()
     for step in range(300):
         damon.machine.clock.sleep_us(100_000)
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
         recorder.poll()
         if step % 10 == 9:
             held.append(tracemalloc.get_traced_memory()[0])
@@ -276,7 +276,7 @@ def test_hits_of_probes(tmp_path: Path) -> None:
     ctx.targets.append(DamonTarget(regions=regions_of((0, 4096, 3, 1, 5))))
     ctx.targets[0].regions[0].probe_hits[:2] = (5, 255)
     recorder = Recorder(damon, tmp_path / "damon.data")
-    reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
     recorder.finish()
     ((_, snapshot),) = _items(tmp_path / "damon.data")
     assert snapshot.rows == ((0, 4096, 3, 5, (5, 255)),)
@@ -424,7 +424,7 @@ def test_heatmap_of_known_accesses(tmp_path: Path) -> None:
         damon.machine.clock.sleep_us(100_000)
         hot = 20 if step < 5 else 0
         ctx.targets = [DamonTarget(regions=regions_of((0, 4096, hot), (4096, 16384, 10), (far, far + 16384, 20 - hot)))]
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
     recorder.finish()
     (summary,) = heatmap.report(path, rows=2, columns=8).targets
     assert [(area.start, area.end) for area in summary.areas] == [(0, 16384), (far, far + 16384)]
@@ -450,7 +450,7 @@ def test_blank_where_nothing_was_monitored(tmp_path: Path) -> None:
     for end in (8192, 16384):
         damon.machine.clock.sleep_us(100_000)
         ctx.targets = [DamonTarget(regions=regions_of((0, end, 20)))]
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
     recorder.finish()
     (summary,) = heatmap.report(tmp_path / "damon.data", 9, 4).targets
     assert summary.areas[0].heat == [[100, 100, None, None], [100] * 4]

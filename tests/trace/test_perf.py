@@ -15,7 +15,7 @@ import pytest
 
 from damon.core import Damon
 from damon.core.events import AGGREGATED, INTERVALS_TUNE
-from damon.core.regions import reset_aggregated
+from damon.core.regions import kdamond_reset_aggregated
 from damon.core.trace import trace_intervals_tune
 from damon.model.context import DamonCtx
 from damon.model.target import DamonTarget
@@ -75,7 +75,7 @@ def test_record_until_a_signal_and_script(tracer: Tracer, end: signal.Signals) -
     tracer.listening(INTERVALS_TUNE)
     for _ in range(4):
         tracer.damon.machine.clock.sleep_us(100_000)
-        reset_aggregated(tracer.ctx)
+        kdamond_reset_aggregated(tracer.ctx)
     trace_intervals_tune(tracer.ctx, 80_000)
     perf.send_signal(end)  # at once: what was emitted is written all the same
     _, err = perf.communicate(timeout=600)
@@ -95,7 +95,7 @@ def test_record_until_a_signal_and_script(tracer: Tracer, end: signal.Signals) -
 def test_what_is_recorded_outlives_a_kill(tracer: Tracer) -> None:
     perf = tracer.start("record", "-a", "-o", "killed", *EVENTS)
     tracer.listening()
-    reset_aggregated(tracer.ctx)
+    kdamond_reset_aggregated(tracer.ctx)
     killed = tracer.folder / "killed"
     until(lambda: killed.exists() and killed.stat().st_size > 0)
     perf.kill()
@@ -111,7 +111,7 @@ def test_record_ends_with_the_server_and_says_what_was_full(tracer: Tracer) -> N
     full = tracer.start("record", "-a", "-o", "/dev/full", "-e", "damon:damon_aggregated,damon:damos_esz")
     tracer.listening("damos_esz")
     tracer.listening(INTERVALS_TUNE)
-    reset_aggregated(tracer.ctx)
+    kdamond_reset_aggregated(tracer.ctx)
     _, err = full.communicate(timeout=600)
     assert full.returncode == 255
     assert err == "perf: /dev/full: No space left on device\n"
@@ -136,7 +136,7 @@ def test_trace_in_the_form_that_damo_reads(tracer: Tracer) -> None:
     perf = tracer.start("trace", "--libtraceevent_print", *EVENTS)
     tracer.listening()
     tracer.damon.machine.clock.sleep_us(3_000_000)
-    reset_aggregated(tracer.ctx)
+    kdamond_reset_aggregated(tracer.ctx)
     tracer.damon.machine.clock.sleep_us(1_500)
     trace_intervals_tune(tracer.ctx, 9)
     assert perf.stdout is not None

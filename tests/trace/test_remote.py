@@ -11,8 +11,8 @@ import pytest
 
 from damon.core import Damon
 from damon.core.events import AGGREGATED, EVENTS, REGION_AGGREGATED
-from damon.core.regions import reset_aggregated
-from damon.core.trace import TraceEvent, trace_esz
+from damon.core.regions import kdamond_reset_aggregated
+from damon.core.trace import TraceEvent, damos_trace_esz
 from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx
@@ -56,8 +56,8 @@ def _told(event: TraceEvent) -> tuple[TraceEvent, list[tuple[object, ...]]]:
 
 def test_events_are_the_same_there(damon: Damon, ctx: DamonCtx, path: str) -> None:
     here, there = damon.trace.queue(), RemoteQueue(path, EVENTS, 1000)
-    trace_esz(ctx, ctx.schemes[0])
-    reset_aggregated(ctx)
+    damos_trace_esz(ctx, ctx.schemes[0])
+    kdamond_reset_aggregated(ctx)
     there.close()
     came = there.drain()
     assert list(map(_told, came)) == list(map(_told, here.drain()))
@@ -71,7 +71,7 @@ def test_events_are_the_same_there(damon: Damon, ctx: DamonCtx, path: str) -> No
 def test_what_does_not_fit_is_counted(damon: Damon, ctx: DamonCtx, path: str) -> None:
     there = RemoteQueue(path, [AGGREGATED], 10)
     for _ in range(40):
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
     there.close()
     assert sum(event.nr for event in there.drain()) + there.lost == 80
     assert there.lost >= 70
@@ -81,7 +81,7 @@ def test_it_is_told_what_the_other_side_has_lost(damon: Damon, ctx: DamonCtx, pa
     there = RemoteQueue(path, [AGGREGATED], 1 << 20)
     rounds = 0
     while not there.lost and rounds < 100_000:
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
         rounds += 1
     there.close()
     assert there.lost > 0
@@ -91,7 +91,7 @@ def test_it_is_told_what_the_other_side_has_lost(damon: Damon, ctx: DamonCtx, pa
 def test_the_other_side_ends(damon: Damon, ctx: DamonCtx, tmp_path: Path) -> None:
     with TraceServer(damon.trace, tmp_path / "trace"):
         there = RemoteQueue(str(tmp_path / "trace"), [AGGREGATED], 10)
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
     until(lambda: there.ended)
     assert len(there.drain()) == 2
     there.close()

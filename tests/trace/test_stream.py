@@ -17,8 +17,8 @@ import pytest
 
 from damon.core import Damon
 from damon.core.events import AGGREGATED, EVENTS
-from damon.core.regions import reset_aggregated
-from damon.core.trace import trace_esz
+from damon.core.regions import kdamond_reset_aggregated
+from damon.core.trace import damos_trace_esz
 from damon.errors import DamonError, InvalidInput
 from damon.model.context import DamonCtx
 from damon.model.probe import DamonProbe
@@ -54,8 +54,8 @@ def server(damon: Damon, tmp_path: Path) -> Iterator[TraceServer]:
 def test_script_lines_as_damo_splits_them(damon: Damon, ctx: DamonCtx, server: TraceServer, tmp_path: Path) -> None:
     damon.machine.clock.sleep_us(82_877_315_633)
     client = TraceClient(str(tmp_path / "trace"), ["damon:damon_aggregated"])
-    reset_aggregated(ctx)
-    trace_esz(ctx, ctx.schemes[0])
+    kdamond_reset_aggregated(ctx)
+    damos_trace_esz(ctx, ctx.schemes[0])
     client.finish()
     lines = list(client)
     head = "MainThread 0 [000] 82877.315633: damon:damon_aggregated: target_id=0 nr_regions=2"
@@ -67,8 +67,8 @@ def test_json_lines_have_every_field(damon: Damon, ctx: DamonCtx, server: TraceS
     ctx.probes = [DamonProbe(), DamonProbe()]
     ctx.targets[0].regions.remove(1)
     ctx.targets[0].regions[0].probe_hits[:2] = (7, 255)
-    reset_aggregated(ctx)
-    trace_esz(ctx, ctx.schemes[0])
+    kdamond_reset_aggregated(ctx)
+    damos_trace_esz(ctx, ctx.schemes[0])
     client.finish()
     head = {"time_ns": 0, "comm": "MainThread", "pid": 0, "cpu": 0}
     region = {"target_id": 0, "nr_regions": 1, "start": 0, "end": 4096, "nr_accesses": 3, "age": 5}
@@ -83,8 +83,8 @@ def test_each_client_gets_what_it_asked_for(damon: Damon, ctx: DamonCtx, server:
     path = str(tmp_path / "trace")
     clients = [TraceClient(path, [event]) for event in ("damon_aggregated", "damos_esz", "damon:damos_esz")]
     for _ in range(3):
-        reset_aggregated(ctx)
-        trace_esz(ctx, ctx.schemes[0])
+        kdamond_reset_aggregated(ctx)
+        damos_trace_esz(ctx, ctx.schemes[0])
     for client in clients:
         client.finish()
     assert [len(list(client)) for client in clients] == [6, 3, 3]
@@ -99,7 +99,7 @@ def test_who_reads_nothing_loses_events_and_holds_nobody_up(
     client = TraceClient(str(tmp_path / "trace"), [AGGREGATED])
     rounds = 2000
     for _ in range(rounds):
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
     client.finish()
     lines = list(client)
     notes = [line.split() for line in lines if line.startswith("#")]
@@ -118,7 +118,7 @@ def test_a_client_that_vanishes_is_forgotten(damon: Damon, ctx: DamonCtx, server
     assert server.nr_clients == 1
     client.close()
     until(lambda: server.nr_clients == 0)
-    reset_aggregated(ctx)
+    kdamond_reset_aggregated(ctx)
     assert not damon.trace.enabled(AGGREGATED)
 
 
@@ -177,7 +177,7 @@ def test_the_socket_is_its_owners_and_goes_with_the_server(damon: Damon, tmp_pat
 def test_at_the_servers_end_clients_get_what_waits(damon: Damon, ctx: DamonCtx, tmp_path: Path) -> None:
     with TraceServer(damon.trace, tmp_path / "trace") as server:
         client = TraceClient(str(tmp_path / "trace"))
-        reset_aggregated(ctx)
+        kdamond_reset_aggregated(ctx)
         server.close()
         assert len(list(client)) == 2
     assert not any(damon.trace.enabled(event) for event in EVENTS)
@@ -215,7 +215,7 @@ def test_no_thread_or_file_stays(damon: Damon, ctx: DamonCtx, tmp_path: Path) ->
     for _ in range(5):
         with TraceServer(damon.trace, tmp_path / "trace"):
             clients = [TraceClient(str(tmp_path / "trace")) for _ in range(4)]
-            reset_aggregated(ctx)
+            kdamond_reset_aggregated(ctx)
             clients[0].close()
         for client in clients[1:]:
             client.close()

@@ -65,7 +65,7 @@ def _share(said: str, area: tuple[int, int]) -> tuple[int, int]:
 
 def test_a_process_is_monitored_and_tuned(running: RunningWorkload, call: Damo) -> None:
     hot = running.areas["hot"]
-    target = ("--ops", "vaddr", "--target_pid", running.pid)
+    target = ("--ops", "vaddr", "--target_pid", running.pid, "--monitoring_nr_regions_range", 10, 100)
     call("start", *target)
     inside, outside = 0, 0
     for _ in range(ATTEMPTS):  # until regions have found the area's edges

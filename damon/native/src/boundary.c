@@ -14,7 +14,7 @@ static uint64_t nr_regions(const struct damon_sampled *targets, uint32_t nr_targ
 	return nr;
 }
 
-/* Twin: region_sz_limit() of damon/core/regions.py. */
+/* Twin: damon_region_sz_limit() of damon/core/regions.py. */
 static uint64_t region_sz_limit(const struct damon_quiet *q, const struct damon_sampled *targets, uint32_t nr_targets)
 {
 	uint64_t total = 0;
@@ -35,7 +35,7 @@ static int all_right(const struct damon_sampled *targets, uint32_t nr_targets)
 	return 1;
 }
 
-/* Twin: merge_regions(). */
+/* Twin: kdamond_merge_regions(). */
 static void merge(struct damon_quiet *q, struct damon_sampled *targets, uint32_t nr_targets, uint64_t threshold)
 {
 	int count_age = 1;
@@ -54,7 +54,7 @@ static void merge(struct damon_quiet *q, struct damon_sampled *targets, uint32_t
 	}
 }
 
-/* Twin: apply_min_nr_regions(). 0: there is no room for it. */
+/* Twin: damon_apply_min_nr_regions(). 0: there is no room for it. */
 static int split_big(struct damon_quiet *q, struct damon_sampled *targets, uint32_t nr_targets)
 {
 	uint64_t limit = region_sz_limit(q, targets, nr_targets);
@@ -74,7 +74,7 @@ static int split_big(struct damon_quiet *q, struct damon_sampled *targets, uint3
 	return 1;
 }
 
-/* Twin: split_regions() of damon/core/regions.py. 0: there is no room for it, and nothing has changed. */
+/* Twin: kdamond_split_regions() of damon/core/regions.py. 0: there is no room for it, and nothing has changed. */
 static int split(struct damon_quiet *q, struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd)
 {
 	uint64_t nr = nr_regions(targets, nr_targets), most = q->max_nr_regions, first = 0;

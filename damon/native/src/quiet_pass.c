@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The pass of schemes at the end of an aggregation interval, as far as it finds no folio: under a quota a scheme comes
- * back to memory that is empty in every window. Step by step the same as apply_schemes() of damon/core/damos_walk.py,
+ * back to memory that is empty in every window. Step by step the same as kdamond_apply_schemes() of damon/core/damos_walk.py,
  * try_scheme() of damon/core/damos.py and adjust() of damon/core/quota.py, which do all others.
  */
 #include <string.h>
@@ -177,7 +177,7 @@ static void clear_charge_at_last(struct damos_quiet *s, const struct damon_sampl
 	}
 }
 
-/* skip_charged_region() */
+/* damos_skip_charged_region() */
 static int was_charged(const struct damon_quiet *q, struct damos_quiet *s, struct damon_sampled *t, uint64_t target,
 		       uint64_t index)
 {

@@ -11,7 +11,7 @@ from damon.errors import InvalidInput, MissingCapability
 from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.ram import system_ram, watermarks
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON
-from damon.ops.vaddr import three_regions
+from damon.ops.vaddr import damon_va_three_regions
 from damon.workload.model import (
     Access,
     Area,
@@ -84,7 +84,7 @@ def test_three_regions_can_be_built() -> None:
     maps = sim.open_process(sim.pids["main"]).mappings()
     placed = sim.state.placed
     assert placed["b"].start % (2 * MIB) == 0
-    assert three_regions(maps)[1] == (placed["a"].start, placed["b"].end)
+    assert damon_va_three_regions(maps)[1] == (placed["a"].start, placed["b"].end)
 
 
 # -- moving pages

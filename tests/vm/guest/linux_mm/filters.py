@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from damon.core import set_regions
-from damon.core.damos_filter import set_filters_default_reject
+from damon.core.damos_filter import damos_set_filters_default_reject
 from damon.mm.linux import LinuxMachine
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType
@@ -31,7 +31,7 @@ def apply(ours: LinuxMachine, action: DamosAction, *filters: DamosFilter) -> tup
     scheme = Damos(action=action)
     for wanted in filters:
         scheme.add_filter(wanted)
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     applied = passed = 0
     for _ in range(2):
         applied, passed = (

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from damon.core.goals import score
+from damon.core.goals import damos_quota_score
 from damon.mm.linux import LinuxMachine
 from damon.mm.linux import reference as ref
 from damon.model.context import DamonCtx
@@ -30,7 +30,7 @@ def measure(ours: LinuxMachine, metric: DamosQuotaGoalMetric, nid: int = 0, memc
     scheme = Damos(quota=DamosQuota(goals=[goal]), pattern=DamosAccessPattern(**pattern))
     target, ram = DamonTarget(), ours.system_ram()
     target.regions = regions_of((ram[0][0], ram[-1][1], 0))
-    score(DamonCtx(machine=ours, ops=Paddr(), targets=[target], schemes=[scheme]), scheme)
+    damos_quota_score(DamonCtx(machine=ours, ops=Paddr(), targets=[target], schemes=[scheme]), scheme)
     return goal.current_value
 
 

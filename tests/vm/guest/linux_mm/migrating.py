@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from damon.core.damos_filter import set_filters_default_reject
+from damon.core.damos_filter import damos_set_filters_default_reject
 from damon.mm.linux import LinuxMachine
 from damon.model.context import DamonCtx
 from damon.model.operations import Operations
@@ -71,7 +71,7 @@ def on_memory(ours: LinuxMachine, scheme: Damos) -> tuple[int, int]:
 
 def _apply(ours: LinuxMachine, ops: Operations, target: DamonTarget, scheme: Damos) -> tuple[int, int]:
     ctx = DamonCtx(machine=ours, ops=ops, targets=[target])
-    set_filters_default_reject(scheme)
+    damos_set_filters_default_reject(scheme)
     return ctx.ops.apply_scheme(ctx, target, target.regions[0], scheme)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from damon.core import set_regions
-from damon.core.damos_filter import set_filters_default_reject
+from damon.core.damos_filter import damos_set_filters_default_reject
 from damon.library import aggregations
 from damon.model.context import DamonCtx
 from damon.model.scheme import DamosAction, DamosFilter, DamosFilterType
@@ -174,7 +174,7 @@ def huge_page_over_two_regions_counts_once() -> dict[str, Any]:
         ctx = DamonCtx(machine=ours, ops=Paddr(), targets=[target])
         huge = DamosFilter(DamosFilterType.HUGEPAGE_SIZE, matching=True, allow=True, sz_min=2 << 20, sz_max=2 << 20)
         stat = scheme(DamosAction.STAT, huge)
-        set_filters_default_reject(stat)
+        damos_set_filters_default_reject(stat)
         passed = sum(ctx.ops.apply_scheme(ctx, target, region, stat)[1] for region in target.regions)
         text = Path(f"/proc/{other.pid}/smaps").read_text()
     anon_huge = sum(int(kib) << 10 for kib in re.findall(r"^AnonHugePages: +(\d+)", text, re.MULTILINE))
