@@ -19,7 +19,7 @@ pytestmark = pytest.mark.guest(memory="1G", swap="zram:768M", **COUNTED)
 
 Boot = Callable[[], Guest]  # in memory that nobody has scattered yet
 Areas = dict[str, dict[str, int]]
-ACCURACY = ROOT / "tests/vm/suites/accuracy-slow.yaml"
+ACCURACY = ROOT / "workloads/accuracy.yaml"
 #: The guest is mostly empty: with their watermarks both modules would sleep. An emulated processor is so slow that in
 #: 10 ms a second the kernel's own scheme pages out 14 MB in 40 s; so the quota is one of size, for either side.
 AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "max_nr_regions=200")
@@ -88,7 +88,7 @@ def _see(guest: Guest, watchers: Sequence[str], capsys: pytest.CaptureFixture[st
     """Size-weighted access ratio by ours and others: of ours hot is within 10 % of the truth, cold at most 0.05."""
     with workload(guest, ACCURACY) as running:
         spans = [f"{name}={running.span(name)}" for name in running.areas]
-        words = [PYTHON, "-m", "tests.vm.guest.compare_vaddr", ",".join(watchers), str(running.pid), "5", *spans]
+        words = [PYTHON, "-m", "tests.vm.guest.compare_vaddr", ",".join(watchers), str(running.pid), "8", *spans]
         result = json.loads(guest.run(words, timeout=2 * HANG_S).check().text)
         truths = {who: running.truth(*row["window"]) for who, row in result.items()}
     head = [word for who in result for word in ("truth", who)]

@@ -8,19 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.vm.job import COUNTED, PROJECT, PYTHON, ROOT, damon_run, workload
+from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, damon_run, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
 
 pytestmark = pytest.mark.guest(memory="1G", swap="zram:512M", **COUNTED)
 
-SLOWER = ROOT / "tests/vm/suites/hot-cold-slower.yaml"
-SECONDS = 15
+SECONDS = 18
 
 
 def test_idle_memory_as_the_kernel_sees_it(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
     """32 of 1024 MiB are in use, and the rest is idle for as long as it was watched."""
-    with workload(guest, SLOWER) as running:
+    with workload(guest, HOT_COLD) as running:
         ram = int(guest.run(["awk", "/MemTotal/ {print $2}", "/proc/meminfo"]).text) * 1024
         before = running.pages()
         run = damon_run(["damon_stat"], duration=SECONDS, out="-")

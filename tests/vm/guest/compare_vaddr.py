@@ -20,7 +20,7 @@ from tests.vm.guest import kernel_damon
 Snapshot = list[tuple[int, int, int]]
 #: By the guest's clock, as ``/proc/uptime``: begin and end.
 Window = tuple[float, float]
-WARM_UP_S = 5.0  # for the regions to find the areas
+WARM_UP_S = 10.0  # for the regions to find the areas
 
 
 def ratio(snapshots: list[Snapshot], start: int, end: int, max_nr_accesses: int) -> float:
