@@ -28,7 +28,9 @@ FORCED: Final = 1
 def run_delays() -> dict[str, float]:
     """Seconds without a processor, by thread of this process: it was ready to run (``schedstat``).
 
-    ``steal``: seconds in which the host of this machine ran something else, all processors together.
+    ``steal``: seconds in which the host of this machine ran something else, all processors together. ``pressure``:
+    seconds in which any process waited for a processor: what the end waits for may be another process, such as one
+    that unmounts.
     """
     delays = {}
     for task in Path("/proc/self/task").iterdir():
@@ -36,6 +38,8 @@ def run_delays() -> dict[str, float]:
             delays[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
     with suppress(OSError, ValueError, IndexError):
         delays["steal"] = int(Path("/proc/stat").read_text().split(None, 9)[8]) / os.sysconf("SC_CLK_TCK")
+    with suppress(OSError, ValueError, IndexError):
+        delays["pressure"] = int(Path("/proc/pressure/cpu").read_text().partition("total=")[2].split()[0]) / 1e6
     return delays
 
 

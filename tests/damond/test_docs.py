@@ -45,5 +45,5 @@ def test_a_transcript(page: str, first: str, start: Callable[..., Damond]) -> No
         refused = any(line.startswith("damon: ") for line in expected)
         assert (done.returncode, bool(done.stderr)) == (2 if refused else 0, refused), (command, done)
         assert [_form(line) for line in said if line.strip()] == [_form(line) for line in expected], command
-    assert damond.end() == 0
+    assert damond.end() == 0, damond.log.read_text()
     assert "Traceback" not in damond.log.read_text()

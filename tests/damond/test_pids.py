@@ -28,7 +28,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Damond, Damo
         for damond in made:
             (monitor(damond.wait()) / "state").write_text("on")
         yield made[0], made[1]
-        assert [damond.end() for damond in made] == [0, 0]
+        assert [damond.end() for damond in made] == [0, 0], [damond.log.read_text() for damond in made]
         assert not any("Traceback" in damond.log.read_text() for damond in made)
     finally:
         for damond in made:
