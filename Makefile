@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# `make demo`: the main job on the simulated machine. `make test`: everything, guest tests included.
+# `make demo`: proactive reclaim on the simulated machine. `make test`: everything, guest tests included.
 # Both do all set-up themselves. `make help` lists the rest.
 
 PYTHON ?= python3
@@ -19,12 +19,12 @@ NORMAL := -q -n 3 --dist loadfile --no-loadscope-reorder --durations=20
 .PHONY: dist share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
 
 help:
-	@echo "make demo     the main job on the simulated machine: no root, no guest"
+	@echo "make demo     proactive reclaim on the simulated machine: no root, no guest"
 	@echo "make test     everything, guest tests included (installs system packages, builds kernel and image once)"
 	@echo "make test-long  what is too long for each run: hours; PARTS=\"soak boots\" for some (docs/testing.md)"
 	@echo "make test-debug  the core tests in a kernel with debug information (builds it)"
 	@echo "make test-arm64  the core tests in arm64 guests (installs a cross compiler and QEMU for it, builds a second kernel)"
-	@echo "make demo-vm  the main job on real page tables, in a guest"
+	@echo "make demo-vm  proactive reclaim on real page tables, in a guest"
 	@echo "make lint     formatting, types, import rules"
 	@echo "make bench    benchmarks: ratios measured side by side"
 	@echo "make fuzz     an hour (FUZZ_SECONDS) of damaged and hostile input for every parser; what fails is kept in tests/fuzz/failures"

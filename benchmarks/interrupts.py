@@ -57,7 +57,7 @@ def _left(cwd: Path) -> list[str]:
     return [path.name for path in cwd.iterdir() if not path.name.startswith(kept)]
 
 
-def _judge(process: subprocess.Popen[str], err: str, cwd: Path) -> str:
+def _verdict(process: subprocess.Popen[str], err: str, cwd: Path) -> str:
     if "Traceback" in err:
         ours = any(f'File "{TOP}/{part}/' in err for part in ("damon", "vmtest", "modules", "images"))
         return f"traceback: {err.strip().splitlines()[-1]}" if ours else "in Python's own start"
@@ -80,7 +80,7 @@ def _end(process: subprocess.Popen[str], cwd: Path) -> str:
         if "Exception ignored" in err:
             return "lost in Python's own start"
         return f"went on: {err.strip()[-200:]}"
-    return _judge(process, err, cwd)
+    return _verdict(process, err, cwd)
 
 
 def measure(command: str, number: int, dice: random.Random) -> Counter[str]:

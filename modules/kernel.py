@@ -65,7 +65,7 @@ class _Parameter(Parameter):
         if self.spec.type in ("bool", "ulong", "int", "long"):
             self.parse(text)  # the same errors as of the other engine's parameters
         if self.spec.name == "enabled" and not self._module.initialized:
-            self._module.wish(bool(self.parse(text)))
+            self._module.request(bool(self.parse(text)))
             return
         result = self._module.set(self._address, text)
         if result:
@@ -104,7 +104,7 @@ class KernelModule(Module):
     def wanted(self) -> bool:
         return self._wanted
 
-    def wish(self, on: bool) -> None:
+    def request(self, on: bool) -> None:
         """Turn on at ``init``."""
         self._wanted = on
 

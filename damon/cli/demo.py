@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m damon.cli.demo``: the main job on the simulated machine, shown and judged. No root, no guest.
+"""``python -m damon.cli.demo``: proactive reclaim on the simulated machine, shown and checked. No root, no guest.
 
 Runs ``damon run`` as anybody would, each time in a process of its own, and ends with exit code 1 unless all of it is
 as it should be.

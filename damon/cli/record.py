@@ -25,8 +25,8 @@ from damon.library.engine import Engine
 from damon.model.attrs import ULONG_MAX, DamonAttrs
 from damon.modules.params import parse_ulong
 from damon.quoting import quoted
+from damon.records.environment import Environment, LinuxEnvironment, SimEnvironment
 from damon.records.form import FLUSH_S, OUTPUT_TYPES
-from damon.records.surroundings import LinuxSurroundings, SimSurroundings, Surroundings
 
 if TYPE_CHECKING:
     from damon.damond.recording import RunningSource
@@ -168,12 +168,12 @@ def _record(arguments: argparse.Namespace, engine: Engine) -> int:
             if arguments.sim and machine.kills():  # what was to be recorded, as soon as it began
                 return outcome.report(None, machine.kills())
             raise
-        surroundings: Surroundings | None = None
+        environment: Environment | None = None
         if not arguments.accesses_only:
-            surroundings = LinuxSurroundings() if arguments.linux else SimSurroundings(machine)
+            environment = LinuxEnvironment() if arguments.linux else SimEnvironment(machine)
         with stop_flag() as stopped:
             recorder = Recorder(
-                damon, path, surroundings, output_type=arguments.output_type, events=_events(arguments.events),
+                damon, path, environment, output_type=arguments.output_type, events=_events(arguments.events),
                 flush_s=arguments.flush,
             )  # fmt: skip
             try:
@@ -245,7 +245,7 @@ def _record_running(arguments: argparse.Namespace, path: Path) -> int:
     try:
         with stop_flag() as stopped:
             recorder = Recorder(
-                source, path, None if arguments.accesses_only else source.surroundings(),
+                source, path, None if arguments.accesses_only else source.environment(),
                 output_type=arguments.output_type, events=_events(arguments.events), flush_s=arguments.flush,
             )  # fmt: skip
             try:

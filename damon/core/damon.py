@@ -20,7 +20,7 @@ from damon.model.clock import Event
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.machine import Machine
 from damon.model.operations import Operations
-from damon.model.presence import Presence, Show
+from damon.model.placeholder import Placeholder, Show
 from damon.model.random import Random, mix64
 from damon.ops.registry import OperationsRegistry
 
@@ -48,8 +48,8 @@ class Damon:
         self._split_state = SplitState()
         self._workers: dict[DamonCtx, Kdamond] = {}
         #: Shows a worker of that name to others, for as long as it runs; then its pid is that one's.
-        self.presence: Show | None = None
-        self._presences: dict[DamonCtx, Presence] = {}
+        self.placeholder: Show | None = None
+        self._placeholders: dict[DamonCtx, Placeholder] = {}
         #: Set, and forgotten, when a worker ends.
         self.ended: Event | None = None
         self._lock = threading.Lock()
@@ -73,10 +73,10 @@ class Damon:
         return ctx.kdamond is not None
 
     def kdamond_pid(self, ctx: DamonCtx) -> int:
-        """The worker's thread id, or its presence's process id; -1 when there is none."""
-        thread, presence = ctx.kdamond, self._presences.get(ctx)
-        if presence is not None:
-            return presence.pid
+        """The worker's thread id, or its placeholder's process id; -1 when there is none."""
+        thread, placeholder = ctx.kdamond, self._placeholders.get(ctx)
+        if placeholder is not None:
+            return placeholder.pid
         return thread.native_id or -1 if thread is not None else -1
 
     def start(self, ctxs: Sequence[DamonCtx], exclusive: bool = False) -> None:
@@ -114,9 +114,9 @@ class Damon:
         started = self.machine.clock.event()
         with self._lock:
             name = f"kdamond.{self.nr_running_ctxs}"
-            if self.presence is not None:
-                self._presences[ctx] = self.presence(name)
-                self.trace.pids[ctx] = self._presences[ctx].pid
+            if self.placeholder is not None:
+                self._placeholders[ctx] = self.placeholder(name)
+                self.trace.pids[ctx] = self._placeholders[ctx].pid
             self.nr_running_ctxs += 1
             self._workers[ctx] = worker
         ctx.kdamond = self.machine.clock.spawn(name, lambda: worker.run(started.set, lambda: self._ended(ctx)))
@@ -126,13 +126,13 @@ class Damon:
         with self._lock:
             ctx.kdamond = None
             del self._workers[ctx]
-            presence = self._presences.pop(ctx, None)
+            placeholder = self._placeholders.pop(ctx, None)
             self.nr_running_ctxs -= 1
             if not self.nr_running_ctxs:
                 self._exclusive = False
-        if presence is not None:
+        if placeholder is not None:
             del self.trace.pids[ctx]
-            presence.close()
+            placeholder.close()
         ended, self.ended = self.ended, None
         if ended is not None:
             ended.set()

@@ -20,7 +20,7 @@ def damos_set_filters_default_reject(scheme: Damos) -> None:
 
 
 def _inside(ctx: DamonCtx, target: DamonTarget, index: int, wanted: DamosFilter) -> bool:
-    """The test of an ``addr`` filter; a region across one of its bounds is split there, the front piece is judged."""
+    """The test of an ``addr`` filter; a region across one of its bounds is split there, the front piece is tested."""
     region = target.regions[index]
     start = align_down(wanted.addr_start, ctx.min_region_sz)
     end = align_down(wanted.addr_end, ctx.min_region_sz)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from damon.damond.client import Client
-from damon.damond.presence import SHOWN_BY
+from damon.damond.placeholder import SHOWN_BY
 from damon.damond.runtime import default_mount, socket_path
 
 #: Exit codes, as procps has them.

@@ -16,7 +16,7 @@ from damon.errors import DamonError, InvalidInput
 from damon.mm.sim import SimulatedMachine
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.records import params
-from damon.records.surroundings import LinuxSurroundings, SimSurroundings, Surroundings
+from damon.records.environment import Environment, LinuxEnvironment, SimEnvironment
 from damon.trace.remote import RemoteQueue
 
 Pairs = params.Pairs
@@ -34,7 +34,7 @@ class Answers:
         self._damon, self._contexts, self._run = damon, contexts, run
 
     def calls(self) -> dict[str, Callable[..., Any]]:
-        return {"now": self._now, "parameters": self._parameters, "surroundings": self._surroundings}
+        return {"now": self._now, "parameters": self._parameters, "environment": self._environment}
 
     def _now(self) -> dict[str, Any]:
         return {
@@ -56,12 +56,12 @@ class Answers:
             raise DamonError(errno.ECANCELED, f"no worker {pid} runs")
         return found[0]
 
-    def _surroundings(self, pids: Sequence[int]) -> Pairs:
+    def _environment(self, pids: Sequence[int]) -> Pairs:
         """Of a simulated machine's processes."""
         machine = self._damon.machine
         if not isinstance(machine, SimulatedMachine):
             raise InvalidInput("this is no simulated machine: /proc tells")
-        there = SimSurroundings(machine)
+        there = SimEnvironment(machine)
         answer: Pairs = {}
 
         def look() -> None:
@@ -128,8 +128,8 @@ class RunningSource:
         """Has the service ended, or its last worker?"""
         return self._queue is None or self._queue.ended or not self._now["running"]
 
-    def surroundings(self) -> Surroundings:
-        return _SimSurroundings(self) if self.simulated else LinuxSurroundings()
+    def environment(self) -> Environment:
+        return _SimSurroundings(self) if self.simulated else LinuxEnvironment()
 
     def close(self) -> None:
         self._client.close()
@@ -146,7 +146,7 @@ class _SimSurroundings:
         return float(self._last["time"])
 
     def footprint(self, pids: Sequence[int]) -> Pairs:
-        self._last = self._source.ask("surroundings", self._last, pids=list(pids))
+        self._last = self._source.ask("environment", self._last, pids=list(pids))
         footprint: Pairs = self._last["footprint"]
         return footprint
 

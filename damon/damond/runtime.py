@@ -109,7 +109,7 @@ def open_directory(what: str, path: Path, private: Path | None, remedy: str, mak
                 os.close(fd)
                 fd = os.open("/", _OPEN)
                 continue
-            _judge(what, there, found, inside, not left, remedy)
+            _check_entry(what, there, found, inside, not left, remedy)
             here = there
     except BaseException:
         os.close(fd)
@@ -128,7 +128,7 @@ def _entry(fd: int, name: str, make: bool) -> int:
     return os.open(name, _OPEN, dir_fd=fd)
 
 
-def _judge(what: str, path: str, found: os.stat_result, private: bool, last: bool, remedy: str) -> None:
+def _check_entry(what: str, path: str, found: os.stat_result, private: bool, last: bool, remedy: str) -> None:
     """Refuse a directory in which somebody else could put something before us."""
     own, mode = os.geteuid(), stat.S_IMODE(found.st_mode)
     why = ""

@@ -18,7 +18,7 @@ from damon.damond.control import ControlServer
 from damon.damond.fusefs import Mount
 from damon.damond.fusemount import unmount
 from damon.damond.instance import Instance
-from damon.damond.presence import Presences
+from damon.damond.placeholder import Placeholders
 from damon.damond.proc import Proc
 from damon.damond.recording import Answers
 from damon.damond.runner import DirectRunner, PacedRunner, Runner
@@ -90,12 +90,12 @@ class Service:
             modules = self._prepare(cmdline)
             self.instance = Instance(folder)
             self._closing.callback(self.instance.close)
-            self._presences = presences = Presences(self.instance.programs / "processes")
-            self._closing.callback(presences.close)
-            self.damon.presence = presences.show
+            self._placeholders = placeholders = Placeholders(self.instance.programs / "processes")
+            self._closing.callback(placeholders.close)
+            self.damon.placeholder = placeholders.show
             self._root = root = Root(self.admin, self.loader, self.run_request)
             if isinstance(machine, SimulatedMachine):
-                machine.show_processes(presences.show)
+                machine.show_processes(placeholders.show)
                 root.add("proc", Proc(machine))
             self._mount = Mount(root, str(self.instance.folder))
             self._closing.callback(self._mount.join)
@@ -190,7 +190,7 @@ class Service:
 
     def abandon(self) -> None:
         """Remove what was made, without waiting: the process ends although ``close()`` has not returned."""
-        for step in (partial(unmount, self.instance.folder), self._presences.close, self.instance.close):
+        for step in (partial(unmount, self.instance.folder), self._placeholders.close, self.instance.close):
             with suppress(OSError):
                 step()
 

@@ -191,9 +191,9 @@ class KernelDamon(Damon):
         self._tasks[address] = task
         self.lib.shim_set_random(address, ctx.rnd.pointer)
         ctx.error, ctx.kdamond_stop = None, False
-        if self.presence is not None:
-            self._presences[ctx] = self.presence(task.name)
-            self.trace.pids[ctx] = self._presences[ctx].pid
+        if self.placeholder is not None:
+            self._placeholders[ctx] = self.placeholder(task.name)
+            self.trace.pids[ctx] = self._placeholders[ctx].pid
         self.nr_running_ctxs += 1
         task.thread = ctx.kdamond = self.machine.clock.spawn(task.name, lambda: self._work(task))
         return 0
@@ -234,11 +234,11 @@ class KernelDamon(Damon):
         with self._lock:
             ctx.kdamond = None
             self._tasks.pop(task.address, None)
-            presence = self._presences.pop(ctx, None)
+            placeholder = self._placeholders.pop(ctx, None)
             self.nr_running_ctxs -= 1
-        if presence is not None:
+        if placeholder is not None:
             del self.trace.pids[ctx]
-            presence.close()
+            placeholder.close()
         if self.ended is not None:
             self.ended.set()
 

@@ -21,10 +21,10 @@ from damon.core.trace import TraceEvent, event_name
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
 from damon.records import convert, form, params
+from damon.records.environment import Environment
 from damon.records.form import FLUSH_S, OUTPUT_TYPES
 from damon.records.source import LocalSource, Source
 from damon.records.store import GrowingFile, GrowingList, GrowingZlib
-from damon.records.surroundings import Surroundings
 from damon.trace.text import script_lines
 
 _FLUSH_BYTES: Final = 4 << 20
@@ -63,7 +63,7 @@ class Recorder:
     Args:
         source: whose results; a ``Damon`` of this process, or another's.
         path: the file; one that is there becomes ``PATH.old``, as do those beside it.
-        surroundings: where footprints and mappings come from; None: they are not recorded.
+        environment: where footprints and mappings come from; None: they are not recorded.
         output_type: the form that the file has in the end.
         events: also written to ``PATH.trace`` as text.
         flush_s: seconds of the machine's time between writes.
@@ -77,7 +77,7 @@ class Recorder:
         self,
         source: Damon | Source,
         path: Path,
-        surroundings: Surroundings | None = None,
+        environment: Environment | None = None,
         *,
         output_type: str = OUTPUT_TYPES[0],
         events: Sequence[str] = (),
@@ -85,7 +85,7 @@ class Recorder:
         capacity: int = 1 << 20,
     ) -> None:
         self._source: Source = LocalSource(source) if isinstance(source, Damon) else source
-        self._path, self._surroundings, self._type = path, surroundings, output_type
+        self._path, self._environment, self._type = path, environment, output_type
         self._traced = frozenset(map(event_name, events))
         self._flush_ns = round(flush_s * 1e9)
         self._workers: dict[DamonCtx, _Worker] = {}
@@ -98,7 +98,7 @@ class Recorder:
         self._store = GrowingZlib(path, self._writer.BEGIN, self._writer.tail)
         try:
             GrowingFile(self._beside("kdamonds"), b"[]\n").close()
-            self._siblings = {name: GrowingList(self._beside(name)) for name in _SIBLINGS if surroundings is not None}
+            self._siblings = {name: GrowingList(self._beside(name)) for name in _SIBLINGS if environment is not None}
             self._trace_file = GrowingFile(self._beside("trace"), b"") if self._traced else None
         except OSError:
             self._store.close()
@@ -134,9 +134,9 @@ class Recorder:
         for event in self._queue.drain():
             self._take(event)
         now = self._source.now_ns()
-        if self._surroundings is not None and now >= self._next_look:
+        if self._environment is not None and now >= self._next_look:
             self._next_look = now + _LOOK_NS
-            self._look(self._surroundings)
+            self._look(self._environment)
         if self._waiting >= _FLUSH_BYTES or now - self._last_flush >= self._flush_ns:
             self._last_flush = now
             self._flush()
@@ -150,7 +150,7 @@ class Recorder:
         if self._traced or events * _FEW > self._capacity:
             return 0
         due = self._last_flush + self._flush_ns
-        if self._surroundings is not None:
+        if self._environment is not None:
             due = min(due, self._next_look)
         return max(min(due - self._source.now_ns(), _LOOK_NS) // 1000, 0)
 
@@ -173,17 +173,17 @@ class Recorder:
         self.nr_snapshots += 1
         self._waiting += len(text)
 
-    def _look(self, surroundings: Surroundings) -> None:
+    def _look(self, environment: Environment) -> None:
         pids = [pid for worker in self._workers.values() for pid in worker.pids]
-        self._put("mem_footprint", surroundings.footprint(pids))
-        vmas = surroundings.vmas(pids)
+        self._put("mem_footprint", environment.footprint(pids))
+        vmas = environment.vmas(pids)
         if vmas != self._vmas:
             self._vmas = vmas
-            self._put("vmas", {"time": surroundings.time(), "procvmas": vmas})
+            self._put("vmas", {"time": environment.time(), "procvmas": vmas})
         workers = [int(worker.kdamond["pid"]) for worker in self._workers.values()]
-        stats = surroundings.stats([*workers, *pids])
+        stats = environment.stats([*workers, *pids])
         if stats:
-            self._put("proc_stats", {"time": surroundings.time(), "proc_stats": stats})
+            self._put("proc_stats", {"time": environment.time(), "proc_stats": stats})
 
     def _put(self, name: str, item: params.Pairs) -> None:
         try:

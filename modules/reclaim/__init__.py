@@ -29,7 +29,7 @@ _STATS: Final = (
     "bytes_reclaimed_regions",
     "nr_quota_exceeds",
 )
-#: ``quota_autotune_feedback`` is the user's judgement in basis points: above 10000 is too much.
+#: ``quota_autotune_feedback`` is the user's feedback in basis points: above 10000 is too much.
 _FEEDBACK_TARGET: Final = 10000
 
 

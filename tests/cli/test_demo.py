@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The demo's verdict: what it shows is judged, and each way to be wrong is seen."""
+"""The demo's verdict: what it shows is checked, and each way to be wrong is seen."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 
 from damon.damond.fusemount import unmount
 from damon.damond.pids import Own
-from damon.damond.presence import SHOWN_BY
+from damon.damond.placeholder import SHOWN_BY
 from tests.damond.conftest import PROBLEM, Damond, monitor
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")

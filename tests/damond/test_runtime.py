@@ -12,7 +12,7 @@ import pytest
 
 from damon.damond.instance import Instance, programs_directory
 from damon.damond.owner import Owner
-from damon.damond.presence import Presences
+from damon.damond.placeholder import Placeholders
 from damon.damond.runtime import open_directory, runtime_path, socket_path
 from damon.errors import DamonError, InvalidInput
 from tests.damond import users
@@ -163,12 +163,12 @@ def test_what_a_killed_one_left_to_execute_is_removed_by_the_next(
 
 
 def test_a_process_name_leads_nowhere_else(tmp_path: Path) -> None:
-    presences = Presences(tmp_path / "processes")
+    placeholders = Placeholders(tmp_path / "processes")
     for name in ("../x", "..", ".", "/bin/true"):
         with pytest.raises(InvalidInput):
-            presences.show(name)
+            placeholders.show(name)
     assert list(tmp_path.iterdir()) == [tmp_path / "processes"]
-    presences.close()
+    placeholders.close()
 
 
 def _refused(number: int, use: Callable[[], object]) -> str:

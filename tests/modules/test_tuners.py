@@ -66,7 +66,7 @@ def test_pressure_is_of_the_tuners_making() -> None:
 
 @pytest.fixture
 def fed() -> Iterator[tuple[SimulatedMachine, DamonModule]]:
-    """A module whose user judges every second; on memory that is all there."""
+    """A module whose user gives feedback every second; on memory that is all there."""
     workload = replace(PRESSURE, machine=MachineSpec(memory=1 << 30, swap=Swap(1 << 30)))
     machine = SimulatedMachine(workload, 1)
     loader = Loader(Damon(machine, seed=1))
@@ -84,7 +84,7 @@ def _quota(module: DamonModule) -> DamosQuota:
     return module.ctx.schemes[0].quota
 
 
-def _judge(machine: SimulatedMachine, module: DamonModule, feedback: int) -> tuple[int, int]:
+def _under_feedback(machine: SimulatedMachine, module: DamonModule, feedback: int) -> tuple[int, int]:
     """Write the feedback; the effective quota before, and after the window that it is for."""
     before = _quota(module).esz
     module.parameters["quota_autotune_feedback"].store(str(feedback))
@@ -104,12 +104,12 @@ def test_effective_quota_follows_feedback(fed: tuple[SimulatedMachine, DamonModu
     machine, module = fed
     machine.clock.sleep_us(20_000_000)
     for feedback in (5_000, 9_000, 10_000, 10_500, 14_000, 100, 10_000, 19_000, 9_999):
-        before, after = _judge(machine, module, feedback)
+        before, after = _under_feedback(machine, module, feedback)
         assert after == pytest.approx(_spec_next(before, feedback), rel=0.001)
         assert (after > before, after < before) == (feedback < 10_000, feedback > 10_000), feedback
-    assert _judge(machine, module, 20_000)[1] == 1
-    assert _judge(machine, module, 5_000)[1] == 1  # 1.5 bytes
-    assert _judge(machine, module, 5_000)[1] == 2
+    assert _under_feedback(machine, module, 20_000)[1] == 1
+    assert _under_feedback(machine, module, 5_000)[1] == 1  # 1.5 bytes
+    assert _under_feedback(machine, module, 5_000)[1] == 2
 
 
 def test_effective_quota_settles_where_the_user_wants_it(fed: tuple[SimulatedMachine, DamonModule]) -> None:
@@ -122,6 +122,6 @@ def test_effective_quota_settles_where_the_user_wants_it(fed: tuple[SimulatedMac
         for _ in range(45):
             done = stat.sz_tried - tried
             tried = stat.sz_tried
-            sizes.append(_judge(machine, module, min(max(done * 10_000 // wanted, 1), 19_000))[1])
+            sizes.append(_under_feedback(machine, module, min(max(done * 10_000 // wanted, 1), 19_000))[1])
         assert sum(sizes[-10:]) / 10 == pytest.approx(wanted, rel=0.05), sizes
         assert (sizes[-1] > began) == (wanted != 8 * MIB)

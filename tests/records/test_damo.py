@@ -20,9 +20,9 @@ from damon.core.trace import TraceEvent
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.target import DamonTarget
+from damon.records.environment import SimEnvironment
 from damon.records.heatmap import report as summed_up
 from damon.records.recorder import Recorder
-from damon.records.surroundings import SimSurroundings
 from damon.trace.install import install_perf
 from damon.workload.load import load_workload
 from damon.workload.model import Workload
@@ -54,7 +54,7 @@ def _record(folder: Path, form: str, goal: DamonIntervalsGoal | None = None, nam
     ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in machine.pids.values()]
     attrs = DamonAttrs() if goal is None else DamonAttrs(intervals_goal=goal)
     set_attrs(ctx, attrs)
-    recorder = Recorder(damon, folder / name, SimSurroundings(machine), output_type=form, events=["damon_aggregated"])
+    recorder = Recorder(damon, folder / name, SimEnvironment(machine), output_type=form, events=["damon_aggregated"])
     truth: list[tuple[int, list[tuple[int, int, int, int]]]] = []
 
     def note(event: TraceEvent) -> None:

@@ -27,10 +27,10 @@ from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType,
 from damon.model.scheme import DamosQuotaGoalMetric as Metric
 from damon.model.target import DamonTarget
 from damon.records import heatmap, params, store
+from damon.records.environment import LinuxEnvironment, SimEnvironment
 from damon.records.form import Key
 from damon.records.read import Damaged, Item, read
 from damon.records.recorder import Recorder
-from damon.records.surroundings import LinuxSurroundings, SimSurroundings
 from damon.workload.load import load_workload
 from tests.fakes import FakeMachine, FakeSpace, regions_of
 
@@ -126,7 +126,7 @@ def test_one_seed_the_same_bytes(tmp_path: Path) -> None:
         ctx = damon.new_ctx()
         damon.select_ops(ctx, "vaddr")
         ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in machine.pids.values()]
-        recorder = Recorder(damon, tmp_path / name, SimSurroundings(machine), events=[AGGREGATED, "damos_esz"])
+        recorder = Recorder(damon, tmp_path / name, SimEnvironment(machine), events=[AGGREGATED, "damos_esz"])
         _run(damon, ctx, recorder, 2)
         recorder.finish()
         parts = [(tmp_path / f"{name}{end}").read_bytes() for end in ("", ".mem_footprint", ".vmas", ".trace")]
@@ -318,9 +318,9 @@ def test_events_that_come_too_fast_are_counted(tmp_path: Path) -> None:
 
 
 def test_this_machines_processes() -> None:
-    surroundings = LinuxSurroundings()
+    environment = LinuxEnvironment()
     pid = os.getpid()
-    footprint = surroundings.footprint([pid, (1 << 22) + 1])
+    footprint = environment.footprint([pid, (1 << 22) + 1])
     ours, gone, system = footprint["footprints"]
     assert ours["pid"] == pid
     assert ours["footprint"]["size"] > ours["footprint"]["resident"] > 100
@@ -328,10 +328,10 @@ def test_this_machines_processes() -> None:
     assert system["pid"] is None
     assert system["footprint"]["total"] > system["footprint"]["free"] > 0
     assert list(system["footprint"]) == ["total", "free", "available", "buffers", "cached"]
-    (vmas, none) = surroundings.vmas([pid, (1 << 22) + 1])
+    (vmas, none) = environment.vmas([pid, (1 << 22) + 1])
     assert any(vma["name"] == "[stack]" for vma in vmas["vmas"])
     assert none["vmas"] == []
-    stats = surroundings.stats([pid, (1 << 22) + 1])
+    stats = environment.stats([pid, (1 << 22) + 1])
     assert stats[0]["fields"][0] == str(pid)
     assert stats[1]["fields"] is None
 

@@ -175,7 +175,7 @@ def test_profiles_are_left_to_the_machines_own_perf(tracer: Tracer) -> None:
     assert tracer.run("--version")[1].startswith("perf version")
 
 
-def test_the_script_needs_nothing_of_its_callers_surroundings(tracer: Tracer) -> None:
+def test_the_script_needs_nothing_of_its_callers_environment(tracer: Tracer) -> None:
     (tracer.folder / "damon").mkdir()
     (tracer.folder / "damon" / "__init__.py").write_text("raise SystemExit('the wrong package')")
     (tracer.folder / "re.py").write_text("raise SystemExit('the wrong module')")

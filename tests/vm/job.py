@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The main job in a guest: a workload that runs for real, a module beside it, and what the kernel says of the pages."""
+"""A workload in a guest: a workload that runs for real, a module beside it, and what the kernel says of the pages."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The main job on real page tables: cold memory leaves and hot memory stays, judged by the kernel's own accounts."""
+"""Reclaim, lru_sort and vaddr on real page tables: cold leaves and hot stays, by the kernel's accounts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel's own tests: what a collection is, how its tests are judged, what a console says; without a guest."""
+"""A kernel's own tests: what a collection is, what its tests end with, what a console says; without a guest."""
 
 from __future__ import annotations
 
@@ -138,8 +138,8 @@ def test_a_collection_is_what_was_installed(tmp_path: Path) -> None:
         (137, "", "fail", "exit code 137"),
     ],
 )
-def test_judgement(code: int, output: str, verdict: str, words: str) -> None:
-    found, message = execute.judge(code, output, ktap.parse(output))
+def test_verdict(code: int, output: str, verdict: str, words: str) -> None:
+    found, message = execute.verdict_of(code, output, ktap.parse(output))
     assert found == verdict
     assert words in message
 

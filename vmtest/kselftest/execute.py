@@ -121,7 +121,7 @@ class Runner:
             verdict, message = SKIP, why
         parsed = ktap.parse(output)
         if code is not None and lost is None:
-            verdict, message = judge(code, output, parsed)
+            verdict, message = verdict_of(code, output, parsed)
         bad = verdict not in {PASS, SKIP}
         excerpt = lost.excerpt if lost else "\n".join(ktap.remarks(output)[-TAIL_LINES:]) if bad else ""
         return Outcome(
@@ -168,7 +168,7 @@ class Runner:
         return test
 
 
-def judge(code: int, output: str, parsed: ktap.Parsed) -> tuple[str, str]:
+def verdict_of(code: int, output: str, parsed: ktap.Parsed) -> tuple[str, str]:
     """Verdict and message of a test that ended: by its exit code, and by its own KTAP where that says more."""
     said = [line.strip().removeprefix("# ") for line in output.splitlines() if line.strip()]
     if code == SKIP_CODE:

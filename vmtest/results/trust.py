@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a manifest would choose of this host. One that came from elsewhere is a stranger's wish, not this user's."""
+"""What a manifest chooses of this host. One that came from elsewhere may be hostile."""
 
 from __future__ import annotations
 

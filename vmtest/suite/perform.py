@@ -227,13 +227,13 @@ class _Performance:
                 except CommandTimeout as error:
                     self._timed_out(guest, process, limit, str(error))
                     return
-            # What the kernel said before the end is read before the end is judged.
+            # What the kernel said before the end is read before the verdict.
             guest.settle()
         finally:
             out.close()
             errors.close()
         self.outcome.exit_code = code
-        self._judge(code, (errors.tail or out.tail).decode(errors="replace"))
+        self._set_verdict(code, (errors.tail or out.tail).decode(errors="replace"))
 
     def _timed_out(self, guest: Guest, process: Process, limit: float, message: str) -> None:
         guest.probe(PROBE_SECONDS)  # a guest that no longer answers is lost, and this says so
@@ -242,7 +242,7 @@ class _Performance:
         total = limit < self._job.limits.command
         self._end(outcome.TOTAL_TIMEOUT if total else outcome.COMMAND_TIMEOUT, message)
 
-    def _judge(self, code: int, said: str) -> None:
+    def _set_verdict(self, code: int, said: str) -> None:
         job = self._job
         problems: list[str] = []
         if job.output != "text":

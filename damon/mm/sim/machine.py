@@ -22,7 +22,7 @@ from damon.mm.sim.state import PlacedArea, State
 from damon.model.clock import Clock
 from damon.model.machine import PAGE_SIZE, Closing, PhysicalSpace
 from damon.model.operations import Stretch
-from damon.model.presence import Presence, Show
+from damon.model.placeholder import Placeholder, Show
 from damon.model.ticks import Ticks
 from damon.workload.model import Access, Event, Hotplug, Phase, Workload
 
@@ -44,7 +44,7 @@ class SimulatedMachine(Closing, Releasable):
       sets them. When nothing can be reclaimed the biggest process is killed and everything of it is unmapped.
     - Anonymous pages always are written when they leave, and give up their swap slot when they come back.
     - NUMA nodes: what touches cost is summed and slows nobody down; a touch of an absent page costs its fault only. No
-      balancing and no demotion but by schemes; the age that refaults are judged by is the machine's, not each node's.
+      balancing and no demotion but by schemes; the age that refaults are tested by is the machine's, not each node's.
     - Memory comes and goes in steps of 2 MiB, the highest of a node first; what goes offline is moved in no time, first
       to other nodes. What the kernel itself needs stays: a node's memory map, and the memory that is held.
     - Cgroups count; they have no limits and no lists of their own.
@@ -78,7 +78,7 @@ class SimulatedMachine(Closing, Releasable):
         self.pids: dict[str, int] = {}
         self._next_pid = FIRST_PID
         self._show: Show | None = None
-        self._presences: dict[str, Presence] = {}
+        self._placeholders: dict[str, Placeholder] = {}
         self._kills = Kills(self)
         self.offline_failures = 0  #: memory that should have gone offline and could not
         self._accesses: dict[str, Access | None] = {}
@@ -165,8 +165,8 @@ class SimulatedMachine(Closing, Releasable):
         """Release the machine's memory. What is asked of it later is refused (ENODEV); its processes have ended."""
         self.closed = True
         self.virtual_clock.advance = self._passes = None
-        for name in list(self._presences):
-            self._presences.pop(name).close()
+        for name in list(self._placeholders):
+            self._placeholders.pop(name).close()
         self.release("_m")
         self._engine.release()
         self.state.release()
@@ -323,8 +323,8 @@ class SimulatedMachine(Closing, Releasable):
 
     def _number(self, name: str) -> None:
         if self._show is not None:
-            presence = self._presences[name] = self._show(name)
-            self.pids[name] = presence.pid
+            placeholder = self._placeholders[name] = self._show(name)
+            self.pids[name] = placeholder.pid
             return
         self.pids[name] = self._next_pid
         self._next_pid += 1
@@ -352,9 +352,9 @@ class SimulatedMachine(Closing, Releasable):
 
     def _gone(self, process: str) -> None:
         """The process of the running system that stood for this one goes, too."""
-        presence = self._presences.pop(process, None)
-        if presence is not None:
-            presence.close()
+        placeholder = self._placeholders.pop(process, None)
+        if placeholder is not None:
+            placeholder.close()
 
 
 def _check(workload: Workload) -> None:

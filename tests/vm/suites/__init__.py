@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Suites for ``vmtest run``: matrices over kernels and machines that are too long for the gate.
+"""Suites for ``vmtest run``: matrices over kernels and machines that are too long for CI.
 
-``judge`` is the test that runs in their guests; the YAML files beside it are suites and their workloads.
+``check`` is the test that runs in their guests; the YAML files beside it are suites and their workloads.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Actions on physical memory, judged by what the kernel says of the pages afterwards."""
+"""Actions on physical memory, checked by what the kernel reports of the pages afterwards."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each filter type of a ``pageout`` scheme on paddr, judged by which pages are still there, by pagemap."""
+"""Each filter type of a ``pageout`` scheme on paddr, checked by which pages are still there, by pagemap."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``migrate_hot`` and ``migrate_cold``, judged by where move_pages(2) says that the pages are."""
+"""``migrate_hot`` and ``migrate_cold``, checked by where move_pages(2) says that the pages are."""
 
 from __future__ import annotations
 

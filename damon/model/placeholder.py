@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class Presence(Protocol):
+class Placeholder(Protocol):
     """A process of the running system. It goes when it is closed."""
 
     pid: int
@@ -16,4 +16,4 @@ class Presence(Protocol):
 
 
 #: Makes one with the name given.
-Show = Callable[[str], Presence]
+Show = Callable[[str], Placeholder]

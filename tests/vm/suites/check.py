@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs a module beside the workload of a suite and judges by the kernel's accounts: ``judge.py reclaim|lru_sort``.
+"""Runs a module beside the workload of a suite and checks the kernel's accounts: ``check.py reclaim|lru_sort``.
 
 Areas named ``hot...`` must stay (or become active), those named ``cold...`` must leave (or become inactive).
 """
@@ -74,7 +74,7 @@ def is_sorted(shares: Shares) -> bool:
 def main() -> int:
     """0 when the module has done its work in time and nothing else."""
     what = sys.argv[1]
-    judge: Callable[[Shares], bool] = reclaimed if what == "reclaim" else is_sorted
+    reached: Callable[[Shares], bool] = reclaimed if what == "reclaim" else is_sorted
     lists = what == "lru_sort"
     pid, areas = workload()
     if lists:
@@ -84,7 +84,7 @@ def main() -> int:
                     [sys.executable, "-m", "tests.vm.guest.activate", str(pid), f"{start}:{end}"], check=True
                 )
     before = look(pid, areas, lists)
-    assert not judge(before), f"judged before anything was done: {before}"
+    assert not reached(before), f"reached before anything was done: {before}"
     print(f"{mixed(pid, areas):.1%} of the cold pages are among hot ones", flush=True)
     words = [sys.executable, "-m", "damon.cli.main", "run", "--linux", "--duration", str(SECONDS), "--quiet"]
     run = subprocess.Popen([*words, "--json", RESULT, "--module", *MODULES[what]])
@@ -92,7 +92,7 @@ def main() -> int:
     while not good and time.monotonic() - began < SECONDS and run.poll() is None:
         time.sleep(LOOK_SECONDS)
         shares = look(pid, areas, lists)
-        good = judge(shares)
+        good = reached(shares)
         columns = ("active", "inactive") if lists else ("present", "swapped")
         said = "; ".join(
             f"{name} " + ", ".join(f"{row[key]:.0%} {key}" for key in columns) for name, row in shares.items()

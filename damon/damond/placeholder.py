@@ -16,7 +16,7 @@ from damon.errors import InvalidInput, MissingCapability
 SHOWN_BY: Final = "DAMOND_SHOWN_BY"
 
 
-class Presences:
+class Placeholders:
     """Makes a placeholder process for each worker. It waits for its input to end, so it goes when we do.
 
     Args:
@@ -30,20 +30,20 @@ class Presences:
         self._program, self._folder = program, folder
         folder.mkdir(mode=0o700)
 
-    def show(self, name: str) -> Presence:
+    def show(self, name: str) -> Placeholder:
         """A process called ``name``."""
         if name in {".", ".."} or "/" in name:
             raise InvalidInput(f"process name: {name!r}: no file can have it; give another one")
         link = self._folder / name  # a process is called as the file that it was started from
         with suppress(FileExistsError):  # of an earlier worker of this name
             link.symlink_to(self._program)
-        return Presence(link)
+        return Placeholder(link)
 
     def close(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-class Presence:
+class Placeholder:
     """One such process."""
 
     def __init__(self, program: Path) -> None:

@@ -17,7 +17,7 @@ _KIB = 1024
 Pairs = dict[str, Any]
 
 
-class Surroundings(Protocol):
+class Environment(Protocol):
     """A machine's processes at this moment, in damo's form. A process that is gone has nothing."""
 
     def time(self) -> float:
@@ -30,7 +30,7 @@ class Surroundings(Protocol):
     def stats(self, pids: Sequence[int]) -> list[Pairs]: ...
 
 
-class LinuxSurroundings:
+class LinuxEnvironment:
     """The running kernel's ``/proc``."""
 
     def time(self) -> float:
@@ -67,7 +67,7 @@ def _read(path: str) -> str:
         return ""
 
 
-class SimSurroundings:
+class SimEnvironment:
     """The processes and areas of a simulated machine; time is virtual."""
 
     def __init__(self, machine: SimulatedMachine) -> None:

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Words that this project does not use any more: the field's own stand in their place (CONTRIBUTING.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TOPS = ("benchmarks", "damon", "docs", "examples", "images", "modules", "share", "tests", "vmtest", "workloads")
+ENDINGS = {".c", ".h", ".md", ".py", ".sh", ".toml", ".yaml"}
+#: What stood there, and what to write.
+RETIRED = {
+    r"main job": "reclaim, lru_sort or the demo",
+    r"the gate": "CI",
+    r"judg\w*": "check, verify, verdict",
+    r"surroundings": "environment",
+    r"presences?": "placeholder process",
+    r"the house|rooms": "architecture, packages",
+    r"wish\w*": "request",
+}
+
+
+def _files() -> Iterator[Path]:
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.suffix in ENDINGS)
+    for top in TOPS:
+        yield from (path for path in (ROOT / top).rglob("*") if path.suffix in ENDINGS and path != Path(__file__))
+
+
+def test_retired_words_stay_away() -> None:
+    words = {re.compile(rf"(?<![A-Za-z]){word}(?![A-Za-z])", re.I): better for word, better in RETIRED.items()}
+    found = []
+    for path in _files():
+        text = path.read_text()
+        for pattern, better in words.items():
+            for hit in pattern.finditer(text):
+                line = text.count("\n", 0, hit.start()) + 1
+                found.append(f"{path.relative_to(ROOT)}:{line}: {hit[0]!r}: write {better}")
+    assert not found, "\n".join(found)
