@@ -78,36 +78,48 @@ def run(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    current = note if isinstance(note, str) else ""
-
-    def read() -> None:
-        nonlocal current
-        assert child.stdout is not None
-        with log.open("ab") as sink:
-            for line in child.stdout:
-                sink.write(line)
-                if not isinstance(note, str):
-                    current = note(line.decode(errors="replace").rstrip()) or current
-
-    reader = Thread(target=read, daemon=True)
-    reader.start()
+    output = _Output(child, log, note)
     try:
         while True:
             try:
                 child.wait(timeout=0.5)
                 break
             except subprocess.TimeoutExpired:
-                progress.update(current)
-        reader.join(timeout=10)
+                progress.update(output.note)
+        output.join(timeout=10)
     except BaseException:
-        os.killpg(child.pid, signal.SIGTERM)
-        try:
-            child.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+        _kill(child)
         raise
     if child.returncode != 0:
         tail = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         what = " ".join(words[4:7])
         raise BuildFailed(f"{progress.label}: step '{what}' ended with code {child.returncode}:\n" + "\n".join(tail))
+
+
+class _Output(Thread):
+    """Reads what a command writes, into its log; ``note`` is the text to show."""
+
+    def __init__(self, child: subprocess.Popen[bytes], log: Path, note: str | Callable[[str], str | None]) -> None:
+        super().__init__(daemon=True)
+        self._child, self._log = child, log
+        self._note_of = None if isinstance(note, str) else note
+        self.note = note if isinstance(note, str) else ""
+        self.start()
+
+    def run(self) -> None:
+        assert self._child.stdout is not None
+        with self._log.open("ab") as sink:
+            for line in self._child.stdout:
+                sink.write(line)
+                if self._note_of is not None:
+                    self.note = self._note_of(line.decode(errors="replace").rstrip()) or self.note
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Ends a command and its children; by force after 10 s."""
+    os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()

@@ -25,6 +25,13 @@ FOREVER = 1e9
 
 def add_guest_options(to: argparse.ArgumentParser) -> None:
     """The options of every command that boots a guest."""
+    _add_what_boots(to)
+    _add_size(to)
+    _add_what_commands_see(to)
+    _add_debugging(to)
+
+
+def _add_what_boots(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--kernel",
         metavar="NAME|BZIMAGE|DEB",
@@ -47,6 +54,9 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
         help="what commands see as their root: this machine's own, or a folder with a root file system, read-only by "
         "9p with a layer in memory for what they write (default: the image's)",
     )
+
+
+def _add_size(to: argparse.ArgumentParser) -> None:
     to.add_argument("--memory", default="1G", metavar="SIZE", help="memory (default: 1G)")
     to.add_argument("--cpus", type=int, default=2, metavar="N", help="processors (default: 2)")
     to.add_argument(
@@ -60,6 +70,9 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
     add_machine_options(to)
     to.add_argument("--swap", metavar="KIND:SIZE", help="zram:512M, zram:512M:zstd or disk:1G (default: none)")
     to.add_argument("--append", default="", metavar="WORDS", help="added to the kernel command line")
+
+
+def _add_what_commands_see(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--tree", action="append", default=[], metavar="HOST:GUEST", help="copy a host folder in; may be repeated"
     )
@@ -74,6 +87,9 @@ def add_guest_options(to: argparse.ArgumentParser) -> None:
         "--env", action="append", default=[], metavar="NAME=VALUE", help="environment of the command; may be repeated"
     )
     to.add_argument("--cwd", metavar="DIR", help="working folder in the guest (with --root host default: this one)")
+
+
+def _add_debugging(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--tolerate",
         action="append",

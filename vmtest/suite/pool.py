@@ -49,6 +49,72 @@ def blank(job: Job, verdict: str, message: str) -> Outcome:
     )
 
 
+class _Run:
+    """Jobs that are under way, each in a thread, and what became of those that ended."""
+
+    def __init__(
+        self, folder: Path, listener: Listener, admission: Admission, performer: Performer, patience: float
+    ) -> None:
+        self._folder, self._listener, self._admission = folder, listener, admission
+        self._performer, self._patience = performer, patience
+        self._watches: dict[int, Watch] = {}
+        self._threads: list[threading.Thread] = []
+        self._done = threading.Event()
+        self.results: dict[int, Outcome] = {}
+
+    def start(self, index: int, job: Job) -> None:
+        """Starts a job once it is admitted; one that cannot be has its outcome at once."""
+        if why := self._refusal(job):
+            self.results[index] = blank(job, outcome.MACHINE_LACKS, why)
+            self._listener.ends(job, self.results[index])
+            return
+        watch = self._watches[index] = Watch(lambda phase: self._listener.phase(job, phase))
+        self._listener.begins(job, "")
+        thread = threading.Thread(target=self._work, args=(index, job, watch), name=f"vmtest-{job.name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _refusal(self, job: Job) -> str:
+        """Waits until the job is admitted (""), or has been hopeless for so long that it never will be (why)."""
+        hopeless_since: float | None = None
+        config = job.config()
+        while not self._admission.admit(config):
+            why = self._admission.hopeless(config)
+            if not why:
+                hopeless_since = None
+            elif hopeless_since is None:
+                hopeless_since = time.monotonic()
+            elif time.monotonic() - hopeless_since > self._patience:
+                return why
+            self._done.wait(TICK_SECONDS)
+            self._done.clear()
+        return ""
+
+    def _work(self, index: int, job: Job, watch: Watch) -> None:
+        try:
+            self.results[index] = self._performer(job, self._folder / job.folder, watch)
+        except BaseException as error:
+            self.results[index] = blank(job, outcome.HARNESS_ERROR, f"{type(error).__name__}: {error}")
+        finally:
+            self._admission.release(job.config())
+            self._watches.pop(index, None)
+            self._listener.ends(job, self.results[index])
+            self._done.set()
+
+    def wait(self) -> None:
+        """Waits for all that were started."""
+        for thread in self._threads:
+            while thread.is_alive():
+                thread.join(TICK_SECONDS)
+
+    def end(self) -> None:
+        """Ends what is under way."""
+        for watch in list(self._watches.values()):
+            watch.stop()
+        for thread in self._threads:
+            thread.join(30)
+
+
 def run(
     jobs: Sequence[Job],
     folder: Path,
@@ -71,54 +137,15 @@ def run(
     Returns:
         outcomes in the order of the jobs, and whether somebody ended the run before its end.
     """
-    results: dict[int, Outcome] = {}
-    watches: dict[int, Watch] = {}
-    threads: list[threading.Thread] = []
-    done = threading.Event()
-
-    def work(index: int, job: Job, watch: Watch) -> None:
-        try:
-            results[index] = performer(job, folder / job.folder, watch)
-        except BaseException as error:
-            results[index] = blank(job, outcome.HARNESS_ERROR, f"{type(error).__name__}: {error}")
-        finally:
-            admission.release(job.config())
-            watches.pop(index, None)
-            listener.ends(job, results[index])
-            done.set()
-
+    under_way = _Run(folder, listener, admission, performer, patience)
     interrupted = False
     try:
         for index, job in enumerate(jobs):
-            hopeless_since: float | None = None
-            config = job.config()
-            while not admission.admit(config):
-                why = admission.hopeless(config)
-                if not why:
-                    hopeless_since = None
-                elif hopeless_since is None:
-                    hopeless_since = time.monotonic()
-                elif time.monotonic() - hopeless_since > patience:
-                    results[index] = blank(job, outcome.MACHINE_LACKS, why)
-                    listener.ends(job, results[index])
-                    break
-                done.wait(TICK_SECONDS)
-                done.clear()
-            else:
-                watch = Watch(lambda phase, job=job: listener.phase(job, phase))  # type: ignore[misc]
-                watches[index] = watch
-                listener.begins(job, "")
-                thread = threading.Thread(target=work, args=(index, job, watch), name=f"vmtest-{job.name}", daemon=True)
-                threads.append(thread)
-                thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(TICK_SECONDS)
+            under_way.start(index, job)
+        under_way.wait()
     except KeyboardInterrupt:
         interrupted = True
-        for watch in list(watches.values()):
-            watch.stop()
-        for thread in threads:
-            thread.join(30)
+        under_way.end()
     missing = "the run was ended before"
+    results = under_way.results
     return [results.get(i) or blank(job, outcome.NOT_RUN, missing) for i, job in enumerate(jobs)], interrupted
