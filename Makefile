@@ -16,7 +16,7 @@ PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
 NORMAL := -q -n 3 --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: dist share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
+.PHONY: dist docs share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
 
 help:
 	@echo "make demo     proactive reclaim on the simulated machine: no root, no guest"
@@ -30,6 +30,7 @@ help:
 	@echo "make fuzz     an hour (FUZZ_SECONDS) of damaged and hostile input for every parser; what fails is kept in tests/fuzz/failures"
 	@echo "make sanitize  the C helpers under AddressSanitizer and UBSan, SEEDS (1000) random machines and contexts"
 	@echo "make test-fast  only what needs no guest"
+	@echo "make docs     the pages as HTML, in build/docs; a warning is an error"
 	@echo "make dist     sdist and wheel, in dist/; the wheel is built from the sdist"
 	@echo "make share    man pages and shell completions, from the commands' parsers"
 	@echo "make features  docs/features.md: what works where, from the last 'make test'"
@@ -110,6 +111,10 @@ features: $(STAMP)
 
 share: $(STAMP)
 	@$(BIN)/python -m share.generate
+
+docs: $(STAMP)
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 # auditwheel names the oldest C library that the wheel runs on, and refuses one that needs others.
 dist: $(STAMP)
