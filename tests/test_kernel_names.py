@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The map of the kernel's functions says what is so, in the code and in the kernel's."""
+"""The map of the kernel's functions agrees with the code and with the kernel's sources."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Names that are loaded when they are used: each is where the package says."""
+"""Names that are loaded when they are used: each is in the module that the package names."""
 
 from __future__ import annotations
 

@@ -18,13 +18,13 @@ class Schedule:
     """Performs a configuration's ``plug`` steps beside a command; a context manager around that command's time.
 
     Args:
-        guest: whose.
-        told: hears a line of each step, also of one that failed or did not come any more.
+        guest: the guest whose memory is plugged.
+        report: called with one line for each step, also for one that failed or whose time did not come.
     """
 
-    def __init__(self, guest: Guest, told: Callable[[str], object] = lambda _line: None) -> None:
+    def __init__(self, guest: Guest, report: Callable[[str], object] = lambda _line: None) -> None:
         self._guest = guest
-        self._told = told
+        self._report = report
         self._steps: tuple[Step, ...] = tuple(sorted(guest.config.steps, key=lambda step: step.at))
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -49,7 +49,7 @@ class Schedule:
         for step in self._steps:
             while (left := begun + step.at - clock.now()) > 0:
                 if self._over.wait(min(left, 0.5) if clock.stopped else left):
-                    self._told(f"memory {step.text} after {step.at:g} s: not done, the command had ended")
+                    self._report(f"memory {step.text} after {step.at:g} s: not done, the command had ended")
                     break
             else:
                 self._one(step)
@@ -60,8 +60,8 @@ class Schedule:
                 change = self._guest.plug_memory(step.bytes, node=step.node)
             else:
                 change = self._guest.unplug_memory(-step.bytes, node=step.node)
-            self._told(f"after {step.at:g} s: {change.text}")
+            self._report(f"after {step.at:g} s: {change.text}")
         except GuestLost:
             pass  # told by the command
         except (HarnessError, MonitorError, RuntimeError) as error:
-            self._told(f"memory {step.text} after {step.at:g} s: {error}")
+            self._report(f"memory {step.text} after {step.at:g} s: {error}")

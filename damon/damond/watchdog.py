@@ -25,22 +25,26 @@ ABANDON_S: Final = 0.8
 FORCED: Final = 1
 
 
-def run_delays() -> dict[str, float]:
-    """Seconds without a processor, by thread of this process: it was ready to run (``schedstat``).
+def waited_s() -> float:
+    """Seconds, added up, in which a process of this machine was ready to run and had no processor.
 
-    ``steal``: seconds in which the host of this machine ran something else, all processors together. ``pressure``:
-    seconds in which any process waited for a processor: what the end waits for may be another process, such as one
-    that unmounts.
+    The pressure on processors counts all processes: the end may wait for another one, such as the one that unmounts.
+    Where the kernel does not count it, the delays of this process's threads stand in for it. The time that a
+    hypervisor took away (``steal``) is part of neither.
     """
-    delays = {}
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(OSError, ValueError, IndexError):  # it has ended, or the kernel does not count
-            delays[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    steal = 0.0
     with suppress(OSError, ValueError, IndexError):
-        delays["steal"] = int(Path("/proc/stat").read_text().split(None, 9)[8]) / os.sysconf("SC_CLK_TCK")
-    with suppress(OSError, ValueError, IndexError):
-        delays["pressure"] = int(Path("/proc/pressure/cpu").read_text().partition("total=")[2].split()[0]) / 1e6
-    return delays
+        steal = int(Path("/proc/stat").read_text().split(None, 9)[8]) / os.sysconf("SC_CLK_TCK")
+    try:
+        return steal + int(Path("/proc/pressure/cpu").read_text().partition("total=")[2].split()[0]) / 1e6
+    except (OSError, ValueError, IndexError):  # built without, or turned off
+        return steal + sum(map(_run_delay_s, Path("/proc/self/task").iterdir()))
+
+
+def _run_delay_s(task: Path) -> float:
+    with suppress(OSError, ValueError, IndexError):  # the thread has ended, or the kernel does not count
+        return int((task / "schedstat").read_text().split()[1]) / 1e9
+    return 0.0
 
 
 class Watchdog:
@@ -82,13 +86,11 @@ class Watchdog:
                 self._force()
 
     def _left_in_time(self) -> bool:
-        before, granted = run_delays(), 0.0
+        before, granted = waited_s(), 0.0
         if self._left.wait(self._patience_s):
             return True
         while granted < BUSY * self._patience_s:
-            # One thread waits for another that waits for a processor: their times add up.
-            delayed = sum(now - before.get(tid, now) for tid, now in run_delays().items())
-            more = delayed - granted
+            more = waited_s() - before - granted
             if more < 0.01 * self._patience_s:
                 break
             granted += more

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from damon.damond import watchdog
-from damon.damond.watchdog import Watchdog, run_delays
+from damon.damond.watchdog import Watchdog, waited_s
 from tests.damond.conftest import HANG_S, WORKLOAD, Damond
 
 #: A module that hangs in ``{where}``, after it has made the file ``{there}``.
@@ -115,8 +115,8 @@ class _Left:
 def test_waiting_for_a_processor_does_not_count(
     delays: list[float], waits: int, in_time: bool, seconds: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter({"1": 5.0 + delay, "2": 1.0} for delay in delays)
-    monkeypatch.setattr(watchdog, "run_delays", lambda: next(answers))
+    answers = iter(5.0 + delay for delay in delays)
+    monkeypatch.setattr(watchdog, "waited_s", lambda: next(answers))
     one = Watchdog(lambda: None)
     left = _Left(waits)
     monkeypatch.setattr(one, "_left", left)
@@ -124,5 +124,20 @@ def test_waiting_for_a_processor_does_not_count(
     assert left.seconds == seconds
 
 
-def test_run_delays_are_of_each_thread() -> None:
-    assert str(os.getpid()) in run_delays()
+@pytest.mark.parametrize(("pressure", "seconds"), [("some avg10=0.00 total=7500000\nfull total=0\n", 8.0), (None, 3.0)])
+def test_all_processes_count_and_so_does_the_hypervisor(
+    pressure: str | None, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``seconds`` is 0.5 s of steal and 7.5 s of pressure, or 2.5 s of the two threads that still run."""
+    ticks = os.sysconf("SC_CLK_TCK") // 2
+    (tmp_path / "proc/self/task/1").mkdir(parents=True)
+    (tmp_path / "proc/self/task/2").mkdir()
+    (tmp_path / "proc/self/task/3").mkdir()  # has ended in between
+    (tmp_path / "proc/self/task/1/schedstat").write_text("100 2000000000 3\n")
+    (tmp_path / "proc/self/task/2/schedstat").write_text("100 500000000 3\n")
+    (tmp_path / "proc/stat").write_text(f"cpu  1 2 3 4 5 6 7 {ticks} 9 10\ncpu0 1 2 3 4 5 6 7 8 9 10\n")
+    if pressure is not None:
+        (tmp_path / "proc/pressure").mkdir()
+        (tmp_path / "proc/pressure/cpu").write_text(pressure)
+    monkeypatch.setattr(watchdog, "Path", lambda path: tmp_path / path.lstrip("/"))
+    assert waited_s() == pytest.approx(seconds)

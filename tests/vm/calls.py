@@ -30,7 +30,7 @@ class Calls:
         """Args:
         guest: where.
         within: words in front of the process's own, such as ``INSIDE``.
-        damo: the folder with damo's package; its modules are imported once.
+        damo: the directory with damo's package; its modules are imported once.
         """
         words = [*within, PYTHON, f"{PROJECT}/tests/vm/guest/calls.py", *([damo] if damo else [])]
         self._helper = Helper(guest, words)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A workload in a guest: a workload that runs for real, a module beside it, and what the kernel says of the pages."""
+"""A workload that runs in a guest with a module beside it, and the kernel's view of its pages."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class RunningWorkload:
         return answer["uptime"], dict(zip(self.areas, answer["areas"], strict=True))
 
     def pages(self, *, after: float = 0, lists: bool = False) -> dict[str, dict[str, int]]:
-        """What a look says of the areas."""
+        """The areas at one look."""
         return self.look(after=after, lists=lists)[1]
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from vmtest.ssh.process import Process
 
 pytestmark = pytest.mark.guest(memory="1G", swap="zram:768M", **COUNTED)
 
-Boot = Callable[[], Guest]  # in memory that nobody has scattered yet
+Boot = Callable[[], Guest]  # whose free memory is not fragmented yet
 Areas = dict[str, dict[str, int]]
 ACCURACY = ROOT / "workloads/accuracy.yaml"
 #: The guest is mostly empty: with their watermarks both modules would sleep. An emulated processor is so slow that in
@@ -116,7 +116,7 @@ def test_vaddr_beside_the_kernels_own(boot_guest: Boot, capsys: pytest.CaptureFi
 
 @pytest.fixture(scope="module")
 def hot_cold(shared_guest: Guest) -> Iterator[RunningWorkload]:
-    """A workload in memory that nobody has scattered yet, for the last tests of the module: it costs until it ends.
+    """A workload in memory that is not fragmented yet, for the last tests of the module: it costs until it ends.
 
     What needs all of its pages in memory comes before what reclaims.
     """

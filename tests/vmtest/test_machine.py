@@ -109,6 +109,20 @@ def test_seed_disk(tmp_path: Path) -> None:
     assert {entry.uid for entry in entries.values()} == {0}
 
 
+def test_what_a_tree_leaves_out(tmp_path: Path) -> None:
+    """A name at any depth; with a slash in front, a path from the top of the tree."""
+    for name in ("data/big.bin", "sub/data/big.bin", "sub/one.log", "keep.txt", "docs/a/b.md", "sub/docs/c.md"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    disk = tmp_path / "tree.tar"
+    with tarfile.open(disk, "w") as archive:
+        seed.add_tree(archive, tmp_path / "tree", "t", ("*.log", "/data", "/docs/a/b*"))
+    with tarfile.open(disk) as archive:
+        files = {entry.name for entry in archive if entry.isfile()}
+    assert files == {"t/keep.txt", "t/sub/data/big.bin", "t/sub/docs/c.md"}
+
+
 def test_keys_are_fresh_and_readable_by_openssh(tmp_path: Path) -> None:
     first, second = KeyPair.fresh(), KeyPair.fresh()
     assert first.private != second.private

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Checks that run in a guest, many in one Python process: a registry, and what runs them.
 
-Each check is a function that raises where the kernel says otherwise, and returns what it saw.
+Each check is a function that raises where the kernel shows something else, and returns what it saw.
 """
 
 from __future__ import annotations

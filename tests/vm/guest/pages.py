@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the kernel says of a process's pages: ``pages.py PID START:END ...`` answers each line of standard input.
+"""The kernel's view of a process's pages: ``pages.py PID START:END ...`` answers each line of standard input.
 
 A line has ``after``, seconds to wait, and ``lists``; the answer ``uptime`` and ``areas``, an object a range. present,
 swapped: by /proc/PID/pagemap. With ``lists`` also active, inactive: present pages by /proc/kpageflags (LRU, ACTIVE or

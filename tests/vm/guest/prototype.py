@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs the program of docs/prototyping.md on this system: ``prototype.py PID COLD_START COLD_END HOT_START HOT_END``.
 
-Prints one JSON object, beside what pagemap says of the pages.
+Prints one JSON object, beside what pagemap shows of the pages.
 """
 
 from __future__ import annotations
