@@ -21,7 +21,7 @@ NORMAL := -q -n 3 --dist loadfile --no-loadscope-reorder --durations=20
 help:
 	@echo "make demo     proactive reclaim on the simulated machine: no root, no guest"
 	@echo "make test     everything, guest tests included (installs system packages, builds kernel and image once)"
-	@echo "make test-long  what is too long for each run: hours; PARTS=\"soak boots\" for some (docs/testing.md)"
+	@echo "make test-long  what is too long for each run: hours; PARTS=\"soak boots\" for some (docs/explanation/testing.md)"
 	@echo "make test-debug  the core tests in a kernel with debug information (builds it)"
 	@echo "make test-arm64  the core tests in arm64 guests (installs a cross compiler and QEMU for it, builds a second kernel)"
 	@echo "make demo-vm  proactive reclaim on real page tables, in a guest"
@@ -33,7 +33,7 @@ help:
 	@echo "make docs     the pages as HTML, in build/docs; a warning is an error"
 	@echo "make dist     sdist and wheel, in dist/; the wheel is built from the sdist"
 	@echo "make share    man pages and shell completions, from the commands' parsers"
-	@echo "make features  docs/features.md: what works where, from the last 'make test'"
+	@echo "make features  docs/reference/features.md: what works where, from the last 'make test'"
 
 # python3-venv is not part of Debian's python3; without root, say so and stop.
 $(BIN)/python:
@@ -82,7 +82,7 @@ test: $(STAMP) system
 	@$(BIN)/vmtest build image
 	@rm -f $(OUTCOMES)
 	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long and not arm64" --outcomes $(OUTCOMES)
-	@echo "NOT RUN here: what takes long, guests of arm64 among it: make test-long (docs/testing.md says when it last ran)"
+	@echo "NOT RUN here: what takes long, guests of arm64 among it: make test-long (docs/explanation/testing.md says when it last ran)"
 
 # One after the other, to the end; the exit code is 1 when any part failed.
 test-long: $(STAMP) system
@@ -105,7 +105,7 @@ test-arm64: $(STAMP) system
 	@VMTEST_REQUIRED=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -q -p no:xdist --guest-kernel page-idle-arm64 \
 		tests/vm/test_arm64.py $(CORE_TESTS)
 
-# docs/features.md from the outcomes of the last `make test`.
+# docs/reference/features.md from the outcomes of the last `make test`.
 features: $(STAMP)
 	@$(BIN)/python -m tests.features $(OUTCOMES)
 

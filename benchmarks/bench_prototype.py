@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One sample of 1000 regions by the operations set of docs/prototyping.md, plain and with NumPy, beside a native one.
+"""One sample of 1000 regions by the set of docs/how-to/prototyping.md, plain and with NumPy, beside a native one.
 
 All take turns; processor time counts. The sets in Python sample two pages of a region, the native one samples one.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """DAMON, Linux's data access monitor and its access-aware operation schemes, in user space.
 
-``import damon`` is cheap: names below load what they need when they are first used. ``docs/prototyping.md`` is the
-tour; ``docs/architecture.md`` has the packages.
+``import damon`` is cheap: names below load what they need when they are first used.
+``docs/how-to/prototyping.md`` is the tour; ``docs/explanation/architecture.md`` has the packages.
 """
 
 from __future__ import annotations

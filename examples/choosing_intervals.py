@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""What four choices of intervals show of one program; docs/choosing-intervals.md explains the output.
+"""What four choices of intervals show of one program; docs/how-to/choosing-intervals.md explains the output.
 
 Of 256 MiB each page of 'hot' is touched 20 times a second, each page of 'warm' every two seconds, 'cold' never.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``TwoPages`` of docs/prototyping.md with its loops in NumPy: all regions of a target at once."""
+"""``TwoPages`` of docs/how-to/prototyping.md with its loops in NumPy: all regions of a target at once."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The table of what works where: rows in ``features.yaml``, outcomes from test runs, the page ``docs/features.md``.
+"""The table of what works where: rows in ``features.yaml``, outcomes of tests, the page ``docs/reference/features.md``.
 
 As a pytest plugin (loaded by conftest) with ``--outcomes FILE`` it adds a run's outcomes to FILE; ``python -m
 tests.features FILE...`` writes the page from them, or says which of the tests that it names have none.
@@ -23,7 +23,7 @@ import yaml
 HERE = Path(__file__).parent
 ROWS = HERE / "features.yaml"
 DOCS = HERE.parent / "docs"
-PAGE = DOCS / "features.md"
+PAGE = DOCS / "reference/features.md"
 GUESTS = "vm/"
 HEAD = """\
 # What works where
@@ -57,7 +57,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """``lacks``: what real page tables do not give; ``limit``: page and section of the documentation that says why."""
+    """``lacks``: what real page tables do not give; ``limit``: page (below ``docs/``) and section that says why."""
 
     group: str
     feature: str
@@ -135,11 +135,11 @@ def _link(test: str, outcomes: Mapping[str, str]) -> str:
     path, _, name = test.partition("::")
     # Brackets within a link's text are not for every reader of Markdown.
     shown = name.removeprefix("test_").removeprefix("in_guest[").rstrip("]").replace("[", ": ")
-    return f"{outcome(test, outcomes)} ([{shown}](../tests/{path}))"
+    return f"{outcome(test, outcomes)} ([{shown}](../../tests/{path}))"
 
 
 def _on_linux(row: Row, outcomes: Mapping[str, str]) -> str:
-    limit = f" ([why]({row.limit}))" if row.limit else ""
+    limit = f" ([why](../{row.limit}))" if row.limit else ""
     if row.state is State.NO:
         return row.linux.words + limit
     lacks = f"; {row.lacks}{limit}" if row.lacks else ""
@@ -190,7 +190,9 @@ class Outcomes:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--outcomes", metavar="FILE", help="add each test's outcome to this file, for docs/features.md")
+    parser.addoption(
+        "--outcomes", metavar="FILE", help="add the tests' outcomes to this file, for docs/reference/features.md"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The program and the outputs of docs/prototyping.md."""
+"""The program and the outputs of docs/how-to/prototyping.md."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-PAGE = Path(__file__).parents[1] / "docs/prototyping.md"
-README = PAGE.parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs/how-to/prototyping.md"
+README = PAGE.parents[2] / "README.md"
 #: The block that opens the simulated machine itself.
 OPENS = "with damon.open_machine("
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Program: the page that shows its output.
-SHOWN = {"choosing_intervals.py": "choosing-intervals.md"}
+SHOWN = {"choosing_intervals.py": "how-to/choosing-intervals.md"}
 
 
 @pytest.mark.parametrize(("name", "page"), SHOWN.items())

@@ -20,7 +20,7 @@ from tests.features import Cell, Row, State
 REAL_MACHINES = ("damon.mm.sim", "damon.mm.linux")
 GUEST_TEST = "vm/test_a.py::test_b"
 ROW = Row("group", "feature", Cell("", "a.py::test_b"), Cell("", GUEST_TEST))
-LIMITED = replace(ROW, lacks="not all", limit="linux.md#what-it-costs")
+LIMITED = replace(ROW, lacks="not all", limit="explanation/linux.md#what-it-costs")
 
 
 def _imports(path: Path) -> Iterator[str]:
@@ -111,8 +111,8 @@ def test_the_state_follows_from_the_test(row: Row, state: State) -> None:
         (replace(ROW, sim=Cell("", GUEST_TEST)), "one for a guest"),
         (replace(LIMITED, limit=""), "without a link"),
         (replace(LIMITED, lacks=""), "does not say what is lacking"),
-        (replace(LIMITED, limit="linux.md"), "no section"),
-        (replace(LIMITED, limit="linux.md#nothing-of-the-kind"), "no section"),
+        (replace(LIMITED, limit="explanation/linux.md"), "no section"),
+        (replace(LIMITED, limit="explanation/linux.md#nothing-of-the-kind"), "no section"),
         (replace(LIMITED, limit="nothing.md#what-it-costs"), "no section"),
         (replace(LIMITED, linux=LIMITED.sim), "does not run in a guest"),
         (replace(LIMITED, linux=Cell("no: why"), limit="nothing.md"), "no section"),

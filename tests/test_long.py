@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""docs/testing.md beside what it speaks of: the parts of ``make test-long``, and the last counts."""
+"""docs/explanation/testing.md beside what it speaks of: the parts of ``make test-long``, and the last counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.performance.counting import COUNTS
 from tests.performance.test_counts import history
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs/testing.md").read_text()
+PAGE = (ROOT / "docs/explanation/testing.md").read_text()
 
 
 def test_each_part_has_a_row() -> None:

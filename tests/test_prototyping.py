@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""docs/prototyping.md: its program runs, prints what the page says, is short, and pleases a strict type checker."""
+"""docs/how-to/prototyping.md: its program runs, prints what the page says, is short, passes a strict type checker."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""README.md's commands that need no guest, and the first of docs/records.md, print what the pages say."""
+"""README.md's commands that need no guest, and the first of docs/reference/records.md, print what the pages say."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _shown(page: str, name: str) -> list[tuple[str, str]]:
     return [(command, output) for command, output in _transcripts(page) if command.split()[:2] == ["damon", name]]
 
 
-COMMANDS = _shown("README.md", "run") + _shown("README.md", "modinfo") + _shown("docs/records.md", "record")
+COMMANDS = _shown("README.md", "run") + _shown("README.md", "modinfo") + _shown("docs/reference/records.md", "record")
 
 
 def _lines(text: str) -> list[str]:

@@ -141,7 +141,7 @@ def _undisturbed(host: Host) -> str:
 
     found = interference.others(host.proc, host.sys, os.getpid())
     if found:
-        raise MissingCapability(f"accessed bits are used by {', '.join(found)}; stop them (docs/linux.md)")
+        raise MissingCapability(f"accessed bits are used by {', '.join(found)}; stop them (docs/explanation/linux.md)")
     return "no other user of the accessed bits was found"
 
 

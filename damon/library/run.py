@@ -20,7 +20,7 @@ def open_machine(
 
     Args:
         sim: a workload file: the simulated machine that plays it, in virtual time.
-        linux: the running system (root; ``docs/linux.md`` says what it needs).
+        linux: the running system (root; ``docs/explanation/linux.md`` says what it needs).
         seed: of the simulated machine.
         reference: use the plain Python twins of the native routines.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A stand-in for ``perf`` with DAMON's trace events, as far as damo calls it; see docs/tracing.md.
+"""A stand-in for ``perf`` with DAMON's trace events, as far as damo calls it; see docs/reference/tracing.md.
 
 What is not about them (profiles) is handed to the machine's own ``perf`` if there is one further on in ``$PATH``.
 """

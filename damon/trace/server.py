@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The stream of trace events on a Unix socket (docs/tracing.md has the protocol).
+"""The stream of trace events on a Unix socket (docs/reference/tracing.md has the protocol).
 
 The worker only puts events into a client's queue; turning them into text and sending is done by the client's threads.
 A client that reads too slowly loses events, which it is told, and holds nobody up.

@@ -283,7 +283,7 @@ def test_this_machines_own_counters(tmp_path: Path) -> None:
 
 
 def test_the_module_of_the_documentation(damon: Damon, tmp_path: Path, small: str) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "modules.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/how-to/modules.md").read_text()
     code = page.split("```python\n")[1].split("```")[0]
     (tmp_path / "hot_stat").mkdir()
     (tmp_path / "hot_stat" / "__init__.py").write_text(code)

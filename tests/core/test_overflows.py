@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Numbers that wrap around in the kernel and do not here (docs/differences.md has the list)."""
+"""Numbers that wrap around in the kernel and do not here (docs/reference/differences.md has the list)."""
 
 from __future__ import annotations
 

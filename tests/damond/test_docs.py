@@ -15,8 +15,8 @@ from tests.damond.conftest import WORKLOAD, Damond
 DOCS = Path(__file__).parents[2] / "docs"
 #: Of each block that is played: the page, and the first command.
 PLAYED = (
-    ("damond.md", "damon modprobe damon_reclaim min_age=5000000 quota_ms=20"),
-    ("modules.md", "damon modprobe damon_reclaim min_age=30000000 enabled=Y"),
+    ("reference/damond.md", "damon modprobe damon_reclaim min_age=5000000 quota_ms=20"),
+    ("how-to/modules.md", "damon modprobe damon_reclaim min_age=30000000 enabled=Y"),
 )
 
 

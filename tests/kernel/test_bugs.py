@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What docs/kernel-bugs.md says of each bug, by its program in ``examples/kernel-bugs``: there, fixed, or not here."""
+"""docs/reference/kernel-bugs.md: each bug by its program in ``examples/kernel-bugs``: there, fixed, or not here."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The program of docs/prototyping.md on real page tables; pagemap says what became of the pages."""
+"""The program of docs/how-to/prototyping.md on real page tables; pagemap says what became of the pages."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The kernel's own DAMON selftests against damond, on real page tables, in a kernel that has no DAMON of its own.
 
-The tests are taken from the kernel's source package when this runs, unmodified. docs/damond.md has the results beside
-those of the guest kernel's own DAMON.
+The tests are taken from the kernel's source package when this runs, unmodified.
+docs/reference/damond.md has the results beside those of the guest kernel's own DAMON.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 #: Of the tests stay the package's own modules, ``host`` and ``vm``; of the pages, one that is a program.
 LEFT_OUT = (
     *(f"/{name}" for name in ("benchmarks", "examples", "images", "share", "vmtest")),
-    *("/damon/native/src", "/docs/[!p]*", "/tests/[!hv]*/*", "/tests/vmtest"),
+    *("/damon/native/src", "/docs/[!h]*", "/docs/how-to/[!p]*", "/tests/[!hv]*/*", "/tests/vmtest"),
 )
 #: What guests import. ``damon/modules`` is a link.
 SOURCES = ("damon/**/*.py", "modules/**/*.py", "tests/*.py", "tests/host/*.py", "tests/vm/**/*.py")

@@ -10,7 +10,7 @@ from damon.mm.sim import SimulatedMachine
 from damon.workload.load import parse_workload
 from damon.workload.yaml12 import compose, plain
 
-PAGE = Path(__file__).parents[2] / "docs/workload.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/workload.md"
 
 
 def test_the_documented_file_runs() -> None:

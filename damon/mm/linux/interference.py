@@ -71,5 +71,6 @@ def warn(proc: Path, sys: Path, own: int) -> None:
     if found:
         log.warning(
             "warning: accessed bits are also used by %s: each misses accesses that another one sees, and results are "
-            "too low or too high; stop the others, or take that into account (docs/linux.md)", "; ".join(found),
+            "too low or too high; stop the others, or take that into account (docs/explanation/linux.md)",
+            "; ".join(found),
         )  # fmt: skip

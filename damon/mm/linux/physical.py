@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Physical memory of the running kernel (DAMON spec, ops 2 and 3). What is out of reach: docs/linux.md."""
+"""Physical memory of the running kernel (DAMON spec, ops 2 and 3). What is out of reach: docs/explanation/linux.md."""
 
 from __future__ import annotations
 

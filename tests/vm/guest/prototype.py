@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs the program of docs/prototyping.md on this system: ``prototype.py PID COLD_START COLD_END HOT_START HOT_END``.
+"""Runs the program of docs/how-to/prototyping.md here: ``prototype.py PID COLD_START COLD_END HOT_START HOT_END``.
 
 Prints one JSON object, beside what pagemap shows of the pages.
 """
