@@ -88,6 +88,25 @@ def _walk_after_a_canceled_one(parting: Parting) -> bool:
     return len(shown) == len(theirs) and all(one == other for one, other in zip(ours, theirs, strict=False))
 
 
+def _goals_before_a_refused_one(parting: Parting) -> bool:
+    """A commit of goals alone is refused for a target of 0: the kernel keeps the goals before that one, ours none."""
+    for context in range(len(parting.case.contexts)):
+        places = f"sample {context}", f"call {context}"
+        own, kernel = (parting.following(played, *places)[2] for played in (parting.own, parting.kernel))
+        before = parting.last(places[0])
+        for name in (name for name in own if name.endswith("quota.goals")):
+            scheme = int(name.split()[1])
+            old, ours, theirs = ([target for target, _ in values.get(name, ())] for values in (before, own, kernel))
+            for kind, committed in parting.case.steps:
+                if kind != "goals" or len(committed) <= scheme:
+                    continue
+                targets = [goal["target"] for goal in committed[scheme]]
+                count = targets.index(0) if 0 in targets else 0
+                if count and ours == old and theirs == targets[:count] + old[count:] != old:
+                    return True
+    return False
+
+
 def _names(parting: Parting) -> set[str]:
     """What differs where they part; empty when it is not the same place."""
     (t1, w1, own), (t2, w2, kernel) = parting.at(parting.own), parting.at(parting.kernel)
@@ -172,6 +191,9 @@ KNOWN: Final = (
     Known("walk after a canceled one",
           "after a walk that was canceled, the next one leaves out schemes that the first had seen",
           _walk_after_a_canceled_one, ("7.2", "7.3")),
+    Known("goals before a refused one",
+          "a commit of goals that is refused: the goals before the refused one are committed",
+          _goals_before_a_refused_one, ("7.3",)),
     Known("schemes gone while waiting",
           "a commit that removes all schemes during a watermark wait: the kdamond waits for ever",
           _schemes_gone_while_waiting),

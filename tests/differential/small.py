@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from damon.model.scheme import DamosAction
+from damon.model.scheme import DamosAction, DamosQuotaGoalMetric, DamosQuotaGoalTuner
 from tests.differential.cases import BIG, HIGH, LOW, MID, U32, Case, Plain
 from tests.differential.memory import Pattern
 from tests.fakes import PAGE
@@ -20,6 +20,19 @@ def scheme(apply: int = 0) -> Plain:
         "pattern": {"sz": (0, BIG // PAGE), "nr_accesses": (0, U32), "age": (0, U32)}, "action": DamosAction.STAT,
         "apply": apply, "quota": None, "wmarks": {"interval": 5000, "marks": (LOW, MID, HIGH)}, "filters": [],
         "snapshots": 0, "nid": -1, "dests": [],
+    }  # fmt: skip
+
+
+def goal(target: int, current: int = 0) -> Plain:
+    """One whose value the user gives."""
+    return {"metric": DamosQuotaGoalMetric.USER_INPUT, "target": target, "current": current, "nid": 0, "memcg": 0}
+
+
+def quota(*goals: Plain) -> Plain:
+    """Without other limits than ``goals``; windows of 20 ms."""
+    return {
+        "ms": 0, "sz": 0, "reset": 20, "weights": (0, 0, 0), "goals": list(goals),
+        "tuner": DamosQuotaGoalTuner.CONSIST, "fail": (0, 0),
     }  # fmt: skip
 
 

@@ -54,6 +54,35 @@ def test_a_walk_that_shows_something_else_is_unexplained() -> None:
     assert _name(case, own, _changed(kernel, "sample 0", "rnd_state", -1)) is None
 
 
+def test_goals_before_a_refused_one() -> None:
+    committed = [small.goal(10), small.goal(30), small.goal(0)]
+    scheme = {**small.scheme(), "quota": small.quota(small.goal(20))}
+    case = small.case([("wait", 60_000), ("goals", [committed]), ("wait", 60_000)], scheme)
+    own, kernel = play_both(case, built())
+    index = next(i for i, (one, other) in enumerate(zip(own.log, kernel.log, strict=True)) if one != other)
+    assert _goals(own, index) == [(20, 0)]
+    assert _goals(kernel, index) == [(10, 0), (30, 0)]
+    assert _name(case, own, kernel) == "goals before a refused one"
+    for other in ([(10, 0)], [(10, 0), (20, 0)], [(20, 0), (30, 0)], [(10, 0), (30, 0), (20, 0)]):
+        assert _name(case, own, _with_goals(kernel, index, other)) is None
+    assert _name(case, _with_goals(own, index, [(10, 0)]), kernel) is None
+    accepted = replace(case, steps=(case.steps[0], ("goals", [committed[:2]]), case.steps[2]))
+    assert _name(accepted, own, kernel) is None
+
+
+def _goals(played: Played, index: int) -> object:
+    return next(values for _, _, values in played.log[index:] if values)["scheme 0 quota.goals"]
+
+
+def _with_goals(played: Played, index: int, goals: list[tuple[int, int]]) -> Played:
+    name = "scheme 0 quota.goals"
+    changed = [
+        (time, where, {**values, name: goals} if name in values else values)
+        for time, where, values in played.log[index:]
+    ]
+    return Played([*played.log[:index], *changed], played.stale)
+
+
 _EMPTIED: list[tuple[str, Any]] = [
     ("wait", 40_000), ("machine", (10, 0, 0)), ("wait", 30_000), ("commit", {"schemes": []}), ("wait", 50_000),
 ]  # fmt: skip

@@ -59,6 +59,15 @@ def test_a_split_that_fails(engine: str, there: bool) -> None:
     assert ends[1] == 64
 
 
+@pytest.mark.parametrize(
+    ("engine", "targets"), [("pydamon", [1000]), ("linux-source-6.12", [2000]), ("linux-source-7.3", [2000])]
+)
+def test_goals_before_a_refused_one(engine: str, targets: list[int]) -> None:
+    printed = _printed("refused_goals", engine)
+    assert "refused: " in printed
+    assert f"targets: {targets}" in printed
+
+
 @pytest.mark.parametrize("engine", ["linux-source-6.12", "linux-source-7.2"])
 def test_a_goal_of_zero_breaks_old_versions(engine: str) -> None:
     built(engine)
