@@ -94,6 +94,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, for projects that run with ``--strict-markers``."""
+    config.addinivalue_line(
+        "markers", "guest: runs in a QEMU guest that the harness boots; keyword arguments configure the guest"
+    )
+
+
 def _start(config: GuestConfig, artifacts: Path) -> Guest:
     from .guest import Guest
     from .qemu import dump
