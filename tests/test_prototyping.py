@@ -25,7 +25,7 @@ def mappings(machine: damon.Machine, pid: int) -> list[tuple[int, int]]:
 def play(function: Callable[..., Any], *words: Any, reference: bool = False) -> Any:
     """``function(machine, pid, ...)`` on the simulated machine of the page."""
     with damon.open_machine(sim=WORKLOAD, seed=1, reference=reference) as machine:
-        pid = machine.pids["main"]  # type: ignore[attr-defined]
+        pid = machine.pids["main"]
         return function(machine, pid, *[word(machine, pid) if callable(word) else word for word in words])
 
 

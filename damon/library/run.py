@@ -6,11 +6,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, overload
 
 from damon.core import Damon
 from damon.errors import InvalidInput
 from damon.model.context import DamonCtx
 from damon.model.machine import Machine
+
+if TYPE_CHECKING:
+    from damon.mm.sim import SimulatedMachine
+
+
+@overload
+def open_machine(*, sim: str | os.PathLike[str], seed: int = 0, reference: bool = False) -> SimulatedMachine: ...
+
+
+@overload
+def open_machine(*, linux: Literal[True], seed: int = 0, reference: bool = False) -> Machine: ...
+
+
+@overload
+def open_machine(
+    *, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0, reference: bool = False
+) -> Machine: ...
 
 
 def open_machine(
