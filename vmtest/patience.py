@@ -12,6 +12,11 @@ from .errors import InvalidInput
 VARIABLE = "VMTEST_PATIENCE"
 MOST = 1000.0
 
+#: A lost SSH connection may wait so long for the console to show the reason.
+WHY_SECONDS = 4.0
+#: A guest that swaps heavily still starts a command in this time.
+START_SECONDS = 60.0
+
 
 def patient(seconds: float) -> float:
     """The limit for this host.

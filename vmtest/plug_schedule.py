@@ -44,7 +44,7 @@ class Schedule:
             self._thread.join()
 
     def _perform(self) -> None:
-        clock: Clock = self._guest.clock
+        clock: Clock = self._guest.machine.clock
         begun = clock.now()
         for step in self._steps:
             while (left := begun + step.at - clock.now()) > 0:

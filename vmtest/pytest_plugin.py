@@ -105,8 +105,7 @@ def _start(config: GuestConfig, artifacts: Path) -> Guest:
     from .guest import Guest
     from .qemu import dump
 
-    guest = Guest(config, artifacts=artifacts)
-    guest.dumps_most = dump.MOST
+    guest = Guest(config, artifacts=artifacts, most_dumps=dump.MOST)
     try:
         guest.start()
     except (MachineLacks, BuildFailed) as error:

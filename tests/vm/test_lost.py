@@ -96,9 +96,9 @@ def test_a_killed_qemu_is_no_failed_command() -> None:
 
 
 def test_a_stopped_qemu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmtest.ssh import connection
+    from vmtest.ssh import commands, connection
 
-    monkeypatch.setattr(connection, "PROBE_SECONDS", 3.0)
+    monkeypatch.setattr(commands, "PROBE_SECONDS", 3.0)
     monkeypatch.setattr(connection, "START_SECONDS", 3.0)
     monkeypatch.setenv("VMTEST_PATIENCE", "1")
     with Guest(BOOTED) as other:

@@ -124,7 +124,7 @@ def test_a_paused_guest_is_not_lost_and_nothing_runs_out(guest: Guest) -> None:
     with pytest.raises(RuntimeError, match=r"paused; call resume\(\) first"):
         guest.run("true")
     until(lambda: time.monotonic() - paused > 1)  # the time that must not pass in the guest
-    assert guest.paused
+    assert guest.machine.clock.stopped
     assert process.poll() is None
     stood = time.monotonic() - paused
     guest.resume()
@@ -135,7 +135,7 @@ def test_a_paused_guest_is_not_lost_and_nothing_runs_out(guest: Guest) -> None:
 
 
 def test_the_power_button_needs_somebody_who_listens(guest: Guest) -> None:
-    with pytest.raises(HarnessError, match="still up after 2 s; nothing in it listens to ACPI"):
+    with pytest.raises(HarnessError, match=r"power button: .* after 2 s"):
         guest.press_power_button(2)
     assert guest.run("true").returncode == 0
 

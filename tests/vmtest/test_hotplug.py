@@ -16,7 +16,8 @@ from vmtest.plug_schedule import Schedule
 from vmtest.qemu import clock as clocks
 from vmtest.qemu import hotplug
 from vmtest.qemu.clock import Clock
-from vmtest.qemu.monitor import Monitor, MonitorError
+from vmtest.qemu.machine import Machine
+from vmtest.qemu.monitor import MonitorError
 
 MIB = 1 << 20
 
@@ -46,7 +47,9 @@ def _memory(device: Device, spare: int = 1024, nodes: int = 2, lacks: str = "") 
     def run(line: str) -> int:
         return int(bool(lacks) and lacks in line)
 
-    return hotplug.Memory(cast(Monitor, device), spare * MIB, nodes, run)
+    config = SimpleNamespace(spare_bytes=spare * MIB, numa=nodes)
+    machine = SimpleNamespace(config=config, monitor=device, running=lambda: device, clock=Clock())
+    return hotplug.Memory(cast(Machine, machine), run)
 
 
 @pytest.fixture(autouse=True)
@@ -58,10 +61,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_that_is_asked_for() -> None:
     device = Device()
     memory = _memory(device)
-    change = memory.change(512 * MIB, 1, 10)
+    change = memory.plug(512 * MIB, node=1)
     assert (change.complete, change.got, change.plugged, change.node) == (True, 512 * MIB, 512 * MIB, 1)
     assert change.text.startswith("memory +512M of node 1: plugged 512M, 512M plugged (")
-    change = memory.change(-512 * MIB, 1, 10)
+    change = memory.unplug(512 * MIB, node=1)
     assert (change.complete, change.got, change.plugged) == (True, -512 * MIB, 0)
     assert device.sizes == [0, 0]
 
@@ -69,16 +72,16 @@ def test_all_that_is_asked_for() -> None:
 def test_memory_in_use_stays_and_is_told() -> None:
     device = Device()
     memory = _memory(device)
-    memory.change(512 * MIB, 0, 10)
+    memory.plug(512 * MIB)
     device.floor = 384 * MIB
-    change = memory.change(-512 * MIB, 0, 10)
+    change = memory.unplug(512 * MIB)
     assert (change.complete, change.got, change.plugged) == (False, -128 * MIB, 384 * MIB)
     assert "unplugged 128M only, the rest is in use, 384M plugged" in change.text
     assert device.requested[0] == 384 * MIB, "nothing goes on by itself afterwards"
 
 
 def test_a_guest_that_takes_less() -> None:
-    change = _memory(Device(ceiling=64 * MIB)).change(128 * MIB, 0, 10)
+    change = _memory(Device(ceiling=64 * MIB)).plug(128 * MIB)
     assert "plugged 64M only, the guest took no more" in change.text
     assert change.seconds < 5, "who makes no progress is not waited for to the end"
 
@@ -98,8 +101,9 @@ def test_a_guest_that_takes_less() -> None:
 def test_refused(delta: int, node: int, spare: int, lacks: str, words: str) -> None:
     device = Device()
     device.sizes[0] = device.requested[0] = 64 * MIB
+    memory = _memory(device, spare, lacks=lacks)
     with pytest.raises(InvalidInput) as caught:
-        _memory(device, spare, lacks=lacks).change(delta * MIB, node, 10)
+        (memory.plug if delta > 0 else memory.unplug)(abs(delta) * MIB, node=node)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -109,6 +113,7 @@ class FakeGuest(SimpleNamespace):
 
     def __init__(self, *steps: str, fails: BaseException | None = None) -> None:
         super().__init__(config=GuestConfig(memory_max="4G", plug=steps), clock=Clock(), done=[], asked=0)
+        self.machine = SimpleNamespace(clock=self.clock)
         self._fails = fails
 
     def plug_memory(self, size: int, *, node: int) -> hotplug.Change:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ class FakeGuest:
     plugged: threading.Event | None = None
     script: Callable[[dict[str, Any]], None] = staticmethod(lambda sinks: None)  # type: ignore[assignment]
 
-    def __init__(self, config: Any, *, artifacts: Path) -> None:
+    def __init__(self, config: Any, *, artifacts: Path, most_dumps: int) -> None:
         self.config = config
         self.artifacts = artifacts
         self.timings = {"prepare": 0.1, "boot": 0.2}
@@ -74,7 +75,9 @@ class FakeGuest:
         self.limits: list[float] = []
         self.killed: list[str] = []
         self.closed = False
-        self.clock = Clock()
+        self.machine = SimpleNamespace(clock=Clock(), dump_tasks=lambda: None)
+        self.commands = SimpleNamespace(probe=self.probe)
+        self.dumps = SimpleNamespace(kept=self.kept)
         FakeGuest.last = self
 
     def plug_memory(self, size: int, *, node: int) -> Change:
@@ -82,7 +85,7 @@ class FakeGuest:
             self.plugged.set()
         return Change(node, size, size, size, 0.5)
 
-    def memory_dump(self) -> Path | None:
+    def kept(self) -> Path | None:
         return self.artifacts / "vmcore" if self.config.dump_on_panic and self.settle_raises else None
 
     last: FakeGuest
@@ -107,9 +110,6 @@ class FakeGuest:
     def probe(self, _patience: float) -> None:
         if self.probe_raises:
             raise self.probe_raises
-
-    def dump_tasks(self) -> None:
-        pass
 
     def close(self) -> None:
         self.closed = True

@@ -13,7 +13,7 @@ from vmtest.errors import GuestLost, MachineLacks, Verdict
 class Guest:
     lost = None
     command_line = ["qemu", "-kernel", "/nowhere/bzImage"]
-    def __init__(self, config, artifacts=None):
+    def __init__(self, config, artifacts=None, most_dumps=None):
         self.config = config
         self.artifacts = artifacts
     def start(self):

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from vmtest import untrusted
-from vmtest.commands import Commands
+from vmtest import GuestConfig, untrusted
 from vmtest.errors import ForeignContent, InvalidInput
+from vmtest.qemu.machine import Machine
+from vmtest.ssh.commands import Commands
 from vmtest.ssh.process import Enough, Result, Sink
 
 CHUNK = 1000
@@ -26,7 +27,7 @@ class Sender(Commands):
     """A guest of which only the answer to ``get`` is there."""
 
     def __init__(self, stream: bytes, code: int = 0) -> None:
-        super().__init__()
+        super().__init__(Machine(GuestConfig(), None, lambda: None))
         self._bytes = stream
         self._code = code
         self.sent = 0

@@ -58,7 +58,7 @@ def _shell(options: argparse.Namespace) -> int:
         say(f"guest up ({guest.accelerator}); 'exit' or Ctrl-D ends it")
         columns, lines = os.get_terminal_size()
         command = options.command or hostroot.shell(config.root, os.environ)
-        return _connect(guest.terminal(command, os.environ.get("TERM", "vt100"), columns, lines, cwd))
+        return _connect(guest.commands.terminal(command, os.environ.get("TERM", "vt100"), columns, lines, cwd))
 
 
 def _connect(channel: paramiko.Channel) -> int:

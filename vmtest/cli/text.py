@@ -52,7 +52,7 @@ def reporting_dump(guest: Guest) -> Iterator[None]:
     try:
         yield
     finally:
-        if path := guest.memory_dump():
+        if path := guest.dumps.kept():
             say(f"memory of the guest: {path}")
-        for note in guest.dump_notes:
+        for note in guest.dumps.notes:
             say(note)

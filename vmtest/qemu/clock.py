@@ -20,6 +20,11 @@ class Clock:
         """Whether it stands still."""
         return self._since is not None
 
+    def need_running(self) -> None:
+        """Raises RuntimeError while the guest is paused: it would not answer."""
+        if self.stopped:
+            raise RuntimeError("the guest is paused; call resume() first")
+
     def now(self) -> float:
         """Seconds; only differences mean something."""
         with self._guard:

@@ -15,10 +15,11 @@ import threading
 import time
 from pathlib import Path
 
-from ..errors import Verdict
+from ..errors import InvalidInput, Verdict
 from ..sizes import MIB, shown
 from . import kdump
 from .console import Console
+from .machine import Machine
 from .monitor import Event, Monitor, MonitorError
 
 NAME = "vmcore"
@@ -85,6 +86,61 @@ def write(monitor: Monitor, path: Path, timeout: float = SECONDS) -> None:
         raise MonitorError(f"dump {str(path)!r}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+class Dumps:
+    """The dumps of one guest: those that are asked for, and the one of a guest that is lost.
+
+    Args:
+        machine: the guest's.
+        most: dumps in the directories beside the guest's, from which on no more are made; None for no limit.
+    """
+
+    def __init__(self, machine: Machine, most: int | None) -> None:
+        self._machine = machine
+        self._most = most
+        self._keeper: Keeper | None = None
+
+    def write(self, path: Path | str, *, timeout: float = SECONDS) -> None:
+        """Writes the guest's memory to a file that ``crash`` and ``drgn`` read; the guest stands still meanwhile.
+
+        Raises:
+            InvalidInput: there is no such directory, or its disk is too full.
+            GuestLost: the guest is gone.
+            MonitorError: QEMU could not write it; no file is left.
+        """
+        monitor, path = self._machine.running(), Path(path).absolute()
+        if not path.parent.is_dir():
+            raise InvalidInput(f"dump: {str(path)!r}: there is no such directory; make it first")
+        if why := lacks_room(path.parent, self._machine.config.most_bytes):
+            raise InvalidInput(f"dump: {str(path)!r}: {why}; free some, or write it elsewhere")
+        write(monitor, path, timeout)
+
+    def watch(self) -> None:
+        """Has the memory of the guest kept when it is lost, where its configuration asks for that."""
+        config, artifacts, console = self._machine.config, self._machine.artifacts, self._machine.console
+        if config.dump_on_panic and artifacts:
+            self._keeper = Keeper(self._machine.monitor, console, artifacts, config.most_bytes, self._most)
+            self._keeper.start()
+            if console.lost:
+                self._keeper.lost()
+
+    def lost(self) -> None:
+        """The console has a verdict."""
+        if self._keeper:
+            self._keeper.lost()
+
+    @property
+    def notes(self) -> list[str]:
+        """Why a lost guest's memory was not kept although it was to be."""
+        return [self._keeper.note] if self._keeper and self._keeper.note else []
+
+    def kept(self, timeout: float = SECONDS) -> Path | None:
+        """The dump of a lost guest, waited for while it is written; None when there is none (see ``notes``)."""
+        if self._keeper is None or self._machine.console.lost is None:
+            return None
+        self._keeper.done.wait(timeout)
+        return self._keeper.path
 
 
 class Keeper(threading.Thread):

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .. import specs
 from ..errors import InvalidInput
 from ..sizes import shown
 from .command_line import plug_id
-from .monitor import Monitor
+from .machine import Machine
+from .monitor import MonitorError
 
 #: Without any progress for so long the guest has given or taken what it can; the driver tries again only after 50 s.
 PATIENCE_SECONDS = 10.0
@@ -65,29 +67,60 @@ class Change:
 class Memory:
     """The memory of one guest that can be plugged.
 
+    Attributes:
+        changes: what became of each request.
+
     Args:
-        monitor: QEMU's.
-        spare: bytes that may be plugged at most, over all nodes.
-        nodes: NUMA nodes.
+        machine: the guest's.
         run: runs a line of shell in the guest; returns its exit code.
     """
 
-    def __init__(self, monitor: Monitor, spare: int, nodes: int, run: Callable[[str], int]) -> None:
-        self._monitor = monitor
-        self._spare = spare
-        self._nodes = nodes
+    def __init__(self, machine: Machine, run: Callable[[str], int]) -> None:
+        self.changes: list[Change] = []
+        self._machine = machine
+        self._spare = machine.config.spare_bytes
+        self._nodes = machine.config.numa
         self._run = run
         self._guard = threading.Lock()
 
-    def change(self, delta: int, node: int, timeout: float) -> Change:
-        """Asks for ``delta`` bytes more (or less), and waits until the guest has taken or given them or what it can.
+    def plug(self, size: str | int, *, node: int = 0, timeout: float = 120.0) -> Change:
+        """Gives the guest more memory and waits until its kernel uses it.
 
-        What it did not give then stays: nothing changes later by itself.
+        Args:
+            size: a multiple of 2M.
+            node: of which NUMA node it is.
+            timeout: seconds; a guest that takes nothing for ten seconds is not waited for any longer.
+
+        Returns:
+            how much it took; what it did not take is not offered any more.
 
         Raises:
-            InvalidInput: no such node, more than there is, or a kernel without the driver.
-            MonitorError: QEMU refused it or is gone.
+            InvalidInput: no such node, more than ``memory_max`` leaves, no ``memory_max``, a kernel that cannot.
+            GuestLost: the guest is gone.
+            MonitorError: QEMU is gone.
         """
+        return self._change(specs.piece(size, "plug_memory"), node, timeout)
+
+    def unplug(self, size: str | int, *, node: int = 0, timeout: float = 120.0) -> Change:
+        """Takes plugged memory back, moving away what is in it; arguments and errors as for :meth:`plug`.
+
+        Returns:
+            how much it gave: memory in use that has nowhere to go stays. Nothing changes later by itself.
+        """
+        return self._change(-specs.piece(size, "unplug_memory"), node, timeout)
+
+    def _change(self, delta: int, node: int, timeout: float) -> Change:
+        self._machine.running()
+        self._machine.clock.need_running()
+        try:
+            change = self._perform(delta, node, timeout)
+        except MonitorError:
+            self._machine.running()  # raises GuestLost, with the reason, when the guest is gone
+            raise
+        self.changes.append(change)
+        return change
+
+    def _perform(self, delta: int, node: int, timeout: float) -> Change:
         with self._guard:
             self._check(delta, node)
             before, begun = self._size(node), time.monotonic()
@@ -115,11 +148,13 @@ class Memory:
             raise InvalidInput(f"{what}: the guest's kernel has no virtio-mem driver (CONFIG_VIRTIO_MEM)")
 
     def _size(self, node: int) -> int:
-        return int(self._monitor.command("qom-get", path=f"/machine/peripheral/{plug_id(node)}", property="size"))
+        return int(
+            self._machine.monitor.command("qom-get", path=f"/machine/peripheral/{plug_id(node)}", property="size")
+        )
 
     def _request(self, node: int, size: int) -> None:
         where = f"/machine/peripheral/{plug_id(node)}"
-        self._monitor.command("qom-set", path=where, property="requested-size", value=size)
+        self._machine.monitor.command("qom-set", path=where, property="requested-size", value=size)
 
     def _settle(self, node: int, size: int, wanted: int, deadline: float) -> int:
         """Follows the device's size until it is as wanted, or does not move any more; returns what it is."""

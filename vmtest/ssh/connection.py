@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The SSH connection to a guest: it starts commands, and never takes a lost guest for a result."""
+"""The SSH connection to a guest. A lost connection is a lost guest, never a result."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import logging
 import shlex
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import paramiko
 
-from ..errors import CommandTimeout, GuestLost, Verdict
-from ..patience import patient
+from ..errors import GuestLost, Verdict
+from ..patience import START_SECONDS, WHY_SECONDS, patient
 from ..qemu.clock import Clock
 from ..qemu.console import Console
 from .keys import KeyPair
-from .process import START_SECONDS, WHY_SECONDS, Process, Sink, script
 
 LOG = "vmtest.ssh"
 # What goes wrong is raised; the library's own traces are for who asks for them.
@@ -25,8 +24,6 @@ logging.getLogger(LOG).addHandler(logging.NullHandler())
 # Least work for an emulated processor; measured.
 CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr")
 KEY_EXCHANGE = ("curve25519-sha256@libssh.org", "curve25519-sha256")
-# A guest that swaps for its life still answers a question in this time.
-PROBE_SECONDS = 20.0
 
 
 class Link:
@@ -94,49 +91,29 @@ class Link:
             Verdict.HUNG, "the SSH connection was lost and the console says nothing"
         )
 
-    def need_running(self) -> None:
-        """Raises RuntimeError while the guest is paused: nothing would come of what is asked of it."""
-        if self.clock.stopped:
-            raise RuntimeError("the guest is paused; call resume() first")
+    def token(self) -> str:
+        """A name for a command, unique in its guest."""
+        return f"{next(self._tokens)}"
 
-    def answers(self, patience: float | None = None) -> bool:
-        """Whether the guest still runs a command, and ends it within so many seconds."""
-        limit = patient(PROBE_SECONDS) if patience is None else patience
-        try:
-            return self.start("true", {}, patience=limit).wait(limit).returncode == 0
-        except (CommandTimeout, GuestLost):
-            return False
-
-    def start(
-        self,
-        command: str | Sequence[str],
-        env: Mapping[str, str],
-        cwd: str | None = None,
-        stdin: Iterable[bytes] | None = None,
-        stdout: Sink | None = None,
-        stderr: Sink | None = None,
-        patience: float | None = None,
-        cgroup: str = "",
-    ) -> Process:
-        """Starts a command, within ``patience`` seconds (default: a minute).
+    def execute(self, text: str, patience: float | None = None) -> paramiko.Channel:
+        """Starts shell text, within ``patience`` seconds (default: a minute).
 
         Raises:
             GuestLost: there is no guest any more.
             RuntimeError: the guest is paused.
         """
-        self.need_running()
-        token = f"{next(self._tokens)}"
+        self.clock.need_running()
         try:
             if self._transport is None:
                 raise EOFError
             channel = self._transport.open_session(timeout=patience or patient(START_SECONDS))
-            channel.exec_command(script(command, token, env, cwd, cgroup))
+            channel.exec_command(text)
+            return channel
         except (OSError, EOFError, paramiko.SSHException) as error:
-            self.need_running()
+            self.clock.need_running()
             if self._console.lost is None and self.alive:
                 raise self._console.give_up(Verdict.HUNG, f"no new command could be started: {error}") from error
             raise self.lost() from error
-        return Process(self, channel, command, token, stdin, stdout, stderr)
 
     def terminal(
         self, command: Sequence[str], env: Mapping[str, str], kind: str, columns: int, lines: int, cwd: str | None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import CommandTimeout
+from ..patience import START_SECONDS, WHY_SECONDS
 from .arrange import entering
 
 if TYPE_CHECKING:
@@ -23,11 +24,7 @@ if TYPE_CHECKING:
 Sink = Callable[[bytes], object]
 JOBS = "/run/vmtest/jobs"
 CHUNK = 1 << 16
-# How long a lost connection may wait for the console to say why.
-WHY_SECONDS = 4.0
-# A guest that swaps for its life still gets to start a command in this time.
-START_SECONDS = 60.0
-# A command of a paused guest is looked at this often.
+# A command of a paused guest is checked this often.
 PAUSED_SECONDS = 0.2
 
 
@@ -82,6 +79,23 @@ def script(command: str | Sequence[str], token: str, env: Mapping[str, str], cwd
     enter = entering(cgroup)
     lines += ["exec 3>&2 2>/dev/null", f"({enter}exec {words}) 2>&3 3>&-", f"code=$?; rm -f {JOBS}/{token}; exit $code"]
     return "\n".join(lines)
+
+
+def start(
+    link: Link,
+    command: str | Sequence[str],
+    env: Mapping[str, str],
+    cwd: str | None = None,
+    stdin: Iterable[bytes] | None = None,
+    stdout: Sink | None = None,
+    stderr: Sink | None = None,
+    patience: float | None = None,
+    cgroup: str = "",
+) -> Process:
+    """Starts a command; errors and ``patience`` as for :meth:`.Link.execute`."""
+    token = link.token()
+    channel = link.execute(script(command, token, env, cwd, cgroup), patience)
+    return Process(link, channel, command, token, stdin, stdout, stderr)
 
 
 class Process:
@@ -206,7 +220,7 @@ class Process:
         """
         self._killed_by = number
         kill = f"read pid <{JOBS}/{self._token} && kill -{int(number)} -$pid"
-        self._link.start(kill, {}).wait(START_SECONDS)
+        start(self._link, kill, {}).wait(START_SECONDS)
 
     def terminate(self) -> None:
         """SIGTERM."""

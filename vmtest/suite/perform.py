@@ -164,8 +164,7 @@ class _Performance:
 
     def _in_guest(self) -> None:
         self._watch.phase("boot")
-        self._guest = guest = Guest(self._job.config(), artifacts=self._folder)
-        guest.dumps_most = dump.MOST
+        self._guest = guest = Guest(self._job.config(), artifacts=self._folder, most_dumps=dump.MOST)
         self._watch.guest(guest)
         began = time.monotonic()
         try:
@@ -205,7 +204,7 @@ class _Performance:
                 return process
             if time.monotonic() > deadline:
                 what = f"did not say {job.ready!r} within {job.limits.ready:g} s: {self._workload_errors(guest)}"
-                guest.dump_tasks()
+                guest.machine.dump_tasks()
                 self._end(outcome.WORKLOAD_FAILED, what)
                 return process
             time.sleep(0.1)
@@ -236,7 +235,7 @@ class _Performance:
         self._set_verdict(code, (errors.tail or out.tail).decode(errors="replace"))
 
     def _timed_out(self, guest: Guest, process: Process, limit: float, message: str) -> None:
-        guest.probe(PROBE_SECONDS)  # a guest that no longer answers is lost, and this says so
+        guest.commands.probe(PROBE_SECONDS)  # a guest that no longer answers is lost, and this says so
         guest.settle()  # so is one whose kernel had to say something meanwhile
         process.kill()
         total = limit < self._job.limits.command
@@ -270,7 +269,7 @@ class _Performance:
         vmlinux = Path(job.vmlinux.path) if job.vmlinux else None
         if self.outcome.excerpt and vmlinux is not None and vmlinux.is_file():
             self.outcome.excerpt = symbols.decode(self.outcome.excerpt, vmlinux)
-        vmcore = guest.memory_dump() if guest else None
+        vmcore = guest.dumps.kept() if guest else None
         with contextlib.suppress(OSError):
             if self.outcome.excerpt:
                 (self._folder / "excerpt.txt").write_text(self.outcome.excerpt + "\n", encoding="utf-8")

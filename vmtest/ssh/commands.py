@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What can be done inside a guest while it runs: run commands, carry files, ask whether it still answers."""
+"""Runs commands in a guest, copies files, and checks whether the guest still answers."""
 
 from __future__ import annotations
 
@@ -8,22 +8,72 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .controls import Controls
-from .errors import CommandTimeout, GuestLost, Verdict
-from .ssh.process import START_SECONDS
+from ..errors import CommandTimeout, GuestLost, Verdict
+from ..patience import START_SECONDS, patient
+from ..qemu.machine import NOT_STARTED, Machine
+from . import arrange
+from .process import start
 
 if TYPE_CHECKING:
     import paramiko
 
-    from .ssh.connection import Link
-    from .ssh.process import Process, Result, Sink
-    from .untrusted import Limits
+    from ..untrusted import Limits
+    from .connection import Link
+    from .keys import KeyPair
+    from .process import Process, Result, Sink
+
+# A guest that swaps heavily still answers in this time.
+PROBE_SECONDS = 20.0
 
 
-class Commands(Controls):
-    """The part of a guest that speaks with what runs in it."""
+class Commands:
+    """The commands of one guest.
 
-    _marks = 0
+    Args:
+        machine: the guest's.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._config = machine.config
+        self._link: Link | None = None
+        self._marks = 0
+
+    def prepare(self) -> None:
+        """Loads the SSH library, which takes as long as a part of the guest's boot."""
+        from .connection import Link
+
+        self._link = Link(self._machine.console, self._machine.clock)
+
+    def connect(self, port: int, host_key: bytes, client: KeyPair) -> None:
+        """Logs in.
+
+        Raises:
+            GuestLost: the guest refused it, or did not answer in time.
+        """
+        self._need_link().connect(port, host_key, client, self._config.timeouts.login)
+
+    def set_up(self) -> None:
+        """Sets up what the configuration asks for inside the guest, before its first command.
+
+        Raises:
+            GuestLost: its kernel refused something.
+        """
+        if text := arrange.script(self._config):
+            result = start(self._need_link(), text, {}).wait(arrange.SECONDS)
+            if result.returncode:
+                why = result.errors.strip().splitlines()
+                message = why[-1] if why else "its set-up was refused"
+                raise self._machine.console.give_up(Verdict.SETUP_FAILED, message)
+
+    def close(self) -> None:
+        """Ends the connection; commands that are waited for end with GuestLost."""
+        if self._link:
+            self._link.close()
+
+    def code(self, line: str) -> int:
+        """Runs a line of shell in the plain environment; returns its exit code."""
+        return start(self._need_link(), line, {}).wait(arrange.SECONDS).returncode
 
     def run(
         self,
@@ -57,12 +107,12 @@ class Commands(Controls):
             GuestLost: the guest is gone; the command has no result.
             subprocess.CalledProcessError: with ``check``.
         """
-        limit = self.config.timeouts.command if timeout is None else timeout
+        limit = self._config.timeouts.command if timeout is None else timeout
         process = self.popen(command, input=input, env=env, cwd=cwd, stdout=stdout, stderr=stderr, cgroup=cgroup)
         try:
             result = process.wait(limit)
         except CommandTimeout as error:
-            if not self._need_link().answers():
+            if not self._answers():
                 raise self._lost_or_hung(f"no answer after a command's timeout ({error})") from error
             process.kill()
             raise
@@ -85,9 +135,9 @@ class Commands(Controls):
             GuestLost: the guest is gone.
         """
         pieces = (input,) if isinstance(input, bytes) else input
-        group = self.config.in_cgroup if cgroup is None else cgroup
-        environment = {**self.config.env, **(env or {})}
-        return self._need_link().start(command, environment, cwd, pieces, stdout, stderr, cgroup=group)
+        group = self._config.in_cgroup if cgroup is None else cgroup
+        environment = {**self._config.env, **(env or {})}
+        return start(self._need_link(), command, environment, cwd, pieces, stdout, stderr, cgroup=group)
 
     def terminal(
         self, command: Sequence[str], kind: str, columns: int, lines: int, cwd: str | None = None
@@ -97,7 +147,7 @@ class Commands(Controls):
         Raises:
             GuestLost: the guest is gone.
         """
-        return self._need_link().terminal(command, self.config.env, kind, columns, lines, cwd)
+        return self._need_link().terminal(command, self._config.env, kind, columns, lines, cwd)
 
     def put(self, host: Path | str, guest: str, *, exclude: tuple[str, ...] = (), timeout: float = 300.0) -> None:
         """Copies a file or a folder with its content to the path ``guest``.
@@ -106,7 +156,7 @@ class Commands(Controls):
             InvalidInput: ``host`` does not exist.
             subprocess.CalledProcessError: the guest has no room or no such place.
         """
-        from .ssh import transfer
+        from . import transfer
 
         command, stream = transfer.pack(Path(host), guest, exclude)
         self.run(command, input=transfer.chunks(stream), timeout=timeout, check=True, cgroup="")
@@ -129,8 +179,8 @@ class Commands(Controls):
             InvalidInput: the path in the guest is none.
             subprocess.CalledProcessError: there is no such path in the guest.
         """
-        from . import untrusted
-        from .ssh import transfer
+        from .. import untrusted
+        from . import transfer
 
         received = transfer.Received(limits or untrusted.Limits())
         try:
@@ -147,9 +197,9 @@ class Commands(Controls):
         Raises:
             GuestLost: no answer within ``patience`` seconds.
         """
-        dumping = threading.Thread(target=self.dump_tasks)
+        dumping = threading.Thread(target=self._machine.dump_tasks)
         dumping.start()
-        answers = self._need_link().answers(patience)
+        answers = self._answers(patience)
         dumping.join()
         if not answers:
             raise self._lost_or_hung(f"no answer within {patience:g} s")
@@ -161,31 +211,34 @@ class Commands(Controls):
             GuestLost: there was something that ends a guest.
         """
         self._need_link()
-        assert self._console is not None
+        console = self._machine.console
         self._marks += 1
         mark = f"vmtest: mark {self._marks}"
-        shown = self._console.expect(mark)
+        shown = console.expect(mark)
         self.run(f"echo '<2>{mark}' >/dev/kmsg", timeout=timeout + START_SECONDS, cgroup="")
         shown.wait(timeout)
-        if self._console.doomed:
-            self._console.ended.wait(timeout)
+        if console.doomed:
+            console.ended.wait(timeout)
         self._need_link()
 
+    def _answers(self, patience: float | None = None) -> bool:
+        """Whether the guest still runs a command, and ends it within so many seconds."""
+        limit = patient(PROBE_SECONDS) if patience is None else patience
+        try:
+            return start(self._need_link(), "true", {}, patience=limit).wait(limit).returncode == 0
+        except (CommandTimeout, GuestLost):
+            return False
+
     def _need_link(self) -> Link:
-        if self._console is None or self._link is None:
-            raise RuntimeError("the guest is not started; use it in a with statement or call start()")
-        if self._console.lost:
-            raise self._console.lost
-        self._link.need_running()
+        if self._link is None:
+            raise RuntimeError(NOT_STARTED)
+        if self._machine.console.lost:
+            raise self._machine.console.lost
+        self._machine.clock.need_running()
         return self._link
 
     def _lost_or_hung(self, message: str) -> GuestLost:
-        assert self._console is not None
-        if not self._console.lost:
-            self._last_words()
-        return self._console.lost or self._console.give_up(Verdict.HUNG, message)
-
-    def _last_words(self) -> None:
-        """What a guest that hangs can still tell, when somebody keeps it."""
-        if self.artifacts:
-            self.dump_tasks()
+        console = self._machine.console
+        if not console.lost:
+            self._machine.dump_tasks_if_kept()
+        return console.lost or console.give_up(Verdict.HUNG, message)
