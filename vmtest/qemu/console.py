@@ -229,12 +229,12 @@ class Console(threading.Thread):
         return self._clock_wrong
 
     def _exit_code(self) -> str:
-        # The supervisor writes it a moment after the console closes.
+        # The supervisor writes it a moment after the console closes; the file is empty for an instant.
         for _ in range(20):
-            try:
-                return (self._folder / EXIT_FILE).read_text()
-            except OSError:
-                time.sleep(0.05)
+            with contextlib.suppress(OSError):
+                if code := (self._folder / EXIT_FILE).read_text():
+                    return code
+            time.sleep(0.05)
         return "unknown"
 
     def _around(self, at: int) -> str:
