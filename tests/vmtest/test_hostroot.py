@@ -218,21 +218,21 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _jobs(folder: Path, text: str) -> list[manifest.Job]:
     suite = load.parse(f"name: s\nkernels: {{k: {{image: bzImage}}}}\ntests: {{t: 'true'}}\n{text}")
-    return kernels.jobs(suite, expand.expand(suite), folder)
+    return kernels.complete(suite, expand.expand(suite), folder)
 
 
 def test_suites_have_roots(built: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/usr")
     monkeypatch.setenv("PATH", "/usr/bin:/usr/local/sbin:/usr/sbin:/sbin")
     (one,) = _jobs(built, "rootfs: host")
-    assert (one.config().root, one.config().image) == ("host", built / "root.squashfs")
+    assert (one.config.root, one.config.image) == ("host", built / "root.squashfs")
     assert (one.cwd, one.env) == ("/usr", {"PATH": os.environ["PATH"]}), "a rerun does the same from anywhere"
     (one,) = _jobs(built, "rootfs: debian\nenv: {PATH: /bin}")
-    assert (one.config().root, one.cwd, one.env) == (str(root), None, {"PATH": "/bin"})
+    assert (one.config.root, one.cwd, one.env) == (str(root), None, {"PATH": "/bin"})
     (one,) = _jobs(built, "rootfs: root.squashfs")
-    assert (one.config().root, one.config().image) == (None, built / "root.squashfs")
+    assert (one.config.root, one.config.image) == (None, built / "root.squashfs")
     plain, rooted = _jobs(built, "machines: {image: {}, host: {root: host}}")
-    assert (plain.config().root, rooted.config().root) == (None, "host")
+    assert (plain.config.root, rooted.config.root) == (None, "host")
     monkeypatch.chdir("/")
     manifest.check_files(rooted)
 

@@ -196,7 +196,7 @@ def test_memory_that_came_and_a_dump_are_in_the_manifest(fake: type[FakeGuest], 
         "after 0 s: memory +128M of node 0: plugged 128M, 128M plugged (0.5 s)",
         "memory -128M of node 0 after 90 s: not done, the command had ended",
     ]
-    assert found.job.config().plug == ("0s:+128M", "90s:-128M")
+    assert found.job.config.plug == ("0s:+128M", "90s:-128M")
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

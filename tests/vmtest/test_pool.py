@@ -171,7 +171,7 @@ def test_ctrl_c_ends_what_runs_and_tells_what_did_not(tmp_path: Path) -> None:
                     watch.phase("command")
                     time.sleep(0.01)
             except Stopped:
-                return pool.blank(one, "not-run", "the run was ended before")
+                return one.outcome("not-run", "the run was ended before")
         return outcome(one.test_name, "pass")
 
     results, interrupted = pool.run(jobs, tmp_path, Heard(), admission=Host(1 << 40).admission(1), performer=performer)
@@ -196,6 +196,6 @@ def test_the_files_of_a_manifest_must_be_what_they_were(tmp_path: Path) -> None:
 
 def test_a_manifest_of_another_version(tmp_path: Path) -> None:
     """What it leaves as ever is no matter; what it sets and nobody knows any more is refused."""
-    assert job(tmp_path, machine_args={"memory": "256M", "gone": None}).config().memory == "256M"
+    assert job(tmp_path, machine_args={"memory": "256M", "gone": None}).config.memory == "256M"
     with pytest.raises(InvalidInput, match="'gone' is of another version"):
-        job(tmp_path, machine_args={"memory": "256M", "gone": 3}).config()
+        _ = job(tmp_path, machine_args={"memory": "256M", "gone": 3}).config

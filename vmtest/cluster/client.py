@@ -25,7 +25,7 @@ from ..qemu import dump, run_directory
 from ..results import evidence, manifest, outcome, symbols
 from ..results.job import Job
 from ..results.outcome import Outcome
-from ..suite.pool import Listener, blank
+from ..suite.pool import Listener
 from ..terminal import say
 from . import store, worker
 from .worker import Answer, Parcel
@@ -211,7 +211,7 @@ class _Spread:
                 self._client.cancel(list(under_way))
                 self._client.run(worker.stop, run)
         missing = "the run was ended before"
-        made = [self._results.get(i) or blank(job, outcome.NOT_RUN, missing) for i, job in enumerate(self._jobs)]
+        made = [self._results.get(i) or job.outcome(outcome.NOT_RUN, missing) for i, job in enumerate(self._jobs)]
         return made, interrupted
 
     def _submit(self, index: int) -> Any:
@@ -247,7 +247,7 @@ class _Spread:
         except Exception as error:
             # Also of the scheduler: a job that several workers died of is no longer tried.
             said = str(error).splitlines()[0] if str(error) else ""
-            result = blank(job, outcome.HARNESS_ERROR, f"{type(error).__name__}: {said}")
+            result = job.outcome(outcome.HARNESS_ERROR, f"{type(error).__name__}: {said}")
         self._results[index] = result
         self._listener.ends(job, result)
         return True

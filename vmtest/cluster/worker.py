@@ -114,22 +114,19 @@ def drop_dump(folder: Path, *, too_large: int) -> list[str]:
 
 
 def _perform(parcel: Parcel, job: Job, folder: Path, watch: Watch) -> Outcome:
-    from ..suite.pool import blank
-
-    config = job.config()
-    while not _admission.admit(config):
-        if why := _admission.hopeless(config):
-            return blank(job, "machine-lacks", why)
+    while not _admission.admit(job.config):
+        if why := _admission.hopeless(job.config):
+            return job.outcome("machine-lacks", why)
         time.sleep(WAIT_SECONDS)
     try:
         _tell(parcel, "starts")
         return _named(parcel.performer)(job, folder, watch)
     except Stopped:
-        return blank(job, "not-run", "the run was ended before")
+        return job.outcome("not-run", "the run was ended before")
     except HarnessError as error:
-        return blank(job, "harness-error", str(error).splitlines()[0])
+        return job.outcome("harness-error", str(error).splitlines()[0])
     finally:
-        _admission.release(config)
+        _admission.release(job.config)
 
 
 def _named(name: str) -> Performer:

@@ -10,6 +10,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ..config import GuestConfig
 from ..errors import BuildFailed, GuestLost, InvalidInput, Verdict
 from ..guest import Guest
@@ -117,19 +119,7 @@ def read(lines: list[str], template: Outcome, lost: GuestLost | None) -> list[Ou
 
 
 def _copy(template: Outcome, name: str, verdict: str, said: str, subtests: list[Subtest]) -> Outcome:
-    return Outcome(
-        name=name,
-        kernel=template.kernel,
-        machine=template.machine,
-        workload=template.workload,
-        test=name,
-        verdict=verdict,
-        message=said,
-        subtests=subtests,
-        timings=template.timings,
-        started=template.started,
-        host=template.host,
-    )
+    return replace(template, name=name, test=name, verdict=verdict, message=said, subtests=subtests)
 
 
 def _said_before_failures(lines: list[str]) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ import msgspec
 from ..config import GuestConfig, Timeouts
 from ..errors import InvalidInput
 from ..images.arch import Architecture, of_image
-from .outcome import Expected
+from .outcome import Expected, Outcome
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 
@@ -35,11 +36,15 @@ class FileRef(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A guest and what it does; fields as in the suite file, with files found and hashed.
+#: A file of a job that :mod:`vmtest.suite.kernels` has not found yet.
+TO_FIND = FileRef("", "")
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """A guest and what it does: one place of a suite's matrix, the record that a manifest keeps and a worker receives.
 
     Attributes:
-        trees: host folder to guest folder.
+        trees: host directory to guest directory.
         machine_args: further arguments of ``GuestConfig`` (memory, cpus, ...).
     """
 
@@ -82,8 +87,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """Where its artifacts are, below the run's folder."""
         return f"guests/{self.name.replace('/', '__')}"
 
+    @cached_property
     def config(self) -> GuestConfig:
-        """The guest.
+        """The guest's configuration, checked at the first use and kept.
 
         Raises:
             InvalidInput: a value is wrong or a file is gone.
@@ -105,4 +111,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             tolerate=self.tolerate,
             timeouts=Timeouts(boot=limits.boot, silence=limits.silence, login=limits.login, command=limits.command),
             **machine,
+        )
+
+    def outcome(self, verdict: str, message: str = "", **more: Any) -> Outcome:
+        """What the job ended with; ``more``: further fields of the record."""
+        return Outcome(
+            name=self.name,
+            kernel=self.kernel_name,
+            machine=self.machine_name,
+            workload=self.workload_name,
+            test=self.test_name,
+            verdict=verdict,
+            message=message,
+            expected=self.expected,
+            **more,
         )

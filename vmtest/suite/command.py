@@ -21,8 +21,8 @@ from ..results.live import STYLES, Progress, matrix
 from ..results.outcome import Outcome, Run
 from ..terminal import output, visible
 from .admission import Admission, host_cpus
-from .expand import Cell, expand
-from .kernels import jobs
+from .expand import expand
+from .kernels import complete
 from .load import load
 from .model import Suite
 from .pool import Listener
@@ -50,19 +50,19 @@ def new_folder(wanted: Path | None, name: str) -> Path:
     return folder.resolve()
 
 
-def show_matrix(suite: Suite, cells: Sequence[Cell], console: Console) -> None:
+def show_matrix(suite: Suite, jobs: Sequence[Job], console: Console) -> None:
     """What would run."""
-    table = Table(title=f"{suite.name}: {len(cells)} jobs", title_justify="left", header_style="")
+    table = Table(title=f"{suite.name}: {len(jobs)} jobs", title_justify="left", header_style="")
     for title in ("kernel", "machine", "workload", "test", "command", "expected"):
         table.add_column(title)
-    for cell in cells:
-        expected = f"{cell.expected.verdict}: {cell.expected.reason}" if cell.expected else ""
-        first = cell.test.command.strip().splitlines()[0]
+    for job in jobs:
+        expected = f"{job.expected.verdict}: {job.expected.reason}" if job.expected else ""
+        first = job.command.strip().splitlines()[0]
         table.add_row(
-            cell.kernel_name,
-            cell.machine_name,
-            cell.workload_name,
-            cell.test_name,
+            job.kernel_name,
+            job.machine_name,
+            job.workload_name,
+            job.test_name,
             escape(first if len(first) <= 60 else first[:57] + "..."),
             escape(expected),
         )
@@ -117,11 +117,11 @@ def run_suite(
     """
     console = output()
     suite = load(path)
-    cells = expand(suite, filters)
+    jobs = expand(suite, filters)
     if dry_run:
-        show_matrix(suite, cells, console)
+        show_matrix(suite, jobs, console)
         return 0
-    made = jobs(suite, cells, path.parent.resolve())
+    made = complete(suite, jobs, path.parent.resolve())
     folder = new_folder(results, suite.name)
     return perform_all(suite.name, made, folder, console, runner or _here(most))
 

@@ -9,48 +9,18 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 
-import msgspec
+from msgspec.structs import asdict, replace
 
 from ..errors import InvalidInput
 from ..quoting import quoted
-from ..results.job import Limits
-from .model import Expectation, Kernel, Machine, Selector, Suite, Test, Workload
+from ..results.job import TO_FIND, Job
+from ..results.outcome import Expected
+from .model import Expectation, Selector, Suite
 
 MAX_JOBS = 100_000
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a job is known to end with, and why."""
-
-    verdict: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One place of the matrix: what one guest is made of and what it does."""
-
-    suite: str
-    kernel_name: str
-    machine_name: str
-    workload_name: str
-    test_name: str
-    kernel: Kernel
-    machine: Machine
-    workload: Workload
-    test: Test
-    limits: Limits
-    env: dict[str, str]
-    expected: Expected | None
-
-    @property
-    def name(self) -> str:
-        """``kernel/machine/workload/test``."""
-        return "/".join((self.kernel_name, self.machine_name, self.workload_name, self.test_name))
-
-
-def expand(suite: Suite, filters: Sequence[str] = ()) -> list[Cell]:
+def expand(suite: Suite, filters: Sequence[str] = ()) -> list[Job]:
     """The jobs in the file's order.
 
     Args:
@@ -67,31 +37,31 @@ def expand(suite: Suite, filters: Sequence[str] = ()) -> list[Cell]:
     include = [_Chosen.of(suite, selector) for selector in suite.include or (Selector(),)]
     exclude = [_Chosen.of(suite, selector) for selector in suite.exclude]
     expect = [(item, _Chosen.of(suite, item.selector)) for item in suite.expect]
-    cells = [
-        _cell(suite, names, next((item for item, chosen in expect if names in chosen), None))
+    made = [
+        _job(suite, names, next((item for item, chosen in expect if names in chosen), None))
         for names in product(*_axes(suite))
         if any(names in chosen for chosen in include) and not any(names in chosen for chosen in exclude)
     ]
-    if not cells:
+    if not made:
         raise InvalidInput(f"suite {suite.name!r}: include and exclude leave no job; loosen them")
     wanted = [pattern for pattern in filters if not pattern.startswith("!")]
     unwanted = [pattern[1:] for pattern in filters if pattern.startswith("!")]
     left = [
-        cell
-        for cell in cells
-        if (not wanted or any(_fits(cell, pattern) for pattern in wanted))
-        and not any(_fits(cell, pattern) for pattern in unwanted)
+        job
+        for job in made
+        if (not wanted or any(_fits(job, pattern) for pattern in wanted))
+        and not any(_fits(job, pattern) for pattern in unwanted)
     ]
     if not left:
         words = " ".join(filters)
-        raise InvalidInput(f"filter {quoted(words)} leaves none of {len(cells)} jobs, e.g. {cells[0].name!r}")
+        raise InvalidInput(f"filter {quoted(words)} leaves none of {len(made)} jobs, e.g. {made[0].name!r}")
     return left
 
 
-def _fits(cell: Cell, pattern: str) -> bool:
+def _fits(job: Job, pattern: str) -> bool:
     if "/" in pattern:
-        return fnmatchcase(cell.name, pattern)
-    names = (cell.kernel_name, cell.machine_name, cell.workload_name, cell.test_name)
+        return fnmatchcase(job.name, pattern)
+    names = (job.kernel_name, job.machine_name, job.workload_name, job.test_name)
     return any(fnmatchcase(name, pattern) for name in names)
 
 
@@ -115,21 +85,33 @@ class _Chosen:
         return all(name in axis for name, axis in zip(names, self.axes, strict=True))
 
 
-def _cell(suite: Suite, names: tuple[str, ...], expected: Expectation | None) -> Cell:
+def _job(suite: Suite, names: tuple[str, ...], known: Expectation | None) -> Job:
     kernel, machine, workload, test = names
-    own = suite.tests[test].timeouts
-    changed = {name: value for name, value in msgspec.structs.asdict(own).items() if value is not None}
-    return Cell(
+    beside, task = suite.workloads[workload], suite.tests[test]
+    limits = {name: value for name, value in asdict(task.timeouts).items() if value is not None}
+    # A manifest has what differs from the defaults.
+    plain = asdict(type(suite.machines[machine])())
+    changed = {name: value for name, value in asdict(suite.machines[machine]).items() if value != plain[name]}
+    append = " ".join(word for word in (suite.kernels[kernel].append, changed.pop("append", "")) if word)
+    return Job(
         suite=suite.name,
         kernel_name=kernel,
         machine_name=machine,
         workload_name=workload,
         test_name=test,
-        kernel=suite.kernels[kernel],
-        machine=suite.machines[machine],
-        workload=suite.workloads[workload],
-        test=suite.tests[test],
-        limits=msgspec.structs.replace(suite.timeouts, **changed),
-        env={**suite.env, **suite.workloads[workload].env, **suite.tests[test].env},
-        expected=Expected(expected.verdict, expected.reason) if expected else None,
+        kernel=TO_FIND,
+        rootfs=TO_FIND,
+        machine_args=changed,
+        append=append,
+        env={**suite.env, **beside.env, **task.env},
+        workload=beside.command,
+        ready=beside.ready,
+        command=task.command,
+        exit=task.exit,
+        skip_exit=task.skip_exit,
+        cwd=task.cwd,
+        output=task.output,
+        tolerate=task.tolerate,
+        limits=replace(suite.timeouts, **limits),
+        expected=Expected(known.verdict, known.reason) if known else None,
     )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From cells to jobs: kernels and images are found or built (each once), hashed, and put beside what a cell says."""
+"""Completes the jobs of a suite: kernels and images are found or built, each once, and hashed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from ..errors import HarnessError, InvalidInput
 from ..host import root as hostroot
@@ -14,9 +14,7 @@ from ..images import rootfs_build
 from ..images.arch import Architecture, of_image
 from ..results.job import FileRef, Job
 from ..results.manifest import file_ref
-from ..results.outcome import Expected
 from ..results.symbols import vmlinux_of
-from .expand import Cell
 from .load import SuiteError
 from .model import Kernel, Suite
 
@@ -24,36 +22,40 @@ from .model import Kernel, Suite
 _Files = tuple[FileRef, FileRef | None, FileRef | None]
 
 
-def jobs(suite: Suite, cells: Sequence[Cell], base: Path) -> list[Job]:
-    """A job for each cell.
+def complete(suite: Suite, jobs: Sequence[Job], base: Path) -> list[Job]:
+    """The jobs with their files, and their configurations checked.
 
     Args:
-        suite: where the cells come from.
-        cells: from :func:`vmtest.suite.expand.expand`.
-        base: the folder that relative paths of the suite file start from.
+        suite: where the jobs come from.
+        jobs: from :func:`vmtest.suite.expand.expand`.
+        base: the directory that relative paths of the suite file start from.
 
     Raises:
         HarnessError: a kernel or the image cannot be had; before anything is booted.
     """
     given = suite.rootfs and (suite.rootfs if suite.rootfs == hostroot.HOST else str(_path(base, suite.rootfs)))
     root = given if given and hostroot.is_root(given) else None
-    found = {
-        name: _files(name, suite.kernels[name], base) for name in dict.fromkeys(cell.kernel_name for cell in cells)
-    }
+    found = {name: _files(name, suite.kernels[name], base) for name in dict.fromkeys(job.kernel_name for job in jobs)}
     trees = tuple((str(_path(base, host)), guest) for host, guest in suite.trees.items())
     image = None if root or not given else Path(given)
     roots = {name: _rootfs(image, of_image(Path(files[0].path))) for name, files in found.items()}
-    made = [_job(cell, found[cell.kernel_name], roots[cell.kernel_name], trees) for cell in cells]
-    made = [_rooted(job, root, base) for job in made]
-    for job in made:
-        try:
-            config = job.config()
-            if config.root:
-                hostroot.check_qemu(config.arch.qemu)
-                hostroot.check_kernel(config.root, job.kernel_name, Path(job.kernel.path))
-        except InvalidInput as error:
-            raise SuiteError(f"{job.name}: {error}") from error
+    made = []
+    for job in jobs:
+        kernel, vmlinux, options = found[job.kernel_name]
+        rootfs = roots[job.kernel_name]
+        whole = replace(job, kernel=kernel, vmlinux=vmlinux, kernel_config=options, rootfs=rootfs, trees=trees)
+        made.append(_checked(_rooted(whole, root, base)))
     return made
+
+
+def _checked(job: Job) -> Job:
+    try:
+        if job.config.root:
+            hostroot.check_qemu(job.config.arch.qemu)
+            hostroot.check_kernel(job.config.root, job.kernel_name, Path(job.kernel.path))
+    except InvalidInput as error:
+        raise SuiteError(f"{job.name}: {error}") from error
+    return job
 
 
 def _rooted(job: Job, root: str | None, base: Path) -> Job:
@@ -62,49 +64,11 @@ def _rooted(job: Job, root: str | None, base: Path) -> Job:
     if found is None:
         return job
     found = found if found == hostroot.HOST else str(_path(base, found))
-    return msgspec.structs.replace(
+    return replace(
         job,
         machine_args={**job.machine_args, "root": found},
         env={**hostroot.environment(found), **job.env},
         cwd=hostroot.working_folder(found, job.cwd),
-    )
-
-
-def _job(
-    cell: Cell,
-    kernel: tuple[FileRef, FileRef | None, FileRef | None],
-    rootfs: FileRef,
-    trees: tuple[tuple[str, str], ...],
-) -> Job:
-    # What is as ever need not be in a manifest.
-    plain = msgspec.structs.asdict(type(cell.machine)())
-    machine = {name: value for name, value in msgspec.structs.asdict(cell.machine).items() if value != plain[name]}
-    append = " ".join(word for word in (cell.kernel.append, machine.pop("append", "")) if word)
-    image, vmlinux, config = kernel
-    return Job(
-        suite=cell.suite,
-        kernel_name=cell.kernel_name,
-        machine_name=cell.machine_name,
-        workload_name=cell.workload_name,
-        test_name=cell.test_name,
-        kernel=image,
-        rootfs=rootfs,
-        vmlinux=vmlinux,
-        kernel_config=config,
-        machine_args=machine,
-        append=append,
-        trees=trees,
-        env=cell.env,
-        workload=cell.workload.command,
-        ready=cell.workload.ready,
-        command=cell.test.command,
-        exit=cell.test.exit,
-        skip_exit=cell.test.skip_exit,
-        cwd=cell.test.cwd,
-        output=cell.test.output,
-        tolerate=cell.test.tolerate,
-        limits=cell.limits,
-        expected=Expected(cell.expected.verdict, cell.expected.reason) if cell.expected else None,
     )
 
 

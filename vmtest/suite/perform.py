@@ -105,22 +105,8 @@ class _Performance:
         self._began = time.monotonic()
         self._guest: Guest | None = None
         self._plugged: list[str] = []
-        host = platform.node()
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        names = (job.kernel_name, job.machine_name, job.workload_name, job.test_name)
-        kernel, machine, workload, test = names
-        self.outcome = Outcome(
-            name=job.name,
-            kernel=kernel,
-            machine=machine,
-            workload=workload,
-            test=test,
-            verdict=outcome.NOT_RUN,
-            expected=job.expected,
-            started=started,
-            host=host,
-            folder=job.folder,
-        )
+        self.outcome = job.outcome(outcome.NOT_RUN, started=started, host=platform.node(), folder=job.folder)
 
     def run(self) -> Outcome:
         try:
@@ -164,7 +150,7 @@ class _Performance:
 
     def _in_guest(self) -> None:
         self._watch.phase("boot")
-        self._guest = guest = Guest(self._job.config(), artifacts=self._folder, most_dumps=dump.MOST)
+        self._guest = guest = Guest(self._job.config, artifacts=self._folder, most_dumps=dump.MOST)
         self._watch.guest(guest)
         began = time.monotonic()
         try:

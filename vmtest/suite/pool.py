@@ -35,20 +35,6 @@ class Listener(Protocol):
         """A job has ended."""
 
 
-def blank(job: Job, verdict: str, message: str) -> Outcome:
-    """The outcome of a job that had no guest."""
-    return Outcome(
-        name=job.name,
-        kernel=job.kernel_name,
-        machine=job.machine_name,
-        workload=job.workload_name,
-        test=job.test_name,
-        verdict=verdict,
-        message=message,
-        expected=job.expected,
-    )
-
-
 class _Run:
     """Jobs that are under way, each in a thread, and what became of those that ended."""
 
@@ -65,7 +51,7 @@ class _Run:
     def start(self, index: int, job: Job) -> None:
         """Starts a job once it is admitted; one that cannot be has its outcome at once."""
         if why := self._refusal(job):
-            self.results[index] = blank(job, outcome.MACHINE_LACKS, why)
+            self.results[index] = job.outcome(outcome.MACHINE_LACKS, why)
             self._listener.ends(job, self.results[index])
             return
         watch = self._watches[index] = Watch(lambda phase: self._listener.phase(job, phase))
@@ -77,9 +63,8 @@ class _Run:
     def _refusal(self, job: Job) -> str:
         """Waits until the job is admitted (""), or has been hopeless for so long that it never will be (why)."""
         hopeless_since: float | None = None
-        config = job.config()
-        while not self._admission.admit(config):
-            why = self._admission.hopeless(config)
+        while not self._admission.admit(job.config):
+            why = self._admission.hopeless(job.config)
             if not why:
                 hopeless_since = None
             elif hopeless_since is None:
@@ -94,9 +79,9 @@ class _Run:
         try:
             self.results[index] = self._performer(job, self._folder / job.folder, watch)
         except BaseException as error:
-            self.results[index] = blank(job, outcome.HARNESS_ERROR, f"{type(error).__name__}: {error}")
+            self.results[index] = job.outcome(outcome.HARNESS_ERROR, f"{type(error).__name__}: {error}")
         finally:
-            self._admission.release(job.config())
+            self._admission.release(job.config)
             self._watches.pop(index, None)
             self._listener.ends(job, self.results[index])
             self._done.set()
@@ -148,4 +133,4 @@ def run(
         under_way.end()
     missing = "the run was ended before"
     results = under_way.results
-    return [results.get(i) or blank(job, outcome.NOT_RUN, missing) for i, job in enumerate(jobs)], interrupted
+    return [results.get(i) or job.outcome(outcome.NOT_RUN, missing) for i, job in enumerate(jobs)], interrupted
