@@ -25,7 +25,7 @@ help:
 	@echo "make test-debug  the core tests in a kernel with debug information (builds it)"
 	@echo "make test-arm64  the core tests in arm64 guests (installs a cross compiler and QEMU for it, builds a second kernel)"
 	@echo "make demo-vm  proactive reclaim on real page tables, in a guest"
-	@echo "make lint     formatting, types, import rules"
+	@echo "make lint     formatting, types, import rules, spelling"
 	@echo "make bench    benchmarks: ratios measured side by side"
 	@echo "make fuzz     an hour (FUZZ_SECONDS) of damaged and hostile input for every parser; what fails is kept in tests/fuzz/failures"
 	@echo "make sanitize  the C helpers under AddressSanitizer and UBSan, SEEDS (1000) random machines and contexts"
@@ -70,6 +70,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/codespell
 
 test-fast: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long" --ignore=tests/vm
