@@ -32,7 +32,7 @@ help:
 	@echo "make test-fast  only what needs no guest"
 	@echo "make docs     the pages as HTML, in build/docs; a warning is an error"
 	@echo "make dist     sdist and wheel, in dist/; the wheel is built from the sdist"
-	@echo "make share    man pages and shell completions, from the commands' parsers"
+	@echo "make share    man pages, completions and pages of commands, from the commands' parsers"
 	@echo "make features  docs/reference/features.md: what works where, from the last 'make test'"
 
 # python3-venv is not part of Debian's python3; without root, say so and stop.

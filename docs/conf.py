@@ -13,7 +13,12 @@ from damon.version import __version__
 project = "pydamon"
 author = "the pydamon authors"
 version = release = __version__
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["deflist"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+# Types of signatures are no links: most are of modules that have no page.
+nitpick_ignore_regex = [(r"py:.*", r".*")]
 source_suffix = {".md": "markdown"}
 html_theme = "furo"
 html_title = f"pydamon {release}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Man pages and shell completions, from the parsers of the commands: ``make share`` writes them below ``share/``.
+"""Man pages, shell completions and pages of the documentation, from the parsers of the commands (``make share``).
 
 They are kept in the tree because a build has neither the parsers' dependencies nor these generators.
 """
@@ -20,9 +20,11 @@ from damon.modules.loader import find_modules
 from damon.workload.find import shipped
 from damon.workload.runner import parser as workload_parser
 from share.man import commands_of, man_page
+from share.pages import page
 from vmtest.cli.main import parser as vmtest_parser
 
 HERE: Final = Path(__file__).parent
+PAGES: Final = HERE.parent / "docs/reference/commands"
 #: Each command: its parser, and what ``whatis`` says of it.
 COMMANDS: Final = {
     "damon": (damon_parser, "data access monitoring and access-aware operation schemes in user space"),
@@ -88,13 +90,20 @@ def files() -> dict[str, str]:
     return found
 
 
+def pages() -> dict[str, str]:
+    """The commands' pages of the documentation: name below ``docs/reference/commands/`` and text."""
+    return {f"{name}.md": page(parser(), summary) for name, (parser, summary) in COMMANDS.items()}
+
+
 def main() -> int:
     """Write them; the exit code."""
-    for name, text in files().items():
-        path = HERE / name
+    found = {HERE / name: text for name, text in files().items()} | {
+        PAGES / name: text for name, text in pages().items()
+    }
+    for path, text in found.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        print(f"share/{name}: {len(text.splitlines())} lines")
+        print(f"{path.relative_to(HERE.parent)}: {len(text.splitlines())} lines")
     return 0
 
 

@@ -3,9 +3,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import damon
+import vmtest
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -26,3 +33,9 @@ def test_a_page_that_is_missing_is_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "nowhere.md" in done.stderr
+
+
+@pytest.mark.parametrize("package", [damon, vmtest], ids=lambda package: package.__name__)
+def test_the_reference_has_each_public_name_once(package: ModuleType) -> None:
+    page = (DOCS / f"reference/api/{package.__name__}.md").read_text()
+    assert sorted(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE)) == sorted(package.__all__)

@@ -22,6 +22,13 @@ def test_generated_files_are_current(name: str) -> None:
     assert (SHARE / name).read_text() == generate.files()[name], "run: make share"
 
 
+@pytest.mark.parametrize("name", sorted(generate.COMMANDS))
+def test_pages_of_commands_are_current(name: str) -> None:
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("argparse words its help differently in each version of Python; the pages are those of 3.11")
+    assert (generate.PAGES / f"{name}.md").read_text() == generate.pages()[f"{name}.md"], "run: make share"
+
+
 def _bash_offers(command: str, *words: str) -> set[str]:
     """What bash completes the last word to."""
     script = (SHARE / f"bash-completion/completions/{command}").read_text()

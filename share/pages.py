@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A page of the documentation from a command's parser, in Markdown; the same content as its man page."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+
+from share.man import commands_of
+
+
+def _escape(text: str) -> str:
+    """Markdown's and HTML's own characters are text; a URL is not made a link."""
+    return re.sub(r"([\\`*{}\[\]<>#|$~])", r"\\\1", text)
+
+
+def _prose(text: str | None) -> Iterator[str]:
+    """Paragraphs as text, indented or aligned ones as they are."""
+    for paragraph in re.split(r"\n\s*\n", (text or "").strip("\n")):
+        lines = paragraph.splitlines()
+        if any(line.startswith(" ") or "   " in line for line in lines):
+            yield from ("", "```text", *lines, "```")
+        elif lines:
+            yield from ("", _escape(" ".join(lines)))
+
+
+def _usage(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield from ("", "```text", " ".join(parser.format_usage().removeprefix("usage: ").split()), "```")
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    formatter = parser.formatter_class(prog=parser.prog)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) or action.help == argparse.SUPPRESS:
+            continue
+        head = formatter._format_action_invocation(action)
+        said = formatter._expand_help(action) if action.help else ""
+        yield from ("", f"`{head}`", f": {_escape(' '.join(said.split()))}")
+
+
+def page(parser: argparse.ArgumentParser, summary: str) -> str:
+    """``summary`` is part of the title, and each command of the parser has a section."""
+    lines = [
+        f"# {parser.prog}: {summary}",
+        "",
+        f"From the parser of the command, as the man page `{parser.prog}(1)` is.",
+    ]
+    lines += [*_usage(parser), *_prose(parser.description), *_arguments(parser)]
+    for name, (said, command) in commands_of(parser).items():
+        lines += ["", f"## {parser.prog} {name}", *_usage(command), *_prose(command.description or said)]
+        lines += [*_arguments(command), *_prose(command.epilog)]
+    if parser.epilog:
+        lines += ["", "## Notes", *_prose(parser.epilog)]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
