@@ -56,17 +56,27 @@ def _nr_schemes(values: dict[str, Any]) -> int:
 
 
 def _schemes_gone_while_waiting(parting: Parting) -> bool:
-    """All schemes slept, a commit took them away, ours samples at once; the kernel's runs requests and does not."""
+    """All schemes slept, a commit took them away, ours samples at once; the kernel's runs requests and does not.
+
+    A sample by probes alone makes no page old and is not logged: the next request shows that there was one.
+    """
     now, where, values = parting.at(parting.own)
     waits = parting.last("call 0")
     slept = [value for name, value in waits.items() if name.endswith("wmarks.activated")]
     called = [time for time, place, _ in parting.before if place == "call 0"]
-    if where != "sample 0" or _nr_schemes(values) or not slept or any(slept) or called[-1] != now:
+    if _nr_schemes(values) or not slept or any(slept):
+        return False
+    same = ("passed_sample_intervals", "next_aggregation_sis", "attrs", "target 0 regions")
+    if where == "call 0":
+        _, following, then = parting.following(parting.kernel, "call 0", "sample 0")
+        sampled = values["passed_sample_intervals"] == waits["passed_sample_intervals"] + 1
+        still = not following or all(then.get(name) == waits[name] for name in same)
+        return sampled and following in ("call 0", "") and not _nr_schemes(then) and still
+    if where != "sample 0" or called[-1] != now:
         return False
     _, following, then = parting.following(parting.kernel, "call 0", "sample 0")
     if not following:
         return True
-    same = ("passed_sample_intervals", "next_aggregation_sis", "attrs", "target 0 regions")
     return following == "call 0" and not _nr_schemes(then) and all(then.get(name) == values.get(name) for name in same)
 
 

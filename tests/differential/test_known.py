@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.differential import small
 from tests.differential.cases import Case
 from tests.differential.fuzz import play_both
@@ -93,6 +95,29 @@ def test_schemes_gone_while_waiting() -> None:
     own, kernel = play_both(case, built())
     assert first_difference(own.log, kernel.log)
     assert _name(case, own, kernel) == "schemes gone while waiting"
+
+
+@pytest.mark.parametrize("after", [[], [("wait", 30)]])
+def test_schemes_gone_while_probes_sample(after: list[tuple[str, Any]]) -> None:
+    asleep = {**small.scheme(), "wmarks": {"interval": 1000, "marks": (0, 0, 0)}}
+    attrs = {"sample": 0, "samples": 1, "updates": 0, "min": 3, "more": 20, "goal": None}
+    steps: list[tuple[str, Any]] = [("wait", 38), ("commit", {"schemes": []}), *after]
+    case = small.case(steps, asleep, attrs=attrs, probes=[{"weight": 1, "filters": []}])
+    own, kernel = play_both(case, built())
+    assert not any(where == "sample 0" for _, where, _ in own.log)
+    assert _name(case, own, kernel) == "schemes gone while waiting"
+    index = next(i for i, (one, other) in enumerate(zip(own.log, kernel.log, strict=False)) if one != other)
+    for played, name, value in (
+        (own, "passed_sample_intervals", 7),
+        (kernel, "passed_sample_intervals", 1),
+        (kernel, "scheme 0 next_apply_sis", 7),
+    ):
+        rest = [
+            (time, where, {**values, name: value} if "attrs" in values else values)
+            for time, where, values in played.log[index:]
+        ]
+        other = Played([*played.log[:index], *rest], played.stale)
+        assert _name(case, *((other, kernel) if played is own else (own, other))) is None
 
 
 def test_a_wait_that_is_not_that_one_is_unexplained() -> None:
