@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from damon import format_version
 from damon.cli import output
 from damon.cli.observe import Observer, Seen
 from damon.cli.outcome import in_words
@@ -112,6 +113,7 @@ class Session:
         start, now = self._start, self._observer.look()
         done = {module.name: module.progress() or (None, None) for module in self._modules}
         return {
+            format_version.FIELD: format_version.RUN_RESULT,
             "seed": self._seed,
             "engine": self._engine.as_object(),
             "machine": self._observer.machine.name,

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from damon import format_version
 from damon.errors import DamonError, InvalidInput
 from damon.trace.client import connect
 
@@ -66,7 +67,9 @@ class Client:
             DamonError: refused, with the service's errno.
             ServiceLost: it ended before it answered, or did not answer in time.
         """
-        request = json.dumps({"call": name, "args": arguments}).encode() + b"\n"
+        request = (
+            json.dumps({format_version.FIELD: format_version.CONTROL, "call": name, "args": arguments}).encode() + b"\n"
+        )
         line = b""
         try:
             with suppress(BrokenPipeError):  # it may have said why before it ended the connection

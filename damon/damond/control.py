@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Clients of the service: one JSON object a line over a Unix socket, answered in the same way.
 
-A request is ``{"call": NAME, "args": {...}}``; an answer ``{"result": ...}``, or ``{"errno": N, "error": TEXT}``. A
-connection carries any number of requests. It ends when a request is too long or too slow, or when none comes for long.
+A request is ``{"format": 1, "call": NAME, "args": {...}}``; an answer ``{"result": ...}``, or
+``{"errno": N, "error": TEXT}``. A connection carries any number of requests. It ends when a request is too long or too
+slow, or when none comes for long.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
 
+from damon import format_version
 from damon.errors import InvalidInput, MissingCapability
 from damon.trace.listener import Lines, LineTooLong, Listener
 
 log = logging.getLogger("damon.damond")
+
 
 #: Bytes of one request.
 MAX_REQUEST: Final = 1 << 20
@@ -119,6 +122,9 @@ class ControlServer:
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
+            later = format_version.refusal(request, format_version.CONTROL)
+            if later is not None:
+                return {"errno": errno.EPROTONOSUPPORT, "error": f"request: {later}"}
             name, arguments = request["call"], request.get("args", {})
             call = self._calls[name]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

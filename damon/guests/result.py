@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from damon import format_version
+
 #: Bytes of an answer that are read.
 MOST: Final = 4 << 20
 #: Names that a result may have of each kind.
@@ -70,6 +72,7 @@ class _Result(msgspec.Struct):
     memory: _Memory
     psi_some_us: _Count
     timing: _Timing
+    format: int = format_version.RUN_RESULT
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -79,6 +82,9 @@ def parse(data: bytes) -> dict[str, Any]:
         ValueError: it is no such result.
     """
     try:
+        later = format_version.refusal(msgspec.json.decode(data), format_version.RUN_RESULT)
+        if later is not None:
+            raise ValueError(later)
         found = msgspec.json.decode(data, type=_Result)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from error

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from damon import format_version
 from damon.errors import DamonError, MissingCapability
 from damon.host import guardian
 from damon.host.found import Found, restore
@@ -28,6 +29,7 @@ STATE: Final = Path("/run/damon-host")
 _PATIENCE_S: Final = 30.0
 _LOOK_S: Final = 0.02
 _JOURNAL: Final = "journal.json"
+_FORMAT: Final = 1
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -43,8 +45,11 @@ def repair(state: Path) -> list[str]:
         path.unlink()
         return [f"{path}: it is damaged; look at the kernel's DAMON yourself"]
     problems = []
-    if data.get("boot") == _boot():
-        fields = {name: value for name, value in data.items() if name != "boot"}
+    later = format_version.refusal(data, _FORMAT)
+    if later is not None:
+        problems = [f"{path}: {later}, and restore the kernel's DAMON yourself"]
+    elif data.get("boot") == _boot():
+        fields = {name: value for name, value in data.items() if name not in ("boot", format_version.FIELD)}
         try:
             problems = restore(Found(**fields))
         except TypeError:
@@ -79,7 +84,7 @@ class Guard:
 
     def record(self, found: Found) -> None:
         """Write down what is to be restored from now on."""
-        text = json.dumps({"boot": _boot(), **found.as_object()})
+        text = json.dumps({format_version.FIELD: _FORMAT, "boot": _boot(), **found.as_object()})
         scratch = self._state / f"{_JOURNAL}.new"
         scratch.write_text(text)
         scratch.rename(self._state / _JOURNAL)

@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import yaml
 
+from damon import format_version
 from damon.errors import InvalidInput
 from damon.quoting import cut, listed
 from damon.workload.find import find_workload
@@ -51,6 +52,9 @@ from damon.workload.schema import (
 )
 from damon.workload.story import check_hotplug, check_story
 from damon.workload.yaml12 import Malformed, compose, plain, read_text
+
+#: The version of the file format.
+FORMAT: Final = 1
 
 
 def _area(name: str, raw: AreaFields) -> Area:
@@ -162,6 +166,9 @@ def _machine(raw: MachineFields) -> MachineSpec:
 
 def parse_workload(data: Any, name: str = "workload") -> Workload:
     """The workload that parsed YAML ``data`` describes; ``InvalidInput`` names the field."""
+    later = format_version.refusal(data, FORMAT)
+    if later is not None:
+        raise InvalidInput(later)
     raw = convert(data, FileFields)
     for field, given in (("areas", raw.areas), ("phases", raw.phases)):
         if not given:

@@ -97,6 +97,7 @@ class MachineFields(Strict, frozen=True):
 class FileFields(Strict, frozen=True):
     areas: dict[str, Any]  # each an AreaFields; converted one by one, so that messages can say which
     phases: list[PhaseFields]
+    format: int = 1
     name: str = ""
     repeat: bool = False
     processes: dict[str, Any] = {}  # each a ProcessFields
@@ -106,6 +107,7 @@ class FileFields(Strict, frozen=True):
 _LATENCY: Final = "must be microseconds from 0 to 1e9"
 #: What each field takes; the key is the end of its path.
 TAKES: Final[Mapping[str, str]] = {
+    "format": "must be 1",
     "areas": "must be a mapping of names to areas, e.g. {hot: {size: 32M}}",
     "areas.*": "must be an area, e.g. {size: 32M}",
     "processes": "must be a mapping of names to processes, e.g. {main: {memcg: web}}",

@@ -170,6 +170,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("machine.cpus", 4, "machine: field 'cpus' is unknown; known are memory"),
     ("repeat", "often", "repeat: 'often' must be true or false"),
     ("repeat", True, "phases[1].mmap: 'b' is mapped already"),
+    ("format", 2, "format: 2: this program reads versions 1 to 1; use a later pydamon"),
+    ("format", "1", "format: '1': this program reads versions 1 to 1"),
     ("name", [], "name: [] must be text"),
     ("phase", [], "file: field 'phase' is unknown; known are areas, phases"),
 ]

@@ -18,6 +18,8 @@ from .job import FileRef, Job
 from .outcome import Outcome
 
 NAME = "manifest.json"
+#: The version of the file format.
+FORMAT = 1
 
 
 class Manifest(msgspec.Struct, kw_only=True):
@@ -33,7 +35,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         dump: file beside it with the memory of a guest whose kernel was lost, for crash and drgn; empty without one.
     """
 
-    format: int = 1
+    format: int = FORMAT
     job: Job
     outcome: Outcome
     kernel_release: str = ""
@@ -58,7 +60,7 @@ def read(path: Path) -> Manifest:
         InvalidInput: there is none, or it is none.
     """
     file = path / NAME if path.is_dir() else path
-    return stored.read(file, Manifest, "manifest", "a guest", f"give one of a run's guests/*/{NAME}")
+    return stored.read(file, Manifest, "manifest", "a guest", f"give one of a run's guests/*/{NAME}", FORMAT)
 
 
 def _there(test: Callable[[], bool]) -> bool:

@@ -10,6 +10,8 @@ import msgspec
 from ..errors import Verdict
 
 GUEST_VERDICTS = frozenset(verdict.value for verdict in Verdict)
+#: The version of the format of ``results.json``.
+FORMAT = 1
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 COMMAND_TIMEOUT, TOTAL_TIMEOUT, WORKLOAD_FAILED = "command-timeout", "total-timeout", "workload-failed"
 #: The harness could not do its part: no QEMU, no memory, a build that failed, a defect of its own.
@@ -124,7 +126,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 class Run(msgspec.Struct, kw_only=True):
     """All of a run: what ``results.json`` holds."""
 
-    format: int = 1
+    format: int = FORMAT
     suite: str
     started: str
     seconds: float

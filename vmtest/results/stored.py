@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from .. import format_version
 from ..errors import InvalidInput
 
 #: A run of ten thousand jobs with all that they said has less.
@@ -17,7 +18,11 @@ MOST_BYTES = 512 << 20
 _Kind = TypeVar("_Kind")
 
 
-def read(file: Path, kind: type[_Kind], what: str, of: str, remedy: str) -> _Kind:
+class _Format(msgspec.Struct):
+    format: Any = 1
+
+
+def read(file: Path, kind: type[_Kind], what: str, of: str, remedy: str, known: int) -> _Kind:
     """A JSON file as a typed value.
 
     Args:
@@ -26,6 +31,7 @@ def read(file: Path, kind: type[_Kind], what: str, of: str, remedy: str) -> _Kin
         what: the file's role, for the error's message.
         of: what it would be one of.
         remedy: ends the message.
+        known: the latest version of the format that is read.
 
     Raises:
         InvalidInput: it is not there, or not that.
@@ -38,11 +44,14 @@ def read(file: Path, kind: type[_Kind], what: str, of: str, remedy: str) -> _Kin
     try:
         if len(data) > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
-        return msgspec.json.decode(data, type=kind)
+        later = format_version.refusal({format_version.FIELD: msgspec.json.decode(data, type=_Format).format}, known)
+        if later is None:
+            return msgspec.json.decode(data, type=kind)
     except RecursionError as error:
         raise InvalidInput(f"{what} {str(file)!r}: none of {of} (nested too deep); {remedy}") from error
     except ValueError as error:  # the library's own errors, and text that is no UTF-8
         raise InvalidInput(f"{what} {str(file)!r}: none of {of} ({error}); {remedy}") from error
+    raise InvalidInput(f"{what} {str(file)!r}: {later}")
 
 
 def below(folder: Path, name: str) -> Path | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from ..terminal import visible
 from . import stored
-from .outcome import Outcome, Run, Status
+from .outcome import FORMAT, Outcome, Run, Status
 
 if TYPE_CHECKING:
     from junitparser import Error, Failure, Skipped
@@ -42,7 +42,7 @@ def read(path: Path) -> Run:
         InvalidInput: there is none, or it is none.
     """
     file = path / RESULTS if path.is_dir() else path
-    return stored.read(file, Run, "results", "'vmtest run'", "give the folder of a run")
+    return stored.read(file, Run, "results", "'vmtest run'", "give the folder of a run", FORMAT)
 
 
 def junit(run: Run, folder: Path) -> None:

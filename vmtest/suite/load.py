@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from .. import specs
+from .. import format_version, specs
 from ..config import ACCELERATORS, GuestConfig
 from ..errors import HarnessError, InvalidInput, Verdict
 from ..host import root as hostroot
@@ -24,6 +24,8 @@ from ..sizes import parse_size
 from ..yaml12 import Malformed, compose, plain, read_text
 from .model import Expectation, FullMachine, Kernel, Machine, Selector, Suite, Test, Workload
 
+#: The version of the file format.
+FORMAT = 1
 MAX_NAMES = 1000  #: of kernels, machines, workloads, tests
 MAX_SELECTORS = 200  #: in include, exclude, expect
 MAX_TOLD = 50
@@ -145,6 +147,10 @@ def _fields(kind: type[msgspec.Struct], steps: list[str]) -> list[str]:
 
 
 def _convert(reader: _Reader, root: yaml.MappingNode, data: dict[str, Any]) -> Suite | None:
+    later = format_version.refusal(data, FORMAT)
+    if later is not None:
+        reader.wrong(_key(root, format_version.FIELD) or root, later)
+        return None
     # Part by part: of a mapping with free names the library does not say under which one it found something.
     parts = dict(data)
     for section, kind in _TABLES.items():

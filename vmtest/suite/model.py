@@ -150,6 +150,7 @@ class Suite(_Part, frozen=True):
     name: Name
     tests: dict[Name, Test]
     kernels: dict[Name, Kernel]
+    format: int = 1
     machines: dict[Name, Machine] = msgspec.field(default_factory=lambda: {"default": FullMachine()})
     workloads: dict[Name, Workload] = msgspec.field(default_factory=lambda: {"none": Workload()})
     timeouts: Limits = Limits()

@@ -1,0 +1,1 @@
+../damon/format_version.py
