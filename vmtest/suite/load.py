@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reads a suite file. What is wrong is told with file, line and column, all of it before anything starts."""
+"""Reads a suite file. Everything wrong is reported with file, line and column before anything starts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +30,7 @@ from .model import Expectation, FullMachine, Kernel, Machine, Selector, Suite, T
 FORMAT = 1
 MAX_NAMES = 1000  #: of kernels, machines, workloads, tests
 MAX_SELECTORS = 200  #: in include, exclude, expect
-MAX_TOLD = 50
+MAX_FINDINGS = 50
 #: Verdicts that a job can end with beside a lost guest's.
 JOB_VERDICTS = ("pass", "fail", "command-timeout", "total-timeout", "workload-failed", "skip")
 _TABLES: dict[str, type[msgspec.Struct]] = {
@@ -40,6 +42,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
 _LISTS: dict[str, type[msgspec.Struct]] = {"include": Selector, "exclude": Selector, "expect": Expectation}
 _AT = re.compile(r" - at (?:key in )?`\$(?P<path>[^`]*)`$")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
@@ -50,7 +53,24 @@ class SuiteError(InvalidInput):
 @dataclass
 class _Reader:
     path: str
+    root: yaml.Node
     findings: list[tuple[int, int, str]]
+
+    def at(self, *steps: str | int) -> yaml.Node:
+        """The node at a path, or the last one on the way to it that is there."""
+        node = self.root
+        for step in steps:
+            node = _child(node, step) or node
+        return node
+
+    def check(self, node: yaml.Node, what: str, call: Callable[[], object]) -> None:
+        """Notes what ``call`` raises."""
+        try:
+            call()
+        except HarnessError as error:
+            self.wrong(node, f"{what}: {error}")
+        except (re.error, OverflowError, RecursionError) as error:
+            self.wrong(node, f"{what}: is not a regular expression that can be used ({error})")
 
     def wrong(self, node: yaml.Node, what: str) -> None:
         mark = node.start_mark
@@ -61,8 +81,8 @@ class _Reader:
     def fail(self) -> None:
         if self.findings:
             lines = [f"{self.path}:{line}:{column}: {what}" for line, column, what in sorted(self.findings)]
-            more = [f"{self.path}: and {len(lines) - MAX_TOLD} findings more"] if len(lines) > MAX_TOLD else []
-            raise SuiteError("\n".join(lines[:MAX_TOLD] + more))
+            more = [f"{self.path}: and {len(lines) - MAX_FINDINGS} findings more"] if len(lines) > MAX_FINDINGS else []
+            raise SuiteError("\n".join(lines[:MAX_FINDINGS] + more))
 
 
 def load(path: Path) -> Suite:
@@ -78,13 +98,12 @@ def load(path: Path) -> Suite:
         raise SuiteError(f"{path}:{error.line or 1}:{error.column or 1}: {error.what}") from error
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise InvalidInput(f"suite {str(path)!r} cannot be read ({why}); give a YAML file") from error
+        raise InvalidInput(f"suite: {str(path)!r}: cannot be read ({why}); give a YAML file") from error
     return parse(text, str(path))
 
 
 def parse(text: str, name: str = "suite.yaml") -> Suite:
     """The suite of a text; see :func:`load`."""
-    reader = _Reader(name, [])
     try:
         root = compose(text)
         data = plain(root)
@@ -92,10 +111,12 @@ def parse(text: str, name: str = "suite.yaml") -> Suite:
         raise SuiteError(f"{name}:{error.line or 1}:{error.column or 1}: {cut(error.what)}") from error
     if not isinstance(root, yaml.MappingNode) or not isinstance(data, dict):
         raise SuiteError(f"{name}:1:1: a suite is a mapping with name, kernels and tests")
-    suite = _convert(reader, root, data)
+    reader = _Reader(name, root, [])
+    suite = _convert(reader, data)
     reader.fail()
     assert suite is not None
-    _values(reader, root, suite)
+    for check in (_kernels, _machines, _workloads, _tests, _expectations, _patterns):
+        check(reader, suite)
     reader.fail()
     return suite
 
@@ -130,7 +151,7 @@ def _typed(reader: _Reader, node: yaml.Node, data: Any, kind: type[_Struct], wha
         if unknown := re.search(r"contains unknown field `(.*)`", text, re.DOTALL):
             place = _key(place, unknown[1]) or place
             fields = ", ".join(_fields(kind, steps))
-            text = f"{quoted(unknown[1])} is nothing known here; known: {fields}"
+            text = f"{quoted(unknown[1])} is unknown here; known: {fields}"
         elif missing := re.search(r"missing required field `(.*)`", text):
             text = f"{missing[1]!r} is missing"
         where = f"{what}{'.' if steps and what else ''}{'.'.join(step for step in steps if step)}"
@@ -146,147 +167,137 @@ def _fields(kind: type[msgspec.Struct], steps: list[str]) -> list[str]:
     return [field.encode_name for field in msgspec.structs.fields(kind)]
 
 
-def _convert(reader: _Reader, root: yaml.MappingNode, data: dict[str, Any]) -> Suite | None:
+def _table(reader: _Reader, section: str, table: Any) -> dict[str, Any]:
+    """One of kernels, machines, workloads and tests: entries by name. What is wrong is noted and None."""
+    node, kind = reader.at(section), _TABLES[section]
+    if isinstance(table, list) and all(isinstance(item, str) for item in table) and section == "kernels":
+        table = dict.fromkeys(table)
+    if not isinstance(table, dict):
+        reader.wrong(node, f"{section} must be a mapping of names")
+        return {}
+    if not table or len(table) > MAX_NAMES:
+        what = f"has {len(table)} names; give at most {MAX_NAMES}" if table else "is empty; name at least one"
+        reader.wrong(node, f"{section} {what}")
+        return {}
+    entries = {}
+    for name, value in table.items():
+        if not _NAME.fullmatch(name):
+            place = _key(node, name) or node
+            reader.wrong(place, f"{section}: name {quoted(name)} must be letters, digits, '_', '.', '+' and '-'")
+        short = isinstance(value, str) and section == "tests"
+        entry = {"command": value} if short else value
+        entries[name] = _typed(reader, _child(node, name) or node, entry, kind, f"{section}.{name}")
+    return entries
+
+
+def _list(reader: _Reader, section: str, items: Any) -> list[Any]:
+    """One of include, exclude and expect."""
+    node, kind = reader.at(section), _LISTS[section]
+    if not isinstance(items, list) or len(items) > MAX_SELECTORS:
+        reader.wrong(node, f"{section} must be a list of at most {MAX_SELECTORS}")
+        return []
+    pairs = enumerate(zip(items, node.value, strict=True))
+    return [_typed(reader, inner, value, kind, f"{section}[{number}]") for number, (value, inner) in pairs]
+
+
+def _convert(reader: _Reader, data: dict[str, Any]) -> Suite | None:
     later = format_version.refusal(data, FORMAT)
     if later is not None:
-        reader.wrong(_key(root, format_version.FIELD) or root, later)
+        reader.wrong(_key(reader.root, format_version.FIELD) or reader.root, later)
         return None
-    # Part by part: of a mapping with free names the library does not say under which one it found something.
+    # Part by part: in a mapping with free names the library does not report the name where it found something.
     parts = dict(data)
-    for section, kind in _TABLES.items():
-        node = _child(root, section)
-        if node is None or section not in data:
-            continue
-        table = data[section]
-        if isinstance(table, list) and all(isinstance(item, str) for item in table) and section == "kernels":
-            table = dict.fromkeys(table)
-        if not isinstance(table, dict):
-            reader.wrong(node, f"{section} must be a mapping of names")
-            continue
-        if not table or len(table) > MAX_NAMES:
-            what = f"has {len(table)} names; give at most {MAX_NAMES}" if table else "is empty; name at least one"
-            reader.wrong(node, f"{section} {what}")
-            continue
-        parts[section] = {}
-        for name, value in table.items():
-            inner = _child(node, name) or node
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", name):
-                place = _key(node, name) or node
-                reader.wrong(place, f"{section}: name {quoted(name)} must be letters, digits, '_', '.', '+' and '-'")
-            short = isinstance(value, str) and section == "tests"
-            entry = {"command": value} if short else value
-            parts[section][name] = _typed(reader, inner, entry, kind, f"{section}.{name}")
-    for section, kind in _LISTS.items():
-        node = _child(root, section)
-        if node is None or section not in data:
-            continue
-        if not isinstance(data[section], list) or len(data[section]) > MAX_SELECTORS:
-            reader.wrong(node, f"{section} must be a list of at most {MAX_SELECTORS}")
-            continue
-        pairs = zip(data[section], node.value, strict=True)
-        parts[section] = [
-            _typed(reader, inner, value, kind, f"{section}[{number}]") for number, (value, inner) in enumerate(pairs)
-        ]
-    limits = _child(root, "timeouts")
-    if limits is not None:
-        parts["timeouts"] = _typed(reader, limits, data["timeouts"], Limits, "timeouts")
+    parts.update({section: _table(reader, section, data[section]) for section in _TABLES if section in data})
+    parts.update({section: _list(reader, section, data[section]) for section in _LISTS if section in data})
+    if "timeouts" in data:
+        parts["timeouts"] = _typed(reader, reader.at("timeouts"), data["timeouts"], Limits, "timeouts")
     if reader.findings:
-        # The parts that are right are no concern; what is wrong beside them is told as well.
-        blank: dict[str, Any] = {section: {} for section in _TABLES if section in parts}
-        blank.update({section: [] for section in _LISTS if section in parts})
-        parts = {**parts, **blank, **({"timeouts": Limits()} if limits is not None else {})}
+        # What is wrong beside these parts is reported as well.
+        parts.update({section: type(part)() for section, part in parts.items() if section in {*_TABLES, *_LISTS}})
+        parts.update({"timeouts": Limits()} if "timeouts" in data else {})
     machines = parts.pop("machines", None)
-    suite = _typed(reader, root, parts, Suite, "")
+    suite = _typed(reader, reader.root, parts, Suite, "")
     return msgspec.structs.replace(suite, machines=machines) if suite is not None and machines else suite
 
 
-def _values(reader: _Reader, root: yaml.Node, suite: Suite) -> None:
-    """What types alone do not say."""
+# What types alone do not check.
 
-    def at(*path: str | int) -> yaml.Node:
-        node = root
-        for step in path:
-            node = _child(node, step) or node
-        return node
 
-    def check(node: yaml.Node, what: str, call: Any) -> None:
-        try:
-            call()
-        except HarnessError as error:
-            reader.wrong(node, f"{what}: {error}")
-        except (re.error, OverflowError, RecursionError) as error:
-            reader.wrong(node, f"{what} is no regular expression that can be used: {error}")
-
+def _kernels(reader: _Reader, suite: Suite) -> None:
     for name, kernel in suite.kernels.items():
+        what = f"kernels.{name}"
         if sum(value is not None for value in (kernel.variant, kernel.image, kernel.tree)) > 1:
-            reader.wrong(at("kernels", name), f"kernels.{name}: give one of variant, image and tree")
+            reader.wrong(reader.at("kernels", name), f"{what}: give one of variant, image and tree")
         elif not kernel.image and not kernel.tree:
-            place = at("kernels", name, "variant") if kernel.variant else _key(at("kernels"), name) or at("kernels")
-            check(place, f"kernels.{name}", lambda k=kernel, n=name: variants.variant(k.variant or n))
+            node = reader.at("kernels")
+            place = reader.at("kernels", name, "variant") if kernel.variant else _key(node, name) or node
+            reader.check(place, what, partial(variants.variant, kernel.variant or name))
         if kernel.arch and not kernel.tree:
-            what = "'arch' is for a tree; a variant and an image have theirs, leave it out"
-            reader.wrong(at("kernels", name, "arch"), f"kernels.{name}: {what}")
+            why = "'arch' is for a tree; a variant and an image have theirs, leave it out"
+            reader.wrong(reader.at("kernels", name, "arch"), f"{what}: {why}")
         elif kernel.arch:
-            check(at("kernels", name, "arch"), f"kernels.{name}.arch", lambda k=kernel: arch.named(k.arch))
+            reader.check(reader.at("kernels", name, "arch"), f"{what}.arch", partial(arch.named, kernel.arch))
+
+
+def _machines(reader: _Reader, suite: Suite) -> None:
     for name, machine in suite.machines.items():
-        here = f"machines.{name}"
-        check(at("machines", name, "memory"), f"{here}.memory", lambda m=machine: parse_size(m.memory, "memory"))
+        what, at = f"machines.{name}", partial(reader.at, "machines", name)
+        reader.check(at("memory"), f"{what}.memory", partial(parse_size, machine.memory, "memory"))
         if machine.swap:
-            check(at("machines", name, "swap"), f"{here}.swap", lambda m=machine: specs.Swap.parse(m.swap))
-        if machine.accelerator not in ACCELERATORS:
-            what = f"{here}.accelerator: {quoted(machine.accelerator)} must be one of {', '.join(ACCELERATORS)}"
-            reader.wrong(at("machines", name, "accelerator"), what)
+            reader.check(at("swap"), f"{what}.swap", partial(specs.Swap.parse, machine.swap))
+        _one_of(reader, at("accelerator"), f"{what}.accelerator", machine.accelerator, ACCELERATORS)
         if not reader.findings:
-            _whole(reader, at("machines", name), here, machine)
+            _whole(reader, at(), what, machine)
+
+
+def _workloads(reader: _Reader, suite: Suite) -> None:
     for name, workload in suite.workloads.items():
-        check(at("workloads", name, "ready"), f"workloads.{name}.ready", lambda w=workload: re.compile(w.ready))
+        node = reader.at("workloads", name, "ready")
+        reader.check(node, f"workloads.{name}.ready", partial(re.compile, workload.ready))
         if workload.ready and not workload.command:
-            reader.wrong(at("workloads", name, "ready"), f"workloads.{name}: 'ready' without a command")
-    survivable = {verdict.value for verdict in TOLERABLE}
+            reader.wrong(node, f"workloads.{name}: 'ready' without a command; give one, or leave it out")
+
+
+def _tests(reader: _Reader, suite: Suite) -> None:
+    survivable = sorted(verdict.value for verdict in TOLERABLE)
     for name, test in suite.tests.items():
         if not test.command.strip():
-            reader.wrong(
-                at("tests", name, "command"), f"tests.{name}.command: {quoted(test.command)} says nothing to run"
-            )
+            what = f"tests.{name}.command: {quoted(test.command)}: runs nothing; give a command"
+            reader.wrong(reader.at("tests", name, "command"), what)
         for number, word in enumerate(test.tolerate):
-            if word not in survivable:
-                what = f"tests.{name}.tolerate: {quoted(word)} must be one of {', '.join(sorted(survivable))}"
-                reader.wrong(at("tests", name, "tolerate", number), what)
-    known = {*JOB_VERDICTS, *(verdict.value for verdict in Verdict)} - {"pass", "closed"}
+            _one_of(reader, reader.at("tests", name, "tolerate", number), f"tests.{name}.tolerate", word, survivable)
+
+
+def _expectations(reader: _Reader, suite: Suite) -> None:
+    known = sorted({*JOB_VERDICTS, *(verdict.value for verdict in Verdict)} - {"pass", "closed"})
     for number, expectation in enumerate(suite.expect):
-        if expectation.verdict not in known:
-            what = f"expect[{number}].verdict: {quoted(expectation.verdict)} must be one of {', '.join(sorted(known))}"
-            reader.wrong(at("expect", number, "verdict"), what)
-    for section, number, part in _selected(suite):
-        for field, names in _names(suite):
-            pattern = getattr(part, field)
-            if not any(Selector(test=pattern).matches("", "", "", name) for name in names):
-                what = f"{section}[{number}].{field}: {quoted(pattern)} is none of {listed(names)}"
-                reader.wrong(at(section, number, field), what)
+        node, what = reader.at("expect", number, "verdict"), f"expect[{number}].verdict"
+        _one_of(reader, node, what, expectation.verdict, known)
+
+
+def _patterns(reader: _Reader, suite: Suite) -> None:
+    names = {field: list(getattr(suite, f"{field}s")) for field in Selector.__struct_fields__}
+    for section in _LISTS:
+        for number, part in enumerate(getattr(suite, section)):
+            for field, known in names.items():
+                pattern = getattr(part, field)
+                if not any(fnmatchcase(name, pattern) for name in known):
+                    what = f"{section}[{number}].{field}: {quoted(pattern)} is none of {listed(known)}"
+                    reader.wrong(reader.at(section, number, field), what)
+
+
+def _one_of(reader: _Reader, node: yaml.Node, what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        reader.wrong(node, f"{what}: {quoted(value)}: must be one of {', '.join(known)}")
 
 
 def _whole(reader: _Reader, node: yaml.Node, here: str, machine: Machine) -> None:
-    """What its values are together, as a guest would say it; its messages begin with the value's name."""
+    """Checks the values together, as a guest does; its messages begin with the value's name."""
     try:
         values = msgspec.structs.asdict(machine)
-        # A folder is relative to the suite's file, and looked at when the jobs are made.
+        # A directory is relative to the suite's file, and checked when the jobs are completed.
         GuestConfig(**{**values, "root": values["root"] and hostroot.HOST})
     except HarnessError as error:
         word = re.split(r"\W", str(error), maxsplit=1)[0]
         field = next((name for name in machine.__struct_fields__ if name.startswith(word)), "")
         reader.wrong(_child(node, field) or node, f"{here}.{field}: {error}" if field else f"{here}: {error}")
-
-
-def _selected(suite: Suite) -> Iterator[tuple[str, int, Selector | Expectation]]:
-    for section in _LISTS:
-        for number, part in enumerate(getattr(suite, section)):
-            yield section, number, part
-
-
-def _names(suite: Suite) -> tuple[tuple[str, list[str]], ...]:
-    return (
-        ("kernel", list(suite.kernels)),
-        ("machine", list(suite.machines)),
-        ("workload", list(suite.workloads)),
-        ("test", list(suite.tests)),
-    )

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a suite file says, typed. The field names are the file's."""
+"""A suite file as types. The field names are the file's."""
 
 from __future__ import annotations
 
 import dataclasses
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, cast, get_args, get_type_hints
 
 import msgspec
@@ -121,11 +120,6 @@ class Selector(_Part, frozen=True):
     machine: str = "*"
     workload: str = "*"
     test: str = "*"
-
-    def matches(self, kernel: str, machine: str, workload: str, test: str) -> bool:
-        """Whether a job is meant."""
-        pairs = ((kernel, self.kernel), (machine, self.machine), (workload, self.workload), (test, self.test))
-        return all(fnmatchcase(name, pattern) for name, pattern in pairs)
 
 
 class Expectation(_Part, frozen=True):
