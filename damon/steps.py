@@ -65,19 +65,7 @@ def run(
         BuildFailed: it ended with another code than 0; the message has the end of the log.
         MissingCapability: there is no such program.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in DROPPED_ENVIRONMENT}
-    environment.update(LC_ALL="C", **(env or {}))
-    # setpriv: a builder that is killed outright takes its children along.
-    words = [found("setpriv", "util-linux"), "--pdeathsig", "TERM", "--", *(str(word) for word in command)]
-    child = subprocess.Popen(
-        words,
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    child = _start([str(word) for word in command], cwd, env or {})
     output = _Output(child, log, note)
     try:
         while True:
@@ -92,8 +80,23 @@ def run(
         raise
     if child.returncode != 0:
         tail = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-        what = " ".join(words[4:7])
+        what = " ".join(str(word) for word in command[:3])
         raise BuildFailed(f"{progress.label}: step '{what}' ended with code {child.returncode}:\n" + "\n".join(tail))
+
+
+def _start(command: list[str], cwd: Path | None, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if name not in DROPPED_ENVIRONMENT}
+    environment.update(LC_ALL="C", **env)
+    # setpriv: a builder that is killed outright takes its children along.
+    return subprocess.Popen(
+        [found("setpriv", "util-linux"), "--pdeathsig", "TERM", "--", *command],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 class _Output(Thread):

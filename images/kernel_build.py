@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -155,9 +155,9 @@ def _moved(objects: Path) -> None:
             os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progress: Progress, objects: Path) -> None:
-    configured = objects / CONFIGURED
-    if configured.exists():
+def _prepare(objects: Path, base: Path | None, progress: Progress) -> None:
+    """The directory of objects: what was compiled there before, a copy of the base's objects, or empty."""
+    if (objects / CONFIGURED).exists():
         progress.update("what was compiled before is used")
     elif base is not None and base.is_dir() and not objects.exists():
         progress.update("copying the objects of its base")
@@ -166,6 +166,17 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
         _moved(objects)
     else:
         objects.mkdir(exist_ok=True)
+
+
+def _configure(
+    tree: Path,
+    recipe: Recipe,
+    scratch: Path,
+    objects: Path,
+    make: list[str],
+    run: Callable[[Sequence[str | Path]], None],
+) -> None:
+    """Merges the fragments and checks that the tree honours them."""
     fragments = list(recipe.fragments)
     if recipe.options:
         fragments.append(scratch / "options.config")
@@ -174,16 +185,11 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
     if others := kconfig.others(wanted):
         fragments.insert(0, scratch / "others.config")
         fragments[0].write_text(others)
-    log = scratch / "build.log"
-    # Reproducible: no user, host or time of day in the image.
-    env = {"KBUILD_BUILD_USER": "vmtest", "KBUILD_BUILD_HOST": "vmtest", "KBUILD_BUILD_TIMESTAMP": "1970-01-01"}
-    make = ["make", "-C", str(tree), f"O={objects}", *recipe.arch.make_words]
+    configured = objects / CONFIGURED
     if not configured.exists():
-        steps.run([*make, "tinyconfig"], log, progress, "configuring", env=env)
-        merge = tree / "scripts/kconfig/merge_config.sh"
-        merged: list[str | Path] = [merge, "-m", "-O", objects, objects / ".config", *fragments]
-        steps.run(merged, log, progress, "configuring", cwd=objects, env=env)
-    steps.run([*make, "olddefconfig"], log, progress, "configuring", env=env)
+        run([*make, "tinyconfig"])
+        run([tree / "scripts/kconfig/merge_config.sh", "-m", "-O", objects, objects / ".config", *fragments])
+    run([*make, "olddefconfig"])
     if missing := kconfig.not_honoured(wanted, (objects / ".config").read_text(), tree):
         names = ", ".join(f"{option} ({option.fragment})" for option in missing)
         raise BuildFailed(
@@ -191,6 +197,19 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
         )
     if objects.parent != scratch:
         configured.touch()
+
+
+def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progress: Progress, objects: Path) -> None:
+    _prepare(objects, base, progress)
+    log = scratch / "build.log"
+    # Reproducible: no user, host or time of day in the image.
+    env = {"KBUILD_BUILD_USER": "vmtest", "KBUILD_BUILD_HOST": "vmtest", "KBUILD_BUILD_TIMESTAMP": "1970-01-01"}
+    make = ["make", "-C", str(tree), f"O={objects}", *recipe.arch.make_words]
+
+    def run(command: Sequence[str | Path], note: Callable[[str], str | None] | str = "configuring") -> None:
+        steps.run(command, log, progress, note, cwd=objects, env=env)
+
+    _configure(tree, recipe, scratch, objects, make, run)
     compiled = 0
 
     def note(line: str) -> str | None:
@@ -200,7 +219,7 @@ def _build(tree: Path, recipe: Recipe, base: Path | None, scratch: Path, progres
             return f"{compiled} files compiled"
         return "linking" if line.startswith("  LD      vmlinux") else None
 
-    steps.run([*make, f"-j{steps.jobs()}", recipe.arch.image_name], log, progress, note, env=env)
+    run([*make, f"-j{steps.jobs()}", recipe.arch.image_name], note)
     for path, name in {recipe.arch.image: recipe.arch.image_name, **KEPT}.items():
         shutil.copyfile(objects / path, scratch / name)
     if recipe.base is not None and objects.parent == scratch:

@@ -113,6 +113,23 @@ class GuestConfig:
     snapshot: bool = False
 
     def __post_init__(self) -> None:
+        self._normalize_files()
+        self._check_size()
+        self._check_pages_and_groups()
+        self._check_machine()
+        if self.snapshot and self.memory_max is not None:
+            raise InvalidInput("snapshot and memory_max exclude each other: leave one out")
+        if self.snapshot and self.root is not None:
+            raise InvalidInput("snapshot and root exclude each other: QEMU cannot save such a guest")
+        for name in self.env:
+            if not re.fullmatch(r"[A-Za-z_]\w*", name):
+                raise InvalidInput(f"env name {name!r} must be letters, digits and underscores")
+        object.__setattr__(self, "trees", tuple(pair(Tree, item) for item in self.trees))
+        object.__setattr__(self, "shares", tuple(pair(Share, item) for item in self.shares))
+        _ = self.swap_device
+        _ = self.tolerated
+
+    def _normalize_files(self) -> None:
         if self.rootfs is not None and hostroot.is_root(self.rootfs):
             if self.root not in {None, str(self.rootfs)}:
                 raise InvalidInput(f"rootfs {str(self.rootfs)!r} and root {self.root!r} exclude each other; give one")
@@ -123,42 +140,32 @@ class GuestConfig:
             object.__setattr__(self, "root", hostroot.checked(self.root, self.arch.machine))
         if self.rootfs is not None:
             object.__setattr__(self, "rootfs", _readable_file(Path(self.rootfs), "rootfs"))
+
+    def _check_size(self) -> None:
         if self.memory_bytes < MIN_MEMORY:
             raise InvalidInput(f"memory {self.memory!r} is too little to boot; give at least {MIN_MEMORY // MIB}M")
         if not 1 <= self.cpus <= 16:
             raise InvalidInput(f"cpus {self.cpus} must be 1 to 16")
         _ = self.layout
         specs.check_steps(self.steps, self.spare_bytes, self.numa)
-        self._check_pages_and_groups()
-        if self.accelerator not in ACCELERATORS:
-            raise InvalidInput(f"accelerator {self.accelerator!r} must be one of {', '.join(ACCELERATORS)}")
+
+    def _check_machine(self) -> None:
+        _one_of("accelerator", self.accelerator, ACCELERATORS)
         if self.icount is not None and not 0 <= self.icount <= 10:
             raise InvalidInput(f"icount {self.icount} must be 0 to 10; an instruction takes 2**icount ns")
         if self.icount is not None and self.accelerator == "kvm":
             raise InvalidInput("icount counts emulated instructions and accelerator 'kvm' has none; leave one out")
-        if self.machine not in MACHINES:
-            raise InvalidInput(f"machine {self.machine!r} must be one of {', '.join(MACHINES)}")
+        _one_of("machine", self.machine, MACHINES)
         if self.machine != "auto" and self.arch is not X86_64:
             raise InvalidInput(f"machine {self.machine!r} is of x86_64, the kernel of {self.arch.name}; leave it out")
         if self.machine == "light" and self.needs_q35:
             raise InvalidInput(
                 f"machine 'light' has no {self.needs_q35}; give machine q35, or auto, which takes q35 by itself"
             )
-        if self.snapshot and self.memory_max is not None:
-            raise InvalidInput("snapshot and memory_max exclude each other: leave one out")
-        if self.snapshot and self.root is not None:
-            raise InvalidInput("snapshot and root exclude each other: QEMU cannot save a guest with a folder mounted")
-        for name in self.env:
-            if not re.fullmatch(r"[A-Za-z_]\w*", name):
-                raise InvalidInput(f"env name {name!r} must be letters, digits and underscores")
-        object.__setattr__(self, "trees", tuple(pair(Tree, item) for item in self.trees))
-        object.__setattr__(self, "shares", tuple(pair(Share, item) for item in self.shares))
-        _ = self.swap_device
-        _ = self.tolerated
 
     def _check_pages_and_groups(self) -> None:
-        if self.thp is not None and self.thp not in specs.THP:
-            raise InvalidInput(f"thp {self.thp!r} must be one of {', '.join(specs.THP)}")
+        if self.thp is not None:
+            _one_of("thp", self.thp, specs.THP)
         taken = sum(pages.bytes for pages in specs.huge_pages(self.hugepages))
         if taken > self.memory_bytes - MIN_MEMORY:
             raise InvalidInput(
@@ -254,6 +261,11 @@ class GuestConfig:
     def share_list(self) -> tuple[Share, ...]:
         """The shares as values."""
         return tuple(pair(Share, item) for item in self.shares)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InvalidInput(f"{name} {value!r} must be one of {', '.join(known)}")
 
 
 def _kernel(given: Path | str) -> Path | str:

@@ -54,13 +54,18 @@ exit codes:
 
 def add(commands: Any) -> None:
     """Adds the commands to the command line."""
-    raw = argparse.RawDescriptionHelpFormatter
+    _add_run(commands)
+    _add_rerun(commands)
+    _add_report(commands)
+
+
+def _add_run(commands: Any) -> None:
     run = commands.add_parser(
         "run",
         help="run a suite: kernels x machines x workloads x tests, from one YAML file",
         description="Boots a guest for each job of a suite, runs its test, and tells what each ended with.",
         epilog=RUN_EPILOG,
-        formatter_class=raw,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("suite", type=Path, metavar="SUITE.yaml")
     run.add_argument(
@@ -86,6 +91,9 @@ def add(commands: Any) -> None:
     for name, what in (("ca", "certificate authority"), ("cert", "own certificate"), ("key", "own key")):
         run.add_argument(f"--tls-{name}", type=Path, metavar="FILE", help=f"TLS to the cluster: {what} (PEM)")
     run.set_defaults(call=_run)
+
+
+def _add_rerun(commands: Any) -> None:
     rerun = commands.add_parser(
         "rerun",
         help="repeat exactly one guest and job of a run",
@@ -93,7 +101,7 @@ def add(commands: Any) -> None:
         "A manifest that names trees, kernels outside the cache, a root or QEMU's arguments chooses what of this host\n"
         "the guest gets: it is refused without --trust, and the refusal lists all of it.",
         epilog="example:\n  vmtest rerun out/guests/page-idle__small__none__boots/manifest.json\n",
-        formatter_class=raw,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     rerun.add_argument("manifest", type=Path, metavar="MANIFEST", help="manifest.json of a guest, or its folder")
     rerun.add_argument("--kernel", type=Path, metavar="BZIMAGE", help="with another kernel")
@@ -105,13 +113,16 @@ def add(commands: Any) -> None:
     )
     rerun.add_argument("--results", type=Path, metavar="DIR", help="new folder for the results")
     rerun.set_defaults(call=_rerun)
+
+
+def _add_report(commands: Any) -> None:
     report = commands.add_parser(
         "report",
         help="render a run as one HTML page",
         description="Writes one self-contained page of a run: matrix, excerpts, timings, versions. It needs nothing "
         "from elsewhere and can be sent around.",
         epilog="examples:\n  vmtest report out --output page.html\n  vmtest report out --against last-week\n",
-        formatter_class=raw,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     report.add_argument("results", type=Path, metavar="DIR", help="folder of a run")
     report.add_argument("--against", type=Path, metavar="DIR", help="an earlier run: the page begins with what changed")

@@ -58,6 +58,26 @@ def cluster_runner(
         InvalidInput: address or files are wrong.
         MachineLacks: the library is not installed.
     """
+    _check_address(address, tls)
+    try:
+        import distributed  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MachineLacks("distributed is not installed; install it with: pip install 'pydamon[cluster]'") from error
+
+    def run(jobs: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
+        if rooted := next((job for job in jobs if job.machine_args.get("root")), None):
+            what = f"{rooted.name}: root {rooted.machine_args['root']!r} is a directory of this host"
+            raise InvalidInput(f"{what} and is not sent to workers; run it without --cluster")
+        with contextlib.ExitStack() as stack:
+            client = stack.enter_context(_connected(address, tls))
+            _check_workers(client, address)
+            parcels, contents = _parcels(jobs, performer, stack)
+            return _Spread(client, jobs, parcels, contents, folder, listener, most).run()
+
+    return run
+
+
+def _check_address(address: str, tls: Tls) -> None:
     scheme, _, rest = address.partition("://")
     if scheme not in {"tcp", "tls"} or not rest.rpartition(":")[2].isdigit():
         raise InvalidInput(f"cluster {address!r} must be like tcp://HOST:8786 or tls://HOST:8786")
@@ -66,28 +86,11 @@ def cluster_runner(
             raise InvalidInput(f"TLS file {str(path)!r} does not exist; correct the path")
     if scheme == "tls" and None in tls:
         raise InvalidInput(f"cluster {address!r} needs --tls-ca, --tls-cert and --tls-key")
-    try:
-        import distributed  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MachineLacks("distributed is not installed; install it with: pip install 'pydamon[cluster]'") from error
-
     if scheme == "tcp" and not _loopback(rest.rpartition(":")[0]):
         say(
             f"cluster {address!r} is neither encrypted nor authenticated: whoever reaches it runs code on its workers, "
             "and is believed here; use tls://, or a network that no one else can reach"
         )
-
-    def run(jobs: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
-        if rooted := next((job for job in jobs if job.machine_args.get("root")), None):
-            what = f"{rooted.name}: root {rooted.machine_args['root']!r} is a folder of this host"
-            raise InvalidInput(f"{what} and does not travel; run it without --cluster")
-        with contextlib.ExitStack() as stack:
-            client = stack.enter_context(_connected(address, tls))
-            _check_workers(client, address)
-            parcels, contents = _parcels(jobs, performer, stack)
-            return _Spread(client, jobs, parcels, contents, folder, listener, most).run()
-
-    return run
 
 
 def _loopback(host: str) -> bool:

@@ -7,6 +7,7 @@ import platform
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,17 @@ EMULATED_FACTOR = 5.0
 TAIL_LINES = 20
 
 Told = Callable[[Outcome], object]
+
+
+@dataclass
+class _End:
+    """How one test ended; ``verdict`` is empty where the exit code decides, ``excerpt`` None where the output does."""
+
+    output: str = ""
+    code: int | None = None
+    verdict: str = ""
+    message: str = ""
+    excerpt: str | None = None
 
 
 class Runner:
@@ -99,47 +111,47 @@ class Runner:
         guest = self._staged()
         started = datetime.now(UTC).isoformat(timespec="seconds")
         begun = time.monotonic()
-        lost: GuestLost | None = None
-        output, code, verdict, message = "", None, PASS, ""
         words, why = self._command(guest, test)
-        limit = self.limit(guest.accelerator)
-        if words:
-            try:
-                # One stream, as a person would see it.
-                line = f"cd {shlex.quote(f'{PLACE}/{self._collection.name}')} && exec {shlex.join(words)} 2>&1"
-                result = guest.run(line, timeout=limit or 1e6)
-                output, code = result.text, result.returncode
-                guest.settle()
-            except CommandTimeout as error:
-                output = error.stdout.decode(errors="replace")
-                verdict, message = COMMAND_TIMEOUT, f"{limit:g} s"
-            except GuestLost as error:
-                lost = error
-                verdict, message = error.verdict.value, error.summary
-                self._close()
-        else:
-            verdict, message = SKIP, why
-        parsed = ktap.parse(output)
-        if code is not None and lost is None:
-            verdict, message = verdict_of(code, output, parsed)
-        bad = verdict not in {PASS, SKIP}
-        excerpt = lost.excerpt if lost else "\n".join(ktap.remarks(output)[-TAIL_LINES:]) if bad else ""
+        end = self._perform(guest, words) if words else _End(verdict=SKIP, message=why)
+        parsed = ktap.parse(end.output)
+        if end.code is not None and not end.verdict:
+            end.verdict, end.message = verdict_of(end.code, end.output, parsed)
+        if end.excerpt is None and end.verdict not in {PASS, SKIP}:
+            end.excerpt = "\n".join(ktap.remarks(end.output)[-TAIL_LINES:])
         return Outcome(
             name=test,
             kernel=self._kernel,
             machine=guest.accelerator,
             workload=f"kselftest.{self._collection.name}",
             test=test,
-            verdict=verdict,
-            message=message,
-            exit_code=code,
-            excerpt=excerpt,
+            verdict=end.verdict,
+            message=end.message,
+            exit_code=end.code,
+            excerpt=end.excerpt or "",
             subtests=parsed.subtests,
             timings={"command": time.monotonic() - begun},
             started=started,
             host=platform.node(),
-            folder=self._keep(test, output),
+            folder=self._keep(test, end.output),
         )
+
+    def _perform(self, guest: Guest, words: list[str]) -> _End:
+        limit = self.limit(guest.accelerator)
+        # One stream, as on a terminal.
+        line = f"cd {shlex.quote(f'{PLACE}/{self._collection.name}')} && exec {shlex.join(words)} 2>&1"
+        end = _End()
+        try:
+            result = guest.run(line, timeout=limit or 1e6)
+            end.output, end.code = result.text, result.returncode
+            guest.settle()
+        except CommandTimeout as error:
+            if end.code is None:
+                end.output = error.stdout.decode(errors="replace")
+                end.verdict, end.message = COMMAND_TIMEOUT, f"{limit:g} s"
+        except GuestLost as error:
+            end.verdict, end.message, end.excerpt = error.verdict.value, error.summary, error.excerpt
+            self._close()
+        return end
 
     def _command(self, guest: Guest, test: str) -> tuple[list[str], str]:
         """The words that start the test; or none, and why it cannot."""

@@ -42,23 +42,8 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
     """
     if not _FILTER.fullmatch(pattern):
         raise InvalidInput(f"filter {pattern!r} is no KUnit glob; write for example 'damon*' or 'damon.*split*'")
-    # Not poweroff: that needs ACPI. QEMU ends at a reboot.
-    words = f"{config.append} kunit.enable=1 kunit.filter_glob={pattern} kunit_shutdown=reboot"
-    # A test may provoke a warning, and its own result says whether that is right.
-    config = dataclasses.replace(config, append=words.strip(), tolerate=(*config.tolerate, "warning"))
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    with run_directory.temporary("kunit") as scratch:
-        kept = folder or scratch
-        guest = Guest(config, artifacts=kept)
-        lost: GuestLost | None = None
-        try:
-            with guest:
-                pass
-        except GuestLost as error:
-            lost = error
-        log = kept / "console.log"
-        console = log.read_text("utf-8", errors="replace") if log.is_file() else ""
-    lines = [message(line) for line in console.replace("\r", "").splitlines()]
+    lines, accelerator, lost = _boot(config, pattern, folder)
     if not any(_HEADER.match(line) for line in lines):
         if lost is None or lost.verdict in {Verdict.POWERED_OFF, Verdict.PANIC}:
             raise BuildFailed(
@@ -68,7 +53,7 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
     template = Outcome(
         name="",
         kernel=kernel,
-        machine=guest.accelerator,
+        machine=accelerator,
         workload="kunit",
         test="",
         verdict=PASS,
@@ -81,6 +66,26 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
     if not outcomes:
         raise InvalidInput(f"filter {pattern!r} matches no suite of kernel {kernel}; see its CONFIG_*_KUNIT_TEST")
     return outcomes
+
+
+def _boot(config: GuestConfig, pattern: str, folder: Path | None) -> tuple[list[str], str, GuestLost | None]:
+    """Lets a kernel run its tests; returns its messages, the accelerator and how it ended."""
+    # Not poweroff: that needs ACPI. QEMU ends at a reboot.
+    words = f"{config.append} kunit.enable=1 kunit.filter_glob={pattern} kunit_shutdown=reboot"
+    # A test may provoke a warning, and its own result says whether that is right.
+    config = dataclasses.replace(config, append=words.strip(), tolerate=(*config.tolerate, "warning"))
+    with run_directory.temporary("kunit") as scratch:
+        kept = folder or scratch
+        guest = Guest(config, artifacts=kept)
+        lost: GuestLost | None = None
+        try:
+            with guest:
+                pass
+        except GuestLost as error:
+            lost = error
+        log = kept / "console.log"
+        console = log.read_text("utf-8", errors="replace") if log.is_file() else ""
+    return [message(line) for line in console.replace("\r", "").splitlines()], guest.accelerator, lost
 
 
 def read(lines: list[str], template: Outcome, lost: GuestLost | None) -> list[Outcome]:

@@ -82,30 +82,13 @@ def _last(output: object) -> str:
 
 
 def probe(kernel: Path, accelerator: str = "kvm", timeout: float = PROBE_SECONDS) -> Accelerator:
-    """Starts a guest without a root and sees how far it comes."""
+    """Starts a guest without a root file system, to find out whether the accelerator works."""
     import pexpect
 
     arch = of_image(kernel)
-    words = [
-        "--pdeathsig",
-        "KILL",
-        "--",
-        program(arch.qemu),
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-no-reboot",
-    ]
-    words += [
-        "-machine",
-        arch.machine_type,
-        *accelerator_arguments(arch, accelerator),
-        "-m",
-        "128M",
-        "-serial",
-        "stdio",
-    ]
+    words = ["--pdeathsig", "KILL", "--", program(arch.qemu)]
+    words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "128M", "-serial", "stdio"]
+    words += ["-machine", arch.machine_type, *accelerator_arguments(arch, accelerator)]
     words += ["-kernel", str(kernel), "-append", f"console={arch.console} panic=-1 mitigations=off"]
     child = pexpect.spawn(program("setpriv"), words, timeout=timeout, echo=False)
     try:

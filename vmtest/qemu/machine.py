@@ -120,11 +120,19 @@ class Machine:
         Returns:
             the event that is set once the console has shown that.
         """
-        config = self.config
-        assert self.directory is not None
+        console = self.watched = self._spawn(kernel, rootfs, seed_disk, files)
+        if shown:
+            console.recall(shown)
+        reached = console.expect(until) if until else console.ready
+        console.start()
+        return reached
+
+    def _spawn(self, kernel: Path, rootfs: Path, seed_disk: Path, files: command_line.SnapshotFiles | None) -> Console:
+        config, directory = self.config, self.directory
+        assert directory is not None
         swap_disk = None
         if config.swap_device and config.swap_device.kind == "disk":
-            swap_disk = self.directory / "swap.img"
+            swap_disk = directory / "swap.img"
             with swap_disk.open("wb") as stream:
                 stream.truncate(config.swap_device.size)
         console_here, console_there = socket.socketpair()
@@ -137,15 +145,11 @@ class Machine:
                 kernel, rootfs, seed_disk, swap_disk, *passed, self.accelerator, self.type, files, khz
             )
             self.command_line = command_line.build(config, parts)
-            self._supervisor = supervisor.spawn(self.directory, passed, self.command_line)
+            self._supervisor = supervisor.spawn(directory, passed, self.command_line)
         log = self.artifacts / "console.log" if self.artifacts else None
-        self.watched = console = Console(console_here, self.directory, log=log, tolerate=config.tolerated)
+        console = Console(console_here, directory, log=log, tolerate=config.tolerated)
         console.on_end = self._on_end
-        if shown:
-            console.recall(shown)
-        reached = console.expect(until) if until else console.ready
-        console.start()
-        return reached
+        return console
 
     def connect_monitor(self) -> Monitor:
         """Connects to QEMU's monitor.

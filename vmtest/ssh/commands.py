@@ -92,15 +92,13 @@ class Commands:
 
         Args:
             command: a list of words, or a line for ``sh -c``.
-            timeout: seconds; default ``config.timeouts.command``.
+            timeout: seconds (default ``config.timeouts.command``).
             input: bytes (or pieces of them) for its standard input.
             env: added to the environment of ``config.env``.
             cwd: working folder in the guest.
-            stdout: called with each piece as it comes, instead of collecting it.
-            stderr: likewise.
+            stdout, stderr: called with each piece as it comes, instead of collecting it.
             check: raise when the exit code is not 0.
-            cgroup: the control group it runs in, a path below the root ("": that of the shell); default
-                ``config.in_cgroup``. One that does not exist ends the command with 126.
+            cgroup: path of its control group ("": the shell's; default ``config.in_cgroup``); 126 if it does not exist.
 
         Raises:
             CommandTimeout: not in time, guest fine; the command was killed.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -170,18 +171,12 @@ def rerun(
     Raises:
         InvalidInput: no manifest, its files are not what they were, or it chooses what only one that is trusted may.
     """
-    from msgspec.structs import replace
-
     found = manifest.read(path)
-    job = found.job
     what = f"manifest {str(path)!r}"
-    trusted.check_names(job, what)
+    trusted.check_names(found.job, what)
     if not trust:
-        trusted.check(job, what, kernel=kernel is None, rootfs=rootfs is None)
-    if kernel is not None:
-        job = replace(job, kernel=manifest.file_ref(_file(kernel, "kernel")), vmlinux=None, kernel_config=None)
-    if rootfs is not None:
-        job = replace(job, rootfs=manifest.file_ref(_file(rootfs, "rootfs")))
+        trusted.check(found.job, what, kernel=kernel is None, rootfs=rootfs is None)
+    job = _with_files(found.job, kernel, rootfs)
     manifest.check_files(job)
     rootfs_build.check_image(Path(job.rootfs.path), job.arch)
     console = output()
@@ -192,6 +187,15 @@ def rerun(
     same = "the same" if now.verdict == before.verdict else "not the same"
     console.print(f"verdict then: {_shown(before.verdict)}; now: {now.verdict} - {same}")
     return code
+
+
+def _with_files(job: Job, kernel: Path | None, rootfs: Path | None) -> Job:
+    """A job with another kernel or image, where they are given."""
+    if kernel is not None:
+        job = replace(job, kernel=manifest.file_ref(_file(kernel, "kernel")), vmlinux=None, kernel_config=None)
+    if rootfs is not None:
+        job = replace(job, rootfs=manifest.file_ref(_file(rootfs, "rootfs")))
+    return job
 
 
 def _file(path: Path, name: str) -> Path:
