@@ -24,6 +24,7 @@ def told(**other: Any) -> dict[str, Any]:
         "cold": {"size_bytes": 8192, "resident_bytes_start": 8192, "resident_bytes_end": 0, "refaults": None},
     }
     return {
+        "format": 1,
         "seed": 0,
         "engine": {"engine": "host", "version": "6.12", "origin": "the running kernel", "sha256": None},
         "machine": "linux",
