@@ -41,11 +41,11 @@ class Guest:
         dumps: the part that writes the guest's memory to files.
         timings: seconds by phase ("prepare", "boot", "login").
 
-    The methods of the parts that are used most are the guest's as well: :meth:`~.Commands.run`,
-    :meth:`~.Commands.popen`, :meth:`~.Commands.put`, :meth:`~.Commands.get` and :meth:`~.Commands.settle`;
-    :meth:`~.Machine.pause`, :meth:`~.Machine.resume`, :meth:`~.Machine.press_power_button` and
-    :meth:`~.Machine.sysrq`; ``plug_memory``, ``unplug_memory`` (:meth:`.Memory.plug`, :meth:`.Memory.unplug`) and
-    ``dump_memory`` (:meth:`.Dumps.write`).
+    The methods of the parts that are used most are the guest's as well: ``run``, ``popen``, ``put``, ``get`` and
+    ``settle`` of :class:`~vmtest.ssh.commands.Commands`; ``pause``, ``resume``, ``press_power_button`` and ``sysrq`` of
+    :class:`~vmtest.qemu.machine.Machine`; ``plug_memory`` and ``unplug_memory``
+    (:meth:`Memory.plug <vmtest.qemu.hotplug.Memory.plug>` and ``unplug``); ``dump_memory``
+    (:meth:`Dumps.write <vmtest.qemu.dump.Dumps.write>`).
     """
 
     def __init__(
