@@ -167,7 +167,8 @@ class Rounds:
 
 def kills(folder: Path, number: int, seed: int) -> list[Kill]:
     """So many rounds in ``folder``, or fewer: the first one that is stuck is the last one."""
-    rounds, done = Rounds(folder, seed), []
+    rounds = Rounds(folder, seed)
+    done: list[Kill] = []
     try:
         while len(done) < number and not (done and done[-1].stuck):
             done.append(rounds.kill())

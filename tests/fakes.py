@@ -16,7 +16,7 @@ from damon.model.arrays import (
     FolioArray,
     RegionArray,
 )
-from damon.model.machine import Advice, Closing
+from damon.model.machine import Advice, Closing, Machine
 
 PAGE = 4096
 NODE_SIZE = 1 << 30
@@ -133,12 +133,18 @@ class FakeSpace:
         return len(self._passing(folios))
 
 
+def fake(machine: Machine) -> FakeMachine:
+    """``machine`` of a context that a test built with a ``FakeMachine``."""
+    assert isinstance(machine, FakeMachine)
+    return machine
+
+
 class FakeMachine(Closing):
     """One fake physical space, processes as given, free memory and pressure as set."""
 
     name = "fake"
 
-    def __init__(self, hot: Callable[[int], bool] = lambda addr: False, **processes: FakeSpace) -> None:
+    def __init__(self, hot: Callable[[int], bool] = lambda addr: False, /, **processes: FakeSpace) -> None:
         self.clock = VirtualClock()
         self.phys = FakeSpace(hot)
         self.processes = {space.pid: space for space in processes.values()}

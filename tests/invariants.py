@@ -71,7 +71,11 @@ def dump(what: Any, targets: list[DamonTarget] | None = None) -> Any:
 
 def identities(ctx: DamonCtx) -> list[int]:
     """Which objects a context is made of: a commit that is refused replaces none of them."""
-    parts = [*ctx.targets, *(target.regions for target in ctx.targets), *(target.space for target in ctx.targets)]
+    parts: list[object] = [
+        *ctx.targets,
+        *(target.regions for target in ctx.targets),
+        *(target.space for target in ctx.targets),
+    ]
     parts += [ctx.ops, ctx.attrs, ctx.rnd]
     for scheme in ctx.schemes:
         parts += [scheme, scheme.quota, scheme.stat, scheme.wmarks, scheme.pattern, *scheme.quota.goals]

@@ -127,8 +127,12 @@ class Machine(Protocol):
     """One machine: its clock, its physical memory, its processes. A ``with`` block closes it at its end."""
 
     name: str
-    clock: Clock
-    phys: PhysicalSpace
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def phys(self) -> PhysicalSpace: ...
 
     def require(self, ops: str, actions: Sequence[str]) -> None:
         """Raise ``MissingCapability`` (what is missing, and the remedy) unless this machine can monitor with

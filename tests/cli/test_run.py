@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -227,10 +228,11 @@ def test_a_terminal_sees_a_live_table(small: str) -> None:
 
 
 def test_a_second_signal_ends_a_run_that_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, left = [100.0], []
-    monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(run.os, "_exit", left.append)
-    monkeypatch.setattr(run.os, "write", lambda fd, text: None)
+    now = [100.0]
+    left: list[int] = []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(os, "_exit", left.append)
+    monkeypatch.setattr(os, "write", lambda fd, text: None)
     before = signal.getsignal(signal.SIGINT)
     with run.stop_flag() as stopped:
         signal.raise_signal(signal.SIGINT)

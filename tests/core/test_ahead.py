@@ -343,7 +343,7 @@ def _machine() -> SimulatedMachine:
     return machine(Area("a", 8 * MIB), accesses=(Access("a", 1e5, pattern=Pattern.RANDOM),))
 
 
-def test_what_a_user_has_written_is_asked_at_every_sample() -> None:
+def test_what_a_user_has_written_is_asked_at_every_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operations set with a step of its own, a space with a method of its own, one that was put in its place."""
     with _machine() as sim:
         damon = Damon(sim)
@@ -362,10 +362,15 @@ def test_what_a_user_has_written_is_asked_at_every_sample() -> None:
         assert space.asked == 200
         damon.stop()
 
-        asked = []
+        asked: list[int] = []
         sim.phys = SimulatedPhysical(sim)
         young = sim.phys.young
-        sim.phys.young = lambda batch, out: (asked.append(batch.nr), young(batch, out))[1]  # type: ignore[method-assign]
+
+        def ask(batch: Batch, out: Buffer) -> None:
+            asked.append(batch.nr)
+            young(batch, out)
+
+        monkeypatch.setattr(sim.phys, "young", ask)
         ctx = _context(damon)
         damon.start([ctx])
         sim.clock.sleep_us(1_000_000 - 1)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ from damon.model.scheme import (
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from tests.core.test_regions import _copy, region_arrays
-from tests.fakes import FakeMachine, regions_of
+from tests.fakes import FakeMachine, fake, regions_of
 
 K = 1024
 PAGE = 4096
@@ -57,6 +59,12 @@ class Recorder(Paddr):
         return applied
 
 
+def taken(ctx: DamonCtx) -> list[tuple[int, int]]:
+    """What the context's ``Recorder`` applied since it was last asked."""
+    assert isinstance(ctx.ops, Recorder)
+    return ctx.ops.take()
+
+
 def _ctx(*schemes: Damos, regions: RegionArray | None = None, **ops: float) -> DamonCtx:
     ctx = DamonCtx(machine=FakeMachine(), ops=Recorder(**ops))  # type: ignore[arg-type]
     ctx.targets.append(DamonTarget(regions=regions or regions_of((0, 80 * K))))
@@ -71,7 +79,7 @@ def _pass(ctx: DamonCtx, advance_ms: int = 0) -> list[tuple[int, int]]:
         scheme.next_apply_sis = ctx.passed_sample_intervals
     kdamond_apply_schemes(ctx)
     ctx.machine.clock.sleep_us(advance_ms * 1000)
-    return ctx.ops.take()  # type: ignore[no-any-return]
+    return taken(ctx)
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -169,9 +177,12 @@ def test_pieces_that_filters_reject_in_one_go(
 def test_a_rejecting_filter_costs_by_regions_not_by_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """16 GiB in pieces of 1 MiB: a handful of attempts, not 16384."""
     tried = []
-    monkeypatch.setattr(
-        damos_walk, "try_scheme", lambda *arguments: (tried.append(arguments[2]), try_scheme(*arguments))
-    )
+
+    def count(*arguments: Any) -> None:
+        tried.append(arguments[2])
+        try_scheme(*arguments)
+
+    monkeypatch.setattr(damos_walk, "try_scheme", count)
     scheme = Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(sz=1 << 20, reset_interval=100))
     scheme.add_filter(DamosFilter(DamosFilterType.TARGET, matching=True, allow=False, target_idx=0))
     damos_set_filters_default_reject(scheme)
@@ -311,11 +322,11 @@ def test_pressure_goal_counts_the_stall_of_each_window() -> None:
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.SOME_MEM_PSI_US, target_value=1000)
     scheme = Damos(action=DamosAction.STAT, quota=DamosQuota(goals=[goal], reset_interval=100))
     ctx = _ctx(scheme)
-    ctx.machine.psi = 123456
+    fake(ctx.machine).psi = 123456
     _pass(ctx, 100)
     assert goal.current_value == 1000  # first evaluation: neutral
     assert scheme.quota.esz_bp == 10000
-    ctx.machine.psi += 250
+    fake(ctx.machine).psi += 250
     _pass(ctx, 100)
     assert goal.current_value == 250
     assert scheme.quota.esz_bp == 17500
@@ -342,7 +353,7 @@ def test_lru_goals_measure_the_machine() -> None:
         DamosQuotaGoal(DamosQuotaGoalMetric.INACTIVE_MEM_BP, 5000),
     ]
     ctx = _ctx()
-    ctx.machine.lru = (300, 700)
+    fake(ctx.machine).lru = (300, 700)
     quotas.damos_set_effective_quota(ctx, Damos(quota=DamosQuota(goals=goals)))
     assert [goal.current_value for goal in goals] == [3000, 7000]
 

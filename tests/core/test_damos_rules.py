@@ -48,12 +48,12 @@ def test_without_a_scheme_that_is_due_and_active_nothing_happens() -> None:
     assert (asleep.stat.nr_tried, awake.stat.nr_tried) == (0, 1)
 
 
-def test_invalid_targets_are_skipped_and_no_scheme_resumes_in_them() -> None:
+def test_invalid_targets_are_skipped_and_no_scheme_resumes_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=20 * K, reset_interval=100))
     ctx = _ctx(scheme)
     ctx.targets.append(DamonTarget(regions=regions_of((80 * K, 160 * K))))
     gone = ctx.targets[0]
-    ctx.ops.target_valid = lambda target: target is not gone
+    monkeypatch.setattr(ctx.ops, "target_valid", lambda target: target is not gone)
     scheme.quota.charge_target_from, scheme.quota.charge_addr_from = gone, 20 * K
     assert _joined(_pass(ctx)) == [(80, 100)]
     assert scheme.quota.charge_target_from is ctx.targets[1]
@@ -121,7 +121,8 @@ def test_where_a_scheme_resumes(
     ctx.reference = reference
     quota.charge_target_from, quota.charge_addr_from = ctx.targets[0], resume
     assert _pass(ctx) == applied
-    assert (quota.charge_target_from, quota.charge_addr_from) == (None, 0)
+    left: tuple[DamonTarget | None, int] = (quota.charge_target_from, quota.charge_addr_from)
+    assert left == (None, 0)
 
 
 @pytest.mark.parametrize(

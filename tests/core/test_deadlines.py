@@ -13,7 +13,7 @@ from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.operations import Operations
 from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
 from damon.model.target import DamonTarget
-from tests.fakes import FakeMachine, regions_of
+from tests.fakes import FakeMachine, fake, regions_of
 
 MIB = 1 << 20
 
@@ -96,7 +96,7 @@ def test_a_deadline_that_a_change_has_brought_forward_is_respected_one_iteration
 def test_a_change_while_the_schemes_are_inactive_leaves_the_iteration_under_way_its_deadlines() -> None:
     """Core 3.5 step 1: they are read before the wait for watermarks; the sampling interval is as well."""
     damon, ctx, noting = _started(DamonAttrs(ops_update_interval=100_000))
-    machine = damon.machine
+    machine = fake(damon.machine)
     ctx.schemes.append(Damos(wmarks=DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, 50_000, 900, 800, 100)))
     machine.clock.sleep_us(92_000)
     machine.free = (950, 1000)

@@ -125,7 +125,7 @@ def test_who_is_told_that_a_request_was_cancelled_finds_the_worker_gone(monkeypa
         machine.clock.sleep_us(200_000)  # requests have been canceled by now
         ended(ctx)
 
-    ctx.ops.cleanup_target = slow
+    monkeypatch.setattr(ctx.ops, "cleanup_target", slow)
     monkeypatch.setattr(damon, "_ended", slow_too)
     seen: list[tuple[int, bool]] = []
 

@@ -113,8 +113,8 @@ def test_commit_is_by_position_and_keeps_the_hits() -> None:
 def _with_hits(*rows: tuple[int, int, list[int], list[int]]) -> RegionArray:
     regions = RegionArray((start, end) for start, end, _, _ in rows)
     for region, (_, _, now, last) in zip(regions, rows, strict=True):
-        region.probe_hits[: len(now)] = now
-        region.last_probe_hits[: len(last)] = last
+        region.probe_hits[: len(now)] = [*now]
+        region.last_probe_hits[: len(last)] = [*last]
     return regions
 
 

@@ -48,8 +48,8 @@ def _copy(regions: RegionArray) -> RegionArray:
     for region in regions:
         row = new.append(region.start, region.end)
         row.nr_accesses, row.last_nr_accesses, row.age = region.nr_accesses, region.last_nr_accesses, region.age
-        row.probe_hits[:] = region.probe_hits[:]
-        row.last_probe_hits[:] = region.last_probe_hits[:]
+        row.probe_hits[:] = [*region.probe_hits]
+        row.last_probe_hits[:] = [*region.last_probe_hits]
     return new
 
 

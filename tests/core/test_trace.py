@@ -31,7 +31,7 @@ from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.probe import DamonProbe
 from damon.model.scheme import Damos, DamosAccessPattern, DamosAction, DamosFilter, DamosFilterType, DamosQuota
 from damon.model.target import DamonTarget
-from tests.fakes import FakeMachine, regions_of
+from tests.fakes import FakeMachine, fake, regions_of
 
 K, MIB = 1 << 10, 1 << 20
 
@@ -70,12 +70,12 @@ def test_regions_are_shown_before_the_reset_with_each_targets_own_number() -> No
 
 def test_hits_of_probes_come_only_with_probes() -> None:
     damon, ctx = _damon([(0, 4096, 7, 3, 9)])
-    ctx.targets[0].regions[0].probe_hits[:] = (20, 171, 3, 4)
+    ctx.targets[0].regions[0].probe_hits[:] = [20, 171, 3, 4]
     queue = damon.trace.queue([REGION_AGGREGATED])
     kdamond_reset_aggregated(ctx)
     assert not queue.drain()
     ctx.probes = [DamonProbe(), DamonProbe()]
-    ctx.targets[0].regions[0].probe_hits[:] = (20, 171, 3, 4)
+    ctx.targets[0].regions[0].probe_hits[:] = [20, 171, 3, 4]
     kdamond_reset_aggregated(ctx)
     assert _texts(queue.drain()) == ["damon_region_aggregated: target_id=0 nr_regions=1 0-4096: 0 9 probe_hits=14 ab"]
 
@@ -83,7 +83,7 @@ def test_hits_of_probes_come_only_with_probes() -> None:
 def test_before_apply_is_after_the_cut_and_the_filters_and_before_the_action() -> None:
     rows = [(0, 64 * K, 3, 10, 5), (64 * K, 256 * K, 0, 8, 6)]
     damon, ctx = _damon([(1 << 30, 1 << 31, 0, 0, 0)], rows)
-    damon.machine.phys.pages[0] = 0
+    fake(damon.machine).phys.pages[0] = 0
     scheme = Damos(
         pattern=DamosAccessPattern(min_age_region=1),
         action=DamosAction.PAGEOUT,
@@ -96,7 +96,7 @@ def test_before_apply_is_after_the_cut_and_the_filters_and_before_the_action() -
     ctx.passed_sample_intervals, ctx.next_aggregation_sis = 7, 20  # 13 of 20 samples of the window are to come
     seen: list[tuple[str, list[int]]] = []
     damon.trace.subscribe(
-        lambda event: seen.append((next(event.texts()), list(damon.machine.phys.paged_out))), [BEFORE_APPLY]
+        lambda event: seen.append((next(event.texts()), list(fake(damon.machine).phys.paged_out))), [BEFORE_APPLY]
     )
     damon.machine.clock.sleep_us(1_000_000)
     kdamond_apply_schemes(ctx)
@@ -206,7 +206,7 @@ def test_listening_changes_nothing() -> None:
         damon, ctx = _damon([(0, 64 * MIB)], hot=lambda addr: addr < MIB)
         ctx.schemes.append(Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(sz=MIB, reset_interval=300)))
         if listen:
-            damon.trace.subscribe(lambda event: list(event.texts()))  # type: ignore[arg-type,return-value]
+            damon.trace.subscribe(lambda event: list(event.texts()))  # type: ignore[arg-type]
         damon.start([ctx])
         damon.machine.clock.sleep_us(1_500_000)
         rows: list[bytes] = []

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from damon.core import Damon, set_attrs, set_regions
@@ -20,7 +22,7 @@ from damon.model.random import Random
 from damon.model.scheme import DAMOS_MAX_SCORE, Damos, DamosAction, DamosQuota
 from damon.model.target import DamonTarget
 from tests.core.test_damos import _ctx as damos_ctx
-from tests.core.test_damos import _joined, _pass
+from tests.core.test_damos import _joined, _pass, taken
 from tests.fakes import FakeMachine, regions_of
 
 K, PAGE, MIB = 1024, 4096, 1 << 20
@@ -240,7 +242,7 @@ def test_a_pass_that_only_clears_the_pointer_leaves_the_window_to_the_next_one()
     assert [_joined(_pass(ctx, 10)) for _ in range(3)] == [[], [(0, 20)], []]
 
 
-def test_order_at_a_boundary() -> None:
+def test_order_at_a_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
     """Damos 11 and core 3.5: check, merge and age, calls, schemes, reset, split - at sample 20 of the time-line."""
     machine = FakeMachine(lambda addr: True)
     damon = Damon(machine, seed=1)
@@ -257,8 +259,19 @@ def test_order_at_a_boundary() -> None:
         seen.append((what, ctx.passed_sample_intervals, *row))
 
     apply, update = ctx.ops.apply_scheme, ctx.ops.check_accesses
-    ctx.ops.check_accesses = lambda ctx: (update(ctx), note("check"))[0]
-    ctx.ops.apply_scheme = lambda *args: (apply(*args), note("apply"))[0]
+
+    def check_accesses(ctx: DamonCtx) -> int:
+        max_nr_accesses = update(ctx)
+        note("check")
+        return max_nr_accesses
+
+    def apply_scheme(*args: Any) -> tuple[int, int]:
+        applied = apply(*args)
+        note("apply")
+        return applied
+
+    monkeypatch.setattr(ctx.ops, "check_accesses", check_accesses)
+    monkeypatch.setattr(ctx.ops, "apply_scheme", apply_scheme)
     damon.start([ctx])
     damon.call(ctx, DamonCallControl(lambda ctx: note("call"), repeat=True))
     machine.clock.sleep_us(102_500)
@@ -285,7 +298,7 @@ def test_between_boundaries_values_are_moving_sums() -> None:
     assert left_window_bp(ctx) == 5000
     assert [damon_mvsum(region, 5000) for region in ctx.targets[0].regions] == [8, 7]
     kdamond_apply_schemes(ctx)
-    assert ctx.ops.take() == [(0, PAGE)]
+    assert taken(ctx) == [(0, PAGE)]
     assert slow.next_apply_sis == 100
 
 

@@ -155,7 +155,8 @@ def test_what_does_not_wait_is_done() -> None:
     """A repeating callback, a commit in place and the start of another worker need nobody to wait."""
     machine = FakeMachine()
     kernel = Damon(machine)
-    ctx, other, seen = _context(kernel), _context(kernel), []
+    ctx, other = _context(kernel), _context(kernel)
+    seen: list[DamonCtx] = []
 
     def ask(ctx: DamonCtx) -> None:
         kernel.call(ctx, DamonCallControl(seen.append, repeat=True))

@@ -61,8 +61,16 @@ def test_time_passes_at_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue.Queue, "get_nowait", lambda requests: get(requests, 0))
     clock, stop = VirtualClock(), threading.Event()
     runner = PacedRunner(clock, speed=10.0)
-    sleeping, steps = clock.sleep_us, []
-    monkeypatch.setattr(clock, "sleep_us", lambda us: (sleeping(us), steps.append(us), len(steps) < 25 or stop.set()))
+    sleeping = clock.sleep_us
+    steps: list[int] = []
+
+    def sleep_us(us: int) -> None:
+        sleeping(us)
+        steps.append(us)
+        if len(steps) >= 25:
+            stop.set()
+
+    monkeypatch.setattr(clock, "sleep_us", sleep_us)
     runner.serve(stop)
     assert clock.now_ns() == 25 * STEP_NS
     assert sum(waits) == pytest.approx(25 * STEP_NS / 10 / 1e9)
@@ -105,7 +113,11 @@ def test_errors_come_back(paced: tuple[PacedRunner, VirtualClock]) -> None:
 def test_requests_of_several_threads_do_not_wait_for_each_other(paced: tuple[PacedRunner, VirtualClock]) -> None:
     run, clock = paced
     event = clock.event()
-    waiting = threading.Thread(target=lambda: run(lambda: event.wait() and None))
+
+    def wait() -> None:
+        event.wait()
+
+    waiting = threading.Thread(target=lambda: run(wait))
     waiting.start()
     run(lambda: clock.sleep_us(1000))
     run(event.set)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from damon.guests import machine, staging
 from damon.guests.engine import GuestEngine
 from damon.workload.load import parse_workload
 from vmtest.errors import MachineLacks
+from vmtest.images import rootfs_build, variants
+from vmtest.qemu import accel
 from vmtest.qemu.accel import Accelerator
 
 OPTIONS = ("IDLE_PAGE_TRACKING", "PROC_PAGE_MONITOR", "DAMON_SYSFS", "DAMON_RECLAIM")
@@ -44,10 +47,10 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Built:
     kernel = SimpleNamespace(config=config, image=tmp_path / "bzImage")
     found = Built(kernel)
     monkeypatch.setattr(machine, "program", found.program)
-    monkeypatch.setattr(machine.variants.Variant, "find", lambda variant: found.kernel)
-    monkeypatch.setattr(machine.variants.Variant, "obtain", lambda variant: kernel)
-    monkeypatch.setattr(machine.rootfs_build, "find", lambda arch: object() if found.rootfs else None)
-    monkeypatch.setattr(machine.accel, "detect", lambda image: Accelerator(found.accelerator, ""))
+    monkeypatch.setattr(variants.Variant, "find", lambda variant: found.kernel)
+    monkeypatch.setattr(variants.Variant, "obtain", lambda variant: kernel)
+    monkeypatch.setattr(rootfs_build, "find", lambda arch: object() if found.rootfs else None)
+    monkeypatch.setattr(accel, "detect", lambda image: Accelerator(found.accelerator, ""))
     monkeypatch.setattr(machine, "package_trees", tuple)
     return found
 
@@ -103,7 +106,10 @@ def test_what_is_missing_here_is_named_with_its_remedy(
 def test_a_kernel_must_have_what_the_engine_uses(engine: str, lacks: str, named: bool, built: Built) -> None:
     assert built.kernel is not None
     built.kernel.config.write_text("".join(f"CONFIG_{name}=y\n" for name in OPTIONS if name != lacks))
-    prepare = lambda: machine.prepare(GuestEngine(engine), _workload(), ["damon_reclaim"])  # noqa: E731
+
+    def prepare() -> None:
+        machine.prepare(GuestEngine(engine), _workload(), ["damon_reclaim"])
+
     if not named:
         prepare()
         return
@@ -159,7 +165,7 @@ def test_a_guest_has_the_whole_package_and_each_file_once() -> None:
 
 def test_byte_code_is_of_the_sources_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(staging, "BYTE_CODE", staging.importlib.util.MAGIC_NUMBER)
+    monkeypatch.setattr(staging, "BYTE_CODE", importlib.util.MAGIC_NUMBER)
     root = tmp_path / "root"
     root.mkdir()
     source = root / "one.py"

@@ -53,12 +53,13 @@ def linux(tmp_path: Path) -> Iterator[LinuxMachine]:
 
 @pytest.fixture(params=["sim phys", "sim process", "linux phys", "linux process"])
 def space(request: pytest.FixtureRequest, sim: SimulatedMachine, linux: LinuxMachine) -> AccessBits:
-    return {
+    spaces: dict[str, Callable[[], AccessBits]] = {
         "sim phys": lambda: sim.phys,
         "sim process": lambda: sim.open_process(sim.pids["main"]),
         "linux phys": lambda: linux.phys,
         "linux process": lambda: linux.open_process(5),
-    }[request.param]()  # type: ignore[no-any-return]
+    }
+    return spaces[request.param]()
 
 
 @pytest.mark.parametrize("nr", WRONG)

@@ -136,7 +136,7 @@ def test_truth_values(value: Any) -> None:
         lambda: damon.Damos(quota=5),  # type: ignore[arg-type]
         lambda: damon.Damos(wmarks=None),  # type: ignore[arg-type]
         lambda: damon.Damos(core_filters=["addr"]),  # type: ignore[list-item]
-        lambda: damon.Damos(ops_filters=[damon.DamosRegionFilter(nothing)]),  # type: ignore[list-item]
+        lambda: damon.Damos(ops_filters=[damon.DamosRegionFilter(nothing)]),  # type: ignore[arg-type,list-item]
         lambda: damon.Damos(migrate_dests=[(0, 1)]),  # type: ignore[list-item]
         lambda: damon.Damos().add_filter("anon"),  # type: ignore[arg-type]
         lambda: damon.DamosQuota(goals=["psi"]),  # type: ignore[list-item]
@@ -321,7 +321,7 @@ def test_integers_and_truth_values_of_other_types_are_taken() -> None:
         def __index__(self) -> int:
             return PAGE
 
-    action = damon.DamosCustomAction("mine", on_region=lambda *_: Index())  # type: ignore[arg-type,return-value]
+    action = damon.DamosCustomAction("mine", on_region=lambda *_: Index())  # type: ignore[arg-type]
     assert _ended_with(damon.Damos(action=action)) is None
     assert damon.DamosFilter("anon", 1).matching is True  # type: ignore[arg-type]
     assert type(damon.DamosQuota(sz=True).sz) is int

@@ -6,6 +6,7 @@ from __future__ import annotations
 from damon.core import Damon
 from damon.modules.common import DamonModule
 from damon.modules.loader import Loader
+from damon.modules.module import Module
 from tests.fakes import FakeMachine
 
 
@@ -14,6 +15,15 @@ def new_loader() -> tuple[FakeMachine, Damon, Loader]:
     machine.free = (300, 1000)
     damon = Damon(machine)
     return machine, damon, Loader(damon)
+
+
+def counts(module: Module) -> dict[str, int]:
+    """``module.stats()`` of a module that has nothing but numbers in it."""
+    counts: dict[str, int] = {}
+    for name, value in module.stats().items():
+        assert isinstance(value, int), name
+        counts[name] = value
+    return counts
 
 
 def loaded(name: str, *words: str) -> tuple[FakeMachine, Damon, DamonModule]:

@@ -16,6 +16,7 @@ from damon.model.context import DamonCtx
 from damon.modules.common import DamonModule
 from damon.modules.loader import Loader, find_module
 from tests.fakes import FakeMachine
+from tests.modules.loaded import counts
 
 EDGES = [0, 1, 2, 3, 10, 999, 1000, 4096, 5000, 10000, 10001, 2**31, 2**32 - 1, 2**32, 2**63, 2**64 - 1]
 VALUES = st.one_of(st.sampled_from(EDGES), st.integers(0, 2**64 - 1), st.integers(0, 100_000))
@@ -39,7 +40,7 @@ def _words(name: str, data: st.DataObject) -> list[str]:
 @given(data=st.data())
 def test_any_values(name: str, data: st.DataObject) -> None:
     words = _words(name, data)
-    machine = FakeMachine(hot=lambda addr: addr < 1 << 18)
+    machine = FakeMachine(lambda addr: addr < 1 << 18)
     machine.ram = [(1 << 16, 1 << 22)]
     machine.free = (data.draw(st.sampled_from([0, 250, 450, 1000]), label="free"), 1000)
     damon = Damon(machine)
@@ -61,7 +62,7 @@ def test_any_values(name: str, data: st.DataObject) -> None:
     finally:
         loader.unload_all()
     assert damon.nr_running_ctxs == 0
-    assert all(0 <= value < 1 << 64 for value in module.stats().values())
+    assert all(0 <= value < 1 << 64 for value in counts(module).values())
 
 
 def _configuration(ctx: DamonCtx) -> Any:

@@ -13,6 +13,7 @@ from damon.errors import DamonError
 from damon.mm.sim import SimulatedMachine
 from damon.modules.loader import Loader
 from damon.workload.model import Access, Area, MachineSpec, Pattern, Phase, Swap, Workload
+from tests.modules.loaded import counts
 
 MIB = 1 << 20
 WORKLOAD = Workload(
@@ -57,7 +58,7 @@ def test_states(machine: SimulatedMachine) -> None:
     assert caught.value.errno == errno.EBUSY
 
     machine.clock.sleep_us(3_000_000)
-    resident, stats = _resident(machine), reclaim.stats()
+    resident, stats = _resident(machine), counts(reclaim)
     assert resident["cold"] <= 0.1 * 6 * MIB
     assert resident["hot"] >= 0.98 * 2 * MIB
     gone = 8 * MIB - sum(resident.values())
@@ -75,20 +76,20 @@ def test_states(machine: SimulatedMachine) -> None:
     assert len(reclaim.ctx.targets[0].regions) >= 20
 
     enabled.store("N")
-    kept = reclaim.stats()
+    kept = counts(reclaim)
     assert kept["bytes_reclaimed_regions"] >= gone
     with pytest.raises(DamonError) as caught:
         commit.store("Y")
     assert caught.value.errno == errno.ECANCELED
     sort.parameters["enabled"].store("Y")
     machine.clock.sleep_us(1_000_000)
-    assert sort.stats()["nr_lru_sorted_hot_regions"] > 0
+    assert counts(sort)["nr_lru_sorted_hot_regions"] > 0
     sort.parameters["enabled"].store("N")
-    assert reclaim.stats() == kept
+    assert counts(reclaim) == kept
 
     enabled.store("Y")
     machine.clock.sleep_us(1_000_000)
-    again = reclaim.stats()
+    again = counts(reclaim)
     assert again["bytes_reclaim_tried_regions"] > kept["bytes_reclaim_tried_regions"]
     assert all(again[name] >= kept[name] for name in kept)
     loader.unload_all()

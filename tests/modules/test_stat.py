@@ -48,7 +48,7 @@ def _regions(*rows: tuple[int, int, int]) -> RegionArray:
 def _loaded(
     *words: str, hot: Callable[[int], bool] = lambda addr: False, hz: int = 0
 ) -> tuple[FakeMachine, Damon, Stat]:
-    machine = FakeMachine(hot=hot)
+    machine = FakeMachine(hot)
     machine.clock = VirtualClock(ticks=Ticks(hz))
     machine.ram = [(0, 1000 * MIB)]  # in ten parts of 100 MiB, the most that a region can have
     damon = Damon(machine)

@@ -9,7 +9,7 @@ import pytest
 
 from damon.errors import DamonError
 from damon.model.attrs import U32_MAX
-from tests.modules.loaded import loaded, new_loader
+from tests.modules.loaded import counts, loaded, new_loader
 
 
 def test_enabled_reads_the_workers_state() -> None:
@@ -42,15 +42,15 @@ def test_a_second_module_gets_ebusy_and_stays_off() -> None:
 def test_statistics_survive_a_restart_and_regions_start_afresh() -> None:
     machine, _, module = loaded("reclaim", "enabled=Y", "min_age=200000", "wmarks_low=0")
     machine.clock.sleep_us(2_000_000)
-    tried = module.stats()["nr_reclaim_tried_regions"]
+    tried = counts(module)["nr_reclaim_tried_regions"]
     assert tried > 0
     module.parameters["enabled"].store("N")
-    assert module.stats()["nr_reclaim_tried_regions"] >= tried
+    assert counts(module)["nr_reclaim_tried_regions"] >= tried
     module.parameters["enabled"].store("Y")
     assert module.ctx is not None
     assert all(region.age == 0 for region in module.ctx.targets[0].regions)
     machine.clock.sleep_us(2_000_000)
-    assert module.stats()["nr_reclaim_tried_regions"] > tried
+    assert counts(module)["nr_reclaim_tried_regions"] > tried
     module.exit()
 
 
@@ -87,7 +87,7 @@ def test_statistics_are_fresh_also_while_inactive() -> None:
     assert not module.ctx.schemes[0].wmarks.activated
     module.ctx.schemes[0].stat.nr_tried = 777
     machine.clock.sleep_us(400_000)
-    assert module.stats()["nr_reclaim_tried_regions"] == 777
+    assert counts(module)["nr_reclaim_tried_regions"] == 777
     module.exit()
 
 

@@ -43,7 +43,7 @@ class _Space:
 def test_counts_what_it_asked_for(nr: int) -> None:
     ops = runpy.run_path(str(EXAMPLE))["TwoPagesArrays"]()
     space = _Space()
-    target = damon.DamonTarget(space=space)  # type: ignore[arg-type]
+    target = damon.DamonTarget(space=space)
     for index in range(nr):
         target.regions.append(index << 20, index + 1 << 20)
     ctx = damon.DamonCtx(targets=[target], rnd=Random(1))

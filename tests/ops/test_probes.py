@@ -16,7 +16,7 @@ from damon.ops import sampling
 from damon.ops.paddr import Paddr
 from damon.ops.vaddr import Fvaddr, Vaddr
 from tests.core.test_regions import _copy, region_arrays
-from tests.fakes import FakeMachine, regions_of
+from tests.fakes import FakeMachine, fake, regions_of
 
 PAGE = 4096
 ANON, MEMCG = DamonFilterType.ANON, DamonFilterType.MEMCG
@@ -103,7 +103,7 @@ def test_the_highest_weighted_sum_of_all_targets_is_returned_when_wanted(referen
 
 def test_addresses_are_picked_only_when_asked_else_those_of_the_access_check_are_used() -> None:
     ctx = _ctx(regions_of((0, 4 * PAGE)), DamonProbe(), addr_unit=2)
-    phys, target = ctx.machine.phys, ctx.targets[0]
+    phys, target = fake(ctx.machine).phys, ctx.targets[0]
     sampling.prepare(ctx, target, phys, ctx.addr_unit)
     state = ctx.rnd.state
     ctx.ops.apply_probes(ctx, False, False)

@@ -85,7 +85,7 @@ def test_damond_and_its_clients(fresh: Path, tmp_path: Path) -> None:
 
 
 def test_a_command_whose_extra_is_missing_names_it(fresh: Path, tmp_path: Path) -> None:
-    words = [fresh / "bin/vmtest", "exec", "--", "true"]
+    words: list[str | Path] = [fresh / "bin/vmtest", "exec", "--", "true"]
     env = _environment(fresh, tmp_path)
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 3

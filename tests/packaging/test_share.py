@@ -51,7 +51,7 @@ def test_bash_completes_commands_options_workloads_and_modules() -> None:
 def test_man_pages_format_without_a_warning(command: str) -> None:
     if shutil.which("groff") is None:
         pytest.skip("groff is not installed: the page is not formatted")
-    words = ["groff", "-man", "-Tutf8", "-ww", SHARE / f"man/man1/{command}.1"]
+    words: list[str | Path] = ["groff", "-man", "-Tutf8", "-ww", SHARE / f"man/man1/{command}.1"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "damon" in done.stdout

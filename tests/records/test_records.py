@@ -26,7 +26,7 @@ from damon.model.probe import DamonProbe
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType, DamosQuota, DamosQuotaGoal
 from damon.model.scheme import DamosQuotaGoalMetric as Metric
 from damon.model.target import DamonTarget
-from damon.records import heatmap, params, store
+from damon.records import heatmap, params
 from damon.records.environment import LinuxEnvironment, SimEnvironment
 from damon.records.form import Key
 from damon.records.read import Damaged, Item, read
@@ -203,7 +203,7 @@ def test_a_full_disk_ends_it_with_what_was_written(tmp_path: Path, monkeypatch: 
         damon.machine.clock.sleep_us(100_000)
         if step == 15:
             written = len(_items(path))
-            monkeypatch.setattr(store.os, "pwrite", full)
+            monkeypatch.setattr(os, "pwrite", full)
         if step < 19:
             recorder.poll()
             continue
@@ -215,7 +215,7 @@ def test_a_full_disk_ends_it_with_what_was_written(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="No space left"):
         recorder.finish()
     assert len(_items(path)) == written
-    monkeypatch.setattr(store.os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "pwrite", pwrite)
     damon.stop([ctx])
 
 
@@ -230,7 +230,7 @@ def test_nothing_is_lost_when_there_is_room_again(tmp_path: Path, monkeypatch: p
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return pwrite(fd, data, at)
 
-    monkeypatch.setattr(store.os, "pwrite", sometimes)
+    monkeypatch.setattr(os, "pwrite", sometimes)
     damon.start([ctx])
     failures = 0
     for step in range(30):
@@ -274,7 +274,7 @@ def test_hits_of_probes(tmp_path: Path) -> None:
     damon.select_ops(ctx, "paddr")
     ctx.probes = [DamonProbe(), DamonProbe()]
     ctx.targets.append(DamonTarget(regions=regions_of((0, 4096, 3, 1, 5))))
-    ctx.targets[0].regions[0].probe_hits[:2] = (5, 255)
+    ctx.targets[0].regions[0].probe_hits[:2] = [5, 255]
     recorder = Recorder(damon, tmp_path / "damon.data")
     kdamond_reset_aggregated(ctx)
     recorder.finish()

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from damon.records import store
 from damon.records.store import GrowingFile, GrowingList, GrowingZlib, read_lines
 
 PAGE = 4096
@@ -31,7 +30,7 @@ def _logged(monkeypatch: pytest.MonkeyPatch) -> Writes:
         writes.append((at, bytes(data)))
         return pwrite(fd, data, at)
 
-    monkeypatch.setattr(store.os, "pwrite", log)
+    monkeypatch.setattr(os, "pwrite", log)
     return writes
 
 
@@ -72,7 +71,7 @@ def test_text_is_whole_at_every_moment(
             growing.append(body, f"]{number}")
         growing.close()
     first = len(_moments(writes[:1]))
-    seen = []
+    seen: list[str] = []
     for moment in _moments(writes)[first - 1 :]:
         text = zlib.decompress(moment).decode()
         if not seen or seen[-1] != text:
@@ -110,13 +109,13 @@ def test_a_full_disk_leaves_what_was_there_and_it_goes_on_when_there_is_room(
         return done
 
     size = path.stat().st_size
-    monkeypatch.setattr(store.os, "pwrite", full)
+    monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(OSError, match="No space left") as caught:
         growing.append(os.urandom(10000).hex(), "]")
     assert caught.value.errno == errno.ENOSPC
     assert path.stat().st_size == size
     assert zlib.decompress(path.read_bytes()) == b"[one ]"
-    monkeypatch.setattr(store.os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "pwrite", pwrite)
     growing.append("two", "]")
     growing.close()
     assert zlib.decompress(path.read_bytes()) == b"[one two]"
@@ -134,7 +133,7 @@ def test_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as context:
-        context.setattr(store.os, "pwrite", full)
+        context.setattr(os, "pwrite", full)
         with pytest.raises(OSError, match="full"):
             growing.append("{}")
     growing.close()
@@ -171,7 +170,7 @@ def test_a_file_that_cannot_be_made_changes_nothing(tmp_path: Path, monkeypatch:
     def full(fd: int, data: bytes, at: int) -> int:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(store.os, "pwrite", full)
+    monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(OSError, match="full"):
         GrowingFile(tmp_path / "file", b"new")
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("file", "mine")]

@@ -40,7 +40,7 @@ def ctx(damon: Damon) -> DamonCtx:
     ]
     ctx.schemes.append(Damos())
     ctx.probes = [DamonProbe(), DamonProbe()]
-    ctx.targets[0].regions[0].probe_hits[:2] = (7, 255)
+    ctx.targets[0].regions[0].probe_hits[:2] = [7, 255]
     return ctx
 
 

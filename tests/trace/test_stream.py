@@ -66,7 +66,7 @@ def test_json_lines_have_every_field(damon: Damon, ctx: DamonCtx, server: TraceS
     client = TraceClient(str(tmp_path / "trace"), form="json")
     ctx.probes = [DamonProbe(), DamonProbe()]
     ctx.targets[0].regions.remove(1)
-    ctx.targets[0].regions[0].probe_hits[:2] = (7, 255)
+    ctx.targets[0].regions[0].probe_hits[:2] = [7, 255]
     kdamond_reset_aggregated(ctx)
     damos_trace_esz(ctx, ctx.schemes[0])
     client.finish()

@@ -53,7 +53,7 @@ def test_flags_and_accessed_state_of_a_walk() -> None:
         FOLIO_MAPPED | FOLIO_ANON,
     ]
     assert set(flags[256:]) == {FOLIO_MAPPED}
-    young = []
+    young: list[int] = []
     for _ in range(2):
         young.clear()
         for batch in space.folios(0, 2**47):

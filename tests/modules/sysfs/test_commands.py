@@ -11,7 +11,7 @@ import pytest
 from damon.errors import DamonError
 from damon.model.arrays import FOLIO_ANON
 from damon.model.context import NEVER, DamonCallControl, DamonCtx
-from damon.model.scheme import DamosAction, DamosFilterType, DamosQuotaGoalMetric, DamosQuotaGoalTuner
+from damon.model.scheme import DamosAction, DamosFilter, DamosFilterType, DamosQuotaGoalMetric, DamosQuotaGoalTuner
 from damon.modules.sysfs import File
 from damon.modules.sysfs.kdamonds import COMMANDS, Kdamond
 from tests.modules.sysfs.conftest import PAGE, Tree
@@ -273,7 +273,9 @@ def test_everything_that_is_staged_arrives(tree: Tree) -> None:
     ]
     assert (wmarks.interval, wmarks.high, wmarks.mid, wmarks.low) == (22, 23, 24, 25)
     assert [(dest.node_id, dest.weight) for dest in scheme.migrate_dests] == [(26, 27)]
-    core, ops = scheme.core_filters, scheme.ops_filters
+    core = [one for one in scheme.core_filters if isinstance(one, DamosFilter)]
+    ops = [one for one in scheme.ops_filters if isinstance(one, DamosFilter)]
+    assert (core, ops) == (scheme.core_filters, scheme.ops_filters)
     assert [(f.type, f.addr_start, f.addr_end, f.target_idx, f.matching) for f in core] == [
         (DamosFilterType.ADDR, 30, 31, 0, True),
         (DamosFilterType.TARGET, 0, 0, 29, False),
@@ -379,7 +381,7 @@ def test_tried_regions(tree: Tree) -> None:
     tree.aggregations(8)
     tree.state("update_schemes_tried_regions")
     folder = f"{S}/tried_regions"
-    rows = []
+    rows: list[list[int]] = []
     while tree.has(f"{folder}/{len(rows)}"):
         at = f"{folder}/{len(rows)}"
         rows.append([int(tree.read(f"{at}/{name}")) for name in ("start", "end", "nr_accesses", "age")])

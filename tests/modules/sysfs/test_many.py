@@ -102,16 +102,16 @@ def test_too_many_are_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> No
 class Looked(list[Damos]):
     """Counts the schemes that somebody looks at in a context's list."""
 
-    count = 0
+    looked = 0
 
     def __iter__(self) -> Iterator[Damos]:
         for scheme in super().__iter__():
-            self.count += 1
+            self.looked += 1
             yield scheme
 
     def index(self, value: Damos, start: SupportsIndex = 0, stop: SupportsIndex = 1 << 60) -> int:
         found = super().index(value, start, stop)
-        self.count += found
+        self.looked += found
         return found
 
 
@@ -145,7 +145,7 @@ def test_work_grows_with_the_number_of_schemes(use: Callable[[Tree, Kdamond], No
         use(tree, one)
         one.ctx.schemes = list(seen)
         _state(tree, "off")
-        return seen.count
+        return seen.looked
 
     few, many = looked(300), looked(1200)
     assert few > 0
