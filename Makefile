@@ -16,7 +16,7 @@ PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
 NORMAL := -q -n 3 --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: dist docs share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
+.PHONY: dist docs docs-images share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
 
 help:
 	@echo "make demo     proactive reclaim on the simulated machine: no root, no guest"
@@ -31,6 +31,7 @@ help:
 	@echo "make sanitize  the C helpers under AddressSanitizer and UBSan, SEEDS (1000) random machines and contexts"
 	@echo "make test-fast  only what needs no guest"
 	@echo "make docs     the pages as HTML, in build/docs; a warning is an error"
+	@echo "make docs-images  the pictures of the pages, from runs on the simulated machine"
 	@echo "make dist     sdist and wheel, in dist/; the wheel is built from the sdist"
 	@echo "make share    man pages, completions and pages of commands, from the commands' parsers"
 	@echo "make features  docs/reference/features.md: what works where, from the last 'make test'"
@@ -116,6 +117,9 @@ share: $(STAMP)
 docs: $(STAMP)
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 	@echo "build/docs/index.html"
+
+docs-images: $(STAMP)
+	@$(BIN)/python -m share.images
 
 # auditwheel names the oldest C library that the wheel runs on, and refuses one that needs others.
 dist: $(STAMP)

@@ -13,6 +13,7 @@ import pytest
 
 import damon
 import vmtest
+from share import images
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -39,3 +40,8 @@ def test_a_page_that_is_missing_is_a_warning(tmp_path: Path) -> None:
 def test_the_reference_has_each_public_name_once(package: ModuleType) -> None:
     page = (DOCS / f"reference/api/{package.__name__}.md").read_text()
     assert sorted(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE)) == sorted(package.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(images.PICTURES))
+def test_pictures_are_current(name: str) -> None:
+    assert (images.IMAGES / name).read_text() == images.PICTURES[name](), "run: make docs-images"

@@ -51,6 +51,11 @@ def test_choosing_intervals_prints_what_its_page_shows() -> None:
     assert run(command) == shown(command, page.read_text())
 
 
+def test_the_tutorial_shows_what_the_policy_prints() -> None:
+    command = "python examples/policy.py"
+    assert shown(command, (ROOT / "docs/tutorials/policy.md").read_text()) == shown(command)
+
+
 def test_a_module_prints_what_the_readme_shows() -> None:
     command = "damon run --sim hot-cold --duration 5 --module examples/hot_stat min_freq=900"
     printed = [line.rstrip() for line in run(command).splitlines()]

@@ -21,7 +21,8 @@ PROGRESS = re.compile(r"^[\d.]+ of [\d.]+ s \(.*\n", re.MULTILINE)
 def _transcripts(page: str) -> list[tuple[str, str]]:
     """Commands of ``damon`` with what the page says they print."""
     found = []
-    for block in re.findall(r"^```\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
+    blocks = re.findall(r"^```(.*?)\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    for block in (text for kind, text in blocks if not kind):
         starts = [match.start() for match in re.finditer(r"^\$ ", block, re.MULTILINE)] + [len(block)]
         for start, end in pairwise(starts):
             command, _, output = block[start + 2 : end].partition("\n")
@@ -34,6 +35,8 @@ def _shown(page: str, name: str) -> list[tuple[str, str]]:
 
 
 COMMANDS = _shown("README.md", "run") + _shown("README.md", "modinfo") + _shown("docs/reference/records.md", "record")
+#: The first records the file that the second reports.
+TUTORIAL = _transcripts("docs/tutorials/monitor-process.md")
 
 
 def _lines(text: str) -> list[str]:
@@ -55,3 +58,14 @@ def test_a_command_prints_what_the_page_says(
         del expected[-1]
         del printed[len(expected) :]
     assert printed == expected
+
+
+def test_the_tutorial_prints_what_it_shows(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [command.split()[1] for command, _ in TUTORIAL] == ["record", "report"]
+    for command, output in TUTORIAL:
+        main(shlex.split(command)[1:])
+        assert _lines("".join(capsys.readouterr())) == _lines(output)
