@@ -15,11 +15,6 @@ BRANCHING = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.ma
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: Still without a reason. Only entries may go.
 PENDING = {
-    "damon/cli/record.py: add",
-    "damon/damond/runtime.py: open_directory",
-    "damon/damond/service.py: __init__",
-    "damon/library/engine.py: open_engine",
-    "damon/library/results.py: aggregations",
     "damon/mm/sim/reference/areas.py: area_clear",
     "damon/mm/sim/reference/faults.py: area_map",
 }

@@ -58,6 +58,7 @@ _OWN: Final = (
 )  # fmt: skip
 
 
+# Long: declarations of options only, in the order of the help text.
 def add(commands: Any) -> None:
     command = commands.add_parser(
         "record",

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from damon.core.attrs import set_attrs
     from damon.core.commit import commit_ctx, commit_quota_goals, commit_scheme_goals
     from damon.core.damon import Damon
-    from damon.core.system_ram import system_ram_region
-    from damon.model.regions import set_regions
+    from damon.model.regions import set_regions, system_ram_region
 
 _PLACES: Final = {
     "Damon": "damon.core.damon",
@@ -25,7 +24,7 @@ _PLACES: Final = {
     "commit_scheme_goals": "damon.core.commit",
     "set_attrs": "damon.core.attrs",
     "set_regions": "damon.model.regions",
-    "system_ram_region": "damon.core.system_ram",
+    "system_ram_region": "damon.model.regions",
 }
 
 __all__ = [

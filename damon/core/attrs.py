@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from damon.core.feedback import damon_feed_loop_next_input
+from damon.core.goals import damon_feed_loop_next_input
 from damon.core.trace import trace_intervals_tune
 from damon.errors import InvalidInput
 from damon.model.attrs import DamonAttrs

@@ -18,9 +18,8 @@ from damon.errors import DamonError, InvalidInput
 from damon.mm.clock import VirtualClock
 from damon.model.clock import Event
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
-from damon.model.machine import Machine
+from damon.model.machine import Machine, Placeholder, Show
 from damon.model.operations import Operations
-from damon.model.placeholder import Placeholder, Show
 from damon.model.random import Random, mix64
 from damon.ops.registry import OperationsRegistry
 

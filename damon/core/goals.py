@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What quota goals measure, and how far the best of them is (DAMON spec, damos 6.2, 6.2b)."""
+"""What quota goals measure, how far the best is, and the input that follows (DAMON spec, damos 6.1, 6.2, 6.2b)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from damon.core.priority import left_window_bp, matches
 from damon.model.arrays import FolioArray
+from damon.model.attrs import ULONG_MAX
 from damon.model.checks import called, whole
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosCustomMetric
@@ -17,6 +18,9 @@ from damon.model.scheme import Damos, DamosQuotaGoal, DamosQuotaGoalMetric, Damo
 from damon.native import bind
 
 _BP: Final = 10000
+#: The score of a goal that is met, and the least input.
+TARGET_SCORE: Final = 10000
+_FLOOR: Final = 10000
 _bytes_within = bind("folio_bytes_within", c_uint64, c_void_p, c_uint32, c_uint64, c_uint64)
 
 
@@ -132,3 +136,22 @@ def damos_quota_score(ctx: DamonCtx, scheme: Damos) -> int:
             goal.current_value = _MEASURES[goal.metric](ctx, scheme, goal)
         best = max(best, goal.current_value * _BP // goal.target_value)
     return best
+
+
+def damon_feed_loop_next_input(last_input: int, score: int) -> int:
+    """The next input of what quota and interval tuning tune (DAMON spec, damos 6.1).
+
+    Less when ``score`` is above 10000, more when below; never under 10000, at most twice the last.
+    """
+    if score == TARGET_SCORE:
+        return last_input
+    if score >= 2 * TARGET_SCORE:
+        return _FLOOR
+    distance = abs(score - TARGET_SCORE)
+    if last_input * distance <= ULONG_MAX:
+        change = last_input * distance // TARGET_SCORE
+    else:
+        change = last_input // TARGET_SCORE * distance
+    if score > TARGET_SCORE:
+        return max(last_input - change, _FLOOR)
+    return min(last_input + change, ULONG_MAX)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from damon.core import goals
 from damon.core.damos_filter import damos_core_filter_out
-from damon.core.feedback import TARGET_SCORE, damon_feed_loop_next_input
+from damon.core.goals import TARGET_SCORE, damon_feed_loop_next_input
 from damon.core.priority import DamosRates, ScoreHistogram
 from damon.core.trace import damos_trace_esz
 from damon.model.attrs import ULONG_MAX

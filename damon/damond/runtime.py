@@ -73,6 +73,7 @@ def runtime_directory() -> RuntimeDirectory:
     return RuntimeDirectory(base / "damond", base, "set XDG_RUNTIME_DIR to a directory of your own, mode 0700")
 
 
+# Long by its docstring: one loop over the names of a path, each step from the descriptor of the step before.
 def open_directory(what: str, path: Path, private: Path | None, remedy: str, make: bool = False) -> int:
     """A descriptor (``O_PATH``) of the directory ``path``, to which no other user can lead us, nor away from it.
 

@@ -63,6 +63,7 @@ class Service:
         engine: whose DAMON; pydamon's own without it.
     """
 
+    # Long: the parts start in one order and end in its reverse, which is to be seen in one place.
     def __init__(
         self,
         machine: Machine,

@@ -10,11 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from damon.library.commit import changes
+    from damon.library.contexts import add_memory, add_process, changes, open_machine, running
     from damon.library.engine import open_engine
     from damon.library.results import Aggregation, Region, aggregations
-    from damon.library.run import open_machine, running
-    from damon.library.targets import add_memory, add_process
 
 __all__ = [
     "Aggregation", "Region", "add_memory", "add_process", "aggregations", "changes", "open_engine", "open_machine",
@@ -22,11 +20,9 @@ __all__ = [
 ]  # fmt: skip
 
 _PLACES: Final = {
-    "commit": "changes",
+    "contexts": "add_memory add_process changes open_machine running",
     "engine": "open_engine",
     "results": "Aggregation Region aggregations",
-    "run": "open_machine running",
-    "targets": "add_memory add_process",
 }
 _NAMES: Final = {name: f"damon.library.{place}" for place, names in _PLACES.items() for name in names.split()}
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from damon.errors import InvalidInput
 from damon.model.machine import Machine
@@ -134,8 +134,13 @@ def open_engine(
         from damon.host.engine import HostDamon
 
         return HostEngine(HostDamon())
+    return _kernel_engine(spec, sanitize, extra, say)
+
+
+def _kernel_engine(spec: str, sanitize: bool, extra: Sequence[Path], say: Callable[[str], None]) -> KernelEngine:
+    """The C of the kernel that ``spec`` names, built."""
     kind, colon, rest = spec.partition(":")
-    source_spec: Any = rest if colon and kind == "kernel" else spec
+    source_spec = rest if colon and kind == "kernel" else spec
     if not source_spec or (colon and kind != "kernel") or (not colon and not _is_source(spec)):
         raise InvalidInput(f"engine {spec!r}: no engine of that name; give {FORMS}")
     from damon.kernel.build import build

@@ -65,6 +65,7 @@ def _take(ctx: DamonCtx) -> Aggregation:
     return Aggregation(ctx.machine.clock.now_ns(), ctx.attrs.max_nr_accesses(), targets)
 
 
+# Long by its docstring: the request and the loop that waits for it share queue, counter and event.
 def aggregations(damon: Damon, ctx: DamonCtx, timeout_us: int | None = None) -> Iterator[Aggregation]:
     """The result of each aggregation of the running context ``ctx``, from now on.
 

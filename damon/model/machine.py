@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, Self
 
 from damon.model.arrays import Batch, Buffer, FolioArray
@@ -178,3 +178,15 @@ class Machine(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+class Placeholder(Protocol):
+    """A process of the running system that stands for a worker or a simulated process, until it is closed."""
+
+    pid: int
+
+    def close(self) -> None: ...
+
+
+#: Makes one with the name given.
+Show = Callable[[str], Placeholder]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Setting a target's regions to given ranges (DAMON spec, core 6). Used by the core and by operations sets alike."""
+"""Setting a target's regions to given ranges (DAMON spec, core 6), and the default range of physical memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from damon.errors import InvalidInput
 from damon.model.arrays import RegionArray
 from damon.model.checks import ULONG_MAX, whole
+from damon.model.machine import Machine
 from damon.model.target import DamonTarget
 
 
@@ -85,3 +86,19 @@ def _fit(regions: RegionArray, index: int, start: int, end: int, min_region_sz: 
             last += 1
             index += 1
     return index
+
+
+def system_ram_region(machine: Machine, start: int, end: int, addr_unit: int = 1) -> tuple[int, int]:
+    """``(start, end)`` as given, or from the first to the last System RAM when both are 0 (DAMON spec, modules 3).
+
+    All are in core address units.
+
+    Raises:
+        InvalidInput: there is no System RAM.
+    """
+    if start or end:
+        return start, end
+    ram = machine.system_ram()
+    if not ram or ram[-1][1] <= ram[0][0]:
+        raise InvalidInput("no System RAM found to monitor: set monitor_region_start and monitor_region_end")
+    return ram[0][0] // addr_unit, ram[-1][1] // addr_unit

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.core.attrs import damon_get_intervals_adaptation_bp, damon_nr_samples_for_new_attrs
-from damon.core.feedback import damon_feed_loop_next_input
+from damon.core.goals import damon_feed_loop_next_input
 from damon.core.priority import DamosRates, ScoreHistogram, damon_hot_score, damon_mvsum, left_window_bp
 from damon.model.arrays import RegionArray
 from damon.model.attrs import U32_MAX, ULONG_MAX, DamonAttrs

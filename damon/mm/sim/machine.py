@@ -20,9 +20,8 @@ from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, proc
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
 from damon.model.clock import Clock
-from damon.model.machine import PAGE_SIZE, Closing, PhysicalSpace
+from damon.model.machine import PAGE_SIZE, Closing, PhysicalSpace, Placeholder, Show
 from damon.model.operations import Stretch
-from damon.model.placeholder import Placeholder, Show
 from damon.model.ticks import Ticks
 from damon.workload.model import Access, Event, Hotplug, Phase, Workload
 
