@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""README.md's commands that need no guest, and the first of docs/reference/records.md, print what the pages say."""
+"""Commands of README.md and of tutorials that need no guest print what the pages show."""
 
 from __future__ import annotations
 
@@ -34,7 +34,13 @@ def _shown(page: str, name: str) -> list[tuple[str, str]]:
     return [(command, output) for command, output in _transcripts(page) if command.split()[:2] == ["damon", name]]
 
 
-COMMANDS = _shown("README.md", "run") + _shown("README.md", "modinfo") + _shown("docs/reference/records.md", "record")
+FIRST_RUN = "docs/tutorials/first-run.md"
+COMMANDS = [
+    *_shown("README.md", "run"),
+    *_shown(FIRST_RUN, "run"),
+    *_shown(FIRST_RUN, "modinfo"),
+    *_shown("docs/reference/records.md", "record"),
+]
 #: The first records the file that the second reports.
 TUTORIAL = _transcripts("docs/tutorials/monitor-process.md")
 
