@@ -17,7 +17,7 @@ def for_release(release: str, apt: Path = host.APT) -> str:
 
     Args:
         release: code name.
-        apt: apt's configuration folder.
+        apt: apt's configuration directory.
     """
     wanted = re.compile(rf"{re.escape(release)}(-updates|-security|-proposed-updates|/updates)?/?$")
     stanzas: list[str] = []

@@ -24,7 +24,7 @@ class Architecture:
     """One of them.
 
     Args:
-        name: in ``kernels.yaml``, and of the folder with its own kernel fragments.
+        name: in ``kernels.yaml``, and of the directory with its own kernel fragments.
         machine: what ``uname -m`` prints, and wheels are called.
         debian: Debian's name.
         elf: ``e_machine`` of its programs.
@@ -63,7 +63,7 @@ class Architecture:
 
     @property
     def make_words(self) -> list[str]:
-        """What a kernel's Makefile is told; nothing where it finds out by itself."""
+        """Arguments for a kernel's Makefile; empty where it needs none."""
         return [] if self.native else [f"ARCH={self.kbuild}", f"CROSS_COMPILE={self.cross}"]
 
     @property
@@ -79,7 +79,7 @@ X86_64 = Architecture(
     elf=62,
     qemu="qemu-system-x86_64",
     machine_type="q35",
-    # Where the processor says that "rep stosb" is fast, memset and the kernel fill memory with it, and the emulation
+    # Where the processor reports that "rep stosb" is fast, memset and the kernel fill memory with it, and the emulation
     # goes byte by byte: 10 MiB took 40 ms instead of 1.4, and a page fault more than twice as long.
     cpu="max,-erms",
     console="ttyS0",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Kernel config fragments: what each asks for, and whether a finished ``.config`` really has it.
 
-A fragment is what the kernel's own ``merge_config.sh`` merges. Trees differ, so a line behind an option may say more;
+A fragment is what the kernel's own ``merge_config.sh`` merges. Trees differ, so a line below an option may qualify it;
 to the kernel it is a comment:
 
     CONFIG_PREEMPT_VOLUNTARY=y
@@ -64,7 +64,7 @@ class Option:
 
 
 def fragments(folder: Path = FRAGMENTS, arch: str = "") -> list[Path]:
-    """The fragments in the order they are merged: by file name, then those in the folder of an architecture."""
+    """The fragments in the order they are merged: by file name, then those in the directory of an architecture."""
     return sorted(folder.glob("*.config")) + (sorted((folder / arch).glob("*.config")) if arch else [])
 
 
@@ -83,7 +83,7 @@ def requested(paths: Iterable[Path]) -> list[Option]:
     """Every option the fragments ask for; of two that differ the last counts, as when they are merged.
 
     Raises:
-        InvalidInput: a line that says more has no option before it.
+        InvalidInput: a qualifying line has no option before it.
     """
     asked: dict[str, Option] = {}
     for path in paths:

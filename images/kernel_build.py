@@ -24,14 +24,14 @@ RECIPE = "1"
 KEPT = {".config": "config", "System.map": "System.map", "vmlinux": "vmlinux"}
 # Of a kernel that is no variant of another one they are kept for its variants.
 OBJECTS = "objects"
-# Stands in a folder of objects whose configuration is complete.
+# Stands in a directory of objects whose configuration is complete.
 CONFIGURED = ".vmtest-configured"
 NEEDED_PROGRAMS = ("make", "gcc", "flex", "bison", "bc", "lz4")
 
 
 @dataclass(frozen=True)
 class KernelBuild:
-    """A built kernel: a cache folder with its image, ``config``, ``System.map``, ``vmlinux`` (no debug info)."""
+    """A built kernel: a cache directory with its image, ``config``, ``System.map``, ``vmlinux`` (no debug info)."""
 
     folder: Path
     arch: Architecture = X86_64
@@ -142,7 +142,7 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
 
 
 def _moved(objects: Path) -> None:
-    """Tells copied objects where they are.
+    """Corrects the paths in copied objects.
 
     The kernel's own tools are compiled with absolute paths: in another place they are compiled again, and after them
     every file that objtool looks at, which is every file.

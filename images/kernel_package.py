@@ -73,7 +73,7 @@ def find(what: str) -> KernelBuild | None:
 
 
 def _arch(what: str) -> Architecture:
-    """Of a package's file, as it says; by name apt has those of this machine."""
+    """Of a package's file, from its own control data; a name is looked up by apt for this machine."""
     if not what.endswith(".deb"):
         return X86_64
     words = [program("dpkg-deb"), "-f", what, "Architecture"]

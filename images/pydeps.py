@@ -33,7 +33,7 @@ def requirements() -> list[str]:
 
 
 def install(folder: Path, log: Path, progress: Progress, arch: Architecture) -> None:
-    """Installs them into a folder, for the image's Python and architecture whatever the host's are.
+    """Installs them into a directory, for the image's Python and architecture whatever the host's are.
 
     Raises:
         MachineLacks: this Python has no pip.

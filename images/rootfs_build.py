@@ -39,7 +39,7 @@ PACKAGES = (
     "busybox-static",
     "libnuma1",
     "numactl",
-    "file",  # damo tells forms of records apart by it
+    "file",  # damo distinguishes formats of records by it
 )
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
 HOME = "usr/lib/vmtest"
@@ -74,7 +74,7 @@ SQUASHFS_MAGIC = b"hsqs"
 
 @dataclass(frozen=True)
 class Rootfs:
-    """A built image: a cache folder with ``root.squashfs``."""
+    """A built image: a cache directory with ``root.squashfs``."""
 
     folder: Path
 

@@ -78,12 +78,12 @@ def from_tree(tree: Path) -> KernelSource:
     """A kernel tree on disk. Its identity covers path, size and time of every file, so an edit is noticed.
 
     Raises:
-        InvalidInput: the folder is no kernel tree.
+        InvalidInput: the directory is no kernel tree.
     """
     tree = tree.resolve()
     for needed in ("Makefile", "Kconfig", "scripts/kconfig/merge_config.sh"):
         if not (tree / needed).is_file():
-            raise InvalidInput(f"kernel source {str(tree)!r} has no {needed}; give the top folder of a kernel tree")
+            raise InvalidInput(f"kernel source {str(tree)!r} has no {needed}; give the top directory of a kernel tree")
     if (tree / ".config").exists():
         raise InvalidInput(
             f"kernel source {str(tree)!r} was built in place; keep its .config and run 'make mrproper' there"
@@ -100,7 +100,7 @@ def from_tree(tree: Path) -> KernelSource:
 
 
 def unpacked(source: KernelSource) -> Path:
-    """The source as a folder; a package is unpacked in the cache first."""
+    """The source as a directory; a package is unpacked in the cache first."""
     if source.tree is not None:
         return source.tree
     package, _, version = source.identity.partition(" ")

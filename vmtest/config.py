@@ -47,8 +47,8 @@ class GuestConfig:
         kernel: a variant's name ("page-idle", see ``vmtest kernels``), built or taken from the cache, or an image.
             The guest's architecture is the kernel's.
         rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache. "host" or
-            a folder is taken as ``root``.
-        root: what commands see as their root when it is not the image's: "host" or a folder with a root file system.
+            a directory is taken as ``root``.
+        root: what commands see as their root when it is not the image's: "host" or a directory with a root file system.
             Read-only to the guest; what it writes is in its memory and gone with it.
         memory: size, "1G" or bytes.
         cpus: virtual processors.
@@ -56,10 +56,10 @@ class GuestConfig:
         memory_max: size that memory may grow to while the guest runs (:meth:`Guest.plug_memory`); None: it stays.
         plug: memory that comes and goes while a command of ``vmtest exec`` or a suite runs, from its start:
             "10s:+512M", "30s:-512M@1" (of node 1).
-        numa: NUMA nodes; memory and processors are split evenly, unless the next two say otherwise.
+        numa: NUMA nodes; memory and processors are split evenly, unless the next two differ.
         numa_memory: sizes by node, "768M,256M"; they add up to ``memory``.
         numa_cpus: processors by node, "2,0"; they add up to ``cpus``.
-        numa_distance: distances of pairs, "0:1=30,0:2=60"; one way is both, 20 where nothing is said.
+        numa_distance: distances of pairs, "0:1=30,0:2=60"; one way is both, 20 by default.
         hugepages: reserved while booting, "2M:64" or "2M:64,1G:1".
         thp: transparent huge pages, "always", "madvise" or "never"; None: the kernel's default.
         cgroups: made before the first command, "NAME:memory.max=256M,memory.swap.max=0".
@@ -67,8 +67,8 @@ class GuestConfig:
         dump_on_panic: keep the guest's memory when its kernel is lost (``Guest.artifacts`` has it as ``vmcore``).
         swap: "zram:SIZE[:ALGORITHM]", "disk:SIZE" or None.
         append: added to the kernel command line.
-        trees: folders copied in while booting; also ``(host, guest)`` pairs.
-        shares: folders shared read-only; also ``(host, guest)`` pairs.
+        trees: directories copied in while booting; also ``(host, guest)`` pairs.
+        shares: directories shared read-only; also ``(host, guest)`` pairs.
         env: environment of every command.
         accelerator: "auto" (probed once by starting a guest), "kvm" or "tcg".
         icount: emulated, with a time that is counted in instructions of ``2**icount`` ns: what a program does by the
@@ -177,7 +177,7 @@ class GuestConfig:
             raise InvalidInput(f"cgroup {twice!r} is given twice; put its files into one")
         if self.in_cgroup and self.in_cgroup not in names:
             known = f"it has {', '.join(names)}" if names else "the guest has none"
-            raise InvalidInput(f"in_cgroup {self.in_cgroup!r} is no cgroup of this guest ({known}); give that too")
+            raise InvalidInput(f"in_cgroup {self.in_cgroup!r} is not a cgroup of this guest ({known}); give that too")
 
     @property
     def image(self) -> Path | None:
@@ -243,7 +243,7 @@ class GuestConfig:
         for name in self.tolerate:
             if name not in known:
                 raise InvalidInput(
-                    f"tolerate {name!r} is no verdict a guest survives; choose of {', '.join(sorted(known))}"
+                    f"tolerate {name!r} is not a verdict that a guest survives; choose of {', '.join(sorted(known))}"
                 )
         return frozenset(known[name] for name in self.tolerate)
 

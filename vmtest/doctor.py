@@ -27,7 +27,7 @@ DISK_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. ``optional``: it is made when first needed, so its absence is no fault."""
+    """The result of one check. ``optional``: it is made when first needed, so its absence is no fault."""
 
     what: str
     good: bool
@@ -37,7 +37,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Looks at everything; starts at most one short probe guest."""
+    """Makes all checks; starts at most one short probe guest."""
     findings = [*_packages(), _room(), _memory()]
     kernel = _kernel(findings)
     findings.append(_image())
@@ -71,7 +71,7 @@ def _room() -> Finding:
     root = cache.cache_root()
     free = shutil.disk_usage(root).free
     return Finding(
-        "cache folder",
+        "cache directory",
         free >= DISK_BYTES,
         f"{root}, {free // MIB} MiB free",
         f"free {DISK_BYTES // MIB} MiB there, or set XDG_CACHE_HOME",

@@ -79,7 +79,7 @@ class GuestLost(HarnessError):
 
     Attributes:
         verdict: why.
-        excerpt: the console lines that tell, last ones last.
+        excerpt: the console lines with the reason, in order.
     """
 
     exit_code = 125

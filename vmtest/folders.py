@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Host folders that a guest has: copied into it, or shared with it."""
+"""Host directories that a guest has: copied into it, or shared with it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def _guest_path(value: str, name: str) -> str:
 
 def _host_dir(value: Path, name: str) -> None:
     if not value.is_dir():
-        raise InvalidInput(f"{name} host folder {str(value)!r} does not exist or is no folder; correct the path")
+        raise InvalidInput(f"{name} host directory {str(value)!r} does not exist or is no directory; correct the path")
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A host folder copied into the guest while it boots (its own writable copy)."""
+    """A host directory copied into the guest while it boots (its own writable copy)."""
 
     host: Path
     guest: str
@@ -41,7 +41,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class Share:
-    """A host folder seen read-only in the guest through 9p: no copy, later changes on the host show."""
+    """A host directory seen read-only in the guest through 9p: no copy, later changes on the host show."""
 
     host: Path
     guest: str
@@ -59,10 +59,10 @@ def pair(kind: type[_Place], item: object) -> _Place:
     """One of them as it is, or made of a pair.
 
     Raises:
-        InvalidInput: it is neither, or of no such folder.
+        InvalidInput: it is neither, or of no such directory.
     """
     if isinstance(item, kind):
         return item
     if isinstance(item, tuple) and len(item) == 2:
         return kind(Path(item[0]), str(item[1]))
-    raise InvalidInput(f"{kind.__name__.lower()} {item!r} must be a pair (host folder, guest folder)")
+    raise InvalidInput(f"{kind.__name__.lower()} {item!r} must be a pair (host directory, guest directory)")

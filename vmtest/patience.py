@@ -22,7 +22,7 @@ def patient(seconds: float) -> float:
     """The limit for this host.
 
     Raises:
-        InvalidInput: the variable is no number from 1 to 1000.
+        InvalidInput: the variable is not a number from 1 to 1000.
     """
     given = os.environ.get(VARIABLE) or "1"
     try:
@@ -30,5 +30,7 @@ def patient(seconds: float) -> float:
     except ValueError:
         times = math.nan
     if not 1 <= times <= MOST:
-        raise InvalidInput(f"{VARIABLE}: {given[:60]!r}: is no number from 1 to {MOST:g}; correct it or leave it out")
+        raise InvalidInput(
+            f"{VARIABLE}: {given[:60]!r}: is not a number from 1 to {MOST:g}; correct it or leave it out"
+        )
     return seconds * times

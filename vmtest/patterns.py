@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel says on its console when something is wrong, by verdict; lines of kernels 5.x to 7.x, x86 and arm64."""
+"""What a kernel prints when something is wrong, by verdict; lines of kernels 5.x to 7.x, x86 and arm64."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _TABLE: tuple[tuple[Verdict, re.Pattern[str]], ...] = tuple(
         (Verdict.RCU_STALL, r"INFO: rcu\w* (?:self-)?detected (?:expedited )?stalls? on|rcu_tasks\w* detected stalls"),
         (Verdict.RCU_STALL, r"\w+ kthread (?:starved for|timer wakeup didn't happen)"),
         (Verdict.HUNG_TASK, r"INFO: task .+ blocked (?:in I/O wait )?(?:on \S+ .*)?for more than \d+ seconds"),
-        # Killed by its own control group's limit is no trouble of the machine.
+        # A memcg OOM kill is not a guest failure.
         (Verdict.OOM, r"Out of memory(?: \(oom_kill_allocating_task\))?: Killed process"),
         (Verdict.OOM, r"oom-kill:constraint=CONSTRAINT_(?!MEMCG)"),
         (Verdict.OOM, r"Out of memory and no killable processes"),
@@ -63,7 +63,7 @@ _NOTE = re.compile(
     r"WARNING|Memory cgroup out of memory: Killed process|vmtest: setup: |\S+: page allocation failure|"
     r"Memory failure: |clocksource: .* unstable"
 )
-#: Lines that begin a report whose own line comes later, and how far back they may be.
+#: Lines that begin a report; the line with its verdict comes later. How far back they may be.
 BEGINNINGS = re.compile(r"\[ cut here \]|={20,}|invoked oom-killer|^\S*\s*-{20,}")
 #: What ends no guest when the configuration tolerates it: the guest lives on after it.
 TOLERABLE = frozenset(
@@ -99,5 +99,5 @@ def classify(line: str) -> Verdict | None:
 
 
 def noteworthy(line: str) -> bool:
-    """Whether a line that is no verdict matters all the same."""
+    """Whether a line without a verdict is worth a warning."""
     return _NOTE.match(message(line)) is not None

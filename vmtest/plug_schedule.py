@@ -18,7 +18,7 @@ class Schedule:
     """Performs a configuration's ``plug`` steps beside a command; a context manager around that command's time.
 
     Args:
-        guest: the guest whose memory is plugged.
+        guest: to plug memory into.
         report: called with one line for each step, also for one that failed or whose time did not come.
     """
 
@@ -62,6 +62,6 @@ class Schedule:
                 change = self._guest.unplug_memory(-step.bytes, node=step.node)
             self._report(f"after {step.at:g} s: {change.text}")
         except GuestLost:
-            pass  # told by the command
+            pass  # the command reports it
         except (HarnessError, MonitorError, RuntimeError) as error:
             self._report(f"memory {step.text} after {step.at:g} s: {error}")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """pytest: a ``guest`` fixture, one guest a module, configured by ``@pytest.mark.guest(memory="1G", swap="zram:512M")``;
-``boot_guest()`` for more of the same. ``--guest-kernel`` names the kernel of all whose marker names none.
+``boot_guest()`` for more of the same. ``--guest-kernel`` names the kernel for markers without one.
 
-Load it from the top conftest: ``pytest_plugins = ["vmtest.pytest_plugin"]``. A module whose guest cannot be had is
+Load it from the top conftest: ``pytest_plugins = ["vmtest.pytest_plugin"]``. A module without a guest is
 skipped, with the reason in the terminal summary; with ``VMTEST_REQUIRED=1`` in the environment that is a failure.
 
 A test that loses its guest is neither passed nor failed but lost: a category of its own with the verdict, the
-console's excerpt and the folder with the guest's artifacts (``--guest-artifacts DIR``; else among pytest's temporary
-folders). The module's next test gets a new guest. With ``@pytest.mark.guest(snapshot=True)`` every test does: one that
+console's excerpt and the directory with the guest's artifacts (``--guest-artifacts DIR``; else among pytest's temporary
+directories). The module's next test gets a new guest. With ``@pytest.mark.guest(snapshot=True)`` every test does: it
 goes on from a snapshot of a booted guest, which takes less than a second where a boot takes several.
 The SSH library is imported when a test asks for a guest, so the plugin may be loaded where it is not installed.
 """
@@ -48,7 +48,7 @@ def _options(markers: list[pytest.Mark]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def guest_trees() -> tuple[tuple[str, str], ...]:
-    """Host folders copied into the module's guest; override it in a conftest or module."""
+    """Host directories copied into the module's guest; override it in a conftest or module."""
     return ()
 
 
@@ -87,10 +87,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """``--guest-artifacts`` and ``--guest-kernel``."""
     group = parser.getgroup("guest")
     group.addoption(
-        "--guest-artifacts", type=Path, metavar="DIR", help="keep the guests' consoles and command lines in this folder"
+        "--guest-artifacts", type=Path, metavar="DIR", help="directory for the guests' consoles and command lines"
     )
     group.addoption(
-        "--guest-kernel", metavar="NAME|IMAGE", help="kernel of the guests whose module names none (default: page-idle)"
+        "--guest-kernel", metavar="NAME|IMAGE", help="kernel for modules that name none (default: page-idle)"
     )
 
 
@@ -137,7 +137,7 @@ def _keep(guest: Guest, lost: GuestLost) -> None:
 
 @pytest.fixture(scope="module")
 def _new_artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Makes a folder for one guest."""
+    """Makes a directory for one guest."""
     base: Path | None = request.config.getoption("--guest-artifacts")
     module = re.sub(r"[^\w.-]", "_", request.node.name)
 
@@ -150,7 +150,7 @@ def _new_artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
             with suppress(FileExistsError):
                 folder.mkdir()
                 return folder
-        raise FileExistsError(f"{base} is full of folders of {module}")
+        raise FileExistsError(f"{base} is full of directories of {module}")
 
     return make
 
@@ -193,7 +193,7 @@ def guest(_module_guest: _Holder) -> Guest:
 
 @pytest.fixture
 def boot_guest(_guest_config: GuestConfig, _new_artifacts: Callable[[], Path]) -> Iterator[Callable[[], Guest]]:
-    """Boots one more guest of the module's configuration, for a test that needs memory that nobody has used yet.
+    """Boots one more guest of the module's configuration, for a test that needs memory that was not used before.
 
     It closes with the test, or before with ``close()``.
     """
@@ -235,7 +235,7 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Says loudly what was lost and what did not run."""
+    """Prints which guests were lost and which tests did not run."""
     for report in terminalreporter.getreports("guest lost"):
         terminalreporter.section(f"guest lost in {report.nodeid}", sep="!", red=True, bold=True)
         terminalreporter.line(str(report.longrepr))
@@ -244,5 +244,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.section("guest tests NOT RUN", sep="!", yellow=True, bold=True)
             terminalreporter.line(f"{count} test(s) skipped, no guest: {reason}", yellow=True)
             terminalreporter.line(
-                f"'vmtest doctor' tells what is missing; {REQUIRED}=1 makes this a failure.", yellow=True
+                f"'vmtest doctor' lists what is missing; {REQUIRED}=1 makes this a failure.", yellow=True
             )

@@ -11,7 +11,7 @@ from .errors import InvalidInput
 from .sizes import MIB, parse_size, shown
 
 MAX_NODES = 8
-#: What a kernel takes as far when nobody says how far.
+#: A kernel's default distance between nodes.
 REMOTE = 20
 LOCAL = 10
 MIN_FIRST = 128 * MIB
@@ -104,7 +104,7 @@ def _counts(cpus: int, numa: int, text: str) -> list[int]:
     if not text:
         if numa > cpus:
             raise InvalidInput(
-                f"numa {numa} must be 1 to cpus ({cpus}): every node has a processor, unless numa_cpus says otherwise"
+                f"numa {numa} must be 1 to cpus ({cpus}): every node has a processor, unless numa_cpus differs"
             )
         return [sum(cpu * numa // cpus == node for cpu in range(cpus)) for node in range(numa)]
     words = _list(text, "numa_cpus", numa)

@@ -114,7 +114,7 @@ class _Unpacking:
         if words[:1] != [self._name]:
             raise ForeignContent(f"{name!r} is neither {self._name!r} nor below it")
         if any(word in {"", ".", ".."} or "\0" in word for word in words[1:]):
-            raise ForeignContent(f"{name!r} is no plain path")
+            raise ForeignContent(f"{name!r} is not a plain path")
         sizes = [len(os.fsencode(word)) for word in words]
         if len(words) > MOST_DEPTH or sum(sizes) > MOST_PATH or max(sizes) > MOST_NAME:
             raise ForeignContent(f"{name[:60]!r}... is too long or too deep")

@@ -67,8 +67,8 @@ def test_refused_in_one_line(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
         assert repr(str(path)) in str(caught.value)
         return str(caught.value)
 
-    assert "does not exist or is no folder; give 'host' or" in refusal("/no/such")
-    assert "does not exist or is no folder" in refusal("/etc/passwd")
+    assert "root '/no/such' is not a directory; give 'host' or" in refusal("/no/such")
+    assert "root '/etc/passwd' is not a directory" in refusal("/etc/passwd")
     assert "has no /usr, so it is no root" in refusal(tmp_path)
     (root / "bin/dash").write_bytes(_program(183))
     assert "its /bin/sh is for aarch64, the guest is x86_64" in refusal(root)
@@ -80,7 +80,7 @@ def test_refused_in_one_line(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert "has no /bin/sh" in refusal(root)
     (root / "bin/dash").write_bytes(_program())
     monkeypatch.setattr("tempfile.tempdir", str(root))
-    assert "is the folder for temporary files; set TMPDIR" in refusal(root)
+    assert "is the directory for temporary files; set TMPDIR" in refusal(root)
 
 
 def test_a_kernel_without_9p_is_refused(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_working_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    with pytest.raises(InvalidInput, match="the working folder is gone"):
+    with pytest.raises(InvalidInput, match="the working directory is gone"):
         hostroot.working_folder("host")
 
 
@@ -238,7 +238,7 @@ def test_suites_have_roots(built: Path, root: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_suites_refuse_before_anything_boots(built: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"k/default/none/t: root '.*/no/such' does not exist"):
+    with pytest.raises(InvalidInput, match=r"k/default/none/t: root '.*/no/such' "):
         _jobs(built, "machines: {default: {root: no/such}}")
     (built / "config").write_text("CONFIG_NET=y\n")
     with pytest.raises(InvalidInput, match="k/default/none/t: root 'host' needs a kernel with 9p, and 'k' lacks"):
@@ -251,5 +251,5 @@ def test_a_root_does_not_travel(tmp_path: Path) -> None:
     from vmtest.cluster.client import cluster_runner
 
     run = cluster_runner("tcp://127.0.0.1:1")
-    with pytest.raises(InvalidInput, match="root 'host' is a folder of this host and does not travel"):
+    with pytest.raises(InvalidInput, match="root 'host' is a directory of this host"):
         run([job(tmp_path, machine_args={"root": "host"})], tmp_path, Heard())

@@ -100,7 +100,7 @@ def test_settings(text: str, seconds: float) -> None:
 
 
 def test_settings_that_are_wrong() -> None:
-    with pytest.raises(InvalidInput, match="timeout 'long' is no number"):
+    with pytest.raises(InvalidInput, match="timeout 'long' "):
         collection.timeout_of("timeout=long")
 
 
@@ -213,7 +213,7 @@ def test_each_test_has_its_own_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (["kselftest", "damon", "--kernel-tree", "/etc"], 2, "has no Makefile"),
         (["kselftest", "damon", "--timeout", "0"], 2, "--timeout"),
         (["kunit", "--kernel", "page-idle", "--package", "linux-source-6.12"], 2, "exclude"),
-        (["kunit", "--filter", "a b"], 2, "no KUnit glob"),
+        (["kunit", "--filter", "a b"], 2, "filter 'a b' "),
     ],
 )
 def test_bad_input(words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:

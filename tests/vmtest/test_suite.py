@@ -83,7 +83,7 @@ def test_a_filter_that_leaves_nothing_is_refused_with_an_example() -> None:
         ("name: both", "name: [a]", "name: ^[a]", "Expected `str`, got `array`"),
         ("cpus: 1", "cpus: one", "cpus: ^one", "machines.small.cpus: Expected `int`, got `str`"),
         ("cpus: 1", "cpu: 1", "^cpu: 1", "machines.small: 'cpu' is unknown here; known: memory, cpus, numa"),
-        ("memory: 512M", "memory: lots", "memory: ^lots", "'lots' is no size"),
+        ("memory: 512M", "memory: lots", "memory: ^lots", "machines.small.memory: memory 'lots' "),
         ("zram:256M", "floppy:1M", 'swap: ^"floppy', "swap 'floppy:1M' is not understood"),
         ("numa: 2", "numa: 3", "numa: ^3, swap", "must be 1 to cpus"),
         (
@@ -100,7 +100,7 @@ def test_a_filter_that_leaves_nothing_is_refused_with_an_example() -> None:
         ),
         ("numa: 2", 'numa: 2, numa_cpus: "2,1"', 'numa_cpus: ^"2,1"', "adds up to 3, cpus is 2"),
         ("cpus: 1", 'cgroups: ["a b"], cpus: 1', 'cgroups: ^["a b"]', "machines.small.cgroups: cgroup 'a b' must be"),
-        ("cpus: 1", "in_cgroup: x, cpus: 1", "in_cgroup: ^x", "is no cgroup of this guest"),
+        ("cpus: 1", "in_cgroup: x, cpus: 1", "in_cgroup: ^x", "machines.small.in_cgroup: in_cgroup 'x' "),
         ("cpus: 1", "dump_on_panic: 1, cpus: 1", "dump_on_panic: ^1", "Expected `bool`, got `int`"),
         ("boot: 60", "boot: 0", "boot: ^0", "timeouts.boot: Expected `float` > 0"),
         ("boot: 60", "bot: 60", "{^bot: 60", "'bot' is unknown here; known: boot, silence"),

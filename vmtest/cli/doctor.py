@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
 
 
 def _doctor(_options: argparse.Namespace) -> int:
-    """Looks at packages, disk, memory, kernel, image and accelerator. Ends with 3 when something is missing that guests
+    """Checks packages, disk, memory, kernel, image and accelerator. Ends with 3 when something is missing that guests
     need; a kernel or image that is not built yet is not: it is built when first needed."""
     from rich.markup import escape
 

@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
         "--timeout", type=seconds, default=None, metavar="S", help="seconds the command may take (default: no limit)"
     )
     run.add_argument(
-        "--verbose", "-v", action="store_true", help="say what is started, and how long each phase took, on stderr"
+        "--verbose", "-v", action="store_true", help="print what is started, and how long each phase took, on stderr"
     )
     run.add_argument(
         "command", nargs="+", metavar="COMMAND", help="after --: program and arguments, run as they are (no shell)"
@@ -82,6 +82,6 @@ def _writer(stream: BinaryIO) -> Callable[[bytes], None]:
             stream.write(data)
             stream.flush()
         except BrokenPipeError:
-            pass  # nobody reads it any more; the command runs on, as it would behind "| head" without SIGPIPE
+            pass  # the reader has left; the command runs on, as it would behind "| head" without SIGPIPE
 
     return write

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     to = commands.add_parser(
         "kconfig",
         help="which options a feature needs, and which a kernel lacks",
-        description="Says what a kernel configuration has the options for, and which are missing.",
+        description="Reports which features a kernel configuration has the options for, and which options are missing.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -97,7 +97,7 @@ def _config(options: argparse.Namespace) -> Path | None:
         return built.config
     image = Path(options.kernel)
     if not image.exists():
-        variants.variant(options.kernel)  # refuses it, and says which there are
+        variants.variant(options.kernel)  # refuses it, and lists those that exist
     path = features.beside(image)
     if path is None:
         raise InvalidInput(f"kernel {options.kernel!r} has no configuration beside it; give CONFIG")

@@ -25,9 +25,9 @@ EXAMPLES = """examples:
   vmtest kselftest damon --kernel arch/x86/boot/bzImage --output junit >junit.xml
   vmtest kselftest cgroup --fresh --results out
 
-The collection is built by its own Makefile, outside the tree. A test may take what its settings file says (45 s
+The collection is built by its own Makefile, outside the tree. A test may take what its settings file gives (45 s
 without one), five times that under software emulation, or --timeout. Its exit code counts (4: skipped), and its own
-KTAP where that says "not ok". Ends with 0 when none failed, 1 when one did, 125 when one took its guest down; the
+KTAP where that has "not ok". Ends with 0 when none failed, 1 when one did, 125 when one took its guest down; the
 tests after that one run in another guest.
 
 """
@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
         epilog=EXAMPLES + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    tests.add_argument("collection", metavar="COLLECTION", help="a folder of tools/testing/selftests: damon, mm, ...")
+    tests.add_argument("collection", metavar="COLLECTION", help="directory below tools/testing/selftests: damon, ...")
     add_guest_options(tests)
     tests.set_defaults(memory="2G")
     add_source_options(tests)
@@ -60,7 +60,7 @@ def add_source_options(to: argparse.ArgumentParser) -> None:
 
 
 def add_output_options(to: argparse.ArgumentParser) -> None:
-    """How results are told."""
+    """The options for the form of results."""
     to.add_argument("--output", choices=("ktap", "json", "junit"), default="ktap", help="on standard output")
     to.add_argument("--results", type=Path, metavar="DIR", help="keep all three forms and each test's output there")
 

@@ -23,7 +23,7 @@ EXAMPLES = """examples:
   vmtest kunit --kernel my/bzImage --filter 'ext4*' --output junit
 
 The kernel runs its tests while it boots, and that is all; no root file system is read. Ends with 0 when all passed, 1
-when one failed, 125 when the kernel crashed on the way (what passed before is told).
+when one failed, 125 when the kernel crashed on the way (what passed before is reported).
 
 """
 

@@ -51,8 +51,8 @@ def _add_what_boots(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--root",
         metavar="host|DIR",
-        help="what commands see as their root: this machine's own, or a folder with a root file system, read-only by "
-        "9p with a layer in memory for what they write (default: the image's)",
+        help="what commands see as their root: this machine's own, or a directory with a root file system, shared "
+        "read-only by 9p with a layer in memory for what they write (default: the image's)",
     )
 
 
@@ -74,19 +74,19 @@ def _add_size(to: argparse.ArgumentParser) -> None:
 
 def _add_what_commands_see(to: argparse.ArgumentParser) -> None:
     to.add_argument(
-        "--tree", action="append", default=[], metavar="HOST:GUEST", help="copy a host folder in; may be repeated"
+        "--tree", action="append", default=[], metavar="HOST:GUEST", help="copy a host directory in; may be repeated"
     )
     to.add_argument(
         "--share",
         action="append",
         default=[],
         metavar="HOST:GUEST",
-        help="share a host folder read-only (9p); may be repeated",
+        help="share a host directory read-only (9p); may be repeated",
     )
     to.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="environment of the command; may be repeated"
     )
-    to.add_argument("--cwd", metavar="DIR", help="working folder in the guest (with --root host default: this one)")
+    to.add_argument("--cwd", metavar="DIR", help="working directory in the guest (with --root host default: this one)")
 
 
 def _add_debugging(to: argparse.ArgumentParser) -> None:
@@ -104,7 +104,7 @@ def _add_debugging(to: argparse.ArgumentParser) -> None:
         help="the kernel under gdb: QEMU's stub on 127.0.0.1:PORT (there: target remote :PORT); adds nokaslr",
     )
     to.add_argument(
-        "--gdb-wait", action="store_true", help="with --gdb: the guest starts when gdb says 'continue'; no boot timeout"
+        "--gdb-wait", action="store_true", help="with --gdb: the guest starts at gdb's 'continue'; no boot timeout"
     )
     to.add_argument(
         "--accelerator", choices=ACCELERATORS, default="auto", help="auto starts a guest once to see what works"
@@ -173,7 +173,7 @@ def seconds(text: str) -> float:
 
 
 def _port(text: str) -> int:
-    """A TCP port that anybody may use."""
+    """An unprivileged TCP port."""
     value = int(text)
     if not 1024 <= value <= 65535:
         raise ValueError
@@ -213,7 +213,7 @@ def _environment(texts: Sequence[str]) -> dict[str, str]:
 
 
 def guest_config(options: argparse.Namespace) -> GuestConfig:
-    """What the options say; a kernel tree is built."""
+    """The configuration that the options describe; a kernel tree is built."""
     debugger = _debugger(options)
     kernel, recipe = options.kernel, tree_recipe(options)
     if options.kernel_tree:
@@ -246,9 +246,9 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
 
 
 def working_folder(config: GuestConfig, wanted: str | None) -> str | None:
-    """Where commands start; says so when it cannot be the caller's folder, as with the host's root it would be."""
+    """Where commands start. Prints a line when the host's root is used and the caller's directory is not in it."""
     found = hostroot.working_folder(config.root, wanted)
     if found is None and config.root == hostroot.HOST:
         own = hostroot.hidden(os.getcwd())
-        say(f"this folder is not in the guest, which has its own {own}: the command starts in {hostroot.HOME}")
+        say(f"this directory is not in the guest, which has its own {own}: the command starts in {hostroot.HOME}")
     return found

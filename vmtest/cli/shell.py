@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
         description="Boots a guest and connects this terminal with a root shell in it. Ctrl-C and the like go to the\n"
         "guest; 'exit' or Ctrl-D ends both, with the shell's exit code. Nothing of the guest stays.",
         epilog="examples:\n  vmtest shell\n"
-        "  vmtest shell --root host            # your shell and files, in this folder; writes go to memory\n"
+        "  vmtest shell --root host            # your shell and files, in this directory; writes go to memory\n"
         "  vmtest shell --numa 2 --share .:/src -- gdb -p 1\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="vmtest shell [options] [-- COMMAND [ARGUMENT ...]]",

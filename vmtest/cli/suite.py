@@ -22,14 +22,14 @@ a suite file:
     small: {memory: 512M, cpus: 1}
     numa:  {memory: 2G, cpus: 4, numa: 2, swap: "zram:512M"}
     grows: {memory: 512M, memory_max: 1G, plug: ["10s:+512M"], dump_on_panic: true}   # as the options of 'exec'
-    here:  {root: host}                           # tests see this machine's root; or a folder with one
+    here:  {root: host}                           # tests see this machine's root; or a directory with one
   workloads:                                      # beside a test; may be left out
     load: {command: ./load.sh, ready: "^ready$"}  # the test starts when its output shows it
   tests:
     boots: uname -r
     stat:  {command: python3 /opt/t/stat.py, timeouts: {command: 60}, env: {A: "1"}, tolerate: [warning]}
     self:  {command: ./run.sh, output: ktap}      # results of subtests are read from its output
-  trees: {tests: /opt/t}                          # host folders copied into each guest
+  trees: {tests: /opt/t}                          # host directories copied into each guest
   exclude: [{kernel: mine, machine: numa}]        # patterns; 'include' likewise
   expect:                                         # known failures; a pass is then reported
     - {test: stat, machine: small, verdict: fail, reason: "too little memory"}
@@ -45,7 +45,7 @@ examples:
 exit codes:
   0    every test passed, was skipped or failed as expected
   1    a test failed, ran out of time, or passed unexpectedly
-  2    the suite is wrong (file:line:column tells where); nothing was started
+  2    the suite is wrong (reported with file:line:column); nothing was started
   3    this machine lacks something
   125  a guest was lost (panic, oops, lockup, QEMU died, ...)
   130  interrupted; what had ended by then is in the results
@@ -63,7 +63,7 @@ def _add_run(commands: Any) -> None:
     run = commands.add_parser(
         "run",
         help="run a suite: kernels x machines x workloads x tests, from one YAML file",
-        description="Boots a guest for each job of a suite, runs its test, and tells what each ended with.",
+        description="Boots a guest for each job of a suite, runs its test, and reports the verdict of each.",
         epilog=RUN_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -85,7 +85,7 @@ def _add_run(commands: Any) -> None:
     )
     run.add_argument("--dry-run", action="store_true", help="show the matrix and end")
     run.add_argument(
-        "--results", type=Path, metavar="DIR", help="new folder for the results (default: vmtest-results/NAME-TIME)"
+        "--results", type=Path, metavar="DIR", help="new directory for the results (default: vmtest-results/NAME-TIME)"
     )
     run.add_argument("--cluster", metavar="ADDRESS", help="spread the jobs over this Dask scheduler's workers")
     for name, what in (("ca", "certificate authority"), ("cert", "own certificate"), ("key", "own key")):
@@ -103,7 +103,7 @@ def _add_rerun(commands: Any) -> None:
         epilog="example:\n  vmtest rerun out/guests/page-idle__small__none__boots/manifest.json\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    rerun.add_argument("manifest", type=Path, metavar="MANIFEST", help="manifest.json of a guest, or its folder")
+    rerun.add_argument("manifest", type=Path, metavar="MANIFEST", help="manifest.json of a guest, or its directory")
     rerun.add_argument("--kernel", type=Path, metavar="BZIMAGE", help="with another kernel")
     rerun.add_argument("--rootfs", type=Path, metavar="IMAGE", help="with another root file system")
     rerun.add_argument(
@@ -111,7 +111,7 @@ def _add_rerun(commands: Any) -> None:
         action="store_true",
         help="the manifest may choose kernels, images and directories of this host, and QEMU's arguments",
     )
-    rerun.add_argument("--results", type=Path, metavar="DIR", help="new folder for the results")
+    rerun.add_argument("--results", type=Path, metavar="DIR", help="new directory for the results")
     rerun.set_defaults(call=_rerun)
 
 
@@ -124,7 +124,7 @@ def _add_report(commands: Any) -> None:
         epilog="examples:\n  vmtest report out --output page.html\n  vmtest report out --against last-week\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    report.add_argument("results", type=Path, metavar="DIR", help="folder of a run")
+    report.add_argument("results", type=Path, metavar="DIR", help="directory of a run")
     report.add_argument("--against", type=Path, metavar="DIR", help="an earlier run: the page begins with what changed")
     report.add_argument("--output", "-o", type=Path, metavar="FILE", help="the page (default: DIR/report.html)")
     report.set_defaults(call=_report)

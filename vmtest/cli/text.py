@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EXIT_CODES = """exit codes:
   of "exec": the command's own, 128+n when signal n ended it; and
   2    invalid input, nothing was started
-  3    this machine lacks something (the message says what, and the remedy)
+  3    this machine lacks something (the message has what, and the remedy)
   4    building the kernel or image failed
   124  the command did not end in time and was killed
   125  the guest was lost (panic, oops, lockup, QEMU died, ...): the command has no result
@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   vmtest exec -- uname -r
   vmtest exec --memory 512M --cpus 1 -- cat /proc/meminfo
   vmtest exec --swap zram:512M -- sh -c 'cat /proc/swaps; nproc'
-  vmtest exec --root host -- ./my-test         # sees this machine's files, in this folder; writes to memory
+  vmtest exec --root host -- ./my-test         # sees this machine's files, in this directory; writes to memory
   vmtest exec --tree .:/opt/project --env PYTHONPATH=/opt/project -- python3 -m pytest /opt/project/tests
   vmtest exec --kernel arch/x86/boot/bzImage --append 'transparent_hugepage=always' -- true
   vmtest exec --numa 2 --numa-cpus 2,0 --numa-memory 768M,256M --numa-distance 0:1=30 -- ls /sys/devices/system/node
@@ -48,7 +48,7 @@ ends, when you press Ctrl-C, and when this program is killed. No root is needed.
 
 @contextmanager
 def reporting_dump(guest: Guest) -> Iterator[None]:
-    """Says, once a guest is gone, where its memory is kept, or why it is not."""
+    """Prints, once a guest is gone, where its memory is kept, or why it is not."""
     try:
         yield
     finally:

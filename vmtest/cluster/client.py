@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Spreads a run over the workers of a Dask scheduler: sends each once what it lacks, and takes back what it did.
 
-A job whose worker dies runs elsewhere: that is the scheduler's doing. A job that ended, however, is never repeated.
+A job whose worker dies runs elsewhere: the scheduler sees to that. A job that ended, however, is never repeated.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def _check_address(address: str, tls: Tls) -> None:
         raise InvalidInput(f"cluster {address!r} needs --tls-ca, --tls-cert and --tls-key")
     if scheme == "tcp" and not _loopback(rest.rpartition(":")[0]):
         say(
-            f"cluster {address!r} is neither encrypted nor authenticated: whoever reaches it runs code on its workers, "
-            "and is believed here; use tls://, or a network that no one else can reach"
+            f"cluster {address!r} is neither encrypted nor authenticated: anyone who reaches it can run code "
+            "on its workers and send results here; use tls://, or a private network"
         )
 
 
@@ -107,7 +107,7 @@ def _connected(address: str, tls: Tls) -> Client:
     from distributed.security import Security
 
     for name in ("distributed", "distributed.client", "distributed.scheduler", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told by us
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are reported here
     security = None
     if any(tls):
         ca, cert, key = (str(path) if path else None for path in tls)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files by the hash of their content: kernels, images and folders that have travelled, each once, each verified."""
+"""Files by the hash of their content: kernels, images and directories that have travelled, each once, each verified."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..ssh.seed import add_tree
 
 #: A piece on the wire.
 CHUNK_BYTES = 8 << 20
-#: A folder that was sent to be copied into guests.
+#: A directory that was sent to be copied into guests.
 TREE = untrusted.Limits(bytes=64 << 30, entries=5_000_000)
 
 
@@ -33,7 +33,7 @@ def folder() -> Path:
 def path_of(sha256: str) -> Path:
     """Where content with this hash is, or would be."""
     if len(sha256) != 64 or not all(letter in "0123456789abcdef" for letter in sha256):
-        raise InvalidInput(f"{sha256!r} is no SHA-256")
+        raise InvalidInput(f"{sha256!r} is not a SHA-256")
     return folder() / sha256
 
 
@@ -45,7 +45,7 @@ def missing(hashes: list[str]) -> list[str]:
 def part_of(sha256: str, transfer: str) -> Path:
     """Where a transfer collects its pieces; two transfers of one content do not meet."""
     if not transfer.isalnum():
-        raise InvalidInput(f"{transfer!r} is no name of a transfer")
+        raise InvalidInput(f"{transfer!r} is not the name of a transfer")
     return path_of(sha256).with_name(f".{sha256}.{transfer}.part")
 
 
@@ -73,7 +73,7 @@ def finish(sha256: str, transfer: str) -> None:
 
 
 def pack_tree(host: Path, archive: Path) -> None:
-    """Writes a folder as an archive that is the same for the same content."""
+    """Writes a directory as an archive that is the same for the same content."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as loose:
         add_tree(loose, host, "tree", NOT_COPIED)
@@ -85,10 +85,10 @@ def pack_tree(host: Path, archive: Path) -> None:
 
 
 def unpacked_tree(sha256: str) -> Path:
-    """The folder of an archive that is here.
+    """The directory of an archive that is here.
 
     Raises:
-        ForeignContent: it is no archive of one folder.
+        ForeignContent: it is no archive of one directory.
     """
     where = path_of(sha256).with_name(f"{sha256}.tree")
     if not where.is_dir():

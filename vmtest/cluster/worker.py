@@ -25,7 +25,7 @@ from ..suite.admission import Admission
 from ..suite.perform import Stopped, Watch, perform
 from . import store
 
-# The scheduler says how many jobs at once; what memory holds, the worker itself.
+# The scheduler limits the number of jobs at once, the worker what memory holds.
 _admission = Admission(1 << 20)
 _guard = threading.Lock()
 _watches: dict[str, set[Watch]] = {}
@@ -104,7 +104,7 @@ def _handle(parcel: Parcel) -> Answer:
 
 
 def drop_dump(folder: Path, *, too_large: int) -> list[str]:
-    """Removes a guest's dump from its artifacts when it is larger than so many bytes; returns what to say of it."""
+    """Removes a guest's dump from its artifacts when it is larger than so many bytes; returns the notes about it."""
     path = folder / dump.NAME
     if not path.is_file() or path.stat().st_size <= too_large:
         return []
@@ -157,7 +157,7 @@ def _tell(parcel: Parcel, phase: str) -> None:
 
 
 def topic(run: str) -> str:
-    """Where workers tell of a run's phases."""
+    """The topic under which workers report a run's phases."""
     return f"vmtest-{run}"
 
 

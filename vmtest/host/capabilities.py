@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What was found out about this host and stays true for a while: small JSON files in the cache folder."""
+"""What was found out about this host and stays true for a while: small JSON files in the cache directory."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 
 QEMU's emulation hands the host's counter to the guest as it is. A guest's kernel measures it while it boots, against a
 timer; where the host is busy and lets it stand still meanwhile, the result is anything (49 MHz where 2445 are right),
-and its seconds run away. ``tsc_early_khz=`` tells it instead.
+and its seconds run away. ``tsc_early_khz=`` gives the frequency instead.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ COUNTED_KHZ = 1_000_000
 
 
 def tsc_khz(arch: Architecture, accelerator: str, icount: int | None = None) -> int | None:
-    """What a guest's kernel is to be told, kHz; None when it does not have this host's counter, or none can be read.
+    """The counter's frequency for a guest's kernel, kHz; None when it has another counter, or none can be read.
 
-    Measured once a host boot and kept in the cache folder. A guest that counts its instructions has a counter of ns.
+    Measured once a host boot and kept in the cache directory. A guest that counts its instructions has a counter of ns.
     """
     if icount is not None and arch is X86_64:
         return COUNTED_KHZ

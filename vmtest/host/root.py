@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A folder of the host as a guest's root: shared read-only by 9p, a layer in the guest's memory takes all writes.
+"""A directory of the host as a guest's root: shared read-only by 9p, a layer in the guest's memory takes all writes.
 
-The first process, sshd and the keys stay in the image (``images/rootfs/hostroot``); only commands see the folder.
+The first process, sshd and the keys stay in the image (``images/rootfs/hostroot``); only commands see the directory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HOST = "host"
 TAG = "hostroot"
 #: On the kernel's command line; ``images/rootfs/setup`` looks for it.
 KERNEL_WORD = "vmtest.root=host"
-#: What an image that knows of it says when it is up.
+#: The line that an image with support for it prints when it is up.
 READY = "vmtest: ready, root: the host's"
 #: The guest's own, whatever the host has there.
 FRESH = ("/proc", "/sys", "/dev", "/run", "/tmp")
@@ -44,16 +44,16 @@ _PLAIN = re.compile(rb"[^A-Za-z0-9/._+-]")
 
 
 def is_root(value: Path | str) -> bool:
-    """Whether this names a folder, or the host's root, rather than an image."""
+    """Whether this names a directory, or the host's root, rather than an image."""
     return str(value) == HOST or Path(value).is_dir()
 
 
 def checked(root: Path | str, machine: str = "x86_64") -> str:
-    """``"host"``, or the folder's absolute path.
+    """``"host"``, or the directory's absolute path.
 
     Args:
-        root: either; a folder may be relative.
-        machine: what the guest's processor runs, as ``uname -m`` says it.
+        root: either; a directory may be relative.
+        machine: what the guest's processor runs, as ``uname -m`` prints it.
 
     Raises:
         InvalidInput: no root file system, or one of another kind of processor.
@@ -61,31 +61,31 @@ def checked(root: Path | str, machine: str = "x86_64") -> str:
     given = str(root)
     place = folder(given)
     if not place.is_dir():
-        raise InvalidInput(f"root {given!r} does not exist or is no folder; give 'host' or a folder with a root in it")
+        raise InvalidInput(f"root {given!r} is not a directory; give 'host' or a directory with a root file system")
     if not os.access(place, os.R_OK | os.X_OK):
         raise InvalidInput(f"root {given!r} may not be read by this user; correct its permissions")
     lacks = next((name for name in ("usr", "bin/sh") if not inside(place, name)), None)
     if lacks:
-        raise InvalidInput(f"root {given!r} has no /{lacks}, so it is no root file system; give one, or 'host'")
+        raise InvalidInput(f"root {given!r} has no /{lacks}, so it is not a root file system; give one, or 'host'")
     found = _machine_of(given, inside(place, "bin/sh") or place)
     if found != machine:
         raise InvalidInput(
             f"root {given!r} is of another kind of processor: its /bin/sh is for {found}, the guest is {machine}; "
             "give a root for that"
         )
-    # Whoever is inside could read the keys of all guests.
+    # Programs in the guest could read the keys of all guests.
     if os.path.realpath(tempfile.gettempdir()) == str(place):
-        raise InvalidInput(f"root {given!r} is the folder for temporary files; set TMPDIR to another one")
+        raise InvalidInput(f"root {given!r} is the directory for temporary files; set TMPDIR to another one")
     return HOST if place == Path("/") else str(place)
 
 
 def folder(root: str) -> Path:
-    """The folder that a root is, without links in its path."""
+    """The directory that a root is, without links in its path."""
     return Path("/") if root == HOST else Path(os.path.realpath(root))
 
 
 def inside(root: Path, name: str) -> Path | None:
-    """A path below a root as a process sees it whose root that is, links followed; None when there is nothing."""
+    """A path as seen by a process with that root, links followed; None when there is nothing."""
     todo = name.split("/")[::-1]
     place, followed = root, 0
     while todo:
@@ -123,7 +123,7 @@ def _machine_of(root: str, program_file: Path) -> str:
 
 
 def check_qemu(qemu: str) -> None:
-    """Whether QEMU can share folders.
+    """Whether QEMU can share directories.
 
     Raises:
         MachineLacks: it was built without 9p.
@@ -146,7 +146,7 @@ def check_kernel(root: str, name: str, image: Path) -> None:
     """
     path = features.beside(image)
     if path is None:
-        return  # the guest's setup says so if need be
+        return  # the guest's setup reports it where it matters
     config = features.read(path)
     if not image.with_name("initrd").is_file():
         config = {option: None if value == "m" else value for option, value in config.items()}
@@ -160,9 +160,9 @@ def check_kernel(root: str, name: str, image: Path) -> None:
 
 
 def covers(root: str) -> tuple[str, ...]:
-    """Folders that are covered by empty ones in the guest, beside those that are always its own.
+    """Directories that are covered by empty ones in the guest, beside those that are always its own.
 
-    The folder for temporary files has the keys of this and other guests. A home of root that QEMU may not read would
+    The directory for temporary files has the keys of this and other guests. A home of root that QEMU may not read would
     be of no use.
     """
     place = folder(root)
@@ -187,7 +187,7 @@ def _quoted(path: str) -> str:
 
 
 def qemu_arguments(root: str | None) -> list[str]:
-    """The folder as a device. Read-only in QEMU itself, so nothing that a guest does reaches the host.
+    """The directory as a device. Read-only in QEMU itself, so nothing that a guest does reaches the host.
 
     ``multidevs=remap``: file systems that the host has mounted below it are part of it.
     """
@@ -218,14 +218,14 @@ def working_folder(root: str | None, wanted: str | None = None) -> str | None:
     try:
         here = os.getcwd()
     except FileNotFoundError as error:
-        raise InvalidInput("the working folder is gone, and --root host starts there; change to another") from error
+        raise InvalidInput("the working directory is gone, and --root host starts there; change to another") from error
     if wanted:
         return os.path.join(here, wanted)
     return None if hidden(here) else here
 
 
 def hidden(path: str) -> str:
-    """With the host's root: the folder of the guest's own that hides a path of the host, or nothing."""
+    """With the host's root: the directory of the guest's own that hides a path of the host, or nothing."""
     return next((place for place in (*FRESH, *covers(HOST)) if Path(path).is_relative_to(place)), "")
 
 

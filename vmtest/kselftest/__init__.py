@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A kernel tree's own tests in a guest: kselftest collections and KUnit.
 
-``collection`` builds a selftest folder and says what is in it, ``execute`` runs its tests one by one in a guest,
+``collection`` builds a selftest directory and lists what is in it, ``execute`` runs its tests one by one in a guest,
 ``kunit`` boots a kernel that tests itself, ``told`` writes what came out as KTAP, JSON and JUnit XML.
 """

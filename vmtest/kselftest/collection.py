@@ -18,7 +18,7 @@ from ..progress import Progress
 RECIPE = "1"
 LIST = "kselftest-list.txt"
 SELFTESTS = "tools/testing/selftests"
-#: What kselftest's runner gives a test whose folder has no settings.
+#: The limit of kselftest's runner where a directory has no settings.
 DEFAULT_TIMEOUT = 45.0
 # Results are kept in directories of these names.
 _TEST = re.compile(r"[\w+-][\w.+-]{0,99}")
@@ -30,8 +30,8 @@ class Collection:
     """A built collection.
 
     Attributes:
-        name: its folder below ``tools/testing/selftests``.
-        root: what ``make install`` made: the collection's folder, and beside it what tests include from ``../``.
+        name: its directory below ``tools/testing/selftests``.
+        root: what ``make install`` made: the collection's directory, and beside it what tests include from ``../``.
         tests: names of its programs and scripts, in the order of its Makefile.
         timeout: seconds a test may take by its ``settings`` file; 0 for no limit.
     """
@@ -43,7 +43,7 @@ class Collection:
 
     @property
     def folder(self) -> Path:
-        """The collection's own folder."""
+        """The collection's own directory."""
         return self.root / self.name
 
     def chosen(self, names: list[str]) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ def obtain(tree: source.KernelSource, name: str, arch: Architecture = X86_64) ->
         near = ", ".join(sorted(path.parent.name for path in home.glob(f"{name[:2]}*/Makefile"))[:8])
         raise InvalidInput(
             f"collection {name!r} is not in {tree.name} ({SELFTESTS}); "
-            + (f"near it there are: {near}" if near else "give a folder's name, as in damon or mm")
+            + (f"near it there are: {near}" if near else "give a directory's name, as in damon or mm")
         )
 
     def build(scratch: Path, progress: Progress) -> None:
@@ -116,7 +116,7 @@ def timeout_of(settings: str) -> float:
     """Seconds by a ``settings`` file: ``timeout=N``, the last one counts; 0 is no limit.
 
     Raises:
-        InvalidInput: the value is no number.
+        InvalidInput: the value is not a number.
     """
     found = DEFAULT_TIMEOUT
     for line in settings.splitlines():
@@ -124,7 +124,7 @@ def timeout_of(settings: str) -> float:
         if name.strip() == "timeout":
             word = value.strip().strip("\"'")
             if not re.fullmatch("[0-9]{1,9}", word):
-                raise InvalidInput(f"settings: timeout {word!r} is no number of seconds; correct the file")
+                raise InvalidInput(f"settings: timeout {word!r} is not a number of seconds; correct the file")
             found = float(word)
     return found
 

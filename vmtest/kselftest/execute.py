@@ -25,7 +25,7 @@ PLACE = "/tmp/kselftest"
 EMULATED_FACTOR = 5.0
 TAIL_LINES = 20
 
-Told = Callable[[Outcome], object]
+Report = Callable[[Outcome], object]
 
 
 @dataclass
@@ -70,8 +70,8 @@ class Runner:
         self._guest: Guest | None = None
         self._has: dict[str, bool] = {}
 
-    def run(self, tests: Sequence[str], told: Told) -> list[Outcome]:
-        """Runs these tests in this order; ``told`` hears of each when it has ended.
+    def run(self, tests: Sequence[str], report: Report) -> list[Outcome]:
+        """Runs these tests in this order; ``report`` is called with each outcome.
 
         Raises:
             GuestLost: a guest did not even boot.
@@ -82,7 +82,7 @@ class Runner:
             for test in tests:
                 outcome = self._one(test)
                 outcomes.append(outcome)
-                told(outcome)
+                report(outcome)
                 if self._fresh:
                     self._close()
         finally:
@@ -181,10 +181,10 @@ class Runner:
 
 
 def verdict_of(code: int, output: str, parsed: ktap.Parsed) -> tuple[str, str]:
-    """Verdict and message of a test that ended: by its exit code, and by its own KTAP where that says more."""
+    """Verdict and message of a test that ended: by its exit code, and by its own KTAP where that has more."""
     said = [line.strip().removeprefix("# ") for line in output.splitlines() if line.strip()]
     if code == SKIP_CODE:
-        return SKIP, said[-1] if said else "it says no reason"
+        return SKIP, said[-1] if said else "no reason given"
     if code:
         return FAIL, f"exit code {code}"
     if parsed.failed:

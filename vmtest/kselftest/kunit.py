@@ -27,7 +27,7 @@ EXCERPT_LINES = 40
 
 
 def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None = None) -> list[Outcome]:
-    """Boots, lets the kernel run the tests that ``pattern`` matches, and reads what it said; an outcome a suite.
+    """Boots, lets the kernel run the tests that ``pattern`` matches, and reads its console; an outcome a suite.
 
     Args:
         config: of the guest; its kernel has KUnit built in.
@@ -41,7 +41,7 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
         GuestLost: it was lost before a test began.
     """
     if not _FILTER.fullmatch(pattern):
-        raise InvalidInput(f"filter {pattern!r} is no KUnit glob; write for example 'damon*' or 'damon.*split*'")
+        raise InvalidInput(f"filter {pattern!r} is not a KUnit glob; write for example 'damon*' or 'damon.*split*'")
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     lines, accelerator, lost = _boot(config, pattern, folder)
     if not any(_HEADER.match(line) for line in lines):
@@ -72,7 +72,7 @@ def _boot(config: GuestConfig, pattern: str, folder: Path | None) -> tuple[list[
     """Lets a kernel run its tests; returns its messages, the accelerator and how it ended."""
     # Not poweroff: that needs ACPI. QEMU ends at a reboot.
     words = f"{config.append} kunit.enable=1 kunit.filter_glob={pattern} kunit_shutdown=reboot"
-    # A test may provoke a warning, and its own result says whether that is right.
+    # A test may provoke a warning, and its own result decides whether that is right.
     config = dataclasses.replace(config, append=words.strip(), tolerate=(*config.tolerate, "warning"))
     with run_directory.temporary("kunit") as scratch:
         kept = folder or scratch
@@ -89,7 +89,7 @@ def _boot(config: GuestConfig, pattern: str, folder: Path | None) -> tuple[list[
 
 
 def read(lines: list[str], template: Outcome, lost: GuestLost | None) -> list[Outcome]:
-    """An outcome for each suite in what the kernel said.
+    """An outcome for each suite in the kernel's messages.
 
     Args:
         lines: the console's messages, without time stamps.

@@ -27,7 +27,7 @@ PROBE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Accelerator:
-    """``name`` is "kvm" or "tcg"; ``reason`` says why in words."""
+    """``name`` is "kvm" or "tcg"; ``reason`` is for people."""
 
     name: str
     reason: str

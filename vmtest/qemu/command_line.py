@@ -72,7 +72,7 @@ def check_memory(config: GuestConfig) -> None:
 
 
 def kernel_command_line(config: GuestConfig, tsc_khz: int | None = None) -> str:
-    """What the kernel is told; ``config.append`` comes last and so wins."""
+    """The kernel's command line; ``config.append`` comes last and so wins."""
     words = [
         f"console={config.arch.console}",
         "root=/dev/vda ro rootfstype=squashfs",
@@ -197,5 +197,5 @@ def build(config: GuestConfig, parts: Parts) -> list[str]:
         words += ["-fsdev", f"local,id=share{number},path={path},security_model=none,readonly=on"]
         words += ["-device", f"virtio-9p-pci,fsdev=share{number},mount_tag=share{number}"]
     if parts.snapshot and parts.snapshot.state:
-        words += ["-incoming", "defer"]  # what of it is to come is said through the monitor
+        words += ["-incoming", "defer"]  # the monitor requests parts of it later
     return [*words, *config.qemu_args]

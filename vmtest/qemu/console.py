@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Watches a guest's serial console from its first byte to QEMU's end, and says at once when the guest is lost."""
+"""Watches a guest's serial console from its first byte to QEMU's end, and reports at once when the guest is lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BEGINNING_WITHIN = 120
 # A guest that is emulated on a busy host may measure its clock while it stands still: 91 MHz where 2300 are right, and
 # the seconds it counts run away. The host's own figure follows its power saving, so only what is far off is wrong.
 CLOCK_FACTOR = 4
-# Stopped for this long, QEMU waits for somebody's SIGCONT that nobody will send.
+# QEMU that was stopped for this long will get no SIGCONT any more.
 STOPPED_SECONDS = 2.0
 
 
@@ -55,9 +55,9 @@ class Console(threading.Thread):
     """Reads the console all the time, keeps its last lines and the first reason to give the guest up.
 
     Attributes:
-        ready: set when the guest says that its SSH server listens.
+        ready: set when the guest has printed that its SSH server listens.
         ended: set when the guest is lost; ``lost`` has the reason.
-        on_end: called once the guest is lost, so that whoever waits for it wakes up.
+        on_end: called once the guest is lost, so that threads that wait for it wake up.
         warnings: lines that do not end a guest but matter (what is tolerated, what setup could not do).
         last_byte: when the last byte came, on the monotonic clock.
     """
@@ -67,7 +67,7 @@ class Console(threading.Thread):
     ) -> None:
         """Args:
         sock: the console's end here.
-        folder: the run folder, where the supervisor writes of QEMU.
+        folder: the run directory, where the supervisor writes of QEMU.
         log: a file that gets every byte; None keeps the last lines only.
         tolerate: verdicts that are noted and end nothing.
         """
@@ -179,7 +179,7 @@ class Console(threading.Thread):
         elif self._stopped is None:
             self._stopped = time.monotonic()
         elif time.monotonic() - self._stopped > STOPPED_SECONDS:
-            what = f"somebody stopped QEMU (process {pid}) with a signal"
+            what = f"QEMU (process {pid}) was stopped with a signal"
             # Nothing more can come: no need to wait for the rest of a report.
             self._fatal = (Verdict.QEMU_STOPPED, what, time.monotonic() - REPORT_SECONDS, self._count)
 
@@ -212,7 +212,7 @@ class Console(threading.Thread):
         return self.lost
 
     def qemu_log(self) -> str:
-        """What QEMU itself had to say."""
+        """QEMU's own messages."""
         try:
             return (self._folder / LOG_FILE).read_text("utf-8", errors="replace")
         except OSError:
@@ -262,7 +262,7 @@ class Console(threading.Thread):
 
     @property
     def powered_down(self) -> bool:
-        """Whether the kernel has said that it switches off or restarts."""
+        """Whether the kernel has printed that it switches off or restarts."""
         return self._powered_down
 
     def type(self, data: bytes) -> None:

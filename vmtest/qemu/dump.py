@@ -25,7 +25,7 @@ from .monitor import Event, Monitor, MonitorError
 NAME = "vmcore"
 #: Compressed: of a guest's memory most pages are zero or text.
 FORMAT = "kdump-zlib"
-#: Dumps in the folders beside each other that one run fills: a suite whose guests all crash shall not fill the disk.
+#: Dumps of one run, in directories beside each other: a suite of guests that all crash shall not fill the disk.
 MOST = 4
 #: Of a dump on a cluster's worker so many bytes go back to where the run was started.
 TRAVELS = 256 * MIB
@@ -33,10 +33,10 @@ TRAVELS = 256 * MIB
 RESERVE = 512 * MIB
 SECONDS = 180.0
 COMMAND_SECONDS = 30.0
-# The console's last words may be read a moment after QEMU told of the guest's end.
+# The console's last lines may be read a moment after QEMU's event of the guest's end.
 WORDS_SECONDS = 2.0
 TICK_SECONDS = 0.1
-#: The kernel's state tells something after these; the others are no crash or no kernel's.
+#: After these a dump is useful; the others are not crashes of the kernel.
 WORTH = frozenset(Verdict) - {
     Verdict.CLOSED,
     Verdict.POWERED_OFF,
@@ -49,7 +49,7 @@ WORTH = frozenset(Verdict) - {
 
 
 def room_for(folder: Path, size: int, most: int | None) -> str:
-    """Why a dump of at most ``size`` bytes is not written into a folder that is one of a run's, or nothing."""
+    """Why a dump of at most ``size`` bytes is not written into a directory that is one of a run's, or nothing."""
     others = sum(1 for path in folder.parent.glob(f"*/{NAME}") if path.parent != folder) if most else 0
     if most and others >= most:
         return f"{others} guests of this run have one already"
@@ -57,7 +57,7 @@ def room_for(folder: Path, size: int, most: int | None) -> str:
 
 
 def lacks_room(folder: Path, size: int) -> str:
-    """Why a folder's disk is too full for a file of at most ``size`` bytes, or nothing."""
+    """Why a directory's disk is too full for a file of at most ``size`` bytes, or nothing."""
     free = shutil.disk_usage(folder).free
     return f"it may take {shown(size)}, {free // MIB} MiB are free there" if free < size + RESERVE else ""
 
@@ -155,10 +155,10 @@ class Keeper(threading.Thread):
     def __init__(self, monitor: Monitor, console: Console, folder: Path, size: int, most: int | None = None) -> None:
         """Args:
         monitor: QEMU's.
-        console: says what the end was.
+        console: has the verdict.
         folder: for the dump.
         size: bytes of the guest's memory.
-        most: dumps in the folders beside this one, from which on there are enough.
+        most: dumps in the directories beside this one, from which on there are enough.
         """
         super().__init__(name="vmtest-dump", daemon=True)
         self._monitor = monitor
@@ -193,7 +193,7 @@ class Keeper(threading.Thread):
 
     def _watch(self) -> None:
         with contextlib.suppress(MonitorError), self._monitor.events("SHUTDOWN", "GUEST_PANICKED") as events:
-            # It may have been before anybody listened.
+            # The event may have come before this thread listened.
             if self._monitor.command("query-status")["status"] not in {"shutdown", "guest-panicked"}:
                 event: Event | None = None
                 while event is None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Memory that comes and goes while a guest runs: a virtio-mem device for each node, told through QEMU's monitor.
+"""Memory that comes and goes while a guest runs: a virtio-mem device for each node, controlled through QEMU's monitor.
 
 virtio-mem gives and takes pieces of 2 MiB and moves away what is in them, where a DIMM goes as a whole or not at all: a
-request may end half-way, and what became of it is said.
+request may end half-way, and what became of it is reported.
 """
 
 from __future__ import annotations

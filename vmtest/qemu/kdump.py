@@ -66,7 +66,7 @@ def _name(path: Path) -> None:
         stream.seek(VMCOREINFO_AT)
         head = stream.read(16)
         offset, size = struct.unpack("<QQ", head) if len(head) == 16 else (0, 0)
-        # What the guest's kernel said of itself: it may have been anything.
+        # Data from the guest's kernel, which is not trusted.
         if not 0 < offset < path.stat().st_size:
             return
         stream.seek(offset)

@@ -28,7 +28,7 @@ Q35 = MachineType("q35", X86_64.machine_type)
 FIRMWARE = "qboot.rom"
 LIGHT = MachineType("light", f"{X86_64.machine_type},sata=off,smbus=off,usb=off,vmport=off", ("-bios", FIRMWARE))
 MACHINE_TYPES = {machine_type.name: machine_type for machine_type in (Q35, LIGHT)}
-# Where QEMU of a distribution, or one that somebody built, has its firmware.
+# Where a distribution's QEMU, or one that was built by hand, has its firmware.
 FOLDERS = (Path("/usr/share/qemu"), Path("/usr/local/share/qemu"))
 
 

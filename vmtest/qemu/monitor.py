@@ -37,7 +37,7 @@ class MonitorError(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """What QEMU told without being asked: "SHUTDOWN", "STOP", "MEMORY_DEVICE_SIZE_CHANGE", ... and its values."""
+    """An event of QEMU: "SHUTDOWN", "STOP", "MEMORY_DEVICE_SIZE_CHANGE", ... and its values."""
 
     name: str
     data: dict[str, Any]

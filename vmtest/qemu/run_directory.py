@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """All that this package makes in the directory for temporary files: private, named after its owner, and removed.
 
-By its owner in the end; when that was killed, by its supervisor where it has one, and else by whoever makes the next
-one here. The owner is a process and the time it started: its number alone is somebody else's a while later.
+The owner removes it; when that was killed, its supervisor where there is one, else the process that makes the next one
+here. The owner is a process and the time it started: its number alone is another process's later.
 """
 
 from __future__ import annotations

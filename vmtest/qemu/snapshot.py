@@ -32,7 +32,7 @@ from .monitor import Monitor, MonitorError
 # Raise it when what a guest does before it holds changes.
 RECIPE = "1"
 KIND = "snapshot"
-#: What a guest says when it waits; ``images/rootfs/setup``.
+#: What a guest prints when it waits; ``images/rootfs/setup``.
 HOLDING = "vmtest: holding"
 #: The disk with a guest's own files; all that share a snapshot have it as large as that (most of it a hole).
 SEED_BYTES = 16 << 30
@@ -44,7 +44,7 @@ SAVE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A folder with the memory, the devices' state, the public host key and the console so far."""
+    """A directory with the memory, the devices' state, the public host key and the console so far."""
 
     folder: Path
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Owns one QEMU process and one run folder, and outlives whoever asked for them, just long enough to remove both.
+"""Owns one QEMU process and one run directory, and outlives its parent just long enough to remove both.
 
 Run as a program of its own (standard library only, so that it starts fast):
-``supervisor.py PARENT_PID RUN_FOLDER FD[,FD...] -- COMMAND...``. It ends QEMU and removes the folder when something
+``supervisor.py PARENT_PID RUN_FOLDER FD[,FD...] -- COMMAND...``. It ends QEMU and removes the directory when something
 comes on its standard input or that is closed, or when its parent dies, by whatever signal. QEMU in turn dies with it.
 """
 
@@ -25,7 +25,7 @@ def spawn(folder: Path, descriptors: tuple[int, ...], command: list[str]) -> sub
     """Starts a supervisor for a command; write to its standard input, or close it, to end both.
 
     Args:
-        folder: the run folder that it removes at the end.
+        folder: the run directory that it removes at the end.
         descriptors: inherited by the command.
         command: program and arguments.
     """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Results: what each job of a run ended with, its evidence, and the forms they are told in.
+"""Results: what each job of a run ended with, its evidence, and the forms of reports.
 
-``outcome`` and ``manifest`` are the records, ``evidence`` and ``symbols`` what is kept of a guest, ``live`` tells while
-it happens, ``writers`` (JSON, JUnit XML, KTAP) and ``html`` afterwards, ``ktap`` reads what tests print.
+``outcome`` and ``manifest`` are the records, ``evidence`` and ``symbols`` what is kept of a guest, ``live`` shows
+progress, ``writers`` (JSON, JUnit XML, KTAP) and ``html`` make the reports, ``ktap`` reads what tests print.
 """

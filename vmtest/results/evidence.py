@@ -31,7 +31,7 @@ def kernel_release(console: str) -> str:
 def keep_command_line(guest: Guest, folder: Path, kernel: Path, rootfs: Path) -> None:
     """Writes ``qemu.sh``, which boots the same guest by hand: console on the terminal, SSH with a key beside it.
 
-    The folders that were copied into the guest are not part of it: ``vmtest rerun`` has them.
+    The directories that were copied into the guest are not part of it: ``vmtest rerun`` has them.
     """
     if not guest.command_line:
         return
@@ -64,7 +64,7 @@ def _own_console(command: list[str]) -> Iterator[str]:
     """A command line with its console on the terminal and without a monitor; one from a snapshot boots."""
     words = iter(command)
     for word in words:
-        if word == "-no-shutdown":  # nobody is there to end it
+        if word == "-no-shutdown":  # the script has no monitor to end it
             continue
         value = next(words) if word in {"-chardev", "-mon", "-incoming"} else ""
         if word in {"-mon", "-incoming"} or "id=monitor" in value:

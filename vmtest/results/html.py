@@ -27,7 +27,7 @@ FILES = (
 
 @dataclass
 class Detail:
-    """What the page says of one outcome beside what the outcome says itself.
+    """What the page shows of one outcome beside the record itself.
 
     Attributes:
         command: what its guest did; ``workload``: what ran beside it.
@@ -61,11 +61,11 @@ class Change:
 
 
 def write(folder: Path, page: Path | None = None, earlier: Path | None = None) -> Path:
-    """Renders the run of a folder.
+    """Renders the run of a directory.
 
     Args:
         folder: of a run.
-        page: the file to write; default ``report.html`` in the folder.
+        page: the file to write; default ``report.html`` in the directory.
         earlier: of another run, to compare with.
 
     Raises:

@@ -84,7 +84,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def folder(self) -> str:
-        """Where its artifacts are, below the run's folder."""
+        """Where its artifacts are, below the run's directory."""
         return f"guests/{self.name.replace('/', '__')}"
 
     @cached_property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reads TAP and KTAP as kselftest, KUnit and others print it: results of subtests, and whether all were told."""
+"""Reads TAP and KTAP as kselftest, KUnit and others print it: results of subtests, and whether all of them came."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def parse(text: str) -> Parsed:
         inner = [found for level in sorted(waiting) if level > depth for found in waiting.pop(level)]
         close(depth, subtest.name)
         results = [Subtest(f"{subtest.name}/{one.name}", one.status, one.message) for one in inner]
-        # What encloses others counts only when it says more than they do.
+        # An enclosing result counts only when it adds something to those inside.
         if not inner or (subtest.status == "fail" and not any(one.status == "fail" for one in inner)):
             results.append(subtest)
         waiting.setdefault(depth, []).extend(results)

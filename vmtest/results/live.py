@@ -44,7 +44,7 @@ WORDS = {
 
 
 class Progress:
-    """Tells of a run; a context manager. Without a terminal: a plain line for each job that ends."""
+    """Shows a run's progress; a context manager. Without a terminal: a plain line for each job that ends."""
 
     def __init__(self, total: int, console: Console | None = None) -> None:
         self._console = console or output(stderr=True)
@@ -117,7 +117,7 @@ def matrix(run: Run) -> RenderableType:
     table.add_column("workload", overflow="fold")
     table.add_column("test", overflow="fold")
     for kernel, machine in columns:
-        # A name may break; one that is cut off says nothing.
+        # A name may break; one that is cut off cannot be read.
         table.add_column(Text(f"{kernel}\n{machine}", overflow="fold"), justify="left")
     for workload, test in rows:
         row: list[RenderableType] = [workload, test]

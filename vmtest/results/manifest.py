@@ -26,13 +26,13 @@ class Manifest(msgspec.Struct, kw_only=True):
     """A job and what became of it.
 
     Attributes:
-        kernel_release: as its console said.
+        kernel_release: from its console.
         accelerator: "kvm" or "tcg".
         arch: the guest's architecture: the kernel's.
         qemu: the command line as it was; ``qemu.sh`` beside it can be run.
         host: the machine the guest ran on.
         memory: what became of memory that was plugged and unplugged, a line each.
-        dump: file beside it with the memory of a guest whose kernel was lost, for crash and drgn; empty without one.
+        dump: file beside it with the memory of a lost guest, for crash and drgn; empty without one.
     """
 
     format: int = FORMAT
@@ -49,12 +49,12 @@ class Manifest(msgspec.Struct, kw_only=True):
 
 
 def write(manifest: Manifest, folder: Path) -> None:
-    """Writes it into a guest's artifact folder."""
+    """Writes it into a guest's artifact directory."""
     (folder / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
 
 
 def read(path: Path) -> Manifest:
-    """Reads one; ``path`` is the file or its folder.
+    """Reads one; ``path`` is the file or its directory.
 
     Raises:
         InvalidInput: there is none, or it is none.

@@ -61,9 +61,9 @@ class Outcome(msgspec.Struct, kw_only=True):
             ("panic", "oom", ...), "machine-lacks", "harness-error" or "not-run".
         message: one line.
         exit_code: the test's, when it ended.
-        excerpt: the console lines that tell, their addresses with file and line when the kernel has symbols.
+        excerpt: the console lines with the reason, their addresses with file and line when the kernel has symbols.
         timings: seconds by phase.
-        folder: its artifacts, relative to the run's folder.
+        folder: its artifacts, relative to the run's directory.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     @property
     def line(self) -> str:
-        """What there is to say in one line, or nothing when all is well."""
+        """A summary in one line; empty for a pass."""
         status = self.status
         if status is Status.PASS:
             return ""

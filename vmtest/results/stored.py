@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reads what a run has written, or what somebody sent who says that it did."""
+"""Reads what a run has written. The file may have come from elsewhere, and is not trusted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from .. import format_version
 from ..errors import InvalidInput
 
-#: A run of ten thousand jobs with all that they said has less.
+#: A run of ten thousand jobs with all their messages has less.
 MOST_BYTES = 512 << 20
 _Kind = TypeVar("_Kind")
 

@@ -90,7 +90,7 @@ def _prefix(vmlinux: Path) -> str:
 def _short(place: str) -> str:
     place = re.sub(r" \(discriminator \d+\)$", "", place)
     path, _, number = place.partition(":")
-    # The tree it was built in is no news: from the first folder that every tree has.
+    # The tree it was built in is left out: from the first directory that every tree has.
     match = _TREE.search(path.rpartition("/./")[2])
     return f"{match[1] if match else path}:{number.split(':')[0]}"
 

@@ -68,6 +68,6 @@ def check(job: Job, what: str, *, kernel: bool = True, rootfs: bool = True) -> N
 
 
 def _built_here(path: str) -> bool:
-    """Whether a file is one that this user's cache has: built here, not chosen by anybody."""
+    """Whether a file is one that this user's cache has: built here, not chosen by a manifest."""
     real = Path(os.path.realpath(path))
     return any(real.is_relative_to(os.path.realpath(cache.cache_root() / kind)) for kind in ("kernel", "rootfs"))

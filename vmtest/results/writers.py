@@ -22,27 +22,27 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_all(run: Run, folder: Path) -> None:
-    """Writes all forms into the run's folder."""
+    """Writes all forms into the run's directory."""
     _replace(folder / RESULTS, msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
     _replace(folder / KTAP, ktap(run).encode())
     junit(run, folder)
 
 
 def _replace(path: Path, data: bytes) -> None:
-    # Whoever reads it meanwhile sees the old or the new one, never half of it.
+    # A concurrent reader sees the old or the new file, never half of one.
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
     part.replace(path)
 
 
 def read(path: Path) -> Run:
-    """A run that was written before; ``path`` is its folder or its ``results.json``.
+    """A run that was written before; ``path`` is its directory or its ``results.json``.
 
     Raises:
         InvalidInput: there is none, or it is none.
     """
     file = path / RESULTS if path.is_dir() else path
-    return stored.read(file, Run, "results", "'vmtest run'", "give the folder of a run", FORMAT)
+    return stored.read(file, Run, "results", "'vmtest run'", "give the directory of a run", FORMAT)
 
 
 def junit(run: Run, folder: Path) -> None:

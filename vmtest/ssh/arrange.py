@@ -17,7 +17,7 @@ SECONDS = 60.0
 
 
 def script(config: GuestConfig) -> str:
-    """Shell text that ends with 1 and says why on standard error when something is refused; empty: nothing to do."""
+    """Shell text that ends with 1 and prints the reason when something is refused; empty for nothing to do."""
     lines: list[str] = []
     for pages in specs.huge_pages(config.hugepages):
         file = f"/sys/kernel/mm/hugepages/hugepages-{pages.size >> 10}kB/nr_hugepages"

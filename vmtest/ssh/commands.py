@@ -95,7 +95,7 @@ class Commands:
             timeout: seconds (default ``config.timeouts.command``).
             input: bytes (or pieces of them) for its standard input.
             env: added to the environment of ``config.env``.
-            cwd: working folder in the guest.
+            cwd: working directory in the guest.
             stdout, stderr: called with each piece as it comes, instead of collecting it.
             check: raise when the exit code is not 0.
             cgroup: path of its control group ("": the shell's; default ``config.in_cgroup``); 126 if it does not exist.
@@ -148,7 +148,7 @@ class Commands:
         return self._need_link().terminal(command, self._config.env, kind, columns, lines, cwd)
 
     def put(self, host: Path | str, guest: str, *, exclude: tuple[str, ...] = (), timeout: float = 300.0) -> None:
-        """Copies a file or a folder with its content to the path ``guest``.
+        """Copies a file or a directory with its content to the path ``guest``.
 
         Raises:
             InvalidInput: ``host`` does not exist.
@@ -160,10 +160,10 @@ class Commands:
         self.run(command, input=transfer.chunks(stream), timeout=timeout, check=True, cgroup="")
 
     def get(self, guest: str, host: Path | str, *, timeout: float = 300.0, limits: Limits | None = None) -> None:
-        """Copies a file or a folder with its content out of the guest to the path ``host``.
+        """Copies a file or a directory with its content out of the guest to the path ``host``.
 
-        A guest is not trusted: what it sends is that file or folder, or is refused as a whole. So are links that lead
-        out of it, devices and the like; set-user-id and such bits are taken away. A folder that is there keeps its
+        A guest is not trusted: it sends that file or directory, or all of it is refused. So are links that lead
+        out of it, devices and the like; set-user-id and such bits are taken away. A directory that is there keeps its
         other files.
 
         Args:
@@ -203,7 +203,7 @@ class Commands:
             raise self._lost_or_hung(f"no answer within {patience:g} s")
 
     def settle(self, timeout: float = 3.0) -> None:
-        """Waits until the console has shown all that the kernel has said by now.
+        """Waits until the console has shown all that the kernel has printed by now.
 
         Raises:
             GuestLost: there was something that ends a guest.

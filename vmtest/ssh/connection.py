@@ -88,7 +88,7 @@ class Link:
         """Why the connection is gone: the console's verdict, which may take a moment."""
         self._console.ended.wait(WHY_SECONDS)
         return self._console.lost or self._console.give_up(
-            Verdict.HUNG, "the SSH connection was lost and the console says nothing"
+            Verdict.HUNG, "the SSH connection was lost and the console shows no reason"
         )
 
     def token(self) -> str:

@@ -67,15 +67,15 @@ def script(command: str | Sequence[str], token: str, env: Mapping[str, str], cwd
     """The shell text that runs a command in the guest.
 
     The shell stays beside the command, as leader of its process group: it turns death by a signal into 128+n (SSH would
-    report no code), and its number is the way to signal the group. It says nothing about that death on standard error:
-    the command is in a subshell because redirections of anything else are the shell's own while it waits.
+    report no code), and its number is the way to signal the group. It prints nothing about that death: the command
+    is in a subshell because redirections of anything else are the shell's own while it waits.
     """
     words = f"sh -c {shlex.quote(command)}" if isinstance(command, str) else shlex.join(command)
     lines = [f"echo $$ >{JOBS}/{token}", "trap : HUP INT QUIT TERM USR1 USR2"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     if cwd:
         lines.append(f"cd {shlex.quote(cwd)} || exit 126")
-    # Only the command: its shell is to tell how it ended, also when the group's limit kills.
+    # Only the command: its shell reports how it ended, also when the group's limit kills.
     enter = entering(cgroup)
     lines += ["exec 3>&2 2>/dev/null", f"({enter}exec {words}) 2>&3 3>&-", f"code=$?; rm -f {JOBS}/{token}; exit $code"]
     return "\n".join(lines)

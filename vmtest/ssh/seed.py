@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a guest is told while it boots: keys, settings and whole folders, as a tar archive on a disk of its own.
+"""What a guest reads while it boots: keys, settings and whole directories, as a tar archive on a disk of its own.
 
 A disk is faster than SSH under software emulation, and needs no file system that a kernel may lack.
 """
@@ -42,10 +42,10 @@ def write(path: Path, files: Mapping[str, tuple[str, int]], trees: Iterable[Tree
     Args:
         path: the disk image to make, readable by its owner only.
         files: guest path under ``/run/vmtest`` to text and mode.
-        trees: folders to take along.
+        trees: directories to take along.
 
     Raises:
-        InvalidInput: a folder cannot be read.
+        InvalidInput: a directory cannot be read.
     """
     path.touch(mode=0o600)
     with path.open("r+b") as stream, tarfile.open(fileobj=stream, mode="w") as archive:
@@ -62,11 +62,11 @@ def write(path: Path, files: Mapping[str, tuple[str, int]], trees: Iterable[Tree
 
 
 def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str, ...]) -> None:
-    """Adds a folder with everything in it, owned by root in the guest.
+    """Adds a directory with everything in it, owned by root in the guest.
 
     Args:
         archive: open for writing.
-        host: the folder (or a single file).
+        host: the directory (or a single file).
         name: what it is called in the archive.
         exclude: patterns of what is left out: of names, at any depth; with a slash in front of paths, from ``host``.
 
@@ -88,7 +88,7 @@ def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str
         except FileNotFoundError:
             if path == host:
                 raise
-            # Gone since the folder was read: a tree in use is copied as it is found.
+            # Gone since the directory was read: a tree in use is copied as it is found.
 
     try:
         add(host, name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files and folders into and out of a guest, as tar streams through a command: few round trips, modes kept."""
+"""Files and directories into and out of a guest, as tar streams through a command: few round trips, modes kept."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def chunks(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def fetch_command(guest: str) -> str:
-    """What to run in the guest to read ``guest`` (a file or folder) as a tar stream.
+    """What to run in the guest to read ``guest`` (a file or directory) as a tar stream.
 
     Raises:
         InvalidInput: the path names nothing that could be called by its name.
@@ -84,7 +84,7 @@ class Received:
         self._stream.write(data)
 
     def unpack(self, guest: str, host: Path) -> None:
-        """Puts it at ``host``: a file becomes that file, a folder's content goes into that folder.
+        """Puts it at ``host``: a file becomes that file, a directory's content goes into that directory.
 
         Raises:
             ForeignContent: it is something else, or too much; ``host`` is as it was.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How many guests at once: never more than real memory holds, and as many processors as there are unless told."""
+"""How many guests at once: never more than real memory holds, and by default as many processors as there are."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Admission:
 
     Args:
         most: guests at once; None lets the processors decide: the guests' together are at most the host's. A number is
-            somebody's word that processors may be shared; memory is never.
+            permission to share processors; memory is never shared.
         available: bytes that are free on the host.
         resident: bytes that admitted guests hold by now.
         cpus: processors of the host.

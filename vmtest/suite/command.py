@@ -30,12 +30,12 @@ from .pool import Listener
 from .pool import run as run_here
 
 INTERRUPTED = 130
-#: Performs jobs somewhere: outcomes in their order, and whether somebody ended the run.
+#: Performs jobs somewhere: outcomes in their order, and whether the run was interrupted.
 Runner = Callable[[Sequence[Job], Path, Listener], tuple[list[Outcome], bool]]
 
 
 def new_folder(wanted: Path | None, name: str) -> Path:
-    """A run's folder: the one that is asked for, which must be empty or not there, or a new one named by the time.
+    """A run's directory: the one that is asked for, which must be empty or not there, or a new one named by the time.
 
     Raises:
         InvalidInput: it has something in it, or cannot be made.
@@ -45,9 +45,9 @@ def new_folder(wanted: Path | None, name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise InvalidInput(f"results folder {str(folder)!r} is not empty; give a new one, or remove what is in it")
+            raise InvalidInput(f"results directory {str(folder)!r} is not empty; give a new one, or empty it")
     except OSError as error:
-        raise InvalidInput(f"results folder {str(folder)!r}: {error.strerror}; give another with --results") from error
+        raise InvalidInput(f"results directory {str(folder)!r}: {error.strerror}; give another --results") from error
     return folder.resolve()
 
 
@@ -71,7 +71,7 @@ def show_matrix(suite: Suite, jobs: Sequence[Job], console: Console) -> None:
 
 
 def show_end(run: Run, folder: Path, console: Console) -> None:
-    """The table, then what is not well with the lines that tell."""
+    """Prints the table, then the jobs that did not pass, with their excerpts."""
     console.print(matrix(run))
     for outcome in run.outcomes:
         if outcome.status.good:
@@ -107,7 +107,7 @@ def run_suite(
         most: guests at once; None: what the host has processors for.
         filters: as for :func:`vmtest.suite.expand.expand`.
         dry_run: show the matrix only.
-        results: folder for the results.
+        results: directory for the results.
         runner: where; None: on this host.
 
     Returns:
@@ -135,7 +135,7 @@ def _here(most: int | None) -> Runner:
 
 
 def perform_all(name: str, made: Sequence[Job], folder: Path, console: Console, runner: Runner) -> int:
-    """Performs jobs, tells of them, writes the results; returns the exit code."""
+    """Performs jobs, shows progress, writes the results; returns the exit code."""
     started, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     with Progress(len(made)) as progress:
         outcomes, interrupted = runner(made, folder, progress)
@@ -162,10 +162,10 @@ def rerun(
     """``vmtest rerun``: the guest and job of a manifest once more; see :func:`run_suite` for the exit code.
 
     Args:
-        path: a manifest or its folder.
+        path: a manifest or its directory.
         kernel: another kernel than the manifest's.
         rootfs: another image.
-        results: folder for the results.
+        results: directory for the results.
         trust: the manifest may choose files and directories of this host, and QEMU's arguments.
 
     Raises:

@@ -98,7 +98,7 @@ class Test(_Part, frozen=True):
     """A command in the guest, a line for ``sh -c``; it passes when it ends with ``exit``.
 
     Attributes:
-        skip_exit: ends with it: the test says that it does not apply here (kselftest's convention).
+        skip_exit: ends with it: the test does not apply here (kselftest's convention).
         tolerate: kernel reports that do not end the guest.
         output: "ktap" or "tap" reads results of subtests from standard output; "text" does not.
     """

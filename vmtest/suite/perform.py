@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Performs one job: boots its guest, starts the workload, runs the test, keeps the evidence, says how it ended."""
+"""Performs one job: boots its guest, starts the workload, runs the test, keeps the evidence, returns how it ended."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Stopped(Exception):
 
 
 class Watch:
-    """How whoever started a job follows it and ends it early."""
+    """Follows a job for its caller, and ends it early."""
 
     def __init__(self, on_phase: Callable[[str], object] = lambda _phase: None) -> None:
         self._on_phase = on_phase
@@ -66,12 +66,12 @@ class Watch:
 
 
 def perform(job: Job, folder: Path, watch: Watch | None = None) -> Outcome:
-    """Runs a job to its end; every trouble of guest or host becomes an outcome.
+    """Runs a job to its end; every failure of guest or host becomes an outcome.
 
     Args:
         job: what to do.
         folder: for the artifacts; made when it is not there.
-        watch: told of the phases.
+        watch: gets the phases.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return _Performance(job, folder, watch or Watch()).run()
@@ -171,7 +171,7 @@ class _Performance:
             code = workload.poll()
             self._end(outcome.WORKLOAD_FAILED, f"workload ended with code {code}: {self._workload_errors(guest)}")
 
-    # A workload is waited for by what it says, never by a time.
+    # A workload is waited for by its output, never by a time.
     def _start_workload(self, guest: Guest) -> Process | None:
         job = self._job
         if not job.workload:
@@ -189,7 +189,7 @@ class _Performance:
                 self._end(outcome.WORKLOAD_FAILED, f"ended with code {ended}: {self._workload_errors(guest)}")
                 return process
             if time.monotonic() > deadline:
-                what = f"did not say {job.ready!r} within {job.limits.ready:g} s: {self._workload_errors(guest)}"
+                what = f"did not print {job.ready!r} within {job.limits.ready:g} s: {self._workload_errors(guest)}"
                 guest.machine.dump_tasks()
                 self._end(outcome.WORKLOAD_FAILED, what)
                 return process
@@ -212,7 +212,7 @@ class _Performance:
                 except CommandTimeout as error:
                     self._timed_out(guest, process, limit, str(error))
                     return
-            # What the kernel said before the end is read before the verdict.
+            # What the kernel printed before the end is read before the verdict.
             guest.settle()
         finally:
             out.close()
@@ -221,8 +221,8 @@ class _Performance:
         self._set_verdict(code, (errors.tail or out.tail).decode(errors="replace"))
 
     def _timed_out(self, guest: Guest, process: Process, limit: float, message: str) -> None:
-        guest.commands.probe(PROBE_SECONDS)  # a guest that no longer answers is lost, and this says so
-        guest.settle()  # so is one whose kernel had to say something meanwhile
+        guest.commands.probe(PROBE_SECONDS)  # raises GuestLost for a guest that no longer answers
+        guest.settle()  # likewise, when its kernel has reported something meanwhile
         process.kill()
         total = limit < self._job.limits.command
         self._end(outcome.TOTAL_TIMEOUT if total else outcome.COMMAND_TIMEOUT, message)

@@ -23,7 +23,7 @@ Performer = Callable[[Job, Path, Watch], Outcome]
 
 
 class Listener(Protocol):
-    """Who wants to know how a run goes; called from several threads."""
+    """Receives a run's progress; called from several threads."""
 
     def begins(self, job: Job, where: str) -> None:
         """A job starts; ``where`` is the host's name in a cluster, else empty."""
@@ -114,13 +114,13 @@ def run(
     Args:
         jobs: in the order in which they start.
         folder: of the run; each job's artifacts are in ``job.folder`` below it.
-        listener: told of all that happens.
-        admission: says what fits.
+        listener: gets all that happens.
+        admission: decides what fits.
         performer: performs one.
         patience: seconds that a job which does not fit although none of ours runs waits for other programs.
 
     Returns:
-        outcomes in the order of the jobs, and whether somebody ended the run before its end.
+        outcomes in the order of the jobs, and whether the run was interrupted.
     """
     under_way = _Run(folder, listener, admission, performer, patience)
     interrupted = False
