@@ -69,7 +69,7 @@ def test_refused_in_one_line(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
     assert "root '/no/such' is not a directory; give 'host' or" in refusal("/no/such")
     assert "root '/etc/passwd' is not a directory" in refusal("/etc/passwd")
-    assert "has no /usr, so it is no root" in refusal(tmp_path)
+    assert "has no /usr, so it is not a root" in refusal(tmp_path)
     (root / "bin/dash").write_bytes(_program(183))
     assert "its /bin/sh is for aarch64, the guest is x86_64" in refusal(root)
     (root / "bin/dash").write_bytes(_program(21, b"\x02"))

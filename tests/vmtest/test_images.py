@@ -89,7 +89,7 @@ def test_content_key_keeps_parts_apart() -> None:
 
 
 def test_tree_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="kernel source .* has no Makefile"):
+    with pytest.raises(InvalidInput, match=r"kernel source .* has no Makefile"):
         source.from_tree(tmp_path)
 
 

@@ -23,7 +23,7 @@ def test_limits_are_so_many_times_as_long(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("text", ["0.5", "0", "-1", "nan", "inf", "much", "1e9", "x" * 10000])
 def test_what_is_no_patience_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(VARIABLE, text)
-    with pytest.raises(InvalidInput, match="VMTEST_PATIENCE: .* 1 to 1000") as caught:
+    with pytest.raises(InvalidInput, match=r"VMTEST_PATIENCE: .* 1 to 1000") as caught:
         patient(1)
     assert len(str(caught.value)) < 200
     assert "\n" not in str(caught.value)
