@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vmtest.config import GuestConfig
-from vmtest.kselftest import collection, execute, told
+from vmtest.kselftest import collection, execute, forms
 from vmtest.results import ktap
 from vmtest.results.outcome import Run
 
@@ -53,6 +53,6 @@ def test_each_way_to_end(tmp_path: Path) -> None:
     assert "/usr/bin/ruby" in by_name["ruby.rb"].message
     run = Run(suite="kselftest ways", started="", seconds=1.0, versions={}, outcomes=outcomes)
     assert run.exit_code == 125
-    read = ktap.parse(told.text(run, "ktap"))
+    read = ktap.parse(forms.text(run, "ktap"))
     assert read.problems == []
     assert len(read.failed) == 4

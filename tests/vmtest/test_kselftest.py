@@ -11,7 +11,7 @@ import pytest
 from vmtest import cli
 from vmtest.config import GuestConfig
 from vmtest.errors import BuildFailed, CommandTimeout, GuestLost, InvalidInput, Verdict
-from vmtest.kselftest import collection, execute, kunit, told
+from vmtest.kselftest import collection, execute, forms, kunit
 from vmtest.results import ktap
 from vmtest.results.outcome import Outcome, Run, Status
 from vmtest.ssh.process import Result
@@ -68,7 +68,7 @@ def test_kunit_suites_subtests_and_parameters() -> None:
     assert "EXPECTATION FAILED at mm/damon/tests/core-kunit.h:134" in damon.excerpt
     assert "damon_test_split_at" in damon.line
     run = Run(suite="kunit", started="", seconds=1.0, versions={}, outcomes=[damon, operations, sysfs])
-    again = ktap.parse(told.text(run, "ktap"))
+    again = ktap.parse(forms.text(run, "ktap"))
     assert again.problems == []
     assert [one.name for one in again.failed] == ["damon/damon_test_split_at"]
     assert [one.name for one in operations.subtests] == ["split/even", "split/odd"]
@@ -192,7 +192,7 @@ def test_each_test_has_its_own_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "not built" in outcomes[5].message
     assert (tmp_path / "out/slow/stdout").read_text() == "so far\n"
     run = Run(suite="kselftest fs", started="", seconds=1.0, versions={}, outcomes=outcomes)
-    text = told.text(run, "ktap")
+    text = forms.text(run, "ktap")
     assert [line for line in text.splitlines() if "ok " in line] == [
         "ok 1 good",
         "not ok 2 slow # TIMEOUT command-timeout: 50 s",
@@ -202,8 +202,8 @@ def test_each_test_has_its_own_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "ok 6 gone # SKIP skip: its file was not built",
     ]
     assert ktap.parse(text).problems == []
-    assert 'name="crash"' in told.text(run, "junit")
-    assert '"verdict": "panic"' in told.text(run, "json")
+    assert 'name="crash"' in forms.text(run, "junit")
+    assert '"verdict": "panic"' in forms.text(run, "json")
 
 
 @pytest.mark.parametrize(

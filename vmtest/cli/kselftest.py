@@ -106,7 +106,7 @@ def _arch(options: argparse.Namespace) -> arch.Architecture:
 
 
 def _kselftest(options: argparse.Namespace) -> int:
-    from ..kselftest import collection, execute, told
+    from ..kselftest import collection, execute, forms
     from ..results import writers
     from ..results.outcome import Run
 
@@ -124,7 +124,7 @@ def _kselftest(options: argparse.Namespace) -> int:
         say(f"the kernel lacks what {options.collection}/config asks for: {line}")
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     runner = execute.Runner(found, config, kernel, timeout=options.timeout, fresh=options.fresh, folder=options.results)
-    outcomes = runner.run(tests, told.Progress(len(tests)))
+    outcomes = runner.run(tests, forms.Progress(len(tests)))
     run = Run(
         suite=f"kselftest {options.collection}",
         started=started,
@@ -134,7 +134,7 @@ def _kselftest(options: argparse.Namespace) -> int:
     )
     if options.results:
         writers.write_all(run, options.results)
-    tell(told.text(run, options.output), end="")
+    tell(forms.text(run, options.output), end="")
     return run.exit_code
 
 

@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
 
 def _kunit(options: argparse.Namespace) -> int:
     from ..images import kernel_build
-    from ..kselftest import kunit, told
+    from ..kselftest import forms, kunit
     from ..results import writers
     from ..results.outcome import Run
 
@@ -70,7 +70,7 @@ def _kunit(options: argparse.Namespace) -> int:
         options.results.mkdir(parents=True, exist_ok=True)
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     outcomes = kunit.run(config, options.filter, name, folder=options.results)
-    progress = told.Progress(len(outcomes))
+    progress = forms.Progress(len(outcomes))
     for outcome in outcomes:
         progress(outcome)
     run = Run(
@@ -79,5 +79,5 @@ def _kunit(options: argparse.Namespace) -> int:
     if options.results:
         writers.write_all(run, options.results)
     say(f"{sum(len(outcome.subtests) for outcome in outcomes)} tests in {run.seconds:.1f} s, booting included")
-    tell(told.text(run, options.output), end="")
+    tell(forms.text(run, options.output), end="")
     return run.exit_code
