@@ -11,40 +11,27 @@ from __future__ import annotations
 import ctypes
 import errno
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from damon.core import Damon
 from damon.core.waiting import at_exit, waiting, working
 from damon.errors import DamonError, InvalidInput
 from damon.kernel.builder import Builder
+from damon.kernel.contexts import Contexts
 from damon.kernel.library import Library
 from damon.kernel.memory import Memory
 from damon.kernel.mirror import Mirror
 from damon.kernel.operations import OperationsBridge
 from damon.kernel.requests import Requests
 from damon.kernel.spaces import Spaces
+from damon.kernel.time import KernelTime, Task
 from damon.kernel.trace import KernelTrace
-from damon.model.clock import Event
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.machine import Machine
-from damon.model.operations import Stretch
 from damon.model.scheme import Damos, DamosQuota, DamosStat
 
 if TYPE_CHECKING:
     from damon.kernel.build import Built
-
-#: Without ticks a jiffy is a millisecond, and no sleep is rounded.
-_HZ_EXACT: Final = 1000
-_NEVER: Final = (1 << 64) - 1
-_UNBOUNDED: Final = Stretch(_NEVER >> 1, 0, _NEVER)
-
-
-class _Task:
-    """A kernel thread of the C: ``struct task_struct``."""
-
-    def __init__(self, address: int, name: str, ctx: DamonCtx, wake: Event) -> None:
-        self.address, self.name, self.ctx, self.wake = address, name, ctx, wake
-        self.thread: Any = None
 
 
 class KernelDamon(Damon):
@@ -64,15 +51,12 @@ class KernelDamon(Damon):
         self.mirror = Mirror(self.lib)
         self.warnings: list[str] = []
         self.log: list[str] = []
-        self._tasks: dict[int, _Task] = {}
-        self._ctxs: dict[int, DamonCtx] = {}  # by the address of the C context
-        self._c: dict[DamonCtx, int] = {}
-        self._adopted: set[DamonCtx] = set()  # what modules of the C have made, and free
+        self._tasks: dict[int, Task] = {}
+        self._contexts = Contexts(self)
+        self.time = KernelTime(machine, self.lib, self._tasks)
         self.spaces = Spaces(machine.open_process)
-        self._builder = Builder(self.lib, self.spaces, self._destroy)
-        self._waiting: dict[int, list[Event]] = {}
+        self._builder = Builder(self.lib, self.spaces, self._contexts.destroy)
         self._trouble: BaseException | None = None
-        self._quiet = False
         self.tracepoints = KernelTrace(machine.clock, self.lib)
         self.trace = self.tracepoints
         self._requests = Requests(self)
@@ -87,12 +71,9 @@ class KernelDamon(Damon):
     # -- callbacks
 
     def _install(self) -> None:
-        callbacks, ticks = self.lib.callbacks, self.machine.clock.ticks
-        callbacks.hz = ticks.hz or _HZ_EXACT
-        callbacks.upper_us = ticks.upper_us if ticks.hz else _NEVER
-        callbacks.tick_ns, callbacks.first_tick, callbacks.exact = ticks.tick_ns, ticks.jiffies(0), not ticks.hz
         own: dict[str, Callable[..., Any]] = {
-            "sleep": self._sleep, "wait": self._wait, "wake": self._wake, "spawn": self._spawn, "join": self._join,
+            "sleep": self.time.sleep, "wait": self.time.wait, "wake": self.time.wake,
+            "spawn": self._spawn, "join": self._join,
             "seed": lambda: 0, "process": self.spaces.find_get_pid,
             "put_process": self.spaces.put, "log": self._log, "warn": self._warn,
             "trace": self.tracepoints.received,
@@ -101,7 +82,7 @@ class KernelDamon(Damon):
         }  # fmt: skip
         own |= self.bridge.callbacks()
         self.lib.install({name: self._guarded(name, function) for name, function in own.items()})
-        self._update_time()
+        self.time.update()
 
     def _guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """An error in a callback cannot pass through C: it is kept, and every worker is asked to end."""
@@ -111,7 +92,7 @@ class KernelDamon(Damon):
 
         def guarded(*arguments: Any) -> Any:
             if not quick:
-                self._end_quiet()
+                self.time.end_quiet()
             try:
                 return function(*arguments)
             except BaseException as error:
@@ -119,9 +100,9 @@ class KernelDamon(Damon):
                 return 0
             finally:
                 if update:
-                    self._update_time()
+                    self.time.update()
                 if opens:
-                    self._begin_quiet()
+                    self.time.begin_quiet(allowed=self._trouble is None)
 
         return guarded
 
@@ -134,60 +115,15 @@ class KernelDamon(Damon):
             self.lib.shim_stop_task(task.address)
             task.wake.set()
 
-    def _update_time(self) -> None:
-        clock, callbacks = self.machine.clock, self.lib.callbacks
-        callbacks.now_ns = clock.now_ns()
-        callbacks.jiffies = clock.jiffies()
-        callbacks.coarse_ns = clock.coarse_ns()
-        self.lib.shim_progress()
-
-    def _begin_quiet(self) -> None:
-        """Let C pass the machine's time, up to what is due next."""
-        begin = getattr(self.machine, "begin_stretch", None)
-        time = begin(1, _UNBOUNDED) if begin is not None and self._trouble is None else None
-        self.lib.callbacks.window += 1
-        self._quiet = time is not None
-        if self._quiet:
-            self.lib.callbacks.total_pages = self.machine.free_mem()[1]
-        self.lib.shim_set_quiet(time)
-
-    def _end_quiet(self) -> None:
-        """The clock is where C is."""
-        if self._quiet:
-            self._quiet = False
-            self.lib.shim_set_quiet(None)
-            self.machine.end_stretch()  # type: ignore[attr-defined]
-
-    def _sleep(self, address: int, us: int, ticks: int) -> None:
-        clock = self.machine.clock
-        task = self._tasks.get(address)
-        if ticks:
-            end, early = clock.ticks.timeout_end_ns(clock.now_ns(), ticks), True
-        else:  # on a machine without ticks timeouts come here too
-            end, early = clock.now_ns() + max(us, 1) * 1000, not clock.ticks.hz and us >= clock.ticks.upper_us
-        if early and task is not None:
-            task.wake.wait_until(end)
-        else:
-            clock.sleep_until(end)
-
-    def _wait(self, key: int) -> None:
-        event = self.machine.clock.event()
-        self._waiting.setdefault(key, []).append(event)
-        event.wait()
-
-    def _wake(self, key: int) -> None:
-        for event in self._waiting.pop(key, ()):
-            event.set()
-
     def _spawn(self, address: int) -> int:
         pid, data, comm = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_char_p()
         self.lib.shim_task(address, ctypes.byref(pid), ctypes.byref(data), ctypes.byref(comm))
         assert data.value is not None
-        ctx = self._ctxs.get(data.value)
+        ctx = self._contexts.at.get(data.value)
         if ctx is None:
             ctx = self._adopt(data.value)
-        self._own_spaces(data.value)
-        task = _Task(address, (comm.value or b"kdamond").decode(), ctx, self.machine.clock.event())
+        self._contexts.own_spaces(data.value)
+        task = Task(address, (comm.value or b"kdamond").decode(), ctx, self.machine.clock.event())
         self._tasks[address] = task
         self.lib.shim_set_random(address, ctx.rnd.pointer)
         ctx.error, ctx.kdamond_stop = None, False
@@ -201,22 +137,12 @@ class KernelDamon(Damon):
     def _adopt(self, address: int) -> DamonCtx:
         """A context that the C has made itself, in a module."""
         ctx = self.new_ctx()
-        self._enter(address, ctx)
+        self._contexts.enter(address, ctx)
         self.refresh(ctx)
-        self._adopted.add(ctx)
+        self._contexts.adopted.add(ctx)
         return ctx
 
-    def _enter(self, address: int, ctx: DamonCtx) -> None:
-        """``ctx`` is what is at ``address`` now; a module may have freed what was there before."""
-        stale = self._ctxs.get(address)
-        if stale is not None:
-            del self._c[stale]
-            self.bridge.forget(address)
-            self._adopted.discard(stale)
-        ctx.engine = self
-        self._ctxs[address], self._c[ctx] = ctx, address
-
-    def _work(self, task: _Task) -> None:
+    def _work(self, task: Task) -> None:
         ctx = task.ctx
         with working(ctx):
             self.tracepoints.enter(ctx)
@@ -225,11 +151,11 @@ class KernelDamon(Damon):
             finally:
                 self._ended_task(task)
 
-    def _ended_task(self, task: _Task) -> None:
+    def _ended_task(self, task: Task) -> None:
         ctx = task.ctx
         self.refresh(ctx)
         self._requests.cancel(ctx)
-        self._put_pids(self._c[ctx])
+        self._contexts.put_pids(self._contexts.address[ctx])
         ctx.targets.clear()
         with self._lock:
             ctx.kdamond = None
@@ -270,64 +196,32 @@ class KernelDamon(Damon):
 
     def stats(self, ctx: DamonCtx) -> list[DamosStat]:
         """The statistics of each scheme, as they are now, or were at the end of a run."""
-        if self._has_ended(ctx):
+        if self._contexts.has_ended(ctx):
             return [scheme.stat for scheme in ctx.schemes]
         found = []
-        for scheme in self.mirror.schemes(self._c[ctx]):
+        for scheme in self.mirror.schemes(self._contexts.address[ctx]):
             found.append(DamosStat())
             self.mirror.read_stat(scheme, found[-1])
         return found
 
     def activated(self, ctx: DamonCtx) -> bool:
         """Is a scheme active, by its watermarks?"""
-        if self._has_ended(ctx):
+        if self._contexts.has_ended(ctx):
             return False
         lib = self.lib
-        wmarks = (lib.at(scheme, "damos", "wmarks") for scheme in self.mirror.schemes(self._c[ctx]))
+        wmarks = (lib.at(scheme, "damos", "wmarks") for scheme in self.mirror.schemes(self._contexts.address[ctx]))
         return any(lib.get(at, "damos_watermarks", "activated") for at in wmarks)
-
-    def _has_ended(self, ctx: DamonCtx) -> bool:
-        """A module may have freed its context after the end of its worker."""
-        return ctx in self._adopted and ctx.kdamond is None
 
     def c_ctx(self, ctx: DamonCtx) -> int:
         """The address of the C context of ``ctx``; 0 without one."""
-        return self._c.get(ctx, 0)
+        return self._contexts.address.get(ctx, 0)
 
     def ctx_at(self, address: int) -> DamonCtx:
-        return self._ctxs[address]
-
-    def _own_spaces(self, address: int) -> None:
-        """The C closes the processes of this context, from now on."""
-        for target in self.mirror.targets(address):
-            self.spaces.own(self.mirror.space_id(target))
-
-    def _put_pids(self, address: int) -> None:
-        """What operations sets do with targets that end, in versions where they do not."""
-        if not self.lib.has_field("damon_operations", "cleanup_target"):
-            for target in self.mirror.targets(address):
-                self.lib.shim_put_pid(target)
-
-    def _destroy(self, address: int) -> None:
-        self._put_pids(address)
-        self.lib.damon_destroy_ctx(address)
+        return self._contexts.at[address]
 
     def refresh(self, ctx: DamonCtx) -> None:
         """Bring ``ctx`` up to date with its C context: parameters, statistics, quotas, regions, deadlines."""
-        at = self._c.get(ctx)
-        if at is None or self._has_ended(ctx):
-            return
-        lib, mirror = self.lib, self.mirror
-        ctx.ops = self.operations.select(mirror.ops[mirror.ops_id(at)])
-        ctx.attrs = mirror.read_attrs(at)
-        ctx.addr_unit = lib.get(at, "damon_ctx", "addr_unit", 1)
-        ctx.min_region_sz = lib.get(at, "damon_ctx", "min_region_sz", 4096)
-        ctx.pause = bool(lib.get(at, "damon_ctx", "pause", 0))
-        for name in ("passed_sample_intervals", "next_aggregation_sis", "next_ops_update_sis"):
-            setattr(ctx, name, lib.get(at, "damon_ctx", name))
-        ctx.next_intervals_tune_sis = lib.get(at, "damon_ctx", "next_intervals_tune_sis", 0)
-        ctx.maybe_corrupted = bool(lib.get(at, "damon_ctx", "maybe_corrupted", 0))
-        self.bridge.refresh(ctx, at)
+        self._contexts.refresh(ctx)
 
     def start(self, ctxs: Sequence[DamonCtx], exclusive: bool = False) -> None:
         at_exit(self)
@@ -338,9 +232,9 @@ class KernelDamon(Damon):
                 raise DamonError(errno.EBUSY, "the context runs already: stop it first")
         addresses = []
         for ctx in ctxs:
-            self._forget(ctx)
+            self._contexts.forget(ctx)
             address = self._builder.build(ctx)
-            self._enter(address, ctx)
+            self._contexts.enter(address, ctx)
             if not self.lib.has("damon_call") and self.lib.has("shim_install_callbacks"):
                 self.lib.shim_install_callbacks(address)
             ctx.call_controls_obsolete = False
@@ -350,19 +244,8 @@ class KernelDamon(Damon):
         self.lib.check(self.lib.damon_start(array, len(addresses), exclusive), "damon_start()")
         self.raise_trouble()
 
-    def _forget(self, ctx: DamonCtx) -> None:
-        """Free the C context of a run that has ended."""
-        address = self._c.pop(ctx, None)
-        if address is not None:
-            del self._ctxs[address]
-            self.bridge.forget(address)
-            if ctx in self._adopted:
-                self._adopted.discard(ctx)
-            else:
-                self._destroy(address)
-
     def _stop_one(self, ctx: DamonCtx) -> None:
-        address = self._c.get(ctx)
+        address = self._contexts.address.get(ctx)
         if address is not None and ctx.kdamond is not None:
             self.lib.damon_stop((ctypes.c_void_p * 1)(address), 1)
 
@@ -382,25 +265,25 @@ class KernelDamon(Damon):
     def close(self) -> None:
         """Stop what runs, and free contexts. What the C still holds then are modules' own."""
         self.stop()
-        for ctx in list(self._c):
+        for ctx in list(self._contexts.address):
             if ctx.kdamond is None:
-                self._forget(ctx)
+                self._contexts.forget(ctx)
 
     def commit(self, dst: DamonCtx, src: DamonCtx) -> None:
         """``damon_commit_ctx()``, in the worker of ``dst``."""
-        address = self._c[dst]
+        address = self._contexts.address[dst]
         source = self._builder.build(src)
         try:
             self.lib.check(self.lib.damon_commit_ctx(address, source), "damon_commit_ctx()")
         finally:
-            self._own_spaces(address)
-            self._destroy(source)
+            self._contexts.own_spaces(address)
+            self._contexts.destroy(source)
         self.refresh(dst)
 
     def commit_goals(self, ctx: DamonCtx, index: int, src: DamosQuota) -> None:
         """``damos_commit_quota_goals()`` for scheme ``index``, in the worker of ``ctx``."""
         lib = self.lib
-        running = self.mirror.schemes(self._c[ctx])[index]
+        running = self.mirror.schemes(self._contexts.address[ctx])[index]
         source = self._builder.build_scheme(Damos(quota=DamosQuota(goals=src.goals)))
         try:
             quotas = (lib.at(scheme, "damos", "quota") for scheme in (running, source))
@@ -412,9 +295,9 @@ class KernelDamon(Damon):
     # -- requests
 
     def _call(self, ctx: DamonCtx, control: DamonCallControl) -> None:
-        if self._requests.call(self._c.get(ctx), ctx, control):
+        if self._requests.call(self._contexts.address.get(ctx), ctx, control):
             return
         super()._call(ctx, control)
 
     def _walk(self, ctx: DamonCtx, control: DamosWalkControl) -> None:
-        self._requests.walk(self._c.get(ctx), ctx, control)
+        self._requests.walk(self._contexts.address.get(ctx), ctx, control)
