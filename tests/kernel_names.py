@@ -91,12 +91,12 @@ def rows(trees: Iterable[Path]) -> list[Row]:
     for place, name in places().items():
         if place.split("/")[0] in ("core", "model", "ops", "modules"):
             here.setdefault(name, place)
-    found = []
+    reasons, found = rules(), []
     for name, file in sorted(wanted.items(), key=lambda item: (FILES.index(item[1]), item[0])):
         if name in here:
             found.append(Row(file, name, here[name]))
             continue
-        for rule in rules():
+        for rule in reasons:
             if any(fnmatchcase(name, str(pattern)) for pattern in rule["names"]):  # type: ignore[attr-defined]
                 found.append(Row(file, name, str(rule.get("place", "")), str(rule["reason"])))
                 break

@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # where benchmarks are, which n
 
 from benchmarks.soak import KINDS, Slot, Soak
 
-SECONDS = 15
+SECONDS = 10
 
 
 def _play(soak: Soak) -> None:

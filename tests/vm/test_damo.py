@@ -65,7 +65,7 @@ def _share(said: str, area: tuple[int, int]) -> tuple[int, int]:
 
 def test_a_process_is_monitored_and_tuned(running: RunningWorkload, call: Damo) -> None:
     hot = running.areas["hot"]
-    target = ("--ops", "vaddr", "--target_pid", running.pid, "--monitoring_nr_regions_range", 10, 100)
+    target = ("--ops", "vaddr", "--target_pid", running.pid, "--monitoring_nr_regions_range", 10, 50)
     call("start", *target)
     inside, outside = 0, 0
     for _ in range(ATTEMPTS):  # until regions have found the area's edges
@@ -97,7 +97,8 @@ def test_a_part_is_monitored(running: RunningWorkload, call: Damo) -> None:
 
 
 def test_a_recording(running: RunningWorkload, call: Damo) -> None:
-    call("record", "--ops", "vaddr", "--target_pid", running.pid, "--timeout", 8, "-o", "data")
+    regions = ("--monitoring_nr_regions_range", 10, 200)
+    call("record", "--ops", "vaddr", "--target_pid", running.pid, *regions, "--timeout", 8, "-o", "data")
     wss = call("report", "wss", "-i", "data", "--raw_number", "--exclude_samples", 5)
     heat = call("report", "heatmap", "-i", "data", "--output", "raw", "--resol", 3, 64)
     median = re.search(r"^ *50 +(\d+) ", wss, re.MULTILINE)

@@ -57,7 +57,7 @@ def test_contexts_and_modules(shared_guest: Guest, capsys: pytest.CaptureFixture
     assert pages["hot"]["present"] * 4096 > 0.9 * (end - start)
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_killed_at_random_moments(kills: int, shared_guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
     """What others had prepared is there again, file by file, and no worker runs."""
     found = _run(shared_guest, "tests.vm.guest.host_kills", str(kills), "1")

@@ -44,6 +44,8 @@ TESTS = (
 LONG = (
     "sysfs.sh",
     "sysfs_update_schemes_tried_regions_wss_estimation.py",
+    "damos_quota.py",
+    "damos_quota_goal.py",
     "damos_apply_interval.py",
     "damos_tried_regions.py",
     "damon_nr_regions.py",

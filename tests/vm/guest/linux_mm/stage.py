@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from damon.mm.linux import LinuxMachine, native
-from damon.mm.linux import reference as ref
 from damon.model.arrays import FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
 from damon.model.machine import AccessBits
 from tests.vm.guest.checks import Checks
-from tests.vm.guest.pages import PFN_MASK, PRESENT, page_flags, pagemap
+from tests.vm.guest.pages import ACTIVE, LRU, PFN_MASK, PRESENT, count, page_flags, pagemap
 
 PAGE = 4096
 CHECKS = check = Checks()
@@ -40,16 +40,16 @@ class Victim:
         self.process.stdin.flush()
         return self.answer()
 
-    def entries(self) -> list[int]:
+    def entries(self) -> array[int]:
         return pagemap(self.pid, self.base, self.base + self.pages * PAGE)
 
     def present(self) -> int:
-        return sum(bool(entry & PRESENT) for entry in self.entries())
+        return count(self.entries(), PRESENT, PRESENT)
 
     def frames(self) -> list[int]:
         return [entry & PFN_MASK for entry in self.entries() if entry & PRESENT]
 
-    def flags(self) -> list[int]:
+    def flags(self) -> array[int]:
         fd = os.open("/proc/kpageflags", os.O_RDONLY)
         try:
             return page_flags(fd, self.frames())
@@ -57,7 +57,7 @@ class Victim:
             os.close(fd)
 
     def active(self) -> int:
-        return sum(flags & (ref.KPF_LRU | ref.KPF_ACTIVE) == ref.KPF_LRU | ref.KPF_ACTIVE for flags in self.flags())
+        return count(self.flags(), LRU | ACTIVE, LRU | ACTIVE)
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def settle(other: Victim) -> None:
             os.sched_setaffinity(0, {cpu})
             native.checked(native.drain(ours.files().pointer))
     os.sched_setaffinity(0, cpus)
-    lru = sum(bool(flags & ref.KPF_LRU) for flags in other.flags())
+    lru = count(other.flags(), LRU, LRU)
     assert lru >= other.present() - 2, f"{lru} of {other.present()} pages are on a list"
 
 

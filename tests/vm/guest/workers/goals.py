@@ -61,12 +61,14 @@ def pressure() -> Iterator[Victim]:
 def pressure_goal() -> dict[str, Any]:
     """A goal of 1 % stalled time: nothing leaves while the kernel counts much more, and all does afterwards."""
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.SOME_MEM_PSI_US, 1000)
-    quota = DamosQuota(reset_interval=100, goals=[goal])
+    quota = DamosQuota(reset_interval=50, goals=[goal])
     with ExitStack() as stack:
         other, ours = stack.enter_context(victim(16)), stack.enter_context(machine())
         filled(other)
         cause = stack.enter_context(pressure())
-        worker = stack.enter_context(on_processes(ours, [(other, [span(other)])], scheme(OUT, quota=quota)))
+        worker = stack.enter_context(
+            on_processes(ours, [(other, [span(other)])], scheme(OUT, quota=quota), sample_us=5000)
+        )
         before = stalled_us()
         worker.aggregations(WINDOWS)
         stalled, kept = stalled_us() - before, here(other)
@@ -88,10 +90,10 @@ def temporal_tuner() -> dict[str, Any]:
         node = zones()[0]
         return node["free"] * 10000 / node["total"]
 
-    size = 4 << 20
-    with victim(96) as other, machine() as ours:
+    size = 2 << 20
+    with victim(48) as other, machine() as ours:
         filled(other)
-        wanted_bp = int(free_bp()) + 300  # 28 MiB of 940
+        wanted_bp = int(free_bp()) + 150  # 14 MiB of 940
         goal = DamosQuotaGoal(DamosQuotaGoalMetric.NODE_MEM_FREE_BP, wanted_bp)
         quota = DamosQuota(
             sz=size, reset_interval=100, goals=[goal], goal_tuner=DamosQuotaGoalTuner.TEMPORAL
@@ -105,6 +107,6 @@ def temporal_tuner() -> dict[str, Any]:
             with changes(worker.damon, worker.ctx) as wanted:
                 wanted.schemes[0].quota.goals[0].target_value = 10000
             until("a goal out of reach takes all", lambda: gone(other))
-    assert (20 << 20) <= met * PAGE <= (48 << 20), met
+    assert (10 << 20) <= met * PAGE <= (24 << 20), met
     assert (later - met) * PAGE <= 2 * size, (met, later)
     return {"left_mib": [met * PAGE >> 20, later * PAGE >> 20], "goal_bp": wanted_bp}

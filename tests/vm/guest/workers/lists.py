@@ -114,7 +114,7 @@ def lru_sort_keeps_to_active_mem_bp() -> dict[str, Any]:
                 worker.aggregations(5)
                 seen.append(active_bp())
         with lru_sort(ours, other, *ALL_HOT):
-            until("without a goal all is active", lambda: sum(active(other)) >= 0.98 * other.pages)
+            until("without a goal all is active", lambda: other.active() >= 0.98 * other.pages)
         settle(other)
         top = active_bp()
         seen.append(top)

@@ -68,7 +68,7 @@ def watch(ours: LinuxMachine, pid: int, *workers: list[tuple[int, int]]) -> list
     damon = Damon(ours, seed=1)
     ctxs = []
     for ranges in workers:
-        ctx = context(damon, "fvaddr", sample_us=INTERVAL_US, regions=30)
+        ctx = context(damon, "fvaddr", sample_us=INTERVAL_US, regions=30, most=60)
         add_process(ctx, pid, ranges)
         ctxs.append(ctx)
     with running(damon, *ctxs):

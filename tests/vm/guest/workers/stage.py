@@ -19,7 +19,7 @@ from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosQuota
 from damon.model.target import DamonTarget
 from tests.vm.guest.checks import Checks
 from tests.vm.guest.linux_mm.stage import PAGE, Victim, settle
-from tests.vm.guest.pages import PRESENT
+from tests.vm.guest.pages import PRESENT, count
 
 CHECKS = check = Checks()
 #: For one condition; a slow machine meets it in a twentieth of that.
@@ -30,11 +30,12 @@ SAMPLES = 10
 
 def until(what: str, condition: Callable[[], object]) -> None:
     """Wait for a condition; a guard ends what hangs."""
-    deadline = time.monotonic() + GUARD_S
+    deadline, pause = time.monotonic() + GUARD_S, 0.05
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {GUARD_S} s: {what}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.3)  # looking keeps the emulated processor from what is waited for
 
 
 def span(other: Victim, first: int = 0, end: int | None = None) -> tuple[int, int]:
@@ -44,7 +45,7 @@ def span(other: Victim, first: int = 0, end: int | None = None) -> tuple[int, in
 
 def here(other: Victim, first: int = 0, end: int | None = None) -> int:
     """How many of its pages ``[first, end)`` are present, by pagemap."""
-    return sum(bool(entry & PRESENT) for entry in other.entries()[first:end])
+    return count(other.entries()[first:end], PRESENT, PRESENT)
 
 
 def gone(other: Victim, first: int = 0, end: int | None = None) -> bool:
@@ -87,10 +88,12 @@ class Worker:
         return self.damon.kdamond_pid(self.ctx)
 
 
-def context(damon: Damon, ops: str, *schemes: Damos, sample_us: int = 10000, regions: int = 10) -> DamonCtx:
+def context(
+    damon: Damon, ops: str, *schemes: Damos, sample_us: int = 10000, regions: int = 10, most: int = 200
+) -> DamonCtx:
     ctx = damon.new_ctx()
     damon.select_ops(ctx, ops)
-    ctx.attrs = DamonAttrs(sample_us, SAMPLES * sample_us, min_nr_regions=max(regions, 3), max_nr_regions=200)
+    ctx.attrs = DamonAttrs(sample_us, SAMPLES * sample_us, min_nr_regions=max(regions, 3), max_nr_regions=most)
     ctx.schemes.extend(schemes)
     return ctx
 
