@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # where benchmarks are, which n
 
 from benchmarks.soak import KINDS, Slot, Soak
 
-SECONDS = 10
+SECONDS = 15
 
 
 def _play(soak: Soak) -> None:
