@@ -47,7 +47,7 @@ def _is_module(folder: Path) -> bool:
 
 
 def _import(folder: Path) -> ModuleType:
-    """Once for each folder, however often it is looked for."""
+    """Import a directory's module; repeated calls give the same one."""
     if folder.parent.resolve() == _HERE.resolve():
         return importlib.import_module(f"damon.modules.{folder.name}")
     name = f"damon_user_{folder.name}_{zlib.crc32(os.fsencode(folder.resolve())):08x}"
@@ -74,33 +74,35 @@ def _kind_in(folder: Path) -> type[Module] | None:
         kind = getattr(_import(folder), "MODULE", None)
     except Exception as error:  # whatever somebody's module does at its import
         reason = " ".join(str(error).split())
-        raise InvalidInput(f"module in {str(folder)!r} cannot be imported: {type(error).__name__}: {reason}") from error
+        raise InvalidInput(f"module {str(folder)!r}: cannot be imported: {type(error).__name__}: {reason}") from error
     if kind is not None and not (isinstance(kind, type) and issubclass(kind, Module)):
-        raise InvalidInput(f"MODULE in {str(folder)!r} is no subclass of damon.modules.module.Module: make it one")
+        raise InvalidInput(
+            f"module {str(folder)!r}: MODULE is not a subclass of damon.modules.module.Module; derive it"
+        )
     return kind
 
 
 def find_modules(extra: Iterable[Path] = ()) -> dict[str, type[Module]]:
-    """All modules by name: those of this project, then of ``extra`` folders and of ``$DAMON_MODULES_PATH``.
+    """All modules by name: those of this project, then of ``extra`` directories and of ``$DAMON_MODULES_PATH``.
 
-    A module is a folder whose ``__init__`` has ``MODULE``, a subclass of ``Module``.
+    A module is a directory whose ``__init__`` has ``MODULE``, a subclass of ``Module``.
 
     Raises:
-        InvalidInput: a folder of modules does not exist, one of them is broken, or a name is there twice.
+        InvalidInput: a directory of modules does not exist, one of them is broken, or a name is there twice.
     """
     found: dict[str, type[Module]] = {}
     for parent in _folders(extra):
         if not parent.is_dir():
-            raise InvalidInput(f"module folder {str(parent)!r} does not exist: correct the path or ${PATH_VARIABLE}")
+            raise InvalidInput(f"module directory {str(parent)!r}: does not exist; correct it or ${PATH_VARIABLE}")
         for folder in sorted(filter(_is_module, parent.iterdir())):
             kind = _kind_in(folder)
             if kind is not None and found.setdefault(kind.name, kind) is not kind:
-                raise InvalidInput(f"module {kind.name} in {str(folder)!r} has a name that is taken: rename it")
+                raise InvalidInput(f"module {kind.name}: {str(folder)!r}: another module has this name; rename it")
     return found
 
 
 def find_module(name: str, extra: Iterable[Path] = (), known: Mapping[str, type[Module]] | None = None) -> type[Module]:
-    """The module called ``name`` (also without ``damon_``), or in the folder ``name`` when that has a slash.
+    """The module called ``name`` (also without ``damon_``), or in the directory ``name`` when that has a slash.
 
     ``known``: the modules of another engine; then only those count.
 
@@ -110,7 +112,7 @@ def find_module(name: str, extra: Iterable[Path] = (), known: Mapping[str, type[
     if known is None and "/" in name:
         kind = _kind_in(Path(name)) if _is_module(Path(name)) else None
         if kind is None:
-            raise InvalidInput(f"folder {name!r} is no module: it needs an __init__.py with MODULE")
+            raise InvalidInput(f"directory {name!r}: is not a module; it needs an __init__.py with MODULE")
         return kind
     modules = find_modules(extra) if known is None else known
     wanted = canonical(name)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Module(ABC):
-    """Subclass it in a folder of modules, and name the subclass ``MODULE`` there.
+    """Subclass it in a directory of modules, and name the subclass ``MODULE`` there.
 
     Args:
         damon: where it works. Parameters are stored before ``init``, as those of the boot command line are.

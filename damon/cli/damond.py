@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from damon.library.engine import Engine
 
 DESCRIPTION = """\
-The DAMON of this machine, in user space: serves the kernel's own files below a folder. FOLDER/kernel/mm/damon/admin is
-the sysfs tree, FOLDER/module/damon_*/parameters are the modules' parameters. 'damon exec -- COMMAND' runs a command
+The DAMON of this machine, in user space: serves the kernel's own files below a directory. DIR/kernel/mm/damon/admin is
+the sysfs tree, DIR/module/damon_*/parameters are the modules' parameters. 'damon exec -- COMMAND' runs a command
 that sees them where the kernel has them. Stops on SIGTERM and SIGINT, and leaves everything as it was.
 """
 EPILOG = """\
 The modules damon_reclaim, damon_lru_sort and damon_stat are built in, and off unless --cmdline says enabled=Y.
-One damond serves one folder; several can run beside each other.
+One damond serves one directory; several can run beside each other.
 
 examples:
   damond --sim hot-cold &
@@ -37,7 +37,7 @@ examples:
 
 exit codes:
   0  stopped as asked    1  the mount was lost, an unexpected error, or stopped by force (it took more than 4 s)
-  2  invalid input, or another damond serves the folder    3  this machine lacks something
+  2  invalid input, or another damond serves the directory    3  this machine lacks something
   86  the kernel's code of --engine broke; a line on stderr says where, and nothing is mounted any more
 """
 log = logging.getLogger("damon.damond")

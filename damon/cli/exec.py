@@ -30,7 +30,7 @@ pidof, pgrep and pkill find the processes of this damond, and no other's. Nothin
 code is the command's own. Needs root.
 """
 EPILOG = """\
-HOME is a folder of the service's own, because damo remembers there what it found out about the kernel; --keep-home
+HOME is a directory of the service's own, because damo remembers there what it found out about the kernel; --keep-home
 leaves it as it is. A perf that knows the emulation's trace events comes first in PATH.
 
 examples:

@@ -94,7 +94,7 @@ def reader_may_leave() -> Iterator[None]:
 
 
 def _is_special(path: str) -> bool:
-    """Is ``path`` there and neither file nor folder (a pipe, ``/dev/null``)? Then it is written to, not replaced."""
+    """Is ``path`` there and neither file nor directory (a pipe, ``/dev/null``)? Then it is written to, not replaced."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -108,9 +108,9 @@ def check_writable(path: str, option: str = "--json") -> None:
         return
     target = Path(path)
     if not path or target.is_dir():
-        raise InvalidInput(f"{option} {path!r} is a folder: give the name of a file")
+        raise InvalidInput(f"{option}: {path!r}: is a directory; give the name of a file")
     if not os.access(target.resolve().parent, os.W_OK | os.X_OK):
-        raise InvalidInput(f"{option} {path!r} cannot be written: its folder does not exist or is read only")
+        raise InvalidInput(f"{option}: {path!r}: its directory does not exist or is read only; give another place")
 
 
 def write_json(path: str, value: Any) -> None:

@@ -137,10 +137,12 @@ def _output(arguments: argparse.Namespace) -> Path:
     """Where to write; refused here if that is not possible."""
     path = Path(arguments.output)
     if not arguments.output or path.is_dir() or (path.exists() and not path.is_file()):
-        raise InvalidInput(f"--output {arguments.output!r} is no file: give the name of one")
+        raise InvalidInput(f"--output: {arguments.output!r}: is not a file; give the name of one")
     folder = path.resolve().parent
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InvalidInput(f"--output {arguments.output!r} cannot be written: its folder is not there or read only")
+        raise InvalidInput(
+            f"--output: {arguments.output!r}: its directory does not exist or is read only; give another place"
+        )
     return folder / path.name
 
 

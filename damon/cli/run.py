@@ -36,7 +36,7 @@ it what --sim would: how much of each area is in memory, what came back, and how
 EPILOG = """\
 A module of --module is enabled unless its parameters say otherwise; one of --cmdline only if enabled=Y is there,
 but for damon_stat, which is enabled by default.
-NAME can be a folder with a module of your own, if it has a slash, or one found in $DAMON_MODULES_PATH.
+NAME can be a directory with a module of your own, if it has a slash, or one found in $DAMON_MODULES_PATH.
 Modules start exclusively, as in the kernel: one that is enabled at a time.
 
 examples:

@@ -181,20 +181,24 @@ class Instance:
 
     def _prepare(self) -> None:
         if mounts(self.folder):
-            raise DamonError(errno.ENOTEMPTY, f"--mount {self.folder} is another damond's mount: give a new name")
+            raise DamonError(errno.ENOTEMPTY, f"--mount: {self.folder}: is another damond's mount; give a new name")
         there = os.path.lexists(self.folder)
         try:
             os.close(open_directory("--mount", self.folder, None, MOUNT_REMEDY, make=True))
         except DamonError as error:
             if error.errno == errno.ENOTDIR:
-                raise InvalidInput(f"--mount {self.folder} is no directory: give an empty one, or a new name") from None
+                raise InvalidInput(
+                    f"--mount: {self.folder}: is not a directory; give an empty one, or a new name"
+                ) from None
             raise
         except OSError as error:
-            raise DamonError(error.errno or 0, f"--mount {self.folder} can't be made: {error.strerror}") from None
+            raise DamonError(
+                error.errno or 0, f"--mount: {self.folder}: cannot be made: {error.strerror}; give another place"
+            ) from None
         self._made_folder = not there
         if there and (os.path.ismount(self.folder) or any(self.folder.iterdir())):
             raise DamonError(
-                errno.ENOTEMPTY, f"--mount {self.folder} is not empty: give an empty directory, or a new name"
+                errno.ENOTEMPTY, f"--mount: {self.folder}: is not empty; give an empty directory, or a new name"
             )
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ def _mount(source: Path | str, target: Path | str, kind: str = "none", flags: in
 
 
 def lay_over(folder: Path, additions: dict[str, Path]) -> None:
-    """``additions`` (name: folder) are in ``folder`` from now on, beside what is there, in this mount namespace.
+    """``additions`` (name: directory) are in ``folder`` from now on, beside what is there, in this mount namespace.
 
     A name that is there is mounted over. sysfs takes no new names: then all of ``folder`` becomes one of our own, with
     each old entry in it as it is.

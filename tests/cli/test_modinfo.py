@@ -49,7 +49,7 @@ def test_table_names_every_parameter(damon: Damon) -> None:
     ("arguments", "message"),
     [
         (["modinfo", "damon_reclam"], "damon: unknown module 'damon_reclam'; did you mean damon_reclaim? (EINVAL)"),
-        (["modinfo", "nowhere/mine"], "damon: folder 'nowhere/mine' is no module"),
+        (["modinfo", "nowhere/mine"], "damon: directory 'nowhere/mine': is not a module"),
         ([], "damon: the following arguments are required: COMMAND; see damon --help"),
         (["reclaim"], "damon: argument COMMAND: invalid choice: 'reclaim'"),
         (["modinfo"], "damon modinfo: the following arguments are required: name; see damon modinfo --help"),

@@ -199,8 +199,8 @@ def test_no_room_is_said_and_what_was_written_stays(tmp_path: Path, endless: str
         (["--module", "reclaim", "--ops", "paddr"], "--ops, --pid and --region are for plain monitoring"),
         (["--module", "nope"], "unknown module 'nope'"),
         (["--events", "damos_nope"], "no event 'damos_nope'; there are damon_aggregated"),
-        (["-o", "."], "--output '.' is no file"),
-        (["-o", "nowhere/x"], "--output 'nowhere/x' cannot be written"),
+        (["-o", "."], "--output: '.': is not a file"),
+        (["-o", "nowhere/x"], "--output: 'nowhere/x': "),
     ],
 )
 def test_refused_before_anything_is_touched(

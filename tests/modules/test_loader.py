@@ -93,7 +93,7 @@ def test_folders_of_modules_that_are_wrong(tmp_path: Path, monkeypatch: pytest.M
     for folder, text, message in (
         ("broken", "import nothing_of_that_name", "broken.*cannot be imported: ModuleNotFoundError"),
         ("bad_syntax", "def (", "bad_syntax.*cannot be imported: SyntaxError"),
-        ("not_one", "MODULE = 7", "not_one.*no subclass"),
+        ("not_one", "MODULE = 7", "not_one.*not a subclass"),
         ("taken", MINE.format(name="damon_reclaim"), "damon_reclaim.*taken"),
     ):
         _write(tmp_path / folder, folder, text)
