@@ -24,19 +24,22 @@ from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import U8, Buffer
 from tests.core.test_ahead import _Counted, _empty_run, _Run
 from tests.mm.linux.fake import FakeKernel, addresses, present
-from tests.mm.sim.test_twins import _DO, _do
+from tests.mm.sim import golden
+from tests.mm.sim.machines import check
+from tests.mm.sim.operations import do, draw
 from tests.random_contexts import random_workload
-
-_KINDS = (*_DO, "young", "pageout", "activate", "deactivate", "migrate")
 
 
 def simulator(seed: int) -> None:
-    """A machine of any kind, and all that can be asked of it."""
+    """A machine of any kind, and one of the golden ones (huge pages, nodes, swap devices), and all that can be asked of
+    them; after all of it the books have to balance."""
     rnd = Random(seed)
-    sim = SimulatedMachine(random_workload(rnd), seed)
-    for _ in range(30):
-        _do(sim, (rnd.choice(_KINDS), rnd.random(), rnd.random(), rnd.getrandbits(16)))
-    sim.close()
+    for workload, huge in ((random_workload(rnd), False), (golden.workload(2 * seed + 1), True)):
+        sim = SimulatedMachine(workload, seed)
+        for _ in range(30):
+            do(sim, draw(rnd, huge))
+        check(sim)
+        sim.close()
 
 
 def contexts(seed: int) -> None:
