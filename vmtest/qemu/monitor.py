@@ -14,7 +14,6 @@ import queue
 import re
 import socket
 import threading
-import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,17 +164,6 @@ class Monitor:
         finally:
             with self._guard:
                 self._listeners.remove(listener)
-
-    def await_value(self, name: str, value: Any, timeout: float, **arguments: Any) -> Any:
-        """Asks until a command's result is ``value`` or the time is over; returns the last result.
-
-        Raises:
-            MonitorError: as for :meth:`command`.
-        """
-        deadline = time.monotonic() + timeout
-        while (found := self.command(name, **arguments)) != value and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return found
 
     def ssh_port(self) -> int:
         """The port on 127.0.0.1 that the host's kernel picked for the way in."""
