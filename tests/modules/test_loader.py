@@ -103,7 +103,7 @@ def test_folders_of_modules_that_are_wrong(tmp_path: Path, monkeypatch: pytest.M
                 find_modules()
             assert "\n" not in str(caught.value)
     monkeypatch.delenv("DAMON_MODULES_PATH")
-    with pytest.raises(DamonError, match="is no module"):
+    with pytest.raises(DamonError, match="is not a module"):
         find_module(f"{tmp_path}/nowhere/mine")
 
 
