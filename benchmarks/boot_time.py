@@ -17,10 +17,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pexpect
 
-from vmtest import GuestConfig
 from vmtest.images import variants
 from vmtest.qemu import accel
 
@@ -30,7 +30,8 @@ VMTEST = (sys.executable, "-m", "vmtest.cli", "exec", "--memory", "1G", "--cpus"
 def timed(words: Sequence[str], codes: Sequence[int] = (0,)) -> float:
     """Seconds until a command has ended, with one of these exit codes."""
     begun = time.monotonic()
-    output, code = pexpect.run(shlex.join(words), withexitstatus=True, timeout=180)
+    # The stubs of pexpect have only its answer without an exit status.
+    output, code = cast("tuple[bytes, int]", pexpect.run(shlex.join(words), withexitstatus=True, timeout=180))
     if code not in codes:
         sys.exit(f"{' '.join(words)} ended with {code}:\n{output.decode(errors='replace')[-2000:]}")
     return time.monotonic() - begun
@@ -46,7 +47,7 @@ def main() -> int:
     if not options.vng:
         sys.exit("virtme-ng is not here: pip install virtme-ng, and give its program with --vng")
     kernel = options.kernel or str(variants.variant("page-idle").obtain().image)
-    accelerator = accel.choose("auto", GuestConfig(kernel=kernel).kernel).name
+    accelerator = accel.choose("auto", Path(kernel)).name
     vng = [options.vng, *(["--disable-kvm"] if accelerator == "tcg" else []), "-r", kernel]
     # It starts programs of its own by name.
     os.environ["PATH"] = f"{Path(options.vng).parent}{os.pathsep}{os.environ['PATH']}"

@@ -30,13 +30,12 @@ from rich.table import Table
 from vmtest.guest import Guest
 from vmtest.images import kconfig, kernel_build, rootfs_build, source
 from vmtest.images.kernel_build import KernelBuild
-from vmtest.results.job import Job
+from vmtest.results.job import Job, Limits
 from vmtest.results.live import Progress
 from vmtest.results.manifest import file_ref
 from vmtest.results.outcome import Outcome
 from vmtest.results.symbols import vmlinux_of
 from vmtest.suite.admission import Admission
-from vmtest.suite.model import Limits
 from vmtest.suite.perform import Watch, perform
 from vmtest.suite.pool import run as run_pool
 
@@ -180,7 +179,7 @@ class Provoker(Watch):
     def _follow(self) -> None:
         events = self._run.events
         while not self._over.wait(0.02):
-            console = self._mine._console if self._mine else None
+            console = self._mine.machine.watched if self._mine else None
             if console is not None and console.doomed and "doomed" not in events:
                 events["doomed"] = time.monotonic()
             if self._run.kind.signal and "signal" not in events and self._said_now():

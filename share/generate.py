@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from damon.cli.main import parser as damon_parser
 from damon.modules.loader import find_modules
 from damon.workload.find import shipped
 from damon.workload.runner import parser as workload_parser
-from share.man import commands_of, man_page
+from share.manpage import commands_of, man_page
 from share.pages import page
 from vmtest.cli.main import parser as vmtest_parser
 
@@ -43,7 +43,7 @@ _damon_workloads() { _alternative 'names:shipped workload:(%(workloads)s)' 'file
 _damon_modules() { compadd -- %(modules)s }
 """,
 }
-COMPLETIONS: Final[dict[str, dict[str, str]]] = {
+COMPLETIONS: Final[dict[str, Mapping[str, object]]] = {
     "WORKLOAD": {"bash": "_damon_workloads", "zsh": "_damon_workloads"},
     "NAME": {"bash": "_damon_modules", "zsh": "_damon_modules"},
     "FILE": shtab.FILE,
@@ -76,7 +76,7 @@ def _with_completions(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
 def completion(name: str, shell: str) -> str:
     """The completion script of ``name`` for ``shell``."""
     names = {"workloads": " ".join(shipped()), "modules": " ".join(find_modules())}
-    preamble = {one: text % names for one, text in PREAMBLE.items()}
+    preamble = PREAMBLE[shell] % names
     return shtab.complete(_with_completions(COMMANDS[name][0]()), shell=shell, preamble=preamble).rstrip() + "\n"
 
 

@@ -7,7 +7,7 @@ import argparse
 import re
 from collections.abc import Iterator
 
-from share.man import commands_of
+from share.manpage import commands_of
 
 
 def _escape(text: str) -> str:

@@ -93,7 +93,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput") or SHARED not in config.stash:
         return
-    new = sorted(leaks.shared() - config.stash[SHARED])
+    before: set[Path] = config.stash[SHARED]
+    new = sorted(leaks.shared() - before)
     if new and not leaks.strangers(config.stash[PLACE].word):
         config.stash[LEFT] = [str(path) for path in new]
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -92,7 +92,12 @@ def _journal(directory: Path, **more: Any) -> Path:
 
 def test_a_journal_of_format_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     restored: list[Found] = []
-    monkeypatch.setattr(journal, "restore", lambda found: restored.append(found) or [])
+
+    def restore(found: Found) -> list[str]:
+        restored.append(found)
+        return []
+
+    monkeypatch.setattr(journal, "restore", restore)
     _journal(tmp_path)
     assert journal.repair(tmp_path) == []
     assert restored == [Found("ADMIN", "MODULES", parameters={"damon_reclaim": {"min_age": "120000000"}})]

@@ -72,7 +72,7 @@ def test_the_heatmap_shows_what_the_workload_does(damon: Damon, tmp_path: Path, 
     cell = (shown["end"] - shown["start"]) / len(row)
 
     def mean(start: int, end: int) -> float:
-        inside = [row[i] for i in range(len(row)) if start <= shown["start"] + i * cell + cell / 2 < end]
+        inside: list[float] = [row[i] for i in range(len(row)) if start <= shown["start"] + i * cell + cell / 2 < end]
         return sum(inside) / len(inside)
 
     assert mean(*areas["hot"]) > 60  # each page 1.5 times in a sampling interval

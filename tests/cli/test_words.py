@@ -88,7 +88,7 @@ def test_what_is_no_duration(text: str) -> None:
 
 
 def test_quantities_in_the_unit_of_a_parameter() -> None:
-    assert (seconds("1min"), size("1GiB"), size("4096"), size("2kB")) == (60, 1 << 30, 4096, 2048)
+    assert [seconds("1min"), size("1GiB"), size("4096"), size("2kB")] == [60, 1 << 30, 4096, 2048]
     assert (as_plain("5s", "us"), as_plain("5s", "ms"), as_plain("1h", "s")) == (5000000, 5000, 3600)
     assert (as_plain("128M", "bytes"), as_plain("128M", "us"), as_plain("5s", "per mille")) == (1 << 27, None, None)
     assert as_plain("1.0005ms", "us") is None

@@ -24,7 +24,8 @@ from damon.damond.client import Client, ServiceLost
 from damon.damond.control import MAX_CLIENTS, MAX_REQUEST, ControlServer
 from damon.damond.runtime import socket_path
 from damon.errors import DamonError, InvalidInput
-from tests.damond.conftest import HANG_S, Damond
+from tests.damond.conftest import Damond
+from tests.waiting import HANG_S
 
 Start = Callable[..., Damond]
 

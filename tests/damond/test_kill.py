@@ -20,7 +20,8 @@ from damon.damond.instance import Instance
 from damon.damond.owner import Owner
 from damon.errors import DamonError
 from tests.damond import users
-from tests.damond.conftest import HANG_S, PROBLEM, Damond
+from tests.damond.conftest import PROBLEM, Damond
+from tests.waiting import HANG_S
 
 HANGING = Path(__file__).with_name("hanging.py")
 Start = Callable[..., Damond]
@@ -120,7 +121,7 @@ def test_dead_mounts_on_top_of_each_other(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "sys").mkdir()
     dead = Owner(os.getpid(), "1", Owner.ourselves().namespace)
     for _ in range(3):
-        monkeypatch.setattr(fusemount.Owner, "ourselves", lambda: dead)
+        monkeypatch.setattr(Owner, "ourselves", lambda: dead)
         os.close(fusemount.mount(tmp_path / "sys"))
     assert len(mounts(tmp_path / "sys")) == 3
     damond = start().wait()

@@ -27,9 +27,9 @@ from tests.waiting import HANG_S, until
 Start = Callable[..., Damond]
 
 
-def _refused(number: int, use: Callable[[], object]) -> None:
+def _refused(number: int, use: Callable[..., object], *args: object) -> None:
     with pytest.raises(OSError) as caught:
-        use()
+        use(*args)
     assert caught.value.errno == number
 
 
@@ -61,7 +61,7 @@ def test_files_cannot_be_made_removed_or_renamed(damond: Damond) -> None:
 def test_errors_of_writes_reach_the_writer(damond: Damond) -> None:
     one = monitor(damond)
     for text, number in {"nonsense": errno.EINVAL, "commit": errno.EINVAL}.items():
-        _refused(number, lambda text=text: (one / "state").write_text(text))
+        _refused(number, (one / "state").write_text, text)
     _refused(errno.ERANGE, lambda: (one / "refresh_ms").write_text(str(2**64)))
     _refused(errno.EINVAL, lambda: (damond.admin / "kdamonds/nr_kdamonds").write_text("-1"))
     assert "nonsense" in damond.log.read_text()  # the reason is in the log

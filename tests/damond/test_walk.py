@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,9 @@ from tests.damond.conftest import PROBLEM, Damond, monitor
 KDAMONDS, SCHEMES, FILES = 64, 8, 20737
 
 
-def _errno(use: Callable[[], object]) -> int:
+def _errno(use: Callable[..., object], *args: Any, **more: Any) -> int:
     with pytest.raises(OSError) as caught:
-        use()
+        use(*args, **more)
     return caught.value.errno or 0
 
 
@@ -91,12 +92,12 @@ def test_what_a_write_removes_is_gone_when_it_returns(damond: Damond) -> None:
     (one / "contexts/nr_contexts").write_text("0")
     for path in gone:
         assert not path.exists()
-        assert _errno(lambda path=path: os.open(path, os.O_RDONLY)) == errno.ENOENT
+        assert _errno(os.open, path, os.O_RDONLY) == errno.ENOENT
     assert os.listdir(one / "contexts") == ["nr_contexts"]
     for name in ("0/stats", "0", "nr_schemes"):
-        assert _errno(lambda name=name: os.stat(name, dir_fd=inside)) == errno.ENOENT
-    assert _errno(lambda: os.pread(held, 10, 0)) == errno.ENODEV
-    assert _errno(lambda: os.stat(inside)) == errno.ENOENT
+        assert _errno(os.stat, name, dir_fd=inside) == errno.ENOENT
+    assert _errno(os.pread, held, 10, 0) == errno.ENODEV
+    assert _errno(os.stat, inside) == errno.ENOENT
     os.close(held)
     os.close(inside)
 
@@ -114,7 +115,7 @@ def test_what_is_made_anew_has_nothing_of_the_old(damond: Damond) -> None:
         assert sorted(os.listdir(schemes)) == [*map(str, range(count)), "nr_schemes"]
         assert action.read_text() == "stat\n"
         assert action.stat().st_ino != number  # not while somebody has the old one
-        assert _errno(lambda held=held: os.pwrite(held, b"cold", 0)) == errno.ENODEV
+        assert _errno(os.pwrite, held, b"cold", 0) == errno.ENODEV
         assert action.read_text() == "stat\n"
         assert not (schemes / str(count)).exists()
         os.close(held)
@@ -164,7 +165,7 @@ def test_a_module_that_is_unloaded_is_gone(damond: Damond) -> None:
         assert not enabled.exists()
         assert not enabled.parents[1].exists()
         assert "damon_stat" not in os.listdir(damond.mount / "module")
-        assert _errno(lambda held=held: os.pread(held, 10, 0)) == errno.ENODEV
+        assert _errno(os.pread, held, 10, 0) == errno.ENODEV
         os.close(held)
         assert damond.damon("modprobe", "damon_stat", "enabled=N").returncode == 0
 

@@ -15,7 +15,8 @@ import pytest
 
 from damon.damond import watchdog
 from damon.damond.watchdog import Watchdog, waited_s
-from tests.damond.conftest import HANG_S, WORKLOAD, Damond
+from tests.damond.conftest import WORKLOAD, Damond
+from tests.waiting import HANG_S
 
 #: A module that hangs in ``{where}``, after it has made the file ``{there}``.
 MODULE = """\

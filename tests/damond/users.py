@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.damond.conftest import HANG_S
+from tests.waiting import HANG_S
 
 VICTIM, OTHER = 12345, 65534
 #: Why these tests cannot run here; empty: they can.

@@ -8,7 +8,7 @@ import sys
 import time
 
 from damon.errors import DamonError
-from damon.kernel.build import build
+from damon.kernel.build import Built, build
 from damon.kernel.source import open_source
 from tests.differential import fuzz
 from tests.differential.coverage import missing, told
@@ -36,7 +36,7 @@ def main() -> int:
     return code
 
 
-def _version(built: fuzz.Built, version: str, given: argparse.Namespace) -> int:
+def _version(built: Built, version: str, given: argparse.Namespace) -> int:
     began = time.process_time()
     total = fuzz.Outcome()
     for seed, total in fuzz.batches(built, given.cases, given.seed, given.seconds, shrink=not given.no_shrink):

@@ -14,6 +14,7 @@ from typing import Final
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as with_seed
 from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from damon.core import Damon
 from damon.kernel.build import Built
@@ -67,7 +68,7 @@ def _same_constants() -> Iterator[None]:
     if kept is None:
         yield
         return
-    none = providers.Constants()
+    none = Constants()
     setattr(providers, "_get_local_constants", lambda: none)  # noqa: B010
     providers.CONSTANTS_CACHE.cache.clear()
     try:

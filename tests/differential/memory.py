@@ -122,7 +122,7 @@ class Machine(FakeMachine):
         self.note: Callable[..., None] = lambda *what: None
         self.phys = Space(self, pattern, 0, cost_ns)
         self.gone: set[int] = set()  #: processes that have ended
-        self._open_process = lambda pid: Space(self, pattern, pid, cost_ns)
+        self._pattern, self._cost_ns = pattern, cost_ns
         self.ram = [(0, PAGES * PAGE)]
         self.nodes = {0: (300, 1000), 1: (900, 2000)}
         self.memcgs = {(0, 1): 100, (1, 1): 50}
@@ -144,7 +144,7 @@ class Machine(FakeMachine):
         return self.free
 
     def open_process(self, pid: int) -> Space:
-        return self._open_process(pid)
+        return Space(self, self._pattern, pid, self._cost_ns)
 
     def node_spans(self) -> list[tuple[int, int, int]]:
         half = PAGES // 2 * PAGE

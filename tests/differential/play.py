@@ -13,7 +13,7 @@ from damon.core import Damon, commit_ctx, commit_scheme_goals
 from damon.kernel.library import VersionLacks
 from damon.model.arrays import ROW
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
-from damon.model.scheme import Damos, DamosQuota
+from damon.model.scheme import Damos, DamosFilter, DamosQuota
 from tests.differential.cases import Case
 from tests.differential.making import errno_of, make, quota_goals
 from tests.differential.memory import Machine
@@ -58,7 +58,9 @@ def _scheme(ctx: DamonCtx, index: int, scheme: Damos) -> dict[str, Any]:
     found[f"scheme {index} quota.goals"] = [(goal.target_value, goal.current_value) for goal in quota.goals]
     pattern = scheme.pattern
     found[f"scheme {index} accesses"] = pattern.min_nr_accesses, pattern.max_nr_accesses
-    found[f"scheme {index} core filters"] = [getattr(one.type, "value", one.type) for one in scheme.core_filters]
+    found[f"scheme {index} core filters"] = [
+        one.type.value for one in scheme.core_filters if isinstance(one, DamosFilter)
+    ]
     found[f"scheme {index} wmarks.activated"] = scheme.wmarks.activated
     found[f"scheme {index} next_apply_sis"] = scheme.next_apply_sis
     return found

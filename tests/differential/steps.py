@@ -68,7 +68,7 @@ def _spoils(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
     """A commit that is refused for one thing, and changes nothing."""
     goal = {**draw(GOAL), "target": 0}
     scheme = {**draw(SCHEME), "quota": {**draw(QUOTA), "goals": [goal]}}
-    bad = [
+    bad: list[Plain] = [
         {"unit": 3},
         {"schemes": [*current["schemes"], scheme]},
         {"targets": [*current["targets"], {**current["targets"][-1], "obsolete": True}]},

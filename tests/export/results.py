@@ -31,7 +31,7 @@ def _scheme(scheme: Damos) -> tuple[Any, ...]:
     parts = (scheme.pattern, scheme.quota, scheme.wmarks)
     lists = (scheme.migrate_dests, scheme.core_filters, scheme.ops_filters)
     values = (scheme.action, scheme.apply_interval_us, scheme.target_nid, scheme.max_nr_snapshots)
-    return (*map(astuple, parts), *values, *([astuple(one) for one in part] for part in lists))
+    return (*[astuple(part) for part in parts], *values, *([astuple(one) for one in part] for part in lists))
 
 
 def described(ctx: DamonCtx) -> dict[str, Any]:

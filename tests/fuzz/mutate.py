@@ -34,7 +34,10 @@ class Mutator:
     def __init__(self, seeds: Sequence[bytes], form: str, number: int) -> None:
         self._seeds, self._form = list(seeds), form
         self._random = random.Random(number)
-        self._words = [*WORDS, *{word for seed in seeds for word in _TOKEN.findall(self._plain(seed)[:4000])}]
+        self._words: list[bytes] = [
+            *WORDS,
+            *{word for seed in seeds for word in _TOKEN.findall(self._plain(seed)[:4000])},
+        ]
 
     def _plain(self, data: bytes) -> bytes:
         if self._form == "zlib":
@@ -80,7 +83,7 @@ class Mutator:
 
     def _token(self, data: bytes) -> bytes:
         """A word in another's place, or between two."""
-        tokens = _TOKEN.findall(data)
+        tokens: list[bytes] = _TOKEN.findall(data)
         if not tokens:
             return self._random.choice(self._words)
         at = self._random.randrange(len(tokens))

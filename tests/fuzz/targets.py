@@ -140,9 +140,10 @@ def _arguments(data: bytes) -> None:
 
 
 def _suite(data: bytes) -> None:
-    from vmtest.suite.command import output, show_matrix
+    from vmtest.suite.command import show_matrix
     from vmtest.suite.expand import expand
     from vmtest.suite.load import load
+    from vmtest.terminal import output
 
     suite = load(_file(data, "suite.yaml"))
     cells = expand(suite)

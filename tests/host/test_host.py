@@ -178,9 +178,10 @@ def test_one_thing_at_a_time(kernel: Kernel) -> None:
         host.select_ops(ctx, "paddr")
         host.add_memory(ctx, 0x100000, 1 << 28)
         host.start([ctx])
-        for again in (lambda: host.start([ctx]), lambda: host.start_module("reclaim")):
-            with pytest.raises(DamonError, match="contexts run here; stop them first"):
-                again()
+        with pytest.raises(DamonError, match="contexts run here; stop them first"):
+            host.start([ctx])
+        with pytest.raises(DamonError, match="contexts run here; stop them first"):
+            host.start_module("reclaim")
         host.stop([ctx])
         host.start_module("reclaim")
         with pytest.raises(DamonError, match="damon_reclaim runs here; stop it first"):

@@ -173,9 +173,11 @@ def test_events_are_those_of_the_tree(kernel: KernelDamon) -> None:
     texts = []
     for one in (kernel, own):
         found: list[tuple[int, str, str]] = []
-        one.trace.subscribe(
-            lambda event, found=found: found.extend((event.time_ns, event.name, t) for t in event.texts())
-        )
+
+        def note(event: TraceEvent, found: list[tuple[int, str, str]] = found) -> None:
+            found.extend((event.time_ns, event.name, text) for text in event.texts())
+
+        one.trace.subscribe(note)
         ctx = one.new_ctx()
         one.select_ops(ctx, "paddr")
         damon.add_memory(ctx)

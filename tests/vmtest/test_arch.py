@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import platform
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_no_kvm_for_another_architecture(image: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_is_missing_is_named_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     group = "qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
     for name in ("qemu-system-aarch64", "aarch64-linux-gnu-gcc"):
         with pytest.raises(MachineLacks, match=f"{name}' is not installed; install it with: apt-get install {group}$"):
@@ -196,7 +197,7 @@ def test_scripts_of_a_foreign_image_parse_and_no_package_script_runs(tmp_path: P
 
 def test_wheels_are_the_guests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
-    monkeypatch.setattr(pydeps.steps, "run", lambda words, *_: ran.append(words))
+    monkeypatch.setattr(steps, "run", lambda words, *_: ran.append(words))
     pydeps.install(tmp_path, tmp_path / "log", None, arch.ARM64)  # type: ignore[arg-type]
     platforms = [word for before, word in zip(ran[0], ran[0][1:], strict=False) if before == "--platform"]
     assert platforms
@@ -206,9 +207,9 @@ def test_wheels_are_the_guests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_an_image_of_another_architecture_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "root"
     path.write_bytes(b"hsqs....")
-    monkeypatch.setattr(rootfs_build.shutil, "which", lambda *_, **__: "/usr/bin/unsquashfs")
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: "/usr/bin/unsquashfs")
     said = subprocess.CompletedProcess([], 0, _elf(62), b"")
-    monkeypatch.setattr(rootfs_build.subprocess, "run", lambda *_, **__: said)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: said)
     rootfs_build.check_image(path, arch.X86_64)
     with pytest.raises(InvalidInput, match=r"root' is of x86_64, the kernel of arm64; give another, or leave it out"):
         rootfs_build.check_image(path, arch.ARM64)

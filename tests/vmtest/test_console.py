@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from tests.waiting import HANG_S
@@ -237,7 +238,7 @@ def test_the_excerpt_of_a_report_begins_at_its_cut_mark(feed: Feed) -> None:
 def test_a_clock_that_was_measured_wrongly_is_the_emulations_fault(
     feed: Feed, monkeypatch: pytest.MonkeyPatch, measured: float, wrong: bool
 ) -> None:
-    monkeypatch.setattr(console.psutil, "cpu_freq", lambda: SimpleNamespace(current=2299.998))
+    monkeypatch.setattr(psutil, "cpu_freq", lambda: SimpleNamespace(current=2299.998))
     feed.send(f"[    0.052000] tsc: Detected {measured} MHz processor\r\n{BOOT}")
     if wrong:
         assert feed.verdict() is Verdict.EMULATION_FAILURE

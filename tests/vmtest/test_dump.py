@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import threading
 from collections import namedtuple
@@ -142,7 +143,7 @@ def test_other_formats_stay_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_too_full_is_not_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dump.shutil, "disk_usage", lambda _path: Usage(0, 0, dump.RESERVE))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(0, 0, dump.RESERVE))
     qemu = Qemu()
     with qemu.peer:
         keeper = _keeper(qemu, tmp_path, Verdict.OOPS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmap
 import platform
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_a_host_that_lets_no_program_bring_code(monkeypatch: pytest.MonkeyPatch)
     def refuse(*_words: object, **_more: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(hostclock.mmap, "mmap", refuse)
+    monkeypatch.setattr(mmap, "mmap", refuse)
     assert hostclock.measure() is None
     assert hostclock.tsc_khz(X86_64, "tcg") is None
 

@@ -16,6 +16,7 @@ from vmtest.host import root as hostroot
 from vmtest.images import rootfs_build
 from vmtest.qemu import command_line
 from vmtest.results import manifest
+from vmtest.results.job import Job
 from vmtest.ssh import seed
 from vmtest.suite import expand, kernels, load
 
@@ -216,7 +217,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _jobs(folder: Path, text: str) -> list[manifest.Job]:
+def _jobs(folder: Path, text: str) -> list[Job]:
     suite = load.parse(f"name: s\nkernels: {{k: {{image: bzImage}}}}\ntests: {{t: 'true'}}\n{text}")
     return kernels.complete(suite, expand.expand(suite), folder)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,7 +14,6 @@ from vmtest import GuestConfig
 from vmtest.errors import GuestLost, InvalidInput, Verdict
 from vmtest.guest import Guest
 from vmtest.plug_schedule import Schedule
-from vmtest.qemu import clock as clocks
 from vmtest.qemu import hotplug
 from vmtest.qemu.clock import Clock
 from vmtest.qemu.machine import Machine
@@ -161,7 +161,7 @@ def test_errors_of_a_step_are_told_and_a_lost_guest_is_not() -> None:
 def test_steps_wait_for_a_paused_guest(monkeypatch: pytest.MonkeyPatch) -> None:
     """The step's time passes on the host only: 60 s of it, and nothing is done."""
     now = [1000.0]
-    monkeypatch.setattr(clocks.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     guest = FakeGuest("0.1s:+2M")
     guest.clock.stop()
     now[0] += 60
@@ -174,7 +174,7 @@ def test_steps_wait_for_a_paused_guest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_clock_that_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [5.0]
-    monkeypatch.setattr(clocks.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     clock = Clock()
     before = clock.now()
     clock.stop()

@@ -87,7 +87,12 @@ def test_metapackages_lead_to_the_kernel(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_apt_is_only_asked_about_a_kernel_that_was_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked: list[str] = []
-    monkeypatch.setattr(kernel_package, "_resolve", lambda name: (asked.append(name), (name, "2"))[1])
+
+    def resolve(name: str) -> tuple[str, str]:
+        asked.append(name)
+        return name, "2"
+
+    monkeypatch.setattr(kernel_package, "_resolve", resolve)
     assert kernel_package.find("linux-image-cloud") is None
     key, _, _ = kernel_package._key("linux-image-cloud")
     asked.clear()

@@ -167,7 +167,7 @@ def test_which_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine_type.choose(GuestConfig(machine="q35")) is machine_type.Q35
     for asked in ({"numa": 2}, {"memory_max": "2G"}):
         with pytest.raises(InvalidInput, match=r"machine 'light' has no .*; give machine q35, or auto"):
-            GuestConfig(machine="light", **asked)  # type: ignore[arg-type]
+            GuestConfig(machine="light", **asked)
     with pytest.raises(InvalidInput, match="machine 'microvm' must be one of auto, light, q35"):
         GuestConfig(machine="microvm")
     monkeypatch.setattr(machine_type, "FOLDERS", (tmp_path / "none",))

@@ -19,10 +19,9 @@ from vmtest.errors import CommandTimeout, GuestLost, MachineLacks, Verdict
 from vmtest.qemu.clock import Clock
 from vmtest.qemu.hotplug import Change
 from vmtest.results import manifest, symbols
-from vmtest.results.job import Job
+from vmtest.results.job import Job, Limits
 from vmtest.results.outcome import Outcome, Status
 from vmtest.suite import perform as module
-from vmtest.suite.model import Limits
 from vmtest.suite.perform import Watch, perform
 
 TAP = "TAP version 13\n1..2\nok 1 a\n{} 2 b\n"
@@ -62,7 +61,7 @@ class FakeGuest:
     settle_raises: BaseException | None = None
     probe_raises: BaseException | None = None
     plugged: threading.Event | None = None
-    script: Callable[[dict[str, Any]], None] = staticmethod(lambda sinks: None)  # type: ignore[assignment]
+    script: Callable[[dict[str, Any]], object] = staticmethod(lambda sinks: None)
 
     def __init__(self, config: Any, *, artifacts: Path, most_dumps: int) -> None:
         self.config = config
@@ -153,7 +152,7 @@ def _job(tmp_path: Path, **fields: object) -> Job:
         (139, {}, "fail"),
     ],
 )
-def test_exit_codes(fake: type[FakeGuest], tmp_path: Path, code: int, fields: dict[str, object], verdict: str) -> None:
+def test_exit_codes(fake: type[FakeGuest], tmp_path: Path, code: int, fields: dict[str, Any], verdict: str) -> None:
     fake.code = code
     result = _do(tmp_path, **fields)
     assert result.verdict == verdict
@@ -176,7 +175,7 @@ def test_output_that_is_ktap_is_held_against_the_exit_code(
     fake: type[FakeGuest], tmp_path: Path, text: str, code: int, verdict: str, message: str
 ) -> None:
     fake.code = code
-    fake.script = staticmethod(lambda sinks: sinks["stdout"](text.encode()))  # type: ignore[assignment]
+    fake.script = staticmethod(lambda sinks: sinks["stdout"](text.encode()))
     result = _do(tmp_path, output="ktap")
     assert result.verdict == verdict
     assert message in result.message
@@ -186,7 +185,7 @@ def test_output_that_is_ktap_is_held_against_the_exit_code(
 def test_memory_that_came_and_a_dump_are_in_the_manifest(fake: type[FakeGuest], tmp_path: Path) -> None:
     plugged = threading.Event()
     fake.plugged = plugged
-    fake.script = staticmethod(lambda sinks: plugged.wait(HANG_S))  # type: ignore[assignment,return-value]
+    fake.script = staticmethod(lambda sinks: plugged.wait(HANG_S))
     fake.settle_raises = GuestLost(Verdict.PANIC, "x")
     machine = {"memory": "256M", "memory_max": "1G", "plug": ["0s:+128M", "90s:-128M"], "dump_on_panic": True}
     assert _do(tmp_path, machine_args=machine).verdict == "panic"
@@ -214,7 +213,7 @@ def test_a_lost_guest_is_lost_wherever_it_was(
 
 
 def test_a_timeout_kills_and_asks_whether_the_guest_is_fine(fake: type[FakeGuest], tmp_path: Path) -> None:
-    fake.script = staticmethod(_raise(CommandTimeout("command 'x' did not end within 5 s")))  # type: ignore[assignment]
+    fake.script = staticmethod(_raise(CommandTimeout("command 'x' did not end within 5 s")))
     result = _do(tmp_path, limits=Limits(command=5))
     assert result.verdict == "command-timeout"
     assert FakeGuest.last.limits == [5]
@@ -245,7 +244,7 @@ def test_the_harness_own_troubles(
 
 
 def test_workloads(fake: type[FakeGuest], tmp_path: Path) -> None:
-    fields = {"workload": "load", "ready": "^up$"}
+    fields: dict[str, Any] = {"workload": "load", "ready": "^up$"}
     assert _do(tmp_path, **fields).verdict == "pass"
     fake.workload_ends = 3
     assert _do(tmp_path, **fields).verdict == "workload-failed", "it ended beside a test that passed"
@@ -260,7 +259,7 @@ def test_workloads(fake: type[FakeGuest], tmp_path: Path) -> None:
 
 def test_a_run_that_is_ended_leaves_no_verdict(fake: type[FakeGuest], tmp_path: Path) -> None:
     watch = Watch()
-    fake.script = staticmethod(lambda _sinks: watch.stop())  # type: ignore[assignment]
+    fake.script = staticmethod(lambda _sinks: watch.stop())
     assert _do(tmp_path, watch).verdict == "not-run"
     assert _do(tmp_path, watch).verdict == "not-run", "stopped before it began"
 

@@ -7,6 +7,7 @@ import io
 import random
 from html import unescape
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import msgspec
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.vmtest.suite_fakes import job, outcome
-from vmtest import cli
+from vmtest import cli, terminal
 from vmtest.errors import InvalidInput, Verdict
 from vmtest.results import html, ktap, live, manifest, writers
 from vmtest.results.job import Job
@@ -126,7 +127,7 @@ def test_what_is_no_text_is_refused_in_one_line(data: bytes, tmp_path: Path) -> 
     for name, read in (("results.json", writers.read), ("manifest.json", manifest.read)):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(InvalidInput, match=r"none of (a guest|'vmtest run') \(.*\); give ") as caught:
-            read(tmp_path)  # type: ignore[operator]
+            read(tmp_path)
         assert len(str(caught.value).splitlines()) == 1
 
 
@@ -294,7 +295,7 @@ def test_the_page_stands_alone_and_shows_what_is_wrong(tmp_path: Path) -> None:
         assert f'id="{one.name}"' in text
 
 
-def _page(folder: Path, made: Job, page: Path | None = None, **fields: object) -> str:
+def _page(folder: Path, made: Job, page: Path | None = None, **fields: Any) -> str:
     """The page of a run of one job, whose guest left some files."""
     told = outcome("bad", "fail", folder="guests/k m", **fields)
     folder.mkdir(exist_ok=True)
@@ -421,7 +422,7 @@ def test_the_table_has_every_cell() -> None:
 def test_a_log_has_no_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", io.StringIO())
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert command.output().width > 150
+    assert terminal.output().width > 150
 
 
 @pytest.mark.parametrize("width", [60, 80])

@@ -17,7 +17,7 @@ from vmtest.qemu import command_line
 from vmtest.sizes import parse_size, shown
 from vmtest.ssh import arrange
 
-TIERS = {"numa": 2, "numa_memory": "768M,256M", "numa_cpus": "2,0"}
+TIERS: dict[str, Any] = {"numa": 2, "numa_memory": "768M,256M", "numa_cpus": "2,0"}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from tests.vmtest.suite_fakes import job, outcome
 from vmtest import cache, cli
+from vmtest.images import rootfs_build
 from vmtest.results import manifest, trust
 from vmtest.results.job import FileRef, Job
 from vmtest.suite import command
@@ -73,7 +74,7 @@ def test_what_stays_in_the_guest_needs_no_trust(plain: Job, tmp_path: Path, monk
     made = msgspec.structs.replace(plain, machine_args=values, append="quiet", env={"A": "1"}, workload="w", cwd="/")
     assert trust.choices(made) == []
     performed: list[Job] = []
-    monkeypatch.setattr(command.rootfs_build, "check_image", lambda *_: None)
+    monkeypatch.setattr(rootfs_build, "check_image", lambda *_: None)
 
     def perform(_name: str, jobs: list[Job], *_: object) -> int:
         performed.extend(jobs)

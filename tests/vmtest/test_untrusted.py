@@ -283,8 +283,8 @@ def test_paths_that_cannot_be_asked_for(guest: str, home: Path) -> None:
 # What travels in a cluster.
 
 
-def _take(data: bytes, where: Path, **more: bool) -> Callable[[], None]:
-    return lambda: untrusted.place(io.BytesIO(data), ".", where, "artifacts", **more)
+def _take(data: bytes, where: Path, *, links_anywhere: bool = False) -> Callable[[], None]:
+    return lambda: untrusted.place(io.BytesIO(data), ".", where, "artifacts", links_anywhere=links_anywhere)
 
 
 def test_a_folders_content(home: Path) -> None:

@@ -71,8 +71,9 @@ def workloads(draw: st.DrawFn) -> Workload:
     )
     memory = sum(node.size for node in nodes) or draw(st.integers(2, 1 << 30)) * 4096
     machine = MachineSpec(
-        memory, draw(st.sampled_from([0, 4096])), draw(SWAPS),
-        *(draw(LATENCIES) for _ in range(6)), draw(st.sampled_from(["always", "madvise", "never"])), draw(LATENCIES),
+        memory, draw(st.sampled_from([0, 4096])), draw(SWAPS), draw(LATENCIES), draw(LATENCIES), draw(LATENCIES),
+        draw(LATENCIES), draw(LATENCIES), draw(LATENCIES),
+        draw(st.sampled_from(["always", "madvise", "never"])), draw(LATENCIES),
         nodes, draw(st.sampled_from([0, 100, 250, 300, 1000])),
     )  # fmt: skip
     used = dict.fromkeys(area.process for area in areas)

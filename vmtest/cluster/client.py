@@ -111,9 +111,9 @@ def _connected(address: str, tls: Tls) -> Client:
     security = None
     if any(tls):
         ca, cert, key = (str(path) if path else None for path in tls)
-        security = Security(tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, require_encryption=True)  # type: ignore[no-untyped-call]
+        security = Security(tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, require_encryption=True)
     try:
-        return Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+        return Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MachineLacks(
@@ -188,7 +188,7 @@ class _Spread:
         self._client.subscribe_topic(worker.topic(run), self._heard)
         waiting = list(range(len(self._jobs)))[::-1]
         under_way: dict[Any, int] = {}
-        completed: Any = as_completed(loop=self._client.loop)  # type: ignore[no-untyped-call]
+        completed: Any = as_completed(loop=self._client.loop)
         interrupted = False
 
         def submit(index: int) -> None:

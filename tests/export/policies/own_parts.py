@@ -2,6 +2,7 @@
 """Parts in Python: an operations set, an action, a filter, a metric. What of them is exported is a stub."""
 
 import damon
+from damon.mm.sim import SimulatedMachine
 
 
 class Twice(damon.Fvaddr):
@@ -26,6 +27,7 @@ def policy(kernel: damon.Damon) -> damon.DamonCtx:
     kernel.register_ops(Twice())
     ctx = kernel.new_ctx()
     kernel.select_ops(ctx, "vaddr-twice")
+    assert isinstance(kernel.machine, SimulatedMachine)
     damon.add_process(ctx, kernel.machine.pids["main"], [(0x700000000000, 0x700000400000)])
     goal = damon.DamosQuotaGoal(damon.DamosCustomMetric("free_mib", free_mib), 400)
     ctx.schemes = [

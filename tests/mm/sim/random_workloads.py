@@ -102,7 +102,8 @@ def workloads(draw: st.DrawFn) -> Workload:
         )
     swap = draw(st.sampled_from(SWAPS))
     thp = draw(st.sampled_from(["never", "madvise", "madvise", "always"]))
-    spec, processes = MachineSpec(memory=draw(st.sampled_from([16, 8, 6, 4])) * MIB, swap=swap, thp=thp), ()
+    spec = MachineSpec(memory=draw(st.sampled_from([16, 8, 6, 4])) * MIB, swap=swap, thp=thp)
+    processes: tuple[ProcessSpec, ...] = ()
     if nodes:
         spec = MachineSpec(12 * MIB, swap=swap, nodes=nodes, migrate_us=0.7, thp=thp)
         processes = (ProcessSpec("two", node=draw(st.integers(0, 1))),)
