@@ -55,7 +55,7 @@ def _virt(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
 def _folios(sim: SimulatedMachine, where: float, much: float, how: int, act: str) -> object:
     low, high = sim.system_ram()[-1]
     start = low + int(where * (high - low))
-    seen: list[tuple[object, ...]] = []
+    seen: list[object] = []
     for folios in sim.phys.folios(start, start + int(much * (high - start))):
         for index, folio in enumerate(folios):
             folio.flags |= (how >> index % 16 & 1) * FOLIO_PASS | (how >> (index + 3) % 16 & 1) * FOLIO_DECIDED
