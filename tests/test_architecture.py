@@ -45,7 +45,7 @@ def layer(file: str) -> int:
 
 
 def test_there_are_paths() -> None:
-    assert len(paths()) >= 2
+    assert len(paths()) >= 3
     assert all(len(steps) >= 8 for steps in paths().values())
 
 
@@ -55,7 +55,7 @@ def test_every_function_of_a_path_exists(title: str) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("title", paths())
+@pytest.mark.parametrize("title", [title for title, steps in paths().items() if steps[0][0].startswith("damon/")])
 def test_a_path_never_goes_back_up(title: str) -> None:
     layers = [layer(file) for file, _name in paths()[title]]
     assert layers == sorted(layers)
