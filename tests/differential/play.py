@@ -58,9 +58,9 @@ def _scheme(ctx: DamonCtx, index: int, scheme: Damos) -> dict[str, Any]:
     found[f"scheme {index} quota.goals"] = [(goal.target_value, goal.current_value) for goal in quota.goals]
     pattern = scheme.pattern
     found[f"scheme {index} accesses"] = pattern.min_nr_accesses, pattern.max_nr_accesses
-    found[f"scheme {index} core filters"] = [
-        one.type.value for one in scheme.core_filters if isinstance(one, DamosFilter)
-    ]
+    filters = scheme.core_filters
+    assert all(isinstance(one, DamosFilter) for one in filters), filters
+    found[f"scheme {index} core filters"] = [one.type.value for one in filters if isinstance(one, DamosFilter)]
     found[f"scheme {index} wmarks.activated"] = scheme.wmarks.activated
     found[f"scheme {index} next_apply_sis"] = scheme.next_apply_sis
     return found
