@@ -66,12 +66,15 @@ demo-vm: $(STAMP) system
 	@$(BIN)/vmtest build image
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -s -p no:xdist tests/vm/test_main_job.py -k reclaim
 
+# The helper, the workload program, and the C that tests compile; damon/kernel/shim needs a kernel's headers.
+C_SOURCES = $(wildcard damon/native/src/*.c damon/native/src/workload/*.c tests/*/*.c)
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
+	@for file in $(C_SOURCES); do $(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -c -o /dev/null $$file || exit; done
 
 test-fast: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long" --ignore=tests/vm
