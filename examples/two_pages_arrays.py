@@ -20,7 +20,7 @@ class TwoPagesArrays(damon.Fvaddr):
         for target in ctx.targets:
             nr = len(target.regions)
             target.addrs.reserve(2 * nr)
-            addrs = numpy.frombuffer(target.addrs.rows, numpy.uint64)
+            addrs = numpy.frombuffer(memoryview(target.addrs.rows), numpy.uint64)
             sampling.pick(ctx, target)  # an address of each region, in addrs[:nr] and in the regions' sampling_addr
             addrs[nr : 2 * nr] = addrs[:nr]
             sampling.pick(ctx, target)
@@ -32,8 +32,8 @@ class TwoPagesArrays(damon.Fvaddr):
             nr = len(target.regions)
             target.accessed.reserve(2 * nr)
             damon.process_space(target).young(target.batch, target.accessed)
-            young = numpy.frombuffer(target.accessed.rows, numpy.uint8)
-            counts = numpy.frombuffer(target.regions.rows(), ROW)["nr_accesses"]
+            young = numpy.frombuffer(memoryview(target.accessed.rows), numpy.uint8)
+            counts = numpy.frombuffer(memoryview(target.regions.rows()), ROW)["nr_accesses"]
             counts += young[:nr] | young[nr : 2 * nr]
             highest = max(highest, int(counts.max(initial=0)))
         return highest
