@@ -67,7 +67,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, command: str, buffered: str) ->
 def test_a_file_that_is_opened_later_does_not_get_the_number_of_a_closed_one(tmp_path: Path) -> None:
     done = shell(tmp_path, f"{RUN} --json result.json", ">&- 2>&- <&-")
     assert done.returncode == 0
-    assert (tmp_path / "result.json").read_text().startswith('{\n  "seed": 0')
+    assert (tmp_path / "result.json").read_text().startswith('{\n  "format": 1')
 
 
 @pytest.mark.parametrize("command", [COMMANDS[0], RUN, COMMANDS[6]])
