@@ -30,7 +30,7 @@ def cache_root() -> Path:
     What is in it is executed and booted, so it must be this user's own.
 
     Raises:
-        MissingCapability: the directory cannot be made, or is somebody else's.
+        MissingCapability: the directory cannot be made, or belongs to another user.
     """
     base = os.environ.get("XDG_CACHE_HOME")
     try:

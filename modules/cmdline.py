@@ -50,7 +50,7 @@ def split_words(line: str) -> list[str]:
 def parse_cmdline(line: str) -> dict[str, list[str]]:
     """Words for modules, ``param=value``, by module in order of first mention.
 
-    Words without a module (``quiet``, ``root=...``) belong to somebody else and are passed over.
+    Words without a module (``quiet``, ``root=...``) belong to other parts of the kernel and are passed over.
 
     Raises:
         InvalidInput: an open quotation, or a word that was meant for a module and lacks the dot.

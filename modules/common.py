@@ -121,7 +121,7 @@ class DamonModule(SwitchedModule):
         self.copy_stats(ctx.schemes)
 
     def _catch_up(self) -> None:
-        """Before somebody looks: the statistics are those of the last sampling interval.
+        """Before statistics are read: they are those of the last sampling interval.
 
         The worker copies them before schemes act only. What an application changes is to be seen from the next
         sampling interval on.

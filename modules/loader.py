@@ -72,7 +72,7 @@ def _kind_in(folder: Path) -> type[Module] | None:
     """The module that ``folder`` declares, None when it declares none."""
     try:
         kind = getattr(_import(folder), "MODULE", None)
-    except Exception as error:  # whatever somebody's module does at its import
+    except Exception as error:  # whatever a module of the user's does at its import
         reason = " ".join(str(error).split())
         raise InvalidInput(f"module {str(folder)!r}: cannot be imported: {type(error).__name__}: {reason}") from error
     if kind is not None and not (isinstance(kind, type) and issubclass(kind, Module)):

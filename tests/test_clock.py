@@ -52,7 +52,7 @@ def test_events_wake_waiters_and_time_out() -> None:
 
 def test_waiting_for_each_other_is_an_error_and_no_hang() -> None:
     clock = VirtualClock()
-    with pytest.raises(RuntimeError, match="nobody can go on"):
+    with pytest.raises(RuntimeError, match="none can go on"):
         clock.event().wait()
 
 

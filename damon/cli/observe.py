@@ -4,7 +4,7 @@
 Both say the same of a workload: how much of each area is in memory, which of them it uses in the phase that it is in,
 how many pages came back, and how much longer it takes than with all of its memory there.
 
-Looking changes nothing: a run gives the same result however often somebody looks.
+Looking changes nothing: a run gives the same result however often it is read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Observer(Protocol):
         """The simulated processes that were killed for want of memory; empty on a real machine."""
 
     def slowdown(self) -> float | None:
-        """How much longer the workload takes than with all of its memory present; None where nobody knows."""
+        """How much longer the workload takes than with all of its memory present; None where it is not known."""
 
 
 def _free(machine: Machine) -> tuple[int, int]:

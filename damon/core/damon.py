@@ -166,7 +166,7 @@ class Damon:
 
         Threads do not run any more once Python takes itself apart, and a generator that is closed then (``running()``)
         would wait for them for ever. A worker in real time gets ``LAST_S`` to release what it holds; in virtual time it
-        runs only while somebody waits.
+        runs only while a thread waits.
         """
         self._exiting = True
         with self._lock:

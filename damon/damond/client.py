@@ -35,7 +35,7 @@ class Client:
         patience_s: for connecting, and for each answer.
 
     Raises:
-        DamonError: ENOENT, none runs there; EACCES, EPERM: it is somebody else's.
+        DamonError: ENOENT, none runs there; EACCES, EPERM: it is another user's.
         ServiceLost: it does not accept connections.
     """
 

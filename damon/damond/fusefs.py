@@ -188,7 +188,7 @@ class Tree:
             return int(_list(self.handle, listing, bytes(packed), len(packed), count))
 
     def _entry(self, above: _Inode, folder: Directory, name: str, length: int) -> bytes:
-        # Numbered directories come into being when somebody looks into them: listing is not that.
+        # Numbered directories come into being when a client opens them: listing is not that.
         node = folder.made_child(name)
         if node is None:
             return ENTRY.pack(0, stat.S_IFDIR, length)
@@ -272,7 +272,7 @@ class Mount:
 
     @property
     def alive(self) -> bool:
-        """False once somebody has unmounted it."""
+        """False once it has been unmounted."""
         return any(thread.is_alive() for thread in self._threads)
 
     def join(self) -> None:

@@ -65,7 +65,7 @@ def home_directory(mount: Path) -> Path:
 
 
 def _open_lock(path: Path, flags: int) -> int:
-    """Not through a link, and nothing that is somebody else's too. Nothing in it is changed."""
+    """Not through a link, and nothing that another user can write. Nothing in it is changed."""
     try:
         fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
@@ -211,7 +211,7 @@ class Instance:
             with suppress(OSError):
                 self.folder.rmdir()
         self._remove_programs()
-        with suppress(OSError):  # what damo remembers; files that somebody else has put there stay
+        with suppress(OSError):  # what damo keeps there; files of other programs stay
             home = self._lock_path.with_suffix(".home")
             (home / ".damo.sysinfo").unlink(missing_ok=True)
             home.rmdir()

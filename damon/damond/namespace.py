@@ -23,7 +23,7 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def enter() -> None:
-    """This process sees mounts of its own from now on; those that it makes are nobody else's.
+    """This process sees mounts of its own from now on; no other process sees those that it makes.
 
     Raises:
         MissingCapability: it may not.

@@ -130,7 +130,7 @@ def _entry(fd: int, name: str, make: bool) -> int:
 
 
 def _check_entry(what: str, path: str, found: os.stat_result, private: bool, last: bool, remedy: str) -> None:
-    """Refuse a directory in which somebody else could put something before us."""
+    """Refuse a directory in which another user could create a file first."""
     own, mode = os.geteuid(), stat.S_IMODE(found.st_mode)
     why = ""
     number = errno.EPERM

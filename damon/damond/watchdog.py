@@ -51,7 +51,7 @@ class Watchdog:
     """From entering to leaving it, SIGTERM or SIGINT starts a time in which it has to be left.
 
     The signals are seen in a thread of its own, through a pipe that the interpreter's C handler writes to: it does not
-    matter what the main thread does. Their Python handlers are somebody else's.
+    matter what the main thread does. Their Python handlers are set elsewhere.
 
     Args:
         abandon: removes what the process has made that would outlive it, without waiting for anything. It runs in

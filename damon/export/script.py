@@ -72,7 +72,7 @@ if [ "$#" -eq 1 ] && [ "$1" = stop ]; then
 fi
 [ "$#" -eq {nr_pids} ] || fail "$#: arguments; give {pids}"
 {checks}[ "$old" -eq 0 ] ||
-	fail "$kdamonds/nr_kdamonds: $old: somebody uses DAMON's tree; let it end, and write 0 there"
+	fail "$kdamonds/nr_kdamonds: $old: another user has DAMON's tree; let it end, and write 0 there"
 {ram}trap 'fail "interrupted"' HUP INT TERM
 place=$kdamonds
 put nr_kdamonds {nr}

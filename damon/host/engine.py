@@ -191,14 +191,14 @@ class HostDamon(HostModules):
         return self.kdamond_pid(ctx) != -1
 
     def kdamond_pid(self, ctx: DamonCtx) -> int:
-        """The kernel thread of its kdamond; -1 when there is none, or it is somebody else's by now."""
+        """The kernel thread of its kdamond; -1 when there is none, or it is another user's by now."""
         if ctx not in self._places:
             return -1
         kdamond, index = self._places[ctx]
         try:
             pid = number(kdamond / "pid") if read(kdamond / "state") == "on" else -1
         except DamonError:
-            return -1  # somebody has taken the directory away
+            return -1  # the directory was removed
         return pid if self._found.kdamonds.get(str(index)) == pid else -1
 
     def commit(self, ctx: DamonCtx) -> None:
@@ -279,7 +279,8 @@ class HostDamon(HostModules):
             if self._found.kdamonds.get(str(index)) != pid:
                 place = self._kdamonds / str(index)
                 raise DamonError(
-                    errno.EBUSY, f"{place}/state: on: kdamond {pid} is somebody else's; let it end, or write off there"
+                    errno.EBUSY,
+                    f"{place}/state: on: kdamond {pid} belongs to another user; let it end, or write off there",
                 )
         self._refuse_other_modules()
 

@@ -74,7 +74,7 @@ def running(admin: Path) -> dict[int, int]:
 def restore(found: Found) -> list[str]:
     """Stops what was started and writes back what was there; what could not be done, a line each.
 
-    A worker that is another one than was started belongs to somebody else: it and its settings are left alone.
+    A worker that is not the one that was started belongs to another user: it and its settings are left alone.
     """
     problems = []
     for name in reversed(list(found.parameters)):
@@ -97,7 +97,7 @@ def _restore_module(found: Found, name: str) -> list[str]:
     if read(directory / "enabled") == "Y":
         pid = number(directory / "kdamond_pid")
         if pid not in (-1, found.workers.get(name, pid)):
-            return [f"{name}: its worker {pid} was started by somebody else: left alone"]
+            return [f"{name}: its worker {pid} was started by another user: left alone"]
     return restore_parameters(directory, found.parameters[name])
 
 
@@ -124,7 +124,7 @@ def _restore_tree(found: Found, tree: dict[str, str]) -> list[str]:
     kdamonds = Path(found.admin, "kdamonds")
     for index, pid in running(Path(found.admin)).items():
         if found.kdamonds.get(str(index), pid) != pid:
-            return [f"{kdamonds}/{index}: its worker {pid} was started by somebody else: left alone"]
+            return [f"{kdamonds}/{index}: its worker {pid} was started by another user: left alone"]
     for index in running(Path(found.admin)):
         put(kdamonds / f"{index}/state", "off")
     if take_tree(kdamonds) != tree:

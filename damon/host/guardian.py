@@ -53,7 +53,7 @@ def dismiss(process: subprocess.Popen[bytes]) -> None:
     """Ends a guardian: there is nothing to restore any more."""
     assert process.stdin is not None
     assert process.stdout is not None
-    with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+    with contextlib.suppress(BrokenPipeError):  # it was killed
         process.stdin.write(DISMISSED)
         process.stdin.flush()
     process.wait()

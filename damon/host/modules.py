@@ -109,7 +109,8 @@ class HostModules:
             directory = self._modules / name / "parameters"
             if read(directory / "enabled") == "Y" and self._found.workers.get(name) != _worker(directory):
                 raise DamonError(
-                    errno.EBUSY, f"{name}.enabled: Y: it is somebody else's; turn it off: echo N > {directory}/enabled"
+                    errno.EBUSY,
+                    f"{name}.enabled: Y: it belongs to another user; turn it off: echo N > {directory}/enabled",
                 )
 
     def _claim(self, directory: Path) -> None:

@@ -110,13 +110,13 @@ class VirtualClock:
         return self.ticks.coarse_ns(self._now)
 
     def next_wake_ns(self) -> int | None:
-        """When the first of those that sleep wakes; None when nobody does."""
+        """When the first sleeping thread wakes; None when no thread sleeps."""
         while self._queue and self._queue[0][2].queued != self._queue[0][1]:
             heapq.heappop(self._queue)
         return self._queue[0][0] if self._queue else None
 
     def pass_to(self, now_ns: int) -> None:
-        """The calling thread slept up to then, the machine has caught up, and nobody else was to wake before."""
+        """The calling thread slept up to then, the machine has caught up, and no other thread was to wake before."""
         self._now = now_ns
 
     def charge_ns(self, ns: int) -> None:
@@ -128,7 +128,7 @@ class VirtualClock:
 
     def sleep_until(self, end_ns: int) -> None:
         queue, wake = self._queue, end_ns
-        if not queue or wake < queue[0][0]:  # nobody wakes before: keep running
+        if not queue or wake < queue[0][0]:  # no other thread wakes before: keep running
             if wake > self._now:
                 self._now = wake
                 if self.advance is not None:
@@ -160,7 +160,7 @@ class VirtualClock:
                 if self.advance is not None:
                     self.advance(wake)
             return seat
-        raise RuntimeError("every thread of the virtual clock waits for another one: nobody can go on")
+        raise RuntimeError("every thread of the virtual clock waits for another one: none can go on")
 
     def _hand_over(self, me: _Seat) -> None:
         seat = self._pass_baton()

@@ -42,7 +42,7 @@ def _lines(path: Path) -> Iterator[str]:
     """The lines of a recording.
 
     Raises:
-        InvalidInput: somebody else has changed it.
+        InvalidInput: another program has changed it.
     """
     try:
         yield from read_lines(path)

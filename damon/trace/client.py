@@ -55,7 +55,7 @@ class TraceClient:
         form: ``script`` or ``json``.
 
     Raises:
-        DamonError: nobody listens there.
+        DamonError: no server listens there.
         InvalidInput: the request was refused, e.g. there is no such event.
     """
 

@@ -23,7 +23,7 @@ class RemoteQueue(TraceQueue):
         capacity: events that wait here at most; the other side keeps as many.
 
     Raises:
-        DamonError: nobody listens there.
+        DamonError: no server listens there.
         InvalidInput: there is no such event.
     """
 

@@ -2,7 +2,7 @@
 """The stream of trace events on a Unix socket (docs/reference/tracing.md has the protocol).
 
 The worker only puts events into a client's queue; turning them into text and sending is done by the client's threads.
-A client that reads too slowly loses events, which it is told, and holds nobody up.
+A client that reads too slowly loses events, learns how many, and delays no other client.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # One kdamond on all of System RAM, with schemes that only count. For a guest: it takes the machine's kdamonds.
 cd /sys/kernel/mm/damon/admin/kdamonds || exit 1
-[ "$(cat nr_kdamonds)" = 0 ] || { echo "nr_kdamonds: $(cat nr_kdamonds): somebody uses DAMON here; use a guest" >&2; exit 1; }
+[ "$(cat nr_kdamonds)" = 0 ] || { echo "nr_kdamonds: $(cat nr_kdamonds): another user has kdamonds here; use a guest" >&2; exit 1; }
 place=$(mktemp -d) || exit 1
 
 # What waits for a request ends when the kdamond has ended.

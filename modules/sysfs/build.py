@@ -57,7 +57,7 @@ def fill_context(damon: Damon, ctx: DamonCtx, tree: context.Context) -> None:
 
 
 def close_targets(ctx: DamonCtx) -> None:
-    """Release the processes of a context that nobody will run."""
+    """Release the processes of a context that will not run."""
     for target in ctx.targets:
         with suppress(DamonError):
             ctx.ops.cleanup_target(target)

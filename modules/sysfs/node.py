@@ -100,7 +100,7 @@ class Directory(Node):
         return self._children.get(name)
 
     def made_child(self, name: str) -> Node | None:
-        """As ``child()``; None as well for a directory that comes into being only when somebody looks into it."""
+        """As ``child()``; None as well for a directory that comes into being only when it is opened."""
         return self.child(name)
 
     def drop(self, name: str) -> None:

@@ -157,7 +157,7 @@ class Schemes(Numbered["Scheme"]):
             scheme.quotas.effective_bytes.value = sizes[index]
 
     def _known(self, limit: int) -> Iterator[tuple[int, Scheme]]:
-        """Number and directory of those that somebody has asked for, below ``limit``."""
+        """Number and directory of those that were opened, below ``limit``."""
         for name in Directory.names(self):
             found = Directory.child(self, name)
             if isinstance(found, Scheme) and int(name) < limit:

@@ -125,7 +125,7 @@ D = TypeVar("D", bound=Directory)
 class Numbered(Directory, Generic[D]):
     """A directory with ``nr_NAME``: writing N removes all children and makes 0..N-1 anew (spec, sysfs 1.2).
 
-    A child comes into being when somebody first asks for it.
+    A child comes into being when it is first asked for.
 
     Args:
         name: of the count file, after ``nr_``.
@@ -183,7 +183,7 @@ class Numbered(Directory, Generic[D]):
         return (self[index] for index in range(self.nr))
 
     def staged(self) -> Iterator[tuple[D, bool]]:
-        """The children in order, to read what they stage, and whether somebody has asked for them.
+        """The children in order, to read what they stage, and whether they were asked for.
 
         The others are one and the same, with the defaults: there may be hundreds of thousands.
         """
@@ -198,7 +198,7 @@ class Numbered(Directory, Generic[D]):
             yield default, False
 
     def made(self) -> Iterator[D]:
-        """The children that somebody has asked for: no other has anything to say."""
+        """The children that were asked for: no other has a value of its own."""
         for name in super().names():
             found = super().child(name)
             if name != self._name and found is not None:

@@ -37,7 +37,7 @@ def test_the_context_is_the_policys(
     states = [(machine.damond.admin / f"kdamonds/{index}/state").read_text() for index in range(len(wanted))]
     assert states == ["on\n"] * len(wanted)
     assert given(machine.damond.admin, workload, machine.pids) == wanted
-    assert "somebody uses DAMON's tree" in machine.sh(words, 1)
+    assert "another user has DAMON's tree" in machine.sh(words, 1)
     assert machine.nr == str(len(wanted))  # and what runs goes on
     assert machine.sh(f"sh {script} stop") == ""
     assert machine.nr == "0"

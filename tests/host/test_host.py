@@ -207,7 +207,7 @@ def test_somebody_elses_kdamond_is_refused_and_left_alone(kernel: Kernel, served
     (place / "state").write_text("on\n")
     try:
         before = kernel.look()
-        with pytest.raises(DamonError, match=r"kdamonds/0/state: on: kdamond \d+ is somebody else's.*EBUSY"):
+        with pytest.raises(DamonError, match=r"kdamonds/0/state: on: kdamond \d+ belongs to another user.*EBUSY"):
             kernel.open()
         assert kernel.look() == before
     finally:
@@ -220,7 +220,7 @@ def test_somebody_elses_module_is_refused_and_left_alone(kernel: Kernel) -> None
     enabled.write_text("Y\n")
     try:
         before = kernel.look()
-        with pytest.raises(DamonError, match=r"damon_lru_sort.enabled: Y: it is somebody else's.*EBUSY"):
+        with pytest.raises(DamonError, match=r"damon_lru_sort.enabled: Y: it belongs to another user.*EBUSY"):
             kernel.open()
         assert kernel.look() == before
     finally:
@@ -318,7 +318,7 @@ def test_a_worker_that_is_another_by_now_is_left_alone(kernel: Kernel, capfd: py
             (kernel.kdamonds / "0/state").write_text(f"{command}\n")
         assert not host.is_running(ctx)
     assert (kernel.kdamonds / "0/state").read_text() == "on\n"
-    assert "was started by somebody else: left alone" in capfd.readouterr().err
+    assert "was started by another user: left alone" in capfd.readouterr().err
     (kernel.kdamonds / "0/state").write_text("off\n")
     (kernel.kdamonds / "nr_kdamonds").write_text("0\n")
 

@@ -49,7 +49,7 @@ def _descriptors(proc: Path) -> Iterator[tuple[int, str]]:
                     yield int(process.name), os.readlink(fd)
                 except OSError:
                     continue
-        except OSError:  # gone, or somebody else's
+        except OSError:  # gone, or another user's
             continue
 
 

@@ -41,7 +41,7 @@ class LinuxPhysicalSpace:
     """Folios on LRU lists, by their page frames.
 
     The accessed state lives in the idle bitmap: one bit a page frame, for the head page of a folio. Actions go through
-    the processes that map a folio; page cache that nobody maps is monitored but not acted on.
+    the processes that map a folio; page cache that no process maps is monitored but not acted on.
     """
 
     def __init__(self, files: Callable[[], Files], sampler: Callable[[Files], Sampler] = NativeSampler) -> None:

@@ -53,7 +53,7 @@ class ReverseMap:
         self.builds += 1
 
     def __len__(self) -> int:
-        """Page frames that somebody maps."""
+        """Page frames that a process maps."""
         return int(native.rmap_entries(self._map))
 
     def get(self, pfn: int) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 """A simulated machine in virtual time, driven by a workload: ``machine.py``; what it reports: ``report.py``.
 
 Its state is native memory (``layout.py``, ``state.py``); the routines on it are C, with plain Python twins in
-``reference/``. Nothing steps through pages at ticks: accesses are drawn when somebody asks (``reference/access.py``).
+``reference/``. Nothing steps through pages at ticks: accesses are drawn when asked for (``reference/access.py``).
 """
 
 from damon.mm.sim.kills import Kill

@@ -12,7 +12,7 @@ from damon.errors import DamonError
 class Releasable:
     """Holds native memory. ``release()`` drops it; then every attribute that is gone says that the machine is closed.
 
-    Memory goes with its last reference: a record that somebody took from the machine and still holds stays readable.
+    Memory goes with its last reference: a record that a caller took from the machine and still holds stays readable.
     """
 
     def release(self, *names: str) -> None:

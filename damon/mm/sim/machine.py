@@ -42,13 +42,13 @@ class SimulatedMachine(Closing, Releasable):
     - One zone a node, the classic LRU lists, kswapd and direct reclaim as in ``mm/vmscan.c``, watermarks as the kernel
       sets them. When nothing can be reclaimed the biggest process is killed and everything of it is unmapped.
     - Anonymous pages always are written when they leave, and give up their swap slot when they come back.
-    - NUMA nodes: what touches cost is summed and slows nobody down; a touch of an absent page costs its fault only. No
+    - NUMA nodes: what touches cost is summed and slows no process; a touch of an absent page costs its fault only. No
       balancing and no demotion but by schemes; the age that refaults are tested by is the machine's, not each node's.
     - Memory comes and goes in steps of 2 MiB, the highest of a node first; what goes offline is moved in no time, first
       to other nodes. What the kernel itself needs stays: a node's memory map, and the memory that is held.
     - Cgroups count; they have no limits and no lists of their own.
     - Huge pages are of anonymous memory. Nothing is moved to make room in one piece (free frames do grow together
-      again), a split folio's pages go to the head of its list, khugepaged costs nobody time, and of a block advised
+      again), a split folio's pages go to the head of its list, khugepaged costs no process time, and of a block advised
       differently in parts no huge page comes until one advice is given for all of it.
 
     Args:
