@@ -20,7 +20,7 @@ def results(guest: Guest, package: str, request: pytest.FixtureRequest) -> dict[
     """Of the checks of ``tests.vm.guest.PACKAGE`` that are the parameter ``name`` of a test in the module of
     ``request``: whether each passed, and what it saw."""
     items = [item for item in request.session.items if item.path == request.path and isinstance(item, pytest.Function)]
-    names = [item.callspec.params["name"] for item in items if hasattr(item, "callspec")]
+    names = [str(item.callspec.params["name"]) for item in items if hasattr(item, "callspec")]
     late = {name: {"ok": False, "error": f"it had not ended after {GUARD_S} s, or did not begin"} for name in names}
     if not names:
         return {}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.guest(memory="1G", swap="zram:512M", cpus=2)]
 MIB = 1 << 20
 SMALL = ROOT / "tests/vm/suites/hot-cold-small.yaml"
 #: As workloads/tiering.yaml has them, so that ranges of nodes fit.
-NODES = {"memory": "1280M", "numa": 2, "numa_memory": "256M,1G", "numa_cpus": "2,0"}
+NODES: dict[str, Any] = {"memory": "1280M", "numa": 2, "numa_memory": "256M,1G", "numa_cpus": "2,0"}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def newest(guest_trees: tuple[Tree, ...]) -> Iterator[Guest]:
         pytest.fail(f"no kernel with exported C: {error}")
     config = GuestConfig(
         kernel=image, trees=guest_trees, env={"PYTHONPATH": PROJECT}, swap="zram:512M", cpus=2, **NODES
-    )  # type: ignore[arg-type]
+    )
     with Guest(config) as guest:
         guest.run("echo 0 >/proc/sys/kernel/numa_balancing").check()
         yield guest

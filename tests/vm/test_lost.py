@@ -16,6 +16,7 @@ from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig, GuestLost
 from vmtest.config import Timeouts
 from vmtest.errors import Verdict
+from vmtest.images import hostpkgs
 from vmtest.qemu import command_line, run_directory
 
 pytestmark = [pytest.mark.guest(memory="256M", cpus=1)]
@@ -142,7 +143,7 @@ def test_a_qemu_that_crashes_while_booting_is_started_again_once(
     left = tmp_path / "left"
     left.write_text("x" * crashes)
     wrapper = tmp_path / "qemu"
-    real = command_line.program(GuestConfig().arch.qemu)
+    real = hostpkgs.program(GuestConfig().arch.qemu)
     lines = ["#!/bin/sh", f"read left <{left}", f'[ -z "$left" ] && exec {real} "$@"', f'echo "${{left#x}}" >{left}']
     wrapper.write_text("\n".join([*lines, "kill -SEGV $$"]))
     wrapper.chmod(0o755)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -80,12 +81,13 @@ def test_memory_comes_and_goes_node_by_node(guest: Guest) -> None:
     assert _present(guest) == {**zones, "0,Movable": 512, "1,Movable": 256}
     assert guest.run(f"cat {NODES}/online {NODES}/node*/distance").text == "0-1\n10 30\n30 10\n"
     assert guest.run(f"cat {NODES}/node1/cpulist").text == "\n"
-    for words, call in (
+    calls: tuple[tuple[str, Callable[[], object]], ...] = (
         ("memory_max leaves 256M", lambda: guest.plug_memory("512M")),
         ("512M are plugged", lambda: guest.unplug_memory("1G")),
         ("there is no node 2; the guest has 2", lambda: guest.plug_memory("2M", node=2)),
         ("must be a multiple of 2M", lambda: guest.plug_memory("1M")),
-    ):
+    )
+    for words, call in calls:
         with pytest.raises(InvalidInput, match=words):
             call()
     assert guest.unplug_memory("512M").got == -512 * MIB

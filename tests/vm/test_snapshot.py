@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,6 +102,6 @@ def test_another_kernel_command_line_is_another_snapshot(tmp_path: Path) -> None
 
 def test_no_room_for_the_memory_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     usage = type("usage", (), {"free": 100 << 20})
-    monkeypatch.setattr(snapshot.shutil, "disk_usage", lambda _path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     with pytest.raises(BuildFailed, match=r"100 MiB free, the guest's memory may need 1024; make room"):
         snapshot.prepare_memory(tmp_path, GuestConfig(snapshot=True))

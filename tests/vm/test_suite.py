@@ -40,7 +40,7 @@ trees: {tree: /opt/t}
 """
 
 
-def _vmtest(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def _vmtest(*words: str | int | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "vmtest.cli", *map(str, words)], capture_output=True, text=True, check=False
     )

@@ -7,6 +7,7 @@ process, which has its modules imported already.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any
 DAMO: Any = None
 if sys.argv[1:]:
     sys.path.insert(0, sys.argv[1])
-    import damo.damo as DAMO
+    DAMO = importlib.import_module("damo.damo")
 
 
 def _damo(words: list[str]) -> int:

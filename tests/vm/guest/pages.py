@@ -17,6 +17,8 @@ from collections.abc import Sequence
 
 from damon.workload.residence import PRESENT, SWAPPED, count, pagemap
 
+__all__ = ["ACTIVE", "LRU", "PFN_MASK", "PRESENT", "SWAPPED", "area", "count", "page_flags", "pagemap"]
+
 PFN_MASK = (1 << 55) - 1
 LRU, ACTIVE = 1 << 5, 1 << 6
 

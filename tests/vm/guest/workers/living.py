@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from contextlib import ExitStack
@@ -191,6 +192,10 @@ def _thread_name(pid: int) -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
+def _gone(pid: int) -> bool:
+    return not _thread_name(pid)
+
+
 def _module(name: str, loader: Loader, *words: str) -> Module:
     module = loader.prepare(name, [*AWAKE, *words] if name != "damon_stat" else words)
     loader.load(module)
@@ -213,7 +218,7 @@ def modules_threads_and_region() -> dict[str, Any]:
                 assert bounds == list(system_ram()), (bounds, system_ram())
             module.parameters["enabled"].store("N")
             assert (module.parameters["enabled"].show(), module.parameters["kdamond_pid"].show()) == ("N\n", "-1\n")
-            until("the thread has left the kernel", lambda pid=pid: not _thread_name(pid))
+            until("the thread has left the kernel", functools.partial(_gone, pid))
             loader.unload_all()
     assert names == ["kdamond.0"] * 3, names
     return {"threads": names}
