@@ -227,7 +227,7 @@ def test_python_compiles_and_its_imports_exist(page: str) -> None:
 def test_what_is_wrong_is_found() -> None:
     for words, why in (
         (("damon", "run", "--linux", "--simm"), "--simm"),
-        (("damon", "runn"), "runn"),
+        (("damon", "dump"), "dump"),
         (("damon", "run", "--sim", "hot-cold", "--module", "damon_reclaim", "min_ag=1"), "min_ag"),
         (("damon", "run", "--sim", "warm", "--module", "damon_reclaim"), "warm"),
         (("vmtest", "exec", "--kernel", "no-such", "--", "true"), "no-such"),
