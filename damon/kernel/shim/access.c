@@ -341,7 +341,8 @@ static unsigned int probe(int id, struct damon_ctx *ctx, bool pick, bool want_ma
 	if (list_empty(&ctx->probes) && !pick)
 		return 0;
 	damon_for_each_target(t, ctx) {
-		unsigned int i = 0, nr = sampled(id, ctx, t, pick); /* picks without probes too: they were there a moment ago */
+		/* Picks without probes too: they were there a moment ago. */
+		unsigned int i = 0, nr = sampled(id, ctx, t, pick);
 
 		if (list_empty(&ctx->probes))
 			continue;

@@ -71,9 +71,9 @@ enum shim_query {
 };
 
 enum shim_report { SHIM_WARN, SHIM_BUG };
-__attribute__((format(printf, 5, 6)))
-void shim_report(enum shim_report kind, const char *file, int line, const char *function, const char *format, ...);
-__attribute__((format(printf, 2, 3))) void shim_printk(const char *level, const char *format, ...);
+void shim_report(enum shim_report kind, const char *file, int line, const char *function, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void shim_printk(const char *level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void *shim_alloc(size_t size);
 void shim_free(void *p);

@@ -141,7 +141,8 @@ static int may_try(const struct damon_quiet *q, uint32_t nr_due, const struct da
 	for (uint32_t n = 0; n < nr_targets; n++) {
 		uint64_t room = targets[n].room < targets[n].capacity ? targets[n].room : targets[n].capacity;
 
-		if (targets[n].nr + 3 * nr_due > room) /* each may cut where it resumes, twice, and where its quota ends */
+		/* Each may cut where it resumes, twice, and where its quota ends. */
+		if (targets[n].nr + 3 * nr_due > room)
 			return 0;
 	}
 	return 1;
