@@ -6,12 +6,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from typing import Final
 
 from damon.errors import DamonError
 from damon.kernel.build import Built, build
 from damon.kernel.source import open_source
 from tests.differential import fuzz
 from tests.differential.coverage import missing, told
+
+#: A line after so many cases.
+TOLD: Final = 100
 
 
 def main() -> int:
@@ -21,9 +25,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=1_000_000, help="of each version at most")
     parser.add_argument("--seconds", type=float, help="of processor time, of each version at most")
     parser.add_argument("--no-shrink", action="store_true", help="tell the first difference as it was found")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the first batch; each has 100 cases and a seed of its own"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of the first case; the next has the next seed")
     given = parser.parse_args()
     code = 0
     for version in given.versions:
@@ -36,17 +38,24 @@ def main() -> int:
     return code
 
 
+def _counts(version: str, total: fuzz.Outcome, began: float) -> str:
+    known = ", ".join(f"{name} {count}" for name, count in sorted(total.known.items())) or "none"
+    counts = f"{total.cases} cases, {total.observations} observations, {total.skipped} not comparable"
+    return f"{version}: {counts}, known: {known}, {time.process_time() - began:.1f} s"
+
+
 def _version(built: Built, version: str, given: argparse.Namespace) -> int:
     began = time.process_time()
-    total = fuzz.Outcome()
-    for seed, total in fuzz.batches(built, given.cases, given.seed, given.seconds, shrink=not given.no_shrink):
-        took = time.process_time() - began
-        known = ", ".join(f"{name} {count}" for name, count in sorted(total.known.items())) or "none"
-        counts = f"{total.cases} cases, {total.observations} observations, {total.skipped} not comparable"
-        print(f"{version}: {counts}, known: {known}, {took:.1f} s", flush=True)
-        if total.difference is not None:
-            print(f"{version}: seed {seed}: {total.difference}")
-            return 1
+    total, told_of = fuzz.Outcome(), 0
+    for total in fuzz.played(built, given.cases, given.seed, given.seconds, shrink=not given.no_shrink):
+        if total.cases >= told_of + TOLD:
+            told_of = total.cases
+            print(_counts(version, total, began), flush=True)
+    if told_of < total.cases:
+        print(_counts(version, total, began), flush=True)
+    if total.difference is not None:
+        print(f"{version}: seed {total.seed}: {total.difference}")
+        return 1
     print(f"{version}: met by: {told(total.met, total.cases)}")
     if never := missing(total.met, total.cases):
         print(f"{version}: never met, so this run shows nothing of it: {', '.join(never)}")

@@ -29,14 +29,16 @@ ASLEEP, AWAKE = (10, LOW - 1, HIGH + 1), (LOW, 300, MID - 1)
 class Focus:
     """What a case has much of, so that states which need several things at once are not rare.
 
-    ``asleep``: all schemes have a sleeper's watermarks. ``probed``: probes with weights, and few samples an
-    aggregation. ``limited``: small quotas. ``shared``: several targets.
+    ``asleep``: most schemes have a sleeper's watermarks. ``probed``: probes with weights, and few samples an
+    aggregation. ``limited``: small quotas, and time enough for ages of seconds. ``shared``: several targets.
+    ``within``: schemes that are due within an aggregation and go by accesses, with goals of what they match.
     """
 
     asleep: bool = False
     probed: bool = False
     limited: bool = False
     shared: bool = False
+    within: bool = False
 
 
 def mostly(common: Draws, rare: Draws, times: int = 3) -> Draws:
@@ -49,11 +51,18 @@ def _small(most: int) -> Draws:
     return st.one_of(st.integers(0, 3), st.integers(0, most))
 
 
+def _samples(focus: Focus) -> Draws:
+    if focus.within:
+        return st.integers(3, 12)
+    return st.integers(1, 3) if focus.probed or focus.limited else st.integers(1, 3) | st.integers(1, 25)
+
+
 def _attrs(focus: Focus) -> Draws:
+    sample = st.sampled_from([0, 1000, 5000, 5000, 5000, 7001, 20000, 50000])
     return st.fixed_dictionaries(
         {
-            "sample": st.sampled_from([0, 1000, 5000, 5000, 5000, 7001, 20000, 50000]),
-            "samples": st.integers(1, 3) if focus.probed else st.integers(1, 3) | st.integers(1, 25),
+            "sample": mostly(st.sampled_from([100_000, 200_000]), sample, 1) if focus.limited else sample,
+            "samples": _samples(focus),
             "updates": st.integers(0, 60),
             "min": st.integers(3, 20),
             "more": st.integers(20, 120) if focus.probed else st.integers(0, 120),
@@ -67,22 +76,30 @@ def _attrs(focus: Focus) -> Draws:
 _RANGES = st.lists(st.tuples(st.integers(0, PAGES - 2), st.integers(1, PAGES)), min_size=1, max_size=3)
 _TARGET = st.fixed_dictionaries({"pid": st.sampled_from(list(PIDS)), "ranges": _RANGES, "obsolete": st.just(False)})
 _BOUNDS = st.tuples(mostly(st.just(0), _small(20)), mostly(st.just(U32), _small(30)))
-_PATTERN = st.fixed_dictionaries(
-    {
-        "sz": st.tuples(mostly(st.just(0), st.integers(0, 64)), mostly(st.just(BIG // PAGE), st.integers(0, PAGES))),
-        "nr_accesses": _BOUNDS,
-        "age": _BOUNDS,
-    }
-)
-GOAL = st.fixed_dictionaries(
-    {
-        "metric": st.sampled_from(list(DamosQuotaGoalMetric)),
-        "target": mostly(st.integers(1, 20000) | st.sampled_from([1, 5000, 10000]), st.just(0), 99),
-        "current": st.integers(0, 20000) | st.sampled_from([0, 4999, 5000, 9999, 10000]),
-        "nid": st.sampled_from([0, 0, 1, 1, 5, -1]),
-        "memcg": st.sampled_from([0, 1, 2]),
-    }
-)
+_FEW = st.tuples(st.integers(0, 4), mostly(st.just(U32), st.integers(1, 8), 1))
+
+
+def _pattern(focus: Focus) -> Draws:
+    sizes = st.tuples(mostly(st.just(0), st.integers(0, 64)), mostly(st.just(BIG // PAGE), st.integers(0, PAGES)))
+    accesses = _FEW if focus.within else _BOUNDS
+    return st.fixed_dictionaries({"sz": sizes, "nr_accesses": accesses, "age": _BOUNDS})
+
+
+def _goal(focus: Focus) -> Draws:
+    metric = st.sampled_from(list(DamosQuotaGoalMetric))
+    eligible = st.just(DamosQuotaGoalMetric.NODE_ELIGIBLE_MEM_BP)
+    return st.fixed_dictionaries(
+        {
+            "metric": mostly(eligible, metric) if focus.within else metric,
+            "target": mostly(st.integers(1, 20000) | st.sampled_from([1, 5000, 10000]), st.just(0), 99),
+            "current": st.integers(0, 20000) | st.sampled_from([0, 4999, 5000, 9999, 10000]),
+            "nid": st.sampled_from([0, 0, 1, 1, 5, -1]),
+            "memcg": st.sampled_from([0, 1, 2]),
+        }
+    )
+
+
+GOAL = _goal(Focus())
 
 
 def _quota(focus: Focus) -> Draws:
@@ -94,7 +111,7 @@ def _quota(focus: Focus) -> Draws:
             "sz": sizes,
             "reset": mostly(_small(40) | st.integers(0, 600), st.just(1 << 32), 9),
             "weights": st.tuples(*[st.integers(0, 10)] * 3),
-            "goals": st.just([]) if focus.limited else st.lists(GOAL, max_size=2),
+            "goals": st.just([]) if focus.limited else st.lists(_goal(focus), min_size=int(focus.within), max_size=2),
             "tuner": st.sampled_from(list(DamosQuotaGoalTuner)),
             "fail": st.sampled_from([(0, 0), (0, 0), (1, 2), (0, 1), (5, 3)]),
         }
@@ -119,18 +136,18 @@ _WMARKS = st.fixed_dictionaries(
         "marks": st.tuples(*[st.integers(0, 1000)] * 3),
     }
 )
-_SLEEPER = {"interval": 5000, "marks": (LOW, MID, HIGH)}
+_SLEEPER = st.just({"interval": 5000, "marks": (LOW, MID, HIGH)})
 
 
 def _scheme(focus: Focus) -> Draws:
     quota = _quota(focus)
     return st.fixed_dictionaries(
         {
-            "pattern": _PATTERN,
+            "pattern": _pattern(focus),
             "action": st.sampled_from(list(DamosAction)),
-            "apply": mostly(st.just(0), st.integers(1, 30)),
-            "quota": quota if focus.limited else st.none() | quota,
-            "wmarks": st.just(_SLEEPER) if focus.asleep else mostly(st.none(), _WMARKS),
+            "apply": st.integers(1, 8) if focus.within else mostly(st.just(0), st.integers(1, 30)),
+            "quota": quota if focus.limited or focus.within else st.none() | quota,
+            "wmarks": mostly(_SLEEPER, st.none(), 5) if focus.asleep else mostly(st.none(), _WMARKS),
             "filters": st.lists(_FILTER, max_size=3),
             "snapshots": mostly(st.just(0), st.integers(1, 4)),
             "nid": st.sampled_from([-1, 0, 1]),
@@ -164,7 +181,7 @@ def _probes(ops: str, focus: Focus) -> Draws:
 def contexts(ops: str, focus: Focus = Focus()) -> st.SearchStrategy[Plain]:
     """A context for that operations set."""
     paddr = ops == "paddr"
-    schemes = st.lists(_scheme(focus), min_size=1 if focus.asleep or focus.limited else 0, max_size=3)
+    schemes = st.lists(_scheme(focus), min_size=int(focus.asleep or focus.limited or focus.within), max_size=3)
     return st.fixed_dictionaries(
         {
             "ops": st.just(ops),

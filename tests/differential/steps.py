@@ -28,12 +28,17 @@ from tests.differential.memory import Pattern
 Step = tuple[str, Any]
 #: Parts of a context that a commit changes alone, so that commits which work are not rare.
 _PARTS = ("attrs", "targets", "schemes", "probes")
+_CHANGES = (*_PARTS, *_PARTS, "weights", "obsolete", "one more", "pause", "pause", "all")
 _RATES = (*ASLEEP, *AWAKE, LOW + 1, MID, MID + 1, HIGH - 1, HIGH)
 
 
-def _wait(draw: st.DrawFn, current: Plain) -> Step:
-    """Some samples: a case is watched for a number of observations, and most of its steps shall be seen."""
-    return "wait", draw(st.integers(1, 40)) * max(current["attrs"]["sample"], 1) + 37
+def _wait(draw: st.DrawFn, current: Plain, focus: Focus) -> Step:
+    """Some samples: a case is watched for a number of observations, and most of its steps shall be seen.
+
+    Quotas and goals need some aggregations before they limit anything.
+    """
+    samples = draw(st.integers(20, 60) if focus.limited or focus.within else st.integers(1, 40))
+    return "wait", samples * max(current["attrs"]["sample"], 1) + 37
 
 
 def _rates(focus: Focus) -> st.SearchStrategy[int]:
@@ -85,9 +90,11 @@ def _settled(ctx: Plain) -> Plain:
 
 def _changed(draw: st.DrawFn, current: Plain, focus: Focus) -> Plain:
     """What a commit makes of ``current``: mostly one part is another."""
-    kind = draw(st.sampled_from([*_PARTS, *_PARTS, "weights", "obsolete", "pause", "pause", "all"]))
+    kind = draw(st.sampled_from(_CHANGES))
     if kind == "obsolete" and len(current["targets"]) > 1:
         return _obsolete(draw, current)
+    if kind == "one more":
+        return {**current, "schemes": [*current["schemes"], draw(SCHEME)]}
     if kind == "weights":
         return _reweighted(draw, current)
     if kind == "pause":
@@ -106,7 +113,7 @@ def _nap(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
     asleep, awake = draw(st.sampled_from(ASLEEP)), draw(st.sampled_from((*AWAKE, MID)))  # at the middle nobody wakes
     falls_asleep = ("wait", 2 * current["attrs"]["sample"] + 12_000)
     waking = ("machine", (awake, 0, 0))
-    return [("machine", (asleep, 0, 0)), falls_asleep, ("commit", changed), waking, _wait(draw, current)]
+    return [("machine", (asleep, 0, 0)), falls_asleep, ("commit", changed), waking, _wait(draw, current, focus)]
 
 
 def _fewer(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
@@ -128,14 +135,21 @@ def _changes(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
     return [("commit", _changed(draw, current, focus))]
 
 
+def _leaves(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
+    """A target goes, perhaps the one that a full quota left off in, and some samples later another one."""
+    if len(current["targets"]) < 2:
+        return [_wait(draw, current, focus)]
+    return [("commit", _obsolete(draw, current)), _wait(draw, current, focus)]
+
+
 def _waits(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
-    return [_wait(draw, current)]
+    return [_wait(draw, current, focus)]
 
 
 def _exits(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
     """Processes end: some, or all, and with them the worker."""
     pids = st.sampled_from([tuple(PIDS), *((pid,) for pid in PIDS)])
-    return [("exit", draw(pids)), _wait(draw, current)]
+    return [("exit", draw(pids)), _wait(draw, current, focus)]
 
 
 def _walks(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
@@ -146,8 +160,9 @@ _KINDS = [*[_waits] * 4, *[_changes] * 4, _other, _other, _walks, _walks, _fewer
 
 
 def _steps(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
-    steps: list[Step] = [_wait(draw, current)]
+    steps: list[Step] = [_wait(draw, current, focus)]
     kinds = [*_KINDS, *([*[_nap] * 4, *[_interrupted] * 2] if focus.asleep else [_fewer] * 4 if focus.probed else [])]
+    kinds += [_leaves] * 4 if focus.shared else []
     for _ in range(draw(st.integers(1, 7))):
         new = draw(st.sampled_from(kinds))(draw, current, focus)
         steps += new
@@ -163,6 +178,8 @@ _FOCUS = [
     ("paddr", Focus(asleep=True, probed=True)),
     ("any", Focus(limited=True)),
     ("pids", Focus(limited=True, shared=True)),
+    ("paddr", Focus(within=True)),
+    ("paddr", Focus(within=True)),
 ]
 _OPS = {"any": ["paddr", "paddr", "vaddr", "fvaddr"], "paddr": ["paddr"], "pids": ["vaddr", "fvaddr"]}
 
