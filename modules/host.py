@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from damon.core import Damon
 from damon.errors import DamonError
 from damon.host.engine import HostDamon
+from damon.host.modules import HostModules
 from damon.mm.linux import LinuxMachine
 from damon.model.context import DamonCtx
 from damon.modules.loader import find_modules
@@ -140,11 +141,11 @@ class HostModule(Module):
         return {name: self.parameters[name].value for name in names}
 
 
-def host_modules(host: HostDamon) -> Mapping[str, type[Module]]:
+def host_modules(host: HostModules) -> Mapping[str, type[Module]]:
     """A class for each module of the running kernel, by name, with the parameters and values that it has now."""
     known = find_modules()
     found: dict[str, type[Module]] = {}
-    for name in host.modules():
+    for name in host.required():
         own = known.get(name)
         specs = {spec.name: spec for spec in own.specs()} if own is not None else {}
         shown = host.parameters(name)

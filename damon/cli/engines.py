@@ -40,8 +40,8 @@ def refuse_host(arguments: argparse.Namespace, command: str) -> None:
         raise InvalidInput(f"--engine {HOST}: {command} does not take it; use damon run, or damon.host from Python")
 
 
-def of(arguments: argparse.Namespace) -> Engine:
-    """The engine that was asked for."""
+def of(arguments: argparse.Namespace, *, look: bool = False) -> Engine:
+    """The engine that was asked for; ``look``: only its modules are looked at."""
     if arguments.sanitize and arguments.engine == OWN:
         raise DamonError(22, "--sanitize: is for the kernel's C; give --engine kernel:DIR or linux-source-VERSION")
     return open_engine(
@@ -49,6 +49,7 @@ def of(arguments: argparse.Namespace) -> Engine:
         sanitize=arguments.sanitize,
         extra=arguments.extra,
         say=lambda text: print(f"damon: {text}", file=sys.stderr),
+        look=look,
     )
 
 

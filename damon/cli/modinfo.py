@@ -40,7 +40,7 @@ def _row(spec: ParamSpec) -> dict[str, str]:
 
 
 def show(arguments: argparse.Namespace) -> int:
-    kind = find_module(arguments.name, known=other_modules(engines.of(arguments)))
+    kind = find_module(arguments.name, known=other_modules(engines.of(arguments, look=True)))
     rows = [_row(spec) for spec in kind.specs()]
     if arguments.json:
         print(json.dumps({"name": kind.name, "description": kind.description, "parameters": rows}, indent=2))

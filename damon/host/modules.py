@@ -11,7 +11,7 @@ from pathlib import Path
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.host.files import number, put, read, writable
 from damon.host.found import Found, restore_parameters, take_parameters
-from damon.host.guard import Guard
+from damon.host.journal import Guard
 from damon.quoting import listed, quoted
 
 
@@ -33,6 +33,17 @@ class HostModules:
     def modules(self) -> list[str]:
         """The names of the modules of DAMON that this kernel has and that are turned on by a parameter."""
         return sorted(path.parent.parent.name for path in self._modules.glob("damon_*/parameters/enabled"))
+
+    def required(self) -> list[str]:
+        """As :meth:`modules`.
+
+        Raises:
+            MissingCapability: there is none.
+        """
+        found = self.modules()
+        if not found:
+            raise MissingCapability(f"{self._modules}: this kernel has no module of DAMON; boot one with DAMON_RECLAIM")
+        return found
 
     def parameters(self, name: str) -> dict[str, str]:
         """All parameters of a module as the kernel shows them, statistics among them.

@@ -18,6 +18,7 @@ from damon.version import __version__
 if TYPE_CHECKING:
     from damon.core import Damon
     from damon.host.engine import HostDamon
+    from damon.host.modules import HostModules
     from damon.kernel.build import Built
 
 OWN: Final = "pydamon"
@@ -84,23 +85,29 @@ class KernelEngine:
 
 
 class HostEngine:
-    """The running kernel's own, by its modules' parameters."""
+    """The running kernel's own, by its modules' parameters.
 
-    def __init__(self, host: HostDamon) -> None:
-        self.host = host
+    Args:
+        host: the kernel's DAMON; None: it is not taken, and its ``modules`` are only looked at.
+        modules: of the kernel.
+    """
+
+    def __init__(self, host: HostDamon | None, modules: HostModules) -> None:
+        self._host, self._modules = host, modules
         self.identity = Identity(HOST, os.uname().release, "the running kernel")
 
     def modules(self) -> Mapping[str, type[Module]]:
         from damon.modules.host import host_modules
 
-        return host_modules(self.host)
+        return host_modules(self._modules)
 
     def open(self, machine: Machine, seed: int = 0) -> Damon:
         from damon.modules.host import HostRun
 
+        assert self._host is not None, "opened to look"
         if machine.name != "linux":
             raise InvalidInput(f"engine {HOST}: it works on this machine's memory, not on {machine.name}; give --linux")
-        return HostRun(self.host)
+        return HostRun(self._host)
 
 
 def open_engine(
@@ -109,6 +116,7 @@ def open_engine(
     sanitize: bool = False,
     extra: Sequence[Path] = (),
     say: Callable[[str], None] = lambda text: None,
+    look: bool = False,
 ) -> Engine:
     """The engine that ``spec`` names: ``pydamon``, ``host``, ``kernel:DIR``, ``linux-source-7.3``.
 
@@ -120,6 +128,7 @@ def open_engine(
             (``LD_PRELOAD``), which ``damon run --sanitize`` does.
         extra: C files that are built into the kernel's C; their parameters make modules.
         say: called with a line that names the source when it is not what was asked for.
+        look: its modules will be looked at and not run: the running kernel's DAMON is not taken.
 
     Raises:
         InvalidInput: it names nothing, or the tree does not build.
@@ -131,9 +140,11 @@ def open_engine(
     if spec == OWN:
         return OwnEngine()
     if spec == HOST:
-        from damon.host.engine import HostDamon
+        from damon.host import engine
+        from damon.host.modules import HostModules
 
-        return HostEngine(HostDamon())
+        host = None if look else engine.HostDamon()
+        return HostEngine(host, host or HostModules(engine.MODULES))
     return _kernel_engine(spec, sanitize, extra, say)
 
 

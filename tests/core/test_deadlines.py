@@ -12,8 +12,10 @@ from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.operations import Operations
 from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
-from tests.contexts import started
-from tests.fakes import FakeMachine, fake
+from damon.model.target import DamonTarget
+from tests.fakes import FakeMachine, fake, regions_of
+
+MIB = 1 << 20
 
 
 class Noting(Operations):
@@ -40,8 +42,14 @@ class Noting(Operations):
 
 
 def _started(attrs: DamonAttrs) -> tuple[Damon, DamonCtx, Noting]:
+    damon = Damon(FakeMachine(), seed=1)
     noting = Noting()
-    damon, ctx = started(FakeMachine(), ops=noting, attrs=attrs)
+    damon.register_ops(noting)
+    ctx = damon.new_ctx()
+    damon.select_ops(ctx, "noting")
+    ctx.targets.append(DamonTarget(regions=regions_of((0, 64 * MIB))))
+    set_attrs(ctx, attrs)
+    damon.start([ctx])
     damon.machine.clock.sleep_us(2500)
     return damon, ctx, noting
 

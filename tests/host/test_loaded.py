@@ -83,6 +83,28 @@ def test_damon_run(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert kernel.look() == before
 
 
+def test_modinfo_while_another_process_uses_it(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parameters are read as they are then; nothing is taken, nothing written."""
+    monkeypatch.setattr(engine, "MODULES", kernel.modules)
+    with kernel.open() as host:
+        host.start_module("damon_reclaim", ["min_age=1000000"])
+        before = kernel.look()
+        assert main(["modinfo", "--engine", "host", "--json", "damon_reclaim"]) == 0
+        shown = {row["name"]: row["default"] for row in json.loads(capsys.readouterr().out)["parameters"]}
+        assert (shown["min_age"], shown["enabled"]) == ("1000000", "Y")
+        assert kernel.look() == before
+
+
+def test_modinfo_without_damon(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(engine, "MODULES", tmp_path)
+    assert main(["modinfo", "--engine", "host", "damon_reclaim"]) == 3
+    assert "this kernel has no module of DAMON" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -7,10 +7,7 @@
 #include "sample.h"
 #include "shim.h"
 
-struct shim_quiet {
-	struct damon_time *time;
-	int over;
-};
+struct shim_quiet { struct damon_time *time; int over; };
 static struct shim_quiet quiet;
 
 /* Open a stretch, or close it with NULL. */
