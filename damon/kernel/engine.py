@@ -52,16 +52,16 @@ class KernelDamon(Damon):
         self.warnings: list[str] = []
         self.log: list[str] = []
         self._tasks: dict[int, Task] = {}
-        self._contexts = Contexts(self)
         self.time = KernelTime(machine, self.lib, self._tasks)
         self.spaces = Spaces(machine.open_process)
+        self._bridge = OperationsBridge(self.mirror, machine, self.spaces, self.operations)
+        self._contexts = Contexts(self, self.mirror, self.spaces, self._bridge)
         self._builder = Builder(self.lib, self.spaces, self._contexts.destroy)
         self._trouble: BaseException | None = None
         self.tracepoints = KernelTrace(machine.clock, self.lib)
         self.trace = self.tracepoints
-        self._requests = Requests(self)
+        self._requests = Requests(self.lib, self._contexts, self._bridge, self.fail)
         self.memory = Memory(machine)
-        self.bridge = OperationsBridge(self)
         self._install()
         lib = self.lib
         lib.check(lib.shim_init(b"shim.", 0, 7), "initialization")
@@ -80,7 +80,7 @@ class KernelDamon(Damon):
             "call": self._requests.called, "walk": self._requests.walked, "query": self.memory.query,
             "ram": self.memory.ram, "folios": self.memory.folios,
         }  # fmt: skip
-        own |= self.bridge.callbacks()
+        own |= self._bridge.callbacks()
         self.lib.install({name: self._guarded(name, function) for name, function in own.items()})
         self.time.update()
 
@@ -215,9 +215,6 @@ class KernelDamon(Damon):
     def c_ctx(self, ctx: DamonCtx) -> int:
         """The address of the C context of ``ctx``; 0 without one."""
         return self._contexts.address.get(ctx, 0)
-
-    def ctx_at(self, address: int) -> DamonCtx:
-        return self._contexts.at[address]
 
     def refresh(self, ctx: DamonCtx) -> None:
         """Bring ``ctx`` up to date with its C context: parameters, statistics, quotas, regions, deadlines."""

@@ -10,18 +10,20 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from ctypes import c_uint8, memmove
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from damon.errors import InvalidInput
+from damon.kernel.mirror import Mirror
+from damon.kernel.spaces import Spaces
 from damon.model.arrays import U8, U64, Batch, Buffer, DamonRegion, FolioArray
 from damon.model.context import DamonCtx
+from damon.model.machine import Machine
+from damon.model.operations import Operations
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 from damon.ops.probes import passes
+from damon.ops.registry import OperationsRegistry
 from damon.ops.vaddr import damon_va_three_regions
-
-if TYPE_CHECKING:
-    from damon.kernel.engine import KernelDamon
 
 
 class _State:
@@ -36,10 +38,18 @@ class _State:
 
 
 class OperationsBridge:
-    """The callbacks ``ops_*`` of ``shim/shim.h`` for one engine."""
+    """The callbacks ``ops_*`` of ``shim/shim.h`` for one engine.
 
-    def __init__(self, engine: KernelDamon) -> None:
-        self._engine, self._lib, self._mirror = engine, engine.lib, engine.mirror
+    Args:
+        mirror: reads the C's records.
+        machine: whose memory the sets work on.
+        spaces: the address spaces of the C's targets.
+        registry: the sets to choose from.
+    """
+
+    def __init__(self, mirror: Mirror, machine: Machine, spaces: Spaces, registry: OperationsRegistry) -> None:
+        self._lib, self._mirror = mirror.lib, mirror
+        self._machine, self._spaces, self._registry = machine, spaces, registry
         self._states: dict[int, _State] = {}
         self._accessed = Buffer(U8)
         self._row = DamonRegion()
@@ -51,21 +61,24 @@ class OperationsBridge:
 
     # -- mirrors
 
-    def _state(self, at: int) -> _State:
-        state = self._states.get(at)
-        if state is None:
-            state = self._states[at] = _State(self._engine.ctx_at(at))
-        return state
+    def enter(self, at: int, ctx: DamonCtx) -> None:
+        """``ctx`` mirrors the C context at this address from now on."""
+        self._states[at] = _State(ctx)
 
     def forget(self, at: int) -> None:
+        """There is no C context at this address any more."""
         self._states.pop(at, None)
+
+    def operations(self, id: int) -> Operations:
+        """The set for the C's number of one."""
+        return self._registry.select(self._mirror.ops[id])
 
     def target(self, at: int, target: int) -> DamonTarget:
         """The mirror of a target; its regions are those of the last refresh."""
         targets = self._synced(at).targets
         found = targets.get(target)
         if found is None:
-            found = targets[target] = DamonTarget(self._engine.spaces.get(self._mirror.space_id(target)))
+            found = targets[target] = DamonTarget(self._spaces.get(self._mirror.space_id(target)))
         return found
 
     def scheme(self, at: int, scheme: int) -> Damos:
@@ -74,7 +87,7 @@ class OperationsBridge:
 
     def _synced(self, at: int) -> _State:
         """The mirror of a context, read again if there were allocations since: a commit makes some."""
-        state, generation = self._state(at), self._lib.generation.value
+        state, generation = self._states[at], self._lib.generation.value
         if state.generation != generation:
             state.generation = generation
             self._read_parameters(state, at)
@@ -85,7 +98,7 @@ class OperationsBridge:
         """Targets that are gone, and those at whose address there is another one now."""
         here = set(self._mirror.targets(at))
         for address, target in list(state.targets.items()):
-            space = self._engine.spaces.get(self._mirror.space_id(address)) if address in here else self
+            space = self._spaces.get(self._mirror.space_id(address)) if address in here else self
             if space is not target.space:
                 del state.targets[address]
 
@@ -105,7 +118,7 @@ class OperationsBridge:
 
     def refresh(self, ctx: DamonCtx, at: int) -> None:
         """All of it, regions and statistics too. Parameters are read again only if they can be others by now."""
-        state = self._state(at)
+        state = self._states[at]
         if state.generation != self._lib.generation.value:
             state.generation = self._lib.generation.value
             self._read_parameters(state, at)
@@ -138,7 +151,7 @@ class OperationsBridge:
     # -- callbacks
 
     def _space(self, id: int, at: int, target: int) -> Any:
-        return self._engine.machine.phys if id == self._paddr else self.target(at, target).space
+        return self._machine.phys if id == self._paddr else self.target(at, target).space
 
     def _mkold(self, id: int, at: int, target: int, addrs: int, nr: int) -> None:
         mirror = self.target(at, target)
@@ -168,7 +181,7 @@ class OperationsBridge:
         state = self._synced(at)
         buffer, folios = Buffer(U64, max(nr, 1)), FolioArray(max(nr, 1))
         memmove(buffer.pointer_to(nr), addrs, 8 * nr)
-        self._engine.machine.phys.folios_at(buffer, nr, folios)
+        self._machine.phys.folios_at(buffer, nr, folios)
         out = (c_uint8 * (4 * nr)).from_address(hits)
         folios.nr = nr
         for index, folio in enumerate(folios):
@@ -184,7 +197,7 @@ class OperationsBridge:
         mirror.ops_filters_default_reject = bool(lib.get(scheme, "damos", "ops_filters_default_reject", 0))
         last = lib.get(scheme, "damos", "last_applied", 0)
         mirror.last_applied = last - 1 if last else None
-        operations = self._engine.operations.select(self._mirror.ops[id])
+        operations = self.operations(id)
         applied, through = operations.apply_scheme(ctx, self.target(at, target), self._row, mirror)
         if lib.has_field("damos", "last_applied"):
             lib.set(scheme, "damos", "last_applied", 0 if mirror.last_applied is None else mirror.last_applied + 1)
@@ -192,7 +205,7 @@ class OperationsBridge:
         return applied
 
     def _valid(self, id: int, target: int) -> int:
-        space = self._engine.spaces.get(self._mirror.space_id(target))
+        space = self._spaces.get(self._mirror.space_id(target))
         return int(space is not None and space.alive())
 
     def _init(self, id: int, at: int) -> None:

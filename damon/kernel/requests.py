@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import ctypes
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from damon.errors import DamonError
+from damon.kernel.contexts import Contexts
+from damon.kernel.library import Library
+from damon.kernel.operations import OperationsBridge
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
-
-if TYPE_CHECKING:
-    from damon.kernel.engine import KernelDamon
 
 
 @dataclass
@@ -24,10 +24,19 @@ class _Call:
 
 
 class Requests:
-    """Those of one engine. The C knows each by a number."""
+    """Those of one engine. The C knows each by a number.
 
-    def __init__(self, engine: KernelDamon) -> None:
-        self._engine, self._lib = engine, engine.lib
+    Args:
+        lib: the C.
+        contexts: brings a context up to date before a request sees it.
+        bridge: has what a walk reports.
+        fail: ends every worker with an error.
+    """
+
+    def __init__(
+        self, lib: Library, contexts: Contexts, bridge: OperationsBridge, fail: Callable[[BaseException], None]
+    ) -> None:
+        self._lib, self._contexts, self._bridge, self._fail = lib, contexts, bridge, fail
         self._calls: dict[int, _Call] = {}
         self._walks: dict[int, tuple[DamonCtx, DamosWalkControl]] = {}
         self._last = 0
@@ -61,11 +70,11 @@ class Requests:
     def called(self, data: int) -> int:
         """A request's turn, in the worker."""
         if not self._lib.has("shim_call"):
-            return self._run_pending(self._engine.ctx_at(data))
+            return self._run_pending(self._contexts.at[data])
         call = self._calls.get(data)
         if call is None or (call.repeats and not call.control.repeat):  # one that does not want to be repeated any more
             return 0
-        self._engine.refresh(call.ctx)
+        self._contexts.refresh(call.ctx)
         return self._run(call.ctx, call.control)
 
     def _run(self, ctx: DamonCtx, control: DamonCallControl) -> int:
@@ -73,7 +82,7 @@ class Requests:
             control.fn(ctx)
         except Exception as error:
             if control.repeat and not isinstance(error, OSError):
-                self._engine.fail(error)
+                self._fail(error)
                 return -errno.EIO
             control.error = error
             return -(getattr(error, "errno", 0) or errno.EIO)
@@ -85,7 +94,7 @@ class Requests:
             pending = list(ctx.call_controls)
             ctx.call_controls[:] = [control for control in pending if control.repeat]
         if pending:
-            self._engine.refresh(ctx)
+            self._contexts.refresh(ctx)
         for control in pending:
             self._run(ctx, control)
             if not control.repeat:
@@ -129,5 +138,5 @@ class Requests:
     def walked(self, data: int, at: int, target: int, region: int, scheme: int, passed: int) -> None:
         """One region of a walk, in the worker."""
         ctx, control = self._walks[data]
-        bridge = self._engine.bridge
+        bridge = self._bridge
         control.fn(ctx, bridge.target(at, target), bridge.region(region), bridge.scheme(at, scheme), passed)
