@@ -25,7 +25,7 @@ help:
 	@echo "make test-debug  the core tests in a kernel with debug information (builds it)"
 	@echo "make test-arm64  the core tests in arm64 guests (installs a cross compiler and QEMU for it, builds a second kernel)"
 	@echo "make demo-vm  proactive reclaim on real page tables, in a guest"
-	@echo "make lint     formatting, types, import rules, spelling"
+	@echo "make lint     formatting, types, import rules, spelling, warnings of the C compiler"
 	@echo "make bench    benchmarks: ratios measured side by side"
 	@echo "make fuzz     an hour (FUZZ_SECONDS) of damaged and hostile input for every parser; what fails is kept in tests/fuzz/failures"
 	@echo "make sanitize  the C helpers under AddressSanitizer and UBSan, SEEDS (1000) random machines and contexts"
@@ -66,15 +66,18 @@ demo-vm: $(STAMP) system
 	@$(BIN)/vmtest build image
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -q -s -p no:xdist tests/vm/test_main_job.py -k reclaim
 
-# The helper, the workload program, and the C that tests compile; damon/kernel/shim needs a kernel's headers.
+# The helper, the workload program, and the C that tests compile; damon/kernel/shim is compiled against kernel trees.
 C_SOURCES = $(wildcard damon/native/src/*.c damon/native/src/workload/*.c tests/*/*.c)
+C_FILES = $(C_SOURCES) $(wildcard damon/native/src/*.h damon/native/src/workload/*.h damon/kernel/shim/*.[ch])
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
+	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	@for file in $(C_SOURCES); do $(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -c -o /dev/null $$file || exit; done
+	@$(BIN)/python -m tests.shim_warnings
 
 test-fast: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long" --ignore=tests/vm

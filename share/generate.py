@@ -19,8 +19,9 @@ from damon.cli.main import parser as damon_parser
 from damon.modules.loader import find_modules
 from damon.workload.find import shipped
 from damon.workload.runner import parser as workload_parser
-from share.manpage import commands_of, man_page
+from share.manpage import man_page
 from share.pages import page
+from share.parsers import commands
 from vmtest.cli.main import parser as vmtest_parser
 
 HERE: Final = Path(__file__).parent
@@ -58,7 +59,7 @@ COMPLETIONS: Final[dict[str, Mapping[str, object]]] = {
 def parsers_below(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     """``parser`` and those of its commands."""
     yield parser
-    for _, command in commands_of(parser).values():
+    for _, command in commands(parser).values():
         yield from parsers_below(command)
 
 

@@ -7,7 +7,7 @@ import argparse
 import re
 from collections.abc import Iterator
 
-from share.manpage import commands_of
+from share.parsers import arguments, commands, paragraphs, usage
 
 
 def _escape(text: str) -> str:
@@ -17,26 +17,17 @@ def _escape(text: str) -> str:
 
 def _prose(text: str | None) -> Iterator[str]:
     """Paragraphs as text, indented or aligned ones as they are."""
-    for paragraph in re.split(r"\n\s*\n", (text or "").strip("\n")):
-        lines = paragraph.splitlines()
-        if any(line.startswith(" ") or "   " in line for line in lines):
-            yield from ("", "```text", *lines, "```")
-        elif lines:
-            yield from ("", _escape(" ".join(lines)))
+    for lines, kept in paragraphs(text):
+        yield from ("", "```text", *lines, "```") if kept else ("", _escape(" ".join(lines)))
 
 
 def _usage(parser: argparse.ArgumentParser) -> Iterator[str]:
-    yield from ("", "```text", " ".join(parser.format_usage().removeprefix("usage: ").split()), "```")
+    yield from ("", "```text", usage(parser), "```")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
-    formatter = parser.formatter_class(prog=parser.prog)
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction) or action.help == argparse.SUPPRESS:
-            continue
-        head = formatter._format_action_invocation(action)
-        said = formatter._expand_help(action) if action.help else ""
-        yield from ("", f"`{head}`", f": {_escape(' '.join(said.split()))}")
+    for head, text in arguments(parser):
+        yield from ("", f"`{head}`", f": {_escape(text)}")
 
 
 def page(parser: argparse.ArgumentParser, summary: str) -> str:
@@ -47,8 +38,8 @@ def page(parser: argparse.ArgumentParser, summary: str) -> str:
         f"From the parser of the command, as the man page `{parser.prog}(1)` is.",
     ]
     lines += [*_usage(parser), *_prose(parser.description), *_arguments(parser)]
-    for name, (said, command) in commands_of(parser).items():
-        lines += ["", f"## {parser.prog} {name}", *_usage(command), *_prose(command.description or said)]
+    for name, (line, command) in commands(parser).items():
+        lines += ["", f"## {parser.prog} {name}", *_usage(command), *_prose(command.description or line)]
         lines += [*_arguments(command), *_prose(command.epilog)]
     if parser.epilog:
         lines += ["", "## Notes", *_prose(parser.epilog)]

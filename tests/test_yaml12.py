@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 import damon.quoting
 import damon.workload.yaml12
@@ -159,6 +161,66 @@ def test_refusals_behind_files(
     assert str(path) in said
     assert "\n" not in said
     assert len(said) < 400
+
+
+def nodes(node: yaml.Node | None) -> Any:
+    """All that a node says: its kind, tag, place and value."""
+    if node is None:
+        return None
+    said = (type(node), node.tag, node.start_mark.line, node.start_mark.column)
+    if isinstance(node, yaml.MappingNode):
+        return (*said, [(nodes(key), nodes(value)) for key, value in node.value])
+    return (*said, [nodes(item) for item in node.value] if isinstance(node, yaml.SequenceNode) else node.value)
+
+
+def composed(reader: ModuleType, text: str) -> Any:
+    try:
+        return nodes(reader.compose(text))
+    except reader.Malformed as error:
+        return error.what, error.line, error.column
+
+
+PIECES = [
+    *" \n-:,[]{}ab1&*'\"#.~\t?!|>%\u263a\u2028\ufeff\r",
+    "\n  ", "\n- ", "- ", ": ", "k: ", "{k: ", ", ", "&a ", "*a", "<<: ",
+    "---\n", "...\n", "!!str ", "%YAML 1.2\n", "null", "0x1", "# c\n",
+]  # fmt: skip
+
+
+def random_text(draw: random.Random, files: list[str]) -> str:
+    """Pieces of documents, or lines of one that is read here with a few places changed."""
+    if draw.random() < 0.4:
+        return "".join(draw.choices(PIECES, k=draw.randint(1, 12)))
+    lines = draw.choice(files).splitlines(keepends=True)
+    first = draw.randrange(len(lines))
+    text = "".join(lines[first : first + draw.randint(1, 12)])
+    for _ in range(draw.randint(0, 3)):
+        at = draw.randrange(len(text) + 1)
+        text = text[:at] + draw.choice(PIECES) + text[at + draw.choice([0, 0, 1, 3]) :]
+    return text
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
+def test_both_parsers_of_pyyaml_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = damon.workload.yaml12
+    draw = random.Random(1)
+    files = [path.read_text() for path in sorted((Path(__file__).parents[1] / "workloads").glob("*.yaml"))]
+    texts = files + [text for text, *_ in DOCUMENTS + REFUSED] + [random_text(draw, files) for _ in range(1500)]
+    found = [composed(reader, text) for text in texts]
+    native, taken = reader._native, []
+
+    def noted(text: str) -> Any:
+        taken.append(text)
+        assert native is not None
+        return native(text)
+
+    monkeypatch.setattr(reader, "_native", noted)
+    for text in files:
+        composed(reader, text)
+    assert len(taken) > len(files) // 2
+    monkeypatch.setattr(reader, "_native", None)  # as where PyYAML was built without libyaml
+    for text, before in zip(texts, found, strict=True):
+        assert composed(reader, text) == before, repr(text)
 
 
 def test_it_is_one_source() -> None:

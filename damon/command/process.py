@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from . import INTERRUPTED, leave_at_once, take_interrupts
+from .interrupts import INTERRUPTED, leave_at_once, take_interrupts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.host import staging
 from damon.host.files import number, put, read
 from damon.host.found import Found, running, take_tree
-from damon.host.journal import STATE, Guard
+from damon.host.guard import Guard
+from damon.host.journal import STATE
 from damon.host.modules import HostModules
 from damon.host.operations import SETS, HostSpace
 from damon.model.checks import INT_MAX, whole

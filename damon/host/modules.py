@@ -11,7 +11,7 @@ from pathlib import Path
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.host.files import number, put, read, writable
 from damon.host.found import Found, restore_parameters, take_parameters
-from damon.host.journal import Guard
+from damon.host.guard import Guard
 from damon.quoting import listed, quoted
 
 

@@ -73,7 +73,8 @@ def _stand_ins(tree: Path, out: Path, extra: Sequence[Path]) -> None:
     (out / "trace/events/damon.h").write_text(f'#ifdef CREATE_TRACE_POINTS\n#include "{events}"\n#endif\n')
 
 
-def _generate(tree: Path, out: Path, extra: Sequence[Path]) -> header.Header:
+def generate(tree: Path, out: Path, extra: Sequence[Path] = ()) -> None:
+    """Writes the headers that the files of ``tree``, ``extra`` and the shim include, in ``out``."""
     declared = header.parse((tree / "include/linux/damon.h").read_text(errors="replace"))
     for name, text in header.generated(declared).items():
         (out / name).write_text(text)
@@ -90,7 +91,6 @@ def _generate(tree: Path, out: Path, extra: Sequence[Path]) -> header.Header:
     ]
     (out / "ops.h").write_text("\n".join(parts))
     _stand_ins(tree, out, extra)
-    return declared
 
 
 def _compiler() -> tuple[str, str]:
@@ -133,21 +133,35 @@ def _options() -> list[str]:
     return [f"-D{name}={value}" for name, value in OPTIONS.items()]
 
 
+def _with_headers(tree: Path, out: Path) -> list[str]:
+    words = [*_options(), "-isystem", str(out), "-I", str(SHIM), "-include", str(out / "features.h")]
+    return [*words, f'-DSHIM_DAMON_H="{tree}/include/linux/damon.h"']
+
+
+def shim_files(tree: Path, out: Path) -> dict[Path, list[str]]:
+    """The C files of the shim, each with the compiler's arguments for it beside the flags.
+
+    Args:
+        tree: a kernel tree.
+        out: where ``generate`` wrote its headers.
+    """
+    against_tree = [*_with_headers(tree, out), '-DSHIM_FILE="shim"']
+    against_helper = ["-I", str(NATIVE / "src"), "-I", str(SHIM)]
+    found = dict.fromkeys((SHIM / name for name in ("access.c", "runtime.c")), against_tree)
+    return found | dict.fromkeys((SHIM / name for name in ("fault.c", "quiet.c")), against_helper)
+
+
 def _compile(source: KernelSource, out: Path, compiler: str, flags: tuple[str, ...]) -> None:
     tree = source.path
-    _generate(tree, out, source.extra)
-    common = [compiler, *flags, *_options(), "-I", str(out), "-I", str(SHIM), "-include", str(out / "features.h")]
-    common += [f'-DSHIM_DAMON_H="{tree}/include/linux/damon.h"']
+    generate(tree, out, source.extra)
     jobs = []
     for number, path in enumerate((*_includes(tree), *source.extra)):
         stem = path.stem.replace("-", "_")
         own = [f'-DSHIM_FILE="damon_{stem}"', "-include", "standin.h"]
-        jobs.append([*common, *own, "-c", str(path), "-o", str(out / f"{number}-{path.stem}.o")])
-    for name in ("access.c", "runtime.c"):
-        jobs.append([*common, '-DSHIM_FILE="shim"', "-c", str(SHIM / name), "-o", str(out / f"shim-{name}.o")])
-    native = ["-I", str(NATIVE / "src"), "-I", str(SHIM)]
-    for name in ("fault.c", "quiet.c"):
-        jobs.append([compiler, *flags, *native, "-c", str(SHIM / name), "-o", str(out / f"shim-{name}.o")])
+        jobs.append([*_with_headers(tree, out), *own, "-c", str(path), "-o", str(out / f"{number}-{path.stem}.o")])
+    for path, words in shim_files(tree, out).items():
+        jobs.append([*words, "-c", str(path), "-o", str(out / f"shim-{path.name}.o")])
+    jobs = [[compiler, *flags, *words] for words in jobs]
     with ThreadPoolExecutor() as pool:
         for done in pool.map(lambda words: subprocess.run(words, capture_output=True, text=True, check=False), jobs):
             _refuse(done, source)

@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Actions and filters of the user's own, on every operations set (``damon.model.custom``)."""
+"""Actions of the user's own, on every operations set (``damon.model.custom``)."""
 
 from __future__ import annotations
 
 from typing import cast
 
-from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, DamonRegion, FolioArray
-from damon.model.checks import called, truth, whole
+from damon.model.arrays import FOLIO_PASS, DamonRegion, FolioArray
+from damon.model.checks import called, whole
 from damon.model.context import DamonCtx
-from damon.model.custom import DamosCustomAction, DamosFolioFilter
+from damon.model.custom import DamosCustomAction
 from damon.model.machine import PAGE_SIZE, FolioSpace
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
+from damon.ops.folio_walk import walk_folios
 
 
 def apply_custom(
     ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos, action: DamosCustomAction
 ) -> tuple[int, int]:
     """Bytes acted on, and bytes that passed the operations layer's filters, which only folios are asked."""
-    from damon.ops.folio_walk import walk_folios
-
     if action.on_region is not None:
         most = region.size
         result = action.on_region(ctx, target, region)
@@ -39,11 +38,3 @@ def apply_custom(
 
 def _space(ctx: DamonCtx, target: DamonTarget) -> FolioSpace:
     return ctx.machine.phys if target.space is None else cast(FolioSpace, target.space)
-
-
-def folio_filter_step(folios: FolioArray, wanted: DamosFolioFilter) -> None:
-    """Decide the still undecided folios that hit ``wanted``."""
-    what = called("folio filter", wanted.test)
-    for folio in folios:
-        if not folio.flags & FOLIO_DECIDED and truth(what, wanted.test(folio)) == wanted.matching:
-            folio.flags |= FOLIO_DECIDED | (FOLIO_PASS if wanted.allow else 0)

@@ -22,11 +22,11 @@ from damon.model.arrays import (
     DamonFolio,
     FolioArray,
 )
+from damon.model.checks import called, truth
 from damon.model.custom import DamosFolioFilter
 from damon.model.machine import PAGE_SIZE, FolioSpace
 from damon.model.scheme import DamosFilter, DamosFilterType
 from damon.native import bind
-from damon.ops.custom import folio_filter_step
 
 _begin = bind("folio_filter_begin", None, c_void_p, c_uint32)
 _step = bind("folio_filter_step", None, c_void_p, c_uint32, c_int, c_uint64, c_uint64, c_int, c_int)
@@ -109,6 +109,14 @@ class Reference:
         return sum(folio.nr_pages for folio in folios if folio.flags & FOLIO_PASS)
 
 
+def _custom_step(folios: FolioArray, wanted: DamosFolioFilter) -> None:
+    """Decide the still undecided folios that hit a filter of the user's own."""
+    what = called("folio filter", wanted.test)
+    for folio in folios:
+        if not folio.flags & FOLIO_DECIDED and truth(what, wanted.test(folio)) == wanted.matching:
+            folio.flags |= FOLIO_DECIDED | (FOLIO_PASS if wanted.allow else 0)
+
+
 def filter_folios(
     space: FolioSpace,
     folios: FolioArray,
@@ -123,7 +131,7 @@ def filter_folios(
     steps.begin(folios)
     for wanted in filters:
         if isinstance(wanted, DamosFolioFilter):
-            folio_filter_step(folios, wanted)
+            _custom_step(folios, wanted)
             continue
         if wanted.type is DamosFilterType.YOUNG:
             space.folios_young(folios)

@@ -50,6 +50,22 @@ watermarks() {
 	echo "$5" > $schemes/$1/watermarks/low
 }
 
+# goal: the quota of scheme 0, not started, is tuned every 200 ms for a goal that is met to a tenth, so that it grows
+goal() {
+	quotas=$schemes/0/quotas
+	echo 200 > $quotas/reset_interval_ms
+	echo 1 > $quotas/goals/nr_goals
+	echo 1000 > $quotas/goals/0/target_value
+	echo 100 > $quotas/goals/0/current_value
+}
+
+# effective_bytes SECOND: the size that the quota of scheme 0 has after a further second
+effective_bytes() {
+	sleep 1
+	echo update_schemes_effective_quotas > 0/state
+	echo "$1 s: effective_bytes $(cat $quotas/effective_bytes)"
+}
+
 # request WORD SECONDS: writes WORD to the state; fails if the kdamond has not answered in that time
 request() {
 	rm -f "$place/answered"

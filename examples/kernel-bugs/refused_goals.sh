@@ -4,16 +4,10 @@
 # Expected: EINVAL, and effective_bytes goes on growing for the goal that it was started with.
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 stage 1
-quotas=$schemes/0/quotas
-echo 200 > $quotas/reset_interval_ms
-echo 1 > $quotas/goals/nr_goals
-echo 1000 > $quotas/goals/0/target_value
-echo 100 > $quotas/goals/0/current_value
+goal
 echo on > 0/state
 for second in 1 2 3 4 5 6; do
-	sleep 1
-	echo update_schemes_effective_quotas > 0/state
-	echo "$second s: effective_bytes $(cat $quotas/effective_bytes)"
+	effective_bytes $second
 	if [ $second = 3 ]; then
 		echo 2 > $quotas/goals/nr_goals
 		echo 100 > $quotas/goals/0/target_value

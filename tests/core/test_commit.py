@@ -7,11 +7,10 @@ import copy
 
 import pytest
 
-from damon.core import Damon, commit_ctx
+from damon.core import commit_ctx
 from damon.core.attrs import set_attrs
 from damon.errors import InvalidInput
 from damon.model.attrs import DamonAttrs
-from damon.model.context import DamonCtx
 from damon.model.scheme import (
     Damos,
     DamosAction,
@@ -23,22 +22,15 @@ from damon.model.scheme import (
     DamosWatermarks,
 )
 from damon.model.target import DamonTarget
-from tests.fakes import FakeMachine, regions_of
+from tests.contexts import pair
+from tests.fakes import regions_of
 
 PAGE = 4096
 PSI, USER = DamosQuotaGoalMetric.SOME_MEM_PSI_US, DamosQuotaGoalMetric.USER_INPUT
 
 
-def _pair() -> tuple[DamonCtx, DamonCtx]:
-    damon = Damon(FakeMachine())
-    pair = damon.new_ctx(), damon.new_ctx()
-    for ctx in pair:
-        damon.select_ops(ctx, "paddr")
-    return pair
-
-
 def test_schemes_match_by_position_and_keep_their_state() -> None:
-    dst, src = _pair()
+    dst, src = pair()
     ours = [Damos(action=DamosAction.STAT), Damos(action=DamosAction.COLD)]
     dst.schemes.extend(ours)
     ours[0].stat.nr_tried, ours[0].quota.charged_sz, ours[0].next_apply_sis = 5, 6, 7
@@ -57,7 +49,7 @@ def test_schemes_match_by_position_and_keep_their_state() -> None:
 
 
 def test_goals_keep_measured_values_and_take_user_input() -> None:
-    dst, src = _pair()
+    dst, src = pair()
     dst.schemes.append(Damos(quota=DamosQuota(goals=[DamosQuotaGoal(PSI, 10, 4, last_psi_total=9)], esz=77, esz_bp=5)))
     src.schemes.append(Damos(quota=DamosQuota(goals=[DamosQuotaGoal(PSI, 20, 1), DamosQuotaGoal(USER, 30, 2)])))
     commit_ctx(dst, src)
@@ -67,7 +59,7 @@ def test_goals_keep_measured_values_and_take_user_input() -> None:
 
 
 def test_attrs_that_do_not_differ_leave_the_deadlines_alone() -> None:
-    dst, src = _pair()
+    dst, src = pair()
     set_attrs(dst, DamonAttrs())
     dst.passed_sample_intervals = 13
     commit_ctx(dst, src)
@@ -79,7 +71,7 @@ def test_attrs_that_do_not_differ_leave_the_deadlines_alone() -> None:
 
 def test_results_are_rescaled() -> None:
     """Core 7: the partial window is thrown away, what was finished is converted."""
-    dst, src = _pair()
+    dst, src = pair()
     dst.targets.append(DamonTarget(regions=regions_of((0, PAGE, 9, 10, 6))))
     dst.next_aggregation_sis = 20
     src.targets.append(DamonTarget())
@@ -94,7 +86,7 @@ def test_results_are_rescaled() -> None:
 
 
 def test_targets_keep_regions_unless_the_source_has_some() -> None:
-    dst, src = _pair()
+    dst, src = pair()
     for rows in (((0, PAGE, 1, 1, 5),), ((PAGE, 2 * PAGE, 2, 2, 6),)):
         dst.targets.append(DamonTarget(regions=regions_of(*rows)))
     first, second = dst.targets
@@ -107,7 +99,7 @@ def test_targets_keep_regions_unless_the_source_has_some() -> None:
 
 
 def test_surplus_and_obsolete_targets_go_with_the_resume_points_in_them() -> None:
-    dst, src = _pair()
+    dst, src = pair()
     dst.targets += [DamonTarget(), DamonTarget(), DamonTarget()]
     keep = dst.targets[1]
     scheme = Damos(quota=DamosQuota(charge_target_from=dst.targets[2], charge_addr_from=5))
@@ -123,7 +115,7 @@ def test_surplus_and_obsolete_targets_go_with_the_resume_points_in_them() -> Non
 
 
 def test_filters_and_default_reject_are_taken() -> None:
-    dst, src = _pair()
+    dst, src = pair()
     dst.schemes.append(Damos())
     src.schemes.append(Damos())
     src.schemes[0].add_filter(DamosFilter(DamosFilterType.ANON, matching=True, allow=True))
@@ -135,7 +127,7 @@ def test_filters_and_default_reject_are_taken() -> None:
 
 @pytest.mark.parametrize("fault", ["attrs", "min_region_sz", "goal", "regions", "obsolete"])
 def test_a_refused_commit_changes_nothing(fault: str) -> None:
-    dst, src = _pair()
+    dst, src = pair()
     dst.targets.append(DamonTarget(regions=regions_of((0, PAGE, 1, 2, 3))))
     dst.schemes.append(Damos(action=DamosAction.COLD))
     src.schemes += [Damos(action=DamosAction.STAT), Damos()]

@@ -16,9 +16,8 @@ from damon.core.damos import try_scheme
 from damon.core.damos_filter import damos_core_filter_out, damos_set_filters_default_reject
 from damon.core.damos_walk import kdamond_apply_schemes
 from damon.core.watermarks import damos_wmark_wait_us
-from damon.model.arrays import DamonRegion, RegionArray
+from damon.model.arrays import RegionArray
 from damon.model.attrs import ULONG_MAX, DamonAttrs
-from damon.model.context import DamonCtx
 from damon.model.operations import Operations, Score
 from damon.model.scheme import (
     Damos,
@@ -34,69 +33,19 @@ from damon.model.scheme import (
     DamosWmarkMetric,
 )
 from damon.model.target import DamonTarget
-from damon.ops.paddr import Paddr
-from tests.core.test_regions import _copy, region_arrays
+from tests.core.passes import Recorder, kib, one_pass, recorded
 from tests.fakes import FakeMachine, fake, regions_of
+from tests.regions import copied, region_arrays
 
 K = 1024
 PAGE = 4096
 
 
-class Recorder(Paddr):
-    """paddr that applies to whole regions and remembers them."""
-
-    def __init__(self, share: float = 1.0, cost_us: int = 0) -> None:
-        self.applied: list[tuple[int, int]] = []
-        self.share, self.cost_us = share, cost_us
-
-    def apply_scheme(self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos) -> tuple[int, int]:
-        self.applied.append((region.start, region.end))
-        ctx.machine.clock.sleep_us(self.cost_us)
-        return int(region.size * self.share), region.size
-
-    def take(self) -> list[tuple[int, int]]:
-        applied, self.applied = self.applied, []
-        return applied
-
-
-def taken(ctx: DamonCtx) -> list[tuple[int, int]]:
-    """What the context's ``Recorder`` applied since it was last asked."""
-    assert isinstance(ctx.ops, Recorder)
-    return ctx.ops.take()
-
-
-def _ctx(*schemes: Damos, regions: RegionArray | None = None, **ops: float) -> DamonCtx:
-    ctx = DamonCtx(machine=FakeMachine(), ops=Recorder(**ops))  # type: ignore[arg-type]
-    ctx.targets.append(DamonTarget(regions=regions or regions_of((0, 80 * K))))
-    ctx.schemes.extend(schemes)
-    ctx.machine.clock.sleep_us(1_000_000)
-    return ctx
-
-
-def _pass(ctx: DamonCtx, advance_ms: int = 0) -> list[tuple[int, int]]:
-    """One pass of all schemes; then time goes on."""
-    for scheme in ctx.schemes:
-        scheme.next_apply_sis = ctx.passed_sample_intervals
-    kdamond_apply_schemes(ctx)
-    ctx.machine.clock.sleep_us(advance_ms * 1000)
-    return taken(ctx)
-
-
-def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    out: list[tuple[int, int]] = []
-    for start, end in spans:
-        if out and out[-1][1] == start:
-            out[-1] = out[-1][0], end
-        else:
-            out.append((start, end))
-    return [(start // K, end // K) for start, end in out]
-
-
 def test_resume_example_of_the_specification() -> None:
     """Damos 5.3b: 20K of 80K a window; after the end one window does nothing, then it starts over."""
     scheme = Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(sz=20 * K, reset_interval=100))
-    ctx = _ctx(scheme)
-    got = [_joined(_pass(ctx, 100)) for _ in range(6)]
+    ctx = recorded(scheme)
+    got = [kib(one_pass(ctx, 100)) for _ in range(6)]
     assert got == [[(0, 20)], [(20, 40)], [(40, 60)], [(60, 80)], [], [(0, 20)]]
     assert scheme.stat.qt_exceeds == 4
     assert ctx.targets[0].regions.total_size() == 80 * K
@@ -104,8 +53,8 @@ def test_resume_example_of_the_specification() -> None:
 
 def test_within_the_open_window_a_full_quota_does_nothing() -> None:
     scheme = Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(sz=20 * K, reset_interval=1000))
-    ctx = _ctx(scheme)
-    assert [_joined(_pass(ctx, 100)) for _ in range(3)] == [[(0, 20)], [], []]
+    ctx = recorded(scheme)
+    assert [kib(one_pass(ctx, 100)) for _ in range(3)] == [[(0, 20)], [], []]
     assert scheme.stat.qt_exceeds == 0
 
 
@@ -113,10 +62,10 @@ def test_within_the_open_window_a_full_quota_does_nothing() -> None:
 def test_the_size_quota_is_never_exceeded(regions: RegionArray, pages: int, stat: bool) -> None:
     action = DamosAction.STAT if stat else DamosAction.PAGEOUT
     scheme = Damos(action=action, quota=DamosQuota(sz=pages * PAGE, reset_interval=100))
-    ctx = _ctx(scheme, regions=regions)
+    ctx = recorded(scheme, regions=regions)
     size = regions.total_size()
     for _ in range(4):
-        assert sum(end - start for start, end in _pass(ctx, 100)) <= pages * PAGE
+        assert sum(end - start for start, end in one_pass(ctx, 100)) <= pages * PAGE
     assert regions.total_size() == size
 
 
@@ -133,10 +82,10 @@ def test_native_walk_equals_reference(regions: RegionArray, pages: int, nr: int,
             ),
             Damos(pattern=DamosAccessPattern(min_nr_accesses=nr), action=DamosAction.LRU_PRIO),
         ]
-        ctx = _ctx(*schemes, regions=_copy(regions))
+        ctx = recorded(*schemes, regions=copied(regions))
         ctx.reference = use_reference
         ctx.passed_sample_intervals, ctx.next_aggregation_sis = passed, 20
-        seen = [_pass(ctx, 60) for _ in range(5)]
+        seen = [one_pass(ctx, 60) for _ in range(5)]
         results.append((seen, ctx.targets[0].regions.snapshot(), [scheme.stat for scheme in schemes]))
     assert results[0] == results[1]
 
@@ -165,9 +114,9 @@ def test_pieces_that_filters_reject_in_one_go(
         for wanted in filters:
             scheme.add_filter(wanted)
         damos_set_filters_default_reject(scheme)
-        ctx = _ctx(scheme, regions=_copy(regions))
+        ctx = recorded(scheme, regions=copied(regions))
         ctx.reference, ctx.attrs.min_nr_regions = use_reference, min_nr
-        seen = [_pass(ctx, 60) for _ in range(4)]
+        seen = [one_pass(ctx, 60) for _ in range(4)]
         results.append(
             (seen, ctx.targets[0].regions.snapshot(), scheme.stat, scheme.core_allowed, scheme.quota.charged_sz)
         )
@@ -186,8 +135,8 @@ def test_a_rejecting_filter_costs_by_regions_not_by_pieces(monkeypatch: pytest.M
     scheme = Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(sz=1 << 20, reset_interval=100))
     scheme.add_filter(DamosFilter(DamosFilterType.TARGET, matching=True, allow=False, target_idx=0))
     damos_set_filters_default_reject(scheme)
-    ctx = _ctx(scheme, regions=regions_of((0, 16 << 30)))
-    assert _pass(ctx) == []
+    ctx = recorded(scheme, regions=regions_of((0, 16 << 30)))
+    assert one_pass(ctx) == []
     assert len(tried) <= 4
     assert (scheme.stat.nr_tried, scheme.stat.nr_snapshots) == (0, 1)
     assert ctx.targets[0].regions.total_size() == 16 << 30
@@ -195,15 +144,15 @@ def test_a_rejecting_filter_costs_by_regions_not_by_pieces(monkeypatch: pytest.M
 
 def test_actions_reset_the_age_but_stat_does_not() -> None:
     for action, age in ((DamosAction.PAGEOUT, 0), (DamosAction.STAT, 5), (DamosAction.WILLNEED, 0)):
-        ctx = _ctx(Damos(action=action), regions=regions_of((0, PAGE, 0, 0, 5)))
-        _pass(ctx)
+        ctx = recorded(Damos(action=action), regions=regions_of((0, PAGE, 0, 0, 5)))
+        one_pass(ctx)
         assert ctx.targets[0].regions[0].age == age
 
 
 def test_statistics() -> None:
     scheme = Damos(action=DamosAction.PAGEOUT)
-    ctx = _ctx(scheme, regions=regions_of((0, 8 * PAGE), (9 * PAGE, 10 * PAGE)), share=0.5)
-    _pass(ctx)
+    ctx = recorded(scheme, regions=regions_of((0, 8 * PAGE), (9 * PAGE, 10 * PAGE)), ops=Recorder(share=0.5))
+    one_pass(ctx)
     stat = scheme.stat
     assert (stat.nr_tried, stat.sz_tried, stat.nr_applied, stat.sz_applied) == (2, 9 * PAGE, 2, 9 * PAGE // 2)
     assert (stat.sz_ops_filter_passed, stat.nr_snapshots) == (9 * PAGE, 1)
@@ -211,18 +160,20 @@ def test_statistics() -> None:
 
 def test_max_nr_snapshots_stops_a_scheme_until_it_is_raised() -> None:
     scheme = Damos(action=DamosAction.STAT, max_nr_snapshots=2)
-    ctx = _ctx(scheme)
-    assert [bool(_pass(ctx)) for _ in range(4)] == [True, True, False, False]
+    ctx = recorded(scheme)
+    assert [bool(one_pass(ctx)) for _ in range(4)] == [True, True, False, False]
     scheme.max_nr_snapshots = 3
-    assert [bool(_pass(ctx)) for _ in range(2)] == [True, False]
+    assert [bool(one_pass(ctx)) for _ in range(2)] == [True, False]
 
 
 def test_pieces_that_agree_in_everything_are_merged_back() -> None:
     """[7.x] damos 3: a cut that left no trace is undone at the end of the pass."""
     scheme = Damos(action=DamosAction.STAT, pattern=DamosAccessPattern(min_nr_accesses=99))
-    ctx = _ctx(scheme, regions=regions_of((0, PAGE, 1, 1, 1), (PAGE, 2 * PAGE, 1, 1, 1), (2 * PAGE, 3 * PAGE, 2, 1, 1)))
+    ctx = recorded(
+        scheme, regions=regions_of((0, PAGE, 1, 1, 1), (PAGE, 2 * PAGE, 1, 1, 1), (2 * PAGE, 3 * PAGE, 2, 1, 1))
+    )
     ctx.attrs.min_nr_regions = 1
-    _pass(ctx)
+    one_pass(ctx)
     assert ctx.targets[0].regions.ranges() == [(0, 2 * PAGE), (2 * PAGE, 3 * PAGE)]
 
 
@@ -230,7 +181,7 @@ def test_apply_intervals_follow_the_time_line_of_the_specification() -> None:
     """Damos 11: due at 20, 40, ... by default; 250 ms means 50, 100, ...; a changed attribute re-arms both."""
     slow = Damos(action=DamosAction.STAT, apply_interval_us=250000)
     fast = Damos(action=DamosAction.STAT)
-    ctx = _ctx(fast, slow)
+    ctx = recorded(fast, slow)
     set_attrs(ctx, DamonAttrs())
     seen: dict[int, list[int]] = {0: [], 1: []}
     for sample in range(1, 101):
@@ -263,7 +214,7 @@ def test_charging(size: int, applied: int, num: int, denom: int, charged: int) -
 
 
 def test_effective_size_is_the_least_of_time_goal_and_size() -> None:
-    ctx = _ctx()
+    ctx = recorded()
     quota = DamosQuota(ms=10, sz=1 << 30)
     quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == 10 * 4096 * K  # nothing measured yet: 4 MiB per ms
@@ -294,8 +245,9 @@ def test_effective_size_is_the_least_of_time_goal_and_size() -> None:
 def test_a_time_quota_follows_the_measured_throughput() -> None:
     """10 ms a second; the action takes 1 ms a page: about 10 pages a window."""
     scheme = Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(ms=10, reset_interval=1000))
-    ctx = _ctx(scheme, regions=RegionArray((i * PAGE, (i + 1) * PAGE) for i in range(20000)), cost_us=1000)
-    sizes = [sum(end - start for start, end in _pass(ctx, 1000)) // PAGE for _ in range(6)]
+    regions = RegionArray((i * PAGE, (i + 1) * PAGE) for i in range(20000))
+    ctx = recorded(scheme, regions=regions, ops=Recorder(cost_us=1000))
+    sizes = [sum(end - start for start, end in one_pass(ctx, 1000)) // PAGE for _ in range(6)]
     assert sizes[0] == 10 * 1024
     assert sizes[1:] == [10] * 5
 
@@ -303,31 +255,31 @@ def test_a_time_quota_follows_the_measured_throughput() -> None:
 def test_user_input_goal_doubles_until_reached_and_backs_off() -> None:
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, target_value=10000, current_value=0)
     scheme = Damos(action=DamosAction.STAT, quota=DamosQuota(goals=[goal], reset_interval=100))
-    ctx = _ctx(scheme)
+    ctx = recorded(scheme)
     sizes = []
     for _ in range(14):
-        _pass(ctx, 100)
+        one_pass(ctx, 100)
         sizes.append(scheme.quota.esz)
     assert sizes == [2**n for n in range(1, 15)]
     assert scheme.stat.sz_tried == 4096 + 8192 + 16384  # below one page nothing fits
     goal.current_value = 15000
-    _pass(ctx, 100)
+    one_pass(ctx, 100)
     assert scheme.quota.esz == 2**13
     goal.current_value = 10000
-    _pass(ctx, 100)
+    one_pass(ctx, 100)
     assert scheme.quota.esz == 2**13
 
 
 def test_pressure_goal_counts_the_stall_of_each_window() -> None:
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.SOME_MEM_PSI_US, target_value=1000)
     scheme = Damos(action=DamosAction.STAT, quota=DamosQuota(goals=[goal], reset_interval=100))
-    ctx = _ctx(scheme)
+    ctx = recorded(scheme)
     fake(ctx.machine).psi = 123456
-    _pass(ctx, 100)
+    one_pass(ctx, 100)
     assert goal.current_value == 1000  # first evaluation: neutral
     assert scheme.quota.esz_bp == 10000
     fake(ctx.machine).psi += 250
-    _pass(ctx, 100)
+    one_pass(ctx, 100)
     assert goal.current_value == 250
     assert scheme.quota.esz_bp == 17500
 
@@ -335,7 +287,7 @@ def test_pressure_goal_counts_the_stall_of_each_window() -> None:
 def test_temporal_tuner_is_all_or_nothing() -> None:
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, target_value=100, current_value=99)
     quota = DamosQuota(goals=[goal], goal_tuner=DamosQuotaGoalTuner.TEMPORAL)
-    ctx = _ctx(Damos(quota=quota))
+    ctx = recorded(Damos(quota=quota))
     quotas.damos_set_effective_quota(ctx, Damos(quota=quota))
     assert quota.esz == ULONG_MAX // 10000
     quota.sz = 5 * PAGE
@@ -352,7 +304,7 @@ def test_lru_goals_measure_the_machine() -> None:
         DamosQuotaGoal(DamosQuotaGoalMetric.ACTIVE_MEM_BP, 5000),
         DamosQuotaGoal(DamosQuotaGoalMetric.INACTIVE_MEM_BP, 5000),
     ]
-    ctx = _ctx()
+    ctx = recorded()
     fake(ctx.machine).lru = (300, 700)
     quotas.damos_set_effective_quota(ctx, Damos(quota=DamosQuota(goals=goals)))
     assert [goal.current_value for goal in goals] == [3000, 7000]
@@ -361,8 +313,8 @@ def test_lru_goals_measure_the_machine() -> None:
 def test_prioritization_prefers_the_coldest_under_a_quota() -> None:
     regions = regions_of((0, 10 * PAGE, 0, 0, 10), (10 * PAGE, 20 * PAGE, 0, 0, 5000), (20 * PAGE, 30 * PAGE, 0, 0, 80))
     quota = DamosQuota(sz=10 * PAGE, reset_interval=1000, weight_age=1)
-    ctx = _ctx(Damos(action=DamosAction.PAGEOUT, quota=quota), regions=regions)
-    assert _pass(ctx) == [(10 * PAGE, 20 * PAGE)]
+    ctx = recorded(Damos(action=DamosAction.PAGEOUT, quota=quota), regions=regions)
+    assert one_pass(ctx) == [(10 * PAGE, 20 * PAGE)]
 
 
 @pytest.mark.parametrize(
@@ -384,8 +336,8 @@ def test_addr_filter_splits_at_its_bounds(
         DamosFilter(DamosFilterType.ADDR, matching, allow, addr_start=start * PAGE, addr_end=end * PAGE + 17)
     )
     damos_set_filters_default_reject(scheme)
-    ctx = _ctx(scheme, regions=regions_of((0, 8 * PAGE)))
-    assert _pass(ctx) == [(a * PAGE, b * PAGE) for a, b in applied]
+    ctx = recorded(scheme, regions=regions_of((0, 8 * PAGE)))
+    assert one_pass(ctx) == [(a * PAGE, b * PAGE) for a, b in applied]
     assert scheme.stat.nr_tried == len(applied)
 
 
@@ -393,9 +345,9 @@ def test_target_filter() -> None:
     scheme = Damos(action=DamosAction.STAT)
     scheme.add_filter(DamosFilter(DamosFilterType.TARGET, matching=True, allow=True, target_idx=1))
     damos_set_filters_default_reject(scheme)
-    ctx = _ctx(scheme, regions=regions_of((0, PAGE)))
+    ctx = recorded(scheme, regions=regions_of((0, PAGE)))
     ctx.targets.append(DamonTarget(regions=regions_of((PAGE, 2 * PAGE))))
-    assert _pass(ctx) == [(PAGE, 2 * PAGE)]
+    assert one_pass(ctx) == [(PAGE, 2 * PAGE)]
 
 
 @pytest.mark.parametrize(
@@ -414,7 +366,7 @@ def test_default_reject_follows_the_last_filter(
         scheme.add_filter(DamosFilter(DamosFilterType.ANON, True, allow))
     damos_set_filters_default_reject(scheme)
     assert (scheme.core_filters_default_reject, scheme.ops_filters_default_reject) == (reject_core, reject_ops)
-    ctx = _ctx(scheme)
+    ctx = recorded(scheme)
     assert damos_core_filter_out(ctx, ctx.targets[0], 0, scheme) == reject_core
 
 
@@ -437,9 +389,8 @@ def test_a_set_without_scores_does_not_prioritize() -> None:
         score = Operations.score
 
     scheme = Damos(action=DamosAction.STAT, quota=DamosQuota(sz=PAGE, reset_interval=100))
-    ctx = _ctx(scheme)
-    ctx.ops = Plain()
-    _pass(ctx)
+    ctx = recorded(scheme, ops=Plain())
+    one_pass(ctx)
     assert scheme.quota.min_score == 0
 
 
@@ -448,11 +399,11 @@ def test_regions_are_looked_at_also_for_an_action_that_scores_all_alike(referenc
     """Damos 6.3: once a set has scores; looking applies the core filters, which cut regions, though all is charged."""
     scheme = Damos(action=DamosAction.STAT, quota=DamosQuota(sz=PAGE, reset_interval=100_000))
     scheme.core_filters.append(DamosFilter(DamosFilterType.ADDR, True, True, addr_start=20 * K, addr_end=40 * K))
-    ctx = _ctx(scheme)
+    ctx = recorded(scheme)
     ctx.reference = reference
     assert ctx.ops.score(scheme) is Score.MAX
     scheme.quota.charged_from, scheme.quota.charged_sz, scheme.quota.esz = ctx.machine.clock.jiffies(), PAGE, PAGE
     scheme.quota.total_charged_sz = 1
-    assert _pass(ctx) == []
+    assert one_pass(ctx) == []
     assert ctx.targets[0].regions.ranges() == [(0, 20 * K), (20 * K, 40 * K), (40 * K, 80 * K)]
     assert scheme.quota.min_score == 99

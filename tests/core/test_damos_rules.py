@@ -8,6 +8,7 @@ import pytest
 from damon.core import quota as quotas
 from damon.core.damos_filter import damos_set_filters_default_reject
 from damon.core.damos_walk import kdamond_apply_schemes
+from damon.model.arrays import DamonRegion
 from damon.model.context import DamonCtx, DamosWalkControl
 from damon.model.scheme import (
     Damos,
@@ -20,8 +21,8 @@ from damon.model.scheme import (
     DamosQuotaGoalMetric,
 )
 from damon.model.target import DamonTarget
-from tests.core.test_damos import Recorder, _ctx, _joined, _pass
-from tests.fakes import FakeMachine, regions_of
+from tests.core.passes import Recorder, kib, one_pass, recorded
+from tests.fakes import regions_of
 
 K, PAGE = 1024, 4096
 PAGEOUT, STAT = DamosAction.PAGEOUT, DamosAction.STAT
@@ -38,7 +39,7 @@ def test_without_a_scheme_that_is_due_and_active_nothing_happens() -> None:
     """An inactive one stays due; beside an active one it is re-armed without having done anything."""
     asleep, awake = Damos(action=STAT), Damos(action=STAT)
     asleep.wmarks.activated = False
-    ctx = _ctx(asleep, awake)
+    ctx = recorded(asleep, awake)
     ctx.passed_sample_intervals, awake.next_apply_sis = 10, 11
     kdamond_apply_schemes(ctx)
     assert (asleep.next_apply_sis, awake.next_apply_sis) == (0, 11)
@@ -50,12 +51,12 @@ def test_without_a_scheme_that_is_due_and_active_nothing_happens() -> None:
 
 def test_invalid_targets_are_skipped_and_no_scheme_resumes_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=20 * K, reset_interval=100))
-    ctx = _ctx(scheme)
+    ctx = recorded(scheme)
     ctx.targets.append(DamonTarget(regions=regions_of((80 * K, 160 * K))))
     gone = ctx.targets[0]
     monkeypatch.setattr(ctx.ops, "target_valid", lambda target: target is not gone)
     scheme.quota.charge_target_from, scheme.quota.charge_addr_from = gone, 20 * K
-    assert _joined(_pass(ctx)) == [(80, 100)]
+    assert kib(one_pass(ctx)) == [(80, 100)]
     assert scheme.quota.charge_target_from is ctx.targets[1]
 
 
@@ -65,8 +66,8 @@ def test_invalid_targets_are_skipped_and_no_scheme_resumes_in_them(monkeypatch: 
 def test_a_quota_is_full_when_less_than_a_region_is_left() -> None:
     """22K: each window takes 20K, and counts as exceeded although 2K are left."""
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=22 * K, reset_interval=100))
-    ctx = _ctx(scheme)
-    assert [_joined(_pass(ctx, 100)) for _ in range(3)] == [[(0, 20)], [(20, 40)], [(40, 60)]]
+    ctx = recorded(scheme)
+    assert [kib(one_pass(ctx, 100)) for _ in range(3)] == [[(0, 20)], [(20, 40)], [(40, 60)]]
     assert scheme.stat.qt_exceeds == 2
     assert (scheme.stat.nr_tried, scheme.stat.sz_tried) == (3, 60 * K)
 
@@ -74,8 +75,7 @@ def test_a_quota_is_full_when_less_than_a_region_is_left() -> None:
 def test_a_window_may_begin_at_time_0() -> None:
     """Damos 5.1: what has no window yet is told by its begin, which is never 0; the goal is not tuned again in it."""
     quota = DamosQuota(goals=[DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 100)], reset_interval=100)
-    ctx = DamonCtx(machine=FakeMachine(), ops=Recorder(), targets=[DamonTarget(regions=regions_of((0, PAGE)))])
-    ctx.schemes.append(Damos(action=STAT, quota=quota))
+    ctx = recorded(Damos(action=STAT, quota=quota), regions=regions_of((0, PAGE)), at_us=0)
     assert ctx.machine.clock.now_ns() == 0
     for _ in range(3):
         quotas.damos_adjust_quota(ctx, ctx.schemes[0])
@@ -85,20 +85,20 @@ def test_a_window_may_begin_at_time_0() -> None:
 def test_no_window_without_reset_interval() -> None:
     """Damos 5.1: 0 opens a new window at every adjustment."""
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=20 * K))
-    ctx = _ctx(scheme)
-    assert [_joined(_pass(ctx)) for _ in range(3)] == [[(0, 20)], [(20, 40)], [(40, 60)]]
+    ctx = recorded(scheme)
+    assert [kib(one_pass(ctx)) for _ in range(3)] == [[(0, 20)], [(20, 40)], [(40, 60)]]
 
 
 def test_a_quota_that_is_taken_away_ends_with_its_window() -> None:
     """Damos 5.3: ms = sz = 0 without goals: in force until the next window, then none."""
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=20 * K, reset_interval=100))
-    ctx = _ctx(scheme)
-    assert _joined(_pass(ctx, 50)) == [(0, 20)]
+    ctx = recorded(scheme)
+    assert kib(one_pass(ctx, 50)) == [(0, 20)]
     scheme.quota.sz = 0
-    assert _pass(ctx, 50) == []
-    assert _joined(_pass(ctx, 100)) == [(20, 80)]
+    assert one_pass(ctx, 50) == []
+    assert kib(one_pass(ctx, 100)) == [(20, 80)]
     assert not quotas.damos_quota_is_set(scheme.quota)
-    assert _joined(_pass(ctx, 100)) == [(0, 80)]
+    assert kib(one_pass(ctx, 100)) == [(0, 80)]
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_where_a_scheme_resumes(
 ) -> None:
     """Damos 4, skip-charged steps 3 to 5; in all cases the target's last region clears the pointer."""
     quota = DamosQuota(sz=100 * PAGE, reset_interval=100)
-    ctx = _ctx(Damos(action=PAGEOUT, quota=quota), regions=regions_of((start, start + pages * PAGE, 0, 0, 5)))
+    ctx = recorded(Damos(action=PAGEOUT, quota=quota), regions=regions_of((start, start + pages * PAGE, 0, 0, 5)))
     ctx.reference = reference
     quota.charge_target_from, quota.charge_addr_from = ctx.targets[0], resume
-    assert _pass(ctx) == applied
+    assert one_pass(ctx) == applied
     left: tuple[DamonTarget | None, int] = (quota.charge_target_from, quota.charge_addr_from)
     assert left == (None, 0)
 
@@ -131,10 +131,10 @@ def test_where_a_scheme_resumes(
 def test_a_window_s_length_has_32_bits_and_half_of_them_mean_never(reset_ms: int, windows: int) -> None:
     """Damos 5.1: ``reset_interval`` goes through ``msecs_to_jiffies()``."""
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=PAGE, reset_interval=reset_ms))
-    ctx = _ctx(scheme)
+    ctx = recorded(scheme)
     applied: list[tuple[int, int]] = []
     for _ in range(3):
-        applied += _pass(ctx)
+        applied += one_pass(ctx)
         ctx.machine.clock.sleep_us(150_000)
     assert len(applied) == windows
 
@@ -143,10 +143,10 @@ def test_goals_that_allow_nothing_allow_nothing() -> None:
     """Damos 6.2: an effective size of 0 with goals is full, not unlimited."""
     goal = DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 100, 200)
     quota = DamosQuota(goals=[goal], reset_interval=100)
-    ctx = _ctx(Damos(action=PAGEOUT, quota=quota))
+    ctx = recorded(Damos(action=PAGEOUT, quota=quota))
     quota.charged_from, quota.esz = ctx.machine.clock.jiffies(), 0
     quota.total_charged_sz = 1
-    assert _pass(ctx) == []
+    assert one_pass(ctx) == []
     assert quotas.damos_quota_is_full(ctx, quota)
 
 
@@ -154,7 +154,7 @@ def test_the_best_achieved_goal_decides() -> None:
     """Damos 6.2: 5000 and 9000 of 10000: the step up is by a tenth, not by half."""
     user = DamosQuotaGoalMetric.USER_INPUT
     quota = DamosQuota(goals=[DamosQuotaGoal(user, 100, 50), DamosQuotaGoal(user, 10, 9)], esz_bp=100_000)
-    quotas.damos_set_effective_quota(_ctx(), Damos(quota=quota))
+    quotas.damos_set_effective_quota(recorded(), Damos(quota=quota))
     assert quota.esz_bp == 110_000
 
 
@@ -162,8 +162,8 @@ def test_within_the_last_admitted_score_addresses_win() -> None:
     """Damos 6.3: the pass goes by address; of equal regions the first ones get the quota."""
     regions = regions_of(*((n * PAGE, (n + 1) * PAGE, 0, 0, 50 + n // 3 * 500) for n in range(6)))
     quota = DamosQuota(sz=4 * PAGE, reset_interval=100, weight_age=1)
-    ctx = _ctx(Damos(action=PAGEOUT, quota=quota), regions=regions)
-    assert [start // PAGE for start, _ in _pass(ctx)] == [0, 1, 2, 3]
+    ctx = recorded(Damos(action=PAGEOUT, quota=quota), regions=regions)
+    assert [start // PAGE for start, _ in one_pass(ctx)] == [0, 1, 2, 3]
     assert 0 < quota.min_score < 99
 
 
@@ -171,8 +171,8 @@ def test_without_weights_nothing_is_prioritized() -> None:
     """Damos 6.4: hot 0, cold 99 for every region."""
     for action, least in ((PAGEOUT, 99), (DamosAction.LRU_PRIO, 0)):
         quota = DamosQuota(sz=PAGE, reset_interval=100)
-        ctx = _ctx(Damos(action=action, quota=quota), regions=regions_of((0, PAGE, 20, 20, 9), (PAGE, 2 * PAGE)))
-        assert _pass(ctx) == [(0, PAGE)]
+        ctx = recorded(Damos(action=action, quota=quota), regions=regions_of((0, PAGE, 20, 20, 9), (PAGE, 2 * PAGE)))
+        assert one_pass(ctx) == [(0, PAGE)]
         assert quota.min_score == least
 
 
@@ -186,7 +186,7 @@ def test_filters_split_only_what_the_pattern_matches_when_priorities_are_counted
     scheme.add_filter(_addr(2, 4, allow=True))
     scheme.add_filter(_addr(22, 24, allow=True))
     damos_set_filters_default_reject(scheme)
-    ctx = _ctx(scheme, regions=regions_of((0, 8 * PAGE, 0, 0, 5), (20 * PAGE, 28 * PAGE, 0, 0, 4)))
+    ctx = recorded(scheme, regions=regions_of((0, 8 * PAGE, 0, 0, 5), (20 * PAGE, 28 * PAGE, 0, 0, 4)))
     quotas.damos_adjust_quota(ctx, scheme)
     assert [(a // PAGE, b // PAGE) for a, b in ctx.targets[0].regions.ranges()] == [(0, 2), (2, 8), (20, 28)]
 
@@ -198,11 +198,11 @@ def test_a_rejected_region_leaves_nothing_but_the_cut() -> None:
     """No try, no charge, no age; what the quota cut off stays cut off."""
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=20 * K, reset_interval=100))
     scheme.add_filter(_addr(0, 100, allow=False))
-    ctx = _ctx(scheme, regions=regions_of((0, 80 * K, 0, 0, 5)))
+    ctx = recorded(scheme, regions=regions_of((0, 80 * K, 0, 0, 5)))
     ctx.attrs.min_nr_regions = 8  # pieces of 20K and 60K are too big to be merged back
     quotas.damos_adjust_quota(ctx, scheme)
     scheme.quota.min_score = 0
-    assert _pass(ctx) == []
+    assert one_pass(ctx) == []
     assert scheme.stat.nr_tried == scheme.quota.charged_sz == 0
     assert {region.age for region in ctx.targets[0].regions} == {5}
     assert ctx.targets[0].regions[0].size == 20 * K
@@ -211,13 +211,13 @@ def test_a_rejected_region_leaves_nothing_but_the_cut() -> None:
 def test_more_than_the_region_can_be_applied() -> None:
     """A folio that reaches out of it: applied as it is, charged as the region."""
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=100 * PAGE, reset_interval=100))
-    ctx = _ctx(scheme, regions=regions_of((0, PAGE)), share=16)
-    _pass(ctx)
+    ctx = recorded(scheme, regions=regions_of((0, PAGE)), ops=Recorder(share=16))
+    one_pass(ctx)
     assert (scheme.stat.sz_tried, scheme.stat.sz_applied, scheme.quota.charged_sz) == (PAGE, 16 * PAGE, PAGE)
 
 
 @pytest.mark.parametrize("ops_too", [False, True])
-def test_a_core_filter_that_allows_is_told_to_the_operations_layer(ops_too: bool) -> None:
+def test_the_operations_layer_sees_that_a_core_filter_allows(ops_too: bool) -> None:
     """Damos 7.2: a hit allows whatever the folios' filters say; without a hit their default stands."""
     scheme = Damos(action=PAGEOUT)
     scheme.add_filter(_addr(0, 2, allow=True))
@@ -226,30 +226,30 @@ def test_a_core_filter_that_allows_is_told_to_the_operations_layer(ops_too: bool
     damos_set_filters_default_reject(scheme)
     seen = []
 
-    class Told(Recorder):
-        def apply_scheme(self, ctx, target, region, scheme):  # type: ignore[no-untyped-def]
+    class Noting(Recorder):
+        def apply_scheme(
+            self, ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos
+        ) -> tuple[int, int]:
             seen.append((region.start // PAGE, region.end // PAGE, scheme.core_allowed))
             return 0, 0
 
-    ctx = DamonCtx(machine=FakeMachine(), ops=Told(), targets=[DamonTarget(regions=regions_of((0, 4 * PAGE)))])
-    ctx.schemes.append(scheme)
-    kdamond_apply_schemes(ctx)
+    kdamond_apply_schemes(recorded(scheme, regions=regions_of((0, 4 * PAGE)), ops=Noting(), at_us=0))
     assert seen == ([(0, 2, True), (2, 4, False)] if ops_too else [(0, 2, True)])
 
 
 def test_snapshots_are_counted_at_each_targets_last_region() -> None:
     """Damos 9: not in passes where the quota is full, or the last region is charged already or was cut for it."""
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=40 * K, reset_interval=100))
-    ctx = _ctx(scheme)
+    ctx = recorded(scheme)
     counts = []
     for advance in (50, 50, 100, 100, 100):
-        _pass(ctx, advance)
+        one_pass(ctx, advance)
         counts.append(scheme.stat.nr_snapshots)
     # 0-40K: cut. Full. 40-80K: the last region itself. Nothing, charged. 0-40K again.
     assert counts == [0, 0, 1, 1, 1]
-    ctx = _ctx(scheme := Damos(action=STAT))
+    ctx = recorded(scheme := Damos(action=STAT))
     ctx.targets.append(DamonTarget(regions=regions_of((80 * K, 160 * K), (160 * K, 200 * K))))
-    _pass(ctx)
+    one_pass(ctx)
     assert scheme.stat.nr_snapshots == 2
 
 
@@ -271,9 +271,9 @@ def test_only_neighbours_that_agree_in_everything_are_merged_back(
     """Damos 3: age, last and current count, no hole, not above the size limit."""
     rows = [(0, PAGE, 1, 2, 3), second, (10 * PAGE, 10 * PAGE + 6 * PAGE + 2 * PAGE - second[1] + second[0])]
     scheme = Damos(action=STAT, pattern=DamosAccessPattern(min_nr_accesses=99))
-    ctx = _ctx(scheme, regions=regions_of(*rows))
+    ctx = recorded(scheme, regions=regions_of(*rows))
     ctx.reference, ctx.attrs.min_nr_regions = reference, 4  # of 9 pages in all: up to 2.25
-    _pass(ctx)
+    one_pass(ctx)
     assert ctx.targets[0].regions.nr == (2 if merged else 3)
 
 
@@ -281,8 +281,8 @@ def test_several_schemes_each_take_what_the_one_before_left() -> None:
     """Damos 3: region by region, scheme by scheme; an age that one has reset does not match the next."""
     old = DamosAccessPattern(min_age_region=5)
     first, second = Damos(action=DamosAction.WILLNEED, pattern=old), Damos(action=PAGEOUT, pattern=old)
-    ctx = _ctx(first, second, regions=regions_of((0, PAGE, 0, 0, 5), (PAGE, 2 * PAGE, 0, 0, 4)))
-    _pass(ctx)
+    ctx = recorded(first, second, regions=regions_of((0, PAGE, 0, 0, 5), (PAGE, 2 * PAGE, 0, 0, 4)))
+    one_pass(ctx)
     assert (first.stat.nr_tried, second.stat.nr_tried) == (1, 0)
 
 
@@ -292,7 +292,7 @@ def test_several_schemes_each_take_what_the_one_before_left() -> None:
 def test_a_walk_takes_one_pass_of_each_scheme_an_inactive_one_included() -> None:
     asleep, fast, slow = Damos(action=STAT), Damos(action=STAT), Damos(action=STAT)
     asleep.wmarks.activated = False
-    ctx = _ctx(asleep, fast, slow)
+    ctx = recorded(asleep, fast, slow)
     slow.next_apply_sis = 25
     seen: list[tuple[int, int]] = []
 
@@ -313,11 +313,11 @@ def test_a_walk_takes_one_pass_of_each_scheme_an_inactive_one_included() -> None
 def test_a_walk_sees_neither_rejected_regions_nor_those_without_quota() -> None:
     scheme = Damos(action=PAGEOUT, quota=DamosQuota(sz=2 * PAGE, reset_interval=100))
     scheme.add_filter(_addr(0, 1, allow=False))
-    ctx = _ctx(scheme, regions=regions_of(*((n * PAGE, (n + 1) * PAGE, 0, 0, 7) for n in range(6))))
+    ctx = recorded(scheme, regions=regions_of(*((n * PAGE, (n + 1) * PAGE, 0, 0, 7) for n in range(6))))
     seen: list[tuple[int, int]] = []
     ctx.walk_control = DamosWalkControl(
         lambda ctx, target, region, scheme, passed: seen.append((region.start // PAGE, region.age)),
         done=ctx.machine.clock.event(),
     )
-    _pass(ctx)
+    one_pass(ctx)
     assert seen == [(1, 7), (2, 7)]  # before the age is reset

@@ -12,10 +12,8 @@ from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.operations import Operations
 from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
-from damon.model.target import DamonTarget
-from tests.fakes import FakeMachine, fake, regions_of
-
-MIB = 1 << 20
+from tests.contexts import started
+from tests.fakes import FakeMachine, fake
 
 
 class Noting(Operations):
@@ -42,14 +40,8 @@ class Noting(Operations):
 
 
 def _started(attrs: DamonAttrs) -> tuple[Damon, DamonCtx, Noting]:
-    damon = Damon(FakeMachine(), seed=1)
     noting = Noting()
-    damon.register_ops(noting)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "noting")
-    ctx.targets.append(DamonTarget(regions=regions_of((0, 64 * MIB))))
-    set_attrs(ctx, attrs)
-    damon.start([ctx])
+    damon, ctx = started(FakeMachine(), ops=noting, attrs=attrs)
     damon.machine.clock.sleep_us(2500)
     return damon, ctx, noting
 

@@ -8,38 +8,26 @@ import threading
 
 import pytest
 
-from damon.core import Damon, set_attrs, set_regions
+from damon.core import Damon, set_attrs
 from damon.errors import DamonError, InvalidInput
+from damon.model.arrays import DamonRegion
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.scheme import Damos, DamosAccessPattern, DamosAction, DamosWatermarks, DamosWmarkMetric
 from damon.model.target import DamonTarget
+from tests.contexts import selected, started
 from tests.fakes import FakeMachine, FakeSpace
 
 MIB = 1 << 20
 
 
-def _started(machine: FakeMachine, *schemes: Damos, seed: int = 1, **attrs: int) -> tuple[Damon, DamonCtx]:
-    damon = Damon(machine, seed=seed)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    target = DamonTarget()
-    set_regions(target, [(0, 64 * MIB)], ctx.min_region_sz)
-    ctx.targets.append(target)
-    ctx.schemes.extend(schemes)
-    if attrs:
-        set_attrs(ctx, DamonAttrs(**attrs))  # type: ignore[arg-type]
-    damon.start([ctx])
-    return damon, ctx
-
-
-def _hot_first_mib(addr: int) -> bool:
+def hot_first_mib(addr: int) -> bool:
     return addr < MIB
 
 
 def test_regions_adapt_to_the_hot_part() -> None:
-    machine = FakeMachine(_hot_first_mib)
-    damon, ctx = _started(machine)
+    machine = FakeMachine(hot_first_mib)
+    damon, ctx = started(machine)
     machine.clock.sleep_us(10_000_000 - 2500)
     hot = sum(r.size * r.last_nr_accesses for r in ctx.targets[0].regions if r.start < MIB)
     cold = [r for r in ctx.targets[0].regions if r.start >= 2 * MIB]
@@ -54,14 +42,9 @@ def test_regions_adapt_to_the_hot_part() -> None:
 def test_one_seed_one_result_whatever_the_implementation() -> None:
     results = []
     for seed, use_reference in ((5, False), (5, False), (5, True), (6, False)):
-        machine = FakeMachine(_hot_first_mib)
-        damon = Damon(machine, seed=seed, reference=use_reference)
-        ctx = damon.new_ctx()
-        damon.select_ops(ctx, "paddr")
-        ctx.targets.append(DamonTarget())
-        set_regions(ctx.targets[0], [(0, 64 * MIB)], 4096)
-        ctx.schemes.append(Damos(action=DamosAction.PAGEOUT, pattern=DamosAccessPattern(min_age_region=5)))
-        damon.start([ctx])
+        machine = FakeMachine(hot_first_mib)
+        scheme = Damos(action=DamosAction.PAGEOUT, pattern=DamosAccessPattern(min_age_region=5))
+        damon, ctx = started(machine, scheme, seed=seed, reference=use_reference)
         machine.clock.sleep_us(3_000_000)
         results.append((ctx.targets[0].regions.snapshot(), ctx.schemes[0].stat, machine.phys.sampled))
         damon.stop([ctx])
@@ -71,7 +54,7 @@ def test_one_seed_one_result_whatever_the_implementation() -> None:
 
 def test_intervals_are_counted_in_samples() -> None:
     machine = FakeMachine()
-    damon, ctx = _started(machine)
+    damon, ctx = started(machine)
     machine.clock.sleep_us(1_002_500)
     assert ctx.passed_sample_intervals == 200
     assert ctx.next_aggregation_sis == 220
@@ -80,7 +63,7 @@ def test_intervals_are_counted_in_samples() -> None:
 
 def test_without_a_sampling_interval_time_passes_all_the_same() -> None:
     machine = FakeMachine()
-    damon, ctx = _started(machine, sample_interval=0)
+    damon, ctx = started(machine, attrs=DamonAttrs(sample_interval=0))
     machine.clock.sleep_us(500)
     assert ctx.passed_sample_intervals in (499, 500)  # of two that wake together, the first to have slept goes first
     damon.stop([ctx])
@@ -88,9 +71,8 @@ def test_without_a_sampling_interval_time_passes_all_the_same() -> None:
 
 def test_workers_are_named_by_number_and_run_side_by_side() -> None:
     machine = FakeMachine()
-    damon, first = _started(machine)
-    second = damon.new_ctx()
-    damon.select_ops(second, "paddr")
+    damon, first = started(machine)
+    second = selected(damon)
     damon.start([second])
     assert {t.name for t in threading.enumerate()} >= {"kdamond.0", "kdamond.1"}
     assert damon.nr_running_ctxs == 2
@@ -105,9 +87,8 @@ def test_workers_are_named_by_number_and_run_side_by_side() -> None:
 
 def test_exclusivity() -> None:
     machine = FakeMachine()
-    damon, first = _started(machine)
-    second = damon.new_ctx()
-    damon.select_ops(second, "paddr")
+    damon, first = started(machine)
+    second = selected(damon)
     with pytest.raises(DamonError) as caught:
         damon.start([second], exclusive=True)
     assert caught.value.errno == errno.EBUSY
@@ -158,7 +139,7 @@ def test_refused_attributes(attrs: DamonAttrs, field: str) -> None:
 
 def test_call_runs_in_the_worker_and_returns_errors() -> None:
     machine = FakeMachine()
-    damon, ctx = _started(machine)
+    damon, ctx = started(machine)
     names: list[str] = []
     damon.call(ctx, DamonCallControl(lambda ctx: names.append(threading.current_thread().name)))
     assert names == ["kdamond.0"]
@@ -176,7 +157,7 @@ def test_call_runs_in_the_worker_and_returns_errors() -> None:
 
 def test_what_a_request_queues_runs_before_repeating_ones() -> None:
     machine = FakeMachine()
-    damon, ctx = _started(machine)
+    damon, ctx = started(machine)
     order: list[str] = []
 
     def queue(ctx: DamonCtx) -> None:
@@ -193,7 +174,7 @@ def test_what_a_request_queues_runs_before_repeating_ones() -> None:
 def test_repeating_calls_run_every_iteration_also_while_inactive() -> None:
     machine = FakeMachine()
     marks = DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, interval=250_000, high=900, mid=800, low=100)
-    damon, ctx = _started(machine, Damos(wmarks=marks))
+    damon, ctx = started(machine, Damos(wmarks=marks))
     times: list[int] = []
     damon.call(ctx, DamonCallControl(lambda ctx: times.append(machine.clock.now_ns() // 1000), repeat=True))
     machine.clock.sleep_us(52_000)
@@ -212,12 +193,12 @@ def test_repeating_calls_run_every_iteration_also_while_inactive() -> None:
 def test_walk_reports_each_scheme_once_before_the_age_is_reset() -> None:
     machine = FakeMachine()
     schemes = [Damos(action=DamosAction.STAT), Damos(action=DamosAction.WILLNEED, apply_interval_us=300_000)]
-    damon, ctx = _started(machine, *schemes)
+    damon, ctx = started(machine, *schemes)
     machine.clock.sleep_us(1_000_000)
     seen: list[tuple[int, int, int]] = []
 
-    def visit(ctx: DamonCtx, target: DamonTarget, region: object, scheme: Damos, passed: int) -> None:
-        seen.append((ctx.schemes.index(scheme), region.start, region.age))  # type: ignore[attr-defined]
+    def visit(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, scheme: Damos, passed: int) -> None:
+        seen.append((ctx.schemes.index(scheme), region.start, region.age))
 
     damon.walk(ctx, DamosWalkControl(visit))
     assert {index for index, _, _ in seen} == {0, 1}
@@ -232,7 +213,7 @@ def test_a_walk_that_is_asked_for_during_a_pass_reports_the_next_one_whole() -> 
     """Damos 10: the pass holds the slot."""
     machine = FakeMachine()
     machine.phys.pages = dict.fromkeys(range(64), 0)
-    damon, ctx = _started(machine, Damos(action=DamosAction.PAGEOUT))
+    damon, ctx = started(machine, Damos(action=DamosAction.PAGEOUT))
     seen: list[tuple[int, int]] = []
     control = DamosWalkControl(lambda ctx, target, region, scheme, passed: seen.append((region.start, region.end)))
 
@@ -253,7 +234,7 @@ def test_a_walk_that_is_asked_for_during_a_pass_reports_the_next_one_whole() -> 
 
 def test_walks_are_cancelled_when_nothing_can_report() -> None:
     machine = FakeMachine()
-    damon, ctx = _started(machine)
+    damon, ctx = started(machine)
     with pytest.raises(DamonError) as caught:
         damon.walk(ctx, DamosWalkControl(lambda *args: None))
     assert caught.value.errno == errno.ECANCELED
@@ -267,8 +248,7 @@ def test_a_vaddr_worker_ends_with_its_last_target() -> None:
     space.areas = [(0x10000, 0x20000), (0x90000, 0xA0000), (0xF0000, 0x100000)]
     machine = FakeMachine(main=space)
     damon = Damon(machine)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "vaddr")
+    ctx = selected(damon, "vaddr")
     ctx.targets.append(DamonTarget(space=machine.open_process(7)))
     damon.start([ctx])
     machine.clock.sleep_us(50_000)
@@ -276,8 +256,7 @@ def test_a_vaddr_worker_ends_with_its_last_target() -> None:
     space.exists = False
     machine.clock.sleep_us(10_000)
     assert not damon.is_running(ctx)
-    empty = damon.new_ctx()
-    damon.select_ops(empty, "vaddr")
+    empty = selected(damon, "vaddr")
     damon.start([empty])
     machine.clock.sleep_us(1)
     assert not damon.is_running(empty)
@@ -287,7 +266,7 @@ def test_an_error_in_the_worker_ends_it_alone_and_is_kept() -> None:
     def broken(addr: int) -> bool:
         raise RuntimeError("the memory is on fire")
 
-    damon, ctx = _started(FakeMachine(broken))
+    damon, ctx = started(FakeMachine(broken))
     damon.machine.clock.sleep_us(20_000)
     assert not damon.is_running(ctx)
     assert "fire" in str(ctx.error)
@@ -297,13 +276,7 @@ def test_an_error_in_the_worker_ends_it_alone_and_is_kept() -> None:
 def test_interval_tuning_moves_towards_the_goal() -> None:
     """Core 8: far too few accesses: intervals grow, at most twofold a step, up to the maximum."""
     machine = FakeMachine(lambda addr: addr < MIB // 4)
-    damon = Damon(machine)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    ctx.targets.append(DamonTarget())
-    set_regions(ctx.targets[0], [(0, 64 * MIB)], 4096)
-    set_attrs(ctx, DamonAttrs(intervals_goal=DamonIntervalsGoal(400, 3, 5000, 20000)))
-    damon.start([ctx])
+    damon, ctx = started(machine, seed=0, attrs=DamonAttrs(intervals_goal=DamonIntervalsGoal(400, 3, 5000, 20000)))
     seen = []
     for _ in range(40):
         machine.clock.sleep_us(100_000)

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import pytest
 
-from damon.core import Damon, set_attrs, set_regions
+from damon.core import Damon
 from damon.core import quota as quotas
 from damon.mm.clock import VirtualClock
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.scheme import Damos, DamosAction, DamosQuota, DamosWatermarks, DamosWmarkMetric
-from damon.model.target import DamonTarget
 from damon.model.ticks import Ticks
-from tests.core.test_damos import Recorder, _pass
+from tests.contexts import started
+from tests.core.passes import Recorder, one_pass, recorded
 from tests.fakes import FakeMachine, regions_of
 
 PAGE, MIB = 4096, 1 << 20
@@ -28,14 +28,8 @@ def _machine(hz: int) -> FakeMachine:
 
 def _started(machine: FakeMachine, sample_us: int, *schemes: Damos) -> tuple[Damon, DamonCtx, list[int]]:
     """A worker, and a list that grows by the time, in ns, of each of its iterations."""
-    damon = Damon(machine, seed=1)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    ctx.targets.append(DamonTarget())
-    set_regions(ctx.targets[0], [(0, MIB)], ctx.min_region_sz)
-    set_attrs(ctx, DamonAttrs(sample_us, 20 * sample_us))
-    ctx.schemes += schemes
-    damon.start([ctx])
+    attrs = DamonAttrs(sample_us, 20 * sample_us)
+    damon, ctx = started(machine, *schemes, regions=[regions_of((0, MIB))], attrs=attrs)
     times: list[int] = []
     damon.call(ctx, DamonCallControl(lambda ctx: times.append(machine.clock.now_ns()), repeat=True))
     return damon, ctx, times
@@ -80,11 +74,8 @@ def test_a_timeout_ends_early_when_the_worker_is_asked_to_end() -> None:
 
 
 def _ctx(hz: int, cost_us: int, at_us: int, quota: DamosQuota) -> DamonCtx:
-    ctx = DamonCtx(machine=_machine(hz), ops=Recorder(cost_us=cost_us))
-    ctx.targets.append(DamonTarget(regions=regions_of((0, 4 * MIB))))
-    ctx.schemes.append(Damos(action=DamosAction.PAGEOUT, quota=quota))
-    ctx.machine.clock.sleep_us(at_us)
-    return ctx
+    scheme, ops = Damos(action=DamosAction.PAGEOUT, quota=quota), Recorder(cost_us=cost_us)
+    return recorded(scheme, regions=regions_of((0, 4 * MIB)), ops=ops, machine=_machine(hz), at_us=at_us)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +88,7 @@ def _ctx(hz: int, cost_us: int, at_us: int, quota: DamosQuota) -> DamonCtx:
 )  # fmt: skip
 def test_an_action_takes_the_ticks_that_come_while_it_runs(hz: int, at_us: int, cost_us: int, charged_ns: int) -> None:
     ctx = _ctx(hz, cost_us, at_us, DamosQuota())
-    _pass(ctx)
+    one_pass(ctx)
     assert ctx.schemes[0].quota.total_charged_ns == charged_ns
 
 
@@ -106,7 +97,7 @@ def test_a_time_quota_goes_by_what_the_coarse_clock_saw(hz: int, esz: int) -> No
     """4 MiB in 4 ms; between two ticks that is no time, and the rate stays the first guess of 4 MiB a millisecond."""
     ctx = _ctx(hz, 3900 if hz else 4000, 1_000_000, DamosQuota(ms=10, reset_interval=1000))
     scheme = ctx.schemes[0]
-    assert _pass(ctx) == [(0, 4 * MIB)]
+    assert one_pass(ctx) == [(0, 4 * MIB)]
     scheme.quota.total_charged_sz = scheme.quota.charged_sz
     quotas.damos_set_effective_quota(ctx, scheme)
     assert scheme.quota.esz == esz
@@ -119,6 +110,6 @@ def test_a_window_is_a_number_of_ticks(hz: int, exceeds: list[int]) -> None:
     got = []
     for pause_us in (0, 990_000, 9_000, 1000):
         ctx.machine.clock.sleep_us(pause_us)
-        _pass(ctx)
+        one_pass(ctx)
         got.append(ctx.schemes[0].stat.qt_exceeds)
     assert got == exceeds

@@ -23,24 +23,17 @@ from damon.model.scheme import (
     DamosWmarkMetric,
 )
 from damon.model.target import DamonTarget
+from tests.contexts import new_ctx
 from tests.fakes import FakeMachine, FakeSpace, regions_of
 
 PAGE = 4096
-
-
-def _new(damon: Damon, *schemes: Damos, ops: str = "paddr") -> DamonCtx:
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, ops)
-    ctx.targets.append(DamonTarget(regions=regions_of((0, 64 * PAGE))))
-    ctx.schemes += schemes
-    return ctx
 
 
 @pytest.mark.parametrize("fault", ["attrs", "goal", "eligible", "regions", "obsolete"])
 def test_what_a_commit_refuses_a_start_refuses(fault: str) -> None:
     """Core 3.1: rehearsed on a context with defaults, the first context of a group as well as the last."""
     damon = Damon(FakeMachine())
-    good, bad = _new(damon), _new(damon, Damos())
+    good, bad = new_ctx(damon), new_ctx(damon, Damos())
     if fault == "attrs":
         bad.attrs.min_nr_regions = 2
     elif fault == "goal":
@@ -61,7 +54,7 @@ def test_what_a_commit_refuses_a_start_refuses(fault: str) -> None:
 def test_a_group_starts_together_or_not_at_all() -> None:
     """Core 3.1 step 5: one that runs already is EBUSY; what had started of the group is stopped again."""
     damon = Damon(FakeMachine())
-    first, running, last = _new(damon), _new(damon), _new(damon)
+    first, running, last = new_ctx(damon), new_ctx(damon), new_ctx(damon)
     damon.start([running])
     with pytest.raises(DamonError) as caught:
         damon.start([first, running, last])
@@ -73,7 +66,7 @@ def test_a_group_starts_together_or_not_at_all() -> None:
 
 def test_an_exclusive_group_ends_its_exclusivity_with_its_last_worker() -> None:
     damon = Damon(FakeMachine())
-    first, second, other = _new(damon), _new(damon), _new(damon)
+    first, second, other = new_ctx(damon), new_ctx(damon), new_ctx(damon)
     damon.start([first, second], exclusive=True)
     damon.stop([first])
     with pytest.raises(DamonError) as caught:
@@ -88,7 +81,7 @@ def test_one_walk_at_a_time() -> None:
     """Core 3.8: a second caller gets EBUSY, the first one its result."""
     machine = FakeMachine()
     damon = Damon(machine)
-    ctx = _new(damon, Damos(action=DamosAction.STAT))
+    ctx = new_ctx(damon, Damos(action=DamosAction.STAT))
     damon.start([ctx])
     codes: list[int] = []
 
@@ -113,7 +106,7 @@ def test_who_is_told_that_a_request_was_cancelled_finds_the_worker_gone(monkeypa
     """Core 3.8: ECANCELED is returned once the worker is really stopped."""
     machine = FakeMachine()
     damon = Damon(machine)
-    ctx = _new(damon)
+    ctx = new_ctx(damon)
     damon.start([ctx])
     cleanup, ended = ctx.ops.cleanup_target, damon._ended
 
@@ -168,11 +161,10 @@ def test_any_set_that_knows_of_validity_ends_its_worker() -> None:
     machine = FakeMachine()
     damon = Damon(machine)
     own = Own()
-    damon.register_ops(own)
+    ctx = new_ctx(damon, ops=own)
     with pytest.raises(DamonError) as caught:
         damon.register_ops(Own())
     assert caught.value.errno == errno.EINVAL
-    ctx = _new(damon, ops="own")
     damon.start([ctx])
     machine.clock.sleep_us(100_000)
     assert damon.is_running(ctx)
@@ -187,7 +179,7 @@ def test_the_shortest_wait_seen_stays_while_nothing_is_active() -> None:
     machine.free = (950, 1000)
     marks = [DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, us, 900, 800, 100) for us in (300_000, 100_000)]
     damon = Damon(machine)
-    ctx = _new(damon, *(Damos(wmarks=wmarks) for wmarks in marks))
+    ctx = new_ctx(damon, *(Damos(wmarks=wmarks) for wmarks in marks))
     damon.start([ctx])
     times: list[int] = []
 

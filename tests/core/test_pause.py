@@ -7,12 +7,12 @@ import errno
 
 import pytest
 
-from damon.core import Damon, commit_ctx, set_attrs, set_regions
+from damon.core import Damon, commit_ctx, set_attrs
 from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.scheme import Damos, DamosAction
-from damon.model.target import DamonTarget
+from tests.contexts import selected, source, started
 from tests.fakes import FakeMachine
 
 MIB = 1 << 20
@@ -21,13 +21,7 @@ AFTER = 100  # us: let the worker finish what it does at a sample
 
 def _started(*schemes: Damos) -> tuple[FakeMachine, Damon, DamonCtx]:
     machine = FakeMachine(lambda addr: addr < 8 * MIB)
-    damon = Damon(machine, seed=3)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    ctx.targets.append(DamonTarget())
-    set_regions(ctx.targets[0], [(0, 64 * MIB)], ctx.min_region_sz)
-    ctx.schemes.extend(schemes)
-    damon.start([ctx])
+    damon, ctx = started(machine, *schemes, seed=3)
     machine.clock.sleep_us(AFTER)
     return machine, damon, ctx
 
@@ -169,9 +163,7 @@ def test_a_corrupted_context_ends_its_worker_and_later_requests_of_the_round_are
 
 def test_a_commit_pauses_and_resumes() -> None:
     machine, damon, ctx = _started()
-    src = damon.new_ctx()
-    damon.select_ops(src, "paddr")
-    src.targets.append(DamonTarget())
+    src = source(damon)
     src.pause = True
     damon.call(ctx, DamonCallControl(lambda ctx: commit_ctx(ctx, src)))
     machine.clock.sleep_us(1_000_000)
@@ -190,8 +182,7 @@ def test_a_commit_pauses_and_resumes() -> None:
 def test_a_context_may_start_paused() -> None:
     machine = FakeMachine()
     damon = Damon(machine)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
+    ctx = selected(damon)
     ctx.pause = True
     damon.start([ctx])
     machine.clock.sleep_us(100_000)
@@ -206,8 +197,7 @@ def test_a_context_left_corrupted_ends_again_until_a_commit_succeeds() -> None:
     damon.start([ctx])
     machine.clock.sleep_us(5000 + AFTER)
     assert not damon.is_running(ctx)
-    src = damon.new_ctx()
-    damon.select_ops(src, "paddr")
+    src = selected(damon)
     commit_ctx(ctx, src)
     damon.start([ctx])
     machine.clock.sleep_us(50_000)

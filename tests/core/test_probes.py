@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damon.core import Damon, commit_ctx, set_attrs, set_regions
+from damon.core import Damon, commit_ctx, set_attrs
 from damon.core import regions as adjust
 from damon.core.kdamond import Kdamond
 from damon.core.priority import left_window_bp
@@ -22,9 +22,10 @@ from damon.model.scheme import Damos, DamosAction, DamosWatermarks, DamosWmarkMe
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from damon.workload.model import Area, Kind
-from tests.core.test_regions import _copy, region_arrays
+from tests.contexts import pair, source, started
 from tests.fakes import FakeMachine, regions_of
 from tests.mm.sim.machines import machine as simulated
+from tests.regions import copied, region_arrays
 
 PAGE, MIB = 4096, 1 << 20
 ANON, MEMCG = DamonFilterType.ANON, DamonFilterType.MEMCG
@@ -35,9 +36,8 @@ def anon_probe(weight: int = 0, allow: bool = True) -> DamonProbe:
 
 
 def _ctx(regions: RegionArray, *weights: int, reference: bool = False) -> DamonCtx:
-    ctx = DamonCtx(reference=reference, probes=[DamonProbe(weight) for weight in weights])
-    ctx.targets.append(DamonTarget(regions=regions))
-    return ctx
+    probes = [DamonProbe(weight) for weight in weights]
+    return DamonCtx(reference=reference, probes=probes, targets=[DamonTarget(regions=regions)])
 
 
 # -- validation
@@ -67,16 +67,9 @@ def test_what_could_overflow_is_refused(attrs: DamonAttrs, weights: list[int], w
         damon_valid_probe_params(ctx)
 
 
-def _pair() -> tuple[Damon, DamonCtx, DamonCtx]:
-    damon = Damon(FakeMachine())
-    pair = damon.new_ctx(), damon.new_ctx()
-    for ctx in pair:
-        damon.select_ops(ctx, "paddr")
-    return damon, *pair
-
-
 def test_bad_probes_neither_start_nor_commit() -> None:
-    damon, dst, src = _pair()
+    damon = Damon(FakeMachine())
+    dst, src = pair(damon)
     src.probes.append(DamonProbe(U32_MAX))
     with pytest.raises(InvalidInput, match="probe 0"):
         damon.start([src])
@@ -88,7 +81,7 @@ def test_bad_probes_neither_start_nor_commit() -> None:
 
 
 def test_commit_is_by_position_and_keeps_the_hits() -> None:
-    _, dst, src = _pair()
+    dst, src = pair()
     dst.probes += [anon_probe(3), DamonProbe(1, [DamonFilter(MEMCG, True, True, 5), DamonFilter(ANON, False)])]
     first = dst.probes[0]
     dst.targets.append(DamonTarget(regions=regions_of((0, PAGE))))
@@ -162,7 +155,7 @@ def test_merge_native_equals_reference(
 ) -> None:
     for index, region in enumerate(regions):
         region.last_probe_hits[:] = [last[index], last[-index], 0, 1]
-    twin = _copy(regions)
+    twin = copied(regions)
     adjust._merge_pass(_ctx(regions, *weights), threshold, 100 * PAGE, age)
     adjust._merge_pass(_ctx(twin, *weights, reference=True), threshold, 100 * PAGE, age)
     assert regions.snapshot() == twin.snapshot()
@@ -268,14 +261,8 @@ def test_weights_committed_while_watermarks_wait_are_merged_by_at_once(
     assert pages == [(0, 2), (2, 6), (6, 10), (10, 12)]  # the first has an anonymous page; no accesses anywhere
 
 
-def _started(fake: FakeMachine, *probes: DamonProbe, pages: int = 1024) -> tuple[Damon, DamonCtx]:
-    damon = Damon(fake, seed=2)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    ctx.targets.append(DamonTarget())
-    set_regions(ctx.targets[0], [(0, pages * PAGE)], ctx.min_region_sz)
-    ctx.probes += probes
-    damon.start([ctx])
+def _started(fake: FakeMachine, *probes: DamonProbe) -> tuple[Damon, DamonCtx]:
+    damon, ctx = started(fake, seed=2, regions=[regions_of((0, 1024 * PAGE))], probes=probes)
     fake.clock.sleep_us(2500)
     return damon, ctx
 
@@ -332,10 +319,7 @@ def test_the_threshold_is_a_tenth_of_the_highest_sum(monkeypatch: pytest.MonkeyP
     damon, ctx = _started(fake, anon_probe(30), DamonProbe(4), anon_probe(allow=False))
     ctx.reference = reference
     fake.clock.sleep_us(200_000)
-    src = damon.new_ctx()
-    damon.select_ops(src, "paddr")
-    src.targets.append(DamonTarget())
-    src.probes.append(anon_probe())
+    src = source(damon, anon_probe())
     damon.call(ctx, DamonCallControl(lambda ctx: commit_ctx(ctx, src)))
     fake.clock.sleep_us(200_000)
     damon.stop([ctx])
@@ -345,10 +329,7 @@ def test_the_threshold_is_a_tenth_of_the_highest_sum(monkeypatch: pytest.MonkeyP
 def test_weights_that_come_while_the_worker_sleeps_count_from_the_next_iteration() -> None:
     fake = FakeMachine(lambda addr: True)
     damon, ctx = _started(fake)
-    src = damon.new_ctx()
-    damon.select_ops(src, "paddr")
-    src.targets.append(DamonTarget())
-    src.probes.append(DamonProbe(1))
+    src = source(damon, DamonProbe(1))
     fake.clock.sleep_us(50_000)
     sampled = len(fake.phys.sampled)
     damon.call(ctx, DamonCallControl(lambda ctx: commit_ctx(ctx, src)))
@@ -395,24 +376,16 @@ def test_anonymous_and_file_memory_separate_although_nothing_is_accessed(referen
     anonymous = {pfn for start, end, anon in runs if anon for pfn in range(start, end)}
     assert len(anonymous) == 20 * 256
     low, high = sim.system_ram()[-1]
-    damon = Damon(sim, seed=9, reference=reference)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    ctx.targets.append(DamonTarget())
-    set_regions(ctx.targets[0], [(low, high)], PAGE)
-    ctx.probes.append(anon_probe(1))
-    ctx.schemes.append(Damos(action=DamosAction.STAT))
-    damon.start([ctx])
+    scheme = Damos(action=DamosAction.STAT)
+    ram, probes = [regions_of((low, high))], [anon_probe(1)]
+    damon, ctx = started(sim, scheme, seed=9, reference=reference, regions=ram, probes=probes)
     sim.clock.sleep_us(6_002_500)
     assert _share_right(ctx, anonymous, low // PAGE, high // PAGE) > 0.97
     regions = list(ctx.targets[0].regions)
     assert {r.last_nr_accesses for r in regions} == {0}
     assert any(r.last_probe_hits[0] == 20 and r.age > 20 and r.size > MIB for r in regions)
     assert any(r.last_probe_hits[0] == 0 and r.age > 20 and r.size > MIB for r in regions)
-    src = damon.new_ctx()
-    damon.select_ops(src, "paddr")
-    src.targets.append(DamonTarget())
-    src.probes.append(DamonProbe(1, [DamonFilter(ANON, matching=True, allow=False)]))
+    src = source(damon, anon_probe(1, allow=False))
     damon.call(ctx, DamonCallControl(lambda ctx: commit_ctx(ctx, src)))
     sim.clock.sleep_us(3_000_000)
     assert _share_right(ctx, anonymous, low // PAGE, high // PAGE) < 0.03

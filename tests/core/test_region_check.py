@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damon.core import Damon
 from damon.core.reference import RegionFault, first_fault
 from damon.core.region_check import find_fault
 from damon.errors import InvalidInput
@@ -17,7 +16,7 @@ from damon.model.arrays import RegionArray
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
 from damon.model.operations import Operations
-from damon.model.target import DamonTarget
+from tests.contexts import started
 from tests.fakes import FakeMachine, regions_of
 
 PAGE = 4096
@@ -57,15 +56,9 @@ class Leaves(Operations):
 
 def ended_with(step: str, rows: Rows, reference: bool = False) -> BaseException | None:
     """What ended a worker whose operations set leaves ``rows``; None: it goes on."""
-    machine = FakeMachine()
-    damon = Damon(machine, reference=reference)
-    damon.register_ops(Leaves(step, rows))
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "leaves")
-    ctx.attrs = DamonAttrs(ops_update_interval=200_000)
-    ctx.targets = [DamonTarget(regions=regions_of((0, 64 * PAGE)))]
-    damon.start([ctx])
-    machine.clock.sleep_us(1_000_000)
+    attrs, regions = DamonAttrs(ops_update_interval=200_000), regions_of((0, 64 * PAGE))
+    damon, ctx = started(FakeMachine(), ops=Leaves(step, rows), regions=[regions], attrs=attrs, reference=reference)
+    damon.machine.clock.sleep_us(1_000_000)
     damon.stop()
     return ctx.error
 
@@ -106,14 +99,8 @@ def test_more_regions_than_there_is_memory_for() -> None:
             ctx.targets[0].regions.nr = 1 << 30
             return 0
 
-    machine = FakeMachine()
-    damon = Damon(machine)
-    damon.register_ops(Lies("", []))
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "leaves")
-    ctx.targets = [DamonTarget(regions=regions_of((0, 64 * PAGE)))]
-    damon.start([ctx])
-    machine.clock.sleep_us(1_000_000)
+    damon, ctx = started(FakeMachine(), ops=Lies("", []))
+    damon.machine.clock.sleep_us(1_000_000)
     assert isinstance(ctx.error, ValueError)
     assert "1073741824 regions" in str(ctx.error)
 

@@ -16,41 +16,18 @@ from damon.model.context import DamonCtx
 from damon.model.random import Random
 from damon.model.target import DamonTarget
 from tests.fakes import regions_of
+from tests.regions import copied, region_arrays
 
 PAGE = 4096
 
 
-def _ctx(regions: RegionArray, *, use_reference: bool = False, seed: int = 1, **attrs: int) -> DamonCtx:
-    ctx = DamonCtx(attrs=DamonAttrs(**attrs), rnd=Random(seed), reference=use_reference)  # type: ignore[arg-type]
-    ctx.targets.append(DamonTarget(regions=regions))
-    return ctx
-
-
-@st.composite
-def region_arrays(draw: st.DrawFn, most: int = 40) -> RegionArray:
-    """Sorted, disjoint regions with random counters; neighbours touch or leave a hole."""
-    regions = RegionArray()
-    end = 0
-    for _ in range(draw(st.integers(0, most))):
-        start = end + draw(st.sampled_from([0, 0, 0, 1, 7])) * PAGE
-        end = start + draw(st.integers(1, 60)) * PAGE
-        region = regions.append(start, end)
-        region.nr_accesses = draw(st.integers(0, 20))
-        region.last_nr_accesses = draw(st.integers(0, 20))
-        region.age = draw(st.integers(0, 2000))
-        for index in range(4):
-            region.probe_hits[index] = draw(st.integers(0, 255))
-    return regions
-
-
-def _copy(regions: RegionArray) -> RegionArray:
-    new = RegionArray()
-    for region in regions:
-        row = new.append(region.start, region.end)
-        row.nr_accesses, row.last_nr_accesses, row.age = region.nr_accesses, region.last_nr_accesses, region.age
-        row.probe_hits[:] = [*region.probe_hits]
-        row.last_probe_hits[:] = [*region.last_probe_hits]
-    return new
+def _ctx(
+    regions: RegionArray, *, use_reference: bool = False, seed: int = 1, min_nr: int = 10, max_nr: int = 1000
+) -> DamonCtx:
+    return DamonCtx(
+        attrs=DamonAttrs(min_nr_regions=min_nr, max_nr_regions=max_nr), rnd=Random(seed), reference=use_reference,
+        targets=[DamonTarget(regions=regions)],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("use_reference", [False, True])
@@ -101,7 +78,7 @@ def test_repeated_merging_does_not_age_again_and_stops_at_the_maximum() -> None:
     for index, region in enumerate(regions):
         region.nr_accesses = region.last_nr_accesses = index % 2 * 8
         region.age = 3
-    ctx = _ctx(regions, min_nr_regions=3, max_nr_regions=20)
+    ctx = _ctx(regions, min_nr=3, max_nr=20)
     adjust.kdamond_merge_regions(ctx, 0, 40 * PAGE // 3)
     assert regions.nr <= 20
     assert {region.age for region in regions} == {4}
@@ -109,7 +86,7 @@ def test_repeated_merging_does_not_age_again_and_stops_at_the_maximum() -> None:
 
 def test_the_size_limit_is_never_relaxed() -> None:
     regions = RegionArray((i * PAGE, (i + 1) * PAGE) for i in range(40))
-    ctx = _ctx(regions, min_nr_regions=3, max_nr_regions=5)
+    ctx = _ctx(regions, min_nr=3, max_nr=5)
     adjust.kdamond_merge_regions(ctx, 0, 2 * PAGE)
     assert regions.nr == 20
 
@@ -122,7 +99,7 @@ def test_without_memory_for_more_regions_there_are_no_more(monkeypatch: pytest.M
         raise MemoryError
 
     monkeypatch.setattr(RegionArray, "reserve", none)
-    assert adjust.damon_apply_min_nr_regions(_ctx(regions, min_nr_regions=10)) == 10 * PAGE
+    assert adjust.damon_apply_min_nr_regions(_ctx(regions, min_nr=10)) == 10 * PAGE
     assert [(region.start, region.end) for region in regions] == [(0, 100 * PAGE)]
 
 
@@ -143,7 +120,7 @@ def test_number_of_pieces(before: int, most: int, last: int, subs: int) -> None:
     """Core 5.5: three pieces only when the number of regions stood still below a third of the maximum."""
     regions = RegionArray((i << 20, (i + 1) << 20) for i in range(before))
     state = SplitState(last_nr_regions=last)
-    adjust.kdamond_split_regions(_ctx(regions, max_nr_regions=most), state)
+    adjust.kdamond_split_regions(_ctx(regions, max_nr=most), state)
     assert before < regions.nr <= before * subs
     assert (regions.nr > 2 * before * 0.95) == (subs == 3) or subs == 2
     assert state.last_nr_regions == before
@@ -154,7 +131,7 @@ def test_above_half_of_the_maximum_a_rotating_subset_is_split() -> None:
     touched = []
     for _ in range(4):
         regions = RegionArray((i << 20, (i + 1) << 20) for i in range(75))
-        adjust.kdamond_split_regions(_ctx(regions, max_nr_regions=100), state)
+        adjust.kdamond_split_regions(_ctx(regions, max_nr=100), state)
         assert regions.nr <= 100
         whole = {region.start for region in regions if region.size == 1 << 20}
         touched.append({i for i in range(75) if i << 20 not in whole})
@@ -164,14 +141,14 @@ def test_above_half_of_the_maximum_a_rotating_subset_is_split() -> None:
 def test_nothing_is_split_at_the_maximum() -> None:
     regions = RegionArray((i << 20, (i + 1) << 20) for i in range(100))
     state = SplitState(last_nr_regions=5)
-    adjust.kdamond_split_regions(_ctx(regions, max_nr_regions=100), state)
+    adjust.kdamond_split_regions(_ctx(regions, max_nr=100), state)
     assert regions.nr == 100
     assert state.last_nr_regions == 100
 
 
 @given(region_arrays(), st.integers(0, 20), st.integers(1, 300), st.booleans())
 def test_merge_native_equals_reference(regions: RegionArray, threshold: int, limit: int, age: bool) -> None:
-    twin = _copy(regions)
+    twin = copied(regions)
     size, spans = regions.total_size(), {edge for span in regions.ranges() for edge in span}
     adjust._merge_pass(_ctx(regions), threshold, limit * PAGE, age)
     reference.damon_merge_regions_of(twin, threshold, limit * PAGE, age)
@@ -182,7 +159,7 @@ def test_merge_native_equals_reference(regions: RegionArray, threshold: int, lim
 
 @given(region_arrays(), st.integers(2, 3), st.integers(0, 2**64 - 1))
 def test_split_native_equals_reference(regions: RegionArray, nr_subs: int, seed: int) -> None:
-    twin = _copy(regions)
+    twin = copied(regions)
     size, before = regions.total_size(), regions.nr
     ours, theirs = _ctx(regions, seed=seed), _ctx(twin, seed=seed, use_reference=True)
     adjust._split_target(ours, regions, nr_subs)
@@ -200,8 +177,8 @@ def test_split_some_native_equals_reference(a: RegionArray, b: RegionArray, rota
     ctxs = []
     for use_reference in (False, True):
         most = max(3, nr * 4 // 3)
-        ctx = _ctx(_copy(a), seed=seed, use_reference=use_reference, max_nr_regions=most, min_nr_regions=3)
-        ctx.targets.append(DamonTarget(regions=_copy(b)))
+        ctx = _ctx(copied(a), seed=seed, use_reference=use_reference, max_nr=most, min_nr=3)
+        ctx.targets.append(DamonTarget(regions=copied(b)))
         if nr < most:
             adjust.damon_split_some_regions(ctx, nr, SplitState(rotation=rotation))
         ctxs.append(ctx)
@@ -214,10 +191,10 @@ def test_split_some_native_equals_reference(a: RegionArray, b: RegionArray, rota
 
 @given(region_arrays(), st.integers(1, 100))
 def test_split_to_limit_native_equals_reference(regions: RegionArray, min_nr: int) -> None:
-    twin = _copy(regions)
+    twin = copied(regions)
     size = regions.total_size()
-    limit = adjust.damon_apply_min_nr_regions(_ctx(regions, min_nr_regions=min_nr))
-    assert adjust.damon_apply_min_nr_regions(_ctx(twin, min_nr_regions=min_nr, use_reference=True)) == limit
+    limit = adjust.damon_apply_min_nr_regions(_ctx(regions, min_nr=min_nr))
+    assert adjust.damon_apply_min_nr_regions(_ctx(twin, min_nr=min_nr, use_reference=True)) == limit
     assert regions.snapshot() == twin.snapshot()
     assert regions.total_size() == size
     assert all(region.size <= limit for region in regions)
@@ -225,7 +202,7 @@ def test_split_to_limit_native_equals_reference(regions: RegionArray, min_nr: in
 
 @given(region_arrays())
 def test_reset_native_equals_reference(regions: RegionArray) -> None:
-    twin = _copy(regions)
+    twin = copied(regions)
     counts = [(region.nr_accesses, region.age) for region in regions]
     adjust.kdamond_reset_aggregated(_ctx(regions))
     reference.reset_aggregated(twin)

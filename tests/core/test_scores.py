@@ -19,8 +19,8 @@ from damon.model.scheme import Damos, DamosAccessPattern, DamosAction, DamosQuot
 from damon.model.target import DamonTarget
 from damon.native import bind
 from damon.ops.paddr import Paddr
-from tests.core.test_regions import region_arrays
 from tests.fakes import regions_of
+from tests.regions import region_arrays
 
 _native_hot_score = bind("damon_hot_score", *[ctypes.c_uint32] * 5, ctypes.c_uint64, ctypes.c_uint32)
 _native_moving_sum = bind("damon_nr_accesses_mvsum", ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)

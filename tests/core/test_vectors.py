@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from damon.core import Damon, set_attrs, set_regions
+from damon.core import Damon, set_attrs
 from damon.core import regions as adjust
 from damon.core.attrs import check_attrs, kdamond_tune_intervals
 from damon.core.damos_walk import kdamond_apply_schemes
@@ -21,8 +21,8 @@ from damon.model.probe import DamonProbe
 from damon.model.random import Random
 from damon.model.scheme import DAMOS_MAX_SCORE, Damos, DamosAction, DamosQuota
 from damon.model.target import DamonTarget
-from tests.core.test_damos import _ctx as damos_ctx
-from tests.core.test_damos import _joined, _pass, taken
+from tests.contexts import new_ctx
+from tests.core.passes import kib, one_pass, recorded, taken
 from tests.fakes import FakeMachine, regions_of
 
 K, PAGE, MIB = 1024, 4096, 1 << 20
@@ -226,31 +226,27 @@ def test_logarithm_of_the_age(seconds: int, log: int) -> None:
 def test_where_the_resume_example_resumes() -> None:
     """Damos 5.3b: the pointer goes 20K, 40K, 60K, 80K, is cleared by a pass that does nothing, and goes 20K again."""
     quota = DamosQuota(sz=20 * K, reset_interval=100)
-    ctx = damos_ctx(Damos(action=DamosAction.PAGEOUT, quota=quota))
+    ctx = recorded(Damos(action=DamosAction.PAGEOUT, quota=quota))
     pointers = []
     for _ in range(6):
-        _pass(ctx, 100)
+        one_pass(ctx, 100)
         pointers.append((quota.charge_target_from is ctx.targets[0], quota.charge_addr_from // K))
     assert pointers == [(True, 20), (True, 40), (True, 60), (True, 80), (False, 0), (True, 20)]
 
 
 def test_a_pass_that_only_clears_the_pointer_leaves_the_window_to_the_next_one() -> None:
     """Damos 5.3b: pass 5 leaves the window open; the next due pass in the same window starts over."""
-    ctx = damos_ctx(Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(sz=20 * K, reset_interval=100)))
+    ctx = recorded(Damos(action=DamosAction.PAGEOUT, quota=DamosQuota(sz=20 * K, reset_interval=100)))
     for _ in range(4):
-        _pass(ctx, 100)
-    assert [_joined(_pass(ctx, 10)) for _ in range(3)] == [[], [(0, 20)], []]
+        one_pass(ctx, 100)
+    assert [kib(one_pass(ctx, 10)) for _ in range(3)] == [[], [(0, 20)], []]
 
 
 def test_order_at_a_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
     """Damos 11 and core 3.5: check, merge and age, calls, schemes, reset, split - at sample 20 of the time-line."""
     machine = FakeMachine(lambda addr: True)
     damon = Damon(machine, seed=1)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    ctx.targets.append(DamonTarget())
-    set_regions(ctx.targets[0], [(0, 64 * MIB)], PAGE)
-    ctx.schemes.append(Damos(action=DamosAction.STAT))
+    ctx = new_ctx(damon, Damos(action=DamosAction.STAT))
     seen: list[tuple[str, int, int, int, int]] = []
 
     def note(what: str) -> None:
@@ -293,7 +289,7 @@ def test_between_boundaries_values_are_moving_sums() -> None:
     """Damos 11: at sample 50 half of the window is to come; half of the last count stands for it."""
     slow = Damos(action=DamosAction.STAT, apply_interval_us=250_000)
     slow.pattern.min_nr_accesses = slow.pattern.max_nr_accesses = 3 + 10 // 2
-    ctx = damos_ctx(slow, regions=regions_of((0, PAGE, 3, 10, 1), (PAGE, 2 * PAGE, 3, 9, 1)))
+    ctx = recorded(slow, regions=regions_of((0, PAGE, 3, 10, 1), (PAGE, 2 * PAGE, 3, 9, 1)))
     ctx.passed_sample_intervals, ctx.next_aggregation_sis, slow.next_apply_sis = 50, 60, 50
     assert left_window_bp(ctx) == 5000
     assert [damon_mvsum(region, 5000) for region in ctx.targets[0].regions] == [8, 7]
@@ -305,7 +301,7 @@ def test_between_boundaries_values_are_moving_sums() -> None:
 def test_a_change_of_attributes_at_sample_33() -> None:
     """Damos 11: the next aggregation is at 33 + 20, schemes are due at 33 + their interval."""
     fast, slow = Damos(action=DamosAction.STAT), Damos(action=DamosAction.STAT, apply_interval_us=250_000)
-    ctx = damos_ctx(fast, slow)
+    ctx = recorded(fast, slow)
     set_attrs(ctx, DamonAttrs())
     assert (fast.next_apply_sis, slow.next_apply_sis) == (20, 50)
     ctx.passed_sample_intervals, ctx.next_intervals_tune_sis = 33, 77
@@ -318,7 +314,7 @@ def test_a_change_of_attributes_at_sample_33() -> None:
 def test_an_apply_interval_below_the_sampling_interval_is_due_at_every_sample() -> None:
     """Damos 3: it gives +0."""
     scheme = Damos(action=DamosAction.STAT, apply_interval_us=4999)
-    ctx = damos_ctx(scheme)
+    ctx = recorded(scheme)
     set_attrs(ctx, DamonAttrs())
     for sample in range(1, 6):
         ctx.passed_sample_intervals = sample

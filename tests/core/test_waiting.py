@@ -17,8 +17,8 @@ from damon.mm.clock import RealClock
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.custom import DamosCustomAction, DamosCustomMetric, DamosRegionFilter
 from damon.model.scheme import Damos, DamosQuota, DamosQuotaGoal
-from damon.model.target import DamonTarget
-from tests.fakes import FakeMachine, regions_of
+from tests.contexts import new_ctx
+from tests.fakes import FakeMachine
 
 PAGE = 4096
 #: Seconds of real time after which a test has hung; nothing here takes any.
@@ -60,13 +60,6 @@ class _Asks:
         except BaseException as error:
             self.error = error
         self.asked.set()
-
-
-def _context(kernel: Damon) -> DamonCtx:
-    ctx = kernel.new_ctx()
-    kernel.select_ops(ctx, "paddr")
-    ctx.targets = [DamonTarget(regions=regions_of((0, 64 * PAGE)))]
-    return ctx
 
 
 def _in_call(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
@@ -126,7 +119,7 @@ PLACES = [_in_call, _in_repeated_call, _in_walk, _in_action, _in_filter, _in_met
 def test_a_worker_cannot_wait_for_itself(place: Callable[..., None], request_name: str) -> None:
     machine = FakeMachine()
     kernel = Damon(machine)
-    ctx, asks = _context(kernel), _Asks(kernel, REQUESTS[request_name])
+    ctx, asks = new_ctx(kernel), _Asks(kernel, REQUESTS[request_name])
     place(kernel, ctx, asks)
     machine.clock.sleep_us(1_000_000)
     assert asks.asked.is_set()
@@ -142,7 +135,7 @@ def test_the_same_in_real_time() -> None:
     machine = FakeMachine()
     machine.clock = RealClock()  # type: ignore[assignment]
     kernel = Damon(machine)
-    ctx, asks = _context(kernel), _Asks(kernel, REQUESTS["call"])
+    ctx, asks = new_ctx(kernel), _Asks(kernel, REQUESTS["call"])
     kernel.start([ctx])
     kernel.call(ctx, DamonCallControl(asks, repeat=True))
     assert asks.asked.wait(HANG)
@@ -155,7 +148,7 @@ def test_what_does_not_wait_is_done() -> None:
     """A repeating callback, a commit in place and the start of another worker need nobody to wait."""
     machine = FakeMachine()
     kernel = Damon(machine)
-    ctx, other = _context(kernel), _context(kernel)
+    ctx, other = new_ctx(kernel), new_ctx(kernel)
     seen: list[DamonCtx] = []
 
     def ask(ctx: DamonCtx) -> None:
@@ -174,7 +167,7 @@ def test_workers_may_wait_for_others_but_not_in_a_ring() -> None:
     """One asks the next, which asks the third, which asks the first: only that last one is refused."""
     machine = FakeMachine()
     kernels = Damon(machine), Damon(machine, seed=2), Damon(machine, seed=3)
-    ctxs = [_context(kernel) for kernel in kernels]
+    ctxs = [new_ctx(kernel) for kernel in kernels]
     ran: list[int] = []
 
     def ask(nr: int) -> None:
@@ -194,7 +187,7 @@ def test_workers_may_wait_for_others_but_not_in_a_ring() -> None:
 def test_nothing_is_stopped_when_one_of_them_is_refused() -> None:
     machine = FakeMachine()
     kernel = Damon(machine)
-    ctx, other = _context(kernel), _context(kernel)
+    ctx, other = new_ctx(kernel), new_ctx(kernel)
     asks = _Asks(kernel, lambda kernel, _: kernel.stop([other, ctx]))
     kernel.start([ctx, other])
     kernel.call(ctx, DamonCallControl(asks))

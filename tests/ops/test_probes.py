@@ -15,8 +15,8 @@ from damon.model.target import DamonTarget
 from damon.ops import sampling
 from damon.ops.paddr import Paddr
 from damon.ops.vaddr import Fvaddr, Vaddr
-from tests.core.test_regions import _copy, region_arrays
 from tests.fakes import FakeMachine, fake, regions_of
+from tests.regions import copied, region_arrays
 
 PAGE = 4096
 ANON, MEMCG = DamonFilterType.ANON, DamonFilterType.MEMCG
@@ -157,7 +157,7 @@ def test_native_equals_reference(
         machine.phys.pages = {pfn: flags for pfn, (flags, _) in pages.items()}
         machine.phys.charged = {pfn: memcg for pfn, (_, memcg) in pages.items()}
         ctx = DamonCtx(machine=machine, ops=Paddr(), rnd=Random(seed), reference=reference, probes=probes)
-        ctx.targets += [DamonTarget(regions=_copy(regions)), DamonTarget(regions=_copy(regions))]
+        ctx.targets += [DamonTarget(regions=copied(regions)), DamonTarget(regions=copied(regions))]
         for target in ctx.targets:
             sampling.prepare(ctx, target, machine.phys)
         highest = [ctx.ops.apply_probes(ctx, set_samples, wsum) for _ in range(3)]

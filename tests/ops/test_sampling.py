@@ -11,8 +11,8 @@ from damon.model.context import DamonCtx
 from damon.model.random import Random
 from damon.model.target import DamonTarget
 from damon.ops import sampling
-from tests.core.test_regions import _copy, region_arrays
 from tests.fakes import FakeSpace
+from tests.regions import copied, region_arrays
 
 
 @given(region_arrays(), st.integers(0, 2**64 - 1), st.sampled_from([1, 2, 4096]))
@@ -20,7 +20,7 @@ def test_native_equals_reference(regions: RegionArray, seed: int, unit: int) -> 
     results = []
     for use_reference in (False, True):
         space = FakeSpace(lambda addr: addr // 4096 % 3 == 0)
-        target = DamonTarget(regions=_copy(regions))
+        target = DamonTarget(regions=copied(regions))
         ctx = DamonCtx(rnd=Random(seed), reference=use_reference, targets=[target])
         sampling.prepare(ctx, target, space, unit)
         most = sampling.check(ctx, target, space)

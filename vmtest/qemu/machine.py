@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from ..config import GuestConfig
 from ..errors import HarnessError, Verdict
@@ -21,6 +22,7 @@ from .monitor import Monitor, MonitorError
 
 # The supervisor kills QEMU and removes a directory.
 CLOSE_SECONDS = 15.0
+Part = TypeVar("Part", Console, Monitor)
 NOT_STARTED = "the guest is not started; use it in a with statement or call start()"
 
 
@@ -56,25 +58,13 @@ class Machine:
 
     @property
     def console(self) -> Console:
-        """The serial console.
-
-        Raises:
-            RuntimeError: the guest is not started.
-        """
-        if self.watched is None:
-            raise RuntimeError(NOT_STARTED)
-        return self.watched
+        """The serial console; RuntimeError while the guest is not started."""
+        return _started(self.watched)
 
     @property
     def monitor(self) -> Monitor:
-        """QEMU's monitor.
-
-        Raises:
-            RuntimeError: the guest is not started.
-        """
-        if self._monitor is None:
-            raise RuntimeError(NOT_STARTED)
-        return self._monitor
+        """QEMU's monitor; RuntimeError while the guest is not started."""
+        return _started(self._monitor)
 
     def running(self) -> Monitor:
         """The monitor of a guest that is not lost.
@@ -250,6 +240,12 @@ class Machine:
             sock.close()
         if self.directory:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _started(part: Part | None) -> Part:
+    if part is None:
+        raise RuntimeError(NOT_STARTED)
+    return part
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

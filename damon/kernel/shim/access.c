@@ -10,8 +10,15 @@
 
 /* -- where things are */
 
-struct shim_field { const char *record, *name; unsigned long offset, size; int kind; };
-struct shim_constant { const char *name; long value; };
+struct shim_field {
+	const char *record, *name;
+	unsigned long offset, size;
+	int kind;
+};
+struct shim_constant {
+	const char *name;
+	long value;
+};
 
 #define KIND(x) _Generic((x), \
 	bool: 'b', char: 'i', signed char: 'i', unsigned char: 'u', short: 'i', unsigned short: 'u', int: 'i', \
@@ -40,8 +47,11 @@ struct row {
 
 static void to_row(const struct damon_region *r, struct row *row)
 {
-	*row = (struct row){ .start = r->ar.start, .end = r->ar.end, .sampling_addr = r->sampling_addr,
-			     .nr_accesses = r->nr_accesses, .age = r->age };
+	*row = (struct row){ .start = r->ar.start,
+			     .end = r->ar.end,
+			     .sampling_addr = r->sampling_addr,
+			     .nr_accesses = r->nr_accesses,
+			     .age = r->age };
 #ifdef HAVE_damon_region_last_nr_accesses
 	row->last_nr_accesses = r->last_nr_accesses;
 #endif
@@ -72,7 +82,8 @@ EXPORT void shim_region(const struct damon_region *r, struct row *row)
 	to_row(r, row);
 }
 
-EXPORT int shim_set_regions(struct damon_target *t, struct damon_addr_range *ranges, unsigned int nr, unsigned long min_sz)
+EXPORT int shim_set_regions(struct damon_target *t, struct damon_addr_range *ranges, unsigned int nr,
+			    unsigned long min_sz)
 {
 #if NARGS_damon_set_regions == 4
 	return damon_set_regions(t, ranges, nr, min_sz);
@@ -196,7 +207,11 @@ EXPORT void shim_install_callbacks(struct damon_ctx *ctx)
 
 #include "ops.h"
 
-struct scratch { u64 *addrs; u8 *answers; unsigned int room; };
+struct scratch {
+	u64 *addrs;
+	u8 *answers;
+	unsigned int room;
+};
 static __thread struct scratch scratch;
 /* Of the last preparation of this worker, for its check. */
 static __thread bool made_old_in_c;
@@ -243,7 +258,12 @@ static unsigned int sampled(int id, struct damon_ctx *ctx, struct damon_target *
 }
 
 /* What Python said of a target, for as long as nothing can have changed it. */
-struct known { void *target; u64 window, generation; void *access; int valid, has_access; };
+struct known {
+	void *target;
+	u64 window, generation;
+	void *access;
+	int valid, has_access;
+};
 extern u64 shim_generation;
 
 static struct known *known(void *target)
@@ -341,7 +361,8 @@ static unsigned int probe(int id, struct damon_ctx *ctx, bool pick, bool want_ma
 	if (list_empty(&ctx->probes) && !pick)
 		return 0;
 	damon_for_each_target(t, ctx) {
-		unsigned int i = 0, nr = sampled(id, ctx, t, pick); /* picks without probes too: they were there a moment ago */
+		/* Picks without probes too: they were there a moment ago. */
+		unsigned int i = 0, nr = sampled(id, ctx, t, pick);
 
 		if (list_empty(&ctx->probes))
 			continue;
@@ -361,8 +382,8 @@ static unsigned int probe(int id, struct damon_ctx *ctx, bool pick, bool want_ma
 }
 #endif
 
-static unsigned long apply(int id, struct damon_ctx *ctx, struct damon_target *t, struct damon_region *r, struct damos *s,
-			   unsigned long *passed)
+static unsigned long apply(int id, struct damon_ctx *ctx, struct damon_target *t, struct damon_region *r,
+			   struct damos *s, unsigned long *passed)
 {
 	shim_u64 bytes = 0;
 	unsigned long applied = (unsigned long)shim.ops_apply(id, ctx, t, r, s, &bytes);
@@ -448,7 +469,10 @@ extern struct kernel_param __start_damon_params[], __stop_damon_params[];
 extern struct shim_description __start_damon_descriptions[] __attribute__((weak)),
 	__stop_damon_descriptions[] __attribute__((weak));
 extern struct shim_initcall __start_damon_initcalls[], __stop_damon_initcalls[];
-struct shim_event { const char *name; int enabled; };
+struct shim_event {
+	const char *name;
+	int enabled;
+};
 extern struct shim_event __start_damon_events[], __stop_damon_events[];
 
 EXPORT struct kernel_param *shim_param(unsigned int index)
@@ -457,7 +481,8 @@ EXPORT struct kernel_param *shim_param(unsigned int index)
 }
 
 /* Name, type ("" with functions of its own), file, permissions. */
-EXPORT void shim_param_of(struct kernel_param *p, const char **name, const char **type, const char **file, unsigned int *perm)
+EXPORT void shim_param_of(struct kernel_param *p, const char **name, const char **type, const char **file,
+			  unsigned int *perm)
 {
 	*name = p->name;
 	*type = p->type;

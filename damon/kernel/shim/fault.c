@@ -44,7 +44,8 @@ static __attribute__((noreturn)) void report(const char *what, void *pc)
 		Dl_info info;
 		void *place = i < 0 ? pc : places[i];
 
-		if (!place || (i >= 0 && place == pc) || !dladdr(place, &info) || (unsigned long)info.dli_fbase != our_base)
+		if (!place || (i >= 0 && place == pc) || !dladdr(place, &info) ||
+		    (unsigned long)info.dli_fbase != our_base)
 			continue;
 		/* A return address is behind the call. */
 		snprintf(line, sizeof(line), "at %lx\n", (unsigned long)place - our_base - (i < 0 ? 0 : 1));
@@ -82,7 +83,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	case SIGSEGV:
 	case SIGBUS:
 		if ((unsigned long)info->si_addr < 4096)
-			snprintf(what, sizeof(what), "NULL pointer dereference, address 0x%lx", (unsigned long)info->si_addr);
+			snprintf(what, sizeof(what), "NULL pointer dereference, address 0x%lx",
+				 (unsigned long)info->si_addr);
 		else
 			snprintf(what, sizeof(what), "bad address 0x%lx", (unsigned long)info->si_addr);
 		break;
@@ -145,9 +147,9 @@ static void on_tick(int number, siginfo_t *info, void *context)
  */
 EXPORT int shim_catch_faults(int fd, int seconds)
 {
-	static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
-	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-	struct itimerval every = {{1, 0}, {1, 0}};
+	static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct itimerval every = { { 1, 0 }, { 1, 0 } };
 	void *warm[1];
 	Dl_info info;
 

@@ -7,7 +7,10 @@
 #include "sample.h"
 #include "shim.h"
 
-struct shim_quiet { struct damon_time *time; int over; };
+struct shim_quiet {
+	struct damon_time *time;
+	int over;
+};
 static struct shim_quiet quiet;
 
 /* Open a stretch, or close it with NULL. */

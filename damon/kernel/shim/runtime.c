@@ -468,8 +468,9 @@ STANDARD_PARAM(int, int, "%i", kstrtoint);
 SMALL_PARAM(ushort, unsigned short, 65535);
 SMALL_PARAM(short, short, 32767);
 SMALL_PARAM(byte, unsigned char, 255);
-const struct kernel_param_ops param_ops_bool = {
-	.flags = KERNEL_PARAM_OPS_FL_NOARG, .set = param_set_bool, .get = param_get_bool };
+const struct kernel_param_ops param_ops_bool = { .flags = KERNEL_PARAM_OPS_FL_NOARG,
+						 .set = param_set_bool,
+						 .get = param_get_bool };
 
 static int get_charp(char *buffer, const struct kernel_param *kp)
 {

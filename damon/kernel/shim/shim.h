@@ -66,14 +66,21 @@ struct shim_callbacks {
 extern struct shim_callbacks shim;
 
 enum shim_query {
-	SHIM_FREE_PAGES, SHIM_TOTAL_PAGES, SHIM_LRU, SHIM_NODE_TOTAL, SHIM_NODE_FREE, SHIM_MEMCG_PAGES, SHIM_PSI_NS,
-	SHIM_NODE_START, SHIM_NODE_END,
+	SHIM_FREE_PAGES,
+	SHIM_TOTAL_PAGES,
+	SHIM_LRU,
+	SHIM_NODE_TOTAL,
+	SHIM_NODE_FREE,
+	SHIM_MEMCG_PAGES,
+	SHIM_PSI_NS,
+	SHIM_NODE_START,
+	SHIM_NODE_END,
 };
 
 enum shim_report { SHIM_WARN, SHIM_BUG };
-__attribute__((format(printf, 5, 6)))
-void shim_report(enum shim_report kind, const char *file, int line, const char *function, const char *format, ...);
-__attribute__((format(printf, 2, 3))) void shim_printk(const char *level, const char *format, ...);
+void shim_report(enum shim_report kind, const char *file, int line, const char *function, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void shim_printk(const char *level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void *shim_alloc(size_t size);
 void shim_free(void *p);

@@ -36,15 +36,25 @@ typedef u64 resource_size_t;
 typedef unsigned int gfp_t;
 typedef int pid_t;
 typedef unsigned short umode_t;
-typedef struct { unsigned long pte; } pte_t;
-typedef struct { unsigned long pmd; } pmd_t;
+typedef struct {
+	unsigned long pte;
+} pte_t;
+typedef struct {
+	unsigned long pmd;
+} pmd_t;
 typedef _Bool bool;
 #define true 1
 #define false 0
 
-struct list_head { struct list_head *next, *prev; };
-struct hlist_node { struct hlist_node *next, **pprev; };
-struct hlist_head { struct hlist_node *first; };
+struct list_head {
+	struct list_head *next, *prev;
+};
+struct hlist_node {
+	struct hlist_node *next, **pprev;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
 struct vm_area_struct;
 struct kernel_param;
 
@@ -334,7 +344,9 @@ static inline void kfree(const void *p)
 void *kmemdup_noprof(const void *src, size_t size, gfp_t flags);
 #define kmemdup kmemdup_noprof
 
-struct kmem_cache { size_t size; };
+struct kmem_cache {
+	size_t size;
+};
 #define KMEM_CACHE(name, flags) shim_cache(sizeof(struct name))
 #define kmem_cache_alloc(cache, flags) shim_cache_alloc(cache)
 #define kmem_cache_zalloc kmem_cache_alloc
@@ -342,7 +354,9 @@ struct kmem_cache { size_t size; };
 
 /* -- threads: one runs at a time */
 
-struct mutex { void *owner; };
+struct mutex {
+	void *owner;
+};
 #define __MUTEX_INITIALIZER(name) { NULL }
 #define DEFINE_MUTEX(name) struct mutex name = { NULL }
 #define mutex_init(m) ((m)->owner = NULL)
@@ -371,7 +385,9 @@ static inline void shim_guard_end(struct mutex **m)
 #define scoped_guard(kind, m) \
 	for (struct mutex *_g __cleanup(shim_guard_end) = (mutex_lock(m), (m)), *_once = (m); _once; _once = NULL)
 
-struct completion { unsigned int done; };
+struct completion {
+	unsigned int done;
+};
 #define init_completion(c) ((c)->done = 0)
 #define reinit_completion(c) ((c)->done = 0)
 #define complete(c) shim_complete(&(c)->done)
@@ -399,7 +415,10 @@ extern __thread struct task_struct *shim_current;
 #define TASK_IDLE 0x402
 #define set_current_state(s) do { } while (0)
 
-struct pid { int refs; u64 space; };
+struct pid {
+	int refs;
+	u64 space;
+};
 static inline struct pid *get_pid(struct pid *pid)
 {
 	if (pid)
@@ -444,7 +463,10 @@ unsigned int jiffies_to_usecs(const unsigned long j);
 
 typedef s64 ktime_t;
 typedef s64 time64_t;
-struct timespec64 { time64_t tv_sec; long tv_nsec; };
+struct timespec64 {
+	time64_t tv_sec;
+	long tv_nsec;
+};
 static inline s64 timespec64_to_ns(const struct timespec64 *t)
 {
 	return (s64)t->tv_sec * NSEC_PER_SEC + t->tv_nsec;
@@ -477,7 +499,9 @@ static inline void shim_timespec(u64 ns, struct timespec64 *t)
 
 /* -- random numbers: pydamon's own generator (damon.h's damon_rand() is replaced, see the stand-in of damon.h) */
 
-struct rnd_state { u64 state; };
+struct rnd_state {
+	u64 state;
+};
 #define get_random_u64() shim_seed()
 #define get_random_u32() ((u32)(shim_random(NULL) >> 32))
 #define get_random_u32_below(n) ((u32)((unsigned __int128)shim_random(NULL) * (n) >> 64))
@@ -486,7 +510,9 @@ struct rnd_state { u64 state; };
 
 /* -- memory of the machine */
 
-struct resource { resource_size_t start, end; };
+struct resource {
+	resource_size_t start, end;
+};
 #define resource_size(r) ((r)->end - (r)->start + 1)
 static inline int walk_system_ram_res(u64 start, u64 end, void *arg, int (*fn)(struct resource *, void *))
 {
@@ -500,7 +526,10 @@ static inline int walk_system_ram_res(u64 start, u64 end, void *arg, int (*fn)(s
 }
 #define walk_iomem_res_desc(desc, flags, start, end, arg, fn) walk_system_ram_res(start, end, arg, fn)
 
-struct sysinfo { unsigned long totalram, freeram, totalhigh, freehigh; unsigned int mem_unit; };
+struct sysinfo {
+	unsigned long totalram, freeram, totalhigh, freehigh;
+	unsigned int mem_unit;
+};
 #define MAX_NUMNODES 1024
 #define N_MEMORY 0
 #define NUMA_NO_NODE (-1)
@@ -520,8 +549,12 @@ enum node_stat_item { NR_LRU_BASE, NR_INACTIVE_ANON = NR_LRU_BASE, NR_ACTIVE_ANO
 #define totalram_pages() ((unsigned long)shim_query(SHIM_TOTAL_PAGES, 0, 0))
 #define global_node_page_state(item) ((unsigned long)shim_query(SHIM_LRU, (u64)(item), 0))
 
-struct mem_cgroup { u64 id; };
-struct lruvec { u64 memcg, nid; };
+struct mem_cgroup {
+	u64 id;
+};
+struct lruvec {
+	u64 memcg, nid;
+};
 #define mem_cgroup_get_from_id(id) shim_memcg(id)
 #define mem_cgroup_get_from_ino(id) shim_memcg(id)
 #define mem_cgroup_put(m) ((void)(m))
@@ -536,7 +569,9 @@ struct lruvec { u64 memcg, nid; };
 #define PSI_AVGS 0
 #define PSI_MEM 1
 #define PSI_MEM_SOME 2
-struct psi_group { u64 total[1][8]; };
+struct psi_group {
+	u64 total[1][8];
+};
 #define psi_disabled 0
 #define static_branch_likely(x) (*(x))
 #define static_branch_unlikely(x) (*(x))
@@ -544,14 +579,18 @@ struct psi_group { u64 total[1][8]; };
 extern int psi_disabled;
 #define psi_system (*(struct psi_group *)shim_psi())
 
-struct folio { unsigned long pfn, nr_pages; int nid; };
+struct folio {
+	unsigned long pfn, nr_pages;
+	int nid;
+};
 #define folio_pfn(f) ((f)->pfn)
 #define folio_size(f) ((f)->nr_pages << PAGE_SHIFT)
 #define folio_nr_pages(f) ((f)->nr_pages)
 #define folio_nid(f) ((f)->nid)
 #define folio_put(f) ((void)(f))
 
-void sort(void *base, size_t num, size_t size, int (*cmp)(const void *, const void *), void (*swp)(void *, void *, int));
+void sort(void *base, size_t num, size_t size, int (*cmp)(const void *, const void *),
+	  void (*swp)(void *, void *, int));
 
 /* -- modules */
 
@@ -577,8 +616,14 @@ struct kernel_param {
 		const struct kparam_array *arr;
 	};
 };
-struct shim_description { const char *name, *text; };
-struct shim_initcall { int level; int (*fn)(void); const char *prefix; };
+struct shim_description {
+	const char *name, *text;
+};
+struct shim_initcall {
+	int level;
+	int (*fn)(void);
+	const char *prefix;
+};
 
 #define __shim_section(name) __attribute__((used, section(name), aligned(8)))
 #ifndef MODULE_PARAM_PREFIX

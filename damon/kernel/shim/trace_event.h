@@ -6,7 +6,10 @@
 #ifndef PYDAMON_TRACEPOINT_H
 #define PYDAMON_TRACEPOINT_H
 
-struct shim_event { const char *name; int enabled; };
+struct shim_event {
+	const char *name;
+	int enabled;
+};
 #define SHIM_DYNAMIC 64
 
 #define PARAMS(args...) args

@@ -84,8 +84,8 @@ static int split(struct damon_quiet *q, struct damon_sampled *targets, uint32_t 
 	if (nr > most / 2)
 		subs = nr < most ? 2 : 1;
 	for (uint32_t n = 0; n < nr_targets; n++)
-		if (targets[n].nr * subs > targets[n].capacity || (subs > 1 && most > targets[n].room &&
-								   targets[n].nr * subs > targets[n].room))
+		if (targets[n].nr * subs > targets[n].capacity ||
+		    (subs > 1 && most > targets[n].room && targets[n].nr * subs > targets[n].room))
 			return 0;
 	for (uint32_t n = 0; n < nr_targets; n++)
 		damon_reset_aggregated(targets[n].regions, (uint32_t)targets[n].nr);

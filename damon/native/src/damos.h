@@ -12,16 +12,16 @@ struct damos_spec {
 	uint64_t min_sz, max_sz;
 	uint64_t skip_below; /* charge resume: regions that end at or below are skipped */
 	uint32_t min_nr_accesses, max_nr_accesses, min_age, max_age;
-	uint32_t wants;	     /* 0: not due, not active, quota full, or resuming in another target */
-	uint32_t scored;     /* a region must reach min_score */
-	uint32_t score;	     /* enum damos_score */
+	uint32_t wants; /* 0: not due, not active, quota full, or resuming in another target */
+	uint32_t scored; /* a region must reach min_score */
+	uint32_t score; /* enum damos_score */
 	uint32_t min_score, weight_nr_accesses, weight_age;
 };
 
 /* What turns counters into rates, the same for all regions of one pass. */
 struct damos_rates {
 	uint64_t aggr_us;
-	uint32_t left_bp;    /* unfinished share of the aggregation, basis points */
+	uint32_t left_bp; /* unfinished share of the aggregation, basis points */
 	uint32_t max_nr_accesses;
 };
 

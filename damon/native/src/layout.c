@@ -35,6 +35,8 @@ struct struct_layout {
 #define STRUCT(type) \
 	{#type, type##_fields, sizeof(struct type), sizeof(type##_fields) / sizeof(*type##_fields)}
 
+/* Tables of macros without commas. */
+/* clang-format off */
 #define T damon_region
 FIELDS(T) = {
 	F(start) F(end) F(sampling_addr) F(nr_accesses) F(last_nr_accesses) F(age) F(probe_hits)
@@ -219,6 +221,7 @@ FIELDS(T) = {
 	F(m) F(process)
 };
 #undef T
+/* clang-format on */
 
 static const struct struct_layout struct_layouts[] = {
 	STRUCT(damon_region),

@@ -60,7 +60,7 @@ enum lx_call {
 struct lx_files {
 	int32_t bitmap, kpageflags, kpagecgroup, proc;
 	uint32_t gap_pagemap, gap_kpageflags; /* entries */
-	uint32_t gap_write;		      /* bitmap words */
+	uint32_t gap_write; /* bitmap words */
 	uint32_t reserved;
 	uint64_t calls[LX_NR_CALLS];
 };
@@ -91,7 +91,7 @@ void lx_sort(struct lx_key *keys, struct lx_key *scratch, size_t nr);
  * Entries up to gap apart come in one read. The number of entries that the file has.
  */
 size_t lx_gather(struct lx_files *files, enum lx_call call, int fd, const struct lx_key *keys, size_t nr, uint32_t gap,
-	      uint64_t *out);
+		 uint64_t *out);
 /* Up to nr u64 from entry first on; the number read, 0 at the end of the file or on failure. */
 size_t lx_read(struct lx_files *files, enum lx_call call, int fd, uint64_t first, uint64_t *out, size_t nr);
 /* The head of a compound page and its flags, and a page known to belong to it; pfn LX_NO_PFN: none. */
@@ -106,8 +106,7 @@ void lx_find_head(struct lx_files *files, uint64_t pfn, struct lx_head *head);
  * unreadable where the kernel shows no such word.
  */
 void lx_bits_set(struct lx_files *files, const struct lx_key *pfns, size_t nr);
-void lx_bits_get(struct lx_files *files, const struct lx_key *pfns, size_t nr, uint8_t *idle,
-		 uint8_t unreadable);
+void lx_bits_get(struct lx_files *files, const struct lx_key *pfns, size_t nr, uint8_t *idle, uint8_t unreadable);
 
 /* Ranges of /proc/PID/maps text, [start, end) in file order, capacity at most; the number that there are. */
 size_t linux_maps_parse(const char *text, size_t length, uint64_t *out, size_t capacity);
@@ -120,9 +119,9 @@ ssize_t lx_slurp(struct lx_files *files, int dir, const char *name, struct lx_bu
 
 /* Page frame -> one page that maps it, for a window of page frames. */
 struct lx_rmap {
-	uint64_t first, nr;	/* the window */
-	uint64_t *entries;	/* 0: nobody maps it; else process + 1 above LX_VPN_BITS, virtual page below */
-	int32_t *pids;		/* by process; pids[0] is our own, whose pages are left alone */
+	uint64_t first, nr; /* the window */
+	uint64_t *entries; /* 0: nobody maps it; else process + 1 above LX_VPN_BITS, virtual page below */
+	int32_t *pids; /* by process; pids[0] is our own, whose pages are left alone */
 	uint32_t nr_pids, capacity;
 	uint64_t nr_entries;
 };
@@ -135,14 +134,14 @@ enum lx_action { LX_PAGEOUT, LX_DEACTIVATE, LX_ACTIVATE, LX_MIGRATE };
 
 /* What became of the wanted pages. Twin: damon/mm/linux/native.py. */
 struct lx_result {
-	uint64_t wanted;  /* mapped pages that the action concerns */
+	uint64_t wanted; /* mapped pages that the action concerns */
 	uint64_t missing; /* not in the reverse map */
-	uint64_t own;	  /* this process's own */
-	uint64_t stale;	  /* in the reverse map, but gone from there */
-	uint64_t shared;  /* mapped more than once: the kernel would refuse, or copy */
-	uint64_t acted;	  /* advice was given, or the page was read */
-	uint64_t left;	  /* left memory */
-	uint64_t moved;	  /* are on their new node */
+	uint64_t own; /* this process's own */
+	uint64_t stale; /* in the reverse map, but gone from there */
+	uint64_t shared; /* mapped more than once: the kernel would refuse, or copy */
+	uint64_t acted; /* advice was given, or the page was read */
+	uint64_t left; /* left memory */
+	uint64_t moved; /* are on their new node */
 };
 
 /* DamonFolio.flags of page flags. */

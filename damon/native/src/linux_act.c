@@ -52,7 +52,7 @@ EXPORT int linux_madvise(struct lx_files *files, int pidfd, uint64_t start, uint
 
 	while (length) {
 		uint64_t part = length < MAX_BYTES ? length : MAX_BYTES;
-		struct iovec iov = {(void *)(uintptr_t)start, part};
+		struct iovec iov = { (void *)(uintptr_t)start, part };
 		ssize_t done = give_advice(files, pidfd, &iov, 1, advice);
 
 		if (done < 0) {
@@ -85,7 +85,7 @@ static int out_of_reach(int err)
 static int advise_parts(struct lx_files *files, int pidfd, struct iovec range, int advice)
 {
 	size_t half = range.iov_len / 2 / LX_PAGE_SIZE * LX_PAGE_SIZE;
-	struct iovec parts[2] = {{range.iov_base, half}, {(char *)range.iov_base + half, range.iov_len - half}};
+	struct iovec parts[2] = { { range.iov_base, half }, { (char *)range.iov_base + half, range.iov_len - half } };
 
 	if (!half)
 		return 0;
@@ -138,7 +138,7 @@ static uint64_t touch(struct lx_files *files, int32_t pid, int pidfd, const stru
 {
 	static const size_t step = MAX_IOVECS / 2;
 	char bytes[MAX_IOVECS];
-	struct iovec local = {bytes, sizeof(bytes)}, remote[MAX_IOVECS];
+	struct iovec local = { bytes, sizeof(bytes) }, remote[MAX_IOVECS];
 	uint64_t touched = 0;
 
 	while (nr) {
@@ -146,7 +146,7 @@ static uint64_t touch(struct lx_files *files, int32_t pid, int pidfd, const stru
 		ssize_t done;
 
 		for (size_t i = 0; i < take; i++) {
-			struct iovec byte = {(void *)(uintptr_t)(pages[i].key << LX_PAGE_SHIFT), 1};
+			struct iovec byte = { (void *)(uintptr_t)(pages[i].key << LX_PAGE_SHIFT), 1 };
 
 			remote[2 * i] = remote[2 * i + 1] = byte;
 		}
@@ -179,7 +179,7 @@ static size_t ranges(const struct lx_key *pages, size_t nr, struct iovec *iov)
 		    iov[found - 1].iov_len < MAX_BYTES)
 			iov[found - 1].iov_len += LX_PAGE_SIZE;
 		else
-			iov[found++] = (struct iovec){(void *)(uintptr_t)start, LX_PAGE_SIZE};
+			iov[found++] = (struct iovec){ (void *)(uintptr_t)start, LX_PAGE_SIZE };
 	}
 	return found;
 }

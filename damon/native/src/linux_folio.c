@@ -11,8 +11,8 @@
 /* What one walk over a range carries from batch to batch. */
 struct lx_walk {
 	uint64_t next, end; /* page frames: the first not looked at, the end of the range */
-	uint64_t first;	    /* page frame of flags[0] */
-	size_t nr;	    /* entries in flags */
+	uint64_t first; /* page frame of flags[0] */
+	size_t nr; /* entries in flags */
 	uint64_t flags[CHUNK], memcg[CHUNK];
 };
 
@@ -28,7 +28,7 @@ EXPORT struct lx_walk *linux_walk_new(struct lx_files *files, uint64_t start, ui
 	w->nr = 0;
 	if (start < end && lx_read(files, LX_READ_KPAGEFLAGS, files->kpageflags, start, w->flags, 1) &&
 	    w->flags[0] & KPF_COMPOUND_TAIL && !(w->flags[0] & KPF_FOREIGN)) {
-		struct lx_head head = {LX_NO_PFN, 0, 0};
+		struct lx_head head = { LX_NO_PFN, 0, 0 };
 
 		lx_find_head(files, start, &head); /* a folio that reaches into the range belongs to it */
 		if (head.pfn != LX_NO_PFN)
@@ -85,8 +85,11 @@ EXPORT uint32_t linux_walk_next(struct lx_files *files, struct lx_walk *w, struc
 	uint64_t flags, memcg;
 
 	while (nr < capacity && w->next < w->end && look(files, w, w->next, &flags, &memcg)) {
-		struct damon_folio folio = {
-			.pfn = w->next++, .memcg = memcg, .nr_pages = 1, .flags = lx_folio_flags(flags), .target_nid = -1};
+		struct damon_folio folio = { .pfn = w->next++,
+					     .memcg = memcg,
+					     .nr_pages = 1,
+					     .flags = lx_folio_flags(flags),
+					     .target_nid = -1 };
 
 		if (flags & KPF_COMPOUND_HEAD) {
 			uint64_t tail_flags, ignored;
@@ -118,7 +121,7 @@ EXPORT int linux_folios_young(struct lx_files *files, struct damon_folio *folios
 	}
 	for (uint32_t i = 0; i < nr; i++)
 		if (!(folios[i].flags & FOLIO_DECIDED))
-			keys[left++] = (struct lx_key){folios[i].pfn, i, 0};
+			keys[left++] = (struct lx_key){ folios[i].pfn, i, 0 };
 	lx_bits_get(files, keys, left, idle, 0); /* in doubt, young: stays */
 	for (size_t i = 0; i < left; i++) {
 		struct damon_folio *f = &folios[keys[i].row];
@@ -140,7 +143,7 @@ EXPORT int linux_folios_mkold(struct lx_files *files, const struct damon_folio *
 		return -ENOMEM;
 	for (uint32_t i = 0; i < nr; i++)
 		if ((folios[i].flags & (FOLIO_DECIDED | FOLIO_YOUNG)) == FOLIO_YOUNG)
-			keys[left++] = (struct lx_key){folios[i].pfn, i, 0};
+			keys[left++] = (struct lx_key){ folios[i].pfn, i, 0 };
 	lx_bits_set(files, keys, left);
 	free(keys);
 	return 0;

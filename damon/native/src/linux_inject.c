@@ -103,7 +103,7 @@ static uint64_t find_syscall(int directory, int pid)
 		if (!strstr(line, "[vdso]") || sscanf(line, "%lx-%lx", &start, &end) != 2 || end - start > VDSO_MAX)
 			continue;
 		code = malloc(end - start);
-		struct iovec here = {code, end - start}, there = {(void *)start, end - start};
+		struct iovec here = { code, end - start }, there = { (void *)start, end - start };
 		if (code && process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)(end - start)) {
 			at = memmem(code, end - start, call, sizeof(call));
 			while (at && (at - code) % SYSCALL_ALIGN)
@@ -191,7 +191,7 @@ static int run_errand(void *errand)
 
 static int madvise_once(int directory, int pid, const uint64_t *args)
 {
-	struct errand errand = {.directory = directory, .at = find_syscall(directory, pid), .args = args};
+	struct errand errand = { .directory = directory, .at = find_syscall(directory, pid), .args = args };
 	sigset_t all, before;
 	char *stack;
 	int runner;
@@ -225,7 +225,7 @@ static int madvise_once(int directory, int pid, const uint64_t *args)
  */
 EXPORT int linux_madvise_inside(int directory, int pid, uint64_t start, uint64_t length, int advice)
 {
-	const uint64_t args[] = {start, length, (uint64_t)advice};
+	const uint64_t args[] = { start, length, (uint64_t)advice };
 	int result = -EAGAIN;
 
 	for (int tries = 0; tries < 8 && result == -EAGAIN; tries++)

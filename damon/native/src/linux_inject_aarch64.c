@@ -23,7 +23,7 @@
 /* A negative errno, also for a 32-bit program, whose registers are others. */
 static int get_regs(int tid, struct user_pt_regs *regs)
 {
-	struct iovec place = {regs, sizeof(*regs)};
+	struct iovec place = { regs, sizeof(*regs) };
 
 	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &place))
 		return -errno;
@@ -32,14 +32,14 @@ static int get_regs(int tid, struct user_pt_regs *regs)
 
 static int set_regs(int tid, struct user_pt_regs *regs)
 {
-	struct iovec place = {regs, sizeof(*regs)};
+	struct iovec place = { regs, sizeof(*regs) };
 
 	return ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &place) ? -errno : 0;
 }
 
 static int set_number(int tid, int number)
 {
-	struct iovec place = {&number, sizeof(number)};
+	struct iovec place = { &number, sizeof(number) };
 
 	return ptrace(PTRACE_SETREGSET, tid, NT_ARM_SYSTEM_CALL, &place) ? -errno : 0;
 }
@@ -48,7 +48,7 @@ static int is_syscall(int tid, uint64_t at)
 {
 	static const char call[] = SYSCALL_CODE;
 	char code[sizeof(call)];
-	struct iovec here = {code, sizeof(code)}, there = {(void *)at, sizeof(code)};
+	struct iovec here = { code, sizeof(code) }, there = { (void *)at, sizeof(code) };
 
 	return process_vm_readv(tid, &here, 1, &there, 1, 0) == sizeof(code) && !memcmp(code, call, sizeof(code));
 }

@@ -34,7 +34,8 @@ int inject_call(int tid, uint64_t at, long number, const uint64_t *args)
 	if (!result)
 		result = ptrace(PTRACE_GETREGS, tid, NULL, &regs) ? -errno : (int)(int64_t)regs.rax;
 	/* Back to the kind of stop that it came from: there the kernel restarts an interrupted call by itself. */
-	if (result != -ESRCH && !ptrace(PTRACE_SETREGS, tid, NULL, &before) && !ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
+	if (result != -ESRCH && !ptrace(PTRACE_SETREGS, tid, NULL, &before) &&
+	    !ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		inject_go_on(tid, PTRACE_CONT, SIGTRAP);
 	ptrace(SETSIGMASK, tid, sizeof(mask), &mask);
 	return result;

@@ -53,7 +53,7 @@ void lx_sort(struct lx_key *keys, struct lx_key *scratch, size_t nr)
 	for (i = 1; i < nr; i++)
 		differ |= keys[i].key ^ keys[0].key;
 	for (int shift = 0; shift < 64; shift += 8) {
-		size_t start[256] = {0}, sum = 0;
+		size_t start[256] = { 0 }, sum = 0;
 
 		if (!(differ >> shift & 0xff))
 			continue;
@@ -89,7 +89,7 @@ size_t lx_read(struct lx_files *files, enum lx_call call, int fd, uint64_t first
 }
 
 size_t lx_gather(struct lx_files *files, enum lx_call call, int fd, const struct lx_key *keys, size_t nr, uint32_t gap,
-	      uint64_t *out)
+		 uint64_t *out)
 {
 	uint64_t buf[CHUNK];
 	size_t found = 0;
@@ -120,7 +120,7 @@ void lx_find_head(struct lx_files *files, uint64_t pfn, struct lx_head *head)
 	struct lx_head before = *head;
 	uint64_t candidate = pfn, last = pfn;
 
-	*head = (struct lx_head){LX_NO_PFN, 0, pfn};
+	*head = (struct lx_head){ LX_NO_PFN, 0, pfn };
 	for (int order = 1; order <= MAX_ORDER; order++, last = candidate) {
 		uint64_t flags;
 
@@ -172,8 +172,7 @@ void lx_bits_set(struct lx_files *files, const struct lx_key *pfns, size_t nr)
  * Each word read makes the kernel walk the reverse mappings of its idle pages: only words that are asked for, and
  * one call only for adjacent ones.
  */
-void lx_bits_get(struct lx_files *files, const struct lx_key *pfns, size_t nr, uint8_t *idle,
-		 uint8_t unreadable)
+void lx_bits_get(struct lx_files *files, const struct lx_key *pfns, size_t nr, uint8_t *idle, uint8_t unreadable)
 {
 	uint64_t words[CHUNK];
 

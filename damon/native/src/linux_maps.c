@@ -89,7 +89,8 @@ EXPORT size_t linux_mappings_parse(const char *text, size_t length, uint64_t *ou
 			if (nr < capacity) {
 				out[3 * nr] = first >> LX_PAGE_SHIFT;
 				out[3 * nr + 1] = last >> LX_PAGE_SHIFT;
-				out[3 * nr + 2] = (file_offset(at, line_end, &offset) ? offset : first) >> LX_PAGE_SHIFT;
+				out[3 * nr + 2] =
+					(file_offset(at, line_end, &offset) ? offset : first) >> LX_PAGE_SHIFT;
 			}
 			nr++;
 		}
@@ -137,7 +138,7 @@ fail:
 /* The mappings of the process behind dir (an open /proc/PID), as linux_maps_parse() has them; a negative errno. */
 EXPORT ssize_t linux_maps_read(struct lx_files *files, int dir, uint64_t *out, size_t capacity)
 {
-	struct lx_buf buf = {NULL, 0};
+	struct lx_buf buf = { NULL, 0 };
 	ssize_t length = lx_slurp(files, dir, "maps", &buf);
 
 	if (length >= 0)

@@ -103,7 +103,7 @@ EXPORT int linux_migrate_virt(struct lx_files *files, int32_t pid, int pidfd, in
 	}
 	for (uint32_t i = 0; i < nr; i++)
 		if (folios[i].flags & FOLIO_PASS && folios[i].target_nid >= 0)
-			keys[wanted++] = (struct lx_key){folios[i].addr >> LX_PAGE_SHIFT, i, 0};
+			keys[wanted++] = (struct lx_key){ folios[i].addr >> LX_PAGE_SHIFT, i, 0 };
 	result->wanted += wanted;
 	lx_gather(files, LX_READ_PAGEMAP, pagemap, keys, wanted, files->gap_pagemap, entries);
 	for (size_t i = 0; i < wanted; i++) {

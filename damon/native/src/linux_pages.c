@@ -44,7 +44,7 @@ EXPORT size_t linux_rmap_lookup(const struct lx_rmap *rmap, const struct damon_f
 				continue;
 			}
 			if (found < capacity)
-				out[found++] = (struct lx_key){entry, i, page};
+				out[found++] = (struct lx_key){ entry, i, page };
 			if (one_speaks(action))
 				break;
 		}
@@ -70,8 +70,7 @@ EXPORT size_t linux_verify(struct lx_files *files, int pagemap, const struct dam
 
 	lx_gather(files, LX_READ_PAGEMAP, pagemap, pages, nr, files->gap_pagemap, entries);
 	for (size_t i = 0; i < nr; i++) {
-		if (!(entries[i] & PM_PRESENT) ||
-		    (entries[i] & PM_PFN_MASK) != folios[pages[i].row].pfn + pages[i].aux)
+		if (!(entries[i] & PM_PRESENT) || (entries[i] & PM_PFN_MASK) != folios[pages[i].row].pfn + pages[i].aux)
 			result->stale++;
 		else if (!(entries[i] & PM_EXCLUSIVE) && spares_shared(action, &folios[pages[i].row]))
 			result->shared++;
@@ -95,7 +94,7 @@ EXPORT uint64_t linux_count_left(struct lx_files *files, int pagemap, const stru
 		return 0; /* the process has just exited: not our doing */
 	for (size_t i = 0; i < nr; i++)
 		if (!(entries[i] & PM_PRESENT))
-			pages[gone++] = (struct lx_key){folios[pages[i].row].pfn + pages[i].aux, 0, 0};
+			pages[gone++] = (struct lx_key){ folios[pages[i].row].pfn + pages[i].aux, 0, 0 };
 	lx_sort(pages, scratch, gone);
 	lx_gather(files, LX_READ_KPAGEFLAGS, files->kpageflags, pages, gone, files->gap_kpageflags, entries);
 	for (size_t i = 0; i < gone; i++)

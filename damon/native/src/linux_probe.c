@@ -9,7 +9,7 @@
 /* The heads of the folios on LRU lists among keys (page frames, ascending), with their flags; the number left. */
 static size_t lru_heads(struct lx_files *files, struct lx_key *keys, size_t nr, uint64_t *flags)
 {
-	struct lx_head head = {LX_NO_PFN, 0, 0};
+	struct lx_head head = { LX_NO_PFN, 0, 0 };
 	size_t left = 0;
 
 	lx_gather(files, LX_READ_KPAGEFLAGS, files->kpageflags, keys, nr, files->gap_kpageflags, flags);
@@ -49,14 +49,17 @@ EXPORT int linux_folios_at(struct lx_files *files, const uint64_t *addrs, uint32
 	}
 	memset(out, 0, nr * sizeof(*out));
 	for (uint32_t i = 0; i < nr; i++)
-		keys[i] = (struct lx_key){addrs[i] >> LX_PAGE_SHIFT, i, 0};
+		keys[i] = (struct lx_key){ addrs[i] >> LX_PAGE_SHIFT, i, 0 };
 	lx_sort(keys, keys + nr, nr);
 	left = lru_heads(files, keys, nr, flags);
 	if (files->kpagecgroup >= 0)
 		lx_gather(files, LX_READ_KPAGECGROUP, files->kpagecgroup, keys, left, files->gap_kpageflags, memcg);
 	for (size_t i = 0; i < left; i++)
-		out[keys[i].row] = (struct damon_folio){
-			.pfn = keys[i].key, .memcg = memcg[i], .nr_pages = 1, .flags = lx_folio_flags(flags[i]), .target_nid = -1};
+		out[keys[i].row] = (struct damon_folio){ .pfn = keys[i].key,
+							 .memcg = memcg[i],
+							 .nr_pages = 1,
+							 .flags = lx_folio_flags(flags[i]),
+							 .target_nid = -1 };
 	free(keys);
 	free(words);
 	return 0;

@@ -166,7 +166,7 @@ static int enter_scanned(struct lx_files *files, struct lx_rmap *rmap, int fd, u
 
 static void enter_mapped(struct lx_files *files, struct lx_rmap *rmap, int dir, int fd, uint32_t process, uint64_t *buf)
 {
-	struct lx_buf text = {NULL, 0};
+	struct lx_buf text = { NULL, 0 };
 	ssize_t length = lx_slurp(files, dir, "maps", &text);
 	size_t nr = length > 0 ? linux_maps_parse(text.rows, (size_t)length, NULL, 0) : 0;
 	uint64_t *ranges = nr ? malloc(nr * 16) : NULL;

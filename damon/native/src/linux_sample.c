@@ -13,10 +13,10 @@
 
 /* What one batch remembers between "make old" and "is it young?". */
 struct lx_sample {
-	struct lx_buf pages_buf;  /* struct lx_key: virtual page and row, in address order (vaddr) */
+	struct lx_buf pages_buf; /* struct lx_key: virtual page and row, in address order (vaddr) */
 	struct lx_buf frames_buf; /* u64 a row: the page frame at "make old", LX_NO_PFN if none (vaddr) */
-	struct lx_buf heads_buf;  /* struct lx_key: head page frame made old, and row, ascending */
-	struct lx_buf check_buf;  /* struct lx_key: pages to look up again (vaddr) */
+	struct lx_buf heads_buf; /* struct lx_key: head page frame made old, and row, ascending */
+	struct lx_buf check_buf; /* struct lx_key: pages to look up again (vaddr) */
 	struct lx_buf scratch, entries, bits;
 	size_t nr, nr_heads;
 };
@@ -59,7 +59,7 @@ static int reserve(struct lx_sample *s, size_t nr)
  */
 static size_t find_heads(struct lx_files *files, struct lx_sample *s, struct lx_key *keys, size_t nr)
 {
-	struct lx_head head = {LX_NO_PFN, 0, 0};
+	struct lx_head head = { LX_NO_PFN, 0, 0 };
 	uint64_t *flags = s->entries.rows;
 	size_t left = 0;
 
@@ -71,7 +71,7 @@ static size_t find_heads(struct lx_files *files, struct lx_sample *s, struct lx_
 		if (f & KPF_FOREIGN)
 			continue;
 		if (f & KPF_COMPOUND_HEAD) {
-			head = (struct lx_head){k.key, f, k.key};
+			head = (struct lx_head){ k.key, f, k.key };
 		} else if (f & KPF_COMPOUND_TAIL) {
 			lx_find_head(files, k.key, &head);
 			if (head.pfn == LX_NO_PFN)
@@ -107,7 +107,7 @@ EXPORT int linux_mkold_phys(struct lx_files *files, struct lx_sample *s, const u
 		return -ENOMEM;
 	heads = s->heads_buf.rows;
 	for (uint32_t i = 0; i < nr; i++)
-		heads[i] = (struct lx_key){addrs[i] >> LX_PAGE_SHIFT, i, 0};
+		heads[i] = (struct lx_key){ addrs[i] >> LX_PAGE_SHIFT, i, 0 };
 	lx_sort(heads, s->scratch.rows, nr);
 	s->nr = nr;
 	make_old(files, s, nr);
@@ -162,7 +162,7 @@ EXPORT int linux_mkold_virt(struct lx_files *files, struct lx_sample *s, int fd,
 	entries = s->entries.rows;
 	frames = s->frames_buf.rows;
 	for (uint32_t i = 0; i < nr; i++)
-		pages[i] = (struct lx_key){addrs[i] >> LX_PAGE_SHIFT, i, 0};
+		pages[i] = (struct lx_key){ addrs[i] >> LX_PAGE_SHIFT, i, 0 };
 	lx_sort(pages, s->scratch.rows, nr);
 	if (!lx_gather(files, LX_READ_PAGEMAP, fd, pages, nr, files->gap_pagemap, entries) && nr)
 		return -ESRCH;
@@ -175,7 +175,7 @@ EXPORT int linux_mkold_virt(struct lx_files *files, struct lx_sample *s, int fd,
 			continue;
 		}
 		frames[pages[i].row] = pfn;
-		heads[left++] = (struct lx_key){pfn, pages[i].row, 0};
+		heads[left++] = (struct lx_key){ pfn, pages[i].row, 0 };
 	}
 	lx_sort(heads, s->scratch.rows, left);
 	make_old(files, s, left);
@@ -234,7 +234,7 @@ EXPORT int linux_young_virt(struct lx_files *files, struct lx_sample *s, int fd,
 			continue;
 		out[row] = 0;
 		if (entries[i] & PM_PRESENT && pfn)
-			fresh[nr_fresh++] = (struct lx_key){pfn, row, 0};
+			fresh[nr_fresh++] = (struct lx_key){ pfn, row, 0 };
 	}
 	for (size_t i = 0; i < nr_found; i++)
 		if (out[found[i].row])

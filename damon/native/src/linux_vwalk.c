@@ -25,7 +25,7 @@ struct lx_vwalk {
 	struct mapping *mappings;
 	size_t nr, at;
 	int pagemap;
-	uint64_t last;	/* head of the folio met last */
+	uint64_t last; /* head of the folio met last */
 	uint64_t first; /* virtual page of spots[0] */
 	size_t nr_spots;
 	struct spot spots[CHUNK];
@@ -34,7 +34,7 @@ struct lx_vwalk {
 EXPORT struct lx_vwalk *linux_vwalk_new(struct lx_files *files, int dir, int pagemap, uint64_t start, uint64_t end)
 {
 	struct lx_vwalk *w = calloc(1, sizeof(*w));
-	struct lx_buf text = {NULL, 0};
+	struct lx_buf text = { NULL, 0 };
 	ssize_t length;
 
 	if (!w)
@@ -69,7 +69,8 @@ static uint32_t folio_pages(struct lx_files *files, uint64_t head)
 	uint64_t flags[512], at = head + 1;
 
 	for (;;) {
-		size_t got = lx_read(files, LX_READ_KPAGEFLAGS, files->kpageflags, at, flags, at == head + 1 ? 511 : 512);
+		size_t got =
+			lx_read(files, LX_READ_KPAGEFLAGS, files->kpageflags, at, flags, at == head + 1 ? 511 : 512);
 
 		for (size_t i = 0; i < got; i++)
 			if (!(flags[i] & KPF_COMPOUND_TAIL))
@@ -84,7 +85,7 @@ static uint32_t folio_pages(struct lx_files *files, uint64_t head)
 static void resolve(struct lx_files *files, struct lx_vwalk *w, struct lx_key *keys, size_t nr)
 {
 	uint64_t flags[CHUNK], memcg[CHUNK];
-	struct lx_head head = {LX_NO_PFN, 0, 0};
+	struct lx_head head = { LX_NO_PFN, 0, 0 };
 	uint64_t sized = LX_NO_PFN;
 	uint32_t size = 1;
 	size_t left = 0;
@@ -106,8 +107,8 @@ static void resolve(struct lx_files *files, struct lx_vwalk *w, struct lx_key *k
 			sized = pfn;
 			size = of & KPF_COMPOUND_HEAD ? folio_pages(files, pfn) : 1;
 		}
-		w->spots[keys[i].row] = (struct spot){pfn, 0, size, lx_folio_flags(of) | FOLIO_MAPPED};
-		keys[left++] = (struct lx_key){pfn, keys[i].row, 0};
+		w->spots[keys[i].row] = (struct spot){ pfn, 0, size, lx_folio_flags(of) | FOLIO_MAPPED };
+		keys[left++] = (struct lx_key){ pfn, keys[i].row, 0 };
 	}
 	if (files->kpagecgroup < 0)
 		return;
@@ -139,7 +140,7 @@ static int fill(struct lx_files *files, struct lx_vwalk *w)
 	memset(w->spots, 0, got * sizeof(*w->spots));
 	for (size_t i = 0; i < got; i++)
 		if (entries[i] & PM_PRESENT && entries[i] & PM_PFN_MASK)
-			keys[nr++] = (struct lx_key){entries[i] & PM_PFN_MASK, (uint32_t)i, 0};
+			keys[nr++] = (struct lx_key){ entries[i] & PM_PFN_MASK, (uint32_t)i, 0 };
 	lx_sort(keys, scratch, nr);
 	resolve(files, w, keys, nr);
 	return got != 0; /* a process that is gone reads as empty */

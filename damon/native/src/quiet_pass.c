@@ -133,7 +133,8 @@ static int wants_empty(const struct damon_quiet *q, struct damos_quiet *s, const
 }
 
 /* May the due schemes try what they want here? */
-static int may_try(const struct damon_quiet *q, uint32_t nr_due, const struct damon_sampled *targets, uint32_t nr_targets)
+static int may_try(const struct damon_quiet *q, uint32_t nr_due, const struct damon_sampled *targets,
+		   uint32_t nr_targets)
 {
 	for (uint32_t i = 0; i < nr_due; i++)
 		if (!q->due[i].acts || q->due[i].sz_tried > MOST || q->due[i].charged_sz > MOST)
@@ -141,7 +142,8 @@ static int may_try(const struct damon_quiet *q, uint32_t nr_due, const struct da
 	for (uint32_t n = 0; n < nr_targets; n++) {
 		uint64_t room = targets[n].room < targets[n].capacity ? targets[n].room : targets[n].capacity;
 
-		if (targets[n].nr + 3 * nr_due > room) /* each may cut where it resumes, twice, and where its quota ends */
+		/* Each may cut where it resumes, twice, and where its quota ends. */
+		if (targets[n].nr + 3 * nr_due > room)
 			return 0;
 	}
 	return 1;
@@ -239,8 +241,8 @@ static void try(const struct damon_quiet *q, struct damos_quiet *s, struct damon
 }
 
 /* All due schemes over one target; specs is scratch for what each wants. */
-static void run(struct damon_quiet *q, struct damos_quiet *due, uint32_t nr_due, struct damon_sampled *t, uint64_t target,
-		uint64_t sz_limit)
+static void run(struct damon_quiet *q, struct damos_quiet *due, uint32_t nr_due, struct damon_sampled *t,
+		uint64_t target, uint64_t sz_limit)
 {
 	uint32_t nr = (uint32_t)t->nr, index = 0;
 	int tried = 0;
@@ -251,8 +253,8 @@ static void run(struct damon_quiet *q, struct damos_quiet *due, uint32_t nr_due,
 			q->specs[i] = due[i].spec;
 		}
 		nr = (uint32_t)t->nr;
-		index = (tried ? damos_next_after : damos_next_region)(t->regions, &nr, index, q->specs, nr_due, &q->rates,
-								      sz_limit);
+		index = (tried ? damos_next_after : damos_next_region)(t->regions, &nr, index, q->specs, nr_due,
+								       &q->rates, sz_limit);
 		t->nr = nr;
 		if (index >= nr)
 			return;

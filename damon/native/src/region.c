@@ -80,8 +80,8 @@ static uint32_t last_merge_score(const struct damon_region *r, const uint32_t *w
 }
 
 /* One merge pass; the new number of regions. */
-EXPORT uint32_t damon_merge_regions_of(struct damon_region *regions, uint32_t nr, uint32_t threshold,
-				       uint64_t sz_limit, int count_age, const uint32_t *weights)
+EXPORT uint32_t damon_merge_regions_of(struct damon_region *regions, uint32_t nr, uint32_t threshold, uint64_t sz_limit,
+				       int count_age, const uint32_t *weights)
 {
 	uint32_t kept = 0;
 

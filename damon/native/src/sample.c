@@ -57,7 +57,8 @@ static void count(const struct damon_sampled *t)
 }
 
 /* A sample between two moments at which something happens in the machine: it is asked for at the second one. */
-static int sample_and_wait(const struct damon_sampled *targets, uint32_t nr_targets, struct damon_time *time, int64_t end)
+static int sample_and_wait(const struct damon_sampled *targets, uint32_t nr_targets, struct damon_time *time,
+			   int64_t end)
 {
 	uint64_t free;
 	int stop;
@@ -105,7 +106,8 @@ static uint32_t sample(const struct damon_sampled *targets, uint32_t nr_targets,
 			for (uint32_t n = 0; n < nr_targets; n++) {
 				const struct damon_sampled *t = &targets[n];
 
-				t->access->accessed(t->access->space, t->addrs, (uint32_t)t->nr, t->hits, time->now, end);
+				t->access->accessed(t->access->space, t->addrs, (uint32_t)t->nr, t->hits, time->now,
+						    end);
 			}
 		time->now = end;
 		stop |= end >= time->due;

@@ -62,8 +62,9 @@ struct damon_sampled {
  * Python now. It may change the targets' regions. more: at least one more sample would follow.
  */
 struct damon_boundary {
-	uint32_t (*reach)(struct damon_boundary *this, struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd,
-			  uint64_t addr_unit, uint32_t nr_samples, uint32_t highest, int64_t now, int more);
+	uint32_t (*reach)(struct damon_boundary *this, struct damon_sampled *targets, uint32_t nr_targets,
+			  uint64_t *rnd, uint64_t addr_unit, uint32_t nr_samples, uint32_t highest, int64_t now,
+			  int more);
 };
 
 #endif

@@ -292,8 +292,8 @@ static inline uint64_t sim_node(const struct sim_machine *m, uint64_t frame)
 }
 
 /* Pages [index, index + nr) came to (sign 1) or left (-1) the node at t. */
-static inline void sim_latency(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t nr, uint64_t node, int sign,
-			       int64_t t)
+static inline void sim_latency(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t nr, uint64_t node,
+			       int sign, int64_t t)
 {
 	if (m->latency)
 		sim_latency_change(m, area, index, nr, node, sign, t);

@@ -185,8 +185,8 @@ static int64_t last_touch(struct sim_machine *m, uint32_t area, uint64_t index, 
 			double rate = weight * s->rate, mean = rate * (double)(to - lo);
 
 			if (left < 0.0) {
-				double u = sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index,
-						       (uint64_t)from, DRAW_TOUCH);
+				double u = sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index, (uint64_t)from,
+						       DRAW_TOUCH);
 
 				/* -log(u) >= 1 - u: the usual miss needs no logarithm */
 				if (s->t0 <= from && mean < 1.0 - u)

@@ -176,7 +176,7 @@ int sim_event_fire(struct sim_machine *m, const struct sim_event *ev, uint64_t *
 			i = ev->page + ev->nr - 1;
 		if (s->pattern == PATTERN_ZIPF && i != ev->page &&
 		    sim_uniform(m->seed, ev->area, ev->id, DRAW_ACCEPT) * sim_seg_weight(s, ev->page) >
-		    sim_seg_weight(s, i)) {
+			    sim_seg_weight(s, i)) {
 			sim_event_schedule(m, ev->area, ev->page, ev->nr, ev->t);
 			return 0;
 		}

@@ -8,7 +8,8 @@
 static void set_vacant(struct sim_machine *m, uint64_t frame, uint64_t nr, int vacant)
 {
 	for (uint64_t end = frame + nr; frame < end;) {
-		uint64_t word = frame >> 6, from = frame & 63, to = end - (frame - from) < 64 ? end - (frame - from) : 64;
+		uint64_t word = frame >> 6, from = frame & 63, left = end - (frame - from);
+		uint64_t to = left < 64 ? left : 64;
 		uint64_t mask = (to == 64 ? 0 : ~0ull << to) ^ (~0ull << from);
 
 		if (vacant)
@@ -27,9 +28,11 @@ static void set_rmap(struct sim_machine *m, uint64_t frame, uint32_t area, uint6
 		uint64_t first = b << SIM_BLOCK_SHIFT;
 		const struct sim_ext *x = v ? &m->area[(v >> 32) - 2].ext[(uint32_t)v] : NULL;
 
-		for (uint64_t f = first; f < first + SIM_BLOCK; f++)
-			m->leaf[f] = x && f - x->frame < x->nr ?
-				((v >> 32) - 1) << SIM_PAGE_BITS | (x->page + (f - x->frame)) : 0;
+		for (uint64_t f = first; f < first + SIM_BLOCK; f++) {
+			m->leaf[f] = 0;
+			if (x && f - x->frame < x->nr)
+				m->leaf[f] = ((v >> 32) - 1) << SIM_PAGE_BITS | (x->page + (f - x->frame));
+		}
 		m->block[b] = SIM_LEAF;
 	}
 	m->leaf[frame] = (uint64_t)(area + 1) << SIM_PAGE_BITS | index;
@@ -134,10 +137,12 @@ static int find_huge(const struct sim_machine *m, uint64_t node, uint64_t *run, 
 	for (uint64_t n = 0; n < m->node[node].nr_free_runs; n++) {
 		const struct sim_free *f = &m->free[node][n];
 
-		for (uint64_t k = 0; f->nr >= SIM_BLOCK && k < m->nr_res; k++) { /* a run may reach from one to the next */
+		/* A run may reach from one resource to the next. */
+		for (uint64_t k = 0; f->nr >= SIM_BLOCK && k < m->nr_res; k++) {
 			const struct sim_res *res = &m->res[k];
+			uint64_t run_end = f->frame + f->nr, res_end = res->frame + res->nr;
 			uint64_t at = f->frame > res->frame ? f->frame : res->frame;
-			uint64_t end = f->frame + f->nr < res->frame + res->nr ? f->frame + f->nr : res->frame + res->nr;
+			uint64_t end = run_end < res_end ? run_end : res_end;
 
 			at += -(res->pfn + (at - res->frame)) & (SIM_BLOCK - 1);
 			if (at + SIM_BLOCK <= end) {

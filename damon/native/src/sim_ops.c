@@ -104,7 +104,8 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 		if (at < res->pfn)
 			at = res->pfn;
 		while (at < stop) {
-			at = res->pfn + (next_used(m, res->frame + (at - res->pfn), res->frame + (stop - res->pfn)) - res->frame);
+			at = res->pfn +
+			     (next_used(m, res->frame + (at - res->pfn), res->frame + (stop - res->pfn)) - res->frame);
 			if (at == stop) /* the next frames are elsewhere */
 				break;
 			if (!sim_resolve(m, at, &hint, &area, &index)) {

@@ -28,7 +28,8 @@ static uint64_t reclaim_huge(struct sim_machine *m, uint32_t area, uint64_t head
  * A folio out of memory; its pages, or 0: anonymous memory without room in swap becomes active instead. *cost grows by
  * its time.
  */
-uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *cost)
+uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t,
+			  int64_t *cost)
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_process *process = &m->process[a->process];

@@ -92,7 +92,8 @@ static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint3
 			}
 		for (uint32_t n = 0; n < nr_here; n++)
 			if (sim_st(&m->area[at[n].area], at[n].index) >= ST_VALID)
-				__builtin_prefetch(&m->area[at[n].area].page[sim_head(&m->area[at[n].area], at[n].index)]);
+				__builtin_prefetch(
+					&m->area[at[n].area].page[sim_head(&m->area[at[n].area], at[n].index)]);
 		for (uint32_t n = 0; n < nr_here; n++)
 			if (sim_settle(m, &at[n], &hint))
 				hits[first + at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);

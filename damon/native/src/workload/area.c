@@ -111,7 +111,7 @@ static int emulated(void)
 	unsigned int eax, signature[3];
 
 	__cpuid(1, eax, signature[0], signature[1], signature[2]);
-	if (!(signature[1] & (1u << 31)))	/* no hypervisor */
+	if (!(signature[1] & (1u << 31))) /* no hypervisor */
 		return 0;
 	__cpuid(0x40000000, eax, signature[0], signature[1], signature[2]);
 	return !memcmp(signature, "TCGTCGTCGTCG", 12);

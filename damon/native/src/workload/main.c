@@ -12,7 +12,7 @@
 
 static pid_t *children;
 static int nr_children;
-static volatile sig_atomic_t asked;	/* to stop */
+static volatile sig_atomic_t asked; /* to stop */
 
 static void pass_on(int number)
 {
@@ -55,7 +55,8 @@ static int reap(void)
 			if (children[i] == pid)
 				children[i] = 0;
 		if (WIFSIGNALED(status)) {
-			fprintf(stderr, "damon-workload: process %d was ended by signal %d\n", (int)pid, WTERMSIG(status));
+			fprintf(stderr, "damon-workload: process %d was ended by signal %d\n", (int)pid,
+				WTERMSIG(status));
 			code = 1;
 		} else if (WEXITSTATUS(status)) {
 			code = WEXITSTATUS(status);

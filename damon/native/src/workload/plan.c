@@ -43,8 +43,8 @@ static int read_access(struct plan *plan, const char *line)
 	if (sscanf(line, "access %d %d %lf %lf %lu %lf", &a->area, &pattern, &a->rate, &a->write_share, &a->stride,
 		   &a->skew) != 6 ||
 	    a->area < 0 || a->area >= plan->nr_areas || pattern < SEQUENTIAL || pattern > ZIPF ||
-	    !(a->rate > 0 && a->rate <= 1e10) || !(a->write_share >= 0 && a->write_share <= 1) ||
-	    !a->stride || a->stride > plan->areas[a->area].size || !(a->skew > 0 && a->skew <= 8))
+	    !(a->rate > 0 && a->rate <= 1e10) || !(a->write_share >= 0 && a->write_share <= 1) || !a->stride ||
+	    a->stride > plan->areas[a->area].size || !(a->skew > 0 && a->skew <= 8))
 		return -1;
 	a->pattern = (enum pattern)pattern;
 	phase->nr_accesses++;
@@ -84,10 +84,13 @@ static int read_line(struct plan *plan, const char *line)
 
 	if (sscanf(line, "%15s", word) != 1)
 		return 0;
-	if (!strcmp(word, "options"))
-		return sscanf(line, "options %lu %lu %lu %lu %d %d %d %255[^\n]", &plan->seed, &plan->interval_us,
-			      &plan->duration_us, &plan->report_us, &plan->tlb_flush, &plan->huge_pages,
-			      &plan->repeat, plan->dir) == 8 && plan->interval_us ? 0 : -1;
+	if (!strcmp(word, "options")) {
+		int nr = sscanf(line, "options %lu %lu %lu %lu %d %d %d %255[^\n]", &plan->seed, &plan->interval_us,
+				&plan->duration_us, &plan->report_us, &plan->tlb_flush, &plan->huge_pages,
+				&plan->repeat, plan->dir);
+
+		return nr == 8 && plan->interval_us ? 0 : -1;
+	}
 	if (!strcmp(word, "process")) {
 		GROW(plan->processes, plan->nr_processes);
 		return sscanf(line, "process %64s", plan->processes[plan->nr_processes++]) == 1 ? 0 : -1;
@@ -109,8 +112,8 @@ static void refuse(int number, char *line)
 	for (char *c = line; *c; c++)
 		if (*c < ' ' || *c > '~')
 			*c = *c == '\n' ? '\0' : '?';
-	fprintf(stderr, "damon-workload: plan line %d is not understood: '%.60s'; make the plan with --print-plan\n", number,
-		line);
+	fprintf(stderr, "damon-workload: plan line %d is not understood: '%.60s'; make the plan with --print-plan\n",
+		number, line);
 }
 
 int plan_read(FILE *file, struct plan *plan)
@@ -127,7 +130,8 @@ int plan_read(FILE *file, struct plan *plan)
 		}
 	}
 	if (!plan->interval_us || !plan->nr_processes || !plan->nr_areas || !plan->nr_phases) {
-		fprintf(stderr, "damon-workload: the plan is incomplete: options, process, area and phase are needed\n");
+		fprintf(stderr,
+			"damon-workload: the plan is incomplete: options, process, area and phase are needed\n");
 		return -1;
 	}
 	return 0;

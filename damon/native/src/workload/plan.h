@@ -17,12 +17,12 @@ struct area {
 	int process, is_file, populate, mapped;
 	uint64_t size;
 	/* In its process only. */
-	uint8_t *base;			/* NULL: not mapped */
+	uint8_t *base; /* NULL: not mapped */
 	uint64_t touches;
-	uint64_t pairs, reported_pairs;	/* (page, sampling interval) pairs with a touch; until the last report */
-	uint64_t us, reported_us;	/* time that the area was mapped and measured; until the last report */
-	uint64_t counted_us;		/* clock up to which us is counted */
-	uint32_t *last_interval;	/* of each page */
+	uint64_t pairs, reported_pairs; /* (page, sampling interval) pairs with a touch; until the last report */
+	uint64_t us, reported_us; /* time that the area was mapped and measured; until the last report */
+	uint64_t counted_us; /* clock up to which us is counted */
+	uint32_t *last_interval; /* of each page */
 };
 
 struct access {
@@ -32,12 +32,12 @@ struct access {
 	uint64_t stride;
 	/* State. */
 	uint64_t position, done, dropped;
-	double *cumulative;		/* of zipf weights */
+	double *cumulative; /* of zipf weights */
 };
 
 struct event {
 	enum event_kind kind;
-	int index;			/* of the area or process */
+	int index; /* of the area or process */
 };
 
 struct phase {
@@ -50,7 +50,7 @@ struct phase {
 
 struct plan {
 	uint64_t seed, interval_us, duration_us, report_us;
-	int tlb_flush;			/* 2: only where the processor is emulated */
+	int tlb_flush; /* 2: only where the processor is emulated */
 	int huge_pages, repeat;
 	char dir[256];
 	char (*processes)[NAME_MAX_LEN + 1];

@@ -64,7 +64,8 @@ static int next_phase(struct state *s, uint64_t now)
 
 	if (now - s->phase_began_us < s->phase->duration_us || (s->phase == last && !s->plan->repeat))
 		return 0;
-	return enter_phase(s, s->phase == last ? s->plan->phases : s->phase + 1, s->phase_began_us + s->phase->duration_us);
+	return enter_phase(s, s->phase == last ? s->plan->phases : s->phase + 1,
+			   s->phase_began_us + s->phase->duration_us);
 }
 
 /* The exit code. */

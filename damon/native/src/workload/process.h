@@ -12,12 +12,12 @@
 
 struct state {
 	struct plan *plan;
-	int index;		/* of the process */
+	int index; /* of the process */
 	uint64_t began_us, phase_began_us, next_report_us;
 	uint64_t reported_touches, reported_us;
 	uint64_t rnd;
 	struct phase *phase;
-	uint8_t *flush_area;	/* NULL: no flushing */
+	uint8_t *flush_area; /* NULL: no flushing */
 	uint64_t flushed_us;
 };
 

@@ -30,15 +30,16 @@ static double share(const struct state *s, const struct area *a, uint64_t pairs,
 	if (!us)
 		return 0;
 	share = (double)pairs / ((double)(a->size / PAGE) * intervals);
-	return share > 1 ? 1 : share;	/* an interval that has only begun counts as touched already */
+	return share > 1 ? 1 : share; /* an interval that has only begun counts as touched already */
 }
 
 static void print_area(FILE *out, struct state *s, struct area *a)
 {
-	fprintf(out, "{\"name\": \"%s\", \"start\": %lu, \"end\": %lu, \"touches\": %lu, \"share\": %.6f, "
-		"\"recent_share\": %.6f}", a->name, (uint64_t)a->base, a->base ? (uint64_t)a->base + a->size : 0,
-		a->touches, share(s, a, a->pairs, a->us),
-		share(s, a, a->pairs - a->reported_pairs, a->us - a->reported_us));
+	fprintf(out,
+		"{\"name\": \"%s\", \"start\": %lu, \"end\": %lu, \"touches\": %lu, \"share\": %.6f, "
+		"\"recent_share\": %.6f}",
+		a->name, (uint64_t)a->base, a->base ? (uint64_t)a->base + a->size : 0, a->touches,
+		share(s, a, a->pairs, a->us), share(s, a, a->pairs - a->reported_pairs, a->us - a->reported_us));
 	a->reported_pairs = a->pairs;
 	a->reported_us = a->us;
 }
@@ -60,10 +61,12 @@ void report(struct state *s, const char *event)
 	for (int p = 0; p < s->plan->nr_phases; p++)
 		for (int i = 0; i < s->plan->phases[p].nr_accesses; i++)
 			dropped += s->plan->phases[p].accesses[i].dropped;
-	fprintf(out, "{\"event\": \"%s\", \"process\": \"%s\", \"pid\": %d, \"seconds\": %.3f, \"phase\": \"%s\", "
+	fprintf(out,
+		"{\"event\": \"%s\", \"process\": \"%s\", \"pid\": %d, \"seconds\": %.3f, \"phase\": \"%s\", "
 		"\"touches\": %lu, \"touches_per_second\": %.0f, \"dropped\": %lu, \"interval_us\": %lu, "
-		"\"tlb_flush\": %s, \"areas\": [", event, s->plan->processes[s->index], (int)getpid(),
-		(double)(now - s->began_us) / 1e6, s->phase ? s->phase->name : "", touches,
+		"\"tlb_flush\": %s, \"areas\": [",
+		event, s->plan->processes[s->index], (int)getpid(), (double)(now - s->began_us) / 1e6,
+		s->phase ? s->phase->name : "", touches,
 		(double)(touches - s->reported_touches) * 1e6 / (double)(now - s->reported_us + 1), dropped,
 		s->plan->interval_us, s->flush_area ? "true" : "false");
 	for (int i = 0; i < s->plan->nr_areas; i++) {
