@@ -223,6 +223,12 @@ def random_context(rnd: Random, damon: Damon, space: str, slow: int = 1) -> Damo
     return ctx
 
 
+def random_contexts(rnd: Random, damon: Damon) -> list[DamonCtx]:
+    """One or two, each for another operations set."""
+    drawn = [random_context(rnd, damon, space) for space in rnd.sample(SPACES, rnd.randint(1, 2))]
+    return [ctx for ctx in drawn if ctx is not None]
+
+
 def _alive(machine: SimulatedMachine, process: str) -> bool:
     return bool(machine.state.process.rows[machine.workload.processes.index(process)].alive)
 

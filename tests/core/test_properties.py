@@ -17,7 +17,7 @@ from damon.mm.sim import SimulatedMachine
 from damon.model.context import DamonCallControl, DamonCtx
 from tests.examples import examples
 from tests.invariants import Watch, dump, identities
-from tests.random_contexts import SPACES, random_commit, random_context, random_workload, spoil
+from tests.random_contexts import random_commit, random_contexts, random_workload, spoil
 
 seeds = st.integers(0, 2**32 - 1)
 FOLIO = 2 << 20
@@ -31,9 +31,7 @@ class _Run:
         rnd = self.rnd = Random(seed)
         self.machine = SimulatedMachine(random_workload(rnd), seed, reference=reference)
         self.damon = Damon(self.machine, seed, reference=reference)
-        kinds = rnd.sample(SPACES, rnd.randint(1, 2))
-        drawn = [random_context(rnd, self.damon, kind) for kind in kinds]
-        self.ctxs = [ctx for ctx in drawn if ctx is not None]
+        self.ctxs = random_contexts(rnd, self.damon)
         self.watches = [Watch(folio=FOLIO) for _ in self.ctxs]
         self.damon.start(self.ctxs)
         for ctx, watch in zip(self.ctxs, self.watches, strict=True):
@@ -92,7 +90,7 @@ def test_what_always_holds(seed: int) -> None:
 @given(seeds)
 @settings(max_examples=30)
 def test_a_refused_commit_changes_nothing(seed: int) -> None:
-    """Neither at that moment, nor in what comes after: the run is the one that nobody disturbed."""
+    """Neither at that moment, nor in what comes after: the run goes on as without that commit."""
     states = []
     for refused in (True, False):
         run = _Run(seed)

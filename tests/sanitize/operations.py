@@ -22,7 +22,7 @@ from damon.mm.linux.native import NativeSampler
 from damon.mm.linux.reference import KPF_ANON, KPF_LRU, KPF_MMAP
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import U8, Buffer
-from tests.core.test_ahead import _Counted, _empty_run, _Run
+from tests.core.ahead import Counted, RandomRun, empty_run
 from tests.mm.linux.fake import FakeKernel, addresses, present
 from tests.mm.sim import golden
 from tests.mm.sim.machines import check
@@ -44,11 +44,11 @@ def simulator(seed: int) -> None:
 
 def contexts(seed: int) -> None:
     """Contexts of all operations sets, with commits; and schemes over empty memory."""
-    run = _Run(seed, _Counted())
+    run = RandomRun(seed, Counted())
     for _ in range(3):
         run.step()
     run.end()
-    _empty_run(seed, _Counted())
+    empty_run(seed, Counted())
 
 
 def linux(seed: int) -> None:
