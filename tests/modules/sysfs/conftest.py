@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,14 +12,17 @@ import pytest
 
 from damon.core import Damon
 from damon.errors import DamonError
+from damon.model.context import DamonCtx
 from damon.modules.sysfs import Admin, File
 from tests.fakes import FakeMachine, FakeSpace
 
 PAGE = 4096
+C = "kdamonds/0/contexts/0"
+S = f"{C}/schemes/0"
 
 
 class Handle:
-    """A process as somebody holds it: closing it closes no other's."""
+    """An open process: closing one leaves the others open."""
 
     def __init__(self, space: FakeSpace) -> None:
         self._space, self.closed = space, False
@@ -35,7 +38,7 @@ class Handle:
 
 
 class Machine(FakeMachine):
-    """Remembers who opened a process."""
+    """Keeps each handle of a process that was opened."""
 
     def __init__(self, **processes: FakeSpace) -> None:
         super().__init__(**processes)
@@ -62,6 +65,11 @@ class Tree:
         data = value if isinstance(value, bytes) else f"{value}\n".encode()
         assert node.write(data) == len(data)
 
+    def fill(self, directory: str, values: Mapping[str, object]) -> None:
+        """Write each file below ``directory``."""
+        for name, value in values.items():
+            self.write(f"{directory}/{name}", value)
+
     def read(self, path: str) -> str:
         node = self.admin.find(path)
         assert isinstance(node, File)
@@ -76,13 +84,13 @@ class Tree:
 
     @contextmanager
     def refused(self, number: int) -> Iterator[None]:
-        """What is done inside fails with that errno."""
+        """The block fails with that errno."""
         with pytest.raises(DamonError) as caught:
             yield
         assert caught.value.errno == number, (errno.errorcode[caught.value.errno or 0], str(caught.value))
 
     def refuse(self, number: int, path: str, value: object) -> str:
-        """The write fails so, and the file shows what it showed before."""
+        """The write fails with that errno, and the file reads as before."""
         before = self.read(path)
         with self.refused(number):
             self.write(path, value)
@@ -93,25 +101,28 @@ class Tree:
         """One kdamond, one context, one target; the context's path."""
         self.write("kdamonds/nr_kdamonds", 1)
         self.write("kdamonds/0/contexts/nr_contexts", 1)
-        ctx = "kdamonds/0/contexts/0"
-        self.write(f"{ctx}/operations", ops)
-        self.write(f"{ctx}/targets/nr_targets", 1)
+        self.fill(C, {"operations": ops, "targets/nr_targets": 1})
         if ops != "paddr":
-            self.write(f"{ctx}/targets/0/pid_target", 7)
-        self.write(f"{ctx}/targets/0/regions/nr_regions", len(regions))
+            self.write(f"{C}/targets/0/pid_target", 7)
+        self.write(f"{C}/targets/0/regions/nr_regions", len(regions))
         for index, (start, end) in enumerate(regions):
-            self.write(f"{ctx}/targets/0/regions/{index}/start", start)
-            self.write(f"{ctx}/targets/0/regions/{index}/end", end)
-        self.write(f"{ctx}/schemes/nr_schemes", schemes)
+            self.fill(f"{C}/targets/0/regions/{index}", {"start": start, "end": end})
+        self.write(f"{C}/schemes/nr_schemes", schemes)
+        return C
+
+    @property
+    def ctx(self) -> DamonCtx:
+        """The first kdamond's, which was started."""
+        ctx = self.admin.kdamonds[0].ctx
+        assert ctx is not None
         return ctx
 
     def state(self, command: str) -> None:
         self.write("kdamonds/0/state", command)
 
-    def any_pattern(self, scheme: str) -> None:
-        """A pattern that everything has."""
-        for part in ("sz", "nr_accesses", "age"):
-            self.write(f"{scheme}/access_pattern/{part}/max", 2**64 - 1)
+    def any_pattern(self, scheme: str = S) -> None:
+        """A pattern that matches every region."""
+        self.fill(f"{scheme}/access_pattern", dict.fromkeys(("sz/max", "nr_accesses/max", "age/max"), 2**64 - 1))
 
     def aggregations(self, count: float = 1) -> None:
         self.machine.clock.sleep_us(round(count * 100_000))

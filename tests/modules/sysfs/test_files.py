@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from damon.errors import DamonError
 from damon.modules.sysfs import Directory, File
 from damon.modules.sysfs.values import MAX_CHILDREN
-from tests.modules.sysfs.conftest import Tree
+from tests.modules.sysfs.conftest import C, S, Tree
 
-C = "kdamonds/0/contexts/0"
-S = f"{C}/schemes/0"
 F = f"{S}/filters/0"
 #: Path, what it shows at first; "r" at the end: read only.
 FILES = f"""
@@ -231,16 +229,18 @@ def test_addr_unit_0_is_refused_at_once(full: Tree) -> None:
 
 @pytest.mark.parametrize("path", COUNTS)
 def test_a_count_makes_its_directories_anew(full: Tree, path: str) -> None:
-    folder = path.rpartition("/")[0]
-    old = full.admin.find(f"{folder}/0")
+    parent = path.rpartition("/")[0]
+    old = full.admin.find(f"{parent}/0")
     full.write(path, 1)
-    new = full.admin.find(f"{folder}/0")
+    new = full.admin.find(f"{parent}/0")
     assert new is not old
     assert old.removed
     assert not new.removed
     full.write(path, 0)
     assert full.read(path) == "0\n"
-    assert full.admin.find(folder).names() == [path.rpartition("/")[2]]  # type: ignore[attr-defined]
+    directory = full.admin.find(parent)
+    assert isinstance(directory, Directory)
+    assert directory.names() == [path.rpartition("/")[2]]
     for text, number in {"-1": errno.EINVAL, "x": errno.EINVAL, "2147483648": errno.ERANGE}.items():
         full.refuse(number, path, text)
     limit = {"nr_contexts": 1, "nr_probes": 4}.get(path.rpartition("/")[2])

@@ -14,34 +14,20 @@ from damon.errors import DamonError
 from damon.model.context import DamosWalkControl
 from damon.model.scheme import Damos
 from damon.modules.sysfs import build
-from damon.modules.sysfs.kdamonds import Kdamond
 from damon.modules.sysfs.schemes import Scheme
-from tests.modules.sysfs.conftest import Tree
+from tests.modules.sysfs.conftest import C, Tree
 
-CTX = "kdamonds/0/contexts/0/"
 MANY = 3000
 
 
-def _stage(tree: Tree, nr_schemes: int) -> Kdamond:
-    for path, value in {
-        "kdamonds/nr_kdamonds": 1, "kdamonds/0/contexts/nr_contexts": 1, f"{CTX}operations": "paddr",
-        f"{CTX}monitoring_attrs/intervals/aggr_us": 5000, f"{CTX}targets/nr_targets": 1,
-        f"{CTX}targets/0/regions/nr_regions": 1, f"{CTX}targets/0/regions/0/end": 1 << 30,
-        f"{CTX}schemes/nr_schemes": nr_schemes,
-    }.items():  # fmt: skip
-        tree.write(path, value)
-    one = tree.admin.find("kdamonds/0")
-    assert isinstance(one, Kdamond)
-    return one
-
-
-def _state(tree: Tree, command: str) -> None:
-    tree.write("kdamonds/0/state", command)
+def _stage(tree: Tree, nr_schemes: int) -> None:
+    tree.stage("paddr", nr_schemes, regions=((0, 1 << 30),))
+    tree.write(f"{C}/monitoring_attrs/intervals/aggr_us", 5000)
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for each directory of a scheme that comes into being."""
+    """One entry for each scheme's directory that is made."""
     count: list[int] = []
     init = Scheme.__init__
 
@@ -53,54 +39,52 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return count
 
 
-def test_directories_come_only_when_somebody_looks(tree: Tree, made: list[int]) -> None:
-    one = _stage(tree, MANY)
-    tree.write(f"{CTX}schemes/7/action", "pageout")
-    _state(tree, "on")
-    assert one.ctx is not None
-    assert [scheme.action.value for scheme in one.ctx.schemes[6:9]] == ["stat", "pageout", "stat"]
+def test_directories_are_made_when_they_are_used(tree: Tree, made: list[int]) -> None:
+    _stage(tree, MANY)
+    tree.write(f"{C}/schemes/7/action", "pageout")
+    tree.state("on")
+    assert [scheme.action.value for scheme in tree.ctx.schemes[6:9]] == ["stat", "pageout", "stat"]
     parts = [(s.pattern, s.quota, s.quota.goals, s.wmarks, s.stat, s.core_filters, s.ops_filters, s.migrate_dests)
-             for s in one.ctx.schemes]  # fmt: skip
+             for s in tree.ctx.schemes]  # fmt: skip
     assert len({id(part) for scheme in parts for part in scheme}) == 8 * MANY  # nothing is shared
     tree.machine.clock.sleep_us(20_000)
     for command in ("commit", "update_schemes_stats", "update_schemes_effective_quotas", "update_schemes_tried_regions",
                     "update_schemes_tried_bytes", "clear_schemes_tried_regions", "commit_schemes_quota_goals",
                     "update_tuned_intervals"):  # fmt: skip
-        _state(tree, command)
-    _state(tree, "off")
+        tree.state(command)
+    tree.state("off")
     assert len(made) < 10
 
 
 def test_a_directory_that_comes_later_shows_what_was_updated_before(tree: Tree, made: list[int]) -> None:
-    one = _stage(tree, 5)
-    tree.write(f"{CTX}schemes/1/quotas/bytes", 8192)
-    _state(tree, "on")
+    _stage(tree, 5)
+    tree.write(f"{C}/schemes/1/quotas/bytes", 8192)
+    tree.state("on")
     tree.machine.clock.sleep_us(20_000)
-    _state(tree, "update_schemes_stats")
-    _state(tree, "update_schemes_effective_quotas")
-    assert one.ctx is not None
-    seen = {int(tree.read(f"{CTX}schemes/{index}/stats/nr_snapshots")) for index in range(5)}
+    tree.state("update_schemes_stats")
+    tree.state("update_schemes_effective_quotas")
+    seen = {int(tree.read(f"{C}/schemes/{index}/stats/nr_snapshots")) for index in range(5)}
     assert len(seen) == 1
-    assert 0 < seen.pop() <= one.ctx.schemes[0].stat.nr_snapshots
-    assert tree.read(f"{CTX}schemes/1/quotas/effective_bytes") == "8192\n"
-    tree.write(f"{CTX}schemes/nr_schemes", 5)  # anew: nothing was updated in these
-    assert tree.read(f"{CTX}schemes/4/stats/nr_snapshots") == "0\n"
-    assert tree.read(f"{CTX}schemes/1/quotas/effective_bytes") == "0\n"
+    assert 0 < seen.pop() <= tree.ctx.schemes[0].stat.nr_snapshots
+    assert tree.read(f"{C}/schemes/1/quotas/effective_bytes") == "8192\n"
+    tree.write(f"{C}/schemes/nr_schemes", 5)  # anew: nothing was updated in these
+    assert tree.read(f"{C}/schemes/4/stats/nr_snapshots") == "0\n"
+    assert tree.read(f"{C}/schemes/1/quotas/effective_bytes") == "0\n"
 
 
 def test_too_many_are_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "MAX_SCHEMES", 10)
     _stage(tree, 11)
     with pytest.raises(DamonError, match=r"11 are more than .* 10 at most") as caught:
-        _state(tree, "on")
+        tree.state("on")
     assert caught.value.errno == errno.ENOMEM
-    tree.write(f"{CTX}schemes/nr_schemes", 10)
-    _state(tree, "on")
-    _state(tree, "off")
+    tree.write(f"{C}/schemes/nr_schemes", 10)
+    tree.state("on")
+    tree.state("off")
 
 
 class Looked(list[Damos]):
-    """Counts the schemes that somebody looks at in a context's list."""
+    """Counts the schemes that are read from a context's list."""
 
     looked = 0
 
@@ -115,36 +99,32 @@ class Looked(list[Damos]):
         return found
 
 
-def _walk(tree: Tree, one: Kdamond) -> None:
-    assert one.ctx is not None
-    tree.damon.walk(one.ctx, DamosWalkControl(lambda *words: None))
+def _walk(tree: Tree) -> None:
+    tree.damon.walk(tree.ctx, DamosWalkControl(lambda *words: None))
 
 
-def _commands(tree: Tree, one: Kdamond) -> None:
+def _commands(tree: Tree) -> None:
     for command in ("commit", "update_schemes_stats", "update_schemes_tried_regions", "update_schemes_tried_bytes"):
-        _state(tree, command)
+        tree.state(command)
 
 
-def _listen(tree: Tree, one: Kdamond) -> None:
+def _listen(tree: Tree) -> None:
     queue = tree.damon.trace.queue([STAT, ESZ, BEFORE_APPLY])
     tree.machine.clock.sleep_us(20_000)
     queue.close()
 
 
 @pytest.mark.parametrize("use", [_walk, _commands, _listen])
-def test_work_grows_with_the_number_of_schemes(use: Callable[[Tree, Kdamond], None]) -> None:
+def test_work_grows_with_the_number_of_schemes(use: Callable[[Tree], None]) -> None:
     def looked(nr_schemes: int) -> int:
         tree = Tree()
-        one = _stage(tree, nr_schemes)
-        tree.write(f"{CTX}schemes/{nr_schemes - 1}/access_pattern/sz/max", 1 << 40)
-        for part in ("nr_accesses", "age"):
-            tree.write(f"{CTX}schemes/{nr_schemes - 1}/access_pattern/{part}/max", 1 << 30)
-        _state(tree, "on")
-        assert one.ctx is not None
-        one.ctx.schemes = seen = Looked(one.ctx.schemes)
-        use(tree, one)
-        one.ctx.schemes = list(seen)
-        _state(tree, "off")
+        _stage(tree, nr_schemes)
+        tree.any_pattern(f"{C}/schemes/{nr_schemes - 1}")
+        tree.state("on")
+        tree.ctx.schemes = seen = Looked(tree.ctx.schemes)
+        use(tree)
+        tree.ctx.schemes = list(seen)
+        tree.state("off")
         return seen.looked
 
     few, many = looked(300), looked(1200)
