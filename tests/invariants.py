@@ -21,24 +21,13 @@ from damon.model.probe import has_weights
 from damon.model.random import Random
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
+from tests.regions import Ranges, joined
 
-Ranges = list[tuple[int, int]]
 #: Not the context's own, or without meaning between two samplings.
 _LEFT_OUT = {
     "machine", "ops", "trace", "kdamond", "lock", "addrs", "accessed", "batch", "folios", "space", "call_controls",
     "walk_control", "walking", "sampled",
 }  # fmt: skip
-
-
-def joined(regions: RegionArray) -> Ranges:
-    """The ranges that regions cover, contiguous ones as one."""
-    ranges: Ranges = []
-    for region in regions:
-        if ranges and ranges[-1][1] == region.start:
-            ranges[-1] = ranges[-1][0], region.end
-        else:
-            ranges.append((region.start, region.end))
-    return ranges
 
 
 def dump(what: Any, targets: list[DamonTarget] | None = None) -> Any:

@@ -12,19 +12,24 @@ import os
 import secrets
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from tests import leaks
 
+#: What ``signal.signal`` takes.
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 #: Words of the test processes above, the outermost first. What they start inherits them.
 WORDS = "PYDAMON_TESTS"
 #: A background job of a shell without job control has these ignored, and so have all its descendants.
-OURS = {signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL, signal.SIGTERM: signal.SIG_DFL,
-        signal.SIGCHLD: signal.SIG_DFL, signal.SIGUSR1: signal.SIG_DFL, signal.SIGUSR2: signal.SIG_DFL}  # fmt: skip
+OURS: dict[signal.Signals, Handler] = {
+    signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL, signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGCHLD: signal.SIG_DFL, signal.SIGUSR1: signal.SIG_DFL, signal.SIGUSR2: signal.SIG_DFL,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,17 @@ SHARED = pytest.StashKey[set[Path]]()
 LEFT = pytest.StashKey[list[str]]()
 
 
-def _take(signals: dict[signal.Signals, object]) -> None:
-    """Signals arrive, and do what they do in a program that somebody started at a prompt."""
+def _take(signals: Mapping[signal.Signals, Handler]) -> None:
+    """Signals arrive, and do what they do in a program that was started at a prompt."""
     for number, action in signals.items():
         if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, action)  # type: ignore[arg-type]
+            signal.signal(number, action)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
 
 def _settle(place: Place) -> None:
     """Make the directories, and name them to this process and all that it starts."""
-    # What is built once (kernels, images, snapshots) and what a person has set up stay where they are.
+    # What is built once (kernels, images, snapshots) and the user's configuration stay where they are.
     for name, default in (("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config")):
         os.environ.setdefault(name, str(Path.home() / default))
     for name, directory in place.directories.items():
@@ -65,12 +70,17 @@ def _settle(place: Place) -> None:
     tempfile.tempdir = None
 
 
+def _factory(config: pytest.Config) -> pytest.TempPathFactory:
+    """The one behind ``tmp_path_factory``; pytest has no public way to it outside of fixtures."""
+    factory: pytest.TempPathFactory = vars(config)["_tmp_path_factory"]
+    return factory
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     _take(OURS)
-    factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
     config.stash[SHARED] = leaks.shared()
-    config.stash[PLACE] = Place(factory.mktemp("own"), secrets.token_hex(8))
+    config.stash[PLACE] = Place(_factory(config).mktemp("own"), secrets.token_hex(8))
     _settle(config.stash[PLACE])
 
 
@@ -78,8 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails when a module leaves processes, mounts, sockets or files; the first to begin and the last to end."""
     place = request.config.stash[PLACE]
-    factory: pytest.TempPathFactory = request.config._tmp_path_factory  # type: ignore[attr-defined]
-    watch = leaks.Watch(place.word, tuple(place.directories.values()), factory.getbasetemp())
+    watch = leaks.Watch(place.word, tuple(place.directories.values()), _factory(request.config).getbasetemp())
     yield
     if left := watch.left():
         watch.clear()

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -76,9 +77,9 @@ def places() -> dict[str, str]:
     return found
 
 
-def rules() -> list[dict[str, object]]:
-    """What ``kernel_names.yaml`` says: ``reason``, ``names`` (patterns) and, for most, ``place``."""
-    loaded: list[dict[str, object]] = yaml.safe_load((ROOT / "tests/kernel_names.yaml").read_text())
+def rules() -> list[dict[str, Any]]:
+    """The rules of ``kernel_names.yaml``: ``reason``, ``names`` (patterns) and, for most, ``place``."""
+    loaded: list[dict[str, Any]] = yaml.safe_load((ROOT / "tests/kernel_names.yaml").read_text())
     return loaded
 
 
@@ -97,7 +98,7 @@ def rows(trees: Iterable[Path]) -> list[Row]:
             found.append(Row(file, name, here[name]))
             continue
         for rule in reasons:
-            if any(fnmatchcase(name, str(pattern)) for pattern in rule["names"]):  # type: ignore[attr-defined]
+            if any(fnmatchcase(name, str(pattern)) for pattern in rule["names"]):
                 found.append(Row(file, name, str(rule.get("place", "")), str(rule["reason"])))
                 break
         else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random arrays of regions, and copies of them."""
+"""Random arrays of regions, copies of them, and the ranges that they cover."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from damon.model.arrays import ROW, RegionArray
 
 PAGE = 4096
+Ranges = list[tuple[int, int]]
 
 
 @st.composite
@@ -34,3 +35,14 @@ def copied(regions: RegionArray) -> RegionArray:
     new = RegionArray(regions.ranges())
     ctypes.memmove(new.pointer, regions.pointer, ROW * regions.nr)
     return new
+
+
+def joined(regions: RegionArray) -> Ranges:
+    """The ranges that regions cover, contiguous ones as one."""
+    ranges: Ranges = []
+    for region in regions:
+        if ranges and ranges[-1][1] == region.start:
+            ranges[-1] = ranges[-1][0], region.end
+        else:
+            ranges.append((region.start, region.end))
+    return ranges

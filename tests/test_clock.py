@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_threads_interleave_by_wake_time_then_first_come() -> None:
             log.append((name, clock.now_ns() // 1000))
 
     for name, us in (("a", 20), ("b", 30)):
-        clock.spawn(name, lambda name=name, us=us: ticker(name, us))  # type: ignore[misc]
+        clock.spawn(name, partial(ticker, name, us))
     clock.sleep_us(1000)
     assert log == [("a", 20), ("b", 30), ("a", 40), ("b", 60), ("a", 60), ("b", 90)]
     assert clock.now_ns() == 1_000_000

@@ -10,7 +10,7 @@ from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from tests.fakes import FakeMachine, regions_of
-from tests.invariants import Ranges, joined
+from tests.regions import Ranges, joined
 
 K = 1024
 

@@ -18,9 +18,9 @@ from damon.damond import fusemount
 from damon.damond.fusemount import detach, mounts
 from damon.damond.instance import Instance
 from damon.damond.owner import Owner
-from damon.errors import DamonError
 from tests.damond import users
 from tests.damond.conftest import PROBLEM, Damond
+from tests.refusals import refused
 from tests.waiting import HANG_S
 
 HANGING = Path(__file__).with_name("hanging.py")
@@ -99,19 +99,17 @@ def test_another_user_than_root_frees_its_own() -> None:
 def test_what_cannot_be_freed_is_said(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(hanging.mount.with_name("run")))
     monkeypatch.setattr("damon.damond.instance.detach", lambda folder: None)
-    with pytest.raises(DamonError) as refused:
+    with refused(errno.EBUSY) as caught:
         Instance(hanging.mount)
-    assert refused.value.errno == errno.EBUSY
-    assert f"umount -f {hanging.mount}" in str(refused.value)
+    assert f"umount -f {hanging.mount}" in str(caught.value)
 
 
 def test_the_mount_of_one_that_lives_stays(damond: Damond, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even one that another runtime directory, with a lock of its own, knows nothing of."""
     assert [one.owner is not None and one.owner.pid for one in mounts(damond.mount)] == [damond.process.pid]
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "other"))
-    with pytest.raises(DamonError) as refused:
+    with refused(errno.ENOTEMPTY):
         Instance(damond.mount)
-    assert refused.value.errno == errno.ENOTEMPTY
     assert (damond.admin / "kdamonds/nr_kdamonds").read_text() == "0\n"
 
 

@@ -16,6 +16,7 @@ from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
 from damon.modules.sysfs import Admin, File
 from damon.modules.sysfs.build import fill_context
+from damon.modules.sysfs.context import Context
 from damon.workload.load import load_workload
 
 POLICIES = Path(__file__).parent / "policies"
@@ -73,8 +74,9 @@ def given(admin: Path, workload: str, pids: dict[int, int]) -> list[dict[str, An
         place = f"kdamonds/{index}/contexts"
         _put(tree, f"{place}/nr_contexts", "1")
         _copy(admin, tree, f"{place}/0", pids)
-        ctx = kernel.new_ctx()
-        fill_context(kernel, ctx, tree.find(f"{place}/0"))  # type: ignore[arg-type]
+        ctx, directory = kernel.new_ctx(), tree.find(f"{place}/0")
+        assert isinstance(directory, Context)
+        fill_context(kernel, ctx, directory)
         result.append(described(ctx))
     return result
 

@@ -193,9 +193,9 @@ def _machine(data: bytes) -> None:
     from vmtest.sizes import parse_size
 
     def whole(text: str) -> None:
-        words = dict(word.split("=", 1) for word in text.split("\n") if "=" in word)
+        words: dict[str, Any] = dict(word.split("=", 1) for word in text.split("\n") if "=" in word)
         names = {"memory", "memory_max", "swap", "hugepages", "thp", "append", "numa_cpus", "numa_memory", "in_cgroup"}
-        GuestConfig(**{name: value for name, value in words.items() if name in names})  # type: ignore[arg-type]
+        GuestConfig(**{name: value for name, value in words.items() if name in names})
 
     def nodes(text: str) -> None:
         topology.make(1 << 30, 4, 2, *[*text.split("\n"), "", "", ""][:3])

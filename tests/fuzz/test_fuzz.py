@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,8 @@ def test_inputs_do_not_change_what_later_ones_are_made_of() -> None:
     assert json.dumps(VALUES) == before
 
 
-def _target(run: object) -> Target:
-    return Target("x", "text", lambda: [b"a"], run, (KeyError,), 1)  # type: ignore[arg-type]
+def _target(run: Callable[[bytes], None]) -> Target:
+    return Target("x", "text", lambda: [b"a"], run, (KeyError,), 1)
 
 
 @pytest.mark.parametrize(

@@ -87,5 +87,4 @@ def _hang(number: int, frame: FrameType | None) -> None:
 
 
 def _say(words: dict[str, object]) -> None:
-    sys.__stdout__.write(json.dumps(words) + "\n")  # type: ignore[union-attr]
-    sys.__stdout__.flush()  # type: ignore[union-attr]
+    print(json.dumps(words), file=sys.__stdout__, flush=True)

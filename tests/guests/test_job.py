@@ -95,14 +95,16 @@ def test_what_the_harness_refuses_is_refused(error: Exception, kind: type[Except
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_an_interrupt_ends_the_guest_first(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_guest_first(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     guest = StandIn()
 
     def interrupted(timeout: float | None = None) -> None:
         assert guest.open == 1
         signal.raise_signal(number)  # in this thread, so that it is taken before the next instruction
 
-    guest.wait = interrupted  # type: ignore[assignment, method-assign]
+    monkeypatch.setattr(guest, "wait", interrupted)
     hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
     try:

@@ -22,7 +22,7 @@ class Broken(Exception):
     pass
 
 
-def broken(*_: Any) -> int:
+def broken(*_: Any) -> Any:
     raise Broken("on purpose")
 
 
@@ -101,8 +101,8 @@ def test_no_result_within_the_time(machine: SimulatedMachine) -> None:
     [
         damon.Damos(action=damon.DamosCustomAction("broken", on_region=broken)),
         damon.Damos(action=damon.DamosCustomAction("broken", on_folios=broken)),
-        damon.Damos(core_filters=[damon.DamosRegionFilter(broken)]),  # type: ignore[arg-type]
-        damon.Damos(ops_filters=[damon.DamosFolioFilter(broken)]),  # type: ignore[arg-type]
+        damon.Damos(core_filters=[damon.DamosRegionFilter(broken)]),
+        damon.Damos(ops_filters=[damon.DamosFolioFilter(broken)]),
         damon.Damos(
             quota=damon.DamosQuota(
                 reset_interval=200, goals=[damon.DamosQuotaGoal(damon.DamosCustomMetric("broken", broken), 1)]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from damon.errors import InvalidInput
@@ -61,9 +63,10 @@ def test_without_ticks_time_is_exact() -> None:
 
 def test_a_rate_that_no_kernel_has_is_refused() -> None:
     assert [Ticks(hz).hz for hz in RATES] == [0, 100, 250, 300, 1000]
-    for hz in (60, -250, 250.0, True):
+    rates: list[Any] = [60, -250, 250.0, True]
+    for hz in rates:
         with pytest.raises(InvalidInput, match=rf"^machine\.hz: {hz}: is no tick rate of Linux; give 100, 250"):
-            Ticks(hz)  # type: ignore[arg-type]
+            Ticks(hz)
 
 
 def test_the_virtual_clock_reads_as_its_ticks_say() -> None:

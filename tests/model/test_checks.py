@@ -16,11 +16,13 @@ from damon.errors import DamonError, InvalidInput
 from damon.model.arrays import FOLIO_PASS
 from damon.model.context import DamonCtx
 from damon.model.operations import Operations, Score
-from damon.model.target import DamonTarget
+from tests.contexts import new_ctx, selected, started
 from tests.fakes import FakeMachine, FakeSpace, regions_of
+from tests.refusals import refused
 
 PAGE = 4096
 NAN = float("nan")
+untyped: Any = damon  # for arguments of types that mypy refuses
 BAD_WHOLES = [-1, 1 << 80, 1.5, NAN, "3", None, [1]]
 
 
@@ -67,11 +69,10 @@ def test_numbers(kind: str, field: str) -> None:
         warnings.simplefilter("ignore")
         assert getattr(maker(**given | {field: 7}), field) == 7
     for value in BAD_WHOLES:
-        with pytest.raises(InvalidInput) as refused:
+        with refused(errno.EINVAL) as caught:
             maker(**given | {field: value})
-        assert refused.value.errno == errno.EINVAL
-        assert f"{field}: {value!r}: is no integer of 0.." in str(refused.value)
-        assert "\n" not in str(refused.value)
+        assert isinstance(caught.value, InvalidInput)
+        assert f"{field}: {value!r}: is no integer of 0.." in str(caught.value)
 
 
 KEYWORDS: list[tuple[Callable[..., Any], str, str, Any]] = [
@@ -99,9 +100,9 @@ def test_a_keyword_given_later_is_taken_at_the_start() -> None:
     machine.phys.pages = {1: 0}
     machine.phys.young_pages = set()
     kernel = Damon(machine)
-    ctx = _context(kernel)
-    ctx.schemes = [damon.Damos()]
-    ctx.schemes[0].action = "pageout"  # type: ignore[assignment]
+    ctx = new_ctx(kernel, damon.Damos())
+    scheme: Any = ctx.schemes[0]
+    scheme.action = "pageout"
     kernel.start([ctx])
     machine.clock.sleep_us(300_000)
     kernel.stop()
@@ -111,13 +112,14 @@ def test_a_keyword_given_later_is_taken_at_the_start() -> None:
 
 @pytest.mark.parametrize("value", ["yes", "", None, 2, -1, 1.0, NAN, []])
 def test_truth_values(value: Any) -> None:
-    for make in (
-        lambda: damon.DamosFilter("anon", value),  # type: ignore[arg-type]
-        lambda: damon.DamosFilter("anon", True, value),  # type: ignore[arg-type]
-        lambda: damon.DamonFilter("anon", value),  # type: ignore[arg-type]
-        lambda: damon.DamosRegionFilter(nothing, matching=value),  # type: ignore[arg-type]
-        lambda: damon.DamosFolioFilter(nothing, allow=value),  # type: ignore[arg-type]
-    ):
+    makers: list[Callable[[], object]] = [
+        lambda: untyped.DamosFilter("anon", value),
+        lambda: untyped.DamosFilter("anon", True, value),
+        lambda: untyped.DamonFilter("anon", value),
+        lambda: untyped.DamosRegionFilter(nothing, matching=value),
+        lambda: untyped.DamosFolioFilter(nothing, allow=value),
+    ]
+    for make in makers:
         with pytest.raises(InvalidInput, match="is neither True nor False"):
             make()
 
@@ -125,45 +127,38 @@ def test_truth_values(value: Any) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: damon.DamosRegionFilter("yes"),  # type: ignore[arg-type]
-        lambda: damon.DamosFolioFilter(None),  # type: ignore[arg-type]
-        lambda: damon.DamosCustomMetric("m", 5),  # type: ignore[arg-type]
-        lambda: damon.DamosCustomMetric(5, nothing),  # type: ignore[arg-type]
+        lambda: untyped.DamosRegionFilter("yes"),
+        lambda: untyped.DamosFolioFilter(None),
+        lambda: untyped.DamosCustomMetric("m", 5),
+        lambda: untyped.DamosCustomMetric(5, nothing),
         lambda: damon.DamosCustomAction("a"),
         lambda: damon.DamosCustomAction("a", nothing, nothing),
-        lambda: damon.DamosCustomAction("a", on_region="b"),  # type: ignore[arg-type]
-        lambda: damon.Damos(pattern=(0, 1)),  # type: ignore[arg-type]
-        lambda: damon.Damos(quota=5),  # type: ignore[arg-type]
-        lambda: damon.Damos(wmarks=None),  # type: ignore[arg-type]
-        lambda: damon.Damos(core_filters=["addr"]),  # type: ignore[list-item]
-        lambda: damon.Damos(ops_filters=[damon.DamosRegionFilter(nothing)]),  # type: ignore[arg-type,list-item]
-        lambda: damon.Damos(migrate_dests=[(0, 1)]),  # type: ignore[list-item]
-        lambda: damon.Damos().add_filter("anon"),  # type: ignore[arg-type]
-        lambda: damon.DamosQuota(goals=["psi"]),  # type: ignore[list-item]
-        lambda: damon.DamonProbe(filters=["anon"]),  # type: ignore[list-item]
-        lambda: damon.DamonAttrs(intervals_goal=4),  # type: ignore[arg-type]
-        lambda: damon.DamosFilter("addr", True, addr_start=2, addr_end=1),  # type: ignore[arg-type]
-        lambda: damon.DamosFilter("hugepage_size", True, sz_min=2, sz_max=1),  # type: ignore[arg-type]
+        lambda: untyped.DamosCustomAction("a", on_region="b"),
+        lambda: untyped.Damos(pattern=(0, 1)),
+        lambda: untyped.Damos(quota=5),
+        lambda: untyped.Damos(wmarks=None),
+        lambda: untyped.Damos(core_filters=["addr"]),
+        lambda: untyped.Damos(ops_filters=[untyped.DamosRegionFilter(nothing)]),
+        lambda: untyped.Damos(migrate_dests=[(0, 1)]),
+        lambda: untyped.Damos().add_filter("anon"),
+        lambda: untyped.DamosQuota(goals=["psi"]),
+        lambda: untyped.DamonProbe(filters=["anon"]),
+        lambda: untyped.DamonAttrs(intervals_goal=4),
+        lambda: untyped.DamosFilter("addr", True, addr_start=2, addr_end=1),
+        lambda: untyped.DamosFilter("hugepage_size", True, sz_min=2, sz_max=1),
         lambda: damon.DamosMigrateDest(1 << 32, 1),
     ],
 )
 def test_parts_of_another_type(make: Callable[[], object]) -> None:
-    with pytest.raises(InvalidInput) as refused:
+    with pytest.raises(InvalidInput) as caught:
         make()
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_a_pattern_that_matches_nothing_is_legal_and_said() -> None:
-    """The kernel accepts it; a program hears of it."""
+def test_a_pattern_that_matches_nothing_is_legal_and_warns() -> None:
+    """The kernel accepts it."""
     with pytest.warns(UserWarning, match="min_nr_accesses 5 is above max_nr_accesses 3: the scheme matches nothing"):
         damon.DamosAccessPattern(min_nr_accesses=5, max_nr_accesses=3)
-
-
-def _context(kernel: Damon, ops: str = "paddr") -> DamonCtx:
-    ctx = kernel.new_ctx()
-    kernel.select_ops(ctx, ops)
-    ctx.targets = [DamonTarget(regions=regions_of((0, 64 * PAGE)))]
-    return ctx
 
 
 @pytest.mark.parametrize(
@@ -186,15 +181,13 @@ def _context(kernel: Damon, ops: str = "paddr") -> DamonCtx:
 def test_what_was_changed_is_checked_at_the_start_and_at_a_commit(change: Callable[[Any], object]) -> None:
     machine = FakeMachine()
     kernel = Damon(machine)
-    ctx = _context(kernel)
-    ctx.schemes = [damon.Damos()]
+    ctx = new_ctx(kernel, damon.Damos())
     kernel.start([ctx])
     with pytest.raises(InvalidInput), damon.changes(kernel, ctx) as wanted:
         change(wanted)
     assert kernel.is_running(ctx)
     kernel.stop()
-    other = _context(kernel)
-    other.schemes = [damon.Damos()]
+    other = new_ctx(kernel, damon.Damos())
     change(other)
     with pytest.raises(InvalidInput):
         kernel.start([other])
@@ -206,16 +199,14 @@ def test_what_was_changed_is_checked_at_the_start_and_at_a_commit(change: Callab
 )
 def test_ranges_of_targets(ranges: list[tuple[int, int]]) -> None:
     machine = FakeMachine(one=FakeSpace())
-    ctx = _context(Damon(machine), "fvaddr")
-    ctx.targets.clear()
-    with pytest.raises(DamonError) as refused:
+    ctx = selected(Damon(machine), "fvaddr")
+    with refused(errno.EINVAL):
         damon.add_process(ctx, 7, ranges)
-    assert refused.value.errno == errno.EINVAL
     with pytest.raises(DamonError):
         damon.add_memory(ctx, *ranges[0])
     for pid in ("7", 0, -1, 1 << 40, None):
         with pytest.raises(InvalidInput, match="pid: "):
-            damon.add_process(ctx, pid)  # type: ignore[arg-type]
+            untyped.add_process(ctx, pid)
     assert ctx.targets == []
     assert damon.add_process(ctx, 7, [(5, 10)]).regions.ranges() == [(0, PAGE)]
 
@@ -226,12 +217,8 @@ def test_ranges_of_targets(ranges: list[tuple[int, int]]) -> None:
 def _ended_with(scheme: damon.Damos | None = None, ops: Operations | None = None) -> BaseException | None:
     machine = FakeMachine()
     machine.phys.pages = {1: 0, 2: 0}
-    kernel = Damon(machine)
-    if ops is not None:
-        kernel.register_ops(ops)
-    ctx = _context(kernel, ops.id if ops is not None else "paddr")
-    ctx.schemes = [scheme] if scheme is not None else []
-    kernel.start([ctx])
+    schemes = [scheme] if scheme is not None else []
+    kernel, ctx = started(machine, *schemes, ops=ops or "paddr", regions=[regions_of((0, 64 * PAGE))])
     machine.clock.sleep_us(500_000)
     kernel.stop()
     if ctx.schemes and ctx.error is not None:
@@ -247,10 +234,7 @@ def _refused(error: BaseException | None, *named: str) -> None:
 
 @pytest.mark.parametrize("result", [-5, 1 << 80, 1.5, NAN, None, "all", 64 * PAGE + 1])
 def test_what_an_action_returns(result: Any) -> None:
-    def on_region(*_: Any) -> int:
-        return result  # type: ignore[no-any-return]
-
-    action = damon.DamosCustomAction("mine", on_region=on_region)
+    action = damon.DamosCustomAction("mine", on_region=lambda *_: result)
     _refused(_ended_with(damon.Damos(action=action)), "action mine", "on_region", repr(result))
 
 
@@ -263,8 +247,8 @@ def test_what_an_action_on_folios_returns(result: Any) -> None:
 
 @pytest.mark.parametrize("result", ["yes", 2, None, 1.0, []])
 def test_what_a_filter_returns(result: Any) -> None:
-    def odd(*_: Any) -> bool:
-        return result  # type: ignore[no-any-return]
+    def odd(*_: Any) -> Any:
+        return result
 
     region, folio = damon.DamosRegionFilter(odd), damon.DamosFolioFilter(odd)
     _refused(_ended_with(damon.Damos(core_filters=[region])), "region filter", "odd()", repr(result))
@@ -321,9 +305,9 @@ def test_integers_and_truth_values_of_other_types_are_taken() -> None:
         def __index__(self) -> int:
             return PAGE
 
-    action = damon.DamosCustomAction("mine", on_region=lambda *_: Index())  # type: ignore[arg-type]
+    action = untyped.DamosCustomAction("mine", on_region=lambda *_: Index())
     assert _ended_with(damon.Damos(action=action)) is None
-    assert damon.DamosFilter("anon", 1).matching is True  # type: ignore[arg-type]
+    assert untyped.DamosFilter("anon", 1).matching is True
     assert type(damon.DamosQuota(sz=True).sz) is int
 
 

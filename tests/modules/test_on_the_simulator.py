@@ -14,6 +14,7 @@ from damon.mm.sim import SimulatedMachine
 from damon.modules.loader import Loader
 from damon.workload.model import Access, Area, MachineSpec, Pattern, Phase, Swap, Workload
 from tests.modules.loaded import counts
+from tests.refusals import refused
 
 MIB = 1 << 20
 WORKLOAD = Workload(
@@ -53,9 +54,8 @@ def test_states(machine: SimulatedMachine) -> None:
     assert (caught.value.errno, sort.parameters["enabled"].show()) == (errno.EBUSY, "N\n")
     other = damon.new_ctx()
     damon.select_ops(other, "paddr")
-    with pytest.raises(DamonError) as caught:
+    with refused(errno.EBUSY):
         damon.start([other])
-    assert caught.value.errno == errno.EBUSY
 
     machine.clock.sleep_us(3_000_000)
     resident, stats = _resident(machine), counts(reclaim)
@@ -78,9 +78,8 @@ def test_states(machine: SimulatedMachine) -> None:
     enabled.store("N")
     kept = counts(reclaim)
     assert kept["bytes_reclaimed_regions"] >= gone
-    with pytest.raises(DamonError) as caught:
+    with refused(errno.ECANCELED):
         commit.store("Y")
-    assert caught.value.errno == errno.ECANCELED
     sort.parameters["enabled"].store("Y")
     machine.clock.sleep_us(1_000_000)
     assert counts(sort)["nr_lru_sorted_hot_regions"] > 0

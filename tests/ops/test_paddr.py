@@ -24,7 +24,7 @@ PAGE = 4096
 
 def _apply(
     scheme: Damos, pages: dict[int, int], young: set[int], nr: int = 8, unit: int = 1
-) -> tuple[FakeSpace, tuple]:  # type: ignore[type-arg]
+) -> tuple[FakeSpace, tuple[int, int]]:
     machine = FakeMachine()
     machine.phys.pages = dict(pages)
     machine.phys.young_pages = young

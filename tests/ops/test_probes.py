@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,13 +27,13 @@ PAGES = {0: FOLIO_ANON, 1: FOLIO_ANON, 2: 0, 3: 0}
 CHARGED = {1: 7, 2: 7, 3: 8, 4: 7}
 
 
-def _ctx(regions: RegionArray, *probes: DamonProbe, reference: bool = False, **values: int) -> DamonCtx:
+def _ctx(regions: RegionArray, *probes: DamonProbe, reference: bool = False, **values: Any) -> DamonCtx:
     machine = FakeMachine()
     machine.phys.pages, machine.phys.charged = dict(PAGES), dict(CHARGED)
-    ctx = DamonCtx(machine=machine, ops=Paddr(), rnd=Random(4), reference=reference, **values)  # type: ignore[arg-type]
-    ctx.targets.append(DamonTarget(regions=regions))
-    ctx.probes += probes
-    return ctx
+    return DamonCtx(
+        machine=machine, ops=Paddr(), rnd=Random(4), reference=reference, targets=[DamonTarget(regions=regions)],
+        probes=[*probes], **values,
+    )  # fmt: skip
 
 
 def _hits(*filters: DamonFilter, reference: bool) -> list[int]:

@@ -110,9 +110,9 @@ def test_actions_are_advice_on_the_page_aligned_region(action: DamosAction, advi
         assert (applied, space.advice) == ((2 * PAGE, 0), [(PAGE, 2 * PAGE, advice)])
 
 
-def test_failed_advice_applies_nothing() -> None:
+def test_failed_advice_applies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     space = FakeSpace()
-    space.madvise = lambda start, length, advice: -12  # type: ignore[method-assign]
+    monkeypatch.setattr(space, "madvise", lambda start, length, advice: -12)
     ctx = _ctx(Vaddr(), space)
     region = regions_of((0, 5000))[0]
     assert ctx.ops.apply_scheme(ctx, ctx.targets[0], region, Damos(action=DamosAction.PAGEOUT)) == (0, 0)

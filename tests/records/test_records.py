@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from damon.core import Damon, set_attrs, set_regions
+from damon.core import Damon
 from damon.core.events import AGGREGATED
 from damon.core.regions import kdamond_reset_aggregated
 from damon.core.trace import TraceEvent
-from damon.errors import InvalidInput
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx
@@ -32,13 +31,14 @@ from damon.records.form import Key
 from damon.records.read import Damaged, Item, read
 from damon.records.recorder import Recorder
 from damon.workload.load import load_workload
+from tests.contexts import new_ctx, selected
 from tests.fakes import FakeMachine, FakeSpace, regions_of
 
 MIB = 1 << 20
 Seen = list[tuple[int, int, list[tuple[int, int, int, int]]]]  # time, target, regions
 
 
-def _two_targets(**attrs: int) -> tuple[Damon, DamonCtx]:
+def _two_targets() -> tuple[Damon, DamonCtx]:
     """vaddr on two processes whose first MiB is hot."""
     spaces = {f"p{pid}": FakeSpace(lambda addr: addr % (1 << 30) < MIB) for pid in (7, 8)}
     for index, space in enumerate(spaces.values()):
@@ -46,10 +46,8 @@ def _two_targets(**attrs: int) -> tuple[Damon, DamonCtx]:
         space.areas = [(base, base + 16 * MIB) for base in (1 << 30, 2 << 30, 9 << 30)]
     machine = FakeMachine(**spaces)
     damon = Damon(machine, seed=3)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "vaddr")
+    ctx = selected(damon, "vaddr")
     ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in (7, 8)]
-    set_attrs(ctx, DamonAttrs(**attrs))  # type: ignore[arg-type]
     return damon, ctx
 
 
@@ -76,10 +74,6 @@ def _run(
     damon.stop([ctx])
 
 
-def _items(path: Path) -> list[Item]:
-    return list(read(path))
-
-
 def _as_seen(items: list[Item], target: int) -> list[tuple[int, list[tuple[int, int, int, int]]]]:
     return [(s.end_ns, [row[:4] for row in s.rows]) for record, s in items if record.key.target == target]
 
@@ -92,7 +86,7 @@ def test_what_was_traced_is_what_is_read(tmp_path: Path, form: str) -> None:
     recorder = Recorder(damon, path, output_type=form, flush_s=0.35)
     _run(damon, ctx, recorder, 3)
     recorder.finish()
-    items = _items(path)
+    items = list(read(path))
     assert recorder.nr_snapshots == len(items) == len(seen) >= 58
     for target in (0, 1):
         expected = [(time, rows) for time, index, rows in seen if index == target]
@@ -123,8 +117,7 @@ def test_one_seed_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         machine = SimulatedMachine(load_workload("workloads/stairs.yaml"), 5)
         damon = Damon(machine, seed=5)
-        ctx = damon.new_ctx()
-        damon.select_ops(ctx, "vaddr")
+        ctx = selected(damon, "vaddr")
         ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in machine.pids.values()]
         recorder = Recorder(damon, tmp_path / name, SimEnvironment(machine), events=[AGGREGATED, "damos_esz"])
         _run(damon, ctx, recorder, 2)
@@ -148,28 +141,26 @@ def test_it_is_readable_at_any_time(tmp_path: Path) -> None:
     damon, ctx = _two_targets()
     path = tmp_path / "damon.data"
     recorder = Recorder(damon, path, flush_s=0.5)
-    assert _items(path) == []
+    assert list(read(path)) == []
     counts: list[int] = []
-    _run(damon, ctx, recorder, 4, lambda: counts.append(len(_items(path))))
+    _run(damon, ctx, recorder, 4, lambda: counts.append(len(list(read(path)))))
     assert counts == sorted(counts)
     assert counts[-1] >= 68
     assert max(counts[n + 1] - counts[n] for n in range(len(counts) - 1)) == 10
-    # as if it had been killed now: several records of each target, and the last half second is missing
-    killed = _items(path)
+    # what a kill at this moment leaves: several records of each target, and the last half second is missing
+    killed = list(read(path))
     assert len(killed) == counts[-1]
     assert {record.key for record, _ in killed} == {Key(0, 0), Key(0, 1)}
     times = [s.end_ns for record, s in killed if record.key.target == 1]
     assert times == sorted(times)
     recorder.finish()
-    assert len(_items(path)) == recorder.nr_snapshots
+    assert len(list(read(path))) == recorder.nr_snapshots
 
 
 def test_memory_is_bounded_however_long_it_takes(tmp_path: Path) -> None:
     damon = Damon(FakeMachine())
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
     rows = [(4096 * i, 4096 * (i + 1), i % 20) for i in range(200)]
-    ctx.targets += [DamonTarget(regions=regions_of(*rows)), DamonTarget(regions=regions_of(*rows))]
+    ctx = new_ctx(damon, regions=[regions_of(*rows), regions_of(*rows)])
     recorder = Recorder(damon, tmp_path / "damon.data", flush_s=1)
     held: list[int] = []
     tracemalloc.start()
@@ -186,7 +177,7 @@ def test_memory_is_bounded_however_long_it_takes(tmp_path: Path) -> None:
     assert held[-1] < held[2] + (1 << 17)
     assert peak < held[-1] + (6 << 20)
     assert (tmp_path / "damon.data").stat().st_size > 100_000
-    assert len(_items(tmp_path / "damon.data")) == 600
+    assert len(list(read(tmp_path / "damon.data"))) == 600
 
 
 def test_a_full_disk_ends_it_with_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +193,7 @@ def test_a_full_disk_ends_it_with_what_was_written(tmp_path: Path, monkeypatch: 
     for step in range(30):
         damon.machine.clock.sleep_us(100_000)
         if step == 15:
-            written = len(_items(path))
+            written = len(list(read(path)))
             monkeypatch.setattr(os, "pwrite", full)
         if step < 19:
             recorder.poll()
@@ -211,10 +202,10 @@ def test_a_full_disk_ends_it_with_what_was_written(tmp_path: Path, monkeypatch: 
             recorder.poll()
         assert caught.value.errno == errno.ENOSPC
         break
-    assert len(_items(path)) == written > 20
+    assert len(list(read(path))) == written > 20
     with pytest.raises(OSError, match="No space left"):
         recorder.finish()
-    assert len(_items(path)) == written
+    assert len(list(read(path))) == written
     monkeypatch.setattr(os, "pwrite", pwrite)
     damon.stop([ctx])
 
@@ -243,17 +234,13 @@ def test_nothing_is_lost_when_there_is_room_again(tmp_path: Path, monkeypatch: p
     damon.stop([ctx])
     recorder.finish()
     assert failures == 2
-    assert len(_items(tmp_path / "damon.data")) == len(seen)
+    assert len(list(read(tmp_path / "damon.data"))) == len(seen)
 
 
 def test_tuned_intervals_are_spelled_out(tmp_path: Path) -> None:
     machine = FakeMachine(lambda addr: addr < MIB // 4)
     damon = Damon(machine)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    ctx.targets.append(DamonTarget())
-    set_regions(ctx.targets[0], [(0, 64 * MIB)], 4096)
-    set_attrs(ctx, DamonAttrs(intervals_goal=DamonIntervalsGoal(400, 3, 5000, 20000)))
+    ctx = new_ctx(damon, attrs=DamonAttrs(intervals_goal=DamonIntervalsGoal(400, 3, 5000, 20000)))
     path = tmp_path / "damon.data"
     recorder = Recorder(damon, path)
     _run(damon, ctx, recorder, 4)
@@ -270,15 +257,12 @@ def test_tuned_intervals_are_spelled_out(tmp_path: Path) -> None:
 
 def test_hits_of_probes(tmp_path: Path) -> None:
     damon = Damon(FakeMachine())
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    ctx.probes = [DamonProbe(), DamonProbe()]
-    ctx.targets.append(DamonTarget(regions=regions_of((0, 4096, 3, 1, 5))))
+    ctx = new_ctx(damon, regions=[regions_of((0, 4096, 3, 1, 5))], probes=[DamonProbe(), DamonProbe()])
     ctx.targets[0].regions[0].probe_hits[:2] = [5, 255]
     recorder = Recorder(damon, tmp_path / "damon.data")
     kdamond_reset_aggregated(ctx)
     recorder.finish()
-    ((_, snapshot),) = _items(tmp_path / "damon.data")
+    ((_, snapshot),) = list(read(tmp_path / "damon.data"))
     assert snapshot.rows == ((0, 4096, 3, 5, (5, 255)),)
 
 
@@ -336,63 +320,6 @@ def test_this_machines_processes() -> None:
     assert stats[1]["fields"] is None
 
 
-# -- reading what others wrote, and what is no record
-
-DAMO_WRITTEN = [
-    {
-        "kdamond_idx": 0, "context_idx": 0, "scheme_idx": None, "target_id": 4, "scheme_filters": [],
-        "intervals": {"sample_us": "5 ms", "aggr_us": "100 ms", "ops_update_us": "1 s"},
-        "snapshots": [
-            {
-                "start_time": "100", "end_time": "2,000", "total_bytes": "8 KiB", "damos_stats": None,
-                "regions": [
-                    {
-                        "start": "4,096", "end": "8,192", "nr_accesses": {"samples": 7, "percent": None},
-                        "age": {"usec": None, "aggr_intervals": "12"}, "sz_filter_passed": "0 B",
-                    }
-                ],
-            }
-        ],
-    }
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_damos_own_files(tmp_path: Path, packed: bool) -> None:
-    text = json.dumps(DAMO_WRITTEN, indent=4).encode()
-    (tmp_path / "file").write_bytes(zlib.compress(text) if packed else text)
-    ((record, snapshot),) = _items(tmp_path / "file")
-    assert record.key == Key(0, 4)
-    assert (record.sample_us, record.aggr_us) == (5000, 100_000)
-    assert (snapshot.start_ns, snapshot.end_ns) == (100, 2000)
-    assert snapshot.rows == ((4096, 8192, 7, 12, ()),)
-
-
-def test_text_of_perf_script(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text(
-        "kdamond.0  4452 [000] 82877.315633: damon:damon_aggregated: target_id=0 nr_regions=2 4096-8192: 0 3\n"
-        "kdamond.0  4452 [000] 82877.315634: damon:damon_aggregated: target_id=0 nr_regions=2 8192-9000: 5 4\n"
-        "# lost 3 events\n"
-        "kdamond.0  4452 [000] 82877.415634: damon:damon_monitor_intervals_tune: sample_us=80000\n"
-        "kdamond.0  4452 [000] 82877.415633: damon:damon_aggregated: target_id=0 nr_regions=1 4096-9000: 1 0\n"
-        "kdamond.0  4452 [000] 82877.515633: damon:damon_aggregated: target_id=0 nr_regions=2 4096-90"
-    )
-    items: list[Item] = []
-    with pytest.raises(Damaged, match="snapshot 3: 1 snapshots lack lines and are left out"):
-        items.extend(read(tmp_path / "file"))
-    assert [(s.start_ns, s.end_ns, len(s.rows)) for _, s in items] == [
-        (None, 82877_315634_000, 2),
-        (82877_315634_000, 82877_415633_000, 1),
-    ]
-
-
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x7fELF", b"[1, 2]", b'{"a": 1}', b'[{"target_id": 1}]'])
-def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "file").write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"/file: .*; give a file of `damon record`"):
-        _items(tmp_path / "file")
-
-
 def test_a_damaged_file_is_read_up_to_there(tmp_path: Path) -> None:
     damon, ctx = _two_targets()
     path = tmp_path / "damon.data"
@@ -408,49 +335,3 @@ def test_a_damaged_file_is_read_up_to_there(tmp_path: Path) -> None:
     report = heatmap.report(path, 5, 5)
     assert report.damaged is not None
     assert sum(target.nr_snapshots for target in report.targets) == len(got)
-
-
-# -- summing up
-
-
-def test_heatmap_of_known_accesses(tmp_path: Path) -> None:
-    damon = Damon(FakeMachine())
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    far = 1 << 40
-    path = tmp_path / "damon.data"
-    recorder = Recorder(damon, path)
-    for step in range(10):
-        damon.machine.clock.sleep_us(100_000)
-        hot = 20 if step < 5 else 0
-        ctx.targets = [DamonTarget(regions=regions_of((0, 4096, hot), (4096, 16384, 10), (far, far + 16384, 20 - hot)))]
-        kdamond_reset_aggregated(ctx)
-    recorder.finish()
-    (summary,) = heatmap.report(path, rows=2, columns=8).targets
-    assert [(area.start, area.end) for area in summary.areas] == [(0, 16384), (far, far + 16384)]
-    assert summary.areas[0].heat == [[100, 50, 50, 50], [0, 50, 50, 50]]
-    assert summary.areas[1].heat == [[0] * 4, [100] * 4]
-    assert (summary.start_ns, summary.end_ns) == (0, 1_000_000_000)
-    assert summary.percentiles(summary.wss) == [16384, 16384, 16384, 28672, 28672]
-    assert summary.percentiles(summary.nr_regions) == [3] * 5
-    (finer,) = heatmap.report(path, rows=2, columns=5).targets
-    assert finer.areas[0].heat[0] == pytest.approx([75, 50])
-    shown = heatmap.as_object(path, heatmap.report(path, 2, 8))
-    assert json.loads(json.dumps(shown))["targets"][0]["areas"][0]["heat_percent"] == [
-        [100, 50, 50, 50],
-        [0, 50, 50, 50],
-    ]
-
-
-def test_blank_where_nothing_was_monitored(tmp_path: Path) -> None:
-    damon = Damon(FakeMachine())
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "paddr")
-    recorder = Recorder(damon, tmp_path / "damon.data")
-    for end in (8192, 16384):
-        damon.machine.clock.sleep_us(100_000)
-        ctx.targets = [DamonTarget(regions=regions_of((0, end, 20)))]
-        kdamond_reset_aggregated(ctx)
-    recorder.finish()
-    (summary,) = heatmap.report(tmp_path / "damon.data", 9, 4).targets
-    assert summary.areas[0].heat == [[100, 100, None, None], [100] * 4]

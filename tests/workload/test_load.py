@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -56,13 +56,14 @@ def test_plain_scalars_are_those_of_yaml_1_2(tmp_path: Path) -> None:
 def test_the_name_or_the_first_line_says_which_form_it_is(tmp_path: Path) -> None:
     yaml_text = "# a comment\nareas: {a: {size: 4K}}\nphases: [{duration: 1s}]\n"
     masim_text = "# a comment\na, 4096\n\nfirst: phase\n1000\na, 0, 4096, 1\n"
-    for name, text, form in (
+    files: list[tuple[str, str, Literal["auto", "yaml", "masim"]]] = [
         ("w.yml", yaml_text, "auto"), ("w.txt", yaml_text, "auto"), ("w.cfg", yaml_text, "yaml"),
         ("w.cfg", masim_text, "auto"), ("default", masim_text, "auto"), ("w.yaml", masim_text, "masim"),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for name, text, form in files:
         path = tmp_path / name
         path.write_text(text)
-        assert load_workload(path, form).areas == (Area("a", 4096),)  # type: ignore[arg-type]
+        assert load_workload(path, form).areas == (Area("a", 4096),)
 
 
 def test_events_may_repeat_when_each_round_leaves_what_it_found() -> None:
