@@ -3,9 +3,9 @@
 """Drive damond by its sysfs files, as a script drives the kernel's DAMON.
 
 Run it with ``python examples/drive_damond.py``. It starts a damond with a simulated machine, writes a context with one
-scheme to the files below its mount, turns it on, and prints its state and what the scheme found. damond's log goes to
-standard error. damond needs FUSE (/dev/fuse), but no DAMON in the kernel; the same writes below
-/sys/kernel/mm/damon/admin configure the kernel's own.
+scheme to the files below its mount, turns it on, and prints its state and what the scheme found. The machine's time
+runs ten times as fast as the clock. damond's log goes to standard error. damond needs FUSE (/dev/fuse), but no DAMON in
+the kernel; the same writes below /sys/kernel/mm/damon/admin configure the kernel's own.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ def configure(kdamond: Path, pid: int) -> None:
         (kdamond / name).write_text(f"{value}\n")
 
 
-def monitor(mount: Path, kdamonds: Path, seconds: float) -> None:
-    """Turn a kdamond on for a while, and print what its scheme found."""
+def monitor(mount: Path, kdamonds: Path, regions: int) -> None:
+    """Turn a kdamond on until its scheme has found that many regions, and print their mean size."""
     (kdamonds / "nr_kdamonds").write_text("1\n")
     kdamond = kdamonds / "0"
     command = [sys.executable, "-m", "damon.cli.main", "pid", "--mount", str(mount), "main"]
     configure(kdamond, pid=int(subprocess.check_output(command)))
     (kdamond / "state").write_text("on\n")
     print("state:", (kdamond / "state").read_text().strip())
-    time.sleep(seconds)
-    (kdamond / "state").write_text("update_schemes_stats\n")
     stats = kdamond / "contexts/0/schemes/0/stats"
-    nr, size = (int((stats / name).read_text()) for name in ("nr_tried", "sz_tried"))
-    print(f"accessed memory: {size // nr >> 20} MiB a region, mean of {nr}" if nr else "nothing was accessed")
+    while (nr := int((stats / "nr_tried").read_text())) < regions:
+        time.sleep(0.05)
+        (kdamond / "state").write_text("update_schemes_stats\n")
+    print(f"accessed memory: {int((stats / 'sz_tried').read_text()) // nr >> 20} MiB a region, mean of {nr}")
     (kdamond / "state").write_text("off\n")
     print("state:", (kdamond / "state").read_text().strip())
 
@@ -56,17 +56,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         mount = Path(directory) / "sys"
         kdamonds = mount / "kernel/mm/damon/admin/kdamonds"
-        command = [sys.executable, "-m", "damon.cli.damond", "--sim", "hot-cold", "--mount", str(mount)]
-        damond = subprocess.Popen(command)
-        try:
-            while not kdamonds.is_dir() and damond.poll() is None:
-                time.sleep(0.05)
-            if damond.poll() is not None:
-                sys.exit("damond ended; its log above says why")
-            monitor(mount, kdamonds, seconds=3)
-        finally:
-            damond.terminate()
-            damond.wait()
+        options = ["--sim", "hot-cold", "--speed", "10", "--mount", str(mount)]
+        with subprocess.Popen([sys.executable, "-m", "damon.cli.damond", *options]) as damond:
+            try:
+                while not kdamonds.is_dir():
+                    if damond.poll() is not None:
+                        sys.exit("damond ended; its log above says why")
+                    time.sleep(0.05)
+                monitor(mount, kdamonds, regions=50)
+            finally:
+                damond.terminate()
 
 
 if __name__ == "__main__":
