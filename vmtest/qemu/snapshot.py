@@ -38,7 +38,7 @@ HOLDING = "vmtest: holding"
 SEED_BYTES = 16 << 30
 SEED_BLOCK = 64 << 10
 # Those that were used last; each takes the memory that its guest had used when it was made, 100 MiB and more.
-KEPT = 8
+KEPT = 24
 SAVE_SECONDS = 120.0
 
 
