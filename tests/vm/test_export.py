@@ -19,7 +19,7 @@ from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig, Tree
 from vmtest.errors import BuildFailed, MachineLacks
 
-pytestmark = [pytest.mark.guest(memory="1G", swap="zram:512M", cpus=2)]
+pytestmark = [pytest.mark.guest(memory="1G", swap="zram:512M", cpus=2, snapshot=True)]
 
 MIB = 1 << 20
 SMALL = ROOT / "tests/vm/suites/hot-cold-small.yaml"

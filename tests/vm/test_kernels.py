@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.vm.job import COUNTED
 from vmtest import Guest
 
-pytestmark = [pytest.mark.guest(memory="1G", kernel="page-idle-no-damon")]
+pytestmark = [pytest.mark.guest(memory="1G", kernel="page-idle-no-damon", **COUNTED)]
 
 
 def test_kernel_without_damon_has_idle_page_tracking_and_fuse(guest: Guest) -> None:

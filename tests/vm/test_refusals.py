@@ -11,7 +11,7 @@ import pytest
 from tests.vm.job import PROJECT, PYTHON, damon_run
 from vmtest import Guest
 
-pytestmark = [pytest.mark.guest(memory="512M")]
+pytestmark = [pytest.mark.guest(memory="512M", snapshot=True)]
 
 PAGEOUT = damon_run(["damon_reclaim"], duration=2)
 FILE_ONLY = damon_run(["damon_reclaim", "skip_anon=Y"], duration=2)
@@ -30,32 +30,32 @@ WITHOUT_PAGE_IDLE = ["unshare", "-m", "sh", "-c", f"{COVER} && {shlex.join(FILE_
     ],
     ids=["no swap", "not root", "no page_idle"],
 )
-def test_what_is_missing_ends_with_3(guest: Guest, words: list[str], named: tuple[str, ...]) -> None:
-    guest.run(["rm", "-f", "/tmp/run.json"]).check()
-    result = guest.run(words)
+def test_what_is_missing_ends_with_3(shared_guest: Guest, words: list[str], named: tuple[str, ...]) -> None:
+    shared_guest.run(["rm", "-f", "/tmp/run.json"]).check()
+    result = shared_guest.run(words)
     assert result.returncode == 3, result.errors
     assert result.errors.count("\n") == 1
     assert all(word in result.errors for word in named), result.errors
-    assert guest.run(["test", "-e", "/tmp/run.json"]).returncode == 1
+    assert shared_guest.run(["test", "-e", "/tmp/run.json"]).returncode == 1
 
 
-def test_file_pages_need_no_swap(guest: Guest) -> None:
-    assert guest.run(FILE_ONLY).check().errors == ""
+def test_file_pages_need_no_swap(shared_guest: Guest) -> None:
+    assert shared_guest.run(FILE_ONLY).check().errors == ""
 
 
-def test_what_the_guest_can_do(guest: Guest) -> None:
+def test_what_the_guest_can_do(shared_guest: Guest) -> None:
     """The guest's memory can be monitored, and it has no swap; nothing of it boots guests."""
     wanted = ["simulate", "serve", "exec", "page_idle", "pagemap", "system_ram", "process_madvise", "undisturbed"]
     doctor = [PYTHON, "-m", "damon.cli.main", "doctor", "--json", "--require"]
-    result = guest.run([*doctor, ",".join(wanted)], env={"PYTHONPATH": PROJECT})
+    result = shared_guest.run([*doctor, ",".join(wanted)], env={"PYTHONPATH": PROJECT})
     assert (result.returncode, result.errors) == (0, "")
     there = {check["name"]: check["ok"] for check in json.loads(result.text)["checks"]}
     assert (there["swap"], there["guests"]) == (False, False)
-    assert guest.run([*doctor, "swap"], env={"PYTHONPATH": PROJECT}).returncode == 3
+    assert shared_guest.run([*doctor, "swap"], env={"PYTHONPATH": PROJECT}).returncode == 3
 
 
-def test_another_user_of_the_idle_bitmap_is_named(guest: Guest) -> None:
+def test_another_user_of_the_idle_bitmap_is_named(shared_guest: Guest) -> None:
     script = f"exec 3</sys/kernel/mm/page_idle/bitmap; {shlex.join(FILE_ONLY)}; exit $?"
-    result = guest.run(["sh", "-c", script]).check()
+    result = shared_guest.run(["sh", "-c", script]).check()
     assert result.errors.count("\n") == 1
     assert "(sh), which has the idle bitmap open" in result.errors
