@@ -22,6 +22,7 @@ class Options:
     interval_us: int = 5000  #: sampling interval of the truth
     duration_us: int = 0  #: 0: until it is told to stop
     report_us: int = 1_000_000
+    round_us: int = 1000  #: touches are made in rounds of it, and the TLB is flushed once in each
     tlb_flush: Literal["auto", "on", "off"] = "auto"  #: auto: where the processor is emulated
     huge_pages: bool = False
     directory: str = "/var/tmp"  #: of the files behind file areas
@@ -30,7 +31,7 @@ class Options:
 def _options_line(options: Options, repeat: bool) -> str:
     return (
         f"options {options.seed & (1 << 64) - 1} {options.interval_us} {options.duration_us} {options.report_us} "
-        f"{_FLUSH.index(options.tlb_flush)} {options.huge_pages:d} {repeat:d} {options.directory}"
+        f"{options.round_us} {_FLUSH.index(options.tlb_flush)} {options.huge_pages:d} {repeat:d} {options.directory}"
     )
 
 
@@ -66,13 +67,13 @@ def change_options(plan: str, **given: Any) -> str:
         InvalidInput: its first line is no ``options`` statement.
     """
     line, _, rest = plan.partition("\n")
-    words = line.split(" ", 8)
+    words = line.split(" ", 9)
     try:
         *numbers, directory = words[1:]
-        seed, interval, duration, report, flush, huge, repeat = map(int, numbers)
+        seed, interval, duration, report, a_round, flush, huge, repeat = map(int, numbers)
         tlb_flush = _FLUSH[flush]
     except (ValueError, IndexError):
         raise InvalidInput("the plan's first line must be an options statement; make one with --print-plan") from None
-    options = Options(seed, interval, duration, report, tlb_flush, bool(huge), directory)
+    options = Options(seed, interval, duration, report, a_round, tlb_flush, bool(huge), directory)
     assert given.keys() <= {field.name for field in fields(Options)}
     return f"{_options_line(replace(options, **given), bool(repeat))}\n{rest}"

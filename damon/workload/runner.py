@@ -29,7 +29,7 @@ touched: what a monitor should see. The last phase goes on until Ctrl-C, SIGTERM
 EPILOG = """\
 An emulated processor (QEMU without KVM) keeps TLB entries until the address space is switched, so that touches are not
 seen by any monitor of accessed bits. With --tlb-flush (auto: when the processor says that it is QEMU's own) each
-process flushes its TLB every millisecond by toggling the protection of a range of its own.
+process flushes its TLB in every round (--round) by toggling the protection of a range of its own.
 
 exit codes: 0 fine, 1 a process failed, 2 invalid input and nothing started, 3 the program is not built
 
@@ -38,6 +38,8 @@ examples:
   damon-workload --json --duration 10 --interval 5000 accuracy
   damon-workload --print-plan zipf > zipf.plan; damon-workload --plan zipf.plan
 """
+#: Touches later than 20 ms are dropped.
+MOST_ROUND_US: Final = 10_000
 _PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -91,6 +93,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--interval", type=_number(1, 10**9), metavar="US", dest="interval_us", help="sampling interval (5000)"
     )
+    options.add_argument(
+        "--round", type=_number(1, MOST_ROUND_US), metavar="US", dest="round_us",
+        help="touches are made in rounds of it (1000)",
+    )  # fmt: skip
     options.add_argument("--tlb-flush", choices=("auto", "on", "off"), help="see below (auto)")
     options.add_argument("--huge-pages", action="store_true", help="allow transparent huge pages in the areas")
     options.add_argument("--directory", type=_directory, metavar="DIR", help="for files behind file areas (/var/tmp)")
@@ -122,7 +128,7 @@ def _say(line: str) -> None:
     report = json.loads(line)
     if report["event"] == "ready":
         where = ", ".join(f"{area['name']} {area['start']:#x}-{area['end']:#x}" for area in report["areas"])
-        flush = ", flushing the TLB every millisecond" if report["tlb_flush"] else ""
+        flush = ", flushing the TLB in each round" if report["tlb_flush"] else ""
         print(f"{report['process']} ready, pid {report['pid']}: {where}{flush}", flush=True)
         return
     shares = "  ".join(f"{area['name']} {area['recent_share']:.3f}" for area in report["areas"])

@@ -13,7 +13,7 @@ from typing import Any
 
 from damon.native import WORKLOAD_PROGRAM
 from damon.workload.load import load_workload
-from damon.workload.plan import compile_plan
+from damon.workload.plan import Options, compile_plan
 from tests.waiting import HANG_S, until
 from vmtest import Guest
 from vmtest.ssh.process import Process
@@ -27,6 +27,9 @@ COUNTED = {"icount": 2, "cpus": 2, "snapshot": True}
 #: workloads/hot-cold.yaml at a fifth of its pace: what is touched and what is not is the same, and an emulated
 #: processor has little to do. The whole pace is ``test_workload.py``'s.
 HOT_COLD = ROOT / "tests/vm/suites/hot-cold-slow.yaml"
+#: Rounds of a workload's touches: one is shorter than a quarter of the time between two touches of a hot page. Each
+#: flushes the TLB, which slows down all that runs in the guest.
+ROUND_US = {HOT_COLD: 5000}
 
 
 class Helper:
@@ -140,7 +143,7 @@ def workload(guest: Guest, path: Path) -> Iterator[RunningWorkload]:
     The plan is compiled here: for the file an emulated processor takes 4 s. ``damon-workload`` as a whole is
     ``test_workload.py``'s.
     """
-    plan = compile_plan(load_workload(path))
+    plan = compile_plan(load_workload(path), Options(round_us=ROUND_US.get(path, Options.round_us)))
     program = f"{PROJECT}/{WORKLOAD_PROGRAM.relative_to(ROOT)}"
     process = guest.popen([program], input=plan.encode())
     try:

@@ -185,6 +185,15 @@ def test_recent_share_is_that_since_the_last_report() -> None:
     assert 0.2 < reports[-1]["areas"][0]["share"] < 0.5
 
 
+@pytest.mark.parametrize("round_us", [1000, 5000, 10_000])
+def test_rounds_keep_pace_and_truth(round_us: int) -> None:
+    """A page that is touched every 20 ms is touched in a quarter of the intervals, however long the rounds."""
+    reports = perform(one("sequential", 50_000, 1000, duration="2s"), 2, round_us=round_us)
+    assert reports[-1]["touches"] == pytest.approx(100_000, rel=0.02)
+    assert reports[-1]["dropped"] == 0
+    assert reports[-1]["areas"][0]["share"] == pytest.approx(0.25, abs=0.03)
+
+
 @pytest.mark.parametrize("flush", ["on", "off"])
 def test_flushing_the_tlb_is_said(flush: str) -> None:
     """The pages for it stay in memory: a monitor takes them for idle, and without them nothing is flushed."""
@@ -215,11 +224,13 @@ def test_more_than_the_machine_can_do() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "nonsense\n", "options 1 5000 0 0 0 0 0 /tmp\n", "area 0 0 4096 1 1 a\n",
-        "options 1 5000 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4097 1 1 a\nphase 1 x\n",
-        "options 1 5000 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\naccess 1 0 1.0 1.0 4096 1.0\n",
-        "options 1 5000 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\naccess 0 0 1.0 1.0 0 1.0\n",
-        "options 1 5000 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\nevent 2 1\n",
+        "", "nonsense\n", "options 1 5000 0 0 1000 0 0 0 /tmp\n", "area 0 0 4096 1 1 a\n",
+        "options 1 5000 0 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\n",
+        "options 1 5000 0 0 10001 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\n",
+        "options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 4097 1 1 a\nphase 1 x\n",
+        "options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\naccess 1 0 1.0 1.0 4096 1.0\n",
+        "options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\naccess 0 0 1.0 1.0 0 1.0\n",
+        "options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 a\nphase 1 x\nevent 2 1\n",
     ],
 )  # fmt: skip
 def test_a_bad_plan_is_refused(text: str) -> None:

@@ -140,7 +140,8 @@ def test_masim(regions: dict[str, tuple[int, int, int, str]], rate: float) -> No
 
 OPTIONS = st.builds(
     Options, st.integers(0, 2**64 - 1), st.integers(1, 10**9), st.integers(0, 10**15), st.integers(0, 10**9),
-    st.sampled_from(["auto", "on", "off"]), st.booleans(), st.sampled_from(["/var/tmp", "/tmp/with a blank"]),
+    st.integers(1, 10_000), st.sampled_from(["auto", "on", "off"]), st.booleans(),
+    st.sampled_from(["/var/tmp", "/tmp/with a blank"]),
 )  # fmt: skip
 
 

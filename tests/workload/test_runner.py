@@ -44,6 +44,8 @@ def _run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         (["--interval", "0", "x.yaml"], "--interval"),
         (["--seed", "-1", "x.yaml"], "--seed"),
         (["--tlb-flush", "perhaps", "x.yaml"], "--tlb-flush"),
+        (["--round", "0", "x.yaml"], "--round: '0' must be"),
+        (["--round", "10001", "x.yaml"], "--round: '10001' must be"),
         (["--format", "xml", "x.yaml"], "--format"),
         (["--masim-rate", "0", "x.cfg"], "--masim-rate: '0' must be touches a second"),
         (["--directory", "/nowhere", "x.yaml"], "--directory: '/nowhere' must be a directory"),
@@ -72,7 +74,7 @@ def test_lines_for_people(file: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     ready, report, end = result.stdout.splitlines()
     assert ready.startswith("main ready, pid ")
-    assert ready.endswith(", flushing the TLB every millisecond")
+    assert ready.endswith(", flushing the TLB in each round")
     assert "touches/s  share of intervals touched: a 0." in report
     assert "ended after " in end
 

@@ -159,7 +159,7 @@ int set_up_flush(struct state *s)
 /* Neither DAMON nor idle page tracking flushes the TLB, and an emulated one forgets nothing by itself. */
 void flush_tlb(struct state *s, uint64_t now)
 {
-	if (!s->flush_area || now - s->flushed_us < TICK_US)
+	if (!s->flush_area || now - s->flushed_us < s->plan->round_us)
 		return;
 	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_NONE);
 	mprotect(s->flush_area, FLUSH_PAGES * PAGE, PROT_READ);

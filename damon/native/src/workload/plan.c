@@ -85,11 +85,11 @@ static int read_line(struct plan *plan, const char *line)
 	if (sscanf(line, "%15s", word) != 1)
 		return 0;
 	if (!strcmp(word, "options")) {
-		int nr = sscanf(line, "options %lu %lu %lu %lu %d %d %d %255[^\n]", &plan->seed, &plan->interval_us,
-				&plan->duration_us, &plan->report_us, &plan->tlb_flush, &plan->huge_pages,
-				&plan->repeat, plan->dir);
+		int nr = sscanf(line, "options %lu %lu %lu %lu %lu %d %d %d %255[^\n]", &plan->seed, &plan->interval_us,
+				&plan->duration_us, &plan->report_us, &plan->round_us, &plan->tlb_flush,
+				&plan->huge_pages, &plan->repeat, plan->dir);
 
-		return nr == 8 && plan->interval_us ? 0 : -1;
+		return nr == 9 && plan->interval_us && plan->round_us - 1 < MAX_ROUND_US ? 0 : -1;
 	}
 	if (!strcmp(word, "process")) {
 		GROW(plan->processes, plan->nr_processes);

@@ -8,6 +8,7 @@
 
 #define PAGE 4096ull
 #define NAME_MAX_LEN 64
+#define MAX_ROUND_US 10000 /* touches later than 20 ms are dropped */
 
 enum pattern { SEQUENTIAL, STRIDED, RANDOM, ZIPF };
 enum event_kind { EV_MMAP, EV_MUNMAP, EV_EXIT };
@@ -50,6 +51,7 @@ struct phase {
 
 struct plan {
 	uint64_t seed, interval_us, duration_us, report_us;
+	uint64_t round_us; /* of touches, and between two flushes of the TLB */
 	int tlb_flush; /* 2: only where the processor is emulated */
 	int huge_pages, repeat;
 	char dir[256];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* One process of a workload: its areas, then phase after phase, in rounds of a millisecond. */
+/* One process of a workload: its areas, then phase after phase, in rounds. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stddef.h>
@@ -89,7 +89,7 @@ static int loop(struct state *s)
 			s->next_report_us = now + s->plan->report_us;
 			report(s, "report");
 		}
-		tick += TICK_US;
+		tick += s->plan->round_us;
 		now = now_us();
 		if (now < tick) {
 			struct timespec ts = { 0, (long)(tick - now) * 1000 };

@@ -8,8 +8,6 @@
 
 #include "plan.h"
 
-#define TICK_US 1000		/* a round of touches, and the time between two flushes of the TLB */
-
 struct state {
 	struct plan *plan;
 	int index; /* of the process */

@@ -6,7 +6,7 @@
 #include "process.h"
 
 #define CATCH_UP_US 20000	/* touches that are later than this are dropped, and counted */
-#define SLICE_US (2 * TICK_US)	/* then it is another access's turn */
+#define SLICE_ROUNDS 2		/* then it is another access's turn */
 #define CLOCK_EVERY 128		/* touches between two looks at the clock */
 
 /* splitmix64 */
@@ -93,7 +93,7 @@ static void touch(struct state *s, struct access *a, uint64_t count)
 		if (i % CLOCK_EVERY == 0) {
 			uint64_t now = now_us();
 
-			if (now - began > SLICE_US)
+			if (now - began > SLICE_ROUNDS * s->plan->round_us)
 				break;
 			flush_tlb(s, now);
 			interval = (uint32_t)((now - s->began_us) / s->plan->interval_us) + 1;
