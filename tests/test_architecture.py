@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The data paths on the architecture page: every function named there exists, and no path goes back up."""
+"""The architecture page: data paths go down and name what exists; the import cycles are those that it defends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
+
+from tests import import_cycles
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/explanation/architecture.md"
@@ -59,3 +61,34 @@ def test_every_function_of_a_path_exists(title: str) -> None:
 def test_a_path_never_goes_back_up(title: str) -> None:
     layers = [layer(file) for file, _name in paths()[title]]
     assert layers == sorted(layers)
+
+
+def defended_cycles() -> list[list[str]]:
+    """The groups of modules that the page's section on import cycles lists, each with its reason."""
+    (section,) = re.findall(r"^### Import cycles\n(.*?)^#", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    items = [re.sub(r"\s+", " ", item) for item in re.split(r"^- ", section, flags=re.MULTILINE)[1:]]
+    found = [re.fullmatch(r"((?:`[\w.]+`(?:, )?)+): \w.*\. ?", item) for item in items]
+    assert all(found), "an item is a list of modules, a colon and the reason"
+    return sorted(sorted(re.findall(r"`([\w.]+)`", match[1])) for match in found if match)
+
+
+def test_the_import_cycles_are_those_that_the_page_defends() -> None:
+    assert import_cycles.cycles(import_cycles.graph(import_cycles.modules())) == defended_cycles()
+
+
+def test_cycles_are_found_with_imports_in_functions_and_for_types(tmp_path: Path) -> None:
+    texts = {
+        "damon/__init__.py": "",
+        "damon/a.py": "from damon import b\n",
+        "damon/b.py": "if TYPE_CHECKING:\n    from .c import C\n",
+        "damon/c/__init__.py": "def f():\n    import damon.a\n",
+        "damon/d.py": "import damon.a\n",
+        "vmtest/__init__.py": "",
+    }
+    for name, text in texts.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found = import_cycles.graph(import_cycles.modules(tmp_path))
+    assert found["damon.d"] == {"damon.a"}
+    assert import_cycles.cycles(found) == [["damon.a", "damon.b", "damon.c"]]

@@ -61,7 +61,7 @@ def test_code_of_a_user_is_called_at_every_sample(monkeypatch: pytest.MonkeyPatc
         assert own.samples == 199
         damon.stop()
 
-        sim.phys = space = _Space(sim)
+        sim.phys = space = _Space(sim.engine, sim.state, sim.virtual_clock)
         ctx = on_memory(damon)
         damon.start([ctx])
         sim.clock.sleep_us(1_000_000 - 1)
@@ -69,7 +69,7 @@ def test_code_of_a_user_is_called_at_every_sample(monkeypatch: pytest.MonkeyPatc
         damon.stop()
 
         asked: list[int] = []
-        sim.phys = SimulatedPhysical(sim)
+        sim.phys = SimulatedPhysical(sim.engine, sim.state, sim.virtual_clock)
         young = sim.phys.young
 
         def ask(batch: Batch, out: Buffer) -> None:

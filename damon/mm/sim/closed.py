@@ -15,15 +15,18 @@ class Releasable:
     Memory goes with its last reference: a record that a caller took from the machine and still holds stays readable.
     """
 
+    #: Whether it was dropped.
+    released = False
+
     def release(self, *names: str) -> None:
         """Drop the attributes ``names``, without names all of them."""
         for name in names or list(self.__dict__):
             self.__dict__.pop(name, None)
-        self.__dict__["released"] = True
+        self.released = True
 
     if not TYPE_CHECKING:  # a type checker would take every attribute for one that is there
 
         def __getattr__(self, name: str) -> object:
-            if self.__dict__.get("released") and not name.startswith("__"):
+            if self.released and not name.startswith("__"):
                 raise DamonError(errno.ENODEV, f"{name}: the simulated machine is closed; open another one")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

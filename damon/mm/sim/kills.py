@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from damon.mm.sim.state import State
 from damon.model.machine import PAGE_SIZE
-
-if TYPE_CHECKING:
-    from damon.mm.sim.machine import SimulatedMachine
 
 
 @dataclass(frozen=True)
@@ -53,19 +52,24 @@ def _mib(size: int) -> str:
 
 class Kills:
     """The kills of one machine. The native records have the last one of each process only: ``note()`` must be called
-    before a process starts again."""
+    before a process starts again.
 
-    def __init__(self, machine: SimulatedMachine) -> None:
-        self._machine = machine
+    Args:
+        state: the machine's.
+        pids: the id that each process has now.
+    """
+
+    def __init__(self, state: State, pids: Mapping[str, int]) -> None:
+        self._state, self._pids = state, pids
         self._noted: dict[tuple[int, int], Kill] = {}
 
     def note(self) -> list[Kill]:
         """Those that were not known yet. Any thread may call it."""
         new = []
-        for index in range(len(self._machine.state.processes)):
-            count = self._machine.state.process.rows[index].killed
+        for index in range(len(self._state.processes)):
+            count = self._state.process.rows[index].killed
             if count and (index, count) not in self._noted:
-                new.append(self._noted.setdefault((index, count), _kill(self._machine, index)))
+                new.append(self._noted.setdefault((index, count), _kill(self._state, self._pids, index)))
         return new
 
     def __len__(self) -> int:
@@ -76,11 +80,11 @@ class Kills:
         return sorted(self._noted.values(), key=lambda kill: kill.time_ns)
 
 
-def _kill(machine: SimulatedMachine, index: int) -> Kill:
+def _kill(state: State, pids: Mapping[str, int], index: int) -> Kill:
     """The last one of a process."""
-    name, row = machine.state.processes[index], machine.state.process.rows[index]
+    name, row = state.processes[index], state.process.rows[index]
     return Kill(
-        name=name, pid=machine.pids[name], time_ns=row.killed_t, rss_bytes=row.killed_present * PAGE_SIZE,
+        name=name, pid=pids[name], time_ns=row.killed_t, rss_bytes=row.killed_present * PAGE_SIZE,
         swapped_bytes=row.killed_swapped * PAGE_SIZE, free_bytes=row.killed_free * PAGE_SIZE,
-        swap_bytes=machine.state.m.swap_pages * PAGE_SIZE, swap_free_bytes=row.killed_swap * PAGE_SIZE,
+        swap_bytes=state.m.swap_pages * PAGE_SIZE, swap_free_bytes=row.killed_swap * PAGE_SIZE,
     )  # fmt: skip

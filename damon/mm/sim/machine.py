@@ -10,13 +10,14 @@ from typing import Final
 
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.mm.clock import VirtualClock
+from damon.mm.sim import hotplug
 from damon.mm.sim.closed import Releasable
 from damon.mm.sim.engine import Engine, NativeEngine
 from damon.mm.sim.kills import Kill, Kills
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
 from damon.mm.sim.reference import ReferenceEngine
-from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat
+from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat, touches
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
 from damon.model.clock import Clock
@@ -72,13 +73,13 @@ class SimulatedMachine(Closing, Releasable):
         self._m = self.state.m
         self._engine: Engine = ReferenceEngine(self.state) if reference else NativeEngine(self.state)
         self.clock = self.virtual_clock = VirtualClock(self._advance, Ticks(workload.machine.hz))
-        self.phys = SimulatedPhysical(self)
+        self.phys = self._phys = SimulatedPhysical(self._engine, self.state, self.virtual_clock)
         self._time, self._passes = self._engine.time(), self.virtual_clock.advance
         self.pids: dict[str, int] = {}
         self._next_pid = FIRST_PID
         self._show: Show | None = None
         self._placeholders: dict[str, Placeholder] = {}
-        self._kills = Kills(self)
+        self._kills = Kills(self.state, self.pids)
         self.offline_failures = 0  #: memory that should have gone offline and could not
         self._accesses: dict[str, Access | None] = {}
         for name in workload.processes:
@@ -113,7 +114,7 @@ class SimulatedMachine(Closing, Releasable):
     def open_process(self, pid: int) -> SimulatedProcess:
         for index, name in enumerate(self.state.processes):
             if self.pids[name] == pid and self.state.process.rows[index].alive:
-                return SimulatedProcess(self, index, pid)
+                return SimulatedProcess(self._phys, self.pids, index, pid)
         for kill in self.kills():
             if kill.pid == pid:
                 raise DamonError(errno.ESRCH, f"process {pid} was {kill}")
@@ -181,11 +182,15 @@ class SimulatedMachine(Closing, Releasable):
 
     def areas(self) -> list[AreaStat]:
         """Every area, in the workload's order."""
-        return [area_stat(self, area) for area in self.workload.areas]
+        now = self.clock.now_ns()
+        return [area_stat(self.state, area, now) for area in self.workload.areas]
 
     def processes(self) -> list[ProcessStat]:
         """Every process, in the workload's order."""
-        return [process_stat(self, index) for index in range(len(self.state.processes))]
+        now = self.clock.now_ns()
+        return [
+            process_stat(self.state, index, self.pids[name], now) for index, name in enumerate(self.state.processes)
+        ]
 
     def kills(self) -> list[Kill]:
         """The processes that were killed for want of memory so far, the first at first."""
@@ -217,11 +222,7 @@ class SimulatedMachine(Closing, Releasable):
 
     def touches(self, area: str) -> int:
         """Touches of ``area`` so far."""
-        row = self.row(area)
-        if not row.mapped:
-            return int(row.touches)
-        seg = row.seg[row.nr_seg - 1]
-        return int(row.touches) + int(float(self.clock.now_ns() - seg.t0) * seg.rate)
+        return touches(self.row(area), self.clock.now_ns())
 
     def counters(self) -> dict[str, int]:
         """The machine's event counters, free pages and lists, by the names of ``/proc/vmstat`` where it has them."""
@@ -299,8 +300,8 @@ class SimulatedMachine(Closing, Releasable):
         """Memory comes, or goes if what it holds can be moved away: all of ``plugs``, and they are done with."""
         for plug in plugs:
             if plug.online:
-                self.state.ram.online(self._engine, plug.node, plug.size)
-            elif not self.state.ram.offline(self._engine, plug.node, plug.size, t):
+                hotplug.online(self.state.ram, self._engine, plug.node, plug.size)
+            elif not hotplug.offline(self.state.ram, self._engine, plug.node, plug.size, t):
                 self.offline_failures += 1
         plugs.clear()
 
@@ -310,10 +311,7 @@ class SimulatedMachine(Closing, Releasable):
 
     def row(self, area: str) -> SimArea:
         """The native record of an area."""
-        try:
-            return self.state.area.rows[self.state.placed[area].id]  # type: ignore[no-any-return]
-        except KeyError:
-            raise InvalidInput(f"area {area!r}: none of {', '.join(self.state.placed)}") from None
+        return self.state.row(area)
 
     def _start_process(self, name: str) -> None:
         self._note_kills()

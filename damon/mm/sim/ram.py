@@ -6,16 +6,13 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from math import isqrt
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from damon.errors import InvalidInput
 from damon.mm.sim.layout import BLOCK, MAX_NODE, NR_LIST, SimFree, SimRun, SimState
 from damon.mm.sim.reserve import Reserve
 from damon.model.machine import PAGE_SIZE
 from damon.workload.model import Node, Workload
-
-if TYPE_CHECKING:
-    from damon.mm.sim.engine import Engine
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
@@ -160,9 +157,10 @@ class Ram:
         if self.held_pages > m.node[0].total - MIB // PAGE_SIZE:
             most = m.node[0].total * PAGE_SIZE - MIB
             raise InvalidInput(f"machine.reserved: {self._spec.reserved} leaves nothing to run in; give at most {most}")
-        self._watermarks()
+        self.set_watermarks()
 
-    def _watermarks(self) -> None:
+    def set_watermarks(self) -> None:
+        """Each node's, for the memory that it has now."""
         nodes = [self._m.node[nid] for nid in range(self._m.nr_node)]
         for on in nodes:
             on.wmark_min, on.wmark_low, on.wmark_high = watermarks(on.total, sum(node.total for node in nodes))
@@ -188,38 +186,6 @@ class Ram:
             else:
                 ranges.append((start, end))
         return ranges
-
-    def online(self, engine: Engine, nid: int, size: int) -> None:
-        """Bring ``size`` bytes of a node online, the lowest first; as much as there is offline."""
-        for number, piece in enumerate(self.pieces):
-            take = min(size, piece.limit - piece.end) if piece.nid == nid else 0
-            if take:
-                engine.online(number, take // PAGE_SIZE)
-                piece.end += take
-                size -= take
-        self._watermarks()
-
-    def offline(self, engine: Engine, nid: int, size: int, now: int) -> bool:
-        """Take ``size`` bytes of a node offline, the highest first: all or nothing."""
-        own = [(n, piece) for n, piece in enumerate(self.pieces) if piece.nid == nid and not piece.held]
-        left, done = size, []
-        if sum(piece.end - piece.start for _, piece in own) < size:
-            return False
-        for number, piece in reversed(own):
-            take = min(left, piece.end - piece.start)
-            if take and not engine.offline(number, take // PAGE_SIZE, now):
-                break
-            piece.end -= take
-            left -= take
-            done.append((number, piece, take))
-        else:
-            self._watermarks()
-            return True
-        for number, piece, take in done:
-            if take:
-                engine.online(number, take // PAGE_SIZE)
-                piece.end += take
-        return False
 
     def _distances(self) -> None:
         m = self._m

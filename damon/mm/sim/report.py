@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from damon.mm.sim.layout import BLOCK, SimArea
+from damon.mm.sim.state import State
 from damon.model.machine import PAGE_SIZE
 from damon.workload.model import Area
-
-if TYPE_CHECKING:
-    from damon.mm.sim.machine import SimulatedMachine
 
 
 @dataclass(frozen=True)
@@ -62,29 +59,36 @@ class SwapStat:
     used_bytes: int
 
 
-def area_stat(machine: SimulatedMachine, area: Area) -> AreaStat:
-    """What there is to tell of an area."""
-    row = machine.row(area.name)
+def area_stat(state: State, area: Area, now: int) -> AreaStat:
+    """An area at the time ``now`` of the machine."""
+    row = state.row(area.name)
     return AreaStat(
         name=area.name, process=area.process, kind=area.kind.value, start=row.start, size_bytes=area.size,
         mapped=bool(row.mapped), resident_bytes=row.nr_present * PAGE_SIZE, swapped_bytes=row.nr_swapped * PAGE_SIZE,
         active_pages=row.nr_active, faults=row.faults, refaults=row.refaults, reclaimed_pages=row.reclaimed,
-        touches=machine.touches(area.name), huge_bytes=row.nr_huge * BLOCK * PAGE_SIZE,
-        node_bytes=tuple(pages * PAGE_SIZE for pages in row.node_present[: machine.state.m.nr_node]),
-        touch_ns=row.touch_ns, latency_us=_latency_ns(row, machine.clock.now_ns()) / 1000,
+        touches=touches(row, now), huge_bytes=row.nr_huge * BLOCK * PAGE_SIZE,
+        node_bytes=tuple(pages * PAGE_SIZE for pages in row.node_present[: state.m.nr_node]),
+        touch_ns=row.touch_ns, latency_us=_latency_ns(row, now) / 1000,
     )  # fmt: skip
 
 
-def process_stat(machine: SimulatedMachine, index: int) -> ProcessStat:
-    """What there is to tell of a process."""
-    now, name = machine.clock.now_ns(), machine.state.processes[index]
-    row = machine.state.process.rows[index]
-    latency = sum(_latency_ns(area, now) for area in machine.state.areas() if area.process == index)
+def process_stat(state: State, index: int, pid: int, now: int) -> ProcessStat:
+    """A process, whose id is ``pid``, at the time ``now`` of the machine."""
+    name, row = state.processes[index], state.process.rows[index]
+    latency = sum(_latency_ns(area, now) for area in state.areas() if area.process == index)
     return ProcessStat(
-        name=name, pid=machine.pids[name], alive=bool(row.alive), rss_bytes=row.nr_present * PAGE_SIZE,
+        name=name, pid=pid, alive=bool(row.alive), rss_bytes=row.nr_present * PAGE_SIZE,
         swapped_bytes=row.nr_swapped * PAGE_SIZE, faults=row.faults, refaults=row.refaults,
         stall_us=row.stall_ns // 1000, slowdown=1.0 + (row.stall_ns / now if now else 0.0), latency_us=latency / 1000,
     )  # fmt: skip
+
+
+def touches(row: SimArea, now: int) -> int:
+    """Touches of an area so far."""
+    if not row.mapped:
+        return int(row.touches)
+    seg = row.seg[row.nr_seg - 1]
+    return int(row.touches) + int(float(now - seg.t0) * seg.rate)
 
 
 def _latency_ns(area: SimArea, now: int) -> float:

@@ -5,74 +5,77 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from damon.mm.ahead import as_written
-from damon.mm.sim.state import PROGRAM, STACK
+from damon.mm.clock import VirtualClock
+from damon.mm.sim.engine import Engine
+from damon.mm.sim.state import PROGRAM, STACK, State
 from damon.model.arrays import Batch, Buffer, FolioArray
 from damon.model.machine import PAGE_SHIFT, PAGE_SIZE, Advice
-
-if TYPE_CHECKING:
-    from damon.mm.sim.machine import SimulatedMachine
 
 #: Folios of one batch. The caller's time passes between batches, so it is not bigger than need be.
 BATCH: Final = 1024
 
 
 class SimulatedPhysical:
-    """Physical memory as folios on LRU lists: single pages, and huge pages of 2 MiB whole."""
+    """Physical memory as folios on LRU lists: single pages, and huge pages of 2 MiB whole.
 
-    def __init__(self, machine: SimulatedMachine) -> None:
-        self._machine = machine
-        self._access = machine.engine.access(None)
+    Args:
+        engine: acts on ``state``.
+        state: the machine's.
+        clock: the machine's, which callers' costs are charged to.
+    """
+
+    def __init__(self, engine: Engine, state: State, clock: VirtualClock) -> None:
+        self.engine, self.state, self.clock = engine, state, clock
+        self._access = engine.access(None)
 
     def native_access(self) -> int | None:
-        if self._access is None or self._machine.closed or not as_written(self, *_PHYSICAL):
+        if self._access is None or self.state.released or not as_written(self, *_PHYSICAL):
             return None
         return ctypes.addressof(self._access)
 
     def mkold(self, addrs: Buffer, nr: int) -> Batch:
-        self._machine.engine.phys_mkold(addrs.pointer_to(nr), nr, self._machine.clock.now_ns())
+        self.engine.phys_mkold(addrs.pointer_to(nr), nr, self.clock.now_ns())
         return Batch(addrs, nr)
 
     def young(self, batch: Batch, out: Buffer) -> None:
         addrs, nr = batch.addrs.pointer_to(batch.nr), batch.nr
-        self._machine.engine.phys_young(addrs, nr, out.pointer_to(nr), self._machine.clock.now_ns())
+        self.engine.phys_young(addrs, nr, out.pointer_to(nr), self.clock.now_ns())
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
         pfn, end_pfn = start >> PAGE_SHIFT, -(-end // PAGE_SIZE)
         first = FolioArray(1)
-        self._machine.engine.folios(pfn, end_pfn, first)
+        self.engine.folios(pfn, end_pfn, first)
         if not first.nr:
             return  # memory that is empty is walked often, and a batch is not made for nothing
         batch = FolioArray(BATCH)
         while pfn < end_pfn:
-            pfn = self._machine.engine.folios(pfn, end_pfn, batch)
+            pfn = self.engine.folios(pfn, end_pfn, batch)
             if batch.nr:
                 yield batch
 
     def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
-        self._machine.engine.folios_at(addrs.pointer_to(nr), nr, out)
+        self.engine.folios_at(addrs.pointer_to(nr), nr, out)
 
     def folios_young(self, folios: FolioArray) -> None:
-        self._machine.engine.folios_young(folios, self._machine.clock.now_ns())
+        self.engine.folios_young(folios, self.clock.now_ns())
 
     def folios_mkold(self, folios: FolioArray) -> None:
-        self._machine.engine.folios_mkold(folios, self._machine.clock.now_ns())
+        self.engine.folios_mkold(folios, self.clock.now_ns())
 
     def migrate(self, folios: FolioArray) -> int:
         """The caller spends the time of looking at each folio, and of moving those that move."""
-        clock = self._machine.virtual_clock
-        pages, cost = self._machine.engine.migrate(folios, clock.now_ns())
-        clock.charge_ns(cost + folios.nr * self._machine.state.m.scan_ns)
+        pages, cost = self.engine.migrate(folios, self.clock.now_ns())
+        self.clock.charge_ns(cost + folios.nr * self.state.m.scan_ns)
         return pages
 
     def pageout(self, folios: FolioArray) -> int:
         """Reclaim; the caller spends the time of looking at each folio, taking pages away and writing them."""
-        clock = self._machine.virtual_clock
-        pages, cost = self._machine.engine.pageout(folios, clock.now_ns())
-        clock.charge_ns(cost + folios.nr * self._machine.state.m.scan_ns)
+        pages, cost = self.engine.pageout(folios, self.clock.now_ns())
+        self.clock.charge_ns(cost + folios.nr * self.state.m.scan_ns)
         return pages
 
     def activate(self, folios: FolioArray) -> int:
@@ -82,20 +85,27 @@ class SimulatedPhysical:
         return self._lru_move(folios, False)
 
     def _lru_move(self, folios: FolioArray, active: bool) -> int:
-        pages = self._machine.engine.lru_move(folios, active)
-        self._machine.virtual_clock.charge_ns(folios.nr * self._machine.state.m.scan_ns)
+        pages = self.engine.lru_move(folios, active)
+        self.clock.charge_ns(folios.nr * self.state.m.scan_ns)
         return pages
 
 
 class SimulatedProcess:
-    """One process's address space: its areas, and without memory behind them its program and stack."""
+    """One process's address space: its areas, and without memory behind them its program and stack.
 
-    def __init__(self, machine: SimulatedMachine, index: int, pid: int) -> None:
+    Args:
+        phys: the machine's memory.
+        pids: the id that each process has now.
+        index: of the process in the machine's state.
+        pid: its id when it was opened.
+    """
+
+    def __init__(self, phys: SimulatedPhysical, pids: Mapping[str, int], index: int, pid: int) -> None:
         self.pid = pid
-        self._machine = machine
-        self._index = index
+        self._phys, self._pids, self._index = phys, pids, index
+        self._engine, self._state, self._clock = phys.engine, phys.state, phys.clock
         self._closed = False
-        self._access = machine.engine.access(index)
+        self._access = phys.engine.access(index)
 
     def native_access(self) -> int | None:
         if self._access is None or not as_written(self, *_PROCESS) or not self.alive():
@@ -103,29 +113,29 @@ class SimulatedProcess:
         return ctypes.addressof(self._access)
 
     def alive(self) -> bool:
-        if self._closed or self._machine.closed:
+        if self._closed or self._state.released:
             return False
-        state = self._machine.state
-        here = self._machine.pids[state.processes[self._index]] == self.pid  # else a later one of that name
+        state = self._state
+        here = self._pids[state.processes[self._index]] == self.pid  # else a later one of that name
         return here and bool(state.process.rows[self._index].alive)
 
     def mkold(self, addrs: Buffer, nr: int) -> Batch:
         rows = addrs.pointer_to(nr)
         if self.alive():
-            self._machine.engine.virt_mkold(self._index, rows, nr, self._machine.clock.now_ns())
+            self._engine.virt_mkold(self._index, rows, nr, self._clock.now_ns())
         return Batch(addrs, nr)
 
     def young(self, batch: Batch, out: Buffer) -> None:
         addrs, nr = batch.addrs.pointer_to(batch.nr), batch.nr
         answers = out.pointer_to(nr)
         if self.alive():
-            self._machine.engine.virt_young(self._index, addrs, nr, answers, self._machine.clock.now_ns())
+            self._engine.virt_young(self._index, addrs, nr, answers, self._clock.now_ns())
         else:
             ctypes.memset(answers, 0, nr)
 
     def _mapped(self) -> list[tuple[int, int, int]]:
         """``(start, end, area)`` of the mapped areas by address; program and stack are area -1."""
-        state = self._machine.state
+        state = self._state
         areas = [
             (placed.start, placed.end, placed.id)
             for placed in state.placed.values()
@@ -155,36 +165,36 @@ class SimulatedProcess:
                 cost += spent
             elif advice is Advice.COLLAPSE:
                 failed = -errno.EINVAL  # too small for a huge page
-        self._machine.virtual_clock.charge_ns(cost)
+        self._clock.charge_ns(cost)
         return failed or (-errno.ENOMEM if hole or at < end else 0)
 
     def _advise(self, area: int, low: int, high: int, advice: Advice) -> tuple[int, int]:
         """One advice for addresses ``[low, high)`` of one area: 0 or a negative errno, and the cost."""
-        machine, now = self._machine, self._machine.clock.now_ns()
-        base = machine.state.area.rows[area].start
+        now = self._clock.now_ns()
+        base = self._state.area.rows[area].start
         index, end = (low - base) >> PAGE_SHIFT, (high - base) >> PAGE_SHIFT
         if advice in (Advice.HUGEPAGE, Advice.NOHUGEPAGE, Advice.COLLAPSE):
-            return machine.engine.thp_advise(area, index, end, advice, now)
+            return self._engine.thp_advise(area, index, end, advice, now)
         if advice is Advice.NORMAL:
             return 0, 0
-        _done, cost = machine.engine.advise(area, index, end, advice, now)
-        return 0, cost + (end - index) * machine.state.m.scan_ns
+        _done, cost = self._engine.advise(area, index, end, advice, now)
+        return 0, cost + (end - index) * self._state.m.scan_ns
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
         batch = FolioArray(BATCH)
         while start < end and self.alive():
-            start = self._machine.engine.walk(self._index, start, end, batch)
+            start = self._engine.walk(self._index, start, end, batch)
             if batch.nr:
                 yield batch
 
     def folios_young(self, folios: FolioArray) -> None:
-        self._machine.phys.folios_young(folios)
+        self._phys.folios_young(folios)
 
     def folios_mkold(self, folios: FolioArray) -> None:
-        self._machine.phys.folios_mkold(folios)
+        self._phys.folios_mkold(folios)
 
     def migrate(self, folios: FolioArray) -> int:
-        return self._machine.phys.migrate(folios)
+        return self._phys.migrate(folios)
 
     def close(self) -> None:
         self._closed = True

@@ -143,6 +143,13 @@ class State(Releasable):
         """Pages on each list, all nodes together."""
         return [sum(node.nr[index] for node in self.nodes()) for index in range(NR_LIST)]
 
+    def row(self, area: str) -> SimArea:
+        """The native record of an area."""
+        try:
+            return self.area.rows[self.placed[area].id]  # type: ignore[no-any-return]
+        except KeyError:
+            raise InvalidInput(f"area {area!r}: none of {', '.join(self.placed)}") from None
+
     def areas(self) -> list[SimArea]:
         """The native records of all areas."""
         return [self.area.rows[placed.id] for placed in self.placed.values()]
