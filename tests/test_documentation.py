@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from damon.modules.module import Module
 from damon.workload.find import shipped
 from share.generate import COMMANDS, parsers_below
 from tests.documentation import DOCS, PAGES, ROOT, Command, anchors, blocks, commands, slug, spans, split
+from vmtest import Guest
 from vmtest.images.variants import variants
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -224,6 +226,33 @@ def test_python_compiles_and_its_imports_exist(page: str) -> None:
                 assert not missing, f"{page}:{block.line}: {node.module} has no {missing}"
 
 
+def resolves(name: str) -> bool:
+    """A dotted name below ``damon`` or ``vmtest``, or of a guest: an attribute or a module."""
+    first, *rest = name.split(".")
+    found: Any = Guest() if first.lower() == "guest" else importlib.import_module(first)
+    for attribute in rest:
+        if not hasattr(found, attribute):
+            if not hasattr(found, "__path__"):
+                return False
+            try:
+                importlib.import_module(f"{found.__name__}.{attribute}")
+            except ModuleNotFoundError:
+                return False
+        found = getattr(found, attribute)
+    return True
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_names_of_the_api_exist(page: str) -> None:
+    """`damon.open_engine()` and `Guest.get()` in running text, ``damon.X`` and ``guest.X`` in blocks of Python."""
+    found = {name for _, span in spans(ROOT / page) for name in re.findall(r"^((?:damon|vmtest|Guest)\.[\w.]+)", span)}
+    for block in blocks(ROOT / page):
+        if block.language == "python":
+            found |= set(re.findall(r"(?<![\w.\"])((?:damon|vmtest|guest)\.[A-Za-z_]\w*(?:\.[a-z]\w*)?)\(", block.text))
+    files = r"\.(h|service|data|vmas|py|md|yaml)$|\.PID\."
+    assert [name for name in sorted(found) if not re.search(files, name) and not resolves(name.rstrip("."))] == []
+
+
 def test_what_is_wrong_is_found() -> None:
     for words, why in (
         (("damon", "run", "--linux", "--simm"), "--simm"),
@@ -239,5 +268,9 @@ def test_what_is_wrong_is_found() -> None:
     ):
         with pytest.raises(AssertionError, match=re.escape(why)):
             check(words)
+    assert [name for name in ("damon.mm.sim", "Guest.get", "damon.open_engin", "Guest.take") if not resolves(name)] == [
+        "damon.open_engin",
+        "Guest.take",
+    ]
     assert slug("What is `acted on`, and what is not") == "what-is-acted-on-and-what-is-not"
     assert any(isinstance(one, Command) for one in commands(DOCS / "how-to/export.md"))
