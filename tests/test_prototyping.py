@@ -22,9 +22,9 @@ def mappings(machine: damon.Machine, pid: int) -> list[tuple[int, int]]:
     return list(machine.open_process(pid).mappings())
 
 
-def play(function: Callable[..., Any], *words: Any, reference: bool = False) -> Any:
+def play(function: Callable[..., Any], *words: Any) -> Any:
     """``function(machine, pid, ...)`` on the simulated machine of the page."""
-    with damon.open_machine(sim=WORKLOAD, seed=1, reference=reference) as machine:
+    with damon.open_machine(sim=WORKLOAD, seed=1) as machine:
         pid = machine.pids["main"]
         return function(machine, pid, *[word(machine, pid) if callable(word) else word for word in words])
 

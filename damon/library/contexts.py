@@ -20,29 +20,24 @@ if TYPE_CHECKING:
 
 
 @overload
-def open_machine(*, sim: str | os.PathLike[str], seed: int = 0, reference: bool = False) -> SimulatedMachine: ...
+def open_machine(*, sim: str | os.PathLike[str], seed: int = 0) -> SimulatedMachine: ...
 
 
 @overload
-def open_machine(*, linux: Literal[True], seed: int = 0, reference: bool = False) -> Machine: ...
+def open_machine(*, linux: Literal[True], seed: int = 0) -> Machine: ...
 
 
 @overload
-def open_machine(
-    *, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0, reference: bool = False
-) -> Machine: ...
+def open_machine(*, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0) -> Machine: ...
 
 
-def open_machine(
-    *, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0, reference: bool = False
-) -> Machine:
+def open_machine(*, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0) -> Machine:
     """A machine to work on: closed at the end of a ``with`` block, or by its ``close()``.
 
     Args:
         sim: a workload file: the simulated machine that plays it, in virtual time.
         linux: the running system (root; ``docs/explanation/linux.md`` says what it needs).
         seed: of the simulated machine.
-        reference: use the plain Python twins of the native routines.
 
     Raises:
         InvalidInput: neither or both are asked for, or the workload file is refused.
@@ -54,10 +49,10 @@ def open_machine(
         from damon.mm.sim import SimulatedMachine
         from damon.workload.load import load_workload
 
-        return SimulatedMachine(load_workload(os.fspath(sim)), seed, reference=reference)
+        return SimulatedMachine(load_workload(os.fspath(sim)), seed)
     from damon.mm.linux import LinuxMachine
 
-    return LinuxMachine(reference=reference)
+    return LinuxMachine()
 
 
 @contextmanager

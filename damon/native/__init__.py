@@ -2,7 +2,7 @@
 """The C helper library: sources in ``src/``, one file a concern, loaded once with ctypes.
 
 Each package declares the routines that it calls (``bind``) and the records that it shares (``shared``, ``layout.py``)
-next to their plain Python twins; this file only loads. Calls release the GIL (``ctypes.CDLL``) and never keep a pointer
+next to what uses them; this file only loads. Calls release the GIL (``ctypes.CDLL``) and never keep a pointer
 past their return unless their comment says so.
 """
 

@@ -35,9 +35,8 @@ def big(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("reference", [False, True])
-def test_the_machine_knows_its_kills(big: str, reference: bool) -> None:
-    machine = SimulatedMachine(load_workload(big), 1, reference=reference)
+def test_the_machine_knows_its_kills(big: str) -> None:
+    machine = SimulatedMachine(load_workload(big), 1)
     machine.clock.sleep_us(3_000_000)
     (kill,) = machine.kills()
     assert (kill.name, kill.pid) == ("main", machine.pids["main"])

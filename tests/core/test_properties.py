@@ -29,7 +29,7 @@ class _Run:
 
     def __init__(self, seed: int, *, reference: bool = False) -> None:
         rnd = self.rnd = Random(seed)
-        self.machine = SimulatedMachine(random_workload(rnd), seed, reference=reference)
+        self.machine = SimulatedMachine(random_workload(rnd), seed)
         self.damon = Damon(self.machine, seed, reference=reference)
         self.ctxs = random_contexts(rnd, self.damon)
         self.watches = [Watch(folio=FOLIO) for _ in self.ctxs]

@@ -95,17 +95,17 @@ def peak_bytes_per_region() -> float:
 
 def _system_calls(physical: bool) -> float:
     """A thousand random pages of a GiB, made old and asked for, on a made-up kernel."""
-    from damon.mm.linux import reference as ref
-    from damon.mm.linux.native import NativeSampler
+    from damon.mm.linux.native import Sampler
     from damon.model.arrays import U8, Buffer
+    from tests.mm.linux.dictated import ANON
     from tests.mm.linux.fake import FakeKernel, addresses, present
 
     pages, samples = 1 << 18, 1000
     draw = random.Random(1)
     picked = sorted(draw.sample(range(pages), samples))
     with tempfile.TemporaryDirectory() as made:
-        kernel = FakeKernel(Path(made), [ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON] * pages)
-        sampler, out = NativeSampler(kernel.files), Buffer(U8, samples)
+        kernel = FakeKernel(Path(made), [ANON] * pages)
+        sampler, out = Sampler(kernel.files), Buffer(U8, samples)
         addrs = addresses([page << 12 for page in picked])
         if physical:
             sampler.mkold_phys(addrs, samples)

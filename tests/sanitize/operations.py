@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 from random import Random
 
-from damon import native
+import damon.native
 
 if "PYDAMON_SANITIZED" in os.environ:
-    native.LIBRARY = Path(os.environ["PYDAMON_SANITIZED"])
+    damon.native.LIBRARY = Path(os.environ["PYDAMON_SANITIZED"])
 
-from damon.mm.linux.native import NativeSampler
-from damon.mm.linux.reference import KPF_ANON, KPF_LRU, KPF_MMAP
+from damon.mm.linux import native
 from damon.mm.sim import SimulatedMachine
-from damon.model.arrays import U8, Buffer
+from damon.model.arrays import U64, Buffer
 from tests.core.ahead import Counted, RandomRun, empty_run
-from tests.mm.linux.fake import FakeKernel, addresses, present
+from tests.mm.linux import golden as linux_golden
 from tests.mm.sim import golden
 from tests.mm.sim.machines import check
 from tests.mm.sim.operations import do, draw
@@ -52,27 +50,20 @@ def contexts(seed: int) -> None:
 
 
 def linux(seed: int) -> None:
-    """Made-up page tables and flags of pages: make old, change, ask."""
+    """All that reads page tables and flags of pages, sound and damaged ones, and the text of ``/proc/PID/maps``."""
+    for damaged in (False, True):
+        for _answer in linux_golden.play(seed + 1000, damaged=damaged):
+            pass
     rnd = Random(seed)
-    usual = KPF_LRU | KPF_MMAP | KPF_ANON
-    flags = [rnd.choice([usual, usual, 0, rnd.getrandbits(27)]) for _ in range(rnd.randint(1, 300))]
-    with tempfile.TemporaryDirectory(prefix="damon-test-") as directory:
-        kernel = FakeKernel(Path(directory) / "kernel", flags)
-        files = kernel.files
-        files.gap_pagemap, files.gap_kpageflags, files.gap_write = (rnd.randint(0, 40) for _ in range(3))
-        sampler, nr = NativeSampler(files), rnd.randint(1, 60)
-        out = Buffer(U8, nr)
-        sampler.mkold_phys(addresses([rnd.randint(0, len(flags) + 80) << 12 for _ in range(nr)]), nr)
-        rnd.shuffle(flags)
-        kernel.set_flags(flags)
-        sampler.young_phys(nr, out)
-        for _ in range(2):
-            table = {rnd.randint(0, 60): rnd.choice([present(rnd.randint(1, len(flags) + 10)), 0]) for _ in range(40)}
-            pagemap = os.open(kernel.process(1, [(0, 151)], table), os.O_RDONLY)
-            sampler.mkold_virt(pagemap, addresses([rnd.randint(0, 170) << 12 for _ in range(nr)]), nr)
-            sampler.young_virt(pagemap, nr, out)
-            os.close(pagemap)
-        kernel.close()
+    ranges = [sorted(rnd.getrandbits(48) for _ in range(2)) for _ in range(rnd.randint(0, 20))]
+    text = bytearray("".join(f"{a:x}-{b:x} rw-p {a:08x} 08:01 {a % 3} /a b\n" for a, b in ranges).encode())
+    for _ in range(rnd.randint(0, 10) if text else 0):
+        text[rnd.randrange(len(text))] = rnd.choice(b" \n-0f\0\xff")
+    raw = bytes(text[: rnd.randint(0, len(text))])
+    room = rnd.randint(1, 30)
+    for parse, words in ((native.maps_parse, 2), (native.mappings_parse, 3)):
+        rows = Buffer(U64, words * room)
+        parse(raw, len(raw), rows.pointer_to(words * room), room)
 
 
 def main() -> int:

@@ -2,8 +2,7 @@
 """The running kernel's memory, from user space: page_idle bitmap, pagemap, kpageflags, process_madvise.
 
 ``machine.py`` is the machine, ``process.py`` and ``physical.py`` its address spaces, ``capabilities.py`` what it asks
-of a system, ``native.py`` the C routines, ``reference.py`` their plain twins. What is acted on:
-docs/explanation/linux.md.
+of a system, ``native.py`` the C routines. What is acted on: docs/explanation/linux.md.
 """
 
 from damon.mm.linux.machine import LinuxMachine

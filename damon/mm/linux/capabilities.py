@@ -14,10 +14,11 @@ from typing import Final
 
 from damon.errors import MissingCapability
 from damon.mm.linux import inject, native, parse
-from damon.mm.linux.reference import PM_PFN_MASK
 from damon.model.machine import PAGE_SIZE
 
 BITMAP: Final = "kernel/mm/page_idle/bitmap"
+#: The page frame number in an entry of /proc/PID/pagemap.
+PM_PFN_MASK: Final = (1 << 55) - 1
 
 #: Actions by what they need, under the names of the kernel's schemes.
 BY_PROCESS_MADVISE: Final = {"pageout", "pageout:file", "lru_deprio", "willneed", "cold", "collapse"}

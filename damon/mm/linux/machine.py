@@ -12,11 +12,10 @@ from damon.errors import MissingCapability
 from damon.mm.clock import RealClock
 from damon.mm.linux import interference, native, parse
 from damon.mm.linux.capabilities import BITMAP, Capabilities
-from damon.mm.linux.native import Files, NativeSampler
+from damon.mm.linux.native import Files
 from damon.mm.linux.nodes import LinuxNodes
 from damon.mm.linux.physical import LinuxPhysicalSpace
 from damon.mm.linux.process import LinuxProcessSpace
-from damon.mm.linux.reference import ReferenceSampler
 from damon.model.clock import Clock
 from damon.model.machine import Closing, PhysicalSpace
 
@@ -25,7 +24,6 @@ class LinuxMachine(Closing):
     """The running kernel's memory, from user space. Nothing is opened before ``require()`` or the first use.
 
     Args:
-        reference: sample with the plain Python twins of the C routines.
         proc: where proc is mounted.
         sys: where sysfs is mounted.
         pidfd_open: how to hold a process.
@@ -35,7 +33,6 @@ class LinuxMachine(Closing):
 
     def __init__(
         self,
-        reference: bool = False,
         proc: str | os.PathLike[str] = "/proc",
         sys: str | os.PathLike[str] = "/sys",
         pidfd_open: Callable[[int], int] = os.pidfd_open,
@@ -45,13 +42,10 @@ class LinuxMachine(Closing):
         self._sys = Path(sys)
         self._pidfd_open = pidfd_open
         self._nodes = LinuxNodes(self._proc, self._sys)
-        self._sampler: Callable[[Files], NativeSampler | ReferenceSampler] = (
-            ReferenceSampler if reference else NativeSampler
-        )
         self._files: Files | None = None
         self._psi = -1
         self._psi_tried = False
-        self.physical = LinuxPhysicalSpace(self.files, self._sampler)
+        self.physical = LinuxPhysicalSpace(self.files)
         self.phys: PhysicalSpace = self.physical
 
     def files(self) -> Files:
@@ -94,7 +88,7 @@ class LinuxMachine(Closing):
             self.system_ram()
 
     def open_process(self, pid: int) -> LinuxProcessSpace:
-        return LinuxProcessSpace(self.files(), pid, self._sampler, self._pidfd_open)
+        return LinuxProcessSpace(self.files(), pid, self._pidfd_open)
 
     def system_ram(self) -> Sequence[tuple[int, int]]:
         path = self._proc / "iomem"

@@ -186,8 +186,8 @@ class Mappings:
             self.rows = (c_uint64 * (4 * nr))()
 
 
-class NativeSampler:
-    """One batch of sampling addresses between "make old" and "is it young?". Twin: ``reference.ReferenceSampler``."""
+class Sampler:
+    """One batch of sampling addresses between "make old" and "is it young?"."""
 
     def __init__(self, files: Files) -> None:
         self._files = files

@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from damon.mm.linux import native
-from damon.mm.linux.native import Files, NativeSampler, Result
-from damon.mm.linux.reference import ReferenceSampler
+from damon.mm.linux.native import Files, Result, Sampler
 from damon.mm.linux.rmap import ReverseMap
 from damon.model.arrays import Batch, Buffer, FolioArray
 from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
 
 #: Folios of a batch at most.
 BATCH: Final = 16384
-
-Sampler = NativeSampler | ReferenceSampler
 
 
 class SampledBatch(Batch):
@@ -44,16 +41,15 @@ class LinuxPhysicalSpace:
     the processes that map a folio; page cache that no process maps is monitored but not acted on.
     """
 
-    def __init__(self, files: Callable[[], Files], sampler: Callable[[Files], Sampler] = NativeSampler) -> None:
+    def __init__(self, files: Callable[[], Files]) -> None:
         self._open = files
-        self._new_sampler = sampler
         self._rmap: ReverseMap | None = None
         #: What became of the pages of the last action.
         self.last_result = Result()
 
     def mkold(self, addrs: Buffer, nr: int) -> Batch:
         batch = SampledBatch(addrs, nr, self)
-        batch.sampler = self._new_sampler(self._open())
+        batch.sampler = Sampler(self._open())
         batch.sampler.mkold_phys(addrs, nr)
         return batch
 

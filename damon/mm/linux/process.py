@@ -11,9 +11,8 @@ from typing import Final
 
 from damon.errors import DamonError
 from damon.mm.linux import inject, native
-from damon.mm.linux.native import Files, Mappings, NativeSampler, Result
+from damon.mm.linux.native import Files, Mappings, Result, Sampler
 from damon.mm.linux.physical import SampledBatch, sampled
-from damon.mm.linux.reference import ReferenceSampler
 from damon.model.arrays import Batch, Buffer, FolioArray
 from damon.model.machine import PAGE_SHIFT, PAGE_SIZE, Advice
 
@@ -32,7 +31,6 @@ class LinuxProcessSpace:
         self,
         files: Files,
         pid: int,
-        sampler: Callable[[Files], NativeSampler | ReferenceSampler] = NativeSampler,
         pidfd_open: Callable[[int], int] = os.pidfd_open,
     ) -> None:
         self.pid = pid
@@ -51,7 +49,6 @@ class LinuxProcessSpace:
         except (OSError, OverflowError):
             self.close()
             raise DamonError(errno.EINVAL, f"no process with pid {pid}; give the pid of a running one") from None
-        self._new_sampler = sampler
 
     def alive(self) -> bool:
         return self._pidfd >= 0 and native.pidfd_alive(self._pidfd) == 0
@@ -71,7 +68,7 @@ class LinuxProcessSpace:
         return True
 
     def mkold(self, addrs: Buffer, nr: int) -> Batch:
-        batch, sampler = SampledBatch(addrs, nr, self), self._new_sampler(self._files)
+        batch, sampler = SampledBatch(addrs, nr, self), Sampler(self._files)
         for fresh in (False, True):
             if (fresh or self._pagemap < 0) and not self._reopen():
                 break

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The routines on a machine's state: what ``SimulatedMachine`` calls, and the native ones.
+"""The C routines on a machine's state.
 
 Times are ns of virtual time, costs ns of the caller's, pages and areas numbers within the state.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import byref, c_int, c_int64, c_uint32, c_uint64, c_void_p
-from typing import Any, Protocol
+from typing import Any
 
 from damon.mm.ahead import NativeAccess, NativeTime
 from damon.mm.sim.closed import Releasable
@@ -16,80 +16,6 @@ from damon.mm.sim.layout import SimSeg, SimSpace
 from damon.mm.sim.state import State
 from damon.model.arrays import FolioArray
 from damon.native import bind
-
-
-class Engine(Protocol):
-    """What can be done with a machine's state. Addresses and folios come as pointers to native arrays."""
-
-    def area_map(self, area: int, populate: bool, t: int) -> None:
-        """Map an area; its pages at once when ``populate``."""
-
-    def area_clear(self, area: int, t: int) -> None:
-        """Unmap an area; nothing of its pages stays."""
-
-    def area_access(self, area: int, seg: SimSeg) -> None:
-        """The area is accessed as ``seg`` says from ``seg.t0`` on."""
-
-    def event_purge(self) -> None:
-        """Forget the events of areas that changed."""
-
-    def event_area(self, area: int, t: int) -> None:
-        """Events for the next touches of all absent pages of an area that changed at ``t``."""
-
-    def advance(self, now: int) -> None:
-        """Everything that happens up to ``now``."""
-
-    def phys_mkold(self, addrs: int, nr: int, now: int) -> None: ...
-
-    def phys_young(self, addrs: int, nr: int, out: int, now: int) -> None: ...
-
-    def virt_mkold(self, process: int, addrs: int, nr: int, now: int) -> None: ...
-
-    def virt_young(self, process: int, addrs: int, nr: int, out: int, now: int) -> None: ...
-
-    def folios(self, pfn: int, end: int, out: FolioArray) -> int:
-        """The folios in frames ``[pfn, end)``, as many as fit; where to go on."""
-
-    def folios_at(self, addrs: int, nr: int, out: FolioArray) -> None:
-        """Row by row the folio at each address; ``nr_pages`` 0: none."""
-
-    def walk(self, process: int, addr: int, end: int, out: FolioArray) -> int:
-        """The folios that a process maps in ``[addr, end)``, as many as fit; where to go on."""
-
-    def folios_young(self, folios: FolioArray, now: int) -> None: ...
-
-    def folios_mkold(self, folios: FolioArray, now: int) -> None: ...
-
-    def pageout(self, folios: FolioArray, now: int) -> tuple[int, int]:
-        """Pages that left, and the cost."""
-
-    def migrate(self, folios: FolioArray, now: int) -> tuple[int, int]:
-        """Pages that moved, and the cost."""
-
-    def lru_move(self, folios: FolioArray, active: bool) -> int:
-        """Pages of the chosen folios."""
-
-    def advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
-        """Pages acted on, and the cost."""
-
-    def thp_advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
-        """0 or a negative errno, and the cost."""
-
-    def offline(self, res: int, nr: int, now: int) -> bool:
-        """The last pages of a resource, if they can be moved away."""
-
-    def online(self, res: int, nr: int) -> None:
-        """The next pages of a resource."""
-
-    def access(self, process: int | None) -> NativeAccess | None:
-        """Physical memory, or a process, for C; None: it is for Python only."""
-
-    def time(self) -> NativeTime | None:
-        """The machine's time for C; None: only Python passes it."""
-
-    def release(self) -> None:
-        """Let go of the state; everything else is refused from now on (ENODEV)."""
-
 
 _area_map = bind("sim_area_map", None, c_void_p, c_uint32, c_int, c_int64)
 _area_clear = bind("sim_area_clear", None, c_void_p, c_uint32, c_int64)
@@ -117,29 +43,38 @@ _access = bind("sim_access", None, c_void_p, c_void_p, c_int)
 _time = bind("sim_time", None, c_void_p, c_void_p)
 
 
-class NativeEngine(Releasable):
-    """The routines in C."""
+class Engine(Releasable):
+    """What can be done with a machine's state. Addresses and folios come as pointers to native arrays.
+
+    After ``release()`` everything is refused (ENODEV).
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state  # keeps the memory
         self._m = ctypes.addressof(state.m)
 
     def area_map(self, area: int, populate: bool, t: int) -> None:
+        """Map an area; its pages at once when ``populate``."""
         _area_map(self._m, area, populate, t)
 
     def area_clear(self, area: int, t: int) -> None:
+        """Unmap an area; nothing of its pages stays."""
         _area_clear(self._m, area, t)
 
     def area_access(self, area: int, seg: SimSeg) -> None:
+        """The area is accessed as ``seg`` says from ``seg.t0`` on."""
         _area_access(self._m, area, byref(seg))
 
     def event_purge(self) -> None:
+        """Forget the events of areas that changed."""
         _event_purge(self._m)
 
     def event_area(self, area: int, t: int) -> None:
+        """Events for the next touches of all absent pages of an area that changed at ``t``."""
         _event_area(self._m, area, t)
 
     def advance(self, now: int) -> None:
+        """Everything that happens up to ``now``."""
         _advance(self._m, now)
 
     def phys_mkold(self, addrs: int, nr: int, now: int) -> None:
@@ -155,15 +90,18 @@ class NativeEngine(Releasable):
         _virt_young(self._m, process, addrs, nr, out, now)
 
     def folios(self, pfn: int, end: int, out: FolioArray) -> int:
+        """The folios in frames ``[pfn, end)``, as many as fit; where to go on."""
         at = c_uint64(pfn)
         out.nr = _folios(self._m, byref(at), end, out.pointer, out.capacity)
         return at.value
 
     def folios_at(self, addrs: int, nr: int, out: FolioArray) -> None:
+        """Row by row the folio at each address; ``nr_pages`` 0: none."""
         _folios_at(self._m, addrs, nr, out.pointer_to(nr))
         out.nr = nr
 
     def walk(self, process: int, addr: int, end: int, out: FolioArray) -> int:
+        """The folios that a process maps in ``[addr, end)``, as many as fit; where to go on."""
         at = c_uint64(addr)
         out.nr = _walk(self._m, process, byref(at), end, out.pointer, out.capacity)
         return at.value
@@ -175,33 +113,42 @@ class NativeEngine(Releasable):
         _folios_mkold(self._m, folios.pointer, folios.nr, now)
 
     def pageout(self, folios: FolioArray, now: int) -> tuple[int, int]:
+        """Pages that left, and the cost."""
         return self._costs(_pageout, folios.pointer, folios.nr, now)
 
     def migrate(self, folios: FolioArray, now: int) -> tuple[int, int]:
+        """Pages that moved, and the cost."""
         return self._costs(_migrate, folios.pointer, folios.nr, now)
 
     def lru_move(self, folios: FolioArray, active: bool) -> int:
+        """Pages of the chosen folios."""
         return int(_lru_move(self._m, folios.pointer, folios.nr, active))
 
     def advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
+        """Pages acted on, and the cost."""
         return self._costs(_advise, area, index, end, advice, now)
 
     def thp_advise(self, area: int, index: int, end: int, advice: int, now: int) -> tuple[int, int]:
+        """0 or a negative errno, and the cost."""
         return self._costs(_thp_advise, area, index, end, advice, now)
 
     def offline(self, res: int, nr: int, now: int) -> bool:
+        """The last pages of a resource, if they can be moved away."""
         return bool(_offline(self._m, res, nr, now))
 
     def online(self, res: int, nr: int) -> None:
+        """The next pages of a resource."""
         _online(self._m, res, nr)
 
     def access(self, process: int | None) -> NativeAccess:
+        """Physical memory, or a process, for C."""
         access, space = NativeAccess(), SimSpace(self._m, process or 0)
         _access(byref(access), byref(space), process is None)
         access.owner = space
         return access
 
     def time(self) -> NativeTime:
+        """The machine's time for C."""
         time = NativeTime()
         _time(byref(time), self._m)
         return time

@@ -12,11 +12,10 @@ from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.mm.clock import VirtualClock
 from damon.mm.sim import hotplug
 from damon.mm.sim.closed import Releasable
-from damon.mm.sim.engine import Engine, NativeEngine
+from damon.mm.sim.engine import Engine
 from damon.mm.sim.kills import Kill, Kills
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
-from damon.mm.sim.reference import ReferenceEngine
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat, touches
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
@@ -55,7 +54,6 @@ class SimulatedMachine(Closing, Releasable):
     Args:
         workload: areas, phases and the machine's size and speed.
         seed: the same seed, the same run, on any machine.
-        reference: run on the plain Python twins of the native routines.
 
     Raises:
         InvalidInput: a workload that cannot be played. MissingCapability: no address space for it.
@@ -65,13 +63,13 @@ class SimulatedMachine(Closing, Releasable):
     clock: Clock
     phys: PhysicalSpace
 
-    def __init__(self, workload: Workload, seed: int, *, reference: bool = False) -> None:
+    def __init__(self, workload: Workload, seed: int) -> None:
         _check(workload)
         self.workload = workload
         self.closed = False
         self.state = State(workload, seed)
         self._m = self.state.m
-        self._engine: Engine = ReferenceEngine(self.state) if reference else NativeEngine(self.state)
+        self._engine = Engine(self.state)
         self.clock = self.virtual_clock = VirtualClock(self._advance, Ticks(workload.machine.hz))
         self.phys = self._phys = SimulatedPhysical(self._engine, self.state, self.virtual_clock)
         self._time, self._passes = self._engine.time(), self.virtual_clock.advance
@@ -251,7 +249,7 @@ class SimulatedMachine(Closing, Releasable):
         """The address of this machine's ``NativeTime``, up to the next phase or another thread's turn; None: no sleep
         of ``us`` ends before."""
         clock, time = self.virtual_clock, self._time
-        if time is None or self.closed or clock.advance is not self._passes:
+        if self.closed or clock.advance is not self._passes:
             return None
         now, wake = clock.now_ns(), clock.next_wake_ns()
         limit = self._phase_end if wake is None else min(wake, self._phase_end)
@@ -264,7 +262,6 @@ class SimulatedMachine(Closing, Releasable):
 
     def end_stretch(self) -> None:
         """Time has passed up to the ``now`` of ``NativeTime``."""
-        assert self._time is not None
         self.virtual_clock.pass_to(self._time.now)
         if self._m.oom_kill != len(self._kills):
             self._note_kills()

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from damon.mm.sim.arithmetic import exp, log, power_sum
 from damon.mm.sim.layout import SimPattern, SimSeg
-from damon.mm.sim.reference.arithmetic import exp, log, power_sum
 from damon.model.machine import PAGE_SIZE
 from damon.workload.model import Access, Pattern
 

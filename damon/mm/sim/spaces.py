@@ -33,7 +33,7 @@ class SimulatedPhysical:
         self._access = engine.access(None)
 
     def native_access(self) -> int | None:
-        if self._access is None or self.state.released or not as_written(self, *_PHYSICAL):
+        if self.state.released or not as_written(self, *_PHYSICAL):
             return None
         return ctypes.addressof(self._access)
 
@@ -108,7 +108,7 @@ class SimulatedProcess:
         self._access = phys.engine.access(index)
 
     def native_access(self) -> int | None:
-        if self._access is None or not as_written(self, *_PROCESS) or not self.alive():
+        if not as_written(self, *_PROCESS) or not self.alive():
             return None
         return ctypes.addressof(self._access)
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Folios of a range of page frames, from page flags; their accessed state. Twin: damon/mm/linux/reference.py. */
+/* Folios of a range of page frames, from page flags; their accessed state. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* /proc/PID/maps, and small facts of the system. Twin: damon/mm/linux/reference.py. */
+/* /proc/PID/maps, and small facts of the system. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

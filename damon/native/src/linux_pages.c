@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which pages an action concerns, which of them are where the reverse map says, which left. Twin: damon/mm/linux/reference.py. */
+/* Which pages an action concerns, which of them are where the reverse map says, which left. */
 #include "linux.h"
 
 /* 1 if the action concerns this folio: deactivation moves active ones only, activation the others. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The folio behind each sampling address, from page flags. Twin: damon/mm/linux/reference.py. */
+/* The folio behind each sampling address, from page flags. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The reverse map: page frame -> (process, virtual page), read from the page tables that /proc shows. It is a hint: who
- * acts on it asks pagemap again first. Twin: damon/mm/linux/reference.py.
+ * acts on it asks pagemap again first.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

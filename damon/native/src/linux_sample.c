@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * "Make old" and "is it young?" for the sampling addresses of one target in a batch. Twin: damon/mm/linux/reference.py.
+ * "Make old" and "is it young?" for the sampling addresses of one target in a batch.
  *
  * The idle bitmap answers for the head page of a folio on an LRU list only; any other page ignores a set bit and reads
  * as clear. So a clear bit means "accessed" only where the bit could be set, and while the page is still that page.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The folios that a process maps in a range of addresses, by address. Twin: damon/mm/linux/reference_walk.py. */
+/* The folios that a process maps in a range of addresses, by address. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>

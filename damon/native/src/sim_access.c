@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* When pages are touched: counts, times and lazily drawn histories. Twin: damon/mm/sim/reference/access.py. */
+/*
+ * When pages are touched. Nothing is stepped. The touches of a deterministic pattern are numbered, so when a page had its
+ * last one is arithmetic. Random patterns touch each page as a Poisson process, which has no memory: all that can ever be
+ * asked of a page's past is when its last touch was. So a page carries t_eval, up to where its past is drawn, and t_last;
+ * whoever asks next draws the last touch in (t_eval, now], if any, and the answers of all observers fit together. The draw
+ * is a hash of seed, page and t_eval.
+ */
 #include "sim.h"
 #include "sim_math.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Areas that go, and whose accesses change. Twin: damon/mm/sim/reference/areas.py. */
+/* Areas that go, and whose accesses change. */
 #include <sys/mman.h>
 
 #include "sim.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The next touches of absent pages, as events in a heap by time. Twin: damon/mm/sim/reference/events.py. */
+/* The next touches of absent pages, as events in a heap by time. */
 #include "sim.h"
 #include "sim_math.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Pages that come, processes that stall. Twin: damon/mm/sim/reference/faults.py. */
+/* Pages that come, processes that stall. */
 #include "sim.h"
 #include "sim_math.h"
 

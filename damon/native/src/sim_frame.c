@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Page frames: free runs and the reverse map frame -> page. Twin: damon/mm/sim/reference/frames.py. */
+/* Page frames: free runs and the reverse map frame -> page. */
 #include <string.h>
 
 #include "sim.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Memory that comes and goes. Twin: damon/mm/sim/reference/hotplug.py. */
+/* Memory that comes and goes. */
 #include <stddef.h>
 
 #include "sim.h"

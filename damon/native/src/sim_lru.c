@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The four LRU lists as rings of runs. A page carries the number of the run that it was last added with; every other
- * run's claim to it is stale, so moving a page costs the same wherever it was. Twin: damon/mm/sim/reference/lru.py.
+ * run's claim to it is stale, so moving a page costs the same wherever it was.
  */
 #include "sim.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Arithmetic that gives the same bits everywhere: only + - * / on doubles. Twin: damon/mm/sim/reference/arithmetic.py. */
+/* Arithmetic that gives the same bits everywhere: only + - * / on doubles. */
 #ifndef PYDAMON_SIM_MATH_H
 #define PYDAMON_SIM_MATH_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Folios that move to another node. Twin: damon/mm/sim/reference/migrate.py. */
+/* Folios that move to another node. */
 #include <stddef.h>
 
 #include "sim.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* NUMA nodes: where memory comes from, and what touching it costs. Twin: damon/mm/sim/reference/nodes.py. */
+/* NUMA nodes: where memory comes from, and what touching it costs. */
 #include <stddef.h>
 
 #include "sim.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What operations sets ask for, in batches. Twin: damon/mm/sim/reference/ops.py. */
+/* What operations sets ask for, in batches. */
 #include <stddef.h>
 
 #include "sim.h"

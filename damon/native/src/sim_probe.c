@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The folio behind each sampling address. Twin: damon/mm/sim/reference/walk.py. */
+/* The folio behind each sampling address. */
 #include <stddef.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Reclaim, as mm/vmscan.c does it with the classic lists. Twin: damon/mm/sim/reference/reclaim.py. */
+/* Reclaim, as mm/vmscan.c does it with the classic lists. */
 #include <stddef.h>
 
 #include "sim.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Swap devices. Twin: damon/mm/sim/reference/swap.py. */
+/* Swap devices. */
 #include "sim.h"
 
 /*

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Huge pages: folios of SIM_BLOCK pages of anonymous memory. Twin: damon/mm/sim/reference/thp.py. */
+/* Huge pages: folios of SIM_BLOCK pages of anonymous memory. */
 #include <errno.h>
 
 #include "sim.h"

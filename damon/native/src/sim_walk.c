@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Folios as operations sets see them, and the walk of a process's. Twin: damon/mm/sim/reference/walk.py. */
+/* Folios as operations sets see them, and the walk of a process's. */
 #include "sim.h"
 
 /* The folio that begins with a page of an area, which is in frame number pfn unless it is huge. */

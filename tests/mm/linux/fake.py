@@ -8,48 +8,9 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from hypothesis import strategies as st
-
-from damon.mm.linux import reference as ref
 from damon.mm.linux.native import Files
 from damon.model.arrays import U64, Buffer
-
-PLAIN = [
-    0,
-    ref.KPF_NOPAGE,
-    ref.KPF_SLAB,
-    ref.KPF_RESERVED,
-    ref.KPF_UPTODATE,
-    ref.KPF_MMAP | ref.KPF_ANON,
-    ref.KPF_MMAP | ref.KPF_ANON | ref.KPF_IDLE,
-    ref.KPF_LRU | ref.KPF_UPTODATE,
-    *[ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON] * 6,
-    ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ACTIVE,
-    ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_UNEVICTABLE,
-]
-
-
-@st.composite
-def page_flags(draw: st.DrawFn, blocks: int = 12) -> list[int]:
-    """Entries of kpageflags: single pages and naturally aligned compound pages in blocks of 16."""
-    flags: list[int] = []
-    for _ in range(draw(st.integers(1, blocks))):
-        left = 16
-        while left:
-            order = draw(st.integers(0, 4))
-            while 1 << order > left or len(flags) % (1 << order):
-                order -= 1
-            of = draw(st.sampled_from(PLAIN))
-            size = 1 << order
-            if size == 1:
-                flags.append(of)
-            else:
-                huge = draw(st.sampled_from([0, 0, 0, ref.KPF_HUGE]))
-                tails_say = of if draw(st.booleans()) else 0
-                flags.append(of | ref.KPF_COMPOUND_HEAD | huge)
-                flags.extend([tails_say | ref.KPF_COMPOUND_TAIL | huge] * (size - 1))
-            left -= size
-    return flags
+from tests.page_flags import PM_EXCLUSIVE, PM_PRESENT
 
 
 def write_u64(path: Path, values: Sequence[int], offset: int = 0) -> None:
@@ -111,8 +72,9 @@ class FakeKernel:
         return where / "pagemap"
 
     def close(self) -> None:
-        for fd in (self.files.bitmap, self.files.kpageflags, self.files.proc):
-            os.close(fd)
+        for fd in (self.files.bitmap, self.files.kpageflags, self.files.kpagecgroup, self.files.proc):
+            if fd >= 0:
+                os.close(fd)
 
 
 def addresses(values: Sequence[int]) -> Buffer:
@@ -123,4 +85,4 @@ def addresses(values: Sequence[int]) -> Buffer:
 
 
 def present(pfn: int, exclusive: bool = True) -> int:
-    return ref.PM_PRESENT | (ref.PM_EXCLUSIVE if exclusive else 0) | pfn
+    return PM_PRESENT | (PM_EXCLUSIVE if exclusive else 0) | pfn

@@ -5,18 +5,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damon.mm.linux import native
-from damon.mm.linux import reference as ref
 from damon.mm.linux.native import Key, Result
 from damon.mm.linux.physical import LinuxPhysicalSpace
 from damon.mm.linux.rmap import MAX_AGE_NS, MIN_AGE_NS, ReverseMap
@@ -33,24 +30,20 @@ from damon.model.arrays import (
     DamonFolio,
     FolioArray,
 )
-from tests.mm.linux.fake import FakeKernel, addresses, page_flags, present, write_u64
-
-ANON = ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON
-
-
-@contextmanager
-def fake_kernel(flags: list[int]) -> Iterator[FakeKernel]:
-    directory = Path(tempfile.mkdtemp(prefix="damon-test-"))
-    kernel = FakeKernel(directory, flags)
-    try:
-        yield kernel
-    finally:
-        kernel.close()
-        shutil.rmtree(directory)
-
-
-def row(folio: DamonFolio) -> tuple[int, int, int, int]:
-    return folio.pfn, folio.memcg, folio.nr_pages, folio.flags
+from tests.mm.linux.dictated import ANON, Block, folio_at, memory, page_flags
+from tests.mm.linux.fake import FakeKernel, addresses, present, write_u64
+from tests.mm.linux.golden import fake_kernel, row, walk
+from tests.page_flags import (
+    KPF_ACTIVE,
+    KPF_COMPOUND_HEAD,
+    KPF_COMPOUND_TAIL,
+    KPF_LRU,
+    KPF_MMAP,
+    KPF_SWAPCACHE,
+    KPF_UNEVICTABLE,
+    KPF_UPTODATE,
+    PM_PRESENT,
+)
 
 
 def batch(*rows: tuple[int, int, int]) -> FolioArray:
@@ -62,56 +55,49 @@ def batch(*rows: tuple[int, int, int]) -> FolioArray:
     return folios
 
 
+def memcg(block: Block, charged: bool) -> int:
+    return 1000 + block.pfn // 3 if charged else 0
+
+
 @settings(max_examples=200)
-@given(data=st.data(), flags=page_flags(), charged=st.booleans(), capacity=st.integers(1, 9))
-def test_folios_are_those_of_the_twin(data: st.DataObject, flags: list[int], charged: bool, capacity: int) -> None:
-    start = data.draw(st.integers(0, len(flags) + 3))
-    end = data.draw(st.integers(start, len(flags) + 20))
-    with fake_kernel(flags) as kernel:
-        if charged:
-            write_u64(kernel.directory / "kpagecgroup", [1000 + pfn // 3 for pfn in range(len(flags))])
-            kernel.files.kpagecgroup = os.open(kernel.directory / "kpagecgroup", os.O_RDONLY)
-        expected = [row(folio) for folio in ref.folios(kernel.files, start, end)]
-        found = []
-        out = FolioArray(capacity)
-        walk = native.walk_new(kernel.files.pointer, start, end)
-        while nr := native.walk_next(kernel.files.pointer, walk, out.pointer, out.capacity):
-            out.nr = nr
-            found += [row(folio) for folio in out]
-        native.walk_free(walk)
-        assert found == expected
+@given(st.integers(0, 2**32), st.booleans(), st.integers(1, 9))
+def test_folios_of_a_range(seed: int, charged: bool, capacity: int) -> None:
+    """All of a folio whose page is in the range; it is mapped when any of its pages is."""
+    rnd = Random(seed)
+    blocks = memory(rnd)
+    frames = blocks[-1].end
+    start = rnd.randint(0, frames + 3)
+    end = start + rnd.randint(0, frames + 20)
+    expected = [
+        (b.pfn, memcg(b, charged), 0, 0, b.nr, b.flags | (FOLIO_MAPPED if b.order and b.tails & KPF_MMAP else 0), -1)
+        for b in blocks
+        if b.folio and b.pfn < end and b.end > start
+    ]
+    with fake_kernel(page_flags(blocks), charged=charged) as kernel:
+        assert walk(kernel, start, end, capacity) == expected
         space = LinuxPhysicalSpace(lambda: kernel.files)
         assert [row(f) for folios in space.folios(start << 12, end << 12) for f in folios] == expected
-        if charged:
-            os.close(kernel.files.kpagecgroup)
 
 
 @settings(max_examples=100)
-@given(data=st.data(), flags=page_flags(), charged=st.booleans())
-def test_folios_at_addresses_are_those_of_the_twin(data: st.DataObject, flags: list[int], charged: bool) -> None:
-    addrs = data.draw(st.lists(st.integers(0, (len(flags) + 5) * 4096), max_size=40))
-    with fake_kernel(flags) as kernel:
-        if charged:
-            write_u64(kernel.directory / "kpagecgroup", [1000 + pfn // 3 for pfn in range(len(flags))])
-            kernel.files.kpagecgroup = os.open(kernel.directory / "kpagecgroup", os.O_RDONLY)
-        expected = ref.folios_at(kernel.files, addrs)
-        out = FolioArray(max(1, len(addrs)))
-        LinuxPhysicalSpace(lambda: kernel.files).folios_at(addresses(addrs), len(addrs), out)
-        assert out.nr == len(addrs)
-        assert [bytes(folio) for folio in out] == [bytes(folio) for folio in expected]
-        walked = {f.pfn + page: f for f in ref.folios(kernel.files, 0, len(flags)) for page in range(f.nr_pages)}
-        for addr, folio in zip(addrs, out, strict=True):
-            there = walked.get(addr >> 12)
-            assert bool(folio.nr_pages) == (there is not None)
-            if there is not None:
-                anon = FOLIO_ANON | FOLIO_ACTIVE
-                assert (folio.pfn, folio.memcg, folio.flags & anon) == (there.pfn, there.memcg, there.flags & anon)
-        if charged:
-            os.close(kernel.files.kpagecgroup)
+@given(st.integers(0, 2**32), st.booleans())
+def test_folios_at_addresses(seed: int, charged: bool) -> None:
+    """The folio behind each address, as its first page has it; of its pages nothing is counted."""
+    rnd = Random(seed)
+    blocks = memory(rnd)
+    pfns = [rnd.randrange(blocks[-1].end + 5) for _ in range(rnd.randint(0, 40))]
+    with fake_kernel(page_flags(blocks), charged=charged) as kernel:
+        out = FolioArray(max(1, len(pfns)))
+        addrs = addresses([pfn * 4096 + rnd.randrange(4096) for pfn in pfns])
+        LinuxPhysicalSpace(lambda: kernel.files).folios_at(addrs, len(pfns), out)
+        found = [folio_at(blocks, pfn) for pfn in pfns]
+        assert [row(folio) for folio in out] == [
+            (b.pfn, memcg(b, charged), 0, 0, 1, b.flags, -1) if b else (0,) * 7 for b in found
+        ]
 
 
 def test_folio_of_a_middle_page_and_of_a_range_not_page_aligned() -> None:
-    head, tail = ANON | ref.KPF_COMPOUND_HEAD, ref.KPF_COMPOUND_TAIL
+    head, tail = ANON | KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
     with fake_kernel([ANON, 0, 0, 0, head, tail, tail, tail, ANON]) as kernel:
         space = LinuxPhysicalSpace(lambda: kernel.files)
         found = [(f.pfn, f.nr_pages) for folios in space.folios((6 << 12) + 1, (8 << 12) + 1) for f in folios]
@@ -122,7 +108,7 @@ def test_folio_of_a_middle_page_and_of_a_range_not_page_aligned() -> None:
 
 def test_folio_across_the_read_buffer() -> None:
     """A huge page that begins near the end of one read and ends in the next."""
-    head, tail = ANON | ref.KPF_COMPOUND_HEAD, ref.KPF_COMPOUND_TAIL
+    head, tail = ANON | KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
     flags = [ANON] * 4094 + [head] + [tail] * 511 + [ANON]
     with fake_kernel(flags) as kernel:
         space = LinuxPhysicalSpace(lambda: kernel.files)
@@ -132,18 +118,17 @@ def test_folio_across_the_read_buffer() -> None:
 
 
 def test_flags_of_folios() -> None:
-    with fake_kernel([ANON | ref.KPF_ACTIVE, ref.KPF_LRU, ref.KPF_LRU | ref.KPF_UNEVICTABLE | ref.KPF_MMAP]) as kernel:
+    with fake_kernel([ANON | KPF_ACTIVE, KPF_LRU, KPF_LRU | KPF_UNEVICTABLE | KPF_MMAP]) as kernel:
         space = LinuxPhysicalSpace(lambda: kernel.files)
         flags = [f.flags for folios in space.folios(0, 3 << 12) for f in folios]
         assert flags == [FOLIO_ANON | FOLIO_ACTIVE | FOLIO_MAPPED, 0, FOLIO_UNEVICTABLE | FOLIO_MAPPED]
 
 
 def test_folio_is_mapped_when_any_of_its_pages_is() -> None:
-    head, tail = ref.KPF_LRU | ref.KPF_COMPOUND_HEAD, ref.KPF_COMPOUND_TAIL
-    with fake_kernel([head, tail, tail | ref.KPF_MMAP, tail, head, tail]) as kernel:
+    head, tail = KPF_LRU | KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
+    with fake_kernel([head, tail, tail | KPF_MMAP, tail, head, tail]) as kernel:
         space = LinuxPhysicalSpace(lambda: kernel.files)
         assert [f.flags for folios in space.folios(0, 6 << 12) for f in folios] == [FOLIO_MAPPED, 0]
-        assert [f.flags for f in ref.folios(kernel.files, 0, 6)] == [FOLIO_MAPPED, 0]
 
 
 def test_young_and_mkold_of_folios_leave_decided_ones_alone() -> None:
@@ -177,16 +162,25 @@ processes = st.dictionaries(
 
 @settings(max_examples=150)
 @given(tables=processes, first=st.integers(0, 60), nr=st.integers(1, 80), own=st.integers(1, 5))
-def test_reverse_map_is_that_of_the_twin(tables: dict[int, dict[int, int]], first: int, nr: int, own: int) -> None:
+def test_reverse_map_has_the_first_process_of_each_page(
+    tables: dict[int, dict[int, int]], first: int, nr: int, own: int
+) -> None:
+    """First in the order of /proc, our own last; pages of mappings only, present ones, page frames of the window."""
     with fake_kernel([ANON] * 100) as kernel:
         for pid, table in tables.items():
             kernel.process(pid, [(0, 30), (40, 41), (50, 91)], table)
+        order = [int(name) for name in os.listdir(kernel.proc) if int(name) != own]
         (kernel.proc / "sys").mkdir()
         (kernel.proc / "77").mkdir()  # has just gone
+        expected: dict[int, tuple[int, int]] = {}
+        for pid in [*order, *({own} & tables.keys())]:
+            for page, entry in sorted(tables[pid].items()):
+                pfn = entry & 127
+                if entry & PM_PRESENT and first <= pfn < first + nr and (page < 30 or page == 40 or page >= 50):
+                    expected.setdefault(pfn, (pid, page))
         rmap = ReverseMap(kernel.files)
         assert native.rmap_build(kernel.files.pointer, rmap._map, own, first, nr) == 0
-        expected = ref.reverse_map(kernel.files, own, first, nr)
-        found = {pfn: rmap.get(pfn) for pfn in range(120)}
+        found = {pfn: rmap.get(pfn) for pfn in range(200)}
         assert {pfn: entry for pfn, entry in found.items() if entry is not None} == expected
         assert len(rmap) == len(expected)
         rmap.close()
@@ -285,9 +279,9 @@ def test_shared_anonymous_memory_is_not_read_from_outside(kernel: FakeKernel) ->
         (present(20), 0, 0),  # is still there
         (0, 0, 1),
         (20, 0, 1),  # swapped out
-        (0, ref.KPF_LRU | ref.KPF_UPTODATE, 0),  # unmapped, but in the page cache
-        (0, ref.KPF_UPTODATE | ref.KPF_SWAPCACHE, 0),  # on its way to disk, in a batch for its list
-        (0, ANON | ref.KPF_UPTODATE, 1),  # another's by now
+        (0, KPF_LRU | KPF_UPTODATE, 0),  # unmapped, but in the page cache
+        (0, KPF_UPTODATE | KPF_SWAPCACHE, 0),  # on its way to disk, in a batch for its list
+        (0, ANON | KPF_UPTODATE, 1),  # another's by now
     ],
 )
 def test_what_left_memory(kernel: FakeKernel, entry: int, flags: int, left: int) -> None:

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Make old / is it young: the C routines against their plain twins, on made-up kernels."""
+"""Make old / is it young?: the C routines on memory that the test dictates."""
 
 from __future__ import annotations
 
 import os
 import random
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,98 +13,47 @@ import pytest
 from hypothesis import Phase, given
 from hypothesis import strategies as st
 
-from damon.mm.linux import reference as ref
-from damon.mm.linux.native import NativeSampler
-from damon.mm.linux.reference import ReferenceSampler
-from damon.model.arrays import U8, Buffer
+from damon.mm.linux.native import Sampler
 from tests.examples import examples
-from tests.mm.linux.fake import FakeKernel, addresses, page_flags, present
+from tests.mm.linux import golden
+from tests.mm.linux.dictated import ANON, folio_at, memory, page_flags
+from tests.mm.linux.fake import FakeKernel, addresses, present
+from tests.mm.linux.golden import fake_kernel, young
+from tests.page_flags import KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_IDLE, KPF_LRU, KPF_ZERO_PAGE
 
 #: Making an example smaller takes minutes with files for memory; the first one found says enough.
 FAST = examples(80, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-ANON = ref.KPF_LRU | ref.KPF_MMAP | ref.KPF_ANON
 
 
-@contextmanager
-def kernels(flags: list[int]) -> Iterator[tuple[FakeKernel, FakeKernel]]:
-    directory = Path(tempfile.mkdtemp(prefix="damon-test-"))
-    pair = FakeKernel(directory / "native", flags), FakeKernel(directory / "reference", flags)
-    try:
-        yield pair
-    finally:
-        for kernel in pair:
-            kernel.close()
-        shutil.rmtree(directory)
-
-
-def young(sampler: NativeSampler | ReferenceSampler, nr: int, pagemap: int | None = None) -> list[int]:
-    out = Buffer(U8, max(1, nr))
-    for i in range(nr):
-        out[i] = 7  # must be overwritten
-    if pagemap is None:
-        sampler.young_phys(nr, out)
-    else:
-        sampler.young_virt(pagemap, nr, out)
-    return [out[i] for i in range(nr)]
+@pytest.mark.parametrize("expected", golden.GOLDEN.read_text().splitlines(), ids=lambda line: line.split()[0])
+def test_golden(expected: str) -> None:
+    """All routines that read: sampling, walks, folios at addresses, the reverse map, the pages of actions."""
+    assert golden.line(int(expected.split(maxsplit=1)[0])) == expected
 
 
 @FAST
-@given(data=st.data(), flags=page_flags(), gaps=st.tuples(*[st.integers(0, 40)] * 3))
-def test_physical_twins_agree(data: st.DataObject, flags: list[int], gaps: tuple[int, int, int]) -> None:
-    frames = st.integers(0, len(flags) + 80)  # behind the last page frame too
-    picked = [(pfn << 12) + pfn % 4096 for pfn in data.draw(st.lists(frames, min_size=10, max_size=60))]
-    with kernels(flags) as (ours, plain):
-        files = ours.files
+@given(st.integers(0, 2**32), st.tuples(*[st.integers(0, 40)] * 3))
+def test_physical_samples(seed: int, gaps: tuple[int, int, int]) -> None:
+    """Made old: the folios behind the addresses. Young: those that were touched and still are on a list."""
+    rnd = random.Random(seed)
+    blocks = memory(rnd)
+    flags = page_flags(blocks)
+    frames = [rnd.randrange(len(flags) + 80) for _ in range(rnd.randint(10, 60))]  # behind the last page frame too
+    found = [folio_at(blocks, pfn) if pfn < len(flags) else None for pfn in frames]
+    heads = {block.pfn for block in found if block}
+    with fake_kernel(flags) as kernel:
+        files = kernel.files
         files.gap_pagemap, files.gap_kpageflags, files.gap_write = gaps
-        native, reference = NativeSampler(files), ReferenceSampler(plain.files)
-        addrs, nr = addresses(picked), len(picked)
-        assert native.mkold_phys(addrs, nr) == reference.mkold_phys(addrs, nr)
-        assert ours.bitmap() == plain.bitmap()
-        touched = [pfn for pfn in ours.bitmap() if data.draw(st.booleans())]
-        later = data.draw(st.one_of(st.just(flags), st.permutations(flags)))
-        for kernel in (ours, plain):
-            kernel.clear_idle(touched)
-            kernel.set_flags(later)
-        first = young(native, nr)
-        assert first == young(reference, nr)
-        assert first == young(native, nr)  # nothing is cleared by asking
-
-
-@FAST
-@given(data=st.data(), flags=page_flags())
-def test_virtual_twins_agree(data: st.DataObject, flags: list[int]) -> None:
-    pfns = st.integers(1, len(flags) + 10)
-    entries = st.one_of(st.builds(present, pfns), st.builds(present, pfns), pfns, st.just(0))
-    page_table = st.dictionaries(st.integers(0, 60), entries, min_size=15, max_size=50)
-    before, changes = data.draw(page_table), data.draw(page_table)
-    pages = st.one_of(st.sampled_from(sorted(before)), st.sampled_from(sorted(changes)), st.integers(0, 170))
-    picked = [(page << 12) + page for page in data.draw(st.lists(pages, min_size=10, max_size=60))]
-    with kernels(flags) as (ours, plain):
-        samplers: tuple[NativeSampler, ReferenceSampler] = NativeSampler(ours.files), ReferenceSampler(plain.files)
-        maps = [(0, 151)]
-        pagemaps = [os.open(kernel.process(1, maps, before), os.O_RDONLY) for kernel in (ours, plain)]
-        addrs, nr = addresses(picked), len(picked)
-        made = []
-        for which, pagemap in enumerate(pagemaps):
-            try:
-                made.append(samplers[which].mkold_virt(pagemap, addrs, nr))
-            except ProcessLookupError:
-                made.append(-1)
-        assert made[0] == made[1]
-        assert ours.bitmap() == plain.bitmap()
-        touched = [pfn for pfn in ours.bitmap() if data.draw(st.booleans())]
-        after = before | changes if data.draw(st.booleans()) else before
-        toggled = data.draw(st.sets(st.integers(0, len(flags) - 1), max_size=8))  # isolated, or drained to its list
-        for kernel in (ours, plain):
-            kernel.clear_idle(touched)
-            kernel.set_flags([f ^ ref.KPF_LRU if pfn in toggled else f for pfn, f in enumerate(flags)])
-            kernel.process(1, maps, after)
-        if made[0] >= 0:
-            first = young(samplers[0], nr, pagemaps[0])
-            assert first == young(samplers[1], nr, pagemaps[1])
-            assert first == young(samplers[0], nr, pagemaps[0])
-        for pagemap in pagemaps:
-            os.close(pagemap)
+        sampler, nr = Sampler(files), len(frames)
+        made = sampler.mkold_phys(addresses([(pfn << 12) + pfn % 4096 for pfn in frames]), nr)
+        assert made == sum(block is not None for block in found)
+        assert kernel.bitmap() == sorted(heads)
+        touched, left = ({pfn for pfn in heads if rnd.random() < 0.5} for _ in range(2))
+        kernel.clear_idle(sorted(touched))
+        kernel.set_flags([f & ~KPF_LRU if pfn in left else f for pfn, f in enumerate(flags)])
+        expected = [int(block is not None and block.pfn in touched - left) for block in found]
+        assert young(sampler, nr) == expected
+        assert young(sampler, nr) == expected, "nothing is cleared by asking"
 
 
 @pytest.fixture
@@ -118,7 +64,7 @@ def kernel(tmp_path: Path) -> Iterator[FakeKernel]:
 
 
 def test_neighbours_share_system_calls(kernel: FakeKernel) -> None:
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     addrs = addresses([pfn << 12 for pfn in range(0, 512, 8)])
     sampler.mkold_phys(addrs, 64)
     young(sampler, 64)
@@ -130,7 +76,7 @@ def test_neighbours_share_system_calls(kernel: FakeKernel) -> None:
 
 
 def test_only_words_that_are_needed_are_read(kernel: FakeKernel) -> None:
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     sampler.mkold_phys(addresses([0, 128 << 12, 192 << 12]), 3)  # words 0, 2 and 3
     assert kernel.files.counters()["bitmap_write"] == 1  # zero bits do nothing: one call
     young(sampler, 3)
@@ -138,10 +84,10 @@ def test_only_words_that_are_needed_are_read(kernel: FakeKernel) -> None:
 
 
 def test_head_of_a_huge_page_is_asked_once(tmp_path: Path) -> None:
-    flags = [ANON | ref.KPF_COMPOUND_HEAD] + [ANON | ref.KPF_COMPOUND_TAIL] * 511
+    flags = [ANON | KPF_COMPOUND_HEAD] + [ANON | KPF_COMPOUND_TAIL] * 511
     kernel = FakeKernel(tmp_path, [*flags, *flags])
     kernel.files.gap_kpageflags = 1000
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     assert sampler.mkold_phys(addresses([pfn << 12 for pfn in (100, 101, 511, 512 + 511, 700)]), 5) == 5
     assert kernel.bitmap() == [0, 512]
     assert kernel.files.counters()["kpageflags_read"] < 30
@@ -151,14 +97,14 @@ def test_head_of_a_huge_page_is_asked_once(tmp_path: Path) -> None:
 
 
 def test_young_of_another_batch_is_refused(kernel: FakeKernel) -> None:
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     sampler.mkold_phys(addresses([0, 4096]), 2)
     with pytest.raises(OSError, match="Invalid argument"):
         young(sampler, 3)
 
 
 def test_page_that_left_the_lru_was_not_accessed(kernel: FakeKernel) -> None:
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     sampler.mkold_phys(addresses([0, 4096]), 2)
     kernel.clear_idle([0, 1])
     kernel.set_flags([ANON, 0, *[ANON] * 4094])
@@ -166,8 +112,8 @@ def test_page_that_left_the_lru_was_not_accessed(kernel: FakeKernel) -> None:
 
 
 def test_page_in_a_per_cpu_batch_was_not_accessed(kernel: FakeKernel) -> None:
-    kernel.set_flags([ANON & ~ref.KPF_LRU, ANON])
-    sampler = NativeSampler(kernel.files)
+    kernel.set_flags([ANON & ~KPF_LRU, ANON])
+    sampler = Sampler(kernel.files)
     sampler.mkold_phys(addresses([0, 4096]), 2)
     kernel.set_flags([ANON, ANON])  # drained meanwhile: its bit was never set
     assert kernel.bitmap() == [1]
@@ -181,15 +127,15 @@ def test_page_in_a_per_cpu_batch_was_not_accessed(kernel: FakeKernel) -> None:
         (present(5), [], ANON, 1),
         (present(6), [6], ANON, 0),  # migrated, and the idle flag with it
         (present(6), [], ANON, 1),  # copied on write or swapped in: a fault is an access
-        (present(6), [], ANON & ~ref.KPF_LRU, 1),  # not yet on its list
-        (present(6), [], ANON & ~ref.KPF_LRU | ref.KPF_IDLE, 0),
-        (present(6), [], ref.KPF_ZERO_PAGE, 0),
+        (present(6), [], ANON & ~KPF_LRU, 1),  # not yet on its list
+        (present(6), [], ANON & ~KPF_LRU | KPF_IDLE, 0),
+        (present(6), [], KPF_ZERO_PAGE, 0),
         (0, [], ANON, 0),
         (5, [], ANON, 0),  # swapped out: bits 0 to 54 are no page frame then
     ],
 )
 def test_page_that_moves(kernel: FakeKernel, later: int, idle: list[int], flags: int, expected: int) -> None:
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     pagemap = os.open(kernel.process(9, [(0, 4)], {2: present(5)}), os.O_RDONLY)
     sampler.mkold_virt(pagemap, addresses([2 << 12]), 1)
     assert kernel.bitmap() == [5]
@@ -205,7 +151,7 @@ def test_page_that_moves(kernel: FakeKernel, later: int, idle: list[int], flags:
 
 
 def test_page_that_comes_is_accessed(kernel: FakeKernel) -> None:
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     pagemap = os.open(kernel.process(9, [(0, 4)], {}), os.O_RDONLY)
     sampler.mkold_virt(pagemap, addresses([2 << 12, 3 << 12]), 2)
     kernel.process(9, [(0, 4)], {2: present(7)})
@@ -214,7 +160,7 @@ def test_page_that_comes_is_accessed(kernel: FakeKernel) -> None:
 
 
 def test_a_dead_address_space_is_told_apart_from_an_empty_one(kernel: FakeKernel) -> None:
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     pagemap = os.open(kernel.process(9, [(0, 4)], {}), os.O_RDONLY)
     assert sampler.mkold_virt(pagemap, addresses([4096]), 1) == 0
     os.truncate(kernel.proc / "9/pagemap", 0)
@@ -228,7 +174,7 @@ def test_runs_longer_than_one_call(tmp_path: Path) -> None:
     """512 entries a read of page flags; 512 words, 32768 page frames, a call on the bitmap."""
     kernel = FakeKernel(tmp_path, [ANON] * 70_000)
     kernel.files.gap_write = 10_000
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     sampler.mkold_phys(addresses([pfn << 12 for pfn in range(1025)]), 1025)
     assert kernel.files.counters()["kpageflags_read"] == 3
     pfns = list(range(0, 513 * 64, 64))
@@ -243,38 +189,37 @@ def test_runs_longer_than_one_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("hole", "reads"), [(5, 1), (6, 2)])
 def test_hole_that_is_read_over(kernel: FakeKernel, hole: int, reads: int) -> None:
     kernel.files.gap_kpageflags = 5
-    NativeSampler(kernel.files).mkold_phys(addresses([0, (hole + 1) << 12]), 2)
+    Sampler(kernel.files).mkold_phys(addresses([0, (hole + 1) << 12]), 2)
     assert kernel.files.counters()["kpageflags_read"] == reads
 
 
 @pytest.mark.parametrize(("hole", "writes"), [(2, 1), (3, 2)])
 def test_hole_that_is_written_over(kernel: FakeKernel, hole: int, writes: int) -> None:
     kernel.files.gap_write = 2
-    NativeSampler(kernel.files).mkold_phys(addresses([0, (hole + 1) << 18]), 2)
+    Sampler(kernel.files).mkold_phys(addresses([0, (hole + 1) << 18]), 2)
     assert kernel.files.counters()["bitmap_write"] == writes
 
 
 def test_tail_whose_head_has_just_gone(tmp_path: Path) -> None:
-    kernel = FakeKernel(tmp_path, [ANON, ANON, ANON, ANON | ref.KPF_COMPOUND_TAIL, *[ANON] * 60])
-    for sampler in (NativeSampler(kernel.files), ReferenceSampler(kernel.files)):
-        assert sampler.mkold_phys(addresses([3 << 12]), 1) == 0
+    kernel = FakeKernel(tmp_path, [ANON, ANON, ANON, ANON | KPF_COMPOUND_TAIL, *[ANON] * 60])
+    assert Sampler(kernel.files).mkold_phys(addresses([3 << 12]), 1) == 0
     assert kernel.bitmap() == []
     kernel.close()
 
 
 def test_swap_entry_is_no_page_frame(kernel: FakeKernel) -> None:
     pagemap = os.open(kernel.process(9, [(0, 4)], {1: 5 | 1 << 62, 2: present(6)}), os.O_RDONLY)
-    for sampler in (NativeSampler(kernel.files), ReferenceSampler(kernel.files)):
-        assert sampler.mkold_virt(pagemap, addresses([4096, 8192]), 2) == 1
-        assert kernel.bitmap() == [6]
-        assert young(sampler, 2, pagemap) == [0, 0]
+    sampler = Sampler(kernel.files)
+    assert sampler.mkold_virt(pagemap, addresses([4096, 8192]), 2) == 1
+    assert kernel.bitmap() == [6]
+    assert young(sampler, 2, pagemap) == [0, 0]
     os.close(pagemap)
 
 
 def test_many_page_frames_in_any_order(tmp_path: Path) -> None:
     """More than fit the simple sort, over several bytes of the page frame number."""
     kernel = FakeKernel(tmp_path, [ANON] * 70_000)
-    sampler = NativeSampler(kernel.files)
+    sampler = Sampler(kernel.files)
     pfns = [0, *random.Random(1).sample(range(1, 70_000), 499)]
     pagemap = os.open(kernel.process(9, [(0, 500)], {page: present(pfn) for page, pfn in enumerate(pfns)}), os.O_RDONLY)
     assert sampler.mkold_virt(pagemap, addresses([page << 12 for page in range(500)]), 500) == 499  # 0 is no page frame

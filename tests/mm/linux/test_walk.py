@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damon.mm.linux import native
-from damon.mm.linux import reference as ref
 from damon.mm.linux.process import LinuxProcessSpace
-from damon.mm.linux.reference_walk import mappings, process_folios
-from damon.model.arrays import DamonFolio, FolioArray
-from tests.mm.linux.fake import page_flags, present, write_u64
-from tests.mm.linux.test_folios import ANON, fake_kernel
+from damon.model.arrays import FOLIO_MAPPED
+from tests.mm.linux.dictated import ANON, folio_at, memory, page_flags
+from tests.mm.linux.fake import present
+from tests.mm.linux.golden import fake_kernel, row, vwalk
+from tests.page_flags import KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
 
-HEAD, TAIL = ANON | ref.KPF_COMPOUND_HEAD, ref.KPF_COMPOUND_TAIL
+HEAD, TAIL = ANON | KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
 LINES = b"""\
 00400000-00452000 r-xp 00012000 08:02 173521      /usr/bin/a b
 00e03000-00e24000 rw-p 00000000 00:00 0           [heap]
@@ -42,54 +43,47 @@ def _parse(text: bytes) -> list[tuple[int, ...]]:
 
 def test_mappings_and_their_page_offsets() -> None:
     """A file's from its offset, anonymous memory's from its address; the text may end anywhere."""
-    assert _parse(LINES) == mappings(LINES) == PARSED
+    assert _parse(LINES) == PARSED
     assert _parse(LINES[:-1]) == PARSED
     assert _parse(b"400000-452000 rw-p") == [(0x400, 0x452, 0x400)]
     assert _parse(b"") == []
 
 
-def row(f: DamonFolio) -> tuple[int, ...]:
-    return f.pfn, f.memcg, f.addr, f.ilx, f.nr_pages, f.flags, f.target_nid
-
-
 @settings(max_examples=200)
-@given(data=st.data(), flags=page_flags(), charged=st.booleans(), capacity=st.integers(1, 9))
-def test_process_folios_are_those_of_the_twin(
-    data: st.DataObject, flags: list[int], charged: bool, capacity: int
-) -> None:
-    """Mapped page after page for the most part, so that folios are met again, and in any order."""
-    pages: dict[int, int] = {}
-    maps, at = [], 3
-    for _ in range(data.draw(st.integers(1, 4))):
-        at += data.draw(st.integers(0, 3))
-        start, pfn = at, data.draw(st.integers(0, len(flags)))
-        for _ in range(data.draw(st.integers(1, 40))):
-            what = data.draw(st.sampled_from("nnnnnnn-j"))
-            pfn = data.draw(st.integers(0, len(flags))) if what == "j" else pfn + 1
-            if what != "-" and pfn < len(flags):
-                pages[at] = present(pfn)
+@given(st.integers(0, 2**32), st.booleans(), st.integers(1, 9))
+def test_process_folios(seed: int, charged: bool, capacity: int) -> None:
+    """Each folio where the walk meets it first, with its place in units of its size.
+
+    Pages are mapped one after the other for the most part, so that folios are met again, and in any order.
+    """
+    rnd = Random(seed)
+    blocks = memory(rnd)
+    frames = blocks[-1].end
+    maps, at, pages = [], 3, dict[int, int]()
+    for _ in range(rnd.randint(1, 4)):
+        at += rnd.randint(0, 3)
+        start, pfn = at, rnd.randint(0, frames)
+        for _ in range(rnd.randint(1, 40)):
+            what = rnd.choice("nnnnnnn-j")
+            pfn = rnd.randint(0, frames) if what == "j" else pfn + 1
+            if what != "-" and 0 < pfn < frames:
+                pages[at] = pfn
             at += 1
         maps.append((start, at))
-    first = data.draw(st.integers(0, at + 2))
-    end = data.draw(st.integers(first, at + 5))
-    with fake_kernel(flags) as kernel:
-        if charged:
-            write_u64(kernel.directory / "kpagecgroup", [1000 + pfn // 3 for pfn in range(len(flags))])
-            kernel.files.kpagecgroup = os.open(kernel.directory / "kpagecgroup", os.O_RDONLY)
-        path = kernel.process(1234, maps, pages)
-        text = (path.parent / "maps").read_bytes()
-        pagemap = os.open(path, os.O_RDONLY)
-        directory = os.open(path.parent, os.O_RDONLY)
-        expected = [row(folio) for folio in process_folios(kernel.files, text, pagemap, first, end)]
-        walk = native.vwalk_new(kernel.files.pointer, directory, pagemap, first, end)
-        out, found = FolioArray(capacity), []
-        while nr := native.vwalk_next(kernel.files.pointer, walk, out.pointer, out.capacity):
-            out.nr = nr
-            found += [row(folio) for folio in out]
-        native.vwalk_free(walk)
-        assert found == expected
-        for fd in (pagemap, directory, *([kernel.files.kpagecgroup] if charged else [])):
-            os.close(fd)
+    first = rnd.randint(0, at + 2)
+    end = first + rnd.randint(0, at + 5)
+    expected, last = [], None
+    for start, stop in maps:
+        for page in range(max(start, first), min(stop, end)):
+            found = folio_at(blocks, pages[page]) if page in pages else None
+            if found and found != last:
+                place = (start >> found.order) + (page - start >> found.order)
+                memcg = 1000 + found.pfn // 3 if charged else 0
+                expected.append((found.pfn, memcg, page << 12, place, found.nr, found.flags | FOLIO_MAPPED, -1))
+            last = found
+    with fake_kernel(page_flags(blocks), charged=charged) as kernel:
+        process = kernel.process(1234, maps, {page: present(pfn) for page, pfn in pages.items()})
+        assert vwalk(kernel, process, first, end, capacity) == expected
 
 
 def test_walk_across_the_read_buffer() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from damon.mm.sim import AreaStat, SimulatedMachine
 from damon.mm.sim.layout import (
+    ANON,
     BLOCK,
     KHUGEPAGED,
     KSWAPD,
@@ -19,20 +20,8 @@ from damon.mm.sim.layout import (
     ST_TAIL,
     SimPattern,
 )
-from damon.mm.sim.reference.access import seg_next, seg_now, seg_weights
-from damon.mm.sim.reference.lru import _page_seq
-from damon.mm.sim.reference.pages import (
-    folio_nr,
-    head,
-    node_of,
-    page_frame,
-    page_pfn,
-    page_present,
-    resolve,
-    state,
-    valid,
-)
-from damon.model.arrays import FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
+from damon.mm.sim.state import State
+from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
 from damon.model.machine import Advice
 from damon.workload.model import (
     Access,
@@ -41,6 +30,18 @@ from damon.workload.model import (
     Phase,
     Swap,
     Workload,
+)
+from tests.mm.sim.pages import (
+    folio_nr,
+    head,
+    lru_seq,
+    node_of,
+    page_frame,
+    page_pfn,
+    page_present,
+    page_state,
+    share,
+    valid,
 )
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -113,9 +114,9 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
                 if folio_nr(a, index) > 1:
                     huge += 1
                     assert index % BLOCK == page_pfn(s, p.frame) % BLOCK == a.start >> 12 & (BLOCK - 1) == 0
-                    assert all(state(a, n) == ST_TAIL for n in range(index + 1, index + BLOCK))
+                    assert all(page_state(a, n) == ST_TAIL for n in range(index + 1, index + BLOCK))
                 assert p.t_last <= p.t_eval <= sim.clock.now_ns()
-            elif state(a, index) == ST_TAIL:
+            elif page_state(a, index) == ST_TAIL:
                 assert folio_nr(a, index & -BLOCK) == BLOCK
             if page_present(a, index):
                 frame = page_frame(a, index)
@@ -145,15 +146,38 @@ def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> N
     assert not free & owner.keys(), "free and used"
     assert len(free) == sim.free_mem()[0]
     assert len(free) + len(owner) + s.ram.held_pages == sim.free_mem()[1], "a frame is lost"
-    owner = {frame: (area, head(s.area.rows[area], index)) for frame, (area, index) in owner.items()}
-    walked = [f.pfn + n for folios in sim.phys.folios(0, 2**40) for f in folios for n in range(f.nr_pages)]
-    used = []
-    for n in range(s.m.nr_res):
-        first_pfn, first, nr = (int(value) for value in (s.m.res[n].pfn, s.m.res[n].frame, s.m.res[n].nr))
-        used += [first_pfn + frame - first for frame in range(first, first + nr) if frame in owner]
-        for pfn in range(first_pfn, first_pfn + nr):
-            assert resolve(s, pfn) == owner.get(first + pfn - first_pfn)
-    assert walked == used
+
+
+def _row(s: State, area: int, index: int) -> tuple[int, ...]:
+    """A folio as a walk over physical memory has it."""
+    a = s.area.rows[area]
+    flags = FOLIO_MAPPED | (FOLIO_ANON if a.kind == ANON else 0)
+    flags |= FOLIO_ACTIVE if valid(a, index) and a.page[index].flags & PG_ACTIVE else 0
+    return page_pfn(s, page_frame(a, index)), folio_nr(a, index), a.memcg, flags
+
+
+def _check_walks(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
+    """What the C routines find by page frame and by address, against the pages' own records."""
+    s = sim.state
+    by_pfn = {page_pfn(s, frame): (area, head(s.area.rows[area], index)) for frame, (area, index) in owner.items()}
+    pfns = [res.pfn + n for res in s.m.res[: s.m.nr_res] for n in range(res.nr)]
+    out = FolioArray(len(pfns))
+    sim.phys.folios_at(addresses([pfn * 4096 for pfn in pfns]), len(pfns), out)
+    for pfn, f in zip(pfns, out, strict=True):
+        found = by_pfn.get(pfn)
+        assert (f.pfn, f.nr_pages, f.memcg, f.flags) == (_row(s, *found) if found else (0, 0, 0, 0)), pfn
+    walked = [(f.pfn, f.nr_pages, f.memcg, f.flags) for folios in sim.phys.folios(0, 2**40) for f in folios]
+    assert walked == [_row(s, *page) for page in dict.fromkeys(by_pfn[pfn] for pfn in sorted(by_pfn))]
+    for number, name in enumerate(s.processes):
+        if not s.process.rows[number].alive:
+            continue
+        expected = []
+        for area, a in enumerate(s.areas()):
+            heads = dict.fromkeys(head(a, n) for n in range(a.nr_pages) if page_present(a, n))
+            expected += [(a.start + n * 4096, *_row(s, area, n)) for n in heads if a.process == number]
+        space = sim.open_process(sim.pids[name])
+        met = [(f.addr, f.pfn, f.nr_pages, f.memcg, f.flags) for folios in space.folios(0, 2**47) for f in folios]
+        assert met == sorted(expected)
 
 
 def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
@@ -168,7 +192,7 @@ def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> No
                 run = s.runs[node][which].rows[at & s.m.run_mask]
                 a = s.area.rows[run.area]
                 for index in range(run.page, run.page + run.nr):
-                    if a.mapped and page_present(a, index) and _page_seq(s, a, index) == run.seq:
+                    if a.mapped and page_present(a, index) and lru_seq(s, a, index) == run.seq:
                         assert (run.area, index) not in members, "on two lists"
                         members[run.area, index] = node, which
                         live += folio_nr(a, index)
@@ -190,9 +214,9 @@ def _check_latency(sim: SimulatedMachine) -> None:
         assert s.m.latency or not (a.touch_ns or a.latency_ns)
         if not a.mapped or not s.m.latency:
             continue
-        seg, costs = seg_now(a), s.m.node[s.process.rows[a.process].node].touch_ns
+        seg, costs = a.seg[a.nr_seg - 1], s.m.node[s.process.rows[a.process].node].touch_ns
         here = [index for index in range(a.nr_pages) if page_present(a, index)]
-        each = [seg_weights(seg, index, 1) * costs[node_of(s, page_frame(a, index))] for index in here]
+        each = [share(seg, index) * costs[node_of(s, page_frame(a, index))] for index in here]
         assert a.touch_ns == pytest.approx(sum(each), rel=1e-5, abs=1e-6), area
 
 
@@ -219,7 +243,7 @@ def _check_events(sim: SimulatedMachine) -> None:
             if seg is None or seg.pattern == SimPattern.NONE:
                 assert events == 0
                 continue
-            touched = seg.pattern != SimPattern.STRIDED or seg_next(seg, index, 1, 0) is not None
+            touched = seg.pattern != SimPattern.STRIDED or share(seg, index) > 0.0
             if not page_present(a, index):
                 assert events == 1 or not touched, "an absent page's next touch is lost"
             assert events <= 1, "two next touches of one page"
@@ -230,6 +254,7 @@ def check(sim: SimulatedMachine) -> None:
     s, m = sim.state, sim.state.m
     owner = _frames(sim)
     _check_frames(sim, owner)
+    _check_walks(sim, owner)
     _check_lists(sim, owner)
     _check_events(sim)
     _check_latency(sim)

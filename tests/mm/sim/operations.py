@@ -125,7 +125,7 @@ def do(sim: SimulatedMachine, operation: Operation) -> object:
 #: What every process and every range of physical memory can be asked for.
 KINDS = (*DO, "madvise", "young", "pageout", "activate", "deactivate", "migrate")
 #: Huge pages are made by advice alone: mostly collapsing, and what takes folios apart again.
-HUGE = ("sleep", "pageout", "migrate", "activate", "walk", "virt", "phys", "probe")
+HUGE = ("sleep", "pageout", "migrate", "activate", "deactivate", "walk", "virt", "phys", "probe")
 
 
 def draw(rnd: Random, huge: bool = False) -> Operation:

@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damon.mm.sim import SimulatedMachine
+from damon.mm.sim import SimulatedMachine, arithmetic
 from damon.mm.sim.phases import segment, truth
-from damon.mm.sim.reference import arithmetic
-from damon.mm.sim.reference.access import seg_count, seg_next, seg_time
 from damon.model.arrays import FOLIO_YOUNG, U8, Buffer
 from damon.model.machine import Advice
 from damon.workload.model import Access, Area, Event, Kind, Pattern, Phase, PhaseEvent, Workload
+from tests.examples import examples
 from tests.mm.sim.machines import MIB, addresses, machine, page_addrs, young
-from tests.mm.sim.random_workloads import accesses
+from tests.mm.sim.random_workloads import RATES
 
 SAMPLES = 400
 
@@ -297,19 +297,43 @@ def test_zipf_truth_of_many_pages(skew: float) -> None:
     assert truth(seg, pages, us * 1000) == pytest.approx(plain, rel=1e-6)
 
 
-@given(st.data(), st.integers(1, 600), st.integers(0, 10**12))
-def test_touch_numbers_and_times_agree(data: st.DataObject, pages: int, t0: int) -> None:
-    """``seg_time`` inverts ``seg_count``, and ``seg_next`` finds what stepping through the touches finds."""
-    access = data.draw(accesses(Area("a", pages * 4096)))
-    seg = segment(Access("a", access.rate, Pattern.STRIDED, stride=access.stride), pages * 4096, t0)
-    seg.base = data.draw(st.integers(0, seg.period - 1))
-    k = seg.base + data.draw(st.integers(0, 10**6))
-    t = seg_time(seg, k)
-    assert seg_count(seg, t) > k >= seg_count(seg, t - 1)
-    page = data.draw(st.integers(0, pages - 1))
-    nr = data.draw(st.integers(1, pages - page))
-    steps = range(k, k + min(seg.period, 5000) + 1)
-    stepped = next((n for n in steps if page <= n % seg.period * seg.stride // 4096 < page + nr), None)
-    found = seg_next(seg, page, nr, k)
-    if stepped is not None or seg.period <= 5000:
-        assert found == stepped
+@examples(60)
+@given(
+    st.integers(1, 300),
+    st.sampled_from([64, 1000, 4096, 5000, 12288, 1 << 20]),
+    RATES,
+    st.randoms(use_true_random=False),
+)
+def test_strided_touches_come_when_their_number_says(pages: int, stride: int, rate: float, rnd: Random) -> None:
+    """Touch k comes at the first ns at which ``k + 1`` touches fit, at byte ``k * stride`` of a pass.
+
+    Pages in memory are young when one of the interval's touches hits them, absent ones fault at their first touch, and
+    the event of a touch is at its time.
+    """
+    size = pages * 4096
+    accesses = tuple(Access(name, rate, Pattern.STRIDED, stride=stride) for name in "ab")
+    sim = machine(Area("a", size), Area("b", size, populate=False), accesses=accesses, fault_us=0.0)
+    space, addrs = sim.open_process(sim.pids["main"]), page_addrs(sim, "a")
+    period = -(-size // stride)
+
+    def touched(since: int, to: int) -> set[int]:
+        """The pages that are touched after ``since`` and not after ``to``, ns."""
+        first, last = (int(float(t) * (rate / 1e9)) for t in (since, to))
+        return {k % period * stride // 4096 for k in range(first, min(last, first + period))}
+
+    for _ in range(6):
+        since = sim.clock.now_ns()
+        space.mkold(addresses(addrs), pages)
+        sim.clock.sleep_us(rnd.choice([1, 900, 20_000, rnd.randint(1, 3_000_000)]))
+        now = sim.clock.now_ns()
+        assert {page for page, one in enumerate(young(space, addrs)) if one} == touched(since, now)
+        there = {
+            (f.addr - sim.state.placed["b"].start) >> 12
+            for b in space.folios(sim.state.placed["b"].start, 2**47)
+            for f in b
+        }
+        assert there == touched(0, now)
+        rows = [sim.state.event.rows[n] for n in range(sim.state.m.nr_event)]
+        for t, pages_of in ((ev.t, set(range(ev.page, ev.page + ev.nr))) for ev in rows):
+            assert not touched(now, t - 1) & pages_of
+            assert touched(t - 1, t) & pages_of

@@ -34,8 +34,8 @@ def mapped():
 gc.disable()
 workload, kept = load_workload("workloads/hot-cold.yaml"), []
 
-def one(reference):
-    machine = SimulatedMachine(workload, 1, reference=reference)
+def one():
+    machine = SimulatedMachine(workload, 1)
     machine.clock.sleep_us(10_000)
     open = mapped()
     machine.close()
@@ -43,11 +43,11 @@ def one(reference):
     kept.append(machine)
     return open
 
-one(False), one(True)
+one()
 before = mapped()
-each = one(False) - before
+each = one() - before
 for number in range(60):
-    one(number % 10 == 0)
+    one()
 print(each, mapped() - before)
 """
 
@@ -90,9 +90,8 @@ USES: dict[str, Callable[[SimulatedMachine], object]] = {
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("reference", [False, True], ids=["native", "reference"])
-def test_use_after_close_is_an_error(use: str, reference: bool) -> None:
-    sim = SimulatedMachine(load_workload(WORKLOAD), 1, reference=reference)
+def test_use_after_close_is_an_error(use: str) -> None:
+    sim = SimulatedMachine(load_workload(WORKLOAD), 1)
     sim.close()
     with pytest.raises(DamonError, match="the simulated machine is closed") as refused:
         USES[use](sim)

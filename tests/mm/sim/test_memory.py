@@ -212,10 +212,9 @@ def test_lru_moves_and_flags() -> None:
     check(sim)
 
 
-@pytest.mark.parametrize("reference", [False, True])
-def test_lists_forget_stale_claims_when_they_are_full(reference: bool) -> None:
+def test_lists_forget_stale_claims_when_they_are_full() -> None:
     work = Workload("w", (Area("a", MIB), Area("b", MIB)), (Phase("p", 1),), machine=MachineSpec(memory=4 * MIB))
-    sim = SimulatedMachine(work, 1, reference=reference)
+    sim = SimulatedMachine(work, 1)
     rounds = (sim.state.m.run_mask + 1) // 240
     for n in range(rounds):
         act_on(sim, sim.phys.activate, lambda number: number % 2 == n % 2)  # noqa: B023 - called at once

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import errno
 
-import pytest
-
 from damon.mm.sim import SimulatedMachine
 from damon.model.machine import Advice
 from damon.workload.model import (
@@ -131,13 +129,12 @@ def test_active_pages_that_are_not_accessed_any_more_leave_too() -> None:
     check(sim)
 
 
-@pytest.mark.parametrize("reference", [False, True])
-def test_pages_come_back_into_other_frames(reference: bool) -> None:
+def test_pages_come_back_into_other_frames() -> None:
     """Big areas lie in whole blocks of frames; their pages still are found when they lie elsewhere."""
     work = Workload(
         "w", (Area("a", 4 * MIB), Area("b", 2 * MIB)), (Phase("p", 1),), machine=MachineSpec(memory=16 * MIB, swap=SWAP)
     )
-    sim = SimulatedMachine(work, 1, reference=reference)
+    sim = SimulatedMachine(work, 1)
     space, start = sim.open_process(sim.pids["main"]), sim.state.placed["a"].start
     assert act_on(sim, sim.phys.pageout, lambda n: n % 3 == 0) == 512
     check(sim)

@@ -128,6 +128,21 @@ def test_freed_pieces_grow_together_again() -> None:
     check(sim)
 
 
+def test_a_free_piece_of_just_the_size_and_place_becomes_a_huge_page() -> None:
+    """Free are single pages and one aligned piece of 512; its last page is the piece's last."""
+    sim = machine(Area("a", 48 * MIB), Area("b", HUGE), memory=64 * MIB, swap=Swap(64 * MIB), reserved=12 * MIB)
+    pfns = [f.pfn for batch in sim.phys.folios(0, 64 * MIB) for f in batch]
+    first = -(-pfns[4000] // 512) * 512
+    piece, alone = range(first, first + 512), (first - 1, first + 512)
+    act_on(sim, sim.phys.pageout, lambda n: pfns[n] in piece or (pfns[n] % 2 == 1 and pfns[n] not in alone))
+    on = sim.state.m.node[0]
+    runs = [sim.state.free[0].rows[n].nr for n in range(on.nr_free_runs)]
+    assert [nr for nr in runs if nr > 300] == [512]
+    assert advise(sim, Advice.COLLAPSE, area="b") == 0
+    assert first in [f.pfn for batch in sim.phys.folios(0, 64 * MIB) for f in batch if f.nr_pages == 512]
+    check(sim)
+
+
 # -- accessed bits and lists
 
 
@@ -178,6 +193,7 @@ def test_a_new_folio_is_not_idle_and_lists_count_all_its_pages() -> None:
     assert [f.flags & FOLIO_ACTIVE for batch in sim.phys.folios(0, 64 * MIB) for f in batch] == [0, FOLIO_ACTIVE]
     assert act_on(sim, sim.phys.deactivate, lambda n: True) == 1024
     assert sim.counters()["pgdeactivate"] == 512
+    assert (sim.lru_pages(), stat(sim).active_pages) == ((0, 1024), 0)
     check(sim)
 
 
@@ -254,13 +270,12 @@ def test_reclaim_takes_cold_folios_and_unmapping_all() -> None:
     check(sim)
 
 
-@pytest.mark.parametrize("reference", [False, True])
-def test_migration_of_folios(reference: bool) -> None:
+def test_migration_of_folios() -> None:
     nodes = (Node(32 * MIB), Node(16 * MIB + 384 * KIB))
     workload = Workload(
         "w", (Area("a", 16 * MIB),), (Phase("p", 1),), machine=MachineSpec(48 * MIB + 384 * KIB, nodes=nodes, swap=None)
     )
-    sim = SimulatedMachine(workload, 1, reference=reference)
+    sim = SimulatedMachine(workload, 1)
     assert advise(sim, Advice.COLLAPSE) == 0
     moved = 0
     for folios in sim.phys.folios(0, 32 * MIB):

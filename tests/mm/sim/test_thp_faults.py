@@ -103,6 +103,16 @@ def test_khugepaged_leaves_blocks_that_nobody_uses_or_that_are_in_swap() -> None
     check(sim)
 
 
+@pytest.mark.parametrize(("swapped", "huge"), [(64, True), (65, False)])
+def test_khugepaged_reads_in_up_to_64_pages_of_a_block(swapped: int, huge: bool) -> None:
+    sim = machine(Area("a", HUGE), memory=64 * MIB, swap=SWAP)
+    act_on(sim, sim.phys.pageout, lambda n: n < swapped)
+    assert advise(sim, Advice.HUGEPAGE) == 0
+    sim.clock.sleep_us(1000)
+    assert (stat(sim).huge_bytes, stat(sim).swapped_bytes) == ((HUGE, 0) if huge else (0, swapped * 4096))
+    check(sim)
+
+
 def test_a_scheme_collapses_hot_memory() -> None:
     """DAMOS collapse through the interface: the hot area becomes huge pages, the cold one stays as it is."""
     sim = machine(Area("cold", 32 * MIB), Area("hot", 32 * MIB), memory=128 * MIB,

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from damon.mm.linux import reference as ref
 from damon.model.arrays import FOLIO_UNEVICTABLE
+from tests.page_flags import KPF_ACTIVE
 from tests.vm.guest.linux_mm.stage import PAGE, check, machine, passing, settle, victim
 from tests.vm.guest.pages import PFN_MASK, PRESENT, pagemap
 
@@ -81,9 +81,9 @@ def refused_ranges_do_not_stop_the_others() -> dict[str, Any]:
             folio.flags &= ~FOLIO_UNEVICTABLE
         ours.phys.activate(folios)
         flags = dict(zip(range(other.pages), other.flags(), strict=True))
-        active = sum(bool(flags[page] & ref.KPF_ACTIVE) for page in at)
+        active = sum(bool(flags[page] & KPF_ACTIVE) for page in at)
         hidden = [page for page in at if 2000 <= page < 2004]
-        assert not any(flags[page] & ref.KPF_ACTIVE for page in hidden)
+        assert not any(flags[page] & KPF_ACTIVE for page in hidden)
         assert active >= len(at) - 3 - len(hidden) - 4, f"{active} of {len(at)}"
         left = ours.phys.pageout(folios)
         here = {page for page, entry in enumerate(other.entries()) if entry & PRESENT}

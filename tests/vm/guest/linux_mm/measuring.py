@@ -11,12 +11,12 @@ from typing import Any
 
 from damon.core.goals import damos_quota_score
 from damon.mm.linux import LinuxMachine
-from damon.mm.linux import reference as ref
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos, DamosAccessPattern, DamosAction, DamosQuota, DamosQuotaGoal, DamosQuotaGoalMetric
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from tests.fakes import regions_of
+from tests.page_flags import KPF_COMPOUND_TAIL, KPF_FOREIGN, KPF_LRU
 from tests.vm.guest.linux_mm.migrating import CGROUP, in_cgroup, nodes_of, on_process
 from tests.vm.guest.linux_mm.stage import check, machine, settle, victim
 from tests.vm.guest.pages import page_flags
@@ -104,8 +104,8 @@ def on_lists() -> Counter[int]:
         listed = False
         for start in range(node["start"], node["end"], 4096):
             for entry in page_flags(fd, range(start, min(start + 4096, node["end"]))):
-                if not entry & ref.KPF_COMPOUND_TAIL or entry & ref.KPF_FOREIGN:
-                    listed = bool(entry & ref.KPF_LRU)
+                if not entry & KPF_COMPOUND_TAIL or entry & KPF_FOREIGN:
+                    listed = bool(entry & KPF_LRU)
                 counts[nid] += listed
     os.close(fd)
     return counts

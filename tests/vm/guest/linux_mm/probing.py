@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from damon.mm.linux import LinuxMachine
-from damon.mm.linux import reference as ref
 from damon.model.arrays import RegionArray
 from damon.model.context import DamonCtx
 from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
+from tests.page_flags import KPF_ANON, KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_LRU
 from tests.vm.guest.linux_mm.filters import two
 from tests.vm.guest.linux_mm.stage import PAGE, check, machine, settle, victim
 from tests.vm.guest.pages import page_flags
@@ -41,8 +41,8 @@ def anonymous(pfns: list[int]) -> list[bool | None]:
         flags = page_flags(fd, pfns)
     finally:
         os.close(fd)
-    plain = ref.KPF_COMPOUND_HEAD | ref.KPF_COMPOUND_TAIL
-    return [None if f & plain or not f & ref.KPF_LRU else bool(f & ref.KPF_ANON) for f in flags]
+    plain = KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL
+    return [None if f & plain or not f & KPF_LRU else bool(f & KPF_ANON) for f in flags]
 
 
 @check
@@ -81,7 +81,7 @@ def probes_see_huge_pages_by_their_heads() -> dict[str, Any]:
         other.tell("collapse")
         settle(other)
         frames = other.frames()
-        assert sum(bool(flags & ref.KPF_COMPOUND_TAIL) for flags in other.flags()) > 0.9 * len(frames)
+        assert sum(bool(flags & KPF_COMPOUND_TAIL) for flags in other.flags()) > 0.9 * len(frames)
         seen = probe(ours, frames, DamonFilter(DamonFilterType.ANON, matching=True, allow=True))
     assert min(seen) == 1, sum(seen)
     return {"frames": len(seen)}

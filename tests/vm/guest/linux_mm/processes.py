@@ -18,9 +18,9 @@ from typing import Any
 
 from damon.errors import MissingCapability
 from damon.mm.linux import LinuxMachine
-from damon.mm.linux import reference as ref
 from damon.model.arrays import FOLIO_PASS
 from damon.model.machine import Advice
+from tests.page_flags import KPF_THP
 from tests.vm.guest.linux_mm.stage import PAGE, buffer, check, machine, passing, settle, victim, young
 
 
@@ -59,7 +59,7 @@ def advice_as_madvise_has_it() -> dict[str, Any]:
         other.tell(f"write 0 {other.pages} 1")
         collapsed = space.madvise(other.base, other.pages * PAGE, Advice.COLLAPSE)
         assert collapsed == 0, os.strerror(-collapsed)
-        huge = sum(bool(flags & ref.KPF_THP) for flags in other.flags())
+        huge = sum(bool(flags & KPF_THP) for flags in other.flags())
         assert gone >= 0.95 * other.pages
         assert huge == other.pages
         return {"gone": gone, "huge": huge}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from damon.mm.linux import LinuxMachine
-from damon.mm.linux import reference as ref
 from damon.model.machine import Advice
+from tests.page_flags import KPF_THP
 from tests.vm.guest.linux_mm.stage import PAGE, Victim, buffer, check, machine, passing, settle, victim, young
 from tests.vm.guest.pages import PRESENT, SWAPPED
 
@@ -19,8 +19,8 @@ from tests.vm.guest.pages import PRESENT, SWAPPED
 ROUNDS = 3
 
 
-def _accessed(space_of: Callable[[LinuxMachine, Victim], tuple[Any, list[int]]], reference: bool) -> dict[str, Any]:
-    with victim(8) as other, machine(reference) as ours:
+def _accessed(space_of: Callable[[LinuxMachine, Victim], tuple[Any, list[int]]]) -> dict[str, Any]:
+    with victim(8) as other, machine() as ours:
         other.tell(f"write 0 {other.pages} 1")
         settle(other)
         space, values = space_of(ours, other)
@@ -61,22 +61,12 @@ ASKED = 10
 
 @check
 def vaddr_sees_each_access() -> dict[str, Any]:
-    return _accessed(_virtual, reference=False)
+    return _accessed(_virtual)
 
 
 @check
 def paddr_sees_each_access() -> dict[str, Any]:
-    return _accessed(_physical, reference=False)
-
-
-@check
-def vaddr_reference_sees_the_same() -> dict[str, Any]:
-    return _accessed(_virtual, reference=True)
-
-
-@check
-def paddr_reference_sees_the_same() -> dict[str, Any]:
-    return _accessed(_physical, reference=True)
+    return _accessed(_physical)
 
 
 @check
@@ -84,7 +74,7 @@ def huge_page_answers_for_each_of_its_addresses() -> dict[str, Any]:
     with victim(8) as other, machine() as ours:
         other.tell("collapse")
         settle(other)
-        huge = sum(bool(flags & ref.KPF_THP) for flags in other.flags())
+        huge = sum(bool(flags & KPF_THP) for flags in other.flags())
         assert huge == other.pages, f"{huge} of {other.pages} pages are in huge pages"
         seen = {}
         for name, (space, values) in {"vaddr": _virtual(ours, other), "paddr": _physical(ours, other)}.items():

@@ -74,8 +74,8 @@ def victim(mib: int, path: str = "") -> Iterator[Victim]:
 
 
 @contextmanager
-def machine(reference: bool = False) -> Iterator[LinuxMachine]:
-    ours = LinuxMachine(reference=reference)
+def machine() -> Iterator[LinuxMachine]:
+    ours = LinuxMachine()
     ours.require("paddr", ["pageout", "lru_prio", "lru_deprio"])
     try:
         yield ours

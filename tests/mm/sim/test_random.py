@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The native routines and their plain Python twins: the same state, byte for byte, after any sequence of operations."""
+"""Random machines under random operations: golden results, books that balance, the same run for the same seed."""
 
 from __future__ import annotations
 
@@ -47,27 +47,6 @@ huge_operations = st.one_of(
 )  # fmt: skip
 
 
-def _differences(native: SimulatedMachine, reference: SimulatedMachine) -> list[str]:
-    ours, theirs = native.state.snapshot(), reference.state.snapshot()
-    assert ours.keys() == theirs.keys()
-    return [name for name in ours if ours[name] != theirs[name]]
-
-
-@examples(30)
-@given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=15))
-def test_native_equals_reference(workload: Workload, seed: int, steps: list[Operation]) -> None:
-    _both(workload, seed, steps)
-
-
-def _both(workload: Workload, seed: int, steps: list[Operation]) -> None:
-    native, reference = SimulatedMachine(workload, seed), SimulatedMachine(workload, seed, reference=True)
-    assert not _differences(native, reference)
-    for step in steps:
-        assert do(native, step) == do(reference, step)
-        assert native.clock.now_ns() == reference.clock.now_ns()
-        assert not _differences(native, reference)
-
-
 @examples(20)
 @given(workloads(), st.integers(0, 2**64 - 1), st.lists(operations, min_size=3, max_size=20))
 def test_nothing_is_lost(workload: Workload, seed: int, steps: list[Operation]) -> None:
@@ -77,12 +56,6 @@ def test_nothing_is_lost(workload: Workload, seed: int, steps: list[Operation]) 
     for step in steps:
         do(sim, step)
         check(sim)
-
-
-@examples(20)
-@given(huge_workloads(), st.integers(0, 2**64 - 1), st.lists(huge_operations, min_size=3, max_size=12))
-def test_native_equals_reference_with_huge_pages(workload: Workload, seed: int, steps: list[Operation]) -> None:
-    _both(workload, seed, steps)
 
 
 @examples(8)
@@ -96,7 +69,7 @@ def test_nothing_is_lost_with_huge_pages(workload: Workload, seed: int, steps: l
 def test_same_seed_same_run(workload: Workload, seed: int, steps: list[Operation]) -> None:
     first, second = SimulatedMachine(workload, seed), SimulatedMachine(workload, seed)
     assert [do(first, step) for step in steps] == [do(second, step) for step in steps]
-    assert not _differences(first, second)
+    assert first.state.snapshot() == second.state.snapshot()
 
 
 @pytest.mark.parametrize("expected", golden.GOLDEN.read_text().splitlines(), ids=lambda line: line.split()[0])

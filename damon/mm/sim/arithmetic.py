@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Arithmetic that gives the same bits everywhere: only + - * / on doubles. Twin of ``sim_math.h``."""
+"""Arithmetic that gives the same bits everywhere: only + - * / on doubles. ``sim_math.h`` has the same for C."""
 
 from __future__ import annotations
 
 from math import frexp, ldexp
 from typing import Final
 
-M64: Final = 2**64 - 1
 LN2_HI: Final = 6.93147180369123816490e-01
 LN2_LO: Final = 1.90821492927058770002e-10
 
@@ -38,39 +37,13 @@ def exp(x: float) -> float:
     return ldexp(p, n)
 
 
-def mix64(v: int) -> int:
-    v = (v ^ (v >> 30)) * 0xBF58476D1CE4E5B9 & M64
-    v = (v ^ (v >> 27)) * 0x94D049BB133111EB & M64
-    return v ^ (v >> 31)
-
-
-def uniform(seed: int, key: int, t: int, purpose: int) -> float:
-    """Uniform in (0, 1], a pure function of its arguments."""
-    h = mix64((seed + key * 0x9E3779B97F4A7C15) & M64)
-    h = mix64(h ^ (t * 0xD1342543DE82EF95 + purpose) & M64)
-    return ((h >> 11) + 1) * (1.0 / 9007199254740992.0)
-
-
 def power_sum(n: int, skew: float) -> float:
     """The sum of r ** -skew for r = 1..n: term by term, then by Euler and Maclaurin."""
     first = min(n, 1024)
     total = sum(exp(-skew * log(float(r))) for r in range(1, first))
-    return _power_tail(total, first, n, skew)
-
-
-def power_range(first: int, last: int, skew: float) -> float:
-    """The sum of r ** -skew for r = first..last: fewer terms one by one, right to 1e-5."""
-    total = 0.0
-    while first < last and (first < 16 or last - first < 32):
-        total += exp(-skew * log(float(first)))
-        first += 1
-    return _power_tail(total, first, last, skew)
-
-
-def _power_tail(total: float, first: int, last: int, skew: float) -> float:
-    a, b = float(first), float(last)
+    a, b = float(first), float(n)
     fa = exp(-skew * log(a))
-    if last == first:
+    if n == first:
         return total + fa
     fb, span = exp(-skew * log(b)), log(b / a)
     x = (1.0 - skew) * span
