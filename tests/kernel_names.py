@@ -116,14 +116,15 @@ def page(found: list[Row]) -> str:
     lines = [
         "# Names of the kernel's functions",
         "",
-        f"Where each function of the kernel's `mm/damon/{{{','.join(FILES)}}}.c` is",
-        f"(6.12 and 7.3 together: {len(found)}). {same} have a function of the same name here.",
-        "Paths are below `damon/`. `python -m tests.kernel_names TREE ...` writes this page.",
+        "For kernel developers who look for a function. The tables have each function of the kernel's",
+        f"`mm/damon/{{{','.join(FILES)}}}.c`",
+        f"in 6.12 and 7.3 ({len(found)}) and its counterpart in pydamon. {same} have the same name. Paths are",
+        "below `damon/`. `python -m tests.kernel_names TREE ...` writes this page.",
     ]
     for file in FILES:
         of_file = [row for row in found if row.file == file]
         if of_file:
-            lines += ["", f"## {file}.c", "", "| kernel | here | why not the same name |", "| --- | --- | --- |"]
+            lines += ["", f"## {file}.c", "", "| kernel | pydamon | reason for another name |", "| --- | --- | --- |"]
             lines += [f"| `{row.name}` | {_code(row.place)} | {REASONS.get(row.reason, '')} |" for row in of_file]
     return "\n".join([*lines, ""])
 
