@@ -22,24 +22,25 @@ def check_attrs(attrs: DamonAttrs) -> None:
     if goal.aggrs:
         if goal.min_sample_us > goal.max_sample_us:
             raise InvalidInput(
-                f"intervals_goal.min_sample_us {goal.min_sample_us} is above max_sample_us {goal.max_sample_us}"
+                f"intervals_goal.min_sample_us: {goal.min_sample_us}: is above max_sample_us, {goal.max_sample_us}; "
+                "lower it, or raise max_sample_us"
             )
         if not goal.min_sample_us <= attrs.sample_interval <= goal.max_sample_us:
             raise InvalidInput(
-                f"sample_interval {attrs.sample_interval} us lies outside of the intervals goal's "
-                f"{goal.min_sample_us}..{goal.max_sample_us} us"
+                f"sample_interval: {attrs.sample_interval} us: is outside of intervals_goal, "
+                f"{goal.min_sample_us}..{goal.max_sample_us} us; change one of them"
             )
     if attrs.min_nr_regions < 3:
-        raise InvalidInput(f"min_nr_regions {attrs.min_nr_regions} is too small: give at least 3")
+        raise InvalidInput(f"min_nr_regions: {attrs.min_nr_regions}: is too small; give at least 3")
     if attrs.min_nr_regions > attrs.max_nr_regions:
         raise InvalidInput(
-            f"min_nr_regions {attrs.min_nr_regions} is above max_nr_regions {attrs.max_nr_regions}: "
-            "lower the first or raise the second"
+            f"min_nr_regions: {attrs.min_nr_regions}: is above max_nr_regions, {attrs.max_nr_regions}; "
+            "lower it, or raise max_nr_regions"
         )
     if attrs.sample_interval > attrs.aggr_interval:
         raise InvalidInput(
-            f"sample_interval {attrs.sample_interval} us is above aggr_interval {attrs.aggr_interval} us: "
-            "lower the first or raise the second"
+            f"sample_interval: {attrs.sample_interval} us: is above aggr_interval, {attrs.aggr_interval} us; "
+            "lower it, or raise aggr_interval"
         )
 
 

@@ -39,7 +39,8 @@ def check_min_region_sz(ctx: DamonCtx) -> None:
     size = ctx.min_region_sz
     if size <= 0 or size & (size - 1):
         raise InvalidInput(
-            f"min_region_sz {size} (4096 / addr_unit {ctx.addr_unit}) is no power of two: give an addr_unit that is one"
+            f"min_region_sz: {size}: 4096 / addr_unit {ctx.addr_unit} is not a power of two; "
+            "give an addr_unit that is one"
         )
 
 
@@ -64,7 +65,7 @@ def _check_eligible_goals(ctx: DamonCtx) -> None:
     wanted = DamosQuotaGoalMetric.NODE_ELIGIBLE_MEM_BP
     for scheme in ctx.schemes:
         if ctx.ops.id != "paddr" and any(goal.metric is wanted for goal in scheme.quota.goals):
-            raise InvalidInput(f"quota goal {wanted.value} needs operations set paddr, not {ctx.ops.id}")
+            raise InvalidInput(f"quota goal: {wanted.value}: operations set {ctx.ops.id} has no such metric; use paddr")
 
 
 def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
@@ -73,7 +74,7 @@ def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
     try:
         _rehearse(scratch, dst)
     except InvalidInput as error:
-        raise DamonError(errno.ENOMEM, f"the context to change holds what is refused itself: {error}") from error
+        raise DamonError(errno.ENOMEM, f"the context to change: {error.strerror}") from error
     check_types(src)
     _rehearse(scratch, src)
 
@@ -169,7 +170,7 @@ def damos_commit_quota(dst: DamosQuota, src: DamosQuota) -> None:
 def _check_quota_goals(quota: DamosQuota) -> None:
     for goal in quota.goals:
         if not goal.target_value:
-            raise InvalidInput(f"quota goal {goal.metric.value} has target_value 0: give a target above 0")
+            raise InvalidInput(f"quota goal {goal.metric.value}: target_value 0: is not a target; give one above 0")
 
 
 def commit_quota_goals(dst: DamosQuota, src: DamosQuota) -> None:
@@ -219,7 +220,7 @@ def damon_commit_targets(dst: DamonCtx, src: DamonCtx) -> None:
     for index, theirs in enumerate(src.targets):
         if theirs.obsolete:
             if index >= len(dst.targets):
-                raise InvalidInput(f"target {index} is obsolete but there is no such target to remove")
+                raise InvalidInput(f"targets[{index}]: obsolete: there is no such target to remove; leave it out")
             continue
         ours = dst.targets[index] if index < len(dst.targets) else DamonTarget()
         if theirs.regions.nr:

@@ -14,8 +14,9 @@ from damon.core.kdamond import Kdamond
 from damon.core.regions import SplitState
 from damon.core.trace import Trace
 from damon.core.waiting import at_exit, waiting
-from damon.errors import DamonError, InvalidInput
+from damon.errors import DamonError
 from damon.mm.clock import VirtualClock
+from damon.model import refused
 from damon.model.clock import Event
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.machine import Machine, Placeholder, Show
@@ -88,11 +89,14 @@ class Damon:
         at_exit(self)
         for ctx in ctxs:
             if ctx.ops is None:
-                raise InvalidInput("the context has no operations set: select one first")
+                raise refused.no_operations()
             rehearse(DamonCtx(machine=ctx.machine, ops=ctx.ops), ctx)
         with self._lock:
-            if (exclusive and self.nr_running_ctxs) or (not exclusive and self._exclusive):
-                raise DamonError(errno.EBUSY, "another DAMON user is running: stop it first")
+            if exclusive and self.nr_running_ctxs:
+                what = f"contexts: {self.nr_running_ctxs} running: an exclusive start needs none; stop them first"
+                raise DamonError(errno.EBUSY, what)
+            if not exclusive and self._exclusive:
+                raise DamonError(errno.EBUSY, "contexts: exclusive ones running: no other can start; stop them first")
         started: list[DamonCtx] = []
         try:
             for ctx in ctxs:
@@ -105,7 +109,7 @@ class Damon:
 
     def _start_one(self, ctx: DamonCtx) -> None:
         if ctx.kdamond is not None:
-            raise DamonError(errno.EBUSY, "the context runs already: stop it first")
+            raise refused.runs_already()
         worker = Kdamond(ctx, self._split_state)
         ctx.kdamond_stop = False
         ctx.error = None
@@ -203,7 +207,7 @@ class Damon:
                 ctx.call_controls.append(control)
         if not runs:
             self._wait_end(ctx)
-            raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
+            raise refused.not_running()
         if control.repeat:
             return
         control.done.wait()
@@ -234,10 +238,10 @@ class Damon:
         control.done = self.machine.clock.event()
         with ctx.lock:
             if ctx.walk_control_obsolete or ctx.kdamond is None:
-                raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
+                raise refused.not_running()
             if ctx.walk_control is not None:
-                raise DamonError(errno.EBUSY, "another walk is pending: try again when it has ended")
+                raise refused.walk_pending()
             ctx.walk_control = control
         control.done.wait()
         if control.canceled:
-            raise DamonError(errno.ECANCELED, "the walk was canceled: no scheme is active, or the worker ended")
+            raise refused.walk_canceled()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 
 from damon.core import watermarks
@@ -20,7 +19,7 @@ from damon.core.regions import (
     kdamond_split_regions,
 )
 from damon.core.waiting import working
-from damon.errors import DamonError
+from damon.model import refused
 from damon.model.checks import U32_MAX, whole
 from damon.model.context import NEVER, DamonCallControl, DamonCtx
 from damon.model.operations import Stretch
@@ -269,7 +268,7 @@ class Kdamond:
             ctx.call_controls.clear()
         for control in pending:
             control.canceled = True
-            control.error = DamonError(errno.ECANCELED, "the monitoring worker ended before the request ran")
+            control.error = refused.ended_before()
             control.done.set()
         with ctx.lock:
             ctx.walk_control_obsolete = True

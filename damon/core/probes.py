@@ -17,21 +17,21 @@ _U8_MAX: Final = 255
 def damon_valid_probe_params(ctx: DamonCtx) -> None:
     """Refuse probes whose hits, or weighted sums of hits, could overflow (EINVAL). Hits alone may: they wrap."""
     if len(ctx.probes) > MAX_PROBES:
-        raise InvalidInput(f"{len(ctx.probes)} probes are too many: give at most {MAX_PROBES}")
+        raise InvalidInput(f"probes: {len(ctx.probes)}: are too many; give at most {MAX_PROBES}")
     if not has_weights(ctx.probes):
         return
     attrs = ctx.attrs
     if attrs.samples(attrs.aggr_interval) > _U8_MAX:
         raise InvalidInput(
-            f"aggr_interval {attrs.aggr_interval} us holds {attrs.samples(attrs.aggr_interval)} samples, probes with "
-            f"weights count up to {_U8_MAX}: lower it or raise sample_interval {attrs.sample_interval} us"
+            f"aggr_interval: {attrs.aggr_interval} us: has {attrs.samples(attrs.aggr_interval)} samples, probes with "
+            f"weights count up to {_U8_MAX}; lower it or raise sample_interval, {attrs.sample_interval} us"
         )
     total, samples = 0, attrs.max_nr_accesses()
     for index, probe in enumerate(ctx.probes):
         total += probe.weight * samples
         if total > U32_MAX:
             raise InvalidInput(
-                f"probe {index} has weight {probe.weight}: {samples} hits of all probes sum up to {total}, "
+                f"probes[{index}].weight: {probe.weight}: {samples} hits of each probe up to this one weigh {total}, "
                 f"above {U32_MAX}; lower the weights"
             )
 

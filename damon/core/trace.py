@@ -210,7 +210,7 @@ def event_name(name: str) -> str:
     """``name`` without its group; EINVAL when there is no such event."""
     short = name.removeprefix("damon:")
     if short not in FORMATS:
-        raise InvalidInput(f"no event {name!r}; there are {', '.join(EVENTS)}")
+        raise InvalidInput(f"event: {name!r}: is unknown; give one of {', '.join(EVENTS)}")
     return short
 
 

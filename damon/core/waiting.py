@@ -63,8 +63,8 @@ def waiting(ctx: DamonCtx, what: str) -> Iterator[None]:
 
 def _why(own: bool) -> str:
     if own:
-        return "asked for in the worker's own thread, which would wait for itself for ever"
-    return "asked for in the thread of a worker that the other worker waits for"
+        return "called in the worker's own thread, which would wait for itself for ever"
+    return "called in the thread of a worker that the other worker waits for"
 
 
 class _GivesUp(Protocol):

@@ -24,6 +24,7 @@ from damon.host.guard import Guard
 from damon.host.journal import STATE
 from damon.host.modules import HostModules
 from damon.host.operations import SETS, HostSpace
+from damon.model import refused
 from damon.model.checks import INT_MAX, whole
 from damon.model.context import DamonCtx
 from damon.model.regions import set_regions
@@ -139,7 +140,7 @@ class HostDamon(HostModules):
         """
         for ctx in ctxs:
             if ctx.ops is None:
-                raise InvalidInput("the context has no operations set: select one first")
+                raise refused.no_operations()
         self._refuse_others()
         self._refuse_own()
         if self._found.tree is None:
@@ -233,12 +234,12 @@ class HostDamon(HostModules):
             DamonError: ENODATA, all schemes of the context have watermarks, or the kernel gave none several times.
         """
         if ctx not in self._snapshots:
-            raise DamonError(errno.ENODATA, "regions: all schemes have watermarks; read tried_regions() of one")
+            raise DamonError(errno.ENODATA, "regions: none: all schemes have watermarks; read tried_regions() of one")
         # 6.12 waits two aggregation intervals of its clock for the pass, and on a busy machine ends with nothing.
         for _ in range(_TRIES):
             if found := self.tried_regions(ctx, self._snapshots[ctx]):
                 return found
-        raise DamonError(errno.ENODATA, "regions: the kernel gave none; the machine may be too busy: try again later")
+        raise DamonError(errno.ENODATA, "regions: none: the kernel gave none, as on a busy machine; try again later")
 
     def tried_regions(self, ctx: DamonCtx, index: int) -> list[Tried]:
         """What the scheme ``index`` tries in its next pass."""
@@ -288,16 +289,16 @@ class HostDamon(HostModules):
     def _refuse_own(self, module: str = "") -> None:
         """EBUSY while something runs that was started here: contexts start together, modules exclusively."""
         if any(self.is_running(ctx) for ctx in self._places):
-            raise DamonError(errno.EBUSY, f"{module or 'start'}: contexts run here; stop them first")
+            raise DamonError(errno.EBUSY, f"{module or 'start'}: contexts: they run here; stop them first")
         for name in self.running_modules():
-            raise DamonError(errno.EBUSY, f"{module or 'start'}: {name} runs here; stop it first")
+            raise DamonError(errno.EBUSY, f"{module or 'start'}: {name}: it runs here; stop it first")
 
     def _context(self, ctx: DamonCtx) -> Path:
         return self._places[ctx][0] / "contexts/0"
 
     def _running(self, ctx: DamonCtx) -> Path:
         if not self.is_running(ctx):
-            raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
+            raise refused.not_running()
         return self._places[ctx][0]
 
     def _cgroup(self, memcg_id: int) -> str:

@@ -9,13 +9,11 @@ truth: requests (``call``, ``walk``) get the Python context brought up to date, 
 from __future__ import annotations
 
 import ctypes
-import errno
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from damon.core import Damon
 from damon.core.waiting import at_exit, waiting, working
-from damon.errors import DamonError, InvalidInput
 from damon.kernel.builder import Builder
 from damon.kernel.contexts import Contexts
 from damon.kernel.library import Library
@@ -26,6 +24,7 @@ from damon.kernel.requests import Requests
 from damon.kernel.spaces import Spaces
 from damon.kernel.time import KernelTime, Task
 from damon.kernel.trace import KernelTrace
+from damon.model import refused
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 from damon.model.machine import Machine
 from damon.model.scheme import Damos, DamosQuota, DamosStat
@@ -224,9 +223,9 @@ class KernelDamon(Damon):
         at_exit(self)
         for ctx in ctxs:
             if ctx.ops is None:
-                raise InvalidInput("the context has no operations set: select one first")
+                raise refused.no_operations()
             if ctx.kdamond is not None:
-                raise DamonError(errno.EBUSY, "the context runs already: stop it first")
+                raise refused.runs_already()
         addresses = []
         for ctx in ctxs:
             self._contexts.forget(ctx)

@@ -8,10 +8,10 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from damon.errors import DamonError
 from damon.kernel.contexts import Contexts
 from damon.kernel.library import Library
 from damon.kernel.operations import OperationsBridge
+from damon.model import refused
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
 
 
@@ -64,7 +64,7 @@ class Requests:
         if not control.repeat and control.error is not None:
             raise control.error
         if result == -errno.ECANCELED:
-            raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
+            raise refused.not_running()
         return True
 
     def called(self, data: int) -> int:
@@ -113,7 +113,7 @@ class Requests:
             ctx.call_controls.clear()
         for control in pending:
             control.canceled = True
-            control.error = DamonError(errno.ECANCELED, "the monitoring worker ended before the request ran")
+            control.error = refused.ended_before()
             control.done.set()
 
     def walk(self, address: int | None, ctx: DamonCtx, control: DamosWalkControl) -> None:
@@ -123,7 +123,7 @@ class Requests:
             DamonError: EBUSY while another walk is pending; ECANCELED when no scheme is active, or no worker runs.
         """
         if address is None or ctx.kdamond is None:
-            raise DamonError(errno.ECANCELED, "no monitoring worker runs: start one first")
+            raise refused.not_running()
         number = self._number()
         self._walks[number] = ctx, control
         try:
@@ -131,9 +131,9 @@ class Requests:
         finally:
             del self._walks[number]
         if result == -errno.EBUSY:
-            raise DamonError(errno.EBUSY, "another walk is pending: try again when it has ended")
+            raise refused.walk_pending()
         if result:
-            raise DamonError(errno.ECANCELED, "the walk was canceled: no scheme is active, or the worker ended")
+            raise refused.walk_canceled()
 
     def walked(self, data: int, at: int, target: int, region: int, scheme: int, passed: int) -> None:
         """One region of a walk, in the worker."""

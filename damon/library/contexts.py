@@ -44,7 +44,7 @@ def open_machine(*, sim: str | os.PathLike[str] | None = None, linux: bool = Fal
         MissingCapability: this system lacks something.
     """
     if (sim is None) == (not linux):
-        raise InvalidInput("open_machine() wants one machine: give sim=FILE or linux=True")
+        raise InvalidInput("open_machine(): opens one machine; give either sim=FILE or linux=True")
     if sim is not None:
         from damon.mm.sim import SimulatedMachine
         from damon.workload.load import load_workload
@@ -79,7 +79,7 @@ def _check_ranges(ranges: Sequence[tuple[int, int]]) -> None:
     """A range that ends before it begins is a mistake, also where aligning it would make a region of it."""
     for start, end in ranges:
         if whole("range start", start) >= whole("range end", end):
-            raise InvalidInput(f"range {start}-{end}: ends at or before its start; ranges are half-open and not empty")
+            raise InvalidInput(f"range: {start}-{end}: ends at or before its start; ranges are half-open and not empty")
 
 
 def add_process(ctx: DamonCtx, pid: int, ranges: Sequence[tuple[int, int]] = ()) -> DamonTarget:

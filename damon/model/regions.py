@@ -28,9 +28,9 @@ def check_ranges(ranges: Sequence[tuple[int, int]], min_region_sz: int) -> None:
         whole("region end", end, high=ULONG_MAX + 1 - min_region_sz)
         low, high = align_down(start, min_region_sz), align_up(end, min_region_sz)
         if low >= high:
-            raise InvalidInput(f"region {start}-{end} is empty: its end must lie above its start")
+            raise InvalidInput(f"region: {start}-{end}: is empty; give an end above the start")
         if last_end > low:
-            raise InvalidInput(f"region {start}-{end} begins below the end {last_end} of the one before; sort them")
+            raise InvalidInput(f"region: {start}-{end}: begins below {last_end}, the end of the one before; sort them")
         last_end = high
 
 
@@ -100,5 +100,5 @@ def system_ram_region(machine: Machine, start: int, end: int, addr_unit: int = 1
         return start, end
     ram = machine.system_ram()
     if not ram or ram[-1][1] <= ram[0][0]:
-        raise InvalidInput("no System RAM found to monitor: set monitor_region_start and monitor_region_end")
+        raise InvalidInput("System RAM: none found to monitor; set monitor_region_start and monitor_region_end")
     return ram[0][0] // addr_unit, ram[-1][1] // addr_unit

@@ -223,9 +223,11 @@ class DamosFilter:
         wholes(self, ("memcg_id", "addr_start", "addr_end", "sz_min", "sz_max"))
         wholes(self, ("target_idx",), INT_MIN, U32_MAX)
         if self.type is DamosFilterType.ADDR and self.addr_end < self.addr_start:
-            raise InvalidInput(f"addr filter: addr_end {self.addr_end} is below addr_start {self.addr_start}")
+            start, end = self.addr_start, self.addr_end
+            raise InvalidInput(f"DamosFilter.addr_end: {end}: is below addr_start, {start}; raise it")
         if self.type is DamosFilterType.HUGEPAGE_SIZE and self.sz_min > self.sz_max:
-            raise InvalidInput(f"hugepage_size filter: sz_min {self.sz_min} is above sz_max {self.sz_max}")
+            low, high = self.sz_min, self.sz_max
+            raise InvalidInput(f"DamosFilter.sz_min: {low}: is above sz_max, {high}; lower it")
 
 
 @dataclass

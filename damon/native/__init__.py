@@ -29,7 +29,7 @@ def library() -> ctypes.CDLL:
         return ctypes.CDLL(str(LIBRARY), use_errno=True)
     except OSError as error:
         raise MissingCapability(
-            f"the C helper {LIBRARY.name} cannot be loaded ({error}); build it with `pip install .` or `make build`"
+            f"C helper: {LIBRARY.name}: cannot be loaded ({error}); build it with `pip install .` or `make build`"
         ) from None
 
 

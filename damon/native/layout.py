@@ -104,7 +104,7 @@ def shared(name: str) -> Callable[[Record], Record]:
             wrong = mismatches(name, record)
             if wrong:
                 raise MissingCapability(
-                    f"the C helper is another version's ({wrong[0]}); build it with `pip install .`"
+                    f"C helper: {wrong[0]}: it is of another version; build it with `pip install .`"
                 )
         return record
 

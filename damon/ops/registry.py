@@ -22,7 +22,7 @@ class OperationsRegistry:
     def register(self, operations: Operations) -> None:
         """Add a set; EINVAL when its id is taken."""
         if operations.id in self._sets:
-            raise DamonError(errno.EINVAL, f"operations set {operations.id!r} is registered already; give another id")
+            raise DamonError(errno.EINVAL, f"operations set: {operations.id!r}: is registered already; give another id")
         self._sets[operations.id] = operations
 
     def select(self, name: str) -> Operations:
@@ -31,7 +31,7 @@ class OperationsRegistry:
             return self._sets[name]
         except KeyError:
             known = ", ".join(self._sets)
-            raise InvalidInput(f"operations set {name!r} is not registered; known: {known}") from None
+            raise InvalidInput(f"operations set: {name!r}: is not registered; give one of {known}") from None
 
     def names(self) -> list[str]:
         return list(self._sets)

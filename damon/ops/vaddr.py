@@ -42,7 +42,7 @@ def damon_va_three_regions(mappings: Sequence[tuple[int, int]], align: int = PAG
         elif end - start > second[1] - second[0]:
             second = (start, end)
     if first[0] == first[1] or second[0] == second[1]:
-        raise InvalidInput(f"an address space of {len(mappings)} mappings has fewer than two gaps between them")
+        raise InvalidInput(f"mappings: {len(mappings)}: fewer than two gaps are between them; give the target regions")
     low, high = sorted((first, second))
     ranges = [(mappings[0][0], low[0]), (low[1], high[0]), (high[1], mappings[-1][1])]
     return [(align_up(start, align), align_up(end, align)) for start, end in ranges]

@@ -110,7 +110,7 @@ def test_surplus_and_obsolete_targets_go_with_the_resume_points_in_them() -> Non
     assert dst.targets == [keep]
     assert scheme.quota.charge_target_from is None
     src.targets += [DamonTarget(), DamonTarget(obsolete=True)]
-    with pytest.raises(InvalidInput, match="obsolete"):
+    with pytest.raises(InvalidInput, match=r"^targets\[3\]: obsolete: "):
         commit_ctx(dst, src)
 
 

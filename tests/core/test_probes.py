@@ -48,14 +48,14 @@ def _ctx(regions: RegionArray, *weights: int, reference: bool = False) -> DamonC
     [
         (DamonAttrs(1000, 255_000), [1], ""),
         (DamonAttrs(1000, 255_999), [1], ""),
-        (DamonAttrs(1000, 256_000), [1], "aggr_interval 256000"),
+        (DamonAttrs(1000, 256_000), [1], "aggr_interval: 256000 us: "),
         (DamonAttrs(1000, 256_000), [0, 0], ""),  # without weights hits may wrap
-        (DamonAttrs(0, 256), [0, 1], "aggr_interval 256 us"),
+        (DamonAttrs(0, 256), [0, 1], "aggr_interval: 256 us: "),
         (DamonAttrs(), [U32_MAX // 20], ""),
-        (DamonAttrs(), [U32_MAX // 20 + 1], "weight 214748365"),
+        (DamonAttrs(), [U32_MAX // 20 + 1], r"probes\[0\]\.weight: 214748365: "),
         (DamonAttrs(), [U32_MAX // 20 - 5, 3, 2], ""),
-        (DamonAttrs(), [U32_MAX // 20 - 5, 3, 2, 1], "probe 3 has weight 1"),
-        (DamonAttrs(), [0] * 5, "5 probes"),
+        (DamonAttrs(), [U32_MAX // 20 - 5, 3, 2, 1], r"probes\[3\]\.weight: 1: "),
+        (DamonAttrs(), [0] * 5, "probes: 5: "),
     ],
 )
 def test_what_could_overflow_is_refused(attrs: DamonAttrs, weights: list[int], wrong: str) -> None:
@@ -71,10 +71,10 @@ def test_bad_probes_neither_start_nor_commit() -> None:
     damon = Damon(FakeMachine())
     dst, src = pair(damon)
     src.probes.append(DamonProbe(U32_MAX))
-    with pytest.raises(InvalidInput, match="probe 0"):
+    with pytest.raises(InvalidInput, match=rf"^probes\[0\]\.weight: {U32_MAX}: "):
         damon.start([src])
     dst.probes.append(anon_probe(3))
-    with pytest.raises(InvalidInput, match="probe 0"):
+    with pytest.raises(InvalidInput, match=rf"^probes\[0\]\.weight: {U32_MAX}: "):
         commit_ctx(dst, src)
     assert dst.probes == [anon_probe(3)]
     assert not dst.maybe_corrupted

@@ -57,11 +57,11 @@ def test_attributes_are_checked_in_order() -> None:
     goal = DamonIntervalsGoal(1, 1, 9, 8)
     attrs = DamonAttrs(200, 100, min_nr_regions=2, max_nr_regions=1, intervals_goal=goal)
     for wrong in (
-        "min_sample_us 9",
-        "sample_interval 200 us lies",
-        "min_nr_regions 2",
-        "max_nr_regions 1",
-        "above aggr",
+        r"^intervals_goal\.min_sample_us: 9: .*max_sample_us, 8",
+        "^sample_interval: 200 us: .*intervals_goal",
+        "^min_nr_regions: 2: ",
+        "^min_nr_regions: 3: .*max_nr_regions, 1",
+        "^sample_interval: 200 us: .*aggr_interval, 100 us",
     ):
         with pytest.raises(InvalidInput, match=wrong):
             check_attrs(attrs)

@@ -65,7 +65,7 @@ def test_states(machine: SimulatedMachine) -> None:
     assert stats["bytes_reclaimed_regions"] == gone
 
     reclaim.parameters["min_nr_regions"].store("2")
-    with pytest.raises(DamonError, match="min_nr_regions 2"):
+    with pytest.raises(DamonError, match="min_nr_regions: 2: "):
         commit.store("Y")
     assert enabled.show() == "Y\n"
     reclaim.parameters["min_nr_regions"].store("20")

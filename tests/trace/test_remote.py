@@ -102,5 +102,5 @@ def test_the_other_side_ends(damon: Damon, ctx: DamonCtx, tmp_path: Path) -> Non
 
 
 def test_no_such_event(path: str) -> None:
-    with pytest.raises(InvalidInput, match="no event 'damos_nope'"):
+    with pytest.raises(InvalidInput, match="event: 'damos_nope': is unknown"):
         RemoteQueue(path, ["damos_nope"], 10)

@@ -125,7 +125,7 @@ def test_a_client_that_vanishes_is_forgotten(damon: Damon, ctx: DamonCtx, server
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
-        (b"damon-trace 1 script damon_aggregated,nope\n", "error no event 'nope'; there are damon_aggregated"),
+        (b"damon-trace 1 script damon_aggregated,nope\n", "error event: 'nope': is unknown; give one of damon_aggregated"),
         (b"damon-trace 1 yaml all\n", "error no form 'yaml'; there are script, json"),
         (b"damon-trace 2 json all\n", "error version '2'"),
         (b"GET / HTTP/1.1\n", "error the request is not understood"),
@@ -144,7 +144,7 @@ def test_wrong_requests_get_one_line(server: TraceServer, tmp_path: Path, reques
 
 
 def test_the_client_says_why(server: TraceServer, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no event 'damon:nope'"):
+    with pytest.raises(InvalidInput, match="event: 'damon:nope': is unknown"):
         TraceClient(str(tmp_path / "trace"), ["damon:nope"])
     with pytest.raises(DamonError, match=r"no trace events at .*/elsewhere.*No such file.*is damond running") as caught:
         TraceClient(str(tmp_path / "elsewhere"))
