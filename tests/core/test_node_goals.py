@@ -104,7 +104,7 @@ def test_eligible_memory_is_for_paddr_only() -> None:
     goal = DamosQuotaGoal(M.NODE_ELIGIBLE_MEM_BP, 5000)
     scheme = Damos(quota=DamosQuota(goals=[goal]))
     src = DamonCtx(machine=machine, ops=Vaddr(), schemes=[scheme])
-    with pytest.raises(InvalidInput, match="^quota goal: node_eligible_mem_bp: operations set vaddr "):
+    with pytest.raises(InvalidInput, match=r"^quota goal: node_eligible_mem_bp: operations set vaddr "):
         commit_ctx(DamonCtx(machine=machine, ops=Vaddr()), src)
     goal.current_value = 7
     damos_quota_score(src, scheme)

@@ -225,7 +225,7 @@ def test_a_subscriber_that_fails_is_dropped_and_the_others_go_on() -> None:
     assert len(seen) == 2
     assert "No space left" in str(broken.error)
     assert not damon.trace.enabled(ESZ)
-    with pytest.raises(InvalidInput, match="^event: 'damon:nope': is unknown; .* damon_aggregated"):
+    with pytest.raises(InvalidInput, match=r"^event: 'damon:nope': is unknown; .* damon_aggregated"):
         damon.trace.subscribe(seen.append, ["damon:nope"])
     assert not damon.trace.enabled(ESZ)
 

@@ -173,20 +173,20 @@ def test_a_module_that_there_is_not(kernel: Kernel) -> None:
 def test_one_thing_at_a_time(kernel: Kernel) -> None:
     with kernel.open() as host:
         ctx = host.new_ctx()
-        with pytest.raises(InvalidInput, match="^DamonCtx.ops: None: "):
+        with pytest.raises(InvalidInput, match=r"^DamonCtx.ops: None: "):
             host.start([ctx])
         host.select_ops(ctx, "paddr")
         host.add_memory(ctx, 0x100000, 1 << 28)
         host.start([ctx])
-        with pytest.raises(DamonError, match="^start: contexts: .*EBUSY"):
+        with pytest.raises(DamonError, match=r"^start: contexts: .*EBUSY"):
             host.start([ctx])
-        with pytest.raises(DamonError, match="^damon_reclaim: contexts: .*EBUSY"):
+        with pytest.raises(DamonError, match=r"^damon_reclaim: contexts: .*EBUSY"):
             host.start_module("reclaim")
         host.stop([ctx])
         host.start_module("reclaim")
-        with pytest.raises(DamonError, match="^start: damon_reclaim: .*EBUSY"):
+        with pytest.raises(DamonError, match=r"^start: damon_reclaim: .*EBUSY"):
             host.start([ctx])
-        with pytest.raises(DamonError, match="^damon_lru_sort: damon_reclaim: .*EBUSY"):
+        with pytest.raises(DamonError, match=r"^damon_lru_sort: damon_reclaim: .*EBUSY"):
             host.start_module("lru_sort")
 
 

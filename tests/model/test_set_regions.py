@@ -58,7 +58,7 @@ def test_refused_ranges_change_nothing(ranges: Ranges) -> None:
 
 
 def test_ranges_may_not_meet_after_alignment() -> None:
-    with pytest.raises(InvalidInput, match="^region: 6000-9000: begins below 8192"):
+    with pytest.raises(InvalidInput, match=r"^region: 6000-9000: begins below 8192"):
         set_regions(DamonTarget(), [(0, 5000), (6000, 9000)], 4096)
 
 

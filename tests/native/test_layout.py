@@ -84,7 +84,7 @@ def test_what_differs_is_found(change: str, monkeypatch: pytest.MonkeyPatch) -> 
     changed = _changed(change)
     monkeypatch.setattr(layout, "SHARED", {})
     monkeypatch.setenv("PYDAMON_DEBUG", "1")
-    with pytest.raises(MissingCapability, match="^C helper: struct damon_folio: .*another version"):
+    with pytest.raises(MissingCapability, match=r"^C helper: struct damon_folio: .*another version"):
         layout.shared("damon_folio")(changed)
 
 

@@ -128,5 +128,5 @@ def test_scores() -> None:
 def test_registry_lists_the_kernels_sets_in_order_and_refuses_doubles() -> None:
     registry = OperationsRegistry()
     assert registry.names() == ["vaddr", "fvaddr", "paddr"]
-    with pytest.raises(OSError, match="^operations set: 'vaddr': is registered already"):
+    with pytest.raises(OSError, match=r"^operations set: 'vaddr': is registered already"):
         registry.register(Vaddr())

@@ -125,7 +125,7 @@ def test_a_client_that_vanishes_is_forgotten(damon: Damon, ctx: DamonCtx, server
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
-        (b"damon-trace 1 script damon_aggregated,nope\n", "error event: 'nope': is unknown; give one of damon_aggregated"),
+        (b"damon-trace 1 script damon_aggregated,nope\n", "error event: 'nope': is unknown; give one of damon"),
         (b"damon-trace 1 yaml all\n", "error no form 'yaml'; there are script, json"),
         (b"damon-trace 2 json all\n", "error version '2'"),
         (b"GET / HTTP/1.1\n", "error the request is not understood"),
