@@ -47,7 +47,7 @@ def cache_root() -> Path:
         _check_own(root)
     except OSError as error:
         raise MissingCapability(
-            f"cache directory {root} cannot be made ({error.strerror}); set XDG_CACHE_HOME to a writable directory"
+            f"cache directory: {root}: {error.strerror}; set XDG_CACHE_HOME to a writable directory"
         ) from error
     return root
 
@@ -60,12 +60,12 @@ def _check_own(root: Path) -> None:
     if others:
         why = f"belongs to user {others.pop()}, not to {os.getuid()}, who runs this"
     elif not stat.S_ISDIR(found.st_mode):
-        why = "is no directory"
+        why = "is not a directory"
     elif found.st_mode & 0o022:
         why = f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
         remedy = "look at what is in it, then: chmod go-w, or remove it"
     if why:
-        raise MissingCapability(f"cache directory {root} {why}; {remedy}")
+        raise MissingCapability(f"cache directory: {root}: {why}; {remedy}")
 
 
 def content_key(parts: Mapping[str, str | bytes]) -> str:

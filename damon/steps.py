@@ -38,7 +38,7 @@ def found(name: str, package: str) -> str:
     # Administrators' programs are not on every user's PATH.
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin")
     if path is None:
-        raise MissingCapability(f"program {name!r} is not installed; install it with: apt-get install {package}")
+        raise MissingCapability(f"program: {name!r}: is not installed; install it with: apt-get install {package}")
     return path
 
 
@@ -81,7 +81,9 @@ def run(
     if child.returncode != 0:
         tail = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         what = " ".join(str(word) for word in command[:3])
-        raise BuildFailed(f"{progress.label}: step '{what}' ended with code {child.returncode}:\n" + "\n".join(tail))
+        raise BuildFailed(
+            f"{progress.label}: step '{what}': ended with code {child.returncode}; its last lines:\n" + "\n".join(tail)
+        )
 
 
 def _start(command: list[str], cwd: Path | None, env: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -68,15 +68,15 @@ LISTS = "\n".join(
 
 #: A document that is refused; where, and why.
 REFUSED: list[tuple[str, int, str]] = [
-    ("a: 1\nb: 2\na: 3\n", 3, "key 'a' is given twice"),
-    ("a: {b: 1, b: 1}\n", 1, "key 'b' is given twice"),
-    ("a: {1: 2}\n", 1, "a key is no text"),
-    ("a:\n  6.10: 2\n", 2, "a key is no text"),
-    ("true: 2\n", 1, "a key is no text"),
-    ("~: 2\n", 1, "a key is no text"),
-    (": 2\n", 1, "no valid YAML"),
-    ("? [a]\n: 1\n", 1, "a key is no text"),
-    ("? {a: 1}\n: 1\n", 1, "a key is no text"),
+    ("a: 1\nb: 2\na: 3\n", 3, "key 'a': is given twice"),
+    ("a: {b: 1, b: 1}\n", 1, "key 'b': is given twice"),
+    ("a: {1: 2}\n", 1, "a key: is not text"),
+    ("a:\n  6.10: 2\n", 2, "a key: is not text"),
+    ("true: 2\n", 1, "a key: is not text"),
+    ("~: 2\n", 1, "a key: is not text"),
+    (": 2\n", 1, "not valid YAML"),
+    ("? [a]\n: 1\n", 1, "a key: is not text"),
+    ("? {a: 1}\n: 1\n", 1, "a key: is not text"),
     ("a: !!set {b}\n", 1, "tag 'tag:yaml.org,2002:set'"),
     ("a: !!omap [b: 1]\n", 1, "tag 'tag:yaml.org,2002:omap'"),
     ("a: !!pairs [b: 1]\n", 1, "tag 'tag:yaml.org,2002:pairs'"),
@@ -84,8 +84,8 @@ REFUSED: list[tuple[str, int, str]] = [
     ("a: !!timestamp 2020-01-01\n", 1, "tag 'tag:yaml.org,2002:timestamp'"),
     ("a: !!python/object/apply:os.system [x]\n", 1, "tag 'tag:yaml.org,2002:python/object/apply:os.system'"),
     ("a: !own b\n", 1, "tag '!own'"),
-    ("a: !!int b\n", 1, "no int as its tag says"),
-    ("a: !!bool yes\n", 1, "no bool as its tag says"),
+    ("a: !!int b\n", 1, "tag int: the value is not of that type"),
+    ("a: !!bool yes\n", 1, "tag bool: the value is not of that type"),
     ("a: !!str [b]\n", 1, "tag 'tag:yaml.org,2002:str'"),
     ("a: !!seq {b: 1}\n", 1, "tag 'tag:yaml.org,2002:seq'"),
     ("a: " + "9" * 5000 + "\n", 1, "a number of 5000 characters"),
@@ -97,17 +97,17 @@ REFUSED: list[tuple[str, int, str]] = [
     ("a: " + "[" * 5000, 1, "more than 50 levels of nesting"),
     ("a: " + "{b: " * 5000, 1, "more than 50 levels of nesting"),
     ("- " * 500, 1, "more than 50 levels of nesting"),
-    ("a: *b\n", 1, "no valid YAML: found undefined alias 'b'"),
-    ("a: {<<: 1}\n", 1, "what << merges is no mapping"),
-    ("a: {<<: [1]}\n", 1, "what << merges is no mapping"),
-    ("a:\t1\n", 1, "no valid YAML: found character '\\t'"),
-    ("a:\n\tb: 1\n", 2, "no valid YAML: found character '\\t'"),
-    ("a: 1\n---\nb: 2\n", 2, "no valid YAML: but found another document"),
-    ("a: [\n", 2, "no valid YAML: expected the node content"),
-    ("a: 1\nb: \x01\n", 2, "no valid YAML: character 0x1"),
-    ("a: \ud800\n", 1, "no valid YAML: character 0xd800"),
-    ('a: "\\UFFFFFFFF"\n', 1, "no valid YAML"),
-    ("%YAML 2.0\n---\na: 1\n", 1, "no valid YAML"),
+    ("a: *b\n", 1, "not valid YAML: found undefined alias 'b'"),
+    ("a: {<<: 1}\n", 1, "<<: merges what is not a mapping"),
+    ("a: {<<: [1]}\n", 1, "<<: merges what is not a mapping"),
+    ("a:\t1\n", 1, "not valid YAML: found character '\\t'"),
+    ("a:\n\tb: 1\n", 2, "not valid YAML: found character '\\t'"),
+    ("a: 1\n---\nb: 2\n", 2, "not valid YAML: but found another document"),
+    ("a: [\n", 2, "not valid YAML: expected the node content"),
+    ("a: 1\nb: \x01\n", 2, "not valid YAML: character 0x1"),
+    ("a: \ud800\n", 1, "not valid YAML: character 0xd800"),
+    ('a: "\\UFFFFFFFF"\n', 1, "not valid YAML"),
+    ("%YAML 2.0\n---\na: 1\n", 1, "not valid YAML"),
     ("# " + "x" * (1 << 20), 0, "longer than 1048576 characters"),
 ]  # fmt: skip
 
@@ -156,7 +156,7 @@ def test_refusals_behind_files(
         read(path)
     said = str(caught.value)
     if "\ud800" in text:
-        message = "byte 0xed is no UTF-8"
+        message = "byte 0xed: is not UTF-8"
     assert message.replace("characters", "") in said.replace("bytes", "")
     assert str(path) in said
     assert "\n" not in said

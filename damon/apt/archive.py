@@ -84,7 +84,7 @@ def fetch_package(name: str, version: str | None = None) -> Package:
     if not wanted:
         asked = f"{name}={version}" if version else name
         others = f"; take version {', '.join(one.version for one in found)}" if found else "; correct the name"
-        raise MissingCapability(f"package {cut(asked)!r}: no suite of the host's Debian mirror has it{others}")
+        raise MissingCapability(f"package: {cut(asked)!r}: no suite of the host's Debian mirror has it{others}")
     return download(wanted[0])
 
 
@@ -112,7 +112,7 @@ def offers(prefix: str) -> list[Offer]:
         found = session.packages(prefix)
     if not found and errors:
         raise MissingCapability(
-            f"packages {prefix}*: the mirror {session.mirror.uri} has none, and of it apt says: {cut(errors[0])}; "
+            f"packages {prefix}*: the mirror {session.mirror.uri} has none, and apt reports: {cut(errors[0])}; "
             "check the network and apt's proxy settings, or give a kernel tree"
         )
     return newest(found, lambda one: one.version)

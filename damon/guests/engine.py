@@ -49,5 +49,5 @@ class GuestEngine:
             return None
         engine, at, kernel = text.removeprefix(PREFIX).partition("@")
         if engine not in (OWN, HOST) or (at and not kernel):
-            raise InvalidInput(f"engine {quoted(text)}: in a guest there is no such; give {FORMS}")
+            raise InvalidInput(f"engine: {quoted(text)}: is unknown in a guest; give {FORMS}")
         return cls(engine, kernel or KERNEL)

@@ -163,7 +163,7 @@ def _result(job: Job, code: int, data: bytes, said: Sequence[str], warnings: Seq
     try:
         found = parse(data)
     except ValueError as error:
-        raise GuestFailed(f"{job.engine}: the guest's result is none of damon run: {cut(str(error))}") from error
+        raise GuestFailed(f"{job.engine}: the guest's result: is not one of damon run: {cut(str(error))}") from error
     about = {"kernel": job.engine.kernel, "counted": job.config.icount is not None, "warnings": list(warnings)}
     return {**found, "guest": about}
 

@@ -92,7 +92,9 @@ def _refuse_others(engine: GuestEngine, workload: Workload) -> None:
 
 def _check_built(engine: GuestEngine, arch: Architecture, modules: Sequence[str]) -> None:
     if not arch.native:
-        raise InvalidInput(f"{engine}: that kernel is of {arch.name}, where this machine's programs do not run")
+        raise InvalidInput(
+            f"{engine}: {arch.name}: this machine's programs do not run on such a kernel; name one of this architecture"
+        )
     program(arch.qemu)
     if rootfs_build.find(arch) is None:
         raise MissingCapability(f"{engine}: the guests' root file system is not built; build it: vmtest build image")

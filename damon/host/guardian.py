@@ -45,7 +45,9 @@ def spawn(state: Path, lock: int) -> subprocess.Popen[bytes]:
     if process.stdout.read(len(READY)) != READY:
         process.kill()
         process.wait()
-        raise MissingCapability("the process that restores the kernel's DAMON after a kill did not start; see above")
+        raise MissingCapability(
+            "guardian: did not start: it would restore the kernel's DAMON after a kill; see the error above"
+        )
     return process
 
 

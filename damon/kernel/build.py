@@ -97,7 +97,7 @@ def _compiler() -> tuple[str, str]:
     name = os.environ.get("CC", "cc")
     path = shutil.which(name)
     if path is None:
-        raise MissingCapability(f"{name}: no C compiler, which builds the kernel's DAMON; install gcc")
+        raise MissingCapability(f"{name}: no C compiler is installed, which builds the kernel's DAMON; install gcc")
     done = subprocess.run([path, "-dumpfullversion", "-dumpmachine"], capture_output=True, text=True, check=False)
     return path, f"{path} {done.stdout.strip()}"
 
@@ -177,4 +177,4 @@ def _refuse(done: subprocess.CompletedProcess[str], source: KernelSource) -> Non
         errors = [line for line in done.stderr.splitlines() if " error: " in line or "undefined reference" in line]
         first = (errors or done.stderr.splitlines() or ["the compiler failed"])[0]
         what = ", ".join((f"{source.path}/mm/damon", *map(str, source.extra)))
-        raise InvalidInput(f"{first}; {what} does not build")
+        raise InvalidInput(f"{what}: does not build: {first}; correct it")

@@ -60,7 +60,9 @@ class Builder:
     def _fill(self, at: int, ctx: DamonCtx) -> None:
         lib = self.lib
         if ctx.ops.id not in OPS:
-            raise InvalidInput(f"operations set {ctx.ops.id!r}: only {', '.join(OPS)} can work for the kernel's own C")
+            raise InvalidInput(
+                f"operations set: {ctx.ops.id!r}: the kernel's C cannot run it; give one of {', '.join(OPS)}"
+            )
         lib.check(lib.damon_select_ops(at, lib.constant(OPS[ctx.ops.id])), f"operations set {ctx.ops.id}")
         for name, value in (("addr_unit", ctx.addr_unit), ("min_region_sz", ctx.min_region_sz)):
             if lib.has_field("damon_ctx", name):
@@ -128,7 +130,9 @@ class Builder:
     def _new_scheme(self, scheme: Damos) -> int:
         lib = self.lib
         if not isinstance(scheme.action, DamosAction):
-            raise InvalidInput(f"action {scheme.action.value!r}: is Python's own; the kernel's C cannot run it")
+            raise InvalidInput(
+                f"action: {scheme.action.value!r}: the kernel's C cannot run it; give one of the kernel's"
+            )
         pattern = ctypes.create_string_buffer(lib.size("damos_access_pattern"))
         for name in PATTERN:
             lib.set(ctypes.addressof(pattern), "damos_access_pattern", name, getattr(scheme.pattern, name))
@@ -147,7 +151,7 @@ class Builder:
             lib.damos_add_quota_goal(quota_at, self._new_goal(goal))
         for wanted in (*scheme.core_filters, *scheme.ops_filters):
             if not isinstance(wanted, DamosFilter):
-                raise InvalidInput("a filter is Python's own; the kernel's C cannot run it")
+                raise InvalidInput(f"filter: {type(wanted).__name__}: the kernel's C cannot run it; give a DamosFilter")
             lib.damos_add_filter(one, self._new_filter(wanted))
         if scheme.migrate_dests:
             self._write_dests(lib.at(one, "damos", "migrate_dests"), scheme.migrate_dests)
@@ -168,7 +172,9 @@ class Builder:
     def _new_goal(self, goal: DamosQuotaGoal) -> int:
         lib = self.lib
         if not isinstance(goal.metric, DamosQuotaGoalMetric):
-            raise InvalidInput(f"metric {goal.metric.value!r}: is Python's own; the kernel's C cannot measure it")
+            raise InvalidInput(
+                f"metric: {goal.metric.value!r}: the kernel's C cannot measure it; give one of the kernel's"
+            )
         one = lib.damos_new_quota_goal(lib.constant(constant_of("DAMOS_QUOTA_", goal.metric.value)), goal.target_value)
         lib.set(one, "damos_quota_goal", "current_value", goal.current_value)
         if goal.metric in NODE_METRICS:

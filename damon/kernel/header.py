@@ -37,7 +37,7 @@ def _closing(text: str, at: int, pair: str = "{}") -> int:
         depth += (text[index] == pair[0]) - (text[index] == pair[1])
         if not depth:
             return index
-    raise InvalidInput("damon.h has a bracket that nothing closes")
+    raise InvalidInput("damon.h: a bracket is not closed; give an unchanged kernel tree")
 
 
 def _arguments(text: str) -> int:
@@ -131,7 +131,7 @@ def functions_of(source: str, names: list[str], path: str) -> str:
     for name in names:
         match = re.search(rf"^(?:static )?[\w *]+\b{name}\([^;{{]*?\)\s*\{{", plain, re.MULTILINE)
         if match is None:
-            raise InvalidInput(f"{path}: no function {name}(): its tree cannot be built here")
+            raise InvalidInput(f"{path}: {name}(): the file has no such function; give another kernel tree")
         end = _closing(plain, match.end() - 1)
         line = plain.count("\n", 0, match.start()) + 1
         parts.append(f'#line {line} "{path}"\n{source[match.start() : end + 1]}')

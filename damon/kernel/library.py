@@ -285,7 +285,7 @@ class Library:
     def check(self, result: int, what: str) -> int:
         """``result`` of a function; DamonError when it is a negative errno."""
         if result < 0:
-            raise DamonError(-result, f"{what}: {os.strerror(-result)}, says {self.built.source.origin}")
+            raise DamonError(-result, f"{what}: {os.strerror(-result)}: refused by {self.built.source.origin}")
         return result
 
 

@@ -145,7 +145,7 @@ def unpack(package: str, version: str, source: Path, note: str = "") -> Unpacked
             steps.run(["dpkg-deb", "-x", source.resolve(), directory / "deb"], log, progress, "unpacking")
             tarball = directory / f"deb/usr/src/{package}.tar.xz"
             if tarball.is_symlink() or not tarball.is_file():
-                raise InvalidInput(f"kernel source {source}: has no usr/src/{package}.tar.xz; give another package")
+                raise InvalidInput(f"kernel source: {source}: has no usr/src/{package}.tar.xz; give another package")
         _extract(tarball, directory, progress)
         shutil.rmtree(directory / "deb", ignore_errors=True)
         log.unlink(missing_ok=True)
@@ -166,7 +166,7 @@ def _extract(tarball: Path, directory: Path, progress: Progress) -> None:
         steps.run([*words, *(f"*/{part}" for part in PARTS)], log, progress, "unpacking")
     except BuildFailed as error:
         if not (tree / "mm/damon").is_dir() and "Not found in archive" in str(error):
-            raise InvalidInput(f"kernel source {tarball}: has no mm/damon; give a kernel of 5.15 or later") from None
+            raise InvalidInput(f"kernel source: {tarball}: has no mm/damon; give a kernel of 5.15 or later") from None
         raise
 
 
@@ -183,8 +183,8 @@ def _offers(wanted: Wanted) -> list[apt.Offer]:
         found, why = [], str(error)
     if not found:
         here = sorted({f"{one.package}={one.version}" for one in cached()})
-        also = f"; at hand: {listed(here)}" if here else ""
-        raise MissingCapability(f"kernel source {wanted}: neither installed nor in the cache, and {why}{also}")
+        also = f"; in the cache: {listed(here)}" if here else ""
+        raise MissingCapability(f"kernel source: {wanted}: neither installed nor in the cache: {why}{also}")
     return found
 
 

@@ -106,7 +106,7 @@ class HostEngine:
 
         assert self._host is not None, "opened to look"
         if machine.name != "linux":
-            raise InvalidInput(f"engine {HOST}: it works on this machine's memory, not on {machine.name}; give --linux")
+            raise InvalidInput(f"engine: {HOST}: works on this machine's memory, not on {machine.name}; give --linux")
         return HostRun(self._host)
 
 
@@ -136,7 +136,7 @@ def open_engine(
         DamonError: EBUSY, the running kernel's DAMON is in use.
     """
     if extra and spec in (OWN, HOST):
-        raise InvalidInput(f"engine {spec}: it takes no C files; give kernel:DIR or linux-source-VERSION")
+        raise InvalidInput(f"engine: {spec}: it takes no C files; give kernel:DIR or linux-source-VERSION")
     if spec == OWN:
         return OwnEngine()
     if spec == HOST:
@@ -153,7 +153,7 @@ def _kernel_engine(spec: str, sanitize: bool, extra: Sequence[Path], say: Callab
     kind, colon, rest = spec.partition(":")
     source_spec = rest if colon and kind == "kernel" else spec
     if not source_spec or (colon and kind != "kernel") or (not colon and not _is_source(spec)):
-        raise InvalidInput(f"engine {spec!r}: no engine of that name; give {FORMS}")
+        raise InvalidInput(f"engine: {spec!r}: is unknown; give {FORMS}")
     from damon.kernel.build import build
     from damon.kernel.source import open_source
 

@@ -250,10 +250,11 @@ class Recorder:
                 convert.CONVERTERS[self._type](self._path)
         except OSError as error:
             raise OSError(
-                error.errno, f"{self._path} stays in the form it was recorded in, which is readable: {error.strerror}"
+                error.errno,
+                f"{self._path}: {error.strerror}: it stays in the form it was recorded in; read it as it is",
             ) from None
 
 
 def _failed(path: Path, error: OSError) -> OSError:
     remedy = "; make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-    return OSError(error.errno, f"{path} cannot be written: {error.strerror}{remedy}; what was written before is kept")
+    return OSError(error.errno, f"{path}: cannot be written: {error.strerror}{remedy}; what was written before is kept")

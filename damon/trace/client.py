@@ -25,7 +25,7 @@ def socket_path() -> str:
     """Where ``$DAMON_TRACE_SOCKET`` says that the stream is; EINVAL when it says nothing."""
     path = os.environ.get(SOCKET_VARIABLE, "")
     if not path:
-        raise InvalidInput(f"${SOCKET_VARIABLE} is not set: run this below `damon exec`, or set it to damond's socket")
+        raise InvalidInput(f"${SOCKET_VARIABLE}: is not set; run this below `damon exec`, or set it to damond's socket")
     return path
 
 
@@ -71,11 +71,14 @@ class TraceClient:
             self._socket.close()
             raise DamonError(
                 error.errno or errno.ETIMEDOUT,  # a time-out of the socket has none
-                f"no trace events at {path!r}: {error.strerror or error}; is damond running?",
+                f"trace events: {path!r}: {error.strerror or error}; start damond",
             ) from None
         if answer != "ok":
             self.close()
-            raise InvalidInput(answer.removeprefix("error ") or f"{path!r} ended the connection at once")
+            raise InvalidInput(
+                answer.removeprefix("error ")
+                or f"trace events: {path!r}: the connection ended at once; read the log of damond"
+            )
 
     def finish(self) -> None:
         """Ask for no more; what was on its way still comes, then the lines end. May be called in a signal handler."""

@@ -21,6 +21,7 @@ from typing import Final
 from damon.core.events import EVENTS
 from damon.core.trace import Trace, TraceEvent, TraceQueue
 from damon.errors import DamonError, InvalidInput
+from damon.quoting import quoted
 from damon.trace.listener import Lines, LineTooLong, Listener
 from damon.trace.text import FORMS, lost_line
 
@@ -159,21 +160,21 @@ class _Client:
         except LineTooLong:
             request = None
         if request is None:
-            raise InvalidInput("the request is no line: send 'damon-trace 1 FORM EVENT,EVENT...'")
+            raise InvalidInput("request: is not a line; send 'damon-trace 1 FORM EVENT,EVENT...'")
         self._connection.settimeout(None)
         return request.decode(errors="replace")
 
     def _subscribe(self, request: str) -> tuple[str, TraceQueue]:
         words = request.split()
         if len(words) != 4 or words[0] != "damon-trace":
-            raise InvalidInput("the request is not understood: send 'damon-trace 1 FORM EVENT,EVENT...'")
+            raise InvalidInput(f"request: {quoted(request)}: is unknown; send 'damon-trace 1 FORM EVENT,EVENT...'")
         _, version, form, events = words
         if version != "1":
-            raise InvalidInput(f"version {version!r} of the protocol is not known here: use 1")
+            raise InvalidInput(f"version: {quoted(version)}: is unknown; use 1")
         if form not in FORMS:
-            raise InvalidInput(f"no form {form!r}; there are {', '.join(FORMS)}")
+            raise InvalidInput(f"form: {quoted(form)}: is unknown; give one of {', '.join(FORMS)}")
         if self._trace is None:
-            raise InvalidInput(f"{MAX_CLIENTS} clients are connected already: end one")
+            raise InvalidInput(f"clients: {MAX_CLIENTS}: no more can connect; end one")
         return form, self._trace.queue(EVENTS if events == "all" else events.split(","), self._capacity)
 
     def _send(self, form: str, queue: TraceQueue) -> None:
@@ -213,10 +214,10 @@ def _chunks(form: str, events: list[TraceEvent]) -> Iterator[bytes]:
 def _make_room(path: str) -> None:
     """Remove the socket of a server that is gone."""
     if len(os.fsencode(path)) > 107:
-        raise InvalidInput(f"{path!r} is too long for a socket: give a path of at most 107 bytes")
+        raise InvalidInput(f"socket: {path!r}: is too long; give a path of at most 107 bytes")
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise InvalidInput(f"{path!r} exists and is no socket: give another path")
+            raise InvalidInput(f"socket: {path!r}: exists and is not a socket; give another path")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -225,4 +226,4 @@ def _make_room(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
             return
-    raise DamonError(errno.EADDRINUSE, f"another process listens at {path!r}: end it or give another path")
+    raise DamonError(errno.EADDRINUSE, f"socket: {path!r}: another process listens there; end it or give another path")

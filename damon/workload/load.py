@@ -69,16 +69,18 @@ def _process(name: str, spec: Any, known: dict[str, None], nodes: int) -> Proces
         raise refusal("processes", name, f"maps no area; those that do are {listed(known)}")
     raw = convert(spec, ProcessFields, f"processes.{name}")
     if raw.node >= max(nodes, 1):
-        raise refusal(f"processes.{name}.node", raw.node, f"is no node; machine.nodes has {nodes or 'none'}")
+        raise refusal(f"processes.{name}.node", raw.node, f"is not a node; machine.nodes has {nodes or 'none'}")
     return ProcessSpec(name, check_memcg(raw.memcg, f"processes.{name}.memcg"), raw.node)
 
 
 def _access(raw: AccessFields, field: str, areas: dict[str, Area]) -> Access:
     if raw.area not in areas:
-        raise refusal(f"{field}.area", raw.area, f"is no area; known are {listed(areas)}")
+        raise refusal(f"{field}.area", raw.area, f"is not an area; known are {listed(areas)}")
     stride = parse_bytes(raw.stride, f"{field}.stride")
     if stride > areas[raw.area].size:
-        raise refusal(f"{field}.stride", raw.stride, f"must be within the area's {areas[raw.area].size} bytes")
+        raise refusal(
+            f"{field}.stride", raw.stride, f"is more than the area has; give at most {areas[raw.area].size} bytes"
+        )
     rate = parse_rate(raw.rate, f"{field}.rate")
     return Access(raw.area, rate, Pattern(raw.pattern), float(raw.write), stride, float(raw.skew))
 
@@ -99,8 +101,8 @@ def _phase(index: int, raw: PhaseFields, areas: dict[str, Area]) -> Phase:
     ):  # fmt: skip
         for i, one in enumerate(names):
             if one not in known:
-                what = "process" if event is Event.EXIT else "area"
-                raise refusal(f"{field}.{event.value}[{i}]", one, f"is no {what}; known are {listed(known)}")
+                what = "a process" if event is Event.EXIT else "an area"
+                raise refusal(f"{field}.{event.value}[{i}]", one, f"is not {what}; known are {listed(known)}")
             events.append(PhaseEvent(event, one))
     hotplug = [_hotplug(True, one, f"{field}.online[{i}]") for i, one in enumerate(raw.online)]
     hotplug += [_hotplug(False, one, f"{field}.offline[{i}]") for i, one in enumerate(raw.offline)]
@@ -110,7 +112,7 @@ def _phase(index: int, raw: PhaseFields, areas: dict[str, Area]) -> Phase:
 def _hotplug(online: bool, raw: HotplugFields, field: str) -> Hotplug:
     size = parse_size(raw.size, f"{field}.size")
     if size % HOTPLUG:
-        raise refusal(f"{field}.size", raw.size, f"must be a multiple of {HOTPLUG >> 20}M")
+        raise refusal(f"{field}.size", raw.size, f"is not a multiple of {HOTPLUG >> 20}M; give one")
     return Hotplug(online, size, raw.node)
 
 
@@ -120,7 +122,7 @@ def _node(index: int, raw: NodeFields, count: int) -> Node:
         raise refusal(
             f"{field}.distances",
             raw.distances,
-            f"must be {count} distances, one to each node, 10 to node {index} itself",
+            f"is not one distance to each node; give {count}, 10 to node {index} itself",
         )
     size = 0 if index and raw.size in (0, "0") else parse_size(raw.size, f"{field}.size")  # 0: it has to come online
     return Node(size, raw.latency_ns, tuple(raw.distances))
@@ -134,7 +136,7 @@ def _swap(raw: Any) -> Swap | tuple[Swap, ...] | None:
         return tuple(_swap_device(device, f"machine.swap[{index}]") for index, device in enumerate(raw))
     if isinstance(raw, dict):
         return _swap_device(raw, "machine.swap")
-    raise refusal("machine.swap", raw, TAKES["swap"])
+    raise refusal("machine.swap", raw, f"is not valid; give {TAKES['swap']}")
 
 
 def _swap_device(raw: Any, field: str) -> Swap:
@@ -148,11 +150,13 @@ def _machine(raw: MachineFields) -> MachineSpec:
     if raw.memory is not msgspec.UNSET:
         given_memory = parse_size(raw.memory, "machine.memory")
         if nodes and given_memory != memory:
-            raise refusal("machine.memory", raw.memory, f"must be the sum of the nodes, {memory}, or be left out")
+            raise refusal(
+                "machine.memory", raw.memory, f"is not the sum of the nodes, {memory}; give that, or leave it out"
+            )
         memory = given_memory
     reserved = parse_size(raw.reserved, "machine.reserved") if raw.reserved not in (0, "0") else 0
     if reserved >= memory:
-        raise refusal("machine.reserved", raw.reserved, f"leaves nothing of the {memory} bytes of memory")
+        raise refusal("machine.reserved", raw.reserved, f"leaves nothing of the {memory} bytes of memory; give less")
     given: dict[str, Any] = {}
     if raw.swap is not msgspec.UNSET:
         given["swap"] = _swap(raw.swap)
@@ -210,7 +214,7 @@ def load_workload(
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"workload file {str(path)!r} cannot be read: {_why(error)}") from None
+        raise InvalidInput(f"workload file: {str(path)!r}: {_why(error)}") from None
     try:
         if form == "masim" or (form == "auto" and not _is_yaml(path, text)):
             return parse_masim(text, path.stem, full_speed)

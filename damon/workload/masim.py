@@ -38,20 +38,24 @@ def _paragraphs(text: str) -> list[list[_Line]]:
 def _fields(line: _Line, least: int, most: int, form: str) -> list[str]:
     fields = [field.strip() for field in line[1].split(",")]
     if not least <= len(fields) <= most:
-        raise InvalidInput(f"line {line[0]}: {quoted(line[1])} must be {form!r}")
+        raise InvalidInput(f"line {line[0]}: {quoted(line[1])}: is not of that form; give {form!r}")
     return fields
 
 
 def _number(line: _Line, text: str, what: str, least: int, most: int) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 20 or not least <= int(text) <= most:
-        raise InvalidInput(f"line {line[0]}: {what} {quoted(text)} must be a decimal number from {least} to {most}")
+        raise InvalidInput(
+            f"line {line[0]}: {what}: {quoted(text)}: is not a decimal number from {least} to {most}; give one"
+        )
     return int(text)
 
 
 def _area(line: _Line) -> Area:
     name, size, *_ = _fields(line, 2, 3, "NAME, BYTES[, FILE]")
     if not NAME.fullmatch(name):
-        raise InvalidInput(f"line {line[0]}: region {quoted(name)} must be 1 to 64 of letters, digits, _ . -")
+        raise InvalidInput(
+            f"line {line[0]}: region: {quoted(name)}: is not a name; give 1 to 64 of letters, digits, _ . -"
+        )
     return Area(name, -(-_number(line, size, "size", 1, MAX_SIZE) // PAGE) * PAGE)
 
 
@@ -59,12 +63,12 @@ def _access(line: _Line, areas: dict[str, Area]) -> Access:
     """What one line of a phase does, with its weight as the rate (0 as well)."""
     name, random, stride, weight, *mode = _fields(line, 4, 5, "REGION, RANDOM, STRIDE, WEIGHT[, ro|wo|rw]")
     if name not in areas:
-        raise InvalidInput(f"line {line[0]}: region {quoted(name)} is unknown; known are {listed(areas)}")
+        raise InvalidInput(f"line {line[0]}: region: {quoted(name)}: is unknown; known are {listed(areas)}")
     if random not in ("0", "1"):
-        raise InvalidInput(f"line {line[0]}: random {quoted(random)} must be 0 or 1")
+        raise InvalidInput(f"line {line[0]}: random: {quoted(random)}: is not valid; give 0 or 1")
     kind = mode[0] if mode else "wo"
     if kind not in _SHARES:
-        raise InvalidInput(f"line {line[0]}: mode {quoted(kind)} must be ro, wo or rw")
+        raise InvalidInput(f"line {line[0]}: mode: {quoted(kind)}: is not valid; give ro, wo or rw")
     # A longer step than the region starts over at once, as one of exactly its size does.
     step = min(_number(line, stride, "stride", 1, MAX_SIZE), areas[name].size)
     pattern = Pattern.RANDOM if random == "1" else Pattern.STRIDED
@@ -73,18 +77,24 @@ def _access(line: _Line, areas: dict[str, Area]) -> Access:
 
 def _phase(paragraph: list[_Line], areas: dict[str, Area], rate: float) -> Phase:
     if len(paragraph) < 2:
-        raise InvalidInput(f"line {paragraph[0][0]}: a phase needs a name, a time in ms, and its accesses")
+        number, text = paragraph[0]
+        raise InvalidInput(
+            f"line {number}: phase: {quoted(text)}: is not whole; give a name, a time in ms, and accesses"
+        )
     name, time, *lines = paragraph
     if not PHASE_NAME.fullmatch(name[1]):
         raise InvalidInput(
-            f"line {name[0]}: phase {quoted(name[1])} must be 1 to 64 of printable ASCII without quotes and backslashes"
+            f"line {name[0]}: phase: {quoted(name[1])}: is not a name; "
+            "give 1 to 64 of printable ASCII without quotes and backslashes"
         )
     duration = _number(time, time[1], "time in ms", 1, MAX_DURATION // 1000)
     accesses: dict[str, Access] = {}
     for line in lines:
         access = _access(line, areas)
         if access.area in accesses:
-            raise InvalidInput(f"line {line[0]}: region {quoted(access.area)} is given twice in a phase; join the two")
+            raise InvalidInput(
+                f"line {line[0]}: region: {quoted(access.area)}: is given twice in a phase; join the two"
+            )
         accesses[access.area] = access
     total = sum(access.rate for access in accesses.values())
     shared = (replace(access, rate=access.rate / total * rate) for access in accesses.values() if access.rate)
@@ -99,12 +109,12 @@ def parse_masim(text: str, name: str, rate: float = FULL_SPEED) -> Workload:
     """
     paragraphs = _paragraphs(text)
     if len(paragraphs) < 2:
-        raise InvalidInput("a masim configuration is a paragraph of regions and one or more of phases; this is none")
+        raise InvalidInput("masim configuration: lacks paragraphs; give one of regions, and one or more of phases")
     areas: dict[str, Area] = {}
     for line in paragraphs[0]:
         area = _area(line)
         if area.name in areas:
-            raise InvalidInput(f"line {line[0]}: region {quoted(area.name)} is given twice")
+            raise InvalidInput(f"line {line[0]}: region: {quoted(area.name)}: is given twice; remove one")
         areas[area.name] = area
     phases = tuple(_phase(paragraph, areas, rate) for paragraph in paragraphs[1:])
     return Workload(name, tuple(areas.values()), phases)

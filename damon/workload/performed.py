@@ -51,7 +51,7 @@ def workload_program() -> Path:
     from damon.native import WORKLOAD_PROGRAM
 
     if not WORKLOAD_PROGRAM.exists():
-        raise MissingCapability(f"{WORKLOAD_PROGRAM.name} is not built; run `pip install .` or `make build`")
+        raise MissingCapability(f"program: {WORKLOAD_PROGRAM.name}: is not built; run `pip install .` or `make build`")
     return WORKLOAD_PROGRAM
 
 
@@ -133,7 +133,9 @@ class Performed:
     def _wait(self, happened: Callable[[], bool]) -> None:
         with self._changed:
             if not self._changed.wait_for(lambda: self._over or happened(), _PATIENCE_S):
-                raise TimeoutError(errno.ETIMEDOUT, "workload: its processes do not answer; is one stopped?")
+                raise TimeoutError(
+                    errno.ETIMEDOUT, "workload: its processes do not answer; continue one that is stopped (SIGCONT)"
+                )
             if not happened():
                 code = self._program.wait()
                 raise ChildProcessError(errno.ECHILD, f"workload: {self.workload.name}: it ended with code {code}")

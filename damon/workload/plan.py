@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
 
 from damon.errors import InvalidInput
+from damon.quoting import quoted
 from damon.workload.model import Event, Kind, Pattern, Workload
 
 _PATTERNS: Final = (Pattern.SEQUENTIAL, Pattern.STRIDED, Pattern.RANDOM, Pattern.ZIPF)
@@ -73,7 +74,9 @@ def change_options(plan: str, **given: Any) -> str:
         seed, interval, duration, report, a_round, flush, huge, repeat = map(int, numbers)
         tlb_flush = _FLUSH[flush]
     except (ValueError, IndexError):
-        raise InvalidInput("the plan's first line must be an options statement; make one with --print-plan") from None
+        raise InvalidInput(
+            f"plan: {quoted(line)}: the first line is not an options statement; make one with --print-plan"
+        ) from None
     options = Options(seed, interval, duration, report, a_round, tlb_flush, bool(huge), directory)
     assert given.keys() <= {field.name for field in fields(Options)}
     return f"{_options_line(replace(options, **given), bool(repeat))}\n{rest}"

@@ -21,9 +21,9 @@ _TIMES = {"us": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
 _RATES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
-def refusal(field: str, value: Any, remedy: str) -> InvalidInput:
-    """The error that names the field, the value and the remedy."""
-    return InvalidInput(f"{field}: {quoted(value)} {remedy}")
+def refusal(field: str, value: Any, why: str) -> InvalidInput:
+    """``<field>: <value>: <why>; <remedy>``; ``why`` has both."""
+    return InvalidInput(f"{field}: {quoted(value)}: {why}")
 
 
 def _number(value: Any, form: re.Pattern[str], units: dict[str, int]) -> float | None:
@@ -40,7 +40,7 @@ def parse_bytes(value: Any, field: str) -> int:
     """Bytes of ``33554432``, ``32M``, ``32 MiB`` (powers of 1024): a whole number from 1 to ``MAX_SIZE``."""
     size = _number(value, _SIZE, _SIZES)
     if size is None or size != int(size) or not 0 < size <= MAX_SIZE:
-        raise refusal(field, value, "must be a number of bytes above 0 and up to 64T, e.g. 33554432 or 32M")
+        raise refusal(field, value, "is not a size; give bytes above 0, up to 64T, e.g. 33554432 or 32M")
     return int(size)
 
 
@@ -48,7 +48,7 @@ def parse_size(value: Any, field: str) -> int:
     """As ``parse_bytes``, but whole pages."""
     size = parse_bytes(value, field)
     if size % PAGE:
-        raise refusal(field, value, f"must be a multiple of {PAGE}: memory comes in pages")
+        raise refusal(field, value, f"is not a multiple of {PAGE}; give whole pages")
     return size
 
 
@@ -56,7 +56,7 @@ def parse_duration(value: Any, field: str) -> int:
     """Microseconds of ``250000``, ``250ms``, ``60s``, ``5m``; above 0."""
     us = _number(value, _DURATION, _TIMES)
     if us is None or not 1 <= us <= MAX_DURATION:
-        raise refusal(field, value, "must be a duration of 1us or more, e.g. 60s, 250ms or 250000 (microseconds)")
+        raise refusal(field, value, "is not a duration; give 1us or more, e.g. 60s, 250ms or 250000 (microseconds)")
     return int(us)
 
 
@@ -64,5 +64,5 @@ def parse_rate(value: Any, field: str) -> float:
     """Touches a second of ``2000000``, ``200k``, ``2M/s``; above 0, up to ``MAX_RATE``."""
     rate = _number(value, _RATE, _RATES)
     if rate is None or not 0 < rate <= MAX_RATE:
-        raise refusal(field, value, "must be touches a second above 0 and up to 10G, e.g. 200k; no rate: leave it out")
+        raise refusal(field, value, "is not a rate; give touches a second above 0, up to 10G, e.g. 200k")
     return float(rate)

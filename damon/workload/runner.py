@@ -47,7 +47,9 @@ def _seconds(text: str) -> int:
     """Microseconds of ``90``, ``500ms``, ``1h``."""
     value = seconds(text)
     if value is None or not 1e-6 <= value <= 10**9:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} must be a duration above 0: seconds, or e.g. {DURATIONS}")
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)}: is not a duration above 0; give seconds, or e.g. {DURATIONS}"
+        )
     return int(value * 10**6)
 
 
@@ -55,7 +57,7 @@ def _number(least: int, most: int) -> Any:
     def parse(text: str) -> int:
         value = int(text) if text.isdecimal() and len(text) <= len(str(most)) else least - 1
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{quoted(text)} must be a whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"{quoted(text)}: is not a whole number from {least} to {most}; give one")
         return value
 
     return parse
@@ -63,9 +65,11 @@ def _number(least: int, most: int) -> Any:
 
 def _directory(text: str) -> str:
     if not os.path.isdir(text) or not os.access(text, os.W_OK | os.X_OK):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} must be a directory that can be written")
+        raise argparse.ArgumentTypeError(f"{quoted(text)}: is not a writable directory; give one")
     if len(os.fsencode(os.path.abspath(text))) > 255 or "\n" in text:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} must be a path of at most 255 bytes in one line")
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)}: is too long or has a line break; give a path of at most 255 bytes"
+        )
     return os.path.abspath(text)
 
 
@@ -109,10 +113,10 @@ def _plan(arguments: argparse.Namespace) -> str:
         try:
             return change_options(Path(arguments.plan).read_text(), **given)
         except OSError as error:
-            what = error.strerror
+            what = f"{error.strerror}; give a readable one"
         except ValueError:
-            what = "this is no text"
-        raise InvalidInput(f"plan {arguments.plan!r} cannot be used: {what}")
+            what = "is not text; make one with --print-plan"
+        raise InvalidInput(f"plan: {arguments.plan!r}: {what}")
     from damon.workload.load import load_workload
     from damon.workload.masim import FULL_SPEED
     from damon.workload.quantities import parse_rate

@@ -104,46 +104,46 @@ class FileFields(Strict, frozen=True):
     machine: MachineFields = MachineFields()
 
 
-_LATENCY: Final = "must be microseconds from 0 to 1e9"
+_LATENCY: Final = "microseconds from 0 to 1e9"
 #: What each field takes; the key is the end of its path.
 TAKES: Final[Mapping[str, str]] = {
-    "format": "must be 1",
-    "areas": "must be a mapping of names to areas, e.g. {hot: {size: 32M}}",
-    "areas.*": "must be an area, e.g. {size: 32M}",
-    "processes": "must be a mapping of names to processes, e.g. {main: {memcg: web}}",
-    "processes.*": "must be a process, e.g. {memcg: web, node: 0}",
-    "memcg": "must be the name of a cgroup, e.g. web/worker",
-    "phases": "must be a list of phases, e.g. [{duration: 60s}]",
-    "phases[]": "must be a phase, e.g. {duration: 60s}",
-    "access": "must be a list of accesses, e.g. [{area: hot, rate: 200k}]",
-    "access[]": "must be an access, e.g. {area: hot, rate: 200k}",
-    **dict.fromkeys(("mmap", "munmap"), "must be a list of areas, e.g. [hot]"),
-    **dict.fromkeys(("mmap[]", "munmap[]", "area"), "must be the name of an area"),
-    "exit": "must be a list of processes, e.g. [main]",
-    **dict.fromkeys(("online", "offline"), "must be a list of memory, e.g. [{node: 1, size: 512M}]"),
-    **dict.fromkeys(("online[]", "offline[]"), "must be memory, e.g. {node: 1, size: 512M}"),
-    "exit[]": "must be the name of a process",
-    "name": "must be text",
-    "process": "must be a name",
-    **dict.fromkeys(("repeat", "populate", "mapped"), "must be true or false"),
-    **dict.fromkeys(("size", "stride", "memory", "reserved"), "must be a size, e.g. 32M"),
-    "duration": "must be a duration, e.g. 60s",
-    "rate": "must be touches a second, e.g. 200k",
-    "kind": "must be anon or file",
-    "thp": "must be always, madvise or never",
-    "hz": "must be 100, 250, 300 or 1000 ticks a second, or 0 for exact time",
-    "node": "must be the number of a node, from 0",
-    "nodes": "must be a list of 1 to 8 nodes, e.g. [{size: 1G}, {size: 4G, latency_ns: 250}]",
-    "nodes[]": "must be a node, e.g. {size: 1G, latency_ns: 80}",
-    "latency_ns": "must be nanoseconds from 0 to 1e9",
-    **dict.fromkeys(("distances", "distances[]"), "must be distances from 10 to 254 to each node, e.g. [10, 20]"),
-    "pattern": "must be sequential, strided, random or zipf",
-    "write": "must be a share from 0 to 1",
-    "skew": "must be a number from 0.001 to 8",
-    "machine": "must be a machine, e.g. {memory: 1G}",
-    "swap": "must be none, a swap device, e.g. {size: 1G}, or a list of 1 to 8",
-    "swap[]": "must be a swap device, e.g. {size: 1G, priority: 10}",
-    "priority": "must be a whole number from 0 to 32767; the highest is filled first",
+    "format": "1",
+    "areas": "a mapping of names to areas, e.g. {hot: {size: 32M}}",
+    "areas.*": "an area, e.g. {size: 32M}",
+    "processes": "a mapping of names to processes, e.g. {main: {memcg: web}}",
+    "processes.*": "a process, e.g. {memcg: web, node: 0}",
+    "memcg": "the name of a cgroup, e.g. web/worker",
+    "phases": "a list of phases, e.g. [{duration: 60s}]",
+    "phases[]": "a phase, e.g. {duration: 60s}",
+    "access": "a list of accesses, e.g. [{area: hot, rate: 200k}]",
+    "access[]": "an access, e.g. {area: hot, rate: 200k}",
+    **dict.fromkeys(("mmap", "munmap"), "a list of areas, e.g. [hot]"),
+    **dict.fromkeys(("mmap[]", "munmap[]", "area"), "the name of an area"),
+    "exit": "a list of processes, e.g. [main]",
+    **dict.fromkeys(("online", "offline"), "a list of memory, e.g. [{node: 1, size: 512M}]"),
+    **dict.fromkeys(("online[]", "offline[]"), "memory, e.g. {node: 1, size: 512M}"),
+    "exit[]": "the name of a process",
+    "name": "text",
+    "process": "a name",
+    **dict.fromkeys(("repeat", "populate", "mapped"), "true or false"),
+    **dict.fromkeys(("size", "stride", "memory", "reserved"), "a size, e.g. 32M"),
+    "duration": "a duration, e.g. 60s",
+    "rate": "touches a second, e.g. 200k",
+    "kind": "anon or file",
+    "thp": "always, madvise or never",
+    "hz": "100, 250, 300 or 1000 ticks a second, or 0 for exact time",
+    "node": "the number of a node, from 0",
+    "nodes": "a list of 1 to 8 nodes, e.g. [{size: 1G}, {size: 4G, latency_ns: 250}]",
+    "nodes[]": "a node, e.g. {size: 1G, latency_ns: 80}",
+    "latency_ns": "nanoseconds from 0 to 1e9",
+    **dict.fromkeys(("distances", "distances[]"), "distances from 10 to 254 to each node, e.g. [10, 20]"),
+    "pattern": "sequential, strided, random or zipf",
+    "write": "a share from 0 to 1",
+    "skew": "a number from 0.001 to 8",
+    "machine": "a machine, e.g. {memory: 1G}",
+    "swap": "none, a swap device, e.g. {size: 1G}, or a list of 1 to 8",
+    "swap[]": "a swap device, e.g. {size: 1G, priority: 10}",
+    "priority": "a whole number from 0 to 32767; the highest is filled first",
     **dict.fromkeys(("read_us", "write_us", "file_read_us", "file_write_us", "fault_us"), _LATENCY),
     **dict.fromkeys(("reclaim_us", "scan_us", "migrate_us", "huge_us"), _LATENCY),
 }
@@ -196,27 +196,27 @@ def convert(data: Any, into: type[T], field: str = "") -> T:
         named = re.search(r"(unknown|missing required) field `(.*)`", failure["what"], re.DOTALL)
         if named and named[1] == "unknown":
             known = ", ".join(_FIELDS[_end(place, into)].__struct_fields__)
-            raise InvalidInput(f"{full or 'file'}: field {quoted(named[2])} is unknown; known are {known}") from None
+            raise InvalidInput(f"{full or 'file'}: {quoted(named[2])}: is not a field; known are {known}") from None
         if named:
-            raise InvalidInput(f"{f'{full}.{named[2]}'.lstrip('.')}: is missing; {TAKES[named[2]]}") from None
+            raise InvalidInput(f"{f'{full}.{named[2]}'.lstrip('.')}: is missing; give {TAKES[named[2]]}") from None
         if "`key` in" in str(error):
-            raise InvalidInput(f"{full or 'file'}: a key is no text; put it in quotes") from None
+            raise InvalidInput(f"{full or 'file'}: a key: is not text; put it in quotes") from None
         value = _at(data, place)
         if not full:
-            raise refusal("file", value, "must be a mapping with the fields areas and phases") from None
-        raise refusal(full, value, TAKES[_end(place, into)]) from None
+            raise refusal("file", value, "is not a mapping; give one with the fields areas and phases") from None
+        raise refusal(full, value, f"is not valid; give {TAKES[_end(place, into)]}") from None
 
 
 def check_name(value: str, field: str, form: re.Pattern[str] = NAME) -> str:
     """``value`` if it is a name."""
     if not form.fullmatch(value):
         allowed = "letters, digits, _ . -" if form is NAME else "printable ASCII without quotes and backslashes"
-        raise refusal(field, value, f"must be 1 to 64 of {allowed}")
+        raise refusal(field, value, f"is not a name; give 1 to 64 of {allowed}")
     return value
 
 
 def check_memcg(value: str, field: str) -> str:
     """``value`` without the leading slash if it names a cgroup; empty is none."""
     if value and (not MEMCG.fullmatch(value) or {".", ".."} & set(value.split("/"))):
-        raise refusal(field, value, "must be the name of a cgroup below the root, e.g. web or web/worker")
+        raise refusal(field, value, "is not a cgroup; give a name below the root, e.g. web or web/worker")
     return value.lstrip("/")

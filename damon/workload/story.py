@@ -19,26 +19,30 @@ def check_story(workload: Workload) -> None:
             field = f"phases[{index}].{event.event.value}"
             if event.event is Event.EXIT:
                 if event.name in dead:
-                    raise refusal(field, event.name, "has exited already")
+                    raise refusal(field, event.name, "has exited already; leave it out")
                 dead.add(event.name)
                 mapped -= {name for name, area in areas.items() if area.process == event.name}
             elif event.event is Event.MMAP:
                 if event.name in mapped:
                     raise refusal(
-                        field, event.name, "is mapped already: say mapped: false in the area, or munmap it first"
+                        field, event.name, "is mapped already; write mapped: false in the area, or munmap it first"
                     )
                 if areas[event.name].process in dead:
                     raise refusal(
-                        field, event.name, f"belongs to process {areas[event.name].process}, which has exited"
+                        field,
+                        event.name,
+                        f"belongs to process {areas[event.name].process}, which has exited; leave it out",
                     )
                 mapped.add(event.name)
             else:
                 if event.name not in mapped:
-                    raise refusal(field, event.name, "is not mapped at that point")
+                    raise refusal(field, event.name, "is not mapped then; mmap it first")
                 mapped.remove(event.name)
         for i, access in enumerate(phase.accesses):
             if access.area not in mapped:
-                raise refusal(f"phases[{index}].access[{i}].area", access.area, "is not mapped in that phase")
+                raise refusal(
+                    f"phases[{index}].access[{i}].area", access.area, "is not mapped in that phase; mmap it first"
+                )
 
 
 def check_hotplug(workload: Workload) -> None:
@@ -51,9 +55,11 @@ def check_hotplug(workload: Workload) -> None:
         for one in phase.hotplug:
             field = f"phases[{index}].{'online' if one.online else 'offline'}"
             if one.node >= len(sizes):
-                raise refusal(f"{field}.node", one.node, f"is no node; machine.nodes has {len(nodes) or 'none'}")
+                raise refusal(f"{field}.node", one.node, f"is not a node; machine.nodes has {len(nodes) or 'none'}")
             if not one.online and one.size > sizes[one.node]:
-                raise refusal(f"{field}.size", one.size, f"is more than node {one.node} has then, {sizes[one.node]}")
+                raise refusal(
+                    f"{field}.size", one.size, f"is more than node {one.node} has then; give at most {sizes[one.node]}"
+                )
             sizes[one.node] += one.size if one.online else -one.size
     if workload.repeat and sizes != before:
         raise refusal(field, sizes, f"is what a round leaves of {before}; with repeat bring back what goes")

@@ -143,7 +143,7 @@ def read_text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise Malformed(f"byte {data[error.start]:#04x} is no UTF-8; save it as UTF-8 text", line, 1) from None
+        raise Malformed(f"byte {data[error.start]:#04x}: is not UTF-8; save it as UTF-8 text", line, 1) from None
 
 
 def _nodes(text: str) -> yaml.Node | None:
@@ -165,15 +165,17 @@ def compose(text: str) -> yaml.Node | None:
         node = _nodes(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _wrong(mark, f"no valid YAML: {error.problem or error.context}") from None
+        raise _wrong(mark, f"not valid YAML: {error.problem or error.context}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - text.rfind("\n", 0, error.position)
-        raise Malformed(f"no valid YAML: character {_code(error.character):#x}: {error.reason}", line, column) from None
+        raise Malformed(
+            f"not valid YAML: character {_code(error.character):#x}: {error.reason}", line, column
+        ) from None
     except Malformed:
         raise
     except (ValueError, OverflowError) as error:  # of PyYAML's scanner: an escape beyond Unicode
-        raise Malformed(f"no valid YAML: {error}", 1, 1) from None
+        raise Malformed(f"not valid YAML: {error}", 1, 1) from None
     return node if isinstance(node, yaml.Node) else None
 
 
@@ -197,7 +199,7 @@ def plain(node: yaml.Node | None) -> Any:
         return [plain(item) for item in node.value]
     if isinstance(node, yaml.MappingNode) and kind == "map":
         return _mapping(node)
-    raise _wrong(node.start_mark, f"tag {node.tag!r} is none that a value like this can have here; leave it out")
+    raise _wrong(node.start_mark, f"tag {node.tag!r}: is not a tag of such a value here; leave it out")
 
 
 def _scalar(node: yaml.ScalarNode, kind: str) -> str | int | float | bool | None:
@@ -206,7 +208,7 @@ def _scalar(node: yaml.ScalarNode, kind: str) -> str | int | float | bool | None
     if form is None:
         return str(text)
     if not form.fullmatch(text):
-        raise _wrong(node.start_mark, f"a value is no {kind} as its tag says; leave the tag out")
+        raise _wrong(node.start_mark, f"tag {kind}: the value is not of that type; leave the tag out")
     if kind == "null":
         return None
     if kind == "bool":
@@ -241,9 +243,9 @@ def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
             continue
         key = plain(key_node) if isinstance(key_node, yaml.ScalarNode) else None
         if not isinstance(key, str):
-            raise _wrong(key_node.start_mark, "a key is no text; put it in quotes")
+            raise _wrong(key_node.start_mark, "a key: is not text; put it in quotes")
         if key in own:
-            raise _wrong(key_node.start_mark, f"key {key[:40]!r} is given twice; remove one")
+            raise _wrong(key_node.start_mark, f"key {key[:40]!r}: is given twice; remove one")
         own[key] = plain(value_node)
     return {**merged, **own}
 
@@ -252,5 +254,5 @@ def _merged(node: yaml.Node) -> Iterator[dict[str, Any]]:
     parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
     for part in parts:
         if not isinstance(part, yaml.MappingNode):
-            raise _wrong(part.start_mark, "what << merges is no mapping; give one, or a list of them")
+            raise _wrong(part.start_mark, "<<: merges what is not a mapping; give one, or a list of them")
         yield _mapping(part)

@@ -56,10 +56,10 @@ def test_the_newest_of_all_suites_is_taken_and_kept(repository: Repository) -> N
 
 @needs_apt
 def test_what_the_mirror_does_not_have_is_named_with_what_it_has(repository: Repository) -> None:
-    with pytest.raises(MissingCapability, match=r"package 'thing=5': no suite .* has it; take version 9, 3, 1$"):
+    with pytest.raises(MissingCapability, match=r"package: 'thing=5': no suite .* has it; take version 9, 3, 1$"):
         apt.fetch_package("thing", "5")
     repository.root.rename(repository.root.with_name("gone"))
-    with pytest.raises(MissingCapability, match=r"the mirror copy:.* has none, .* apt says: .*; check the net"):
+    with pytest.raises(MissingCapability, match=r"the mirror copy:.* has none, .* apt reports: .*; check the net"):
         apt.fetch_package("other")
 
 
@@ -69,7 +69,7 @@ def test_a_list_that_another_key_signed_is_refused(
 ) -> None:
     with new_keys(tmp_path) as others:
         take_as_host(monkeypatch, configure(tmp_path, repository.root, others.public))
-        with pytest.raises(MissingCapability, match=r"apt says: .*(signature|NO_PUBKEY|not signed|public key)"):
+        with pytest.raises(MissingCapability, match=r"apt reports: .*(signature|NO_PUBKEY|not signed|public key)"):
             apt.fetch_package("thing")
     assert apt.cached("") == []
 
@@ -85,7 +85,7 @@ def test_a_host_that_allows_unsigned_lists_changes_nothing(
         (directory / "Release").write_text(text)
         (directory / "InRelease").unlink()
     take_as_host(monkeypatch, tmp_path / "etc-apt", {allow: "true"})
-    with pytest.raises(MissingCapability, match=r"apt says: .*not signed"):
+    with pytest.raises(MissingCapability, match=r"apt reports: .*not signed"):
         apt.fetch_package("thing")
 
 
@@ -110,7 +110,7 @@ def test_an_expired_list_is_taken_only_where_the_host_takes_such(
     debs = sorted((repository.root / "pool").glob("thing_*.deb"))
     for suite in ("bookworm", "sid"):
         repository.publish(suite, debs, dated=-86400 * 9, valid_days=7)
-    with pytest.raises(MissingCapability, match=r"apt says: .*expired"):
+    with pytest.raises(MissingCapability, match=r"apt reports: .*expired"):
         apt.fetch_package("thing")
     take_as_host(monkeypatch, tmp_path / "etc-apt", {"Acquire::Check-Valid-Until": "false"})
     package = apt.fetch_package("thing")

@@ -60,10 +60,10 @@ def test_the_table_names_what_differs(capfd: pytest.CaptureFixture[str]) -> None
     ("words", "code", "said"),
     [
         (["pydamon"], 2, "one engine is nothing to compare"),
-        (["pydamon", "linux"], 2, "engine 'linux': no engine of that name"),
+        (["pydamon", "linux"], 2, "engine: 'linux': is unknown"),
         (["pydamon", "kernel:/nonexistent"], 2, "/nonexistent"),
         (["pydamon", "host"], 2, "engine host: it is not for the simulated machine; give guest:host"),
-        (["pydamon", "guest:linux-source-7.3"], 2, "in a guest there is no such; give guest:pydamon"),
+        (["pydamon", "guest:linux-source-7.3"], 2, "is unknown in a guest; give guest:pydamon"),
     ],
 )
 def test_refused(words: list[str], code: int, said: str, capfd: pytest.CaptureFixture[str]) -> None:

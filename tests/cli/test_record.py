@@ -181,7 +181,7 @@ def test_no_room_is_said_and_what_was_written_stays(tmp_path: Path, endless: str
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
     _, err = process.communicate(timeout=600)
     assert process.returncode == 1
-    assert re.fullmatch(r"damon: \S+/out cannot be written: File too large; what was written before is kept\n", err)
+    assert re.fullmatch(r"damon: \S+/out: cannot be written: File too large; what was written before is kept\n", err)
     assert _snapshots(tmp_path / "out") > 20
     assert not [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")]
 
@@ -189,7 +189,7 @@ def test_no_room_is_said_and_what_was_written_stays(tmp_path: Path, endless: str
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--ops", "vaddr", "--pid", "5"], "no process 5 on the simulated machine"),
+        (["--ops", "vaddr", "--pid", "5"], "pid: 5: the simulated machine has no such process"),
         (["--pid", "5"], "--pid is for --ops vaddr or fvaddr"),
         (["--ops", "vaddr", "--region", "0-4096"], "--region is for --ops paddr or fvaddr"),
         (["--ops", "fvaddr"], "--ops fvaddr needs what to monitor: give --region"),

@@ -127,7 +127,7 @@ def test_a_full_disk(working: Damond, tmp_path: Path) -> None:
     assert kept.exists()
     assert done.returncode == 1, done
     assert re.fullmatch(
-        r"damon: \S+/small/data cannot be written: No space left on device; make room there; what was written before "
+        r"damon: \S+/small/data: cannot be written: No space left on device; make room there; what was written before "
         r"is kept\n", done.stderr,
     )  # fmt: skip
     assert _snapshots(tmp_path / "data") > 2

@@ -59,7 +59,7 @@ def test_stubs_are_told_and_marked(capsys: pytest.CaptureFixture[str]) -> None:
         (
             "import damon\ndef policy(kernel):\n    c = kernel.new_ctx()\n    kernel.select_ops(c, 'vaddr')\n"
             "    damon.add_process(c, 4711)\n",
-            "no process 4711 on the simulated machine",
+            "pid: 4711: the simulated machine has no such process",
         ),
     ],
 )

@@ -150,7 +150,7 @@ def test_engines_in_guests_are_written_so(text: str, engine: GuestEngine | None)
 
 @pytest.mark.parametrize("text", ["guest:", "guest:host@", "guest:linux-source-7.3", "guest:@page-idle", "guest:Host"])
 def test_others_are_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="in a guest there is no such; give guest:pydamon"):
+    with pytest.raises(InvalidInput, match="is unknown in a guest; give guest:pydamon"):
         GuestEngine.parse(text)
 
 

@@ -141,7 +141,7 @@ def test_python_parts_are_refused(kernel: KernelDamon) -> None:
     kernel.select_ops(ctx, "paddr")
     damon.add_memory(ctx)
     ctx.schemes.append(Damos(action=DamosCustomAction("mine", on_region=lambda ctx, target, region: 0)))
-    with pytest.raises(InvalidInput, match="action 'mine': is Python's own"):
+    with pytest.raises(InvalidInput, match="action: 'mine': the kernel's C cannot run it"):
         kernel.start([ctx])
 
 

@@ -198,7 +198,7 @@ def test_a_full_disk_ends_it_with_what_was_written(tmp_path: Path, monkeypatch: 
         if step < 19:
             recorder.poll()
             continue
-        with pytest.raises(OSError, match=r"damon\.data cannot be written: No space left.*; make room") as caught:
+        with pytest.raises(OSError, match=r"damon\.data: cannot be written: No space left.*; make room") as caught:
             recorder.poll()
         assert caught.value.errno == errno.ENOSPC
         break

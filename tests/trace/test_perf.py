@@ -121,7 +121,7 @@ def test_record_ends_with_the_server_and_says_what_was_full(tracer: Tracer) -> N
     assert len((tracer.folder / "short").read_text().splitlines()) == 2
     code, _, err = tracer.run("record", "-a", "-o", "short", *EVENTS)
     assert code == 255
-    assert re.fullmatch(r"perf: no trace events at .*: No such file or directory; is damond running\?\n", err)
+    assert re.fullmatch(r"perf: trace events: .*: No such file or directory; start damond\n", err)
     assert len((tracer.folder / "short").read_text().splitlines()) == 2  # the last one was left alone
 
 

@@ -126,11 +126,11 @@ def test_a_client_that_vanishes_is_forgotten(damon: Damon, ctx: DamonCtx, server
     ("request_", "answer"),
     [
         (b"damon-trace 1 script damon_aggregated,nope\n", "error event: 'nope': is unknown; give one of damon"),
-        (b"damon-trace 1 yaml all\n", "error no form 'yaml'; there are script, json"),
-        (b"damon-trace 2 json all\n", "error version '2'"),
-        (b"GET / HTTP/1.1\n", "error the request is not understood"),
-        (b"\xff\xfe\n", "error the request is not understood"),
-        (b"x" * 5000, "error the request is no line"),
+        (b"damon-trace 1 yaml all\n", "error form: 'yaml': is unknown; give one of script, json"),
+        (b"damon-trace 2 json all\n", "error version: '2': "),
+        (b"GET / HTTP/1.1\n", "error request: 'GET / HTTP/1.1': is unknown"),
+        (b"\xff\xfe\n", "error request: '\ufffd\ufffd': is unknown"),
+        (b"x" * 5000, "error request: is not a line"),
     ],
 )
 def test_wrong_requests_get_one_line(server: TraceServer, tmp_path: Path, request_: bytes, answer: str) -> None:
@@ -146,7 +146,7 @@ def test_wrong_requests_get_one_line(server: TraceServer, tmp_path: Path, reques
 def test_the_client_says_why(server: TraceServer, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="event: 'damon:nope': is unknown"):
         TraceClient(str(tmp_path / "trace"), ["damon:nope"])
-    with pytest.raises(DamonError, match=r"no trace events at .*/elsewhere.*No such file.*is damond running") as caught:
+    with pytest.raises(DamonError, match=r"^trace events: '.*/elsewhere': No such file.*; start damond") as caught:
         TraceClient(str(tmp_path / "elsewhere"))
     assert caught.value.errno == errno.ENOENT
 
@@ -156,7 +156,7 @@ def test_the_socket_is_its_owners_and_goes_with_the_server(damon: Damon, tmp_pat
     server = TraceServer(damon.trace, path)
     server.start()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(DamonError, match="another process listens") as caught:
+    with pytest.raises(DamonError, match="^socket: .*/trace': another process listens") as caught:
         TraceServer(damon.trace, path).start()
     assert caught.value.errno == errno.EADDRINUSE
     server.close()
@@ -167,10 +167,10 @@ def test_the_socket_is_its_owners_and_goes_with_the_server(damon: Damon, tmp_pat
     with TraceServer(damon.trace, path):
         TraceClient(str(path)).close()
     path.write_text("precious")
-    with pytest.raises(InvalidInput, match="no socket"):
+    with pytest.raises(InvalidInput, match="^socket: .*: exists and is not a socket"):
         TraceServer(damon.trace, path).start()
     assert path.read_text() == "precious"
-    with pytest.raises(InvalidInput, match="too long"):
+    with pytest.raises(InvalidInput, match="^socket: .*: is too long"):
         TraceServer(damon.trace, tmp_path / ("x" * 108)).start()
 
 
@@ -202,7 +202,7 @@ def test_a_signal_before_it_is_connected_ends_it_in_order(
 def test_there_is_an_end_to_clients(server: TraceServer, tmp_path: Path) -> None:
     path = str(tmp_path / "trace")
     clients = [TraceClient(path) for _ in range(MAX_CLIENTS)]
-    with pytest.raises(InvalidInput, match="64 clients"):
+    with pytest.raises(InvalidInput, match="^clients: 64: "):
         TraceClient(path)
     for client in clients:
         client.close()

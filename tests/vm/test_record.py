@@ -106,7 +106,7 @@ def test_a_kill_and_a_full_disk_leave_what_was_written(
     assert _report(tmp_path / "left/killed", capsys)["nr_snapshots"] > 5
     assert full.returncode == 1
     message = (
-        "/tmp/left/full/out cannot be written: No space left on device; make room there; "
+        "/tmp/left/full/out: cannot be written: No space left on device; make room there; "
         "what was written before is kept"
     )
     assert full.errors.strip() == f"damon: {message}"

@@ -127,7 +127,7 @@ def test_what_is_missing_is_named_in_one_go(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     group = "qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
     for name in ("qemu-system-aarch64", "aarch64-linux-gnu-gcc"):
-        with pytest.raises(MachineLacks, match=f"{name}' is not installed; install it with: apt-get install {group}$"):
+        with pytest.raises(MachineLacks, match=f"{name}': is not installed; install it with: apt-get install {group}$"):
             hostpkgs.program(name)
     with pytest.raises(MachineLacks, match=r"apt-get install qemu-system-x86$"):
         hostpkgs.program("qemu-system-x86_64")

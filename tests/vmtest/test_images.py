@@ -111,7 +111,7 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "installed_version", lambda _name: None)
     with pytest.raises(MachineLacks, match=r"apt-get install linux-source-6\.12"):
         source.from_package()
-    with pytest.raises(MachineLacks, match="'no-such-program' is not installed; install it with: apt-get install"):
+    with pytest.raises(MachineLacks, match="program: 'no-such-program': is not installed; install it with: apt-get install"):
         hostpkgs.program("no-such-program")
 
 
@@ -176,7 +176,7 @@ def test_a_step_that_fails_shows_the_end_of_its_log(tmp_path: Path, monkeypatch:
     check = 'test -z "$MAKEFLAGS" && test "$X" = 1'
     with Progress("thing") as progress:
         steps.run(["sh", "-c", check], tmp_path / "log", progress, "x", env={"X": "1"})
-        with pytest.raises(BuildFailed, match=r"thing: step .* ended with code 3:\n(?s:.*)the reason"):
+        with pytest.raises(BuildFailed, match=r"thing: step .*: ended with code 3; its last lines:\n(?s:.*)the reason"):
             steps.run(["sh", "-c", "echo the reason; exit 3"], tmp_path / "log", progress, "x")
 
 
@@ -273,13 +273,13 @@ def test_a_cache_that_others_can_fill_is_refused(tmp_path: Path) -> None:
     root = cache.cache_root()
     for mode in (0o777, 0o770, 0o702):
         root.chmod(mode)
-        with pytest.raises(MachineLacks, match=rf"{root} may be written by others \(mode {mode:04o}\); look at what"):
+        with pytest.raises(MachineLacks, match=rf"{root}: may be written by others \(mode {mode:04o}\); look at what"):
             cache.cache_root()
     root.chmod(0o755)
     assert cache.cache_root() == root
     root.rmdir()
     root.touch()
-    with pytest.raises(MachineLacks, match="is no directory"):
+    with pytest.raises(MachineLacks, match="is not a directory"):
         cache.cache_root()
 
 

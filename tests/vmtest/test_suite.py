@@ -128,7 +128,7 @@ def test_a_filter_that_leaves_nothing_is_refused_with_an_example() -> None:
             "^bare",
             "kernel variant 'bare' is unknown",
         ),
-        ("  bare:", "  page-idle:", "^page-idle: {", "key 'page-idle' is given twice"),
+        ("  bare:", "  page-idle:", "^page-idle: {", "key 'page-idle': is given twice"),
         ("  uname: uname -r", "  u name: uname -r", "^u name", "name 'u name' must be letters"),
         ("tests:", "tests: [", "slow^:", "expected"),
         ("cpus: 1}", "cpus: 1", "numa^: {memory", "expected"),
@@ -174,7 +174,7 @@ def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read"):
         load(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InvalidInput, match=r"b\.yaml:1:1: byte 0xff is no UTF-8"):
+    with pytest.raises(InvalidInput, match=r"b\.yaml:1:1: byte 0xff: is not UTF-8"):
         load(tmp_path / "b.yaml")
 
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from damon.errors import InvalidInput
+from damon.quoting import quoted
 from damon.workload.load import load_workload, parse_workload
 from damon.workload.model import Access, Area, Event, Kind, Pattern, PhaseEvent, Swap
 from damon.workload.quantities import parse_bytes, parse_duration, parse_rate, parse_size
@@ -116,5 +118,5 @@ def test_durations_and_rates() -> None:
 @pytest.mark.parametrize("parse", [parse_bytes, parse_size, parse_duration, parse_rate])
 @pytest.mark.parametrize("value", [True, None, "", "x", float("nan"), float("inf"), -1, [], "1e3", "\u0663"])
 def test_what_is_no_quantity(parse: Any, value: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"x: .* must be "):
+    with pytest.raises(InvalidInput, match=rf"^x: {re.escape(quoted(value))}: is not .*; give "):
         parse(value, "x")

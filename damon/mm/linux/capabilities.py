@@ -116,7 +116,7 @@ class Capabilities:
         for number in wanted:
             if not mask >> number & 1:
                 name, why = _CAPABILITIES[number]
-                raise MissingCapability(f"this process lacks {name}: {why}; run it as root (sudo)")
+                raise MissingCapability(f"capability: {name}: this process lacks it: {why}; run as root (sudo)")
 
     def _privileges(self, actions: Sequence[str]) -> None:
         wanted = [parse.CAP_SYS_ADMIN, parse.CAP_SYS_PTRACE]
@@ -130,20 +130,18 @@ class Capabilities:
             os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
         except FileNotFoundError:
             raise MissingCapability(
-                f"there is no {path}: the kernel is built without CONFIG_IDLE_PAGE_TRACKING (or sysfs is not mounted);"
-                " boot one that has it, for example in a guest with `make demo-vm`"
+                f"page_idle: {path}: does not exist: no CONFIG_IDLE_PAGE_TRACKING, or sysfs is not mounted;"
+                " boot a kernel that has it, for example in a guest with `make demo-vm`"
             ) from None
         except OSError as error:
-            raise MissingCapability(
-                f"{path} can't be opened ({error.strerror}); run as root, outside a container"
-            ) from None
+            raise MissingCapability(f"page_idle: {path}: {error.strerror}; run as root, outside a container") from None
 
     def _readable_file(self, path: Path, config: str) -> None:
         try:
             os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         except OSError as error:
             raise MissingCapability(
-                f"{path} can't be opened ({error.strerror}); run as root on a kernel with {config}, /proc mounted"
+                f"file: {path}: {error.strerror}; run as root on a kernel with {config}, /proc mounted"
             ) from None
 
     def _frames_shown(self) -> None:
@@ -160,7 +158,7 @@ class Capabilities:
                 os.close(fd)
         if len(raw) < 8 or not struct.unpack("=Q", raw)[0] & PM_PFN_MASK:
             raise MissingCapability(
-                f"{self._proc}/PID/pagemap hides page frame numbers from this process;"
+                f"pagemap: {self._proc}/PID/pagemap: hides page frame numbers from this process;"
                 " run as root of the initial user namespace (not in an unprivileged container)"
             )
 
@@ -168,21 +166,21 @@ class Capabilities:
         for action in actions:
             if action in BY_THE_PROCESS_ITSELF and not inject.available():
                 raise MissingCapability(
-                    f"action {action} is done by ptrace(2), here for {', '.join(inject.MACHINES)} only; use collapse"
+                    f"action: {action}: needs ptrace(2), here for {', '.join(inject.MACHINES)} only; use collapse"
                 )
             if action in BY_PROCESS_MADVISE and not self._process_madvise():
                 raise MissingCapability(
-                    f"action {action} needs process_madvise(2), which this kernel lacks;"
+                    f"action: {action}: needs process_madvise(2), which this kernel lacks;"
                     " boot Linux 5.10 or later with CONFIG_ADVISE_SYSCALLS"
                 )
             if action in BY_PROCESS_VM_READV and not self._process_vm_readv():
                 raise MissingCapability(
-                    f"action {action} needs process_vm_readv(2), which this kernel lacks;"
+                    f"action: {action}: needs process_vm_readv(2), which this kernel lacks;"
                     " boot one with CONFIG_CROSS_MEMORY_ATTACH"
                 )
             if action in BY_MOVE_PAGES and not self._move_pages():
                 raise MissingCapability(
-                    f"action {action} needs move_pages(2), which this kernel lacks;"
+                    f"action: {action}: needs move_pages(2), which this kernel lacks;"
                     " boot one with CONFIG_NUMA and CONFIG_MIGRATION"
                 )
             if action == "pageout":

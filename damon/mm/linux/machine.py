@@ -74,7 +74,7 @@ class LinuxMachine(Closing):
             return os.open(path, flags | os.O_CLOEXEC)
         except OSError as error:
             raise MissingCapability(
-                f"{path} can't be opened ({error.strerror}); run as root on a kernel with idle page tracking"
+                f"file: {path}: {error.strerror}; run as root on a kernel with idle page tracking"
             ) from None
 
     def counters(self) -> dict[str, int]:
@@ -95,10 +95,10 @@ class LinuxMachine(Closing):
         try:
             found = parse.system_ram(path.read_text())
         except OSError as error:
-            raise MissingCapability(f"{path} can't be read ({error.strerror}); run as root") from None
+            raise MissingCapability(f"System RAM: {path}: {error.strerror}; run as root") from None
         if not any(end > 1 for _, end in found):
             raise MissingCapability(
-                f"{path} hides its addresses (no CAP_SYS_ADMIN), or has no System RAM;"
+                f"System RAM: {path}: hides its addresses (no CAP_SYS_ADMIN), or has none;"
                 " run as root of the initial user namespace"
             )
         return found

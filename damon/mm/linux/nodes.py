@@ -113,7 +113,9 @@ class LinuxNodes:
         """The inode number of the cgroup ``path``, from the root of the hierarchy; EINVAL when there is none."""
         folder = self._cgroup / path.lstrip("/")
         if not path.startswith("/") or path[1:2] == "/" or path != os.path.normpath(path) or not folder.is_dir():
-            raise InvalidInput(f"memcg path {path!r} is no cgroup: give one below {self._cgroup}, for example /system")
+            raise InvalidInput(
+                f"memcg path: {path!r}: is not a cgroup; give one below {self._cgroup}, for example /system"
+            )
         return folder.stat().st_ino
 
     def _find(self, memcg_id: int) -> Path | None:

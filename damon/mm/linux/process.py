@@ -48,7 +48,7 @@ class LinuxProcessSpace:
             os.stat("stat", dir_fd=self._directory)
         except (OSError, OverflowError):
             self.close()
-            raise DamonError(errno.EINVAL, f"no process with pid {pid}; give the pid of a running one") from None
+            raise DamonError(errno.EINVAL, f"pid: {pid}: no process has it; give the pid of a running one") from None
 
     def alive(self) -> bool:
         return self._pidfd >= 0 and native.pidfd_alive(self._pidfd) == 0

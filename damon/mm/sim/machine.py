@@ -102,10 +102,12 @@ class SimulatedMachine(Closing, Releasable):
 
     def require(self, ops: str, actions: Sequence[str]) -> None:
         if ops not in ("vaddr", "fvaddr", "paddr"):
-            raise MissingCapability(f"the simulated machine cannot monitor with {ops!r}; use vaddr, fvaddr or paddr")
+            raise MissingCapability(
+                f"operations set: {ops!r}: the simulated machine has none such; use vaddr, fvaddr or paddr"
+            )
         if "pageout" in actions and not self._m.swap_pages:
             raise MissingCapability(
-                "the simulated machine has no swap, so anonymous memory cannot be paged out; "
+                "action: pageout: the simulated machine has no swap for anonymous memory; "
                 "give the workload file's machine a swap device"
             )
 
@@ -115,9 +117,11 @@ class SimulatedMachine(Closing, Releasable):
                 return SimulatedProcess(self._phys, self.pids, index, pid)
         for kill in self.kills():
             if kill.pid == pid:
-                raise DamonError(errno.ESRCH, f"process {pid} was {kill}")
+                raise DamonError(errno.ESRCH, f"pid: {pid}: was {kill}; give a running process")
         known = ", ".join(f"{one.pid} ({one.name})" for one in self.processes() if one.alive)
-        raise DamonError(errno.EINVAL, f"no process {pid} on the simulated machine; it runs {known or 'none'}")
+        raise DamonError(
+            errno.EINVAL, f"pid: {pid}: the simulated machine has no such process; it runs {known or 'none'}"
+        )
 
     def system_ram(self) -> Sequence[tuple[int, int]]:
         return tuple(self.state.ram.ranges())
@@ -148,7 +152,7 @@ class SimulatedMachine(Closing, Releasable):
             return self.state.memcgs[path.lstrip("/")]
         except KeyError:
             known = ", ".join(self.state.memcgs) or "none"
-            raise InvalidInput(f"cgroup {path!r}: the workload's are {known}") from None
+            raise InvalidInput(f"cgroup: {path!r}: the workload has none such; its are {known}") from None
 
     def psi_some_us(self) -> int:
         m = self._m
@@ -353,11 +357,11 @@ class SimulatedMachine(Closing, Releasable):
 
 def _check(workload: Workload) -> None:
     if not workload.phases:
-        raise InvalidInput(f"workload {workload.name!r}: phases is empty; give at least one")
+        raise InvalidInput(f"workload: {workload.name!r}: phases is empty; give at least one")
     if not workload.areas:
-        raise InvalidInput(f"workload {workload.name!r}: areas is empty; give at least one")
+        raise InvalidInput(f"workload: {workload.name!r}: areas is empty; give at least one")
     for phase in workload.phases:
         names = [access.area for access in phase.accesses]
         for name in names:
             if names.count(name) > 1:
-                raise InvalidInput(f"phase {phase.name!r}: accesses area {name!r} more than once; join them into one")
+                raise InvalidInput(f"phase: {phase.name!r}: accesses area {name!r} more than once; join the accesses")

@@ -80,7 +80,7 @@ def growth(workload: Workload) -> list[int]:
     for phase in workload.phases:
         for one in phase.hotplug:
             if one.node >= len(now):
-                raise InvalidInput(f"phase {phase.name!r}: memory of node {one.node}; there are {len(now)}")
+                raise InvalidInput(f"phase {phase.name!r}: node {one.node}: does not exist; there are {len(now)}")
             now[one.node] += one.size if one.online else -one.size
             most[one.node] = max(most[one.node], now[one.node])
     return most
@@ -109,11 +109,13 @@ class Ram:
     def _check(self) -> None:
         spec = self._spec
         if len(spec.nodes) > MAX_NODE:
-            raise InvalidInput(f"machine.nodes: {len(spec.nodes)} nodes are too many; give at most {MAX_NODE}")
+            raise InvalidInput(f"machine.nodes: {len(spec.nodes)}: are too many; give at most {MAX_NODE}")
         sizes = [("memory", spec.memory), *((f"nodes[{n}].size", node.size) for n, node in enumerate(spec.nodes))]
         for number, (field, size) in enumerate(sizes):
             if (size or number < 2) and (size < 4 * MIB or size % PAGE_SIZE):
-                raise InvalidInput(f"machine.{field}: {size} must be a multiple of {PAGE_SIZE}, at least {4 * MIB}")
+                raise InvalidInput(
+                    f"machine.{field}: {size}: is not valid; give a multiple of {PAGE_SIZE}, at least {4 * MIB}"
+                )
 
     def _pieces(self, plugged: bool, growing: list[int]) -> None:
         """Frames in the order of nodes, of a node the highest memory first, so that it is used first, as the kernel's
@@ -156,7 +158,7 @@ class Ram:
             m.node[nid].nr_free = m.node[nid].total - (0 if nid else self.held_pages)
         if self.held_pages > m.node[0].total - MIB // PAGE_SIZE:
             most = m.node[0].total * PAGE_SIZE - MIB
-            raise InvalidInput(f"machine.reserved: {self._spec.reserved} leaves nothing to run in; give at most {most}")
+            raise InvalidInput(f"machine.reserved: {self._spec.reserved}: leaves nothing to run in; give at most {most}")
         self.set_watermarks()
 
     def set_watermarks(self) -> None:

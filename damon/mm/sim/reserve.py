@@ -29,7 +29,7 @@ class Reserve:
         except OSError as error:
             size = self.length * ctypes.sizeof(ctype) >> 20
             raise MissingCapability(
-                f"cannot reserve {size} MiB of address space for the simulated machine ({error.strerror}); "
+                f"simulated machine: {size} MiB: the address space cannot be reserved ({error.strerror}); "
                 "simulate less memory, or set vm.overcommit_memory to 0 or 1"
             ) from None
         if huge:  # wanted where samples fall at random: a page walk costs more than the read

@@ -74,7 +74,7 @@ class State(Releasable):
     def _costs(self, spec: MachineSpec) -> None:
         m = self.m
         if len(spec.swaps) > MAX_SWAP:
-            raise InvalidInput(f"machine.swap: {len(spec.swaps)} devices are too many; give at most {MAX_SWAP}")
+            raise InvalidInput(f"machine.swap: {len(spec.swaps)}: are too many; give at most {MAX_SWAP}")
         m.nr_swap = len(spec.swaps)
         for index, (device, priority) in enumerate(spec.swaps):
             row = m.swap[index]
@@ -104,7 +104,7 @@ class State(Releasable):
             proc.first_area = len(self.maps)
             proc.node = workload.process_spec(name).node
             if proc.node >= m.nr_node:
-                raise InvalidInput(f"processes.{name}.node: {proc.node} must be below {m.nr_node}, the number of nodes")
+                raise InvalidInput(f"processes.{name}.node: {proc.node}: does not exist; give a node below {m.nr_node}")
             at = MMAP_BASE
             for area in workload.areas:
                 if area.process != name:
@@ -148,7 +148,7 @@ class State(Releasable):
         try:
             return self.area.rows[self.placed[area].id]  # type: ignore[no-any-return]
         except KeyError:
-            raise InvalidInput(f"area {area!r}: none of {', '.join(self.placed)}") from None
+            raise InvalidInput(f"area: {area!r}: is unknown; give one of {', '.join(self.placed)}") from None
 
     def areas(self) -> list[SimArea]:
         """The native records of all areas."""

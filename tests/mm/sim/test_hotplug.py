@@ -223,7 +223,7 @@ def test_any_story_keeps_the_books(story: list[Hotplug], thp: str, swap: Swap | 
 
 def test_what_never_fits_is_refused() -> None:
     workload = Workload("w", (Area("a", MIB),), (Phase("p", 1, hotplug=(Hotplug(True, 2 * MIB, 3),)),))
-    with pytest.raises(InvalidInput, match="phase 'p': memory of node 3; there are 1"):
+    with pytest.raises(InvalidInput, match="phase 'p': node 3: does not exist; there are 1"):
         growth(workload)
     data = {
         "areas": {"a": {"size": "1M"}},
@@ -231,6 +231,6 @@ def test_what_never_fits_is_refused() -> None:
         "repeat": True,
     }
     with pytest.raises(
-        InvalidInput, match=r"phases\[1\]\.online: \[1077936128\] is what a round leaves of \[1073741824\]"
+        InvalidInput, match=r"phases\[1\]\.online: \[1077936128\]: is what a round leaves of \[1073741824\]"
     ):
         parse_workload(data)

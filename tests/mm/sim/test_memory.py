@@ -51,7 +51,7 @@ def test_reserved_memory_is_neither_free_nor_a_folio() -> None:
     assert held.free_mem() == (plain.free_mem()[0] - 2561, plain.free_mem()[1])
     assert [batch.nr for batch in held.phys.folios(0, 64 * MIB)] == [256]
     check(held)
-    with pytest.raises(InvalidInput, match=r"machine\.reserved: 67108864 leaves nothing"):
+    with pytest.raises(InvalidInput, match=r"machine\.reserved: 67108864: leaves nothing"):
         machine(Area("a", MIB), memory=64 * MIB, reserved=64 * MIB)
 
 

@@ -111,7 +111,7 @@ def test_bad_workloads_are_refused() -> None:
         SimulatedMachine(Workload("w", (), (phase,)), 1)
     with pytest.raises(InvalidInput, match="more than once"):
         machine(Area("a", MIB), accesses=(Access("a", 1.0), Access("a", 2.0)))
-    with pytest.raises(InvalidInput, match="'nope': none of a"):
+    with pytest.raises(InvalidInput, match="area: 'nope': is unknown; give one of a"):
         machine(Area("a", MIB)).truth("nope", 5000)
 
 

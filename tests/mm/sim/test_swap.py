@@ -69,7 +69,7 @@ def test_slots_are_free_again_after_reading_and_unmapping() -> None:
 
 
 def test_too_many_devices_are_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"machine\.swap: 9 devices are too many; give at most 8"):
+    with pytest.raises(InvalidInput, match=r"machine\.swap: 9: are too many; give at most 8"):
         machine(Area("a", MIB), memory=64 * MIB, swap=(Swap(PAGE),) * 9)
 
 
