@@ -116,7 +116,7 @@ def named(name: str) -> Architecture:
     try:
         return ARCHITECTURES[name]
     except KeyError:
-        raise InvalidInput(f"architecture {name!r} is unknown; known: {', '.join(ARCHITECTURES)}") from None
+        raise InvalidInput(f"architecture: {name!r}: is unknown; give one of {', '.join(ARCHITECTURES)}") from None
 
 
 def of_debian(name: str) -> Architecture:
@@ -127,7 +127,7 @@ def of_debian(name: str) -> Architecture:
     """
     found = next((one for one in ARCHITECTURES.values() if one.debian == name), None)
     if found is None:
-        raise InvalidInput(f"architecture {name!r} has no guests; those are of {', '.join(ARCHITECTURES)}")
+        raise InvalidInput(f"architecture: {name!r}: has no guests; give one of {', '.join(ARCHITECTURES)}")
     return found
 
 

@@ -99,7 +99,7 @@ def feature(name: str) -> Feature:
     try:
         return features()[name]
     except KeyError:
-        raise InvalidInput(f"feature {name!r} is unknown; known: {', '.join(features())}") from None
+        raise InvalidInput(f"feature: {name!r}: is unknown; give one of {', '.join(features())}") from None
 
 
 def beside(image: Path) -> Path | None:
@@ -129,7 +129,7 @@ def text_of(path: Path) -> str:
         text = data.decode(errors="replace")
     except (OSError, EOFError, zlib.error) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InvalidInput(f"kernel configuration {str(path)!r} cannot be read ({why}); give a .config") from error
+        raise InvalidInput(f"kernel configuration: {str(path)!r}: cannot be read ({why}); give a .config") from error
     if not kconfig.parse(text):
         raise InvalidInput(f"{str(path)!r} is no kernel configuration: it has no CONFIG_ line; give a .config")
     return text

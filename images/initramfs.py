@@ -54,7 +54,7 @@ def _content(path: Path) -> bytes:
     if path.suffix == ".xz":
         return lzma.decompress(data)
     if path.suffix != ".ko":
-        raise BuildFailed(f"module {path.name} is compressed in a way that is not read here; only .ko and .ko.xz are")
+        raise BuildFailed(f"module: {path.name}: its compression is unknown here; give .ko or .ko.xz")
     return data
 
 
@@ -84,7 +84,7 @@ def choose(folder: Path) -> list[tuple[str, bytes]]:
 
     for name in WANTED:
         if name in NEEDED and name not in files and name not in builtin:
-            raise BuildFailed(f"kernel {folder.name} has no {name}, built in or as a module; guests need it")
+            raise BuildFailed(f"kernel: {folder.name}: has no {name}, which guests need; build it in, or as a module")
         take(name)
     return list(chosen.items())
 

@@ -192,9 +192,7 @@ def _configure(
     run([*make, "olddefconfig"])
     if missing := kconfig.not_honoured(wanted, (objects / ".config").read_text(), tree):
         names = ", ".join(f"{option} ({option.fragment})" for option in missing)
-        raise BuildFailed(
-            f"the kernel tree {tree} does not honour: {names}; correct the fragments or their dependencies"
-        )
+        raise BuildFailed(f"kernel tree: {tree}: does not honour: {names}; correct the fragments or their dependencies")
     if objects.parent != scratch:
         configured.touch()
 

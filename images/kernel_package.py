@@ -79,7 +79,7 @@ def _arch(what: str) -> Architecture:
     words = [program("dpkg-deb"), "-f", what, "Architecture"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InvalidInput(f"kernel package {what!r} is no Debian package; give a linux-image-*.deb")
+        raise InvalidInput(f"kernel package: {what!r}: is not a Debian package; give a linux-image-*.deb")
     return of_debian(done.stdout.strip())
 
 
@@ -91,7 +91,7 @@ def _key(what: str) -> tuple[str, str, str]:
             digest = hashlib.sha256(Path(what).read_bytes()).hexdigest()
         except OSError as error:
             raise InvalidInput(
-                f"kernel package {what!r} cannot be read ({error.strerror}); correct the path"
+                f"kernel package: {what!r}: cannot be read ({error.strerror}); correct the path"
             ) from error
         return cache.content_key({**parts, "file": digest}), "", digest[:12]
     package, version = _resolve(what)
@@ -106,12 +106,14 @@ def _resolve(name: str) -> tuple[str, str]:
         )
         fields = dict(line.split(": ", 1) for line in done.stdout.splitlines() if re.match(r"[A-Z][\w-]*: ", line))
         if done.returncode or "Version" not in fields:
-            raise MachineLacks(f"kernel package {name!r} is not known to apt; run: apt-get update, or give a .deb file")
+            raise MachineLacks(
+                f"kernel package: {name!r}: is not known to apt; run: apt-get update, or give a .deb file"
+            )
         behind = META.search(fields.get("Depends", ""))
         if behind is None or int(fields.get("Installed-Size", "0")) > 1000:
             return name, fields["Version"]
         name = behind[0]
-    raise MachineLacks(f"kernel package {name!r} depends on others without end; name the one with the kernel")
+    raise MachineLacks(f"kernel package: {name!r}: depends on others without end; name the one with the kernel")
 
 
 def _plain(path: Path, unpacked: Path) -> bool:
@@ -125,20 +127,20 @@ def _take(folder: Path, arch: Architecture, rootfs: Path) -> None:
         # A link of a package's would be read here, on this machine.
         files = sorted(path for path in (unpacked / "boot").glob(f"{kind}-*") if _plain(path, unpacked))
         if not files:
-            raise BuildFailed(f"the package has no boot/{kind}-*: it is none of a kernel; give one as linux-image-*")
+            raise BuildFailed(f"kernel package: boot/{kind}-*: it has no such file; give one as linux-image-*")
         shutil.copyfile(files[0], folder / name)
         release = files[0].name.removeprefix(f"{kind}-")
     places = (unpacked / "lib/modules", unpacked / "usr/lib/modules")
     modules = next((path for path in places if (path / release).is_dir() and _plain(path / release, unpacked)), None)
     if modules is None:
         raise BuildFailed(
-            f"the package has no modules of {release}; give the one with the kernel, not -dbg or -headers"
+            f"kernel package: {release}: it has no modules of it; give the one with the kernel, not -dbg or -headers"
         )
     chosen = initramfs.choose(modules / release)
     words = [program("unsquashfs"), "-cat", str(rootfs), "usr/bin/busybox"]
     done = subprocess.run(words, capture_output=True, check=False)
     if not done.stdout.startswith(b"\x7fELF"):
-        raise BuildFailed(f"image {rootfs} has no busybox; build it again with: vmtest build image")
+        raise BuildFailed(f"image: {rootfs}: has no busybox; build it again with: vmtest build image")
     # Reproducible: no time of day.
     (folder / "initrd").write_bytes(gzip.compress(initramfs.archive(done.stdout, chosen), 6, mtime=0))
     shutil.rmtree(unpacked)

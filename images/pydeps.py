@@ -40,7 +40,7 @@ def install(folder: Path, log: Path, progress: Progress, arch: Architecture) -> 
         BuildFailed: pip failed.
     """
     if importlib.util.find_spec("pip") is None:
-        raise MachineLacks(f"{sys.executable} has no pip; install it with: {sys.executable} -m ensurepip")
+        raise MachineLacks(f"Python: {sys.executable}: has no pip; install it with: {sys.executable} -m ensurepip")
     words = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     words += ["--target", str(folder)]
     words += ["--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON]

@@ -135,7 +135,7 @@ def check_image(path: Path, arch: Architecture | None = None) -> None:
     """
     with path.open("rb") as stream:
         if stream.read(4) != SQUASHFS_MAGIC:
-            raise InvalidInput(f"rootfs {str(path)!r} is no squashfs image; build one with: vmtest build image")
+            raise InvalidInput(f"rootfs: {str(path)!r}: is not a squashfs image; build one with: vmtest build image")
     tool = shutil.which("unsquashfs", path="/usr/sbin:/sbin:/usr/bin:/bin") if arch else None
     if arch is None or tool is None:
         return
@@ -143,7 +143,7 @@ def check_image(path: Path, arch: Architecture | None = None) -> None:
     found = of_program(done.stdout)
     if found is not None and found is not arch:
         raise InvalidInput(
-            f"rootfs {str(path)!r} is of {found.name}, the kernel of {arch.name}; give another, or leave it out"
+            f"rootfs: {str(path)!r}: is of {found.name}, the kernel of {arch.name}; give another, or leave it out"
         )
 
 

@@ -50,7 +50,7 @@ def package_name(name: str) -> str:
         InvalidInput: it cannot.
     """
     if not _PACKAGE.fullmatch(name):
-        raise InvalidInput(f"{name!r}: is no package of kernel source; give one like {PACKAGE}")
+        raise InvalidInput(f"package: {name!r}: is not one of kernel source; give one like {PACKAGE}")
     return name
 
 
@@ -69,7 +69,7 @@ def from_package(package: str = PACKAGE, *, fetch: bool = False) -> KernelSource
         return KernelSource(package, f"{package} {version}", None)
     kept = [one for one in apt.cached(package) if one.name == package]
     if not kept and not fetch:
-        raise MachineLacks(f"package {package!r} is not installed; install it with: apt-get install {package}")
+        raise MachineLacks(f"package: {package!r}: is not installed; install it with: apt-get install {package}")
     found = kept[0] if kept else apt.fetch_package(package)
     return KernelSource(package, f"{package} {found.version}", None, found.deb)
 
@@ -83,10 +83,12 @@ def from_tree(tree: Path) -> KernelSource:
     tree = tree.resolve()
     for needed in ("Makefile", "Kconfig", "scripts/kconfig/merge_config.sh"):
         if not (tree / needed).is_file():
-            raise InvalidInput(f"kernel source {str(tree)!r} has no {needed}; give the top directory of a kernel tree")
+            raise InvalidInput(
+                f"kernel source: {str(tree)!r}: has no {needed}; give the top directory of a kernel tree"
+            )
     if (tree / ".config").exists():
         raise InvalidInput(
-            f"kernel source {str(tree)!r} was built in place; keep its .config and run 'make mrproper' there"
+            f"kernel source: {str(tree)!r}: was built in place; keep its .config and run 'make mrproper' there"
         )
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(tree):
@@ -135,11 +137,13 @@ def unpack_to(source: KernelSource, folder: Path) -> None:
         BuildFailed: the package could not be unpacked.
     """
     if os.path.lexists(folder):
-        raise InvalidInput(f"{str(folder)!r}: is there already; name a directory that is not")
+        raise InvalidInput(f"directory: {str(folder)!r}: is there already; name a directory that is not")
     try:
         scratch = Path(tempfile.mkdtemp(dir=folder.resolve().parent, prefix=f".{folder.name}."))
     except OSError as error:
-        raise InvalidInput(f"{str(folder)!r}: {error.strerror}; name a directory that can be made") from error
+        raise InvalidInput(
+            f"directory: {str(folder)!r}: {error.strerror}; name a directory that can be made"
+        ) from error
     try:
         with Progress(f"kernel source {source.identity}") as progress:
             _unpack(source, scratch, progress)

@@ -94,4 +94,4 @@ def variant(name: str) -> Variant:
     try:
         return variants()[name]
     except KeyError:
-        raise InvalidInput(f"kernel variant {name!r} is unknown; known: {', '.join(variants())}") from None
+        raise InvalidInput(f"kernel variant: {name!r}: is unknown; give one of {', '.join(variants())}") from None

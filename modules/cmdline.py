@@ -43,7 +43,7 @@ def split_words(line: str) -> list[str]:
         inside ^= char == '"'
         word += char
     if inside:
-        raise InvalidInput(f'command line {quoted(line)} opens a quotation and does not close it: add a "')
+        raise InvalidInput(f'command line: {quoted(line)}: a quotation is not closed; add a "')
     return words
 
 
@@ -62,5 +62,5 @@ def parse_cmdline(line: str) -> dict[str, list[str]]:
         if dot and module:
             result.setdefault(canonical(module), []).append(parameter if value is None else f"{parameter}={value}")
         elif canonical(name).lower().startswith("damon"):
-            raise InvalidInput(f"command line word {quoted(word)} lacks the dot: write MODULE.PARAM=VALUE")
+            raise InvalidInput(f"command line word: {quoted(word)}: has no dot; write MODULE.PARAM=VALUE")
     return result

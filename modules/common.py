@@ -105,7 +105,7 @@ class DamonModule(SwitchedModule):
 
     def _turn_on(self) -> None:
         if self.ctx is None:
-            raise DamonError(errno.ENOMEM, "enabled=Y: the module has no context, its init failed: load it again")
+            raise DamonError(errno.ENOMEM, "enabled: Y: the module has no context, its init failed; load it again")
         commit_ctx(self.ctx, self._parameter_context(write_back=True))
         self.damon.start([self.ctx], exclusive=True)
         self._ever_started = True
@@ -133,9 +133,7 @@ class DamonModule(SwitchedModule):
         if not value:
             return
         if self.ctx is None or not self._ever_started:
-            raise InvalidInput(
-                "commit_inputs: nothing to commit into, the module was never started: write Y to enabled"
-            )
+            raise InvalidInput("commit_inputs: Y: the module was never started; write Y to enabled")
         ctx = self.ctx
 
         def commit(ctx: DamonCtx) -> None:
@@ -145,7 +143,7 @@ class DamonModule(SwitchedModule):
 
     def _check_addr_unit(self, value: Value) -> None:
         if not value:
-            raise InvalidInput("addr_unit=0 is no unit: give 1 or more")
+            raise InvalidInput("addr_unit: 0: is not a unit; give 1 or more")
 
     # Parameters to context (modules 2, 3).
 
@@ -173,7 +171,7 @@ class DamonModule(SwitchedModule):
         try:
             set_regions(ctx.targets[0], [(start, end)], ctx.min_region_sz)
         except InvalidInput as error:
-            raise InvalidInput(f"monitor_region_start={start}, monitor_region_end={end}: {error.strerror}") from None
+            raise InvalidInput(f"monitor_region_start, monitor_region_end: {error.strerror}") from None
         if write_back:
             self.parameters["monitor_region_start"].value = start
             self.parameters["monitor_region_end"].value = end
@@ -239,4 +237,4 @@ def cold_pattern(min_age: int, aggr_interval: int) -> DamosAccessPattern:
 def refuse_zero(name: str, value: int) -> None:
     """EINVAL when ``value`` of the interval ``name`` is 0."""
     if not value:
-        raise DamonError(errno.EINVAL, f"{name}=0 is no interval: give microseconds above 0")
+        raise DamonError(errno.EINVAL, f"{name}: 0: is not an interval; give microseconds above 0")

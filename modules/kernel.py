@@ -61,7 +61,9 @@ class _Parameter(Parameter):
 
     def store(self, text: str) -> None:
         if not self.spec.writable:
-            raise InvalidInput(f"{self.spec.name} is read only: it shows the module's state", errno.EACCES)
+            raise InvalidInput(
+                f"{self.spec.name}: {quoted(text.strip())}: it is read only; read it, or leave it out", errno.EACCES
+            )
         if self.spec.type in ("bool", "ulong", "int", "long"):
             self.parse(text)  # the same errors as of the other engine's parameters
         if self.spec.name == "enabled" and not self._module.initialized:
@@ -69,8 +71,8 @@ class _Parameter(Parameter):
             return
         result = self._module.set(self._address, text)
         if result:
-            what = f"{self.spec.name}={quoted(text.strip())}"
-            raise DamonError(-result, f"{what}: {os.strerror(-result)}, says {self._module.origin}")
+            what = f"{self.spec.name}: {quoted(text.strip())}"
+            raise DamonError(-result, f"{what}: {os.strerror(-result)}: refused by {self._module.origin}")
 
 
 class KernelModule(Module):

@@ -34,7 +34,7 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     names = sorted(known)
     close = difflib.get_close_matches(name[:100], names, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
-    return InvalidInput(f"unknown {what} {quoted(name)}; {hint}")
+    return InvalidInput(f"{what}: {quoted(name)}: is unknown; {hint}")
 
 
 def _folders(extra: Iterable[Path]) -> list[Path]:
@@ -136,7 +136,7 @@ def store_word(module: Module, word: str) -> None:
     parameter = parameter_of(module, name)
     if value is None:
         if parameter.bare is None:
-            raise InvalidInput(f"{module.name}.{parameter.spec.name} needs a value: {parameter.spec.name}=VALUE")
+            raise InvalidInput(f"{module.name}.{parameter.spec.name}: needs a value; give {parameter.spec.name}=VALUE")
         value = parameter.bare
     try:
         if parameter.spec.writable:
@@ -185,7 +185,7 @@ class Loader:
     def load(self, module: Module) -> None:
         """Initialize a prepared module; an error leaves it unloaded."""
         if module.name in self._loaded:
-            raise InvalidInput(f"module {module.name} is loaded already: unload it first")
+            raise InvalidInput(f"module: {module.name}: is loaded already; unload it first")
         try:
             module.init()
         except BaseException:
@@ -214,8 +214,8 @@ class Loader:
         if module.running and changed not in ([], ["enabled"]):
             raise DamonError(
                 errno.EBUSY,
-                f"{module.name} runs, and {changed[0]} would change: damon param set {module.name}.{changed[0]}=..., "
-                "or turn it off first (enabled=N)",
+                f"{module.name}.{changed[0]}: would change while the module runs; "
+                f"damon param set {module.name}.{changed[0]}=..., or turn it off first (enabled=N)",
             )
         before = {name: parameter.value for name, parameter in module.parameters.items() if parameter.spec.writable}
         try:

@@ -48,9 +48,9 @@ def parse_ulong(text: str) -> int:
     """
     parsed = _digits(text.removeprefix("+"))
     if parsed is not None and parsed[0] > ULONG_MAX:
-        raise InvalidInput(f"is above {ULONG_MAX}", errno.ERANGE)
+        raise InvalidInput(f"is too large; give at most {ULONG_MAX}", errno.ERANGE)
     if parsed is None or parsed[1] not in ("", "\n"):
-        raise InvalidInput("is not an unsigned integer (decimal, 0x hexadecimal or 0 octal digits)")
+        raise InvalidInput("is not an unsigned integer; give decimal, 0x hexadecimal or 0 octal digits")
     return parsed[0]
 
 
@@ -61,11 +61,11 @@ def parse_signed(text: str, bits: int) -> int:
     value = (-parsed[0] if negative else parsed[0]) if parsed is not None else 0
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
     if not -(1 << 63) <= value < 1 << 63:
-        raise InvalidInput(f"lies outside of {low}..{high}", errno.ERANGE)
+        raise InvalidInput(f"is out of range; give {low}..{high}", errno.ERANGE)
     if parsed is None or parsed[1] not in ("", "\n"):
-        raise InvalidInput("is not an integer (decimal, 0x hexadecimal or 0 octal digits)")
+        raise InvalidInput("is not an integer; give decimal, 0x hexadecimal or 0 octal digits")
     if not low <= value <= high:
-        raise InvalidInput(f"lies outside of {low}..{high}", errno.ERANGE)
+        raise InvalidInput(f"is out of range; give {low}..{high}", errno.ERANGE)
     return value
 
 
@@ -86,7 +86,7 @@ def parse_bool(text: str) -> bool:
         return False
     if first and first in "oO" and second and second in "nf":
         return second == "n"
-    raise InvalidInput("is no truth value: write Y or N")
+    raise InvalidInput("is not a truth value; give Y or N")
 
 
 _SCALARS: Final[dict[str, Callable[[str], int | bool]]] = {
@@ -105,7 +105,7 @@ def parse_value(type_name: str, text: str, length: int = 0) -> Value:
         return _SCALARS[type_name](text)
     words = text.split(",")
     if len(words) > length:
-        raise InvalidInput(f"has {len(words)} elements: give at most {length}")
+        raise InvalidInput(f"has {len(words)} elements; give at most {length}")
     return tuple(_SCALARS[type_name.removeprefix(_ARRAY)](word) for word in words)
 
 
@@ -184,8 +184,8 @@ class Parameter:
             return parse_value(self.spec.type, text, self.spec.length)
         except InvalidInput as error:
             plain = as_plain(text, self.spec.unit) if error.errno == errno.EINVAL else None
-            hint = "" if plain is None else f"; the unit is {self.spec.unit}: write {plain}"
-            message = f"{self.spec.name}={quoted(text.strip())} {error.strerror}{hint}"
+            hint = "" if plain is None else f", in {self.spec.unit}: {plain}"
+            message = f"{self.spec.name}: {quoted(text.strip())}: {error.strerror}{hint}"
             raise InvalidInput(message, error.errno or 0) from None
 
     def store(self, text: str) -> None:
@@ -195,7 +195,9 @@ class Parameter:
             DamonError: refused; the value is unchanged. EACCES for a read-only parameter, as on opening its file.
         """
         if not self.spec.writable:
-            raise InvalidInput(f"{self.spec.name} is read only: it shows the module's state", errno.EACCES)
+            raise InvalidInput(
+                f"{self.spec.name}: {quoted(text.strip())}: it is read only; read it, or leave it out", errno.EACCES
+            )
         value = self.parse(text)
         if self._setter is not None:
             self._setter(value)

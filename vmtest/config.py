@@ -118,12 +118,12 @@ class GuestConfig:
         self._check_pages_and_groups()
         self._check_machine()
         if self.snapshot and self.memory_max is not None:
-            raise InvalidInput("snapshot and memory_max exclude each other: leave one out")
+            raise InvalidInput("snapshot, memory_max: exclude each other; leave one out")
         if self.snapshot and self.root is not None:
-            raise InvalidInput("snapshot and root exclude each other: QEMU cannot save such a guest")
+            raise InvalidInput("snapshot, root: QEMU cannot save such a guest; leave one out")
         for name in self.env:
             if not re.fullmatch(r"[A-Za-z_]\w*", name):
-                raise InvalidInput(f"env name {name!r} must be letters, digits and underscores")
+                raise InvalidInput(f"env name: {name!r}: is not a name; give letters, digits and underscores")
         object.__setattr__(self, "trees", tuple(pair(Tree, item) for item in self.trees))
         object.__setattr__(self, "shares", tuple(pair(Share, item) for item in self.shares))
         _ = self.swap_device
@@ -132,7 +132,7 @@ class GuestConfig:
     def _normalize_files(self) -> None:
         if self.rootfs is not None and hostroot.is_root(self.rootfs):
             if self.root not in {None, str(self.rootfs)}:
-                raise InvalidInput(f"rootfs {str(self.rootfs)!r} and root {self.root!r} exclude each other; give one")
+                raise InvalidInput(f"rootfs: {str(self.rootfs)!r}: root {self.root!r} excludes it; give one")
             object.__setattr__(self, "root", str(self.rootfs))
             object.__setattr__(self, "rootfs", None)
         object.__setattr__(self, "kernel", _kernel(self.kernel))
@@ -143,24 +143,28 @@ class GuestConfig:
 
     def _check_size(self) -> None:
         if self.memory_bytes < MIN_MEMORY:
-            raise InvalidInput(f"memory {self.memory!r} is too little to boot; give at least {MIN_MEMORY // MIB}M")
+            raise InvalidInput(f"memory: {self.memory!r}: is too little to boot; give at least {MIN_MEMORY // MIB}M")
         if not 1 <= self.cpus <= 16:
-            raise InvalidInput(f"cpus {self.cpus} must be 1 to 16")
+            raise InvalidInput(f"cpus: {self.cpus}: is out of range; give 1 to 16")
         _ = self.layout
         specs.check_steps(self.steps, self.spare_bytes, self.numa)
 
     def _check_machine(self) -> None:
         _one_of("accelerator", self.accelerator, ACCELERATORS)
         if self.icount is not None and not 0 <= self.icount <= 10:
-            raise InvalidInput(f"icount {self.icount} must be 0 to 10; an instruction takes 2**icount ns")
+            raise InvalidInput(
+                f"icount: {self.icount}: is out of range; give 0 to 10, an instruction takes 2**icount ns"
+            )
         if self.icount is not None and self.accelerator == "kvm":
-            raise InvalidInput("icount counts emulated instructions and accelerator 'kvm' has none; leave one out")
+            raise InvalidInput(
+                f"icount: {self.icount}: counts emulated instructions, and accelerator 'kvm' has none; leave one out"
+            )
         _one_of("machine", self.machine, MACHINES)
         if self.machine != "auto" and self.arch is not X86_64:
-            raise InvalidInput(f"machine {self.machine!r} is of x86_64, the kernel of {self.arch.name}; leave it out")
+            raise InvalidInput(f"machine: {self.machine!r}: is of x86_64, the kernel of {self.arch.name}; leave it out")
         if self.machine == "light" and self.needs_q35:
             raise InvalidInput(
-                f"machine 'light' has no {self.needs_q35}; give machine q35, or auto, which takes q35 by itself"
+                f"machine: 'light': has no {self.needs_q35}; give machine q35, or auto, which takes q35 by itself"
             )
 
     def _check_pages_and_groups(self) -> None:
@@ -169,15 +173,15 @@ class GuestConfig:
         taken = sum(pages.bytes for pages in specs.huge_pages(self.hugepages))
         if taken > self.memory_bytes - MIN_MEMORY:
             raise InvalidInput(
-                f"hugepages {self.hugepages!r} take {shown(taken)} of {shown(self.memory_bytes)}; reserve fewer, the "
+                f"hugepages: {self.hugepages!r}: take {shown(taken)} of {shown(self.memory_bytes)}; reserve fewer, the "
                 f"guest needs {shown(MIN_MEMORY)} besides"
             )
         names = [group.name for group in self.cgroup_list]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise InvalidInput(f"cgroup {twice!r} is given twice; put its files into one")
+            raise InvalidInput(f"cgroup: {twice!r}: is given twice; put its files into one")
         if self.in_cgroup and self.in_cgroup not in names:
             known = f"it has {', '.join(names)}" if names else "the guest has none"
-            raise InvalidInput(f"in_cgroup {self.in_cgroup!r} is not a cgroup of this guest ({known}); give that too")
+            raise InvalidInput(f"in_cgroup: {self.in_cgroup!r}: is not a cgroup of this guest ({known}); give that too")
 
     @property
     def image(self) -> Path | None:
@@ -204,7 +208,7 @@ class GuestConfig:
         spare = parse_size(self.memory_max, "memory_max") - self.memory_bytes
         if spare < specs.PIECE:
             raise InvalidInput(
-                f"memory_max {self.memory_max!r} is not above memory ({shown(self.memory_bytes)}); "
+                f"memory_max: {self.memory_max!r}: is not above memory ({shown(self.memory_bytes)}); "
                 "give more, or leave it out"
             )
         return spare // specs.PIECE * specs.PIECE
@@ -243,7 +247,7 @@ class GuestConfig:
         for name in self.tolerate:
             if name not in known:
                 raise InvalidInput(
-                    f"tolerate {name!r} is not a verdict that a guest survives; choose of {', '.join(sorted(known))}"
+                    f"tolerate: {name!r}: is not a verdict that guests survive; give one of {', '.join(sorted(known))}"
                 )
         return frozenset(known[name] for name in self.tolerate)
 
@@ -265,7 +269,7 @@ class GuestConfig:
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise InvalidInput(f"{name} {value!r} must be one of {', '.join(known)}")
+        raise InvalidInput(f"{name}: {value!r}: is unknown; give one of {', '.join(known)}")
 
 
 def _kernel(given: Path | str) -> Path | str:
@@ -279,13 +283,15 @@ def _kernel(given: Path | str) -> Path | str:
 
 def _readable_file(path: Path, name: str) -> Path:
     if not path.exists():
-        raise InvalidInput(f"{name} {str(path)!r} does not exist; correct the path, or leave it out to have one built")
+        raise InvalidInput(
+            f"{name}: {str(path)!r}: does not exist; correct the path, or leave it out to have one built"
+        )
     try:
         with path.open("rb") as stream:
             if not stream.read(1):
-                raise InvalidInput(f"{name} {str(path)!r} is empty; build it again")
+                raise InvalidInput(f"{name}: {str(path)!r}: is empty; build it again")
     except OSError as error:
         raise InvalidInput(
-            f"{name} {str(path)!r} cannot be read ({error.strerror}); correct path or permissions"
+            f"{name}: {str(path)!r}: cannot be read ({error.strerror}); correct path or permissions"
         ) from error
     return path.resolve()

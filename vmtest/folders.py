@@ -16,13 +16,15 @@ NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "/build
 
 def _guest_path(value: str, name: str) -> str:
     if not PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or re.search(r"\s", value):
-        raise InvalidInput(f"{name} guest path {value!r} must be absolute, without '..' and blanks")
+        raise InvalidInput(f"{name} guest path: {value!r}: is not valid; give an absolute one, without '..' and blanks")
     return value
 
 
 def _host_dir(value: Path, name: str) -> None:
     if not value.is_dir():
-        raise InvalidInput(f"{name} host directory {str(value)!r} does not exist or is no directory; correct the path")
+        raise InvalidInput(
+            f"{name} host directory: {str(value)!r}: does not exist or is not a directory; correct the path"
+        )
 
 
 @dataclass(frozen=True)
@@ -65,4 +67,6 @@ def pair(kind: type[_Place], item: object) -> _Place:
         return item
     if isinstance(item, tuple) and len(item) == 2:
         return kind(Path(item[0]), str(item[1]))
-    raise InvalidInput(f"{kind.__name__.lower()} {item!r} must be a pair (host directory, guest directory)")
+    raise InvalidInput(
+        f"{kind.__name__.lower()}: {item!r}: is not valid; give a pair (host directory, guest directory)"
+    )

@@ -23,7 +23,7 @@ def parse_size(value: str | int, name: str) -> int:
         return value
     match = _SIZE.fullmatch(value.strip())
     if match is None:
-        raise InvalidInput(f"{name} {quoted(value)} is not a size; write for example 512M or 1G")
+        raise InvalidInput(f"{name}: {quoted(value)}: is not a size; give for example 512M or 1G")
     return int(match[1]) << _SHIFT[match[2].upper()]
 
 

@@ -45,11 +45,11 @@ class Swap:
             or not re.fullmatch(r"[\w-]*", algorithm)
         ):
             raise InvalidInput(
-                f"swap {text!r} is not understood; write zram:SIZE[:ALGORITHM] or disk:SIZE, as in zram:512M"
+                f"swap: {text!r}: is not valid; give zram:SIZE[:ALGORITHM] or disk:SIZE, as in zram:512M"
             )
         bytes_ = parse_size(size, "swap size")
         if bytes_ < MIB:
-            raise InvalidInput(f"swap size {size!r} is below 1M; give a larger one")
+            raise InvalidInput(f"swap size: {size!r}: is below 1M; give a larger one")
         return cls(kind, bytes_, algorithm)
 
 
@@ -76,12 +76,14 @@ def huge_pages(text: str) -> tuple[HugePages, ...]:
     for word in text.split(",") if text else ():
         size, colon, count = word.strip().partition(":")
         if not colon or not re.fullmatch("[0-9]{1,9}", count) or not int(count):
-            raise InvalidInput(f"hugepages {word!r} must be SIZE:COUNT, as in 2M:64")
+            raise InvalidInput(f"hugepages: {word!r}: is not valid; give SIZE:COUNT, as in 2M:64")
         bytes_ = parse_size(size, "hugepages size")
         if bytes_ not in HUGE_SIZES:
-            raise InvalidInput(f"hugepages size {size!r} must be one of {', '.join(shown(one) for one in HUGE_SIZES)}")
+            raise InvalidInput(
+                f"hugepages size: {size!r}: is unknown; give one of {', '.join(shown(one) for one in HUGE_SIZES)}"
+            )
         if any(one.size == bytes_ for one in found):
-            raise InvalidInput(f"hugepages {text!r} gives {size} twice; remove one")
+            raise InvalidInput(f"hugepages: {text!r}: gives {size} twice; remove one")
         found.append(HugePages(bytes_, int(count)))
     return tuple(found)
 
@@ -108,12 +110,12 @@ class Cgroup:
         """
         name, _, rest = text.partition(":")
         if not _CGROUP_NAME.fullmatch(name):
-            raise InvalidInput(f"cgroup {text!r} must be NAME:FILE=VALUE,..., as in box:memory.max=256M")
+            raise InvalidInput(f"cgroup: {text!r}: is not valid; give NAME:FILE=VALUE,..., as in box:memory.max=256M")
         files = []
         for word in _BETWEEN_FILES.split(rest) if rest else ():
             file, equals, value = word.partition("=")
             if not equals or not value or not value.isprintable() or not _CGROUP_FILE.fullmatch(file):
-                raise InvalidInput(f"cgroup {name}: {word!r} must be FILE=VALUE, as in memory.max=256M")
+                raise InvalidInput(f"cgroup {name}: {word!r}: is not valid; give FILE=VALUE, as in memory.max=256M")
             files.append((file, value))
         return cls(name, tuple(files))
 
@@ -140,7 +142,9 @@ class Step:
         """
         match = _STEP.fullmatch(text.strip())
         if match is None:
-            raise InvalidInput(f"plug {text!r} must be SECONDS:+SIZE[@NODE] or SECONDS:-SIZE[@NODE], as in 10s:+512M")
+            raise InvalidInput(
+                f"plug: {text!r}: is not valid; give SECONDS:+SIZE[@NODE] or SECONDS:-SIZE[@NODE], as in 10s:+512M"
+            )
         size = piece(match[3], "plug")
         return cls(float(match[1]), size if match[2] == "+" else -size, int(match[4] or 0))
 
@@ -153,7 +157,7 @@ def piece(text: str | int, name: str) -> int:
     """
     size = parse_size(text, name)
     if size <= 0 or size % PIECE:
-        raise InvalidInput(f"{name} {text!r} must be a multiple of {shown(PIECE)}, and more than nothing")
+        raise InvalidInput(f"{name}: {text!r}: is not a multiple of {shown(PIECE)} above 0; give one")
     return size
 
 
@@ -165,7 +169,7 @@ def check_steps(steps: tuple[Step, ...], spare: int, nodes: int) -> None:
     """
     plugged = dict.fromkeys(range(nodes), 0)
     for step in sorted(steps, key=lambda one: one.at):
-        where = f"plug {step.text} after {step.at:g} s"
+        where = f"plug: {step.text} after {step.at:g} s"
         if not spare:
             raise InvalidInput(f"{where}: memory cannot grow; give memory_max")
         if step.node >= nodes:

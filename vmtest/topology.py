@@ -69,7 +69,7 @@ def make(memory: int, cpus: int, numa: int, numa_memory: str, numa_cpus: str, nu
         InvalidInput: they do not fit together; the message names the value.
     """
     if not 1 <= numa <= MAX_NODES:
-        raise InvalidInput(f"numa {numa} must be 1 to {MAX_NODES}")
+        raise InvalidInput(f"numa: {numa}: is out of range; give 1 to {MAX_NODES}")
     sizes = _sizes(memory, numa, numa_memory)
     counts = _counts(cpus, numa, numa_cpus)
     nodes, first = [], 0
@@ -82,7 +82,7 @@ def make(memory: int, cpus: int, numa: int, numa_memory: str, numa_cpus: str, nu
 def _list(text: str, name: str, numa: int) -> list[str]:
     words = [word.strip() for word in text.split(",")]
     if len(words) != numa:
-        raise InvalidInput(f"{name} {text!r} names {len(words)} nodes, numa is {numa}; give one value for each node")
+        raise InvalidInput(f"{name}: {text!r}: names {len(words)} nodes, numa is {numa}; give one value for each node")
     return words
 
 
@@ -93,26 +93,24 @@ def _sizes(memory: int, numa: int, text: str) -> list[int]:
     sizes = [parse_size(word, "numa_memory") // MIB * MIB for word in _list(text, "numa_memory", numa)]
     if sum(sizes) != memory:
         raise InvalidInput(
-            f"numa_memory {text!r} adds up to {shown(sum(sizes))}, memory is {shown(memory)}; make them equal"
+            f"numa_memory: {text!r}: adds up to {shown(sum(sizes))}, memory is {shown(memory)}; make them equal"
         )
     if sizes[0] < MIN_FIRST:
-        raise InvalidInput(f"numa_memory {text!r}: the kernel boots in node 0; give that at least {shown(MIN_FIRST)}")
+        raise InvalidInput(f"numa_memory: {text!r}: the kernel boots in node 0; give that at least {shown(MIN_FIRST)}")
     return sizes
 
 
 def _counts(cpus: int, numa: int, text: str) -> list[int]:
     if not text:
         if numa > cpus:
-            raise InvalidInput(
-                f"numa {numa} must be 1 to cpus ({cpus}): every node has a processor, unless numa_cpus differs"
-            )
+            raise InvalidInput(f"numa: {numa}: every node has a processor; give 1 to cpus ({cpus}), or numa_cpus")
         return [sum(cpu * numa // cpus == node for cpu in range(cpus)) for node in range(numa)]
     words = _list(text, "numa_cpus", numa)
     if not all(re.fullmatch("[0-9]{1,4}", word) for word in words):
-        raise InvalidInput(f"numa_cpus {text!r} must be numbers of processors by node, as in 2,0")
+        raise InvalidInput(f"numa_cpus: {text!r}: is not valid; give numbers of processors by node, as in 2,0")
     counts = [int(word) for word in words]
     if sum(counts) != cpus:
-        raise InvalidInput(f"numa_cpus {text!r} adds up to {sum(counts)}, cpus is {cpus}; make them equal")
+        raise InvalidInput(f"numa_cpus: {text!r}: adds up to {sum(counts)}, cpus is {cpus}; make them equal")
     return counts
 
 
@@ -123,14 +121,14 @@ def _distances(numa: int, text: str) -> tuple[tuple[int, int, int], ...]:
     for word in text.split(","):
         match = _DISTANCE.fullmatch(word.strip())
         if match is None:
-            raise InvalidInput(f"numa_distance {word!r} must be NODE:NODE=DISTANCE, as in 0:1=30")
+            raise InvalidInput(f"numa_distance: {word!r}: is not valid; give NODE:NODE=DISTANCE, as in 0:1=30")
         source, target, value = int(match[1]), int(match[2]), int(match[3])
         if max(source, target) >= numa:
-            raise InvalidInput(f"numa_distance {word!r}: there is no node {max(source, target)}; numa is {numa}")
+            raise InvalidInput(f"numa_distance: {word!r}: there is no node {max(source, target)}; numa is {numa}")
         if source == target or not LOCAL < value < 255:
-            raise InvalidInput(f"numa_distance {word!r}: two nodes are 11 to 254 apart, a node is 10 from itself")
+            raise InvalidInput(f"numa_distance: {word!r}: is out of range; give 11 to 254, a node is 10 from itself")
         if given.setdefault((source, target), value) != value:
-            raise InvalidInput(f"numa_distance {text!r} gives {source}:{target} twice; remove one")
+            raise InvalidInput(f"numa_distance: {text!r}: gives {source}:{target} twice; remove one")
     # One way that is given is that of both, and QEMU wants all of them when it is given any.
     return tuple(
         (source, target, given.get((source, target), given.get((target, source), REMOTE)))

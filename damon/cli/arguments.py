@@ -29,7 +29,7 @@ def duration(text: str) -> float:
     value = seconds(text)
     if value is None or not 1e-6 <= value <= _MOST_S:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not a duration above 0: write seconds, or e.g. {DURATIONS}"
+            f"{quoted(text)}: is not a duration above 0; give seconds, or e.g. {DURATIONS}"
         )
     return float(value)
 
@@ -43,7 +43,7 @@ def number(least: int, most: int, what: str = "a whole number") -> Callable[[str
         except InvalidInput:
             value = least - 1
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{quoted(text)} is not {what} from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"{quoted(text)}: is not {what} from {least} to {most}; give one")
         return value
 
     return parse

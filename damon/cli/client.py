@@ -144,7 +144,7 @@ def _rmmod(arguments: argparse.Namespace) -> int:
 def _param(arguments: argparse.Namespace) -> int:
     what, names = arguments.what, arguments.names
     if what != "get" and len(names) > 1:
-        raise InvalidInput(f"param {what} {names[1]!r}: only get takes several; {what} them one by one")
+        raise InvalidInput(f"param {what}: {names[1]!r}: only get takes several; {what} them one by one")
     if what == "list":
         return _list(arguments, names[0])
     wanted = [_split(what, name) for name in names]
@@ -164,7 +164,7 @@ def _split(what: str, name: str) -> tuple[str, str, str]:
     module, dot, rest = name.partition(".")
     parameter, equals, value = rest.partition("=")
     if not (dot and parameter) or bool(equals) != (what == "set"):
-        raise InvalidInput(f"param {what} {name!r}: give MODULE.PARAM{'=VALUE' * (what == 'set')}")
+        raise InvalidInput(f"param {what}: {name!r}: is not complete; give MODULE.PARAM{'=VALUE' * (what == 'set')}")
     return module, parameter, value
 
 

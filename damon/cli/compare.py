@@ -79,9 +79,9 @@ class Failed(Exception):
 def compare(arguments: argparse.Namespace) -> int:
     """The exit code."""
     if len(set(arguments.engines)) < 2:
-        raise InvalidInput(f"{arguments.engines[0]}: one engine is nothing to compare; give two or more")
+        raise InvalidInput(f"engines: {arguments.engines[0]}: one cannot be compared; give two or more")
     if HOST in arguments.engines:
-        raise InvalidInput(f"engine {HOST}: it is not for the simulated machine; give guest:{HOST}")
+        raise InvalidInput(f"engine: {HOST}: is not for the simulated machine; give guest:{HOST}")
     if arguments.json is not None:
         output.check_writable(arguments.json)
     places = [(number, index) for number in range(len(arguments.sim)) for index in range(len(arguments.engines))]

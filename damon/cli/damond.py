@@ -74,7 +74,7 @@ def _speed(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.001 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a speed: give a number from 0.001 to 1000")
+        raise argparse.ArgumentTypeError(f"{quoted(text)}: is not a speed; give a number from 0.001 to 1000")
     return value
 
 

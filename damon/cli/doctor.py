@@ -81,17 +81,21 @@ def _simulate(host: Host) -> str:
     try:
         host.load("damon.mm.sim")
     except (ImportError, AttributeError) as error:  # AttributeError: a C helper of another version
-        raise MissingCapability(f"the C helper does not fit: {error}; install pydamon again (pip install .)") from None
+        raise MissingCapability(f"C helper: does not fit: {error}; install pydamon again (pip install .)") from None
     return "the C helper is loaded"
 
 
 def _serve(host: Host) -> str:
     device = host.dev / "fuse"
     if not os.access(device, os.R_OK | os.W_OK):
-        raise MissingCapability(f"{device} can't be opened; load the module fuse (modprobe fuse), or give access to it")
+        raise MissingCapability(
+            f"device: {device}: cannot be opened; load the module fuse (modprobe fuse), or give access to it"
+        )
     program = host.which("fusermount3") or host.which("fusermount")
     if host.uid and program is None:
-        raise MissingCapability("only root mounts without fusermount3; install it (Debian: apt-get install fuse3)")
+        raise MissingCapability(
+            "fusermount3: is missing: without it only root mounts; install it (Debian: apt-get install fuse3)"
+        )
     return f"{device}" + (f", {program}" if host.uid else ", mount(2)")
 
 
@@ -108,18 +112,20 @@ def _exec(host: Host) -> str:
     from damon.mm.linux import parse
 
     if host.uid or not _capabilities(host) >> parse.CAP_SYS_ADMIN & 1:
-        raise MissingCapability("damon exec mounts over /sys, which needs CAP_SYS_ADMIN; run it as root (sudo)")
+        raise MissingCapability(
+            "capability: CAP_SYS_ADMIN: damon exec needs it to mount over /sys; run it as root (sudo)"
+        )
     return "may mount"
 
 
 def guests_needs(host: Host) -> str:
     absent = [name for name in ("vmtest", *VMTEST) if not host.module_there(name)]
     if absent:
-        raise MissingCapability(f"not installed: {', '.join(absent)}; pip install 'pydamon[vmtest]'")
+        raise MissingCapability(f"packages: {', '.join(absent)}: are not installed; pip install 'pydamon[vmtest]'")
     name = QEMU.get(host.machine, f"qemu-system-{host.machine}")
     program = host.which(name)
     if program is None:
-        raise MissingCapability(f"there is no {name}; install it (Debian: apt-get install qemu-system)")
+        raise MissingCapability(f"program: {name}: is not installed; install it (Debian: apt-get install qemu-system)")
     kvm = host.dev / "kvm"
     opens = os.access(kvm, os.R_OK | os.W_OK)  # whether it works, vmtest finds out when it boots a guest
     return f"{program}; " + (f"{kvm} can be opened" if opens else f"emulated, as {kvm} can't be opened")
@@ -130,7 +136,7 @@ def _kernel_damon(host: Host) -> str:
 
     tree, modules = host.sys / "kernel/mm/damon/admin", sorted(host.sys.glob("module/damon_*/parameters"))
     if not tree.is_dir() and not modules:
-        raise MissingCapability("this kernel has no DAMON (or hides it); boot one with CONFIG_DAMON_SYSFS")
+        raise MissingCapability("kernel: has no DAMON, or hides it; boot one with CONFIG_DAMON_SYSFS")
     there = [*(["sysfs"] if tree.is_dir() else []), *(path.parent.name for path in modules)]
     active = interference.kernel_damon(host.sys)
     return ", ".join(there) + (f"; active: {'; '.join(active)}" if active else "; off")
@@ -141,7 +147,9 @@ def _undisturbed(host: Host) -> str:
 
     found = interference.others(host.proc, host.sys, os.getpid())
     if found:
-        raise MissingCapability(f"accessed bits are used by {', '.join(found)}; stop them (docs/explanation/linux.md)")
+        raise MissingCapability(
+            f"accessed bits: {', '.join(found)}: also use them; stop them (docs/explanation/linux.md)"
+        )
     return "no other user of the accessed bits was found"
 
 
@@ -196,7 +204,7 @@ def run(arguments: argparse.Namespace, host: Host | None = None) -> int:
     wanted = ["simulate", *filter(None, arguments.require.split(","))]
     for name in wanted:
         if name not in checks:
-            raise InvalidInput(f"--require {name!r}: no such check; there are {', '.join(checks)}")
+            raise InvalidInput(f"--require: {name!r}: is not a check; give some of {', '.join(checks)}")
     missing = [name for name in dict.fromkeys(wanted) if not checks[name].ok]
     if arguments.json:
         print(json.dumps({"ok": not missing, "missing": missing, "checks": [asdict(one) for one in checks.values()]}))

@@ -37,7 +37,7 @@ def add(command: Any) -> None:
 def refuse_host(arguments: argparse.Namespace, command: str) -> None:
     """For a command whose contexts run in this process."""
     if arguments.engine == HOST:
-        raise InvalidInput(f"--engine {HOST}: {command} does not take it; use damon run, or damon.host from Python")
+        raise InvalidInput(f"--engine: {HOST}: {command} does not take it; use damon run, or damon.host from Python")
 
 
 def of(arguments: argparse.Namespace, *, look: bool = False) -> Engine:
@@ -118,7 +118,7 @@ def _load_sanitizers(module: str) -> None:
         return
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
-        raise MissingCapability("no C compiler, which builds the kernel's DAMON; install gcc")
+        raise MissingCapability("C compiler: is not installed: it builds the kernel's DAMON; install gcc")
     words = ([compiler, f"-print-file-name={name}"] for name in ("libasan.so", "libubsan.so"))
     found = [subprocess.run(one, capture_output=True, text=True, check=False).stdout.strip() for one in words]
     if not all(os.path.isabs(path) for path in found):

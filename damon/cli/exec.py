@@ -80,7 +80,10 @@ def _arrange(mount: Path, keep_home: bool) -> dict[str, str]:
     os.close(open_directory("--mount", mount, None, MOUNT_REMEDY))
     tree = mount / "kernel/mm/damon"
     if not tree.is_dir():
-        raise DamonError(errno.ENOENT, f"no damond is mounted at {mount}: start one with damond, or give its --mount")
+        raise DamonError(
+            errno.ENOENT,
+            f"--mount: {str(mount)!r}: no damond is mounted there; start one with damond, or give its directory",
+        )
     enter()
     lay_over(Path("/sys/kernel/mm"), {"damon": tree})
     lay_over(Path("/sys/module"), {folder.name: folder for folder in _module_folders(mount)})
@@ -92,7 +95,7 @@ def _arrange(mount: Path, keep_home: bool) -> dict[str, str]:
 def run(arguments: argparse.Namespace) -> int:
     """Does not come back when the command could be started."""
     if os.geteuid():
-        raise MissingCapability("damon exec mounts over /sys, which only root can: run it as root (sudo)")
+        raise MissingCapability("user: not root: damon exec mounts over /sys; run it as root (sudo)")
     mount = (arguments.mount or default_mount()).absolute()
     try:
         environment = _arrange(mount, arguments.keep_home)
@@ -100,9 +103,12 @@ def run(arguments: argparse.Namespace) -> int:
         if error.errno not in LOST:
             raise
         raise ServiceLost(
-            error.errno, f"the damond at {mount} has ended, and the command was not started: start damond again"
+            error.errno,
+            f"--mount: {str(mount)!r}: its damond has ended, and the command was not started; start damond again",
         ) from None
     try:
         os.execvpe(arguments.words[0], arguments.words, environment)
     except OSError as error:
-        raise InvalidInput(f"{arguments.words[0]} can't be run: {error.strerror}", error.errno or 0) from None
+        raise InvalidInput(
+            f"command: {arguments.words[0]!r}: {error.strerror}; give a program that can be run", error.errno or 0
+        ) from None

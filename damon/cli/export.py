@@ -125,4 +125,4 @@ def _ram(text: str) -> tuple[int, int]:
     try:
         return parse_range(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no range: write START-END in bytes") from None
+        raise argparse.ArgumentTypeError(f"{quoted(text)}: is not a range; give START-END in bytes") from None

@@ -131,7 +131,7 @@ def write_text(path: str, text: str, option: str = "--json") -> None:
     try:
         _replace(Path(path).resolve(), text)
     except OSError as error:
-        raise OSError(error.errno, f"{option} {path!r} could not be written: {error.strerror}") from error
+        raise OSError(error.errno, f"{option}: {path!r}: could not be written: {error.strerror}") from error
 
 
 def _replace(target: Path, text: str) -> None:

@@ -125,7 +125,7 @@ def _region(text: str) -> tuple[int, int]:
     try:
         start, end = map(parse_ulong, text.split("-"))
     except (ValueError, InvalidInput):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no range: give START-END in bytes") from None
+        raise argparse.ArgumentTypeError(f"{quoted(text)}: is not a range; give START-END in bytes") from None
     return start, end
 
 
@@ -152,7 +152,7 @@ def record(arguments: argparse.Namespace) -> int:
     if arguments.damond:
         return _record_running(arguments, path)
     if arguments.mount:
-        raise InvalidInput("--mount is for --damond: leave it out")
+        raise InvalidInput(f"--mount: {str(arguments.mount)!r}: is for --damond; leave it out")
     engines.refuse_host(arguments, "damon record")
     return engines.run(arguments, _record)
 
@@ -243,7 +243,7 @@ def _record_running(arguments: argparse.Namespace, path: Path) -> int:
 
     for name, value in vars(arguments).items():
         if name in _OWN and value not in (None, [], ""):
-            raise InvalidInput(f"--{name.replace('_', '-')} is for a machine of one's own: with --damond leave it out")
+            raise InvalidInput(f"--{name.replace('_', '-')}: {quoted(value)}: is not for --damond; leave it out")
     source = RunningSource((arguments.mount or default_mount()).absolute())
     try:
         with stop_flag() as stopped:

@@ -40,20 +40,22 @@ def _monitor(damon: Damon, arguments: argparse.Namespace) -> DamonCtx:
     set_attrs(ctx, _attrs(arguments))
     if name == "paddr":
         if arguments.pid:
-            raise InvalidInput("--pid is for --ops vaddr or fvaddr: leave it out")
+            raise InvalidInput(f"--pid: {arguments.pid[0]}: is for --ops vaddr or fvaddr; leave it out")
         ctx.targets.append(DamonTarget())
     else:
         pids = arguments.pid or (list(machine.pids.values()) if arguments.sim else [])
         if not pids:
-            raise InvalidInput(f"--ops {name} needs a process: give --pid")
+            raise InvalidInput(f"--ops: {name}: needs a process; give --pid")
         ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in pids]
     regions = arguments.region
     if name == "paddr" and not regions:
         regions = [system_ram_region(machine, 0, 0)]
     if name == "vaddr" and regions:
-        raise InvalidInput("--region is for --ops paddr or fvaddr: vaddr follows the process")
+        raise InvalidInput(
+            f"--region: {len(regions)}: --ops vaddr follows the process; leave it out, or use --ops fvaddr"
+        )
     if name == "fvaddr" and not regions:
-        raise InvalidInput("--ops fvaddr needs what to monitor: give --region")
+        raise InvalidInput("--ops: fvaddr: needs ranges to monitor; give --region")
     for target in ctx.targets if regions else ():
         set_regions(target, regions, ctx.min_region_sz)
     return ctx
@@ -69,7 +71,7 @@ class Job:
         if arguments.module or arguments.cmdline:
             if arguments.ops or arguments.pid or arguments.region:
                 raise InvalidInput(
-                    "--ops, --pid and --region are for plain monitoring: leave --module and --cmdline out"
+                    "--ops, --pid, --region: are not for modules; leave them out, or --module and --cmdline"
                 )
             self._modules = prepare_modules(self._loader, module_words(arguments, engine))
         else:

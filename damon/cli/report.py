@@ -54,7 +54,7 @@ def report(arguments: argparse.Namespace) -> int:
 
     path = Path(arguments.file)
     if not path.is_file():
-        raise InvalidInput(f"{arguments.file!r} is no file: give one of `damon record`")
+        raise InvalidInput(f"file: {arguments.file!r}: is not a file; give one of `damon record`")
     columns = arguments.columns or _WIDTH - _LABEL
     if arguments.columns is None and sys.stdout.isatty():
         columns = max(shutil.get_terminal_size().columns - _LABEL, 10)

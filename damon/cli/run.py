@@ -87,7 +87,7 @@ def module_words(arguments: argparse.Namespace, engine: Engine) -> Words:
         told = any(canonical(split_assignment(word)[0]) == "enabled" for word in given)
         words.setdefault(find_module(name, known=known), []).extend(given if told else [*given, "enabled=Y"])
     if not words:
-        raise InvalidInput("no module to run: give --module NAME or --cmdline NAME.enabled=Y")
+        raise InvalidInput("--module: none is given; give --module NAME or --cmdline NAME.enabled=Y")
     return words
 
 
@@ -98,9 +98,7 @@ def prepare_modules(loader: Loader, words: Words) -> list[Module]:
     exclusive = [module.name for module in enabled if module.exclusive]
     if exclusive and len(enabled) > 1:
         first, second = [*exclusive, *(module.name for module in enabled if not module.exclusive)][:2]
-        raise DamonError(
-            errno.EBUSY, f"{first} and {second} cannot run together, modules start exclusively: enable one"
-        )
+        raise DamonError(errno.EBUSY, f"modules: {first}, {second}: they start exclusively; enable one")
     for module in enabled:
         try:
             module.check()
@@ -158,7 +156,9 @@ def run(arguments: argparse.Namespace) -> int:
         from damon.workload.load import load_workload
 
         if not arguments.linux:
-            raise InvalidInput("--workload is performed on this machine: give it with --linux, or --sim instead")
+            raise InvalidInput(
+                f"--workload: {arguments.workload!r}: is performed on this machine; give --linux too, or --sim instead"
+            )
         arguments.workload = load_workload(arguments.workload)
     return engines.run(arguments, _run)
 

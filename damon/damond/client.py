@@ -50,9 +50,10 @@ class Client:
             if isinstance(error, (BlockingIOError, TimeoutError)):
                 raise self._silent("accepted no connection") from None
             if error.errno in (errno.EACCES, errno.EPERM):
-                raise DamonError(error.errno, f"{path} is another user's: run as that user") from None
+                raise DamonError(error.errno, f"socket: {str(path)!r}: is another user's; run as that user") from None
             raise DamonError(
-                errno.ENOENT, "no damond runs there: start one with damond --mount DIR, or give its --mount"
+                errno.ENOENT,
+                f"--mount: {str(path)!r}: no damond runs there; start one, or give its directory",
             ) from None
         with suppress(OSError):
             self._pid = _CREDENTIALS.unpack(
@@ -82,7 +83,7 @@ class Client:
         answer: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {"errno": errno.ESHUTDOWN}
         if answer.get("errno") == errno.ESHUTDOWN:
             raise ServiceLost(
-                errno.ECONNRESET, f"{self._who} ended before it answered {name}: its log says why; start it again"
+                errno.ECONNRESET, f"{self._who}: ended before it answered {name}; read its log, and start it again"
             )
         if "errno" in answer:
             raise InvalidInput(answer["error"], answer["errno"])
@@ -95,8 +96,8 @@ class Client:
     def _silent(self, what: str) -> ServiceLost:
         return ServiceLost(
             errno.ETIMEDOUT,
-            f"{self._who} {what} within {self._patience_s:g} s: its log says what it does; "
-            "wait longer with --timeout, or end it with SIGTERM",
+            f"{self._who}: {what} within {self._patience_s:g} s; "
+            "read its log, wait longer with --timeout, or end it with SIGTERM",
         )
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Final, get_origin, get_type_hints
 
 from damon import format_version
 from damon.errors import InvalidInput, MissingCapability
+from damon.quoting import quoted
 from damon.trace.listener import Lines, LineTooLong, Listener
 
 log = logging.getLogger("damon.damond")
@@ -50,15 +51,15 @@ def _fits(value: object, hint: object) -> bool:
 def _checked(name: str, call: Callable[..., Any], arguments: object) -> dict[str, Any]:
     """``arguments`` as ``call`` takes them; ``InvalidInput`` when it does not."""
     if not isinstance(arguments, dict):
-        raise InvalidInput(f"request {name}: args is no object")
+        raise InvalidInput(f"request {name}: args: is not an object; send one")
     try:
         inspect.signature(call).bind(**arguments)
     except TypeError as error:
-        raise InvalidInput(f"request {name}: {error}") from None
+        raise InvalidInput(f"request {name}: args: {error}; send what it takes") from None
     hints = get_type_hints(call)
     for argument, value in arguments.items():
         if not _fits(value, hints[argument]):
-            raise InvalidInput(f"request {name}: {argument} is of the wrong type")
+            raise InvalidInput(f"request {name}: {argument}: {quoted(value)}: is of the wrong type; send another")
     return arguments
 
 
@@ -83,7 +84,9 @@ class ControlServer:
         if full or self._closing:
             with client, suppress(OSError):
                 client.setblocking(False)
-                client.send(_line({"errno": errno.EUSERS, "error": f"{MAX_CLIENTS} clients are connected: end one"}))
+                client.send(
+                    _line({"errno": errno.EUSERS, "error": f"clients: {MAX_CLIENTS}: no more can connect; end one"})
+                )
             return
         try:
             threading.Thread(target=self._talk, args=(client,), name="damond-client", daemon=True).start()

@@ -247,7 +247,10 @@ class Mount:
         result = _greet(self.tree.handle, PATIENCE_MS)
         if result < 0:
             os.close(fd)
-            raise OSError(-result, f"mounting {self._folder} failed: {os.strerror(-result)}")
+            raise OSError(
+                -result,
+                f"--mount: {str(self._folder)!r}: mounting failed: {os.strerror(-result)}; give another directory",
+            )
         self._more()
 
     def _more(self) -> int:

@@ -106,7 +106,7 @@ def mount(folder: Path) -> int:
         fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise MissingCapability(
-            f"{DEVICE} can't be opened ({error.strerror}): load the module fuse, or give access to the device"
+            f"device: {DEVICE}: {error.strerror}; load the module fuse, or give access to the device"
         ) from None
     source = f"{NAME}{Owner.ourselves()}"
     words = f"fd={fd},rootmode={stat.S_IFDIR:o},user_id={os.getuid()},group_id={os.getgid()},max_read={MAX_READ}"
@@ -116,7 +116,9 @@ def mount(folder: Path) -> int:
     number = ctypes.get_errno()
     os.close(fd)
     if number != errno.EPERM:
-        raise OSError(number, f"mounting {folder} failed: {os.strerror(number)}")
+        raise OSError(
+            number, f"--mount: {str(folder)!r}: mounting failed: {os.strerror(number)}; give another directory"
+        )
     return _mount_by_program(folder, source)
 
 
@@ -141,9 +143,11 @@ def _mount_by_program(folder: Path, source: str) -> int:
             theirs.close()
             _, fds, _, _ = socket.recv_fds(ours, 1, 1)
             if not fds:
-                raise OSError(errno.EPERM, f"mounting {folder} failed: {done.stderr.strip() or program}")
+                raise OSError(
+                    errno.EPERM, f"--mount: {str(folder)!r}: mounting failed: {done.stderr.strip() or program}"
+                )
             os.set_inheritable(fds[0], False)
             return fds[0]
     raise MissingCapability(
-        f"mounting {folder} needs root or {PROGRAMS[0]}; run as root, or install it (Debian: apt-get install fuse3)"
+        f"--mount: {str(folder)!r}: needs root or {PROGRAMS[0]}; install it (Debian: apt-get install fuse3)"
     )

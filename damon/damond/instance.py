@@ -52,7 +52,8 @@ def programs_directory(mount: Path) -> Path:
         os.close(open_directory("runtime directory", path, path, "start damond anew"))
     except FileNotFoundError:
         raise DamonError(
-            errno.ENOENT, f"no damond is mounted at {mount}: start one with damond, or give its --mount"
+            errno.ENOENT,
+            f"--mount: {str(mount)!r}: no damond is mounted there; start one with damond, or give its directory",
         ) from None
     return path
 

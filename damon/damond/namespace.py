@@ -30,7 +30,7 @@ def enter() -> None:
     """
     if _LIBC.unshare(CLONE_NEWNS):
         number = ctypes.get_errno()
-        raise MissingCapability(f"a mount namespace can't be made ({os.strerror(number)}): CAP_SYS_ADMIN is missing")
+        raise MissingCapability(f"mount namespace: {os.strerror(number)}: CAP_SYS_ADMIN is missing; run as root")
     _mount("none", "/", flags=MS_REC | MS_PRIVATE)
 
 
@@ -38,7 +38,7 @@ def _mount(source: Path | str, target: Path | str, kind: str = "none", flags: in
     words = [os.fsencode(word) for word in (source, target, kind)]
     if _LIBC.mount(*words, ctypes.c_ulong(flags), data.encode() or None):
         number = ctypes.get_errno()
-        raise DamonError(number, f"mounting {source} on {target} failed: {os.strerror(number)}")
+        raise DamonError(number, f"mount: {source} on {target}: {os.strerror(number)}")
 
 
 def lay_over(folder: Path, additions: dict[str, Path]) -> None:

@@ -79,7 +79,7 @@ def _real(name: str, self_path: str) -> str:
     rest = [entry for entry in os.environ.get("PATH", os.defpath).split(":") if os.path.abspath(entry) != own]
     found = shutil.which(name, path=":".join(rest))
     if found is None:
-        raise OSError(f"there is no {name} on this system: install procps, or use damon pid NAME")
+        raise OSError(f"program: {name}: is not installed; install procps, or use damon pid NAME")
     return found
 
 

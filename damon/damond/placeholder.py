@@ -26,14 +26,14 @@ class Placeholders:
     def __init__(self, folder: Path) -> None:
         program = shutil.which("cat")
         if program is None:
-            raise MissingCapability("there is no program cat; install coreutils")
+            raise MissingCapability("program: cat: is not installed; install coreutils")
         self._program, self._folder = program, folder
         folder.mkdir(mode=0o700)
 
     def show(self, name: str) -> Placeholder:
         """A process called ``name``."""
         if name in {".", ".."} or "/" in name:
-            raise InvalidInput(f"process name: {name!r}: no file can have it; give another one")
+            raise InvalidInput(f"process name: {name!r}: cannot be a file name; give another one")
         link = self._folder / name  # a process is called as the file that it was started from
         with suppress(FileExistsError):  # of an earlier worker of this name
             link.symlink_to(self._program)

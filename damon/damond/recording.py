@@ -53,14 +53,14 @@ class Answers:
 
         self._run(ask)
         if not found:
-            raise DamonError(errno.ECANCELED, f"no worker {pid} runs")
+            raise DamonError(errno.ECANCELED, f"worker: {pid}: does not run; give the pid of one that runs")
         return found[0]
 
     def _environment(self, pids: Sequence[int]) -> Pairs:
         """Of a simulated machine's processes."""
         machine = self._damon.machine
         if not isinstance(machine, SimulatedMachine):
-            raise InvalidInput("this is no simulated machine: /proc tells")
+            raise InvalidInput("machine: is not a simulated one; read /proc")
         there = SimEnvironment(machine)
         answer: Pairs = {}
 
@@ -87,7 +87,7 @@ class RunningSource:
         if not self._client.call("now")["running"]:
             self.close()
             raise InvalidInput(
-                f"no worker of the damond at {status['mount']} runs: start one "
+                f"workers: none of the damond at {status['mount']} runs; start one "
                 "(damon param set damon_reclaim.enabled=Y, or write on to a kdamond's state)"
             )
         self._queue: RemoteQueue | None = None

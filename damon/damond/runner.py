@@ -46,7 +46,7 @@ class DirectRunner:
 
 
 def _shutdown() -> DamonError:
-    return DamonError(errno.ESHUTDOWN, "damond is being ended: start it again, and ask again")
+    return DamonError(errno.ESHUTDOWN, "damond: is ending; start it again, and repeat the request")
 
 
 @dataclass(eq=False)

@@ -291,7 +291,7 @@ class Service:
     def _module(self, name: str) -> Module:
         kind = find_module(name, known=self._known)
         if kind.name not in self.loader.loaded:
-            raise InvalidInput(f"module {kind.name} is not loaded: damon modprobe {kind.name}")
+            raise InvalidInput(f"module: {kind.name}: is not loaded; load it: damon modprobe {kind.name}")
         return self.loader.loaded[kind.name]
 
     def _param_get(self, module: str, parameter: str) -> str:

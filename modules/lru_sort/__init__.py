@@ -94,7 +94,7 @@ class LruSort(DamonModule):
         cold = self._scheme(cold_pattern(self._number("cold_min_age"), attrs.aggr_interval), DamosAction.LRU_DEPRIO)
         active = self._number("active_mem_bp")
         if active > _MAX_BP:
-            raise InvalidInput(f"active_mem_bp={active} is above {_MAX_BP}: give a share in basis points")
+            raise InvalidInput(f"active_mem_bp: {active}: is above {_MAX_BP}; give a share in basis points")
         if active:
             hot.quota.goals.append(DamosQuotaGoal(DamosQuotaGoalMetric.ACTIVE_MEM_BP, active))
             inactive = _MAX_BP - active + _OVERLAP_BP

@@ -64,12 +64,12 @@ class Stat(SwitchedModule):
             ctx.targets.append(DamonTarget())
             set_regions(ctx.targets[0], [system_ram_region(self.damon.machine, 0, 0)], ctx.min_region_sz)
         except DamonError as error:
-            raise DamonError(errno.ENOMEM, f"no monitoring of all System RAM: {error.strerror}") from error
+            raise DamonError(errno.ENOMEM, f"enabled: Y: System RAM cannot be monitored: {error.strerror}") from error
         return ctx
 
     def _turn_on(self) -> None:
         if self.running:
-            raise DamonError(errno.EAGAIN, "enabled=Y: it is being started already: read enabled again")
+            raise DamonError(errno.EAGAIN, "enabled: Y: the module is starting already; read enabled again")
         self.ctx = None
         ctx = self._build(self.damon.new_ctx())
         self.damon.start([ctx], exclusive=True)

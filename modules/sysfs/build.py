@@ -50,7 +50,7 @@ def fill_context(damon: Damon, ctx: DamonCtx, tree: context.Context) -> None:
         try:
             ctx.schemes.extend(_schemes(damon, tree.schemes))
         except DamonError as error:
-            raise DamonError(errno.ENOMEM, f"a scheme cannot be built: {error.strerror}") from None
+            raise DamonError(errno.ENOMEM, f"scheme: {error.strerror}") from None
     except BaseException:
         close_targets(ctx)
         raise
@@ -81,7 +81,7 @@ def _attrs(tree: context.MonitoringAttrs) -> DamonAttrs:
 def memcg_id(damon: Damon, path: str) -> int:
     """The id of the cgroup at ``path`` from the root of its hierarchy; EINVAL when there is none."""
     if not path:
-        raise InvalidInput("no memcg path was written: give the path of a cgroup from the root of its hierarchy")
+        raise InvalidInput("memcg path: none was written; give the path of a cgroup from the root of its hierarchy")
     return damon.machine.memcg_id(path.removesuffix("\n"))
 
 
@@ -97,7 +97,7 @@ def _probe(damon: Damon, tree: filters.Probe) -> DamonProbe:
 
 def _add_targets(damon: Damon, ctx: DamonCtx, tree: context.Context) -> None:
     if not ctx.ops.has_pid and len(tree.targets) > 1:
-        raise InvalidInput(f"{len(tree.targets)} targets of {ctx.ops.id}: there is one address space; give one")
+        raise InvalidInput(f"targets: {len(tree.targets)}: {ctx.ops.id} has one address space; give one")
     for part, _ in tree.targets.staged():
         space = damon.machine.open_process(part.pid_target.value) if ctx.ops.has_pid else None
         target = DamonTarget(space=space, obsolete=part.obsolete_target.value)
@@ -109,7 +109,7 @@ def _add_targets(damon: Damon, ctx: DamonCtx, tree: context.Context) -> None:
 def _schemes(damon: Damon, tree: schemes.Schemes) -> Iterator[Damos]:
     """One for each directory; those that no client has opened are all like the first."""
     if len(tree) > MAX_SCHEMES:
-        raise InvalidInput(f"{len(tree)} are more than memory is set aside for: {MAX_SCHEMES} at most")
+        raise InvalidInput(f"schemes: {len(tree)}: are too many; give at most {MAX_SCHEMES}")
     default: Damos | None = None
     for part, made in tree.staged():
         if made:
@@ -155,13 +155,15 @@ def _filter(damon: Damon, tree: filters.Filter) -> DamosFilter:
     elif wanted.type is DamosFilterType.ADDR:
         wanted.addr_start, wanted.addr_end = tree.addr_start.value, tree.addr_end.value
         if wanted.addr_end < wanted.addr_start:
-            raise InvalidInput(f"addr filter: addr_end {wanted.addr_end} is below addr_start {wanted.addr_start}")
+            raise InvalidInput(
+                f"filter.addr_end: {wanted.addr_end}: is below addr_start, {wanted.addr_start}; raise it"
+            )
     elif wanted.type is DamosFilterType.TARGET:
         wanted.target_idx = tree.damon_target_idx.value
     elif wanted.type is DamosFilterType.HUGEPAGE_SIZE:
         wanted.sz_min, wanted.sz_max = tree.min.value, tree.max.value
         if wanted.sz_min > wanted.sz_max:
-            raise InvalidInput(f"hugepage_size filter: min {wanted.sz_min} is above max {wanted.sz_max}")
+            raise InvalidInput(f"filter.min: {wanted.sz_min}: is above max, {wanted.sz_max}; lower it")
     return wanted
 
 

@@ -73,7 +73,7 @@ class Target(Directory):
 
 def _no_zero(value: int) -> None:
     if not value:
-        raise InvalidInput("addr_unit 0 is no unit: give 1 or more")
+        raise InvalidInput("addr_unit: 0: is not a unit; give 1 or more")
 
 
 class Context(Directory):

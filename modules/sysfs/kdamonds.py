@@ -70,9 +70,9 @@ class Kdamond(Directory):
         command = text.removesuffix("\n")
         with self._lock.held():
             if command not in COMMANDS:
-                raise InvalidInput(f"state: {quoted(command)} is no command; known: {', '.join(COMMANDS)}")
+                raise InvalidInput(f"state: {quoted(command)}: is not a command; give one of {', '.join(COMMANDS)}")
             if command != "off" and len(self.contexts) != 1:
-                raise InvalidInput(f"state: {command} needs one context, there are {len(self.contexts)}")
+                raise InvalidInput(f"state: {command}: there are {len(self.contexts)} contexts; make one")
             self._run(getattr(self, f"_{command}"))
 
     def stop(self) -> None:
@@ -84,7 +84,7 @@ class Kdamond(Directory):
 
     def _on(self) -> None:
         if self.running:
-            raise DamonError(errno.EBUSY, "state: the worker runs already: write off first")
+            raise DamonError(errno.EBUSY, "state: on: the worker runs already; write off first")
         self.ctx = None
         ctx = self._damon.new_ctx()
         fill_context(self._damon, ctx, self.contexts[0])
@@ -101,12 +101,12 @@ class Kdamond(Directory):
 
     def _off(self) -> None:
         if self.ctx is None:
-            raise InvalidInput("state: off: the worker was never started")
+            raise InvalidInput("state: off: the worker was never started; write on first")
         self.stop()
 
     def _started(self) -> DamonCtx:
         if self.ctx is None:
-            raise InvalidInput("state: the worker was never started: write on first")
+            raise InvalidInput("state: off: no such command before the worker was started; write on first")
         return self.ctx
 
     def _call(self, function: Callable[[DamonCtx], None]) -> None:
@@ -234,7 +234,7 @@ class Admin(Directory):
 
     def _refuse_running(self) -> None:
         if any(kdamond.running for kdamond in self.kdamonds.made()):
-            raise DamonError(errno.EBUSY, "nr_kdamonds: a kdamond runs: write off to its state first")
+            raise DamonError(errno.EBUSY, "nr_kdamonds: a kdamond runs; write off to its state first")
 
     def stop(self) -> None:
         """End all workers."""

@@ -56,13 +56,13 @@ class File(Node):
 
     def _check(self) -> None:
         if self.removed:
-            raise DamonError(errno.ENODEV, "the file is gone: its directory was removed")
+            raise DamonError(errno.ENODEV, "file: gone: its directory was removed; open the new one")
 
     def read(self) -> bytes:
         """The whole text. ENODEV when it is gone, EIO when it cannot be read."""
         self._check()
         if self._show is None:
-            raise DamonError(errno.EIO, "the file cannot be read")
+            raise DamonError(errno.EIO, "file: write only: it has no content; write to it")
         return self._show().encode("latin-1")[:PAGE]
 
     def write(self, data: bytes) -> int:
@@ -71,7 +71,7 @@ class File(Node):
         if not data:
             return 0
         if self._store is None:
-            raise DamonError(errno.EACCES, "the file is read only")
+            raise DamonError(errno.EACCES, "file: read only: it takes no value; read it")
         taken = data[:PAGE]
         self._store(taken.partition(b"\0")[0].decode("latin-1"))
         return len(taken)
@@ -127,10 +127,10 @@ class Directory(Node):
         node: Node = self
         for name in path.split("/") if path else ():
             if not isinstance(node, Directory):
-                raise DamonError(errno.ENOTDIR, f"{path}: {name} is below a file")
+                raise DamonError(errno.ENOTDIR, f"path: {path}: {name} is below a file; correct it")
             below = node.child(name)
             if below is None:
-                raise DamonError(errno.ENOENT, f"{path}: no such file or directory")
+                raise DamonError(errno.ENOENT, f"path: {path}: no such file or directory; correct it")
             node = below
         return node
 
@@ -144,7 +144,7 @@ class TreeLock:
     @contextmanager
     def held(self) -> Iterator[None]:
         if not self._lock.acquire(blocking=False):
-            raise DamonError(errno.EBUSY, "another request is being served: try again")
+            raise DamonError(errno.EBUSY, "tree: locked: another request is being served; try again")
         try:
             yield
         finally:

@@ -50,7 +50,7 @@ class Value(File, Generic[V]):
             value = self._parse(text)
         except InvalidInput as error:
             number = errno.EINVAL if self._einval else error.errno or errno.EINVAL
-            raise DamonError(number, f"{quoted(text.strip())} {error.strerror}") from None
+            raise DamonError(number, f"{quoted(text.strip())}: {error.strerror}") from None
         if self._check_value is not None:
             self._check_value(value)
         self.value = value
@@ -60,7 +60,7 @@ def parse_uint(text: str) -> int:
     """As ``parse_ulong``, 32 bits wide."""
     value = parse_ulong(text)
     if value > U32_MAX:
-        raise InvalidInput(f"is above {U32_MAX}", errno.ERANGE)
+        raise InvalidInput(f"is too large; give at most {U32_MAX}", errno.ERANGE)
     return value
 
 
@@ -108,7 +108,7 @@ class Keyword(Value[str], Generic[E]):
     def _word(self, text: str) -> str:
         word = text.removesuffix("\n")
         if word not in self._words:
-            raise InvalidInput(f"is none of {', '.join(self._words)}")
+            raise InvalidInput(f"is unknown; give one of {', '.join(self._words)}")
         return word
 
     @property
@@ -215,14 +215,14 @@ class Numbered(Directory, Generic[D]):
         try:
             count = parse_int(text)
         except InvalidInput as error:
-            raise InvalidInput(f"{self._name}: {quoted(text.strip())} {error.strerror}", error.errno or 0) from None
+            raise InvalidInput(f"{self._name}: {quoted(text.strip())}: {error.strerror}", error.errno or 0) from None
         if count < 0 or (self._limit is not None and count > self._limit):
-            most = "" if self._limit is None else f"..{self._limit}"
-            raise InvalidInput(f"{self._name}: {count} lies outside of 0{most}")
+            most = " or more" if self._limit is None else f"..{self._limit}"
+            raise InvalidInput(f"{self._name}: {count}: is out of range; give 0{most}")
         with self._held():
             if self._veto is not None:
                 self._veto()
             self.clear()
             if count > MAX_CHILDREN:
-                raise DamonError(errno.ENOMEM, f"{self._name}: {count} entries are too many: {MAX_CHILDREN} at most")
+                raise DamonError(errno.ENOMEM, f"{self._name}: {count}: are too many; give at most {MAX_CHILDREN}")
             self.nr = count

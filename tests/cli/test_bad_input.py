@@ -80,7 +80,7 @@ def test_malformed_value_of_every_parameter(
         (["reclaim", "addr_unit=0"], ["addr_unit=0"]),
         (["reclaim", "addr_unit=3"], ["addr_unit 3"]),
         (["reclaim", "commit_inputs=Y"], ["damon_reclaim.commit_inputs", "never started"]),
-        (["reclaim", "min_age"], ["damon_reclaim.min_age needs a value"]),
+        (["reclaim", "min_age"], ["damon_reclaim.min_age: needs a value"]),
         (["reclaim", "min_aeg=5"], ["'min_aeg'", "did you mean min_age?"]),
         (["reclaim", "what=5"], ["'what'", "known: ", "quota_sz"]),
         (["damon_reclam"], ["'damon_reclam'", "did you mean damon_reclaim?"]),

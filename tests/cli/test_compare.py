@@ -59,10 +59,10 @@ def test_the_table_names_what_differs(capfd: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["pydamon"], 2, "one engine is nothing to compare"),
+        (["pydamon"], 2, "engines: pydamon: one cannot be compared"),
         (["pydamon", "linux"], 2, "engine: 'linux': is unknown"),
         (["pydamon", "kernel:/nonexistent"], 2, "/nonexistent"),
-        (["pydamon", "host"], 2, "engine host: it is not for the simulated machine; give guest:host"),
+        (["pydamon", "host"], 2, "engine: host: is not for the simulated machine; give guest:host"),
         (["pydamon", "guest:linux-source-7.3"], 2, "is unknown in a guest; give guest:pydamon"),
     ],
 )
@@ -169,9 +169,9 @@ def test_a_guest_without_a_result_leaves_none(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--module", "damon_reclaim", "min_age=2s"], 2, "min_age='2s' is not an unsigned integer"),
+        (["--module", "damon_reclaim", "min_age=2s"], 2, "min_age: '2s': is not an unsigned integer"),
         (["--module", "./mine"], 2, "module: ./mine: guests have the modules of this project only"),
-        ([], 2, "no module to run"),
+        ([], 2, "--module: none is given"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_runs(

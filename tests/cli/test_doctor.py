@@ -127,7 +127,7 @@ def test_exit_codes_and_json(full: Host, bare: Host, capsys: pytest.CaptureFixtu
     code, out, err = _run(bare, capsys, as_json=False)
     assert code == 3
     assert "guests: pip install 'pydamon[vmtest]'" in out
-    with pytest.raises(InvalidInput, match="'nonsense': no such check; there are simulate, serve"):
+    with pytest.raises(InvalidInput, match="--require: 'nonsense': is not a check; give some of simulate, serve"):
         run(argparse.Namespace(json=False, require="serve,nonsense"), full)
 
 

@@ -48,7 +48,10 @@ def test_table_names_every_parameter(damon: Damon) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["modinfo", "damon_reclam"], "damon: unknown module 'damon_reclam'; did you mean damon_reclaim? (EINVAL)"),
+        (
+            ["modinfo", "damon_reclam"],
+            "damon: module: 'damon_reclam': is unknown; did you mean damon_reclaim? (EINVAL)",
+        ),
         (["modinfo", "nowhere/mine"], "damon: directory 'nowhere/mine': is not a module"),
         ([], "damon: the following arguments are required: COMMAND; see damon --help"),
         (["reclaim"], "damon: argument COMMAND: invalid choice: 'reclaim'"),

@@ -190,14 +190,14 @@ def test_no_room_is_said_and_what_was_written_stays(tmp_path: Path, endless: str
     ("words", "message"),
     [
         (["--ops", "vaddr", "--pid", "5"], "pid: 5: the simulated machine has no such process"),
-        (["--pid", "5"], "--pid is for --ops vaddr or fvaddr"),
-        (["--ops", "vaddr", "--region", "0-4096"], "--region is for --ops paddr or fvaddr"),
-        (["--ops", "fvaddr"], "--ops fvaddr needs what to monitor: give --region"),
+        (["--pid", "5"], "--pid: 5: is for --ops vaddr or fvaddr"),
+        (["--ops", "vaddr", "--region", "0-4096"], "--region: 1: --ops vaddr follows the process"),
+        (["--ops", "fvaddr"], "--ops: fvaddr: needs ranges to monitor; give --region"),
         (["--region", "8192-4096"], "region: 8192-4096: is empty"),
         (["--sample-us", "200000"], "sample_interval: 200000 us: is above aggr_interval, 100000 us"),
         (["--min-nr-regions", "2"], "min_nr_regions: 2: is too small"),
-        (["--module", "reclaim", "--ops", "paddr"], "--ops, --pid and --region are for plain monitoring"),
-        (["--module", "nope"], "unknown module 'nope'"),
+        (["--module", "reclaim", "--ops", "paddr"], "--ops, --pid, --region: are not for modules"),
+        (["--module", "nope"], "module: 'nope': is unknown"),
         (["--events", "damos_nope"], "event: 'damos_nope': is unknown; give one of damon_aggregated"),
         (["-o", "."], "--output: '.': is not a file"),
         (["-o", "nowhere/x"], "--output: 'nowhere/x': "),
@@ -220,7 +220,7 @@ def test_other_files_are_no_records(damon: Damon, small: str) -> None:
     assert outcome.code == 2
     assert "holds no records" in outcome.err
     outcome = damon(["report", "/nowhere"])
-    assert outcome.err == "damon: '/nowhere' is no file: give one of `damon record` (EINVAL)\n"
+    assert outcome.err == "damon: file: '/nowhere': is not a file; give one of `damon record` (EINVAL)\n"
 
 
 def test_a_damaged_file_is_shown_as_far_as_it_goes(damon: Damon, tmp_path: Path, small: str) -> None:

@@ -53,9 +53,7 @@ def test_it_is_enabled_unless_told_otherwise_and_exclusive(damon: Damon, small: 
     assert "damon_stat at the end: off" in off.out
     both = damon(["run", "--cmdline", "damon_stat.kdamond_pid=1", "--module", "reclaim", "--sim", small])
     assert both.code == 2
-    assert both.err == (
-        "damon: damon_stat and damon_reclaim cannot run together, modules start exclusively: enable one (EBUSY)\n"
-    )
+    assert both.err == ("damon: modules: damon_stat, damon_reclaim: they start exclusively; enable one (EBUSY)\n")
     one = damon(["run", "--module", "stat", "enabled=N", "--module", "reclaim", "--sim", small, "--duration", "1"])
     assert one.code == 0
 

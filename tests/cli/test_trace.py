@@ -56,7 +56,7 @@ def test_without_a_stream_one_line_says_what_to_do(
     monkeypatch.delenv("DAMON_TRACE_SOCKET", raising=False)
     outcome = damon(["trace", "--mount", str(tmp_path / "x")])
     assert outcome.code == 2
-    assert f"trace events: '{tmp_path}/x in outcome.err
+    assert f"trace events: '{tmp_path}/x" in outcome.err
     assert "; start damond" in outcome.err
     outcome = damon(["trace", "--socket", str(tmp_path / "nothing")])
     assert (outcome.code, outcome.out) == (2, "")

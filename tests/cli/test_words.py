@@ -97,11 +97,14 @@ def test_quantities_in_the_unit_of_a_parameter() -> None:
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
-        ("min_age=5s", "the unit is us: write 5000000"),
-        ("quota_ms=1s", "the unit is ms: write 1000"),
-        ("quota_sz=128M", "the unit is bytes: write 134217728"),
-        ("min_age=5x", "octal digits) (EINVAL)"),
-        ("wmarks_high=5s", "octal digits) (EINVAL)"),
+        (
+            "min_age=5s",
+            "'5s': is not an unsigned integer; give decimal, 0x hexadecimal or 0 octal digits, in us: 5000000",
+        ),
+        ("quota_ms=1s", "digits, in ms: 1000"),
+        ("quota_sz=128M", "digits, in bytes: 134217728"),
+        ("min_age=5x", "octal digits (EINVAL)"),
+        ("wmarks_high=5s", "octal digits (EINVAL)"),
     ],
 )
 def test_a_value_with_a_unit_is_refused_with_what_to_write(damon: Damon, small: str, word: str, hint: str) -> None:

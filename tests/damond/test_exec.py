@@ -53,7 +53,10 @@ def test_exit_codes_and_environment(damond: Damond) -> None:
     assert os.stat(home).st_mode & 0o777 == 0o700
     missing = damond.damon("exec", "--", "/nonexistent")
     assert missing.returncode == 2
-    assert missing.stderr == "damon: /nonexistent can't be run: No such file or directory (ENOENT)\n"
+    assert (
+        missing.stderr
+        == "damon: command: '/nonexistent': No such file or directory; give a program that can be run (ENOENT)\n"
+    )
 
 
 def test_nothing_of_it_outlives_the_service_but_files_of_others(start: Start) -> None:

@@ -142,9 +142,9 @@ def test_refused_before_a_file_is_there(working: Damond, tmp_path: Path) -> None
         assert list(tmp_path.glob("data*")) == []
         return err
 
-    assert "--ops is for a machine of one's own: with --damond leave it out" in said("--ops", "vaddr")
-    assert "--module is for a machine" in said("--module", "damon_reclaim")
+    assert "--ops: 'vaddr': is not for --damond; leave it out" in said("--ops", "vaddr")
+    assert "--module: [['damon_reclaim']]: is not for --damond" in said("--module", "damon_reclaim")
     assert "no event 'nonsense'" in said("--events", "nonsense")
     assert "no damond runs there" in said("--mount", "/nonexistent")
     (working.admin / "kdamonds/0/state").write_text("off")
-    assert re.match(r"damon: no worker of the damond at \S+ runs: start one \(damon param set ", said())
+    assert re.match(r"damon: workers: none of the damond at \S+ runs; start one \(damon param set ", said())

@@ -146,7 +146,7 @@ def test_no_such_process(tmp_path: Path) -> None:
     library = with_file(exported("proactive_reclaim", "hot-cold", tmp_path))
     kernel = KernelDamon(machine("hot-cold"), library, seed=1)
     loader = Loader(kernel, known=kernel_modules(library))
-    with pytest.raises(damon.DamonError, match="enabled='Y': Invalid argument"):
+    with pytest.raises(damon.DamonError, match="enabled: 'Y': Invalid argument"):
         loader.load(loader.prepare("damon_proactive_reclaim", ["target_pid=4711", "enabled=Y"]))
     assert not kernel.running()
 

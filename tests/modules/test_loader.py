@@ -104,7 +104,7 @@ def test_directories_of_modules_that_are_wrong(tmp_path: Path, monkeypatch: pyte
 def test_load_and_unload(tmp_path: Path) -> None:
     _, damon, loader = new_loader()
     loader.load(loader.prepare("reclaim", ["enabled=Y"]))
-    with pytest.raises(DamonError, match="loaded already"):
+    with pytest.raises(DamonError, match=r"^module: damon_reclaim: is loaded already"):
         loader.load(loader.prepare("damon_reclaim"))
     with pytest.raises(DamonError, match="did you mean damon_reclaim"):
         loader.unload("damon_reclain")
@@ -205,7 +205,7 @@ def test_a_loaded_module_takes_parameters_over() -> None:
     assert module.running
     assert [module.parameters[name].value for name in ("min_age", "quota_ms", "enabled")] == [5, 77, True]
     loader.reconfigure(module, ["enabled", "min_age=5"])  # as it is: nothing to do
-    with pytest.raises(DamonError, match=r"runs, and min_age would change.*param set damon_reclaim\.min_age") as e:
+    with pytest.raises(DamonError, match=r"^damon_reclaim\.min_age: .*; damon param set damon_reclaim\.min_age") as e:
         loader.reconfigure(module, ["enabled=N", "min_age=6"])
     assert e.value.errno == errno.EBUSY
     assert module.running

@@ -192,10 +192,10 @@ def test_read_only_parameters(name: str) -> None:
 def test_malformed_words() -> None:
     loader = Loader(Damon(FakeMachine()))
     for word, message in (
-        ("enabled=maybe", "damon_stat.enabled="),
-        ("memory_idle_ms_percentiles=1,x", "damon_stat.memory_idle_ms_percentiles="),
+        ("enabled=maybe", "damon_stat.enabled: 'maybe': "),
+        ("memory_idle_ms_percentiles=1,x", "damon_stat.memory_idle_ms_percentiles: '1,x': "),
         ("memory_idle_ms_percentiles=" + ",".join(["1"] * 102), "102 elements"),
-        ("commit_inputs=Y", "unknown parameter of damon_stat"),
+        ("commit_inputs=Y", "parameter of damon_stat: 'commit_inputs': is unknown"),
     ):
         with refused(errno.EINVAL) as caught:
             loader.prepare("stat", [word])

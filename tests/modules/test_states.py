@@ -142,15 +142,23 @@ def test_commit_inputs() -> None:
 @pytest.mark.parametrize(
     ("name", "words", "message"),
     [
-        ("reclaim", ["aggr_interval=0"], "aggr_interval=0"),
-        ("lru_sort", ["sample_interval=0"], "sample_interval=0"),
-        ("reclaim", ["min_nr_regions=2"], "min_nr_regions 2"),
-        ("reclaim", ["min_nr_regions=50", "max_nr_regions=49"], "max_nr_regions 49"),
-        ("reclaim", ["sample_interval=100001"], "sample_interval 100001"),
-        ("lru_sort", ["active_mem_bp=10001"], "active_mem_bp=10001"),
-        ("reclaim", ["monitor_region_start=4096", "monitor_region_end=4096"], "monitor_region_start=4096"),
-        ("reclaim", ["monitor_region_start=8192", "monitor_region_end=4096"], "monitor_region_end=4096"),
-        ("reclaim", ["addr_unit=3"], "addr_unit 3"),
+        ("reclaim", ["aggr_interval=0"], "^aggr_interval: 0: "),
+        ("lru_sort", ["sample_interval=0"], "^sample_interval: 0: "),
+        ("reclaim", ["min_nr_regions=2"], "^min_nr_regions: 2: "),
+        ("reclaim", ["min_nr_regions=50", "max_nr_regions=49"], "^min_nr_regions: 50: .*max_nr_regions, 49"),
+        ("reclaim", ["sample_interval=100001"], "^sample_interval: 100001 us: "),
+        ("lru_sort", ["active_mem_bp=10001"], "^active_mem_bp: 10001: "),
+        (
+            "reclaim",
+            ["monitor_region_start=4096", "monitor_region_end=4096"],
+            "^monitor_region_start, monitor_region_end: region: 4096-4096: ",
+        ),
+        (
+            "reclaim",
+            ["monitor_region_start=8192", "monitor_region_end=4096"],
+            "^monitor_region_start, monitor_region_end: region: 8192-4096: ",
+        ),
+        ("reclaim", ["addr_unit=3"], "^min_region_sz: 1365: .*addr_unit 3"),
     ],
 )
 def test_contradictions_are_refused_on_enable(name: str, words: list[str], message: str) -> None:
@@ -182,7 +190,7 @@ def test_every_parameter_refuses_malformed_text() -> None:
         _, _, loader = new_loader()
         for parameter in list(loader.prepare(name).parameters.values()):
             if parameter.spec.writable:
-                with pytest.raises(DamonError, match=rf"{name}\.{parameter.spec.name}=") as caught:
+                with pytest.raises(DamonError, match=rf"^{name}\.{parameter.spec.name}: ") as caught:
                     loader.prepare(name, [f"{parameter.spec.name}=bogus"])
                 assert caught.value.errno == errno.EINVAL
             if parameter.spec.writable and parameter.spec.type == "ulong":
@@ -194,7 +202,7 @@ def test_every_parameter_refuses_malformed_text() -> None:
 
 def test_addr_unit_zero_is_refused_at_the_write() -> None:
     _, _, module = loaded("reclaim")
-    with pytest.raises(DamonError, match="addr_unit=0"):
+    with pytest.raises(DamonError, match=r"^addr_unit: 0: "):
         module.parameters["addr_unit"].store("0")
     assert module.parameters["addr_unit"].value == 1
 

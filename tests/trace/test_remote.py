@@ -97,7 +97,7 @@ def test_the_other_side_ends(damon: Damon, ctx: DamonCtx, tmp_path: Path) -> Non
     until(lambda: there.ended)
     assert len(there.drain()) == 2
     there.close()
-    with pytest.raises(DamonError, match="^trace events: "):
+    with pytest.raises(DamonError, match=r"^trace events: "):
         RemoteQueue(str(tmp_path / "trace"), [AGGREGATED], 10)
 
 

@@ -156,7 +156,7 @@ def test_the_socket_is_its_owners_and_goes_with_the_server(damon: Damon, tmp_pat
     server = TraceServer(damon.trace, path)
     server.start()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(DamonError, match="^socket: .*/trace': another process listens") as caught:
+    with pytest.raises(DamonError, match=r"^socket: .*/trace': another process listens") as caught:
         TraceServer(damon.trace, path).start()
     assert caught.value.errno == errno.EADDRINUSE
     server.close()
@@ -167,10 +167,10 @@ def test_the_socket_is_its_owners_and_goes_with_the_server(damon: Damon, tmp_pat
     with TraceServer(damon.trace, path):
         TraceClient(str(path)).close()
     path.write_text("precious")
-    with pytest.raises(InvalidInput, match="^socket: .*: exists and is not a socket"):
+    with pytest.raises(InvalidInput, match=r"^socket: .*: exists and is not a socket"):
         TraceServer(damon.trace, path).start()
     assert path.read_text() == "precious"
-    with pytest.raises(InvalidInput, match="^socket: .*: is too long"):
+    with pytest.raises(InvalidInput, match=r"^socket: .*: is too long"):
         TraceServer(damon.trace, tmp_path / ("x" * 108)).start()
 
 
@@ -202,7 +202,7 @@ def test_a_signal_before_it_is_connected_ends_it_in_order(
 def test_there_is_an_end_to_clients(server: TraceServer, tmp_path: Path) -> None:
     path = str(tmp_path / "trace")
     clients = [TraceClient(path) for _ in range(MAX_CLIENTS)]
-    with pytest.raises(InvalidInput, match="^clients: 64: "):
+    with pytest.raises(InvalidInput, match=r"^clients: 64: "):
         TraceClient(path)
     for client in clients:
         client.close()

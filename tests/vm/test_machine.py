@@ -85,7 +85,7 @@ def test_memory_comes_and_goes_node_by_node(guest: Guest) -> None:
         ("memory_max leaves 256M", lambda: guest.plug_memory("512M")),
         ("512M are plugged", lambda: guest.unplug_memory("1G")),
         ("there is no node 2; the guest has 2", lambda: guest.plug_memory("2M", node=2)),
-        ("must be a multiple of 2M", lambda: guest.plug_memory("1M")),
+        ("'1M': is not a multiple of 2M", lambda: guest.plug_memory("1M")),
     )
     for words, call in calls:
         with pytest.raises(InvalidInput, match=words):

@@ -78,9 +78,9 @@ def test_the_table_has_no_double_and_unknown_names_are_refused() -> None:
     for one in arch.ARCHITECTURES.values():
         assert arch.of_debian(one.debian) is one
         assert one.qemu in hostpkgs.PROGRAMS
-    with pytest.raises(InvalidInput, match=r"'riscv' is unknown; known: x86_64, arm64"):
+    with pytest.raises(InvalidInput, match=r"architecture: 'riscv': is unknown; give one of x86_64, arm64"):
         arch.named("riscv")
-    with pytest.raises(InvalidInput, match="'s390x' has no guests"):
+    with pytest.raises(InvalidInput, match="architecture: 's390x': has no guests"):
         arch.of_debian("s390x")
 
 
@@ -211,7 +211,7 @@ def test_an_image_of_another_architecture_is_refused(tmp_path: Path, monkeypatch
     said = subprocess.CompletedProcess([], 0, _elf(62), b"")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: said)
     rootfs_build.check_image(path, arch.X86_64)
-    with pytest.raises(InvalidInput, match=r"root' is of x86_64, the kernel of arm64; give another, or leave it out"):
+    with pytest.raises(InvalidInput, match=r"root': is of x86_64, the kernel of arm64; give another, or leave it out"):
         rootfs_build.check_image(path, arch.ARM64)
     said.stdout = b""
     rootfs_build.check_image(path, arch.ARM64)
@@ -242,10 +242,10 @@ def test_features_are_those_of_the_configurations_architecture() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["exec", "--arch", "arm64", "--", "true"], "--arch arm64 belongs to --kernel-tree"),
-        (["exec", "--arch", "arm64", "--kernel", "page-idle", "--", "true"], "--arch arm64 belongs to --kernel-tree"),
-        (["build", "kernel", "page-idle", "--arch", "arm64"], "--arch arm64 belongs to --kernel-tree"),
-        (["kunit", "--arch", "arm64", "--kernel-tree", "."], "--arch arm64: the kunit kernel is built for x86_64"),
+        (["exec", "--arch", "arm64", "--", "true"], "--arch: arm64: belongs to --kernel-tree"),
+        (["exec", "--arch", "arm64", "--kernel", "page-idle", "--", "true"], "--arch: arm64: belongs to --kernel-tree"),
+        (["build", "kernel", "page-idle", "--arch", "arm64"], "--arch: arm64: belongs to --kernel-tree"),
+        (["kunit", "--arch", "arm64", "--kernel-tree", "."], "--arch: arm64: the kunit kernel is built for x86_64"),
     ],
 )
 def test_arch_is_for_trees(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,4 +266,4 @@ def test_a_suite_has_kernels_of_both(tmp_path: Path) -> None:
         load(path)
     first, second = str(caught.value).splitlines()
     assert first.endswith("kernels.page-idle: 'arch' is for a tree; a variant and an image have theirs, leave it out")
-    assert ":4:23: kernels.t.arch: architecture 'mips' is unknown; known: x86_64, arm64" in second
+    assert ":4:23: kernels.t.arch: architecture: 'mips': is unknown; give one of x86_64, arm64" in second

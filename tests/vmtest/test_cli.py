@@ -30,7 +30,7 @@ def _nothing_is_left() -> object:
     [
         (["--kernel", "/no/bzImage"], 2, ["kernel", "/no/bzImage", "does not exist"]),
         (["--rootfs", "/no/image"], 2, ["rootfs", "/no/image", "does not exist"]),
-        (["--rootfs", "/etc/passwd"], 2, ["rootfs", "/etc/passwd", "no squashfs image", "vmtest build image"]),
+        (["--rootfs", "/etc/passwd"], 2, ["rootfs", "/etc/passwd", "not a squashfs image", "vmtest build image"]),
         (["--root", "/no/root"], 2, ["root", "/no/root", "'host'"]),
         (["--root", "/etc"], 2, ["root", "/etc", "has no /usr"]),
         (["--memory", "64M"], 2, ["memory", "64M", "at least 128M"]),
@@ -41,8 +41,8 @@ def _nothing_is_left() -> object:
         (["--numa-distance", "0:1=30"], 2, ["numa_distance", "no node 1", "numa is 1"]),
         (["--memory-max", "1G"], 2, ["memory_max", "1G", "not above memory"]),
         (["--memory-max", "900T"], 3, ["memory_max", "900T", "does not fit", "less"]),
-        (["--plug", "5s:+512M"], 2, ["plug +512M", "give memory_max"]),
-        (["--memory-max", "2G", "--plug", "512M"], 2, ["plug '512M'", "10s:+512M"]),
+        (["--plug", "5s:+512M"], 2, ["plug: +512M", "give memory_max"]),
+        (["--memory-max", "2G", "--plug", "512M"], 2, ["plug: '512M':", "10s:+512M"]),
         (["--hugepages", "3M:1"], 2, ["hugepages", "3M", "2M, 1G"]),
         (["--thp", "perhaps"], 2, ["--thp", "perhaps", "madvise"]),
         (["--cgroup", "a:b"], 2, ["cgroup a", "'b'", "memory.max=256M"]),
@@ -229,14 +229,14 @@ def test_debugger_options() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         options = command_line().parse_args(["exec", "--gdb", str(taken), "--", "true"])
-        with pytest.raises(InvalidInput, match=f"--gdb {taken}: Address already in use"):
+        with pytest.raises(InvalidInput, match=f"--gdb: {taken}: Address already in use"):
             guest_config(options)
     options = command_line().parse_args(["exec", "--gdb", str(taken), "--gdb-wait", "--append", "quiet", "--", "true"])
     config = guest_config(options)
     assert config.qemu_args == ("-gdb", f"tcp:127.0.0.1:{taken}", "-S")
     assert config.append == "quiet nokaslr"
     assert config.timeouts.boot > 1e6
-    with pytest.raises(InvalidInput, match="--gdb-wait needs --gdb"):
+    with pytest.raises(InvalidInput, match="--gdb-wait: needs --gdb"):
         guest_config(command_line().parse_args(["exec", "--gdb-wait", "--", "true"]))
 
 

@@ -82,11 +82,11 @@ def test_the_command(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["/no/config"], "cannot be read"),
         (["/etc/passwd"], "no CONFIG_ line"),
-        (["--feature", "fly"], "feature 'fly' is unknown; known: boot"),
-        (["--kernel", "page-busy"], "kernel variant 'page-busy' is unknown"),
+        (["--feature", "fly"], "feature: 'fly': is unknown; give one of boot"),
+        (["--kernel", "page-busy"], "kernel variant: 'page-busy': is unknown"),
         (["--kernel", "/etc/passwd"], "no configuration beside it"),
         (["x", "--kernel", "page-idle"], "exclude each other"),
-        (["--shipped"], "--shipped takes a configuration"),
+        (["--shipped"], "--shipped: takes a configuration"),
     ],
 )
 def test_bad_input(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

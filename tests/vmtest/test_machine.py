@@ -67,7 +67,7 @@ def test_numa_nodes_share_out_all_memory_and_processors(parts: command_line.Part
 
 
 def test_a_guest_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(MachineLacks, match=r"memory '999T' does not fit: .* are available; give the guest less"):
+    with pytest.raises(MachineLacks, match=r"memory: '999T': does not fit: .* are available; give the guest less"):
         command_line.check_memory(GuestConfig(memory="999T"))
 
 
@@ -166,9 +166,9 @@ def test_which_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine_type.choose(GuestConfig(memory_max="2G")) is machine_type.Q35, "and memory that comes"
     assert machine_type.choose(GuestConfig(machine="q35")) is machine_type.Q35
     for asked in ({"numa": 2}, {"memory_max": "2G"}):
-        with pytest.raises(InvalidInput, match=r"machine 'light' has no .*; give machine q35, or auto"):
+        with pytest.raises(InvalidInput, match=r"machine: 'light': has no .*; give machine q35, or auto"):
             GuestConfig(machine="light", **asked)
-    with pytest.raises(InvalidInput, match="machine 'microvm' must be one of auto, light, q35"):
+    with pytest.raises(InvalidInput, match="machine: 'microvm': is unknown; give one of auto, light, q35"):
         GuestConfig(machine="microvm")
     monkeypatch.setattr(machine_type, "FOLDERS", (tmp_path / "none",))
     assert machine_type.choose(GuestConfig()) is machine_type.Q35, "where QEMU came without that firmware"
@@ -188,5 +188,5 @@ def test_memory_of_a_snapshot_is_written_once_and_then_copied(parts: command_lin
 
 @pytest.mark.parametrize("other", [{"memory_max": "2G"}, {"root": "host"}])
 def test_what_a_snapshot_cannot_have(other: dict[str, str]) -> None:
-    with pytest.raises(InvalidInput, match=f"snapshot and {next(iter(other))} exclude each other"):
+    with pytest.raises(InvalidInput, match=f"^snapshot, {next(iter(other))}: "):
         GuestConfig(snapshot=True, **other)  # type: ignore[arg-type]

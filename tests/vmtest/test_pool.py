@@ -197,5 +197,5 @@ def test_the_files_of_a_manifest_must_be_what_they_were(tmp_path: Path) -> None:
 def test_a_manifest_of_another_version(tmp_path: Path) -> None:
     """What it leaves as ever is no matter; what it sets and nobody knows any more is refused."""
     assert job(tmp_path, machine_args={"memory": "256M", "gone": None}).config.memory == "256M"
-    with pytest.raises(InvalidInput, match="'gone' is of another version"):
+    with pytest.raises(InvalidInput, match="machine value: 'gone': is of another version"):
         _ = job(tmp_path, machine_args={"memory": "256M", "gone": 3}).config

@@ -55,7 +55,7 @@ def test_a_tree_to_work_on(mirror: Repository, tmp_path: Path, capsys: pytest.Ca
     assert main(["unpack", "linux-source-0.7", str(tmp_path / "no/mine")]) == 2
     assert "No such file or directory" in capsys.readouterr().err
     assert main(["unpack", "linux", str(tmp_path / "other")]) == 2
-    assert "is no package of kernel source" in capsys.readouterr().err
+    assert "package: 'linux': is not one of kernel source" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
 
 

@@ -29,36 +29,36 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> command_line.Parts:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"numa": 2, "numa_memory": "1G"}, ["numa_memory '1G' names 1 nodes, numa is 2"]),
-        ({"numa": 2, "numa_memory": "1G,1G"}, ["numa_memory '1G,1G' adds up to 2G, memory is 1G", "make them equal"]),
-        ({"numa": 2, "numa_memory": "0,1G"}, ["numa_memory '0,1G'", "node 0", "128M"]),
-        ({"numa": 2, "numa_cpus": "2,1"}, ["numa_cpus '2,1' adds up to 3, cpus is 2"]),
-        ({"numa": 2, "numa_cpus": "2,x"}, ["numa_cpus '2,x'", "as in 2,0"]),
-        ({"numa": 3}, ["numa 3", "cpus (2)", "numa_cpus"]),
-        ({"numa": 9, "cpus": 16}, ["numa 9 must be 1 to 8"]),
-        ({"numa": 2, "numa_distance": "0:2=30"}, ["numa_distance '0:2=30'", "no node 2"]),
-        ({"numa": 2, "numa_distance": "0:1"}, ["numa_distance '0:1'", "as in 0:1=30"]),
-        ({"numa": 2, "numa_distance": "0:0=20"}, ["numa_distance '0:0=20'", "10 from itself"]),
-        ({"numa": 2, "numa_distance": "0:1=255"}, ["numa_distance '0:1=255'", "11 to 254"]),
-        ({"memory_max": "512M"}, ["memory_max '512M' is not above memory (1G)"]),
-        ({"plug": ("5s:+128M",)}, ["plug +128M of node 0 after 5 s", "give memory_max"]),
-        ({"memory_max": "2G", "plug": ("5:+1G", "6:+2M")}, ["plug +2M", "memory_max leaves (1G)"]),
-        ({"memory_max": "2G", "plug": ("5:+1G", "4:-2M")}, ["plug -2M of node 0 after 4 s", "0 are plugged by then"]),
+        ({"numa": 2, "numa_memory": "1G"}, ["numa_memory: '1G': names 1 nodes, numa is 2"]),
+        ({"numa": 2, "numa_memory": "1G,1G"}, ["numa_memory: '1G,1G': adds up to 2G, memory is 1G", "make them equal"]),
+        ({"numa": 2, "numa_memory": "0,1G"}, ["numa_memory: '0,1G':", "node 0", "128M"]),
+        ({"numa": 2, "numa_cpus": "2,1"}, ["numa_cpus: '2,1': adds up to 3, cpus is 2"]),
+        ({"numa": 2, "numa_cpus": "2,x"}, ["numa_cpus: '2,x':", "as in 2,0"]),
+        ({"numa": 3}, ["numa: 3: ", "cpus (2)", "numa_cpus"]),
+        ({"numa": 9, "cpus": 16}, ["numa: 9: is out of range; give 1 to 8"]),
+        ({"numa": 2, "numa_distance": "0:2=30"}, ["numa_distance: '0:2=30':", "no node 2"]),
+        ({"numa": 2, "numa_distance": "0:1"}, ["numa_distance: '0:1':", "as in 0:1=30"]),
+        ({"numa": 2, "numa_distance": "0:0=20"}, ["numa_distance: '0:0=20':", "10 from itself"]),
+        ({"numa": 2, "numa_distance": "0:1=255"}, ["numa_distance: '0:1=255':", "11 to 254"]),
+        ({"memory_max": "512M"}, ["memory_max: '512M': is not above memory (1G)"]),
+        ({"plug": ("5s:+128M",)}, ["plug: +128M of node 0 after 5 s", "give memory_max"]),
+        ({"memory_max": "2G", "plug": ("5:+1G", "6:+2M")}, ["plug: +2M", "memory_max leaves (1G)"]),
+        ({"memory_max": "2G", "plug": ("5:+1G", "4:-2M")}, ["plug: -2M of node 0 after 4 s", "0 are plugged by then"]),
         ({"memory_max": "2G", "plug": ("5:+1G@1",)}, ["there is no node 1; numa is 1"]),
-        ({"memory_max": "2G", "plug": ("5:+3M",)}, ["plug '3M' must be a multiple of 2M"]),
-        ({"memory_max": "2G", "plug": ("+512M",)}, ["plug '+512M'", "as in 10s:+512M"]),
-        ({"hugepages": "2M"}, ["hugepages '2M'", "as in 2M:64"]),
-        ({"hugepages": "4M:2"}, ["hugepages size '4M' must be one of 2M, 1G"]),
-        ({"hugepages": "2M:500"}, ["hugepages '2M:500' take 1000M of 1G", "128M besides"]),
+        ({"memory_max": "2G", "plug": ("5:+3M",)}, ["plug: '3M': is not a multiple of 2M"]),
+        ({"memory_max": "2G", "plug": ("+512M",)}, ["plug: '+512M':", "as in 10s:+512M"]),
+        ({"hugepages": "2M"}, ["hugepages: '2M':", "as in 2M:64"]),
+        ({"hugepages": "4M:2"}, ["hugepages size: '4M': is unknown; give one of 2M, 1G"]),
+        ({"hugepages": "2M:500"}, ["hugepages: '2M:500': take 1000M of 1G", "128M besides"]),
         ({"hugepages": "2M:1,2M:2"}, ["gives 2M twice"]),
-        ({"thp": "sometimes"}, ["thp 'sometimes' must be one of always, madvise, never"]),
-        ({"cgroups": ("a b",)}, ["cgroup 'a b'", "box:memory.max=256M"]),
-        ({"cgroups": ("../x:memory.max=1",)}, ["cgroup '../x:memory.max=1'"]),
-        ({"cgroups": ("x:memory=1",)}, ["cgroup x: 'memory=1' must be FILE=VALUE"]),
+        ({"thp": "sometimes"}, ["thp: 'sometimes': is unknown; give one of always, madvise, never"]),
+        ({"cgroups": ("a b",)}, ["cgroup: 'a b':", "box:memory.max=256M"]),
+        ({"cgroups": ("../x:memory.max=1",)}, ["cgroup: '../x:memory.max=1':"]),
+        ({"cgroups": ("x:memory=1",)}, ["cgroup x: 'memory=1': is not valid; give FILE=VALUE"]),
         ({"cgroups": ("x:memory.max=",)}, ["cgroup x: 'memory.max='"]),
-        ({"cgroups": ("x", "x:memory.max=1M")}, ["cgroup 'x' is given twice"]),
-        ({"in_cgroup": "x"}, ["in_cgroup 'x'", "the guest has none"]),
-        ({"cgroups": ("y",), "in_cgroup": "x"}, ["in_cgroup 'x'", "it has y"]),
+        ({"cgroups": ("x", "x:memory.max=1M")}, ["cgroup: 'x': is given twice"]),
+        ({"in_cgroup": "x"}, ["in_cgroup: 'x':", "the guest has none"]),
+        ({"cgroups": ("y",), "in_cgroup": "x"}, ["in_cgroup: 'x':", "it has y"]),
     ],
 )
 def test_refused_in_one_line(fields: dict[str, Any], words: list[str]) -> None:
@@ -108,7 +108,7 @@ def test_memory_that_may_grow(parts: command_line.Parts) -> None:
 
 
 def test_the_host_must_hold_what_memory_may_become() -> None:
-    with pytest.raises(HarnessError, match="memory_max '999T' does not fit"):
+    with pytest.raises(HarnessError, match="memory_max: '999T': does not fit"):
         command_line.check_memory(GuestConfig(memory_max="999T"))
 
 
@@ -170,4 +170,4 @@ def test_any_text_is_a_step_or_refused_in_one_line(text: str) -> None:
     try:
         assert specs.Step.parse(text).bytes % specs.PIECE == 0
     except InvalidInput as error:
-        assert str(error).startswith("plug ")
+        assert str(error).startswith("plug: ")

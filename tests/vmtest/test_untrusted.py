@@ -265,7 +265,7 @@ def test_a_command_that_failed_is_no_result(home: Path) -> None:
 
 @pytest.mark.parametrize("guest", ["/", "wanted", "/srv/..", "/srv/../etc"])
 def test_paths_that_cannot_be_asked_for(guest: str, home: Path) -> None:
-    with pytest.raises(InvalidInput, match="must be absolute, not '/' and without"):
+    with pytest.raises(InvalidInput, match="is not valid; give an absolute one, not '/' and without"):
         Sender(b"").get(guest, home / "mine")
 
 

@@ -48,13 +48,13 @@ def _build(options: argparse.Namespace) -> int:
 
     if options.part == "image":
         if options.kernel_tree or options.variant:
-            raise InvalidInput("--kernel-tree and VARIANT belong to 'build kernel'; leave them out")
+            raise InvalidInput("--kernel-tree, VARIANT: belong to 'build kernel'; leave them out")
         tell(rootfs_build.obtain(arch.named(options.arch or arch.X86_64.name)).image)
         return 0
     recipe = tree_recipe(options)
     if options.kernel_tree:
         if options.variant:
-            raise InvalidInput("VARIANT and --kernel-tree exclude each other; give one")
+            raise InvalidInput("VARIANT, --kernel-tree: exclude each other; give one")
         tell(kernel_build.obtain(source.named(options.kernel_tree), recipe).image)
         return 0
     tell(variants.variant(options.variant or variants.DEFAULT).obtain().image)

@@ -75,7 +75,7 @@ def _kconfig(options: argparse.Namespace) -> int:
 
 def _shipped(options: argparse.Namespace, path: Path | None) -> int:
     if path is None or options.feature or options.json:
-        raise InvalidInput("--shipped takes a configuration, and neither --feature nor --json; leave those out")
+        raise InvalidInput("--shipped: takes a configuration, and neither --feature nor --json; leave those out")
     text = features.text_of(path)
     wanted = kconfig.requested(kconfig.fragments(arch=features.arch_of(kconfig.parse(text))))
     missing = kconfig.not_honoured(wanted, text)
@@ -86,21 +86,23 @@ def _shipped(options: argparse.Namespace, path: Path | None) -> int:
 
 def _config(options: argparse.Namespace) -> Path | None:
     if options.config and options.kernel:
-        raise InvalidInput("CONFIG and --kernel exclude each other; give one")
+        raise InvalidInput("CONFIG, --kernel: exclude each other; give one")
     if not options.kernel:
         given: Path | None = options.config
         return given
     if options.kernel in variants.variants():
         built = variants.variant(options.kernel).find()
         if built is None:
-            raise InvalidInput(f"kernel {options.kernel!r} is not built yet; run: vmtest build kernel {options.kernel}")
+            raise InvalidInput(
+                f"kernel: {options.kernel!r}: is not built yet; run: vmtest build kernel {options.kernel}"
+            )
         return built.config
     image = Path(options.kernel)
     if not image.exists():
         variants.variant(options.kernel)  # refuses it, and lists those that exist
     path = features.beside(image)
     if path is None:
-        raise InvalidInput(f"kernel {options.kernel!r} has no configuration beside it; give CONFIG")
+        raise InvalidInput(f"kernel: {options.kernel!r}: has no configuration beside it; give CONFIG")
     return path
 
 

@@ -76,7 +76,7 @@ def chosen_source(options: argparse.Namespace) -> KernelSource:
 
     if options.kernel_tree:
         if options.package:
-            raise InvalidInput("--package and --kernel-tree exclude each other; give one")
+            raise InvalidInput("--package, --kernel-tree: exclude each other; give one")
         return source.named(options.kernel_tree)
     return source.from_package(options.package or source.PACKAGE)
 
@@ -92,7 +92,9 @@ def _kernel(options: argparse.Namespace) -> str:
     if package:
         named = [name for name, one in variants.variants().items() if one.source == package]
         if not named:
-            raise InvalidInput(f"no kernel variant is built from {package!r}; name a kernel with --kernel")
+            raise InvalidInput(
+                f"--package: {package!r}: no kernel variant is built from it; name a kernel with --kernel"
+            )
         options.kernel = named[0]
     return options.kernel or variants.DEFAULT
 

@@ -51,9 +51,9 @@ def _kunit(options: argparse.Namespace) -> int:
     from ..results.outcome import Run
 
     if options.kernel and (options.kernel_tree or options.package):
-        raise InvalidInput("--kernel excludes --kernel-tree and --package; give one")
+        raise InvalidInput("--kernel: excludes --kernel-tree and --package; give one")
     if options.arch:
-        raise InvalidInput(f"--arch {options.arch}: the kunit kernel is built for x86_64; give an image with --kernel")
+        raise InvalidInput(f"--arch: {options.arch}: the kunit kernel is built for x86_64; give an image with --kernel")
     name = options.kernel or VARIANT
     if options.kernel_tree or options.package:
         tree = chosen_source(options)

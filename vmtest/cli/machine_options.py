@@ -96,9 +96,9 @@ def dump_folder(options: argparse.Namespace, most: int) -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidInput(f"--dump {str(folder)!r}: {error.strerror}; give another directory") from error
+        raise InvalidInput(f"--dump: {str(folder)!r}: {error.strerror}; give another directory") from error
     if (folder / dump.NAME).exists():
-        raise InvalidInput(f"--dump {str(folder)!r} has a dump already; move it away, or give another directory")
+        raise InvalidInput(f"--dump: {str(folder)!r}: has a dump already; move it away, or give another directory")
     if why := dump.lacks_room(folder, most):
-        raise InvalidInput(f"--dump {str(folder)!r}: {why}; free some, or give another directory")
+        raise InvalidInput(f"--dump: {str(folder)!r}: {why}; free some, or give another directory")
     return folder.resolve()

@@ -140,7 +140,7 @@ def _kernel_option(text: str) -> tuple[str, str]:
     found = re.fullmatch(r"(CONFIG_\w+)=([^\n]+)", text, re.ASCII)
     if found is None:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is no option: write CONFIG_NAME=VALUE, as in CONFIG_SAMPLES=y"
+            f"{quoted(text)}: is not an option; give CONFIG_NAME=VALUE, as in CONFIG_SAMPLES=y"
         )
     return found[1], found[2]
 
@@ -154,10 +154,10 @@ def tree_recipe(options: argparse.Namespace) -> kernel_build.Recipe:
     if options.kernel_option and not options.kernel_tree:
         name, value = options.kernel_option[0]
         raise InvalidInput(
-            f"--kernel-option {name}={value} belongs to --kernel-tree; other kernels are built as they are"
+            f"--kernel-option: {name}={value}: belongs to --kernel-tree; other kernels are built as they are"
         )
     if options.arch and not options.kernel_tree:
-        raise InvalidInput(f"--arch {options.arch} belongs to --kernel-tree; a variant and an image have theirs")
+        raise InvalidInput(f"--arch: {options.arch}: belongs to --kernel-tree; a variant and an image have theirs")
     shipped = kernel_build.shipped(arch.named(options.arch or arch.X86_64.name))
     return shipped.with_options(dict(options.kernel_option))
 
@@ -167,7 +167,7 @@ def seconds(text: str) -> float:
     value = units.seconds(text)
     if value is None or not 0 < value <= FOREVER:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not a duration above 0: write seconds, or e.g. {units.DURATIONS}"
+            f"{quoted(text)}: is not a duration above 0; give seconds, or e.g. {units.DURATIONS}"
         )
     return float(value)
 
@@ -184,14 +184,14 @@ def _debugger(options: argparse.Namespace) -> tuple[str, ...]:
     """QEMU's words for its gdb stub. A port in use is refused here: QEMU would only die of it."""
     if options.gdb is None:
         if options.gdb_wait:
-            raise InvalidInput("--gdb-wait needs --gdb PORT")
+            raise InvalidInput("--gdb-wait: needs --gdb; give --gdb PORT")
         return ()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", options.gdb))
         except OSError as error:
-            raise InvalidInput(f"--gdb {options.gdb}: {error.strerror}; choose another port") from error
+            raise InvalidInput(f"--gdb: {options.gdb}: {error.strerror}; choose another port") from error
     return ("-gdb", f"tcp:127.0.0.1:{options.gdb}", *(("-S",) if options.gdb_wait else ()))
 
 
@@ -200,7 +200,7 @@ def _pairs(texts: Sequence[str], option: str) -> tuple[tuple[Path, str], ...]:
     for text in texts:
         host, colon, guest = text.rpartition(":")
         if not colon or not host:
-            raise InvalidInput(f"{option} {text!r} must be HOST:GUEST, for example .:/opt/project")
+            raise InvalidInput(f"{option}: {text!r}: is not valid; give HOST:GUEST, for example .:/opt/project")
         pairs.append((Path(host), guest))
     return tuple(pairs)
 
@@ -208,7 +208,7 @@ def _pairs(texts: Sequence[str], option: str) -> tuple[tuple[Path, str], ...]:
 def _environment(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         if "=" not in text:
-            raise InvalidInput(f"--env {text!r} must be NAME=VALUE")
+            raise InvalidInput(f"--env: {text!r}: is not valid; give NAME=VALUE")
     return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
@@ -218,7 +218,7 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
     kernel, recipe = options.kernel, tree_recipe(options)
     if options.kernel_tree:
         if kernel:
-            raise InvalidInput("--kernel and --kernel-tree exclude each other; give one")
+            raise InvalidInput("--kernel, --kernel-tree: exclude each other; give one")
         from ..images import source
 
         kernel = kernel_build.obtain(source.named(options.kernel_tree), recipe).image

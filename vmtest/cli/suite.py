@@ -133,7 +133,7 @@ def _add_report(commands: Any) -> None:
 def _count(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r}: is not a count; give at least 1")
     return value
 
 
@@ -143,7 +143,7 @@ def _run(options: argparse.Namespace) -> int:
     runner = None
     tls = (options.tls_ca, options.tls_cert, options.tls_key)
     if any(tls) and not options.cluster:
-        raise InvalidInput("--tls-ca, --tls-cert and --tls-key belong to --cluster; give that too")
+        raise InvalidInput("--tls-ca, --tls-cert, --tls-key: belong to --cluster; give that too")
     if options.cluster and not options.dry_run:
         from ..cluster.client import cluster_runner
 

@@ -62,11 +62,13 @@ def cluster_runner(
     try:
         import distributed  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MachineLacks("distributed is not installed; install it with: pip install 'pydamon[cluster]'") from error
+        raise MachineLacks(
+            "package: distributed: is not installed; install it with: pip install 'pydamon[cluster]'"
+        ) from error
 
     def run(jobs: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
         if rooted := next((job for job in jobs if job.machine_args.get("root")), None):
-            what = f"{rooted.name}: root {rooted.machine_args['root']!r} is a directory of this host"
+            what = f"{rooted.name}: root: {rooted.machine_args['root']!r}: is a directory of this host"
             raise InvalidInput(f"{what} and is not sent to workers; run it without --cluster")
         with contextlib.ExitStack() as stack:
             client = stack.enter_context(_connected(address, tls))
@@ -80,12 +82,12 @@ def cluster_runner(
 def _check_address(address: str, tls: Tls) -> None:
     scheme, _, rest = address.partition("://")
     if scheme not in {"tcp", "tls"} or not rest.rpartition(":")[2].isdigit():
-        raise InvalidInput(f"cluster {address!r} must be like tcp://HOST:8786 or tls://HOST:8786")
+        raise InvalidInput(f"cluster: {address!r}: is not an address; give one like tcp://HOST:8786 or tls://HOST:8786")
     for path in tls:
         if path is not None and not path.is_file():
-            raise InvalidInput(f"TLS file {str(path)!r} does not exist; correct the path")
+            raise InvalidInput(f"TLS file: {str(path)!r}: does not exist; correct the path")
     if scheme == "tls" and None in tls:
-        raise InvalidInput(f"cluster {address!r} needs --tls-ca, --tls-cert and --tls-key")
+        raise InvalidInput(f"cluster: {address!r}: needs certificates; give --tls-ca, --tls-cert and --tls-key")
     if scheme == "tcp" and not _loopback(rest.rpartition(":")[0]):
         say(
             f"cluster {address!r} is neither encrypted nor authenticated: anyone who reaches it can run code "
@@ -117,7 +119,7 @@ def _connected(address: str, tls: Tls) -> Client:
     except (OSError, TimeoutError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MachineLacks(
-            f"cluster {address!r} does not answer within {CONNECT_SECONDS:g} s ({said}); start one with "
+            f"cluster: {address!r}: does not answer within {CONNECT_SECONDS:g} s ({said}); start one with "
             "'dask scheduler' here and 'dask worker ADDRESS' on each machine"
         ) from error
 
@@ -127,14 +129,14 @@ def _check_workers(client: Any, address: str) -> None:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         found = client.run(worker.about)
     except TimeoutError as error:
-        raise MachineLacks(f"cluster {address!r} has no workers; start some with: dask worker {address}") from error
+        raise MachineLacks(f"cluster: {address!r}: has no workers; start some with: dask worker {address}") from error
     except Exception as error:
-        what = f"workers of {address!r} cannot run jobs ({error}); install 'pydamon[cluster,vmtest]' on them"
+        what = f"cluster: {address!r}: its workers cannot run jobs ({error}); install 'pydamon[cluster,vmtest]' on them"
         raise MachineLacks(what) from error
     here = metadata.version("pydamon")
     for place, about in found.items():
         if about["pydamon"] != here:
-            what = f"worker {place} has pydamon {about['pydamon']}, here is {here}; install the same everywhere"
+            what = f"worker: {place}: has pydamon {about['pydamon']}, here is {here}; install the same everywhere"
             raise MachineLacks(what)
 
 
@@ -242,7 +244,9 @@ class _Spread:
             answer = msgspec.msgpack.decode(future.result(), type=Answer)
             if answer.missing:
                 if self._rounds[index] >= ROUNDS:
-                    raise MachineLacks(f"{answer.host} still lacks what was sent {ROUNDS} times; is its disk full?")
+                    raise MachineLacks(
+                        f"worker: {answer.host}: still lacks what was sent {ROUNDS} times; make space on its disk"
+                    )
                 self._send(future, answer.missing)
                 return False
             assert answer.outcome is not None

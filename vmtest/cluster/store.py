@@ -33,7 +33,7 @@ def folder() -> Path:
 def path_of(sha256: str) -> Path:
     """Where content with this hash is, or would be."""
     if len(sha256) != 64 or not all(letter in "0123456789abcdef" for letter in sha256):
-        raise InvalidInput(f"{sha256!r} is not a SHA-256")
+        raise InvalidInput(f"content: {sha256!r}: is not a SHA-256; send one")
     return folder() / sha256
 
 
@@ -45,7 +45,7 @@ def missing(hashes: list[str]) -> list[str]:
 def part_of(sha256: str, transfer: str) -> Path:
     """Where a transfer collects its pieces; two transfers of one content do not meet."""
     if not transfer.isalnum():
-        raise InvalidInput(f"{transfer!r} is not the name of a transfer")
+        raise InvalidInput(f"transfer: {transfer!r}: is not the name of one; send one")
     return path_of(sha256).with_name(f".{sha256}.{transfer}.part")
 
 
@@ -68,7 +68,7 @@ def finish(sha256: str, transfer: str) -> None:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:
         part.unlink()
-        raise InvalidInput(f"content {sha256[:12]}... arrived as {found[:12]}...; send it again")
+        raise InvalidInput(f"content: {sha256[:12]}...: arrived as {found[:12]}...; send it again")
     os.replace(part, path_of(sha256))
 
 

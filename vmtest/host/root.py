@@ -61,21 +61,21 @@ def checked(root: Path | str, machine: str = "x86_64") -> str:
     given = str(root)
     place = folder(given)
     if not place.is_dir():
-        raise InvalidInput(f"root {given!r} is not a directory; give 'host' or a directory with a root file system")
+        raise InvalidInput(f"root: {given!r}: is not a directory; give 'host' or a directory with a root file system")
     if not os.access(place, os.R_OK | os.X_OK):
-        raise InvalidInput(f"root {given!r} may not be read by this user; correct its permissions")
+        raise InvalidInput(f"root: {given!r}: may not be read by this user; correct its permissions")
     lacks = next((name for name in ("usr", "bin/sh") if not inside(place, name)), None)
     if lacks:
-        raise InvalidInput(f"root {given!r} has no /{lacks}, so it is not a root file system; give one, or 'host'")
+        raise InvalidInput(f"root: {given!r}: has no /{lacks}, so it is not a root file system; give one, or 'host'")
     found = _machine_of(given, inside(place, "bin/sh") or place)
     if found != machine:
         raise InvalidInput(
-            f"root {given!r} is of another kind of processor: its /bin/sh is for {found}, the guest is {machine}; "
+            f"root: {given!r}: is of another kind of processor: its /bin/sh is for {found}, the guest is {machine}; "
             "give a root for that"
         )
     # Programs in the guest could read the keys of all guests.
     if os.path.realpath(tempfile.gettempdir()) == str(place):
-        raise InvalidInput(f"root {given!r} is the directory for temporary files; set TMPDIR to another one")
+        raise InvalidInput(f"root: {given!r}: is the directory for temporary files; set TMPDIR to another one")
     return HOST if place == Path("/") else str(place)
 
 
@@ -129,7 +129,9 @@ def check_qemu(qemu: str) -> None:
         MachineLacks: it was built without 9p.
     """
     if not _has_9p(program(qemu)):
-        raise MachineLacks(f"{qemu} has no 9p (virtio-9p-pci), which 'root' needs; install Debian's qemu-system-x86")
+        raise MachineLacks(
+            f"QEMU: {qemu}: has no 9p (virtio-9p-pci), which 'root' needs; install Debian's qemu-system-x86"
+        )
 
 
 @functools.cache
@@ -154,7 +156,7 @@ def check_kernel(root: str, name: str, image: Path) -> None:
     if missing:
         lacks = ", ".join(need.names[-1] for need in missing)
         raise InvalidInput(
-            f"root {root!r} needs a kernel with 9p, and {name!r} lacks {lacks}; "
+            f"root: {root!r}: needs a kernel with 9p, and {name!r} lacks {lacks}; "
             "take one that has it, such as --kernel page-idle"
         )
 
@@ -218,7 +220,7 @@ def working_folder(root: str | None, wanted: str | None = None) -> str | None:
     try:
         here = os.getcwd()
     except FileNotFoundError as error:
-        raise InvalidInput("the working directory is gone, and --root host starts there; change to another") from error
+        raise InvalidInput("working directory: gone: --root host starts there; change to another") from error
     if wanted:
         return os.path.join(here, wanted)
     return None if hidden(here) else here

@@ -54,7 +54,7 @@ class Collection:
         """
         for name in names:
             if name not in self.tests:
-                raise InvalidInput(f"test {name!r} is not in {self.name}; it has: {', '.join(self.tests)}")
+                raise InvalidInput(f"test: {name!r}: is not in {self.name}; it has: {', '.join(self.tests)}")
         return tuple(test for test in self.tests if test in names) if names else self.tests
 
 
@@ -78,7 +78,7 @@ def obtain(tree: source.KernelSource, name: str, arch: Architecture = X86_64) ->
     if not re.fullmatch(r"[\w./-]+", name) or ".." in name or not (home / name / "Makefile").is_file():
         near = ", ".join(sorted(path.parent.name for path in home.glob(f"{name[:2]}*/Makefile"))[:8])
         raise InvalidInput(
-            f"collection {name!r} is not in {tree.name} ({SELFTESTS}); "
+            f"collection: {name!r}: is not in {tree.name} ({SELFTESTS}); "
             + (f"near it there are: {near}" if near else "give a directory's name, as in damon or mm")
         )
 
@@ -103,9 +103,11 @@ def read(root: Path, name: str) -> Collection:
     listed = [line.partition(":") for line in (root / LIST).read_text("utf-8", "replace").splitlines()]
     tests = tuple(dict.fromkeys(test for folder, colon, test in listed if colon and folder == name))
     if strange := next((test for test in tests if not _TEST.fullmatch(test)), None):
-        raise BuildFailed(f"kselftest {name} has a test called {strange!r}: that is no file's name; correct that")
+        raise BuildFailed(f"kselftest: {name}: has a test called {strange!r}: that is not a file's name; correct that")
     if not tests:
-        raise BuildFailed(f"kselftest {name} has no test for this architecture after 'make install'")
+        raise BuildFailed(
+            f"kselftest: {name}: has no test for this architecture after 'make install'; name another one"
+        )
     settings = root / name / "settings"
     return Collection(
         name, root, tests, timeout_of(settings.read_text("utf-8", "replace") if settings.is_file() else "")

@@ -41,13 +41,13 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
         GuestLost: it was lost before a test began.
     """
     if not _FILTER.fullmatch(pattern):
-        raise InvalidInput(f"filter {pattern!r} is not a KUnit glob; write for example 'damon*' or 'damon.*split*'")
+        raise InvalidInput(f"filter: {pattern!r}: is not a KUnit glob; give for example 'damon*' or 'damon.*split*'")
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     lines, accelerator, lost = _boot(config, pattern, folder)
     if not any(_HEADER.match(line) for line in lines):
         if lost is None or lost.verdict in {Verdict.POWERED_OFF, Verdict.PANIC}:
             raise BuildFailed(
-                f"kernel {kernel} ran no KUnit tests: it has no CONFIG_KUNIT=y; see: vmtest kconfig --feature kunit"
+                f"kernel: {kernel}: ran no KUnit tests: it has no CONFIG_KUNIT=y; see: vmtest kconfig --feature kunit"
             )
         raise lost
     template = Outcome(
@@ -64,7 +64,7 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
     crash = lost if lost and lost.verdict is not Verdict.POWERED_OFF else None
     outcomes = read(lines, template, crash)
     if not outcomes:
-        raise InvalidInput(f"filter {pattern!r} matches no suite of kernel {kernel}; see its CONFIG_*_KUNIT_TEST")
+        raise InvalidInput(f"filter: {pattern!r}: matches no suite of kernel {kernel}; see its CONFIG_*_KUNIT_TEST")
     return outcomes
 
 

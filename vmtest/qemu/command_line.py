@@ -64,9 +64,9 @@ def check_memory(config: GuestConfig) -> None:
     available = psutil.virtual_memory().available
     needed = config.most_bytes + OVERHEAD_BYTES
     if needed > available:
-        what = f"memory_max {config.memory_max!r}" if config.spare_bytes else f"memory {config.memory!r}"
+        what = f"memory_max: {config.memory_max!r}" if config.spare_bytes else f"memory: {config.memory!r}"
         raise MachineLacks(
-            f"{what} does not fit: it takes {needed // MIB} MiB with QEMU's own, "
+            f"{what}: does not fit: it takes {needed // MIB} MiB with QEMU's own, "
             f"{available // MIB} MiB are available; give the guest less or end other programs"
         )
 

@@ -127,7 +127,9 @@ class Memory:
             self._request(node, before + delta)
             got = self._settle(node, before, before + delta, begun + timeout)
             if delta > 0 and self._run(ALL_ONLINE):
-                raise InvalidInput(f"memory of node {node} was plugged, but the kernel put not all of it to use")
+                raise InvalidInput(
+                    f"memory of node: {node}: was plugged, but the kernel does not use all of it; read its console"
+                )
             return Change(node, delta, got - before, got, time.monotonic() - begun)
 
     def _check(self, delta: int, node: int) -> None:
@@ -145,7 +147,7 @@ class Memory:
         if delta > left:
             raise InvalidInput(f"{what}: memory_max leaves {shown(left)}; plug less, or give a higher one")
         if self._run(f"test -e {DRIVER}"):
-            raise InvalidInput(f"{what}: the guest's kernel has no virtio-mem driver (CONFIG_VIRTIO_MEM)")
+            raise InvalidInput(f"{what}: the guest's kernel has no virtio-mem driver; take one with CONFIG_VIRTIO_MEM")
 
     def _size(self, node: int) -> int:
         return int(

@@ -155,7 +155,7 @@ def enlarge_seed(path: Path) -> int:
     """
     blocks = -(-path.stat().st_size // SEED_BLOCK)
     if path.stat().st_size > SEED_BYTES:
-        raise InvalidInput(f"trees of over {SEED_BYTES >> 30} GiB do not fit a guest from a snapshot; share them")
+        raise InvalidInput(f"trees: over {SEED_BYTES >> 30} GiB: do not fit a guest from a snapshot; share them")
     os.truncate(path, SEED_BYTES)
     return blocks
 

@@ -78,7 +78,7 @@ def write(folder: Path, page: Path | None = None, earlier: Path | None = None) -
     try:
         page.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise InvalidInput(f"page {str(page)!r} cannot be written ({error.strerror}); give another") from error
+        raise InvalidInput(f"page: {str(page)!r}: cannot be written ({error.strerror}); give another") from error
     return page
 
 
@@ -87,7 +87,9 @@ def render(run: Run, folder: Path, page: Path, earlier: Run | None = None) -> st
     try:
         import jinja2
     except ModuleNotFoundError as error:
-        raise MachineLacks("jinja2 is not installed; install it with: pip install 'pydamon[report]'") from error
+        raise MachineLacks(
+            "package: jinja2: is not installed; install it with: pip install 'pydamon[report]'"
+        ) from error
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     columns = list(dict.fromkeys((outcome.kernel, outcome.machine) for outcome in run.outcomes))

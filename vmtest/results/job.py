@@ -101,7 +101,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         known = {field.name for field in dataclasses.fields(GuestConfig)}
         machine = {name: value for name, value in machine.items() if name in known or value is not None}
         if strange := sorted(set(machine) - known):
-            raise InvalidInput(f"machine value {strange[0]!r} is of another version of this program; use that one")
+            raise InvalidInput(f"machine value: {strange[0]!r}: is of another version of this program; use that one")
         return GuestConfig(
             kernel=Path(self.kernel.path),
             rootfs=Path(self.rootfs.path),

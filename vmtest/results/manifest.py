@@ -80,15 +80,15 @@ def check_files(job: Job) -> None:
     for what, file in (("kernel", job.kernel), ("rootfs", job.rootfs)):
         path = Path(file.path)
         if not _there(path.is_file):
-            raise InvalidInput(f"{what} {quoted(file.path)} is gone; build it again, or give another with --{what}")
+            raise InvalidInput(f"{what}: {quoted(file.path)}: is gone; build it again, or give another with --{what}")
         if sha256_of(path) != file.sha256:
             raise InvalidInput(
-                f"{what} {quoted(file.path)} is not what it was (sha256 {file.sha256[:12]}...); "
+                f"{what}: {quoted(file.path)}: is not what it was (sha256 {file.sha256[:12]}...); "
                 f"bring that one back, or give --{what} to run with another"
             )
     for host, _guest in job.trees:
         if not _there(Path(host).is_dir):
-            raise InvalidInput(f"tree {quoted(host)} is gone; bring it back")
+            raise InvalidInput(f"tree: {quoted(host)}: is gone; bring it back")
 
 
 def file_ref(path: Path) -> FileRef:

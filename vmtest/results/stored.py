@@ -40,7 +40,7 @@ def read(file: Path, kind: type[_Kind], what: str, of: str, remedy: str, known: 
         with file.open("rb") as stream:
             data = stream.read(MOST_BYTES + 1)
     except OSError as error:
-        raise InvalidInput(f"{what} {str(file)!r} cannot be read ({error.strerror}); {remedy}") from error
+        raise InvalidInput(f"{what}: {str(file)!r}: cannot be read ({error.strerror}); {remedy}") from error
     try:
         if len(data) > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES >> 20} MiB")

@@ -99,4 +99,4 @@ def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str
             for base in sorted([*folders, *(base for base in files if keep(base, inside))]):
                 add(Path(folder) / base, f"{name}/{inside}{base}")
     except OSError as error:
-        raise InvalidInput(f"tree {str(host)!r} cannot be read ({error}); correct its permissions") from error
+        raise InvalidInput(f"tree: {str(host)!r}: cannot be read ({error}); correct its permissions") from error

@@ -30,7 +30,7 @@ def pack(host: Path, guest: str, exclude: tuple[str, ...]) -> tuple[str, IO[byte
     name = PurePosixPath(guest).name
     folder = str(PurePosixPath(guest).parent)
     if not PurePosixPath(guest).is_absolute() or not name:
-        raise InvalidInput(f"put: guest path {guest!r} must be absolute and not '/'")
+        raise InvalidInput(f"put: guest path {guest!r}: is not valid; give an absolute one, not '/'")
     stream = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - the caller closes it
     with tarfile.open(fileobj=stream, mode="w") as archive:
         add_tree(archive, host, name, exclude)
@@ -53,7 +53,7 @@ def fetch_command(guest: str) -> str:
     """
     path = PurePosixPath(guest)
     if not path.is_absolute() or not path.name or ".." in path.parts:
-        raise InvalidInput(f"get: guest path {guest!r} must be absolute, not '/' and without '..'")
+        raise InvalidInput(f"get: guest path {guest!r}: is not valid; give an absolute one, not '/' and without '..'")
     return f"exec tar -c -C {shlex.quote(str(path.parent))} -f - -- {shlex.quote(path.name)}"
 
 

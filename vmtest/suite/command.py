@@ -45,9 +45,9 @@ def new_folder(wanted: Path | None, name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise InvalidInput(f"results directory {str(folder)!r} is not empty; give a new one, or empty it")
+            raise InvalidInput(f"results directory: {str(folder)!r}: is not empty; give a new one, or empty it")
     except OSError as error:
-        raise InvalidInput(f"results directory {str(folder)!r}: {error.strerror}; give another --results") from error
+        raise InvalidInput(f"results directory: {str(folder)!r}: {error.strerror}; give another --results") from error
     return folder.resolve()
 
 
@@ -200,5 +200,5 @@ def _with_files(job: Job, kernel: Path | None, rootfs: Path | None) -> Job:
 
 def _file(path: Path, name: str) -> Path:
     if not path.is_file():
-        raise InvalidInput(f"{name} {str(path)!r} does not exist; correct the path")
+        raise InvalidInput(f"{name}: {str(path)!r}: does not exist; correct the path")
     return path

@@ -54,7 +54,9 @@ def expand(suite: Suite, filters: Sequence[str] = ()) -> list[Job]:
     ]
     if not left:
         words = " ".join(filters)
-        raise InvalidInput(f"filter {quoted(words)} leaves none of {len(made)} jobs, e.g. {made[0].name!r}")
+        raise InvalidInput(
+            f"filter: {quoted(words)}: leaves none of {len(made)} jobs; give one that matches e.g. {made[0].name!r}"
+        )
     return left
 
 

@@ -76,7 +76,7 @@ def _path(base: Path, text: str) -> Path:
     try:
         path = Path(text).expanduser()
     except RuntimeError:
-        raise InvalidInput(f"path {text!r} is in a home directory that is not known; write it from / on") from None
+        raise InvalidInput(f"path: {text!r}: is in a home directory that is not known; give it from / on") from None
     return path if path.is_absolute() else (base / path).resolve()
 
 
@@ -106,7 +106,7 @@ def _image(name: str, kernel: Kernel, base: Path) -> Path:
     if kernel.image:
         image = _path(base, kernel.image)
         if not image.is_file():
-            raise InvalidInput(f"image {str(image)!r} does not exist; correct the path, or name a variant")
+            raise InvalidInput(f"image: {str(image)!r}: does not exist; correct the path, or name a variant")
         return image
     if kernel.tree:
         recipe = kernel_build.shipped(arch.named(kernel.arch or arch.X86_64.name))

@@ -110,7 +110,7 @@ def parse(text: str, name: str = "suite.yaml") -> Suite:
     except Malformed as error:
         raise SuiteError(f"{name}:{error.line or 1}:{error.column or 1}: {cut(error.what)}") from error
     if not isinstance(root, yaml.MappingNode) or not isinstance(data, dict):
-        raise SuiteError(f"{name}:1:1: a suite is a mapping with name, kernels and tests")
+        raise SuiteError(f"{name}:1:1: suite: is not a mapping; give one with name, kernels and tests")
     reader = _Reader(name, root, [])
     suite = _convert(reader, data)
     reader.fail()

@@ -189,6 +189,6 @@ class Capabilities:
     def _swap(self) -> None:
         if not parse.has_swap(_readable(self._proc / "swaps")):
             raise MissingCapability(
-                "action pageout of anonymous memory needs swap, and none is active; turn some on with swapon(8),"
+                "swap: none is active, which pageout of anonymous memory needs; turn some on with swapon(8),"
                 " for example on zram, or let the scheme take file-backed memory only (filter anon)"
             )

@@ -228,7 +228,7 @@ def test_files_are_opened_late_and_closed(system: Path) -> None:
     machine = LinuxMachine(proc=system / "proc", sys=system / "sys")
     assert len(os.listdir("/proc/self/fd")) == before
     (system / "sys" / BITMAP).unlink()
-    with pytest.raises(MissingCapability, match="page_idle: .*bitmap: "):
+    with pytest.raises(MissingCapability, match=r"page_idle: .*bitmap: "):
         machine.files()
     assert len(os.listdir("/proc/self/fd")) == before
     (system / "sys" / BITMAP).write_bytes(bytes(8))

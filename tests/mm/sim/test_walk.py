@@ -94,7 +94,7 @@ def _grouped() -> SimulatedMachine:
 def test_cgroups_have_stable_ids_and_folios_carry_them() -> None:
     sim = _grouped()
     assert [sim.memcg_id(name) for name in ("web", "web/worker", "/webs")] == [1, 2, 3]
-    with pytest.raises(InvalidInput, match="cgroup: 'wbe': .*; its are web, web/worker, webs"):
+    with pytest.raises(InvalidInput, match=r"cgroup: 'wbe': .*; its are web, web/worker, webs"):
         sim.memcg_id("wbe")
     memcgs = [f.memcg for batch in sim.phys.folios(0, 64 * MIB) for f in batch]
     assert memcgs == [1] * 256 + [2] * 512 + [0] * 256 + [3] * 256
