@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The errors that reach a person: one line that names the field, the value and the remedy."""
+"""The errors that are printed: one line, ``<what>: <value>: <why>; <remedy>``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class DamonError(OSError):
 
 
 class InvalidInput(DamonError):
-    """Input that is wrong whatever the machine: always EINVAL unless the kernel says otherwise (ERANGE)."""
+    """Input that is wrong whatever the machine: always EINVAL unless the kernel has another errno (ERANGE)."""
 
     def __init__(self, message: str, errno: int = _errno.EINVAL) -> None:
         super().__init__(errno, message)
 
 
 class MissingCapability(Exception):
-    """This machine lacks something that the run needs; the message says what, and the remedy."""
+    """This machine lacks something that the run needs; the message names it, and the remedy."""
 
 
 class BuildFailed(MissingCapability):

@@ -42,7 +42,7 @@ class Progress:
             self._line(f"{self.label}: done in {elapsed:.0f} s")
 
     def update(self, note: str = "") -> None:
-        """Says what is being done now; call it as often as you like."""
+        """Shows what is being done now; call it as often as you like."""
         self._note = note or self._note
         now = time.monotonic()
         elapsed = now - self._started

@@ -140,7 +140,7 @@ def of_image(path: Path) -> Architecture:
             with gzip.open(path) as plain:
                 header = plain.read(_HEADER_BYTES)
         except (OSError, EOFError, zlib.error):
-            pass  # QEMU will say what it is
+            pass  # QEMU reports what it is
     return _of_header(header) or X86_64
 
 

@@ -24,7 +24,7 @@ USED = (
     "virtio_rng",
     "virtio_balloon",
     "virtio_mem",
-    # Tells QEMU how to read a dump.
+    # QEMU reads a dump by it.
     "qemu_fw_cfg",
 )
 WANTED = NEEDED + USED

@@ -38,7 +38,7 @@ def obtain(what: str) -> KernelBuild:
 
     Raises:
         InvalidInput: the file is no kernel package.
-        MachineLacks: apt knows no such package, or a program is missing.
+        MachineLacks: apt has no such package, or a program is missing.
         BuildFailed: it has no kernel, or lacks a driver that a guest needs.
     """
     for needed in ("dpkg-deb", "unsquashfs"):

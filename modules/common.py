@@ -78,7 +78,7 @@ class DamonModule(SwitchedModule):
             return Parameter(spec, fresh=self._catch_up)
         return super()._parameter(spec)
 
-    # What a module of this kind says of itself.
+    # What a module of this kind declares.
 
     @abstractmethod
     def check_intervals(self) -> None:
@@ -156,7 +156,7 @@ class DamonModule(SwitchedModule):
         return ctx
 
     def _parameter_context(self, write_back: bool) -> DamonCtx:
-        """A context as the parameters say. ``write_back``: the region found goes into its parameters."""
+        """A context from the parameters. ``write_back``: the region found goes into its parameters."""
         ctx = self._blank_ctx()
         ctx.addr_unit = self._number("addr_unit")
         ctx.min_region_sz = max(DAMON_MIN_REGION_SZ // ctx.addr_unit, 1)
@@ -192,7 +192,7 @@ class DamonModule(SwitchedModule):
         return attrs
 
     def watermarks(self) -> DamosWatermarks:
-        """As the parameters say, on the rate of free memory."""
+        """From the parameters, on the rate of free memory."""
         return DamosWatermarks(
             DamosWmarkMetric.FREE_MEM_RATE,
             interval=self._number("wmarks_interval"),

@@ -26,7 +26,7 @@ class HostMachine(LinuxMachine):
     name = "host"
 
     def require(self, ops: str, actions: Sequence[str]) -> None:
-        """The kernel says itself what it cannot do."""
+        """The kernel itself refuses what it cannot do."""
 
 
 class HostRun(Damon):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Room for the text of a parameter, as sysfs has it.
 _PAGE: Final = 4096
-#: Types of ``module_param()`` by their names here; of parameters with functions of their own the value tells it.
+#: Types of ``module_param()`` by their names here; of parameters with functions of their own it follows from the value.
 _TYPES: Final = {
     "ulong": "ulong", "long": "long", "int": "int", "bool": "bool", "uint": "ulong", "ushort": "ulong", "short": "int",
     "byte": "ulong",
@@ -117,7 +117,7 @@ class KernelModule(Module):
         for ctx in self.engine.running():
             if ctx not in before:
                 self.ctx = ctx
-        self.engine.raise_trouble()
+        self.engine.raise_failure()
         return result
 
     def init(self) -> None:

@@ -25,7 +25,7 @@ from damon.quoting import quoted
 if TYPE_CHECKING:
     from damon.core import Damon
 
-#: Folders of the user's own modules, separated by colons.
+#: Directories of the user's own modules, separated by colons.
 PATH_VARIABLE = "DAMON_MODULES_PATH"
 _HERE = Path(__file__).parent
 

@@ -26,7 +26,7 @@ _TOO_LARGE: Final = 1 << 64
 
 
 def _digits(text: str) -> tuple[int, str] | None:
-    """The number that ``text`` begins with, by the base its prefix says, and what follows; None without a digit."""
+    """The number that ``text`` begins with, by the base of its prefix, and what follows; None without a digit."""
     base, start = 10, 0
     if text[:2].lower() == "0x" and text[2:3] and text[2] in "0123456789abcdefABCDEF":
         base, start = 16, 2

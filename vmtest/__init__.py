@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Boots Linux guests in QEMU, runs commands in them, always cleans up. Knows nothing of what is tested in them.
+"""Boots Linux guests in QEMU, runs commands in them, always cleans up. Independent of what is tested in them.
 
 ``Guest`` and ``GuestConfig`` are the way in, ``cli`` the command, ``pytest_plugin`` the fixture, ``images`` what boots.
 """

@@ -33,7 +33,7 @@ def say(text: str) -> None:
 
 
 def tell(text: object, end: str = "\n") -> None:
-    """Text on standard output. A reader that has left (``| head -3``) wants no more of it: that is not an error."""
+    """Text on standard output. A reader that has left (``| head -3``) takes no more of it: that is not an error."""
     try:
         print(text, end=end, flush=True)
     except BrokenPipeError:

@@ -129,7 +129,7 @@ def _distances(numa: int, text: str) -> tuple[tuple[int, int, int], ...]:
             raise InvalidInput(f"numa_distance: {word!r}: is out of range; give 11 to 254, a node is 10 from itself")
         if given.setdefault((source, target), value) != value:
             raise InvalidInput(f"numa_distance: {text!r}: gives {source}:{target} twice; remove one")
-    # One way that is given is that of both, and QEMU wants all of them when it is given any.
+    # One way that is given is that of both, and QEMU needs all of them when it is given any.
     return tuple(
         (source, target, given.get((source, target), given.get((target, source), REMOTE)))
         for source in range(numa)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the host's Debian mirror has in any suite, and packages of it in the user's cache.
 
-apt does the work, with a configuration, state and lists below the cache, and as whoever calls: it needs no root, and it
+apt does the work, with a configuration, state and lists below the cache, and as the calling user: it needs no root, and
 neither reads nor writes the host's own state. Signatures are always checked.
 """
 
@@ -47,7 +47,7 @@ class Offer:
         name: of the package.
         version: Debian's version of it.
         suite: where.
-        note: what is to be said of the suite ("" for nothing), e.g. that its Release file has expired.
+        note: a remark on the suite ("" for none), e.g. that its Release file has expired.
     """
 
     name: str
@@ -122,7 +122,7 @@ def download(offer: Offer) -> Package:
     """The offered package in the cache. apt checks it by the signed list that it is on.
 
     Raises:
-        BuildFailed: the mirror does not answer, or what it sent is not what the list says.
+        BuildFailed: the mirror does not answer, or what it sent differs from its list.
     """
 
     def build(directory: Path, progress: Progress) -> None:
@@ -222,7 +222,7 @@ class _Session:
             self.run(["update"], log, "fetching", self._scratch)
         lines = log.read_text(errors="replace").splitlines()
         errors = [line[3:] for line in lines if line.startswith(("E: ", "W: "))]
-        # That a mirror has not all suites is said last: it is the least likely reason.
+        # A suite that the mirror lacks comes last: it is the least likely reason.
         return sorted(errors, key=lambda line: "does not have a Release file" in line)
 
     def packages(self, prefix: str) -> list[Offer]:
@@ -244,7 +244,7 @@ class _Session:
         return done.stdout.splitlines()
 
     def _dates(self, suite: str) -> str:
-        """What is to be said of the Release file's dates; apt has refused it unless the host's options accept them."""
+        """A remark on the Release file's dates; apt has refused it unless the host's options accept them."""
         now = time.time()
         for path in self._lists.glob(f"*_dists_{suite}_InRelease"):
             fields = dict(re.findall(r"^(Date|Valid-Until): (.+)$", path.read_text(errors="replace"), re.MULTILINE))

@@ -21,7 +21,7 @@ KEYRINGS: Final = (
 )
 #: Names of suites that Debian has at any time; the host's code name comes to these.
 _SUITES: Final = frozenset(("oldstable", "stable", "testing", "unstable", "sid"))
-#: Options that say how the network is reached, and which dates of a Release file are accepted. Whether packages without
+#: Options for reaching the network, and for which dates of a Release file are accepted. Whether packages without
 #: a signature are is not among them.
 _TAKEN: Final = re.compile(
     r"Acquire::(?:(?:http|https|ftp|mirror|socks|tor)(?:::|$)"
@@ -38,7 +38,7 @@ class Entry:
         uris: where, each as apt reads it.
         suites: names of suites.
         components: names of components.
-        signed_by: what the entry says of its keys: paths, fingerprints, a key itself, or "".
+        signed_by: the keys that the entry names: paths, fingerprints, a key itself, or "".
     """
 
     uris: tuple[str, ...]
@@ -124,7 +124,7 @@ def mirror(apt: Path = APT, keyrings: tuple[Path, ...] = KEYRINGS, release: str 
     Args:
         apt: apt's configuration directory.
         keyrings: files that may have Debian's keys, for an entry that names none.
-        release: code name of the host's release; None: as ``/etc/os-release`` says.
+        release: code name of the host's release; None: that of ``/etc/os-release``.
 
     Raises:
         MissingCapability: the host has no such entry, or no keys.
@@ -151,7 +151,7 @@ def mirror(apt: Path = APT, keyrings: tuple[Path, ...] = KEYRINGS, release: str 
 
 
 def options() -> dict[str, str]:
-    """Of the host's apt options those that say how it reaches the network and which dates it accepts.
+    """The host's apt options for reaching the network and for the dates that it accepts.
 
     Raises:
         MissingCapability: there is no apt.

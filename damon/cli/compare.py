@@ -69,7 +69,7 @@ Runs = dict[Place, dict[str, Any]]
 
 
 class Failed(Exception):
-    """A run has no result; why has been said. ``code`` is how the command ends."""
+    """A run has no result; the reason is printed. ``code`` is how the command ends."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -105,7 +105,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def _in_guests(arguments: argparse.Namespace) -> dict[Place, Job]:
-    """The runs in guests; what one of them lacks is said before any other is made."""
+    """The runs in guests; what one of them lacks is reported before any other is made."""
     found = [GuestEngine.parse(text) for text in arguments.engines]
     return {
         (number, index): compare_guests.prepare(arguments, engine, workload)
@@ -172,7 +172,7 @@ def _run(arguments: argparse.Namespace, place: Place, base: Path) -> dict[str, A
 
     code = engines.run(own, work)
     if code:
-        raise Failed(code)  # said already, in its own process
+        raise Failed(code)  # printed already, in its own process
     found: dict[str, Any] = json.loads(result.read_text())
     return found
 

@@ -27,7 +27,7 @@ the sysfs tree, DIR/module/damon_*/parameters are the modules' parameters. 'damo
 that sees them where the kernel has them. Stops on SIGTERM and SIGINT, and leaves everything as it was.
 """
 EPILOG = """\
-The modules damon_reclaim, damon_lru_sort and damon_stat are built in, and off unless --cmdline says enabled=Y.
+The modules damon_reclaim, damon_lru_sort and damon_stat are built in, and off unless --cmdline has enabled=Y.
 One damond serves one directory; several can run beside each other.
 
 examples:
@@ -38,7 +38,7 @@ examples:
 exit codes:
   0  stopped as asked    1  the mount was lost, an unexpected error, or stopped by force (it took more than 4 s)
   2  invalid input, or another damond serves the directory    3  this machine lacks something
-  86  the kernel's code of --engine broke; a line on stderr says where, and nothing is mounted any more
+  86  the kernel's code of --engine broke; a line on stderr names the place, and nothing is mounted any more
 """
 log = logging.getLogger("damon.damond")
 LEVELS: Final = ("err", "warning", "info", "debug")
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
     top.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="virtual seconds a second (default 1)")
     engines.add(top)
-    top.add_argument("--log-level", choices=LEVELS, default="info", help="what is said on stderr (default: info)")
+    top.add_argument("--log-level", choices=LEVELS, default="info", help="what is printed on stderr (default: info)")
     return top
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``python -m damon.cli.demo``: proactive reclaim on the simulated machine, shown and checked. No root, no guest.
 
-Runs ``damon run`` as anybody would, each time in a process of its own, and ends with exit code 1 unless all of it is
+Runs ``damon run`` as a user does, each time in a process of its own, and ends with exit code 1 unless all of it is
 as it should be.
 """
 
@@ -22,7 +22,7 @@ WORKLOAD: Final = "hot-cold"
 SECONDS: Final = 60
 PAGE: Final = 4096
 # What a run takes on a processor that does nothing else. Slower is shown and is no failure: how busy a machine is
-# says nothing of the simulator, whose speed `make bench` compares side by side.
+# does not depend on the simulator, whose speed `make bench` compares side by side.
 WANTED_S: Final = 1.0
 
 

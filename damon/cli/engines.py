@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from damon.core import Damon
     from damon.kernel.faults import Fault
 
-#: Says in the environment that the sanitizers' runtime has been loaded.
+#: Set in the environment when the sanitizers' runtime has been loaded.
 _LOADED: Final = "PYDAMON_SANITIZERS_LOADED"
 
 
@@ -107,7 +107,7 @@ def _tell(fault: Fault) -> int:
 
 
 def tell_warnings(damon: Damon) -> None:
-    """What the kernel's code said by itself."""
+    """Warnings and log of the kernel's code."""
     for line in [*getattr(damon, "log", ()), *getattr(damon, "warnings", ())]:
         print(f"damon: kernel: {line}", file=sys.stderr)
 

@@ -26,12 +26,12 @@ LOST = (errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN)
 DESCRIPTION = """\
 Runs a command in a mount namespace of its own, in which the tree of a running damond lies over /sys/kernel/mm/damon and
 /sys/module/damon_*, whether or not the kernel has DAMON; of a simulated machine also /proc/iomem and /proc/meminfo.
-pidof, pgrep and pkill find the processes of this damond, and no other's. Nothing changes for anybody else. The exit
+pidof, pgrep and pkill find the processes of this damond, and no other's. Nothing changes for other processes. The exit
 code is the command's own. Needs root.
 """
 EPILOG = """\
 HOME is a directory of the service's own, because damo remembers there what it found out about the kernel; --keep-home
-leaves it as it is. A perf that knows the emulation's trace events comes first in PATH.
+leaves it as it is. A perf with the emulation's trace events comes first in PATH.
 
 examples:
   damon exec -- damo start --ops paddr

@@ -34,7 +34,7 @@ exit codes:
   1    a monitoring worker ended by an unexpected error, a simulated process was killed for want of memory, the
        result could not be written, or damond ended or stayed silent while it was asked
   2    invalid input; nothing was started
-  3    this machine lacks something; the message says what, and the remedy
+  3    this machine lacks something; the message names it, and the remedy
   130  interrupted before anything was started
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a person wants to know of the memory while modules work, from a simulated machine and from this one.
+"""Figures of the memory while modules work, from a simulated machine and from this one.
 
-Both say the same of a workload: how much of each area is in memory, which of them it uses in the phase that it is in,
+Both have the same of a workload: how much of each area is in memory, which of them it uses in the phase that it is in,
 how many pages came back, and how much longer it takes than with all of its memory there.
 
 Looking changes nothing: a run gives the same result however often it is read.
@@ -60,7 +60,7 @@ def _free(machine: Machine) -> tuple[int, int]:
 
 
 class SimObserver:
-    """The simulated machine knows its areas and what waiting for memory cost."""
+    """The simulated machine has its areas and the cost of waiting for memory."""
 
     def __init__(self, machine: SimulatedMachine) -> None:
         self.machine = machine

@@ -18,8 +18,7 @@ def in_words(error: BaseException | None) -> str | None:
 
 
 def report(error: BaseException | None, kills: Sequence[Kill] = ()) -> int:
-    """Say on stderr what went wrong; the exit code. Call it before anything is printed on stdout, whose reader may have
-    left."""
+    """Print on stderr what went wrong; the exit code. Call it before any output: the reader of stdout may have left."""
     for kill in kills:
         print(f"damon: process {kill.pid} was {kill}", file=sys.stderr)
     if error is not None:

@@ -23,7 +23,7 @@ LOG_COLUMNS: Final = 120  #: of what is no terminal
 
 
 def size(count: float) -> str:
-    """Bytes as people say them: ``12.3 MiB``."""
+    """Bytes in a readable unit: ``12.3 MiB``."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(count) < 1024 or unit == "TiB":
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
@@ -62,7 +62,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def console() -> Console:
-    """For standard output: as wide as the terminal, with colours as it wants them, and as ``CLICOLOR_FORCE`` says."""
+    """For standard output: as wide as the terminal, with colours where it has them or ``CLICOLOR_FORCE`` is set."""
     from rich.console import Console
 
     forced = os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0") and not os.environ.get("NO_COLOR")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``damon report``: what a file of records says, as tables and heatmaps or as JSON."""
+"""``damon report``: a file of records as tables and heatmaps or as JSON."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ DESCRIPTION = """\
 Load modules with parameters and run them in the foreground: cold memory leaves (damon_reclaim), lists get sorted
 (damon_lru_sort), idle time is measured (damon_stat). --sim plays a workload on a simulated machine in virtual time,
 as fast as it can; --linux works on this machine's memory (root, CONFIG_IDLE_PAGE_TRACKING). Ctrl-C or SIGTERM ends
-the run; the summary is printed all the same. --linux --workload performs a workload for real beside it, and tells of
+the run; the summary is printed all the same. --linux --workload performs a workload for real beside it, and reports
 it what --sim would: how much of each area is in memory, what came back, and how much longer the work took.
 """
 EPILOG = """\
-A module of --module is enabled unless its parameters say otherwise; one of --cmdline only if enabled=Y is there,
+A module of --module is enabled unless its parameters set enabled; one of --cmdline only if enabled=Y is there,
 but for damon_stat, which is enabled by default.
 NAME can be a directory with a module of your own, if it has a slash, or one found in $DAMON_MODULES_PATH.
 Modules start exclusively, as in the kernel: one that is enabled at a time.
@@ -65,7 +65,7 @@ def add(commands: Any) -> None:
     machine.add_argument("--linux", action="store_true", help="the memory of this machine")
     command.add_argument(
         "--workload", metavar="WORKLOAD",
-        help="with --linux: perform this one meanwhile, from 2 s before; the result then says how it fared",
+        help="with --linux: perform this one meanwhile, from 2 s before; the result then has its figures",
     )  # fmt: skip
     add_pace(
         command,
@@ -84,8 +84,8 @@ def module_words(arguments: argparse.Namespace, engine: Engine) -> Words:
     for name, given in parse_cmdline(arguments.cmdline).items():
         words.setdefault(find_module(name, known=known), []).extend(given)
     for name, *given in arguments.module:
-        told = any(canonical(split_assignment(word)[0]) == "enabled" for word in given)
-        words.setdefault(find_module(name, known=known), []).extend(given if told else [*given, "enabled=Y"])
+        enables = any(canonical(split_assignment(word)[0]) == "enabled" for word in given)
+        words.setdefault(find_module(name, known=known), []).extend(given if enables else [*given, "enabled=Y"])
     if not words:
         raise InvalidInput("--module: none is given; give --module NAME or --cmdline NAME.enabled=Y")
     return words

@@ -105,7 +105,7 @@ class Session:
         self._loader.unload_all()
 
     def statistics(self) -> Sequence[tuple[str, str, str]]:
-        """Module, name and value of what each says for people."""
+        """Module, name and value of each readable figure."""
         return [(module.name, *row) for module in self._modules for row in module.summary()]
 
     def result(self) -> dict[str, Any]:

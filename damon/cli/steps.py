@@ -20,7 +20,7 @@ _PATIENCE_S: Final = 0.02
 
 
 class Steps:
-    """The beats of a run, on a grid of ``STEP_US`` from its start. Whoever looks at a beat sees the same, however many
+    """The beats of a run, on a grid of ``STEP_US`` from its start. What is read at a beat is the same, however many
     are taken at a time; when a worker ends, the next one is not passed over.
 
     Args:

@@ -80,7 +80,7 @@ def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
 
 
 def commit_ctx(dst: DamonCtx, src: DamonCtx) -> None:
-    """Make ``dst`` do what ``src`` says. Call it in the worker of ``dst`` (``Damon.call``), or before its start.
+    """Make ``dst`` do what ``src`` describes. Call it in the worker of ``dst`` (``Damon.call``), or before its start.
 
     Raises:
         InvalidInput: ``src`` has a field that is refused; ``dst`` is unchanged.

@@ -218,7 +218,7 @@ class Damon:
 
     @staticmethod
     def _wait_end(ctx: DamonCtx) -> None:
-        """Who is told that a request was canceled may start the context again at once."""
+        """After a canceled request its context can be started again at once."""
         thread = ctx.kdamond
         if thread is not None:
             with waiting(ctx, "call()"):

@@ -77,7 +77,7 @@ def core_filters_reject_all(ctx: DamonCtx, target: DamonTarget, region: DamonReg
 
 
 def damos_core_filter_out(ctx: DamonCtx, target: DamonTarget, index: int, scheme: Damos) -> bool:
-    """Is region ``index`` rejected? It may have been split: then this is said of its front piece."""
+    """Is region ``index`` rejected? When it was split, this is so for its front piece."""
     scheme.core_allowed = False
     for wanted in scheme.core_filters:
         if damos_filter_match(ctx, target, index, wanted):

@@ -64,7 +64,7 @@ class _Pass:
             fill_pattern(spec, scheme, ctx.ops.score(scheme))
             spec.wants = True
             spec.min_score = scheme.quota.min_score
-        #: Those that an attempt may change something of. Without a quota a scheme wants all, always.
+        #: Those that an attempt may change something of. Without a quota a scheme tries all of them.
         self._limited = [
             (spec, scheme)
             for spec, scheme in zip(self.specs, schemes, strict=True)

@@ -187,7 +187,7 @@ class Kdamond:
         kdamond_split_regions(ctx, self._split_state)
 
     def kdamond_wait_activation(self) -> None:
-        """Sleep while the watermarks of all schemes say so (core 3.6)."""
+        """Sleep while the watermarks of all schemes keep them inactive (core 3.6)."""
         ctx = self.ctx
         shortest: int | None = None
         while not self.kdamond_need_stop():

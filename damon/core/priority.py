@@ -36,7 +36,7 @@ class DamosRates(ctypes.Structure):
 
 @shared("damos_spec")
 class DamosSpec(ctypes.Structure):
-    """What one scheme wants of the regions of one target: ``struct damos_spec``."""
+    """Which regions of one target a scheme tries: ``struct damos_spec``."""
 
     min_sz: int
     max_sz: int

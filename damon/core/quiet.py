@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ends of aggregation intervals that need no Python: there is no subscriber, and no scheme wants a region with folios.
+"""Ends of aggregation intervals that need no Python: there is no subscriber, and no scheme tries a region with folios.
 
 Most of them are like that. ``native/src/boundary.c`` does then what ``Kdamond._iteration`` does, from merging to
 splitting, and gives way to it before anything that it does not know.

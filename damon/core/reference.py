@@ -39,7 +39,7 @@ def damon_merge_two_regions(left: DamonRegion, right: DamonRegion) -> None:
 
 
 def damon_merge_score(region: DamonRegion, weights: Weights | None, last: bool = False) -> int:
-    """What regions are told apart by: accesses, or with ``weights`` the weighted sum of probe hits (core 2.7)."""
+    """What regions differ by: accesses, or with ``weights`` the weighted sum of probe hits (core 2.7)."""
     if weights is None:
         return region.last_nr_accesses if last else region.nr_accesses
     hits = region.last_probe_hits if last else region.probe_hits

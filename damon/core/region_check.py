@@ -41,7 +41,7 @@ def check_regions(ctx: DamonCtx, whose: str, unit: int = 1) -> None:
 
     Raises:
         InvalidInput: names the target, the region and ``whose`` it is.
-        ValueError: a target says that it has more regions than it has memory for.
+        ValueError: a target has more regions than memory for them.
     """
     for number, target in enumerate(ctx.targets):
         fault, index = find_fault(ctx, target.regions, unit)

@@ -74,7 +74,7 @@ def _merge_pass(ctx: DamonCtx, threshold: int, sz_limit: int, with_age: bool) ->
 def kdamond_merge_regions(ctx: DamonCtx, threshold: int, sz_limit: int) -> None:
     """Age and merge; merge again with higher thresholds while there are too many regions (core 5.3).
 
-    Regions are told apart by their accesses, or where a probe has a weight by the weighted sum of their probe hits.
+    Regions differ by their accesses, or where a probe has a weight by the weighted sum of their probe hits.
     """
     max_threshold = ctx.attrs.aggr_interval // max(ctx.attrs.sample_interval, 1)
     _merge_pass(ctx, threshold, sz_limit, with_age=True)

@@ -146,7 +146,7 @@ class Trace:
         return queue
 
     def enabled(self, name: str) -> bool:
-        """Does anybody listen?"""
+        """Is there a subscriber?"""
         return bool(self.points[name])
 
     def emit(self, name: str, ctx: DamonCtx, fields: tuple[int, ...], rows: bytes = b"") -> None:

@@ -73,7 +73,7 @@ class Client:
         )
         line = b""
         try:
-            with suppress(BrokenPipeError):  # it may have said why before it ended the connection
+            with suppress(BrokenPipeError):  # it may have answered before it ended the connection
                 self._socket.sendall(request)
             line = self._stream.readline()
         except TimeoutError:

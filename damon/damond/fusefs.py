@@ -65,7 +65,7 @@ _counts = bind("damon_fuse_counts", ctypes.c_uint64, ctypes.c_void_p, ctypes.POI
 
 
 class _Inode:
-    """What the kernel was told of a node."""
+    """What the kernel has of a node."""
 
     __slots__ = ("above", "name", "node", "number", "tree")
 
@@ -117,9 +117,9 @@ class Tree:
         if not self.handle:
             raise MemoryError
         self._inodes: dict[int, _Inode] = {}
-        #: Held while a node is told of, and while it is taken back. Nobody waits for anything else with it.
+        #: Held while the kernel gets or gives up a node. Its holder waits for nothing else.
         self._telling = threading.RLock()
-        #: Held while the kernel is told what has gone.
+        #: Held while nodes that have gone are reported to the kernel.
         self._forgetting = threading.Lock()
         self._left: list[_Inode] = []
         self._tell(root, "", None)
@@ -147,7 +147,7 @@ class Tree:
                     self._left.append(inode)
 
     def settle(self) -> None:
-        """Return when the kernel knows nothing any more of what has left the tree. Others must serve meanwhile."""
+        """Return when the kernel has forgotten the nodes that left the tree. Others must serve meanwhile."""
         if not self._left:  # what left before this call is either in there, or its teller holds the lock
             with self._forgetting:
                 return

@@ -155,7 +155,7 @@ class Instance:
             time.sleep(POLL_S)
 
     def _detach(self) -> None:
-        """Take away every mount whose service is dead, whoever it was of; they can lie on top of each other."""
+        """Take away every mount whose service is dead, of any user; they can lie on top of each other."""
         while True:
             there = mounts(self.folder)
             if not there or not _dead(there[-1].owner, self.folder):
@@ -224,7 +224,7 @@ class Instance:
 def _dead(owner: Owner | None, folder: Path) -> bool:
     if owner is not None:
         return owner.dead()
-    try:  # a mount that does not say whose it is
+    try:  # a mount without the name of its owner
         os.stat(folder)
     except OSError as error:
         return error.errno in {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO}

@@ -180,7 +180,7 @@ class Service:
         return list(self.admin.kdamonds.made())
 
     def _stop_workers(self) -> None:
-        """On virtual time this is the clock's own thread again: it need not ask anybody."""
+        """On virtual time this is the clock's own thread: it needs no other."""
         self.admin.stop()
         self.loader.unload_all()
 

@@ -26,11 +26,11 @@ class Parameters:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def add(self, name: str, kind: str, value: int, told: str = "") -> str:
+    def add(self, name: str, kind: str, value: int, description: str = "") -> str:
         """A parameter with the default ``value``; its name."""
         self.lines += [f"static {_TYPES[kind]} {name} __read_mostly{f' = {number(kind, value)}' if value else ''};"]
         self.lines += [f"module_param({name}, {kind}, 0600);"]
-        self.lines += [f'MODULE_PARM_DESC({name}, "{told}");'] if told else []
+        self.lines += [f'MODULE_PARM_DESC({name}, "{description}");'] if description else []
         self.lines += [""]
         return name
 

@@ -84,7 +84,7 @@ def read_policy(path: Path, machine: SimulatedMachine) -> Policy:
     """The policy of the file ``path``, made on ``machine``; nothing runs there.
 
     Raises:
-        InvalidInput: the file has no policy, or a policy that says nothing.
+        InvalidInput: the file has no policy, or an empty policy.
         DamonError: what its contexts are refused for.
     """
     ctxs = made(path, Damon(machine))
@@ -171,7 +171,7 @@ def _operations(policy: Policy, ops: Operations, place: str) -> Operations:
 
 
 def _scheme(policy: Policy, scheme: Damos, place: str) -> Damos:
-    """A copy. A scheme that acts otherwise than its author wants is dangerous, so it only counts."""
+    """A copy. A scheme that acts otherwise than intended is dangerous, so it only counts."""
     action, unsafe = scheme.action, False
     if isinstance(action, DamosCustomAction):
         function = action.on_region or action.on_folios

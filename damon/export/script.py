@@ -56,7 +56,7 @@ put() {{
 		[ "$#" -eq 3 ] && [ "$2" = "$3" ] && return
 		fail "$place/$1: $2: this kernel's DAMON has no such file; use a newer kernel, or another value"
 	fi
-	# not the shell's own printf: dash's says "I/O error" whatever it was
+	# not the shell's own printf: dash's prints "I/O error" for every error
 	why=$({{ env printf '%s\\n' "$2" > "$place/$1"; }} 2>&1) ||
 		fail "$place/$1: $2: the kernel refuses it: ${{why##*: }}; correct the value, and start again"
 }}

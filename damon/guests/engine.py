@@ -17,7 +17,7 @@ KERNEL: Final = "page-idle"
 
 
 class GuestFailed(Exception):
-    """A run in a guest has no result; the message says why.
+    """A run in a guest has no result; the message has the reason.
 
     Attributes:
         code: how the command should end: 2 and 3 as the run in the guest did, else 1.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One run of modules in a guest: the workload is performed there, and ``damon run`` tells how it fared."""
+"""One run of modules in a guest: the workload is performed there, and ``damon run`` reports its figures."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def run(job: Job, say: Callable[[str], None], boot: Callable[[GuestConfig], Mach
 
 def _result(job: Job, code: int, data: bytes, said: Sequence[str], warnings: Sequence[str]) -> dict[str, Any]:
     if code or len(data) > MOST:
-        why = said[-1] if said else "it said nothing"
+        why = said[-1] if said else "it printed nothing"
         what = f"{job.engine}: damon run in the guest ended with code {code}: {why}"
         raise GuestFailed(what, code if code in (2, 3) else 1)
     try:

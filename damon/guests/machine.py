@@ -47,7 +47,7 @@ def prepare(engine: GuestEngine, workload: Workload, modules: Sequence[str]) -> 
 
     Args:
         engine: which, and with which kernel.
-        workload: its ``machine`` says how much memory and swap there is.
+        workload: its ``machine`` has the sizes of memory and swap.
         modules: the names of those that will be loaded.
 
     Raises:
@@ -99,7 +99,7 @@ def _check_built(engine: GuestEngine, arch: Architecture, modules: Sequence[str]
     if rootfs_build.find(arch) is None:
         raise MissingCapability(f"{engine}: the guests' root file system is not built; build it: vmtest build image")
     if engine.kernel not in variants.variants():
-        return  # an image: what it lacks, the run in the guest will say
+        return  # an image: the run in the guest reports what it lacks
     kernel = variants.variant(engine.kernel).find()
     if kernel is None:
         raise MissingCapability(

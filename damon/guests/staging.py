@@ -22,7 +22,7 @@ PACKAGE: Final = Path(__file__).parents[1]
 PLACE: Final = "/opt/pydamon"
 ENV: Final = {"PYTHONPATH": PLACE}
 PYTHON: Final = "python3"
-#: What stands before byte code: magic number, flags, and the source's time and size, by which Python knows it.
+#: What stands before byte code: magic number, flags, and the source's time and size, by which Python finds it current.
 _HEADER: Final = "<4xIII"
 
 

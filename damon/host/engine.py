@@ -109,7 +109,7 @@ class HostDamon(HostModules):
         """A new last target of ``ctx``: physical memory ``[start, end)`` in core address units; both 0: all System RAM.
 
         Raises:
-            MissingCapability: ``/proc/iomem`` does not say where System RAM is.
+            MissingCapability: ``/proc/iomem`` does not show where System RAM is.
         """
         target = DamonTarget()
         if not (start or end):
@@ -204,13 +204,13 @@ class HostDamon(HostModules):
         return pid if self._found.kdamonds.get(str(index)) == pid else -1
 
     def commit(self, ctx: DamonCtx) -> None:
-        """Give a running context what ``ctx`` says now: attributes, targets, schemes."""
+        """Give a running context what ``ctx`` has now: attributes, targets, schemes."""
         kdamond = self._running(ctx)
         self._write(ctx)
         put(kdamond / "state", "commit")
 
     def commit_goals(self, ctx: DamonCtx) -> None:
-        """Give a running context the goals of its schemes, as ``ctx`` says them now."""
+        """Give a running context the goals that the schemes of ``ctx`` have now."""
         kdamond = self._running(ctx)
         for index, scheme in enumerate(ctx.schemes):
             staging.write(self._context(ctx), staging.goals(index, scheme.quota, self._cgroup))

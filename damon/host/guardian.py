@@ -26,7 +26,7 @@ def spawn(state: Path, lock: int) -> subprocess.Popen[bytes]:
 
     Args:
         state: where the journal is.
-        lock: descriptor of the lock that says that the kernel's DAMON is in use; the guardian holds it as well.
+        lock: descriptor of the lock that marks the kernel's DAMON as in use; the guardian holds it as well.
 
     Raises:
         MissingCapability: it did not start.
@@ -69,7 +69,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     parent, state = int(sys.argv[1]), Path(sys.argv[2])
-    # Out of memory it would be no help to end this one; without the right to say so it is as any other.
+    # Out of memory it would be no help to end this one; without the right to exempt it, it is as any other.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("-1000")
     watched = None
@@ -89,17 +89,17 @@ def main() -> None:
 
 
 def _dismissed(watched: int) -> bool:
-    """Waits; True when the parent says so, False when it has ended. All its system calls have ended then."""
+    """Waits; True when the parent dismisses it, False when that has ended. All its system calls have ended then."""
     waiting = select.poll()
     waiting.register(watched, select.POLLIN)
     waiting.register(0, select.POLLIN)
-    said = b""
+    received = b""
     while True:
         ready = {descriptor for descriptor, _ in waiting.poll()}
         if 0 in ready:
             part = os.read(0, 64)
-            said += part
-            if said == DISMISSED:
+            received += part
+            if received == DISMISSED:
                 return True
             if not part:
                 waiting.unregister(0)

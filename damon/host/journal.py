@@ -25,7 +25,7 @@ def write(state: Path, found: Found) -> None:
 
 
 def repair(state: Path) -> list[str]:
-    """Restores what the journal says, if there is one; call it with the lock held. What could not be done."""
+    """Restores what the journal has, if there is one; call it with the lock held. What could not be done."""
     path = state / _JOURNAL
     try:
         data = json.loads(path.read_text())

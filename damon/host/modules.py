@@ -54,7 +54,7 @@ class HostModules:
         return {path.name: read(path) for path in sorted(self._directory(name).iterdir())}
 
     def start_module(self, name: str, words: Sequence[str] = ()) -> None:
-        """Write parameters, and turn the module on unless they say otherwise.
+        """Write parameters, and turn the module on unless they set ``enabled``.
 
         Args:
             name: as in ``/sys/module``, also without ``damon_``.
@@ -168,6 +168,6 @@ class HostModules:
 
 
 def _worker(directory: Path) -> int:
-    """The worker's thread; -1 when there is none, or the module does not say."""
+    """The worker's thread; -1 when there is none, or the module does not show it."""
     path = directory / "kdamond_pid"
     return number(path) if path.is_file() else -1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel's operations sets by name: what a context says of them. They do not run here."""
+"""The kernel's operations sets by name, as a context holds them. They do not run here."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Builder:
         self.lib, self._spaces, self._destroy = lib, spaces, destroy
 
     def build(self, ctx: DamonCtx) -> int:
-        """A C context as ``ctx`` says, made by the functions that the kernel's own users call.
+        """A C context like ``ctx``, made by the functions that the kernel's own users call.
 
         Raises:
             InvalidInput: it has a part that this version does not have; nothing is left.

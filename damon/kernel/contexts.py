@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which C context is which of Python's, from its making to its freeing, and what the C's says brought into Python's."""
+"""Which C context is which of Python's, from its making to its freeing, and the C's state brought into Python's."""
 
 from __future__ import annotations
 

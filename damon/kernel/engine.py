@@ -41,7 +41,7 @@ class KernelDamon(Damon):
         built: the library (``damon.kernel.build``); a fresh copy of it is loaded, with the kernel's static variables.
         seed: contexts' generators derive from it, as those of the other engine do.
 
-    ``warnings`` has what ``WARN()`` said and ``log`` what ``pr_*()`` did, a line each.
+    ``warnings`` has the output of ``WARN()`` and ``log`` that of ``pr_*()``, a line each.
     """
 
     def __init__(self, machine: Machine, built: Built, seed: int = 0) -> None:
@@ -56,7 +56,7 @@ class KernelDamon(Damon):
         self._bridge = OperationsBridge(self.mirror, machine, self.spaces, self.operations)
         self._contexts = Contexts(self, self.mirror, self.spaces, self._bridge)
         self._builder = Builder(self.lib, self.spaces, self._contexts.destroy)
-        self._trouble: BaseException | None = None
+        self._failure: BaseException | None = None
         self.tracepoints = KernelTrace(machine.clock, self.lib)
         self.trace = self.tracepoints
         self._requests = Requests(self.lib, self._contexts, self._bridge, self.fail)
@@ -87,7 +87,7 @@ class KernelDamon(Damon):
         """An error in a callback cannot pass through C: it is kept, and every worker is asked to end."""
         quick = name in ("ops_access", "ops_valid")
         update = name in ("sleep", "wait", "spawn", "join", "ops_apply", "call", "walk")
-        opens = name in ("sleep", "call")  # in a worker: whoever waits for one goes on in Python
+        opens = name in ("sleep", "call")  # in a worker: what waits for one goes on in Python
 
         def guarded(*arguments: Any) -> Any:
             if not quick:
@@ -101,14 +101,14 @@ class KernelDamon(Damon):
                 if update:
                     self.time.update()
                 if opens:
-                    self.time.begin_quiet(allowed=self._trouble is None)
+                    self.time.begin_quiet(allowed=self._failure is None)
 
         return guarded
 
     def fail(self, error: BaseException) -> None:
         """End every worker with ``error``."""
-        if self._trouble is None:
-            self._trouble = error
+        if self._failure is None:
+            self._failure = error
         for task in self._tasks.values():
             task.ctx.error = task.ctx.error or error
             self.lib.shim_stop_task(task.address)
@@ -181,11 +181,11 @@ class KernelDamon(Damon):
         what = text.decode(errors="replace")
         self.warnings.append(f"WARNING at {file.decode(errors='replace')}:{line}, {function.decode()}(): {what}")
 
-    def raise_trouble(self) -> None:
+    def raise_failure(self) -> None:
         """Raise what went wrong in a callback, once."""
-        trouble, self._trouble = self._trouble, None
-        if trouble is not None:
-            raise trouble
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     # -- contexts
 
@@ -238,7 +238,7 @@ class KernelDamon(Damon):
             addresses.append(address)
         array = (ctypes.c_void_p * len(addresses))(*addresses)
         self.lib.check(self.lib.damon_start(array, len(addresses), exclusive), "damon_start()")
-        self.raise_trouble()
+        self.raise_failure()
 
     def _stop_one(self, ctx: DamonCtx) -> None:
         address = self._contexts.address.get(ctx)

@@ -116,7 +116,7 @@ def supervised(work: Callable[[int], int], library: Path, tree: Path, tell: Call
 
 
 class Reporter:
-    """A process beside a service, which says what broke in the kernel's code when that has ended the service.
+    """A process beside a service, which reports what broke in the kernel's code when that has ended the service.
 
     Make it before any thread is started. ``tell`` is called in that process, which lives until this one ends or calls
     :meth:`close`. A signal to the process group does not end it: it has to see the end of the service.

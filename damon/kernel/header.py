@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a tree's ``damon.h`` declares: records and their fields, constants, functions. Nothing here knows an offset.
+"""What a tree's ``damon.h`` declares: records and their fields, constants, functions. No offset is written here.
 
 The C side is compiled against the same header (``shim/access.c``), with the files that :func:`generated` makes of it. A
 field that a patch adds is there with no change here; one that a version lacks is a macro that is not defined.
@@ -81,7 +81,7 @@ def _names(declaration: str) -> list[tuple[str, int]]:
 
 
 def parse(text: str) -> Header:
-    """What ``damon.h`` says."""
+    """What ``damon.h`` declares."""
     text = _COMMENT.sub(" ", text)
     header = Header()
     for match in re.finditer(r"^struct (\w+) \{", text, re.MULTILINE):

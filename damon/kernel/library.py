@@ -190,7 +190,7 @@ class Library:
         return function
 
     def lacks(self, what: str) -> VersionLacks:
-        """The error that says that this version does not have ``what``."""
+        """The error for ``what``, which this version does not have."""
         return VersionLacks(
             f"{what}: {self.built.source.origin} does not have it; leave it out, or take a later version"
         )

@@ -103,7 +103,7 @@ class OperationsBridge:
                 del state.targets[address]
 
     def _read_parameters(self, state: _State, at: int) -> None:
-        """Keeps the objects that are there, so that whoever holds one sees what it is now."""
+        """Keeps the objects that are there, so that what holds one sees its present state."""
         ctx, lib = state.ctx, self._lib
         fresh: dict[int, Damos] = {}
         given = list(ctx.schemes)
@@ -166,7 +166,7 @@ class OperationsBridge:
 
     def _young(self, id: int, at: int, target: int, addrs: int, native: int, answers: int, nr: int) -> None:
         mirror, accessed = self.target(at, target), self._accessed
-        if native:  # what C made old is what its addresses say, and no more
+        if native:  # C made old the pages at its addresses, and no others
             mirror.addrs.reserve(nr)
             memmove(mirror.addrs.pointer_to(nr), addrs, 8 * nr)
             mirror.batch = Batch(mirror.addrs, nr)

@@ -24,7 +24,7 @@ class _Call:
 
 
 class Requests:
-    """Those of one engine. The C knows each by a number.
+    """Those of one engine. The C refers to each by a number.
 
     Args:
         lib: the C.

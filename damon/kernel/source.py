@@ -32,7 +32,7 @@ class KernelSource:
 
     Args:
         path: its top directory.
-        version: as its Makefile says, e.g. "7.3.4" or "7.3.0-rc7".
+        version: that of its Makefile, e.g. "7.3.4" or "7.3.0-rc7".
         origin: package and Debian's version, e.g. "linux-source-7.3 7.3.4-1", or the directory.
         sha256: over names and content of what DAMON's behavior depends on, in hexadecimal.
         note: what the user should know of the choice, one line; None for nothing.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The tree's own trace events, from its ``TRACE_EVENT()``s, as events of ``damon.core.trace``.
 
-The C prints an event as the kernel does. Of the events that this project knows the text is parsed back; regions, which
-the kernel tells one by one, are gathered until their target is whole. Others go on as they are.
+The C prints an event as the kernel does. Of the events of this project the text is parsed back; regions, which
+the kernel reports one by one, are gathered until their target is whole. Others go on as they are.
 """
 
 from __future__ import annotations

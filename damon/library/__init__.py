@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a program that uses DAMON as a library wants beside the core: machines, running contexts, results one by one.
+"""What a program that uses DAMON as a library needs beside the core: machines, running contexts, results one by one.
 
 ``import damon`` gives all of it, and the core's names, without loading anything before it is used.
 """

@@ -36,7 +36,7 @@ def open_machine(*, sim: str | os.PathLike[str] | None = None, linux: bool = Fal
 
     Args:
         sim: a workload file: the simulated machine that plays it, in virtual time.
-        linux: the running system (root; ``docs/explanation/linux.md`` says what it needs).
+        linux: the running system (root; ``docs/explanation/linux.md`` has what it needs).
         seed: of the simulated machine.
 
     Raises:

@@ -28,7 +28,7 @@ FORMS: Final = "pydamon, host (the running kernel's), kernel:DIR (a tree), or li
 
 @dataclass(frozen=True)
 class Identity:
-    """What results say of their engine. ``sha256`` is over the sources that decide its behavior."""
+    """The engine as results name it. ``sha256`` is over the sources that decide its behavior."""
 
     engine: str
     version: str

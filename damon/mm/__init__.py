@@ -2,5 +2,5 @@
 """The memory itself: ``linux`` (real page tables) and ``sim`` (a simulated machine) behind one interface.
 
 ``interface.py`` is that interface; an operations set talks to nothing else. ``clock.py`` has the two clocks.
-A new machine is a new folder here.
+A new machine is a new directory here.
 """

@@ -86,7 +86,7 @@ class VirtualClock:
     """Virtual time from 0. The creating thread is its first participant; others come by ``spawn``.
 
     Args:
-        advance: called with the new time in ns each time that time moves on, before anybody wakes
+        advance: called with the new time in ns each time that time moves on, before any thread wakes
             (the simulated machine catches up here).
         ticks: how the machine's kernel counts time.
     """

@@ -95,7 +95,7 @@ class RegionArray:
 
     @property
     def pointer(self) -> int:
-        """The address of the rows; ``ValueError`` when ``nr`` says more than there are."""
+        """The address of the rows; ``ValueError`` when ``nr`` is more than there are."""
         if not 0 <= self.nr <= self._capacity:
             raise ValueError(f"{self.nr} regions: the array has memory for {self._capacity}; reserve() more first")
         return self._address
@@ -225,7 +225,7 @@ class Batch:
 NO_BATCH: Final = Batch(Buffer(U64, 1), 0)
 
 
-#: ``DamonFolio.flags``. The first group is what the machine says, the second what the filter stage decides.
+#: ``DamonFolio.flags``. The first group is set by the machine, the second by the filter stage.
 FOLIO_ANON: Final = 1 << 0
 FOLIO_ACTIVE: Final = 1 << 1
 FOLIO_MAPPED: Final = 1 << 2
@@ -285,7 +285,7 @@ class FolioArray:
 
     @property
     def pointer(self) -> int:
-        """The address of the rows; ``ValueError`` when ``nr`` says more than there are."""
+        """The address of the rows; ``ValueError`` when ``nr`` is more than there are."""
         return self.pointer_to(self.nr)
 
     def reserve(self, capacity: int) -> None:

@@ -56,7 +56,7 @@ class DamonCallControl:
     """A function to run in the worker between two samplings. ``fn`` returns nothing and may raise OSError.
 
     ``repeat``: run in every iteration until the worker ends; the caller does not wait. A worker that is asked in every
-    iteration can do nothing in one go, so say when there is nothing to do, if you know:
+    iteration can do nothing in one go, so report when there is nothing to do, where that is known:
 
     ``results_only``: but when an aggregation ends, schemes are due, or the worker waits.
     ``actions_only``: but before schemes act on a region, or while the worker waits; now and then more often.

@@ -20,7 +20,7 @@ class Stretch:
 
     ``due_ns``: after the first sample that ends at this time or later. ``free_low``, ``free_high``: after the first one
     at whose end the machine's free pages are not within these bounds. ``boundary``: the address of a ``struct
-    damon_boundary``, which knows what to do after that many samples; None: only Python knows.
+    damon_boundary``, which decides what to do after that many samples; None: Python decides.
     """
 
     due_ns: int
@@ -92,13 +92,13 @@ class Operations(ABC):
         return Score.MAX
 
     def get_scheme_score(self, ctx: DamonCtx, region: DamonRegion, scheme: Damos) -> int:
-        """0..99; asked only when ``score`` says ``CUSTOM``."""
+        """0..99; asked only when ``score`` is ``CUSTOM``."""
         return 99
 
     def idle_where_empty(self, scheme: Damos) -> bool:
         """Does ``apply_scheme`` do nothing, and in no time, with a region without folios? Then it need not be asked.
 
-        What ``sample_ahead`` samples knows where there are none.
+        The result of ``sample_ahead`` samples where there are none.
         """
         return False
 
@@ -108,7 +108,7 @@ class Operations(ABC):
 
     @property
     def checks_targets(self) -> bool:
-        """Does this set say which targets are valid? Then a worker ends when none is, or there is none."""
+        """Does this set check which targets are valid? Then a worker ends when none is, or there is none."""
         return type(self).target_valid is not Operations.target_valid
 
     def target_valid(self, target: DamonTarget) -> bool:

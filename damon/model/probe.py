@@ -48,7 +48,7 @@ class DamonFilter:
 class DamonProbe:
     """One attribute: its hits are counted in each region's ``probe_hits``, at the probe's place in the context.
 
-    As soon as one ``weight`` of a context is not 0, accesses are not sampled any more: regions are then told apart by
+    As soon as one ``weight`` of a context is not 0, accesses are not sampled any more: regions then differ by
     the weighted sum of their hits.
     """
 

@@ -36,7 +36,7 @@ class DamosAction(enum.Enum):
 class DamosAccessPattern:
     """Closed intervals: bytes, samples per aggregation, aggregations.
 
-    min > max is legal, as in the kernel, and matches nothing: a warning says so.
+    min > max is legal, as in the kernel, and matches nothing: there is a warning.
     """
 
     min_sz_region: int = 0

@@ -47,7 +47,7 @@ class Ticks:
         #: Sleeps from here on are timeouts (``USLEEP_RANGE_UPPER_BOUND``, microseconds): they end at a tick, and early
         #: when their thread is asked to end.
         self.upper_us: Final = (self.tick_ns << 2) // 1000 if hz else _EXACT_UPPER_US
-        self._first = (-300 * hz & _U32_MASK) or 1  # as after a boot; never 0, which says that there was no time yet
+        self._first = (-300 * hz & _U32_MASK) or 1  # as after a boot; never 0, which stands for no time yet
 
     def jiffies(self, now_ns: int) -> int:
         """The number of ticks so far. At time 0 it is what it is when a kernel boots."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a record must be to be used: types, bounds and order of what a file says. Files may be anybody's."""
+"""What a record must be to be used: types, bounds and order of a file's values. Files can come from any source."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """Whose results they are, and the intervals in microseconds, None when the file does not say."""
+    """Whose results they are, and the intervals in microseconds, None when the file lacks them."""
 
     key: Key
     sample_us: int | None

@@ -107,7 +107,7 @@ def to_json(path: Path) -> None:
 
 
 def to_perf_script(path: Path) -> None:
-    """The lines that ``perf script`` would print; what they cannot say (intervals, tuning) is lost."""
+    """The lines that ``perf script`` would print; what they cannot hold (intervals, tuning) is lost."""
     replace(path, _script(path))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a file of records says: how much there is, the working set, and how often what was accessed when.
+"""What is in a file of records: how much there is, the working set, and how often what was accessed when.
 
 The file is read twice, snapshot by snapshot, so that its size does not matter.
 """

@@ -44,7 +44,7 @@ def _context(ctx: DamonCtx, cgroups: Cgroups) -> Pairs:
 
 def _target(target: DamonTarget) -> Pairs:
     ranges: list[list[int]] = []
-    for start, end in target.regions.ranges():  # cuts between neighbours say nothing here
+    for start, end in target.regions.ranges():  # cuts between neighbours mean nothing here
         if ranges and ranges[-1][1] == start:
             ranges[-1][1] = end
         else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reading records in any of damo's forms, ours or its own, snapshot by snapshot. A file may be anybody's or damaged."""
+"""Reading records in any of damo's forms, ours or its own, snapshot by snapshot. A file can be foreign or damaged."""
 
 from __future__ import annotations
 

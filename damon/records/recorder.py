@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Recording: from the trace events of a machine's workers to damo's files.
 
-The worker only puts events into a bounded queue. Whoever runs the recording calls ``poll()`` now and then, which writes
+The worker only puts events into a bounded queue. Its caller calls ``poll()`` now and then, which writes
 what has come and forgets it.
 """
 

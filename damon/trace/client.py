@@ -22,7 +22,7 @@ _ANSWER_BYTES: Final = 1 << 16
 
 
 def socket_path() -> str:
-    """Where ``$DAMON_TRACE_SOCKET`` says that the stream is; EINVAL when it says nothing."""
+    """The path of the stream in ``$DAMON_TRACE_SOCKET``; EINVAL when it is empty."""
     path = os.environ.get(SOCKET_VARIABLE, "")
     if not path:
         raise InvalidInput(f"${SOCKET_VARIABLE}: is not set; run this below `damon exec`, or set it to damond's socket")

@@ -30,5 +30,5 @@ def install(directory: Path, name: str, module: str) -> Path:
 
 
 def install_perf(directory: Path) -> Path:
-    """A ``perf`` that knows DAMON's trace events. It finds the stream by ``$DAMON_TRACE_SOCKET``."""
+    """A ``perf`` with DAMON's trace events. It finds the stream by ``$DAMON_TRACE_SOCKET``."""
     return install(directory, "perf", "damon.trace.perf")

@@ -86,7 +86,7 @@ class Listener:
     def _failed(self, error: Exception) -> None:
         if self._closed.is_set():
             return
-        if not self._pause_s:  # once for each time of trouble
+        if not self._pause_s:  # once for each such time
             log.warning("%s: a connection was not accepted: %s; trying again", self._name, error)
         first, longest = BACK_OFF_S
         self._pause_s = min(max(2 * self._pause_s, first), longest)

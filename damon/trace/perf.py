@@ -177,7 +177,7 @@ def _trace(words: Sequence[str], argv: Sequence[str], self_path: str) -> int:
 
 
 def _report(words: Sequence[str], argv: Sequence[str], self_path: str) -> int:
-    """The machine's own perf; else a report that says so, with exit code 0: damo's holistic report goes on then."""
+    """The machine's own perf; else a report of its absence, with exit code 0: damo's holistic report goes on then."""
     _become_real(argv, self_path)
     print("#\n" * 5 + "# No profile was recorded: that needs the machine's own perf.\n#")
     return 0

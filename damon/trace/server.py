@@ -27,7 +27,7 @@ from damon.trace.text import FORMS, lost_line
 
 MAX_CLIENTS: Final = 64
 _REQUEST_BYTES: Final = 4096
-_REQUEST_S: Final = 10.0  # a client says within this what it wants
+_REQUEST_S: Final = 10.0  # a client sends its request within this time
 _GATHER_S: Final = 0.02  # events go out in bunches
 _CHUNK: Final = 1 << 16
 _FAREWELL_S: Final = 2.0
@@ -122,7 +122,7 @@ class _Client:
     def end(self, patience_s: float) -> None:
         """From another thread."""
         with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RD)  # as if the client had said so
+            self._connection.shutdown(socket.SHUT_RD)  # as if the client had done so
         self._thread.join(patience_s)
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
@@ -148,7 +148,7 @@ class _Client:
             self._connection.sendall(b"ok\n")
             sender.start()
             while self._connection.recv(_REQUEST_BYTES):
-                pass  # nothing that a client could say now means anything
+                pass  # what a client sends now means nothing
         finally:
             self._queue.close()
             if sender.ident is not None:
@@ -178,16 +178,16 @@ class _Client:
         return form, self._trace.queue(EVENTS if events == "all" else events.split(","), self._capacity)
 
     def _send(self, form: str, queue: TraceQueue) -> None:
-        told = 0
+        reported = 0
         try:
             while True:
                 last = queue.closed
                 for chunk in _chunks(form, queue.drain(timeout=None)):
                     self._connection.sendall(chunk)
                 lost = queue.lost  # looked at once: more may be lost while this is sent
-                if lost > told:
-                    self._connection.sendall(f"{lost_line(form, lost - told)}\n".encode())
-                    told = lost
+                if lost > reported:
+                    self._connection.sendall(f"{lost_line(form, lost - reported)}\n".encode())
+                    reported = lost
                 if last:
                     return
                 time.sleep(_GATHER_S)

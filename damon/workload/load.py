@@ -201,11 +201,11 @@ def _is_yaml(path: Path, text: str) -> bool:
 def load_workload(
     path: str | Path, form: Literal["auto", "yaml", "masim"] = "auto", full_speed: float = FULL_SPEED
 ) -> Workload:
-    """Read ``path``; ``form`` says how, else its name (``.yaml``, ``.yml``, ``.cfg``) or first line does.
+    """Read ``path``; ``form`` is its form, else its name (``.yaml``, ``.yml``, ``.cfg``) or first line does.
 
     Args:
         path: a file, or the name of a shipped workload (``hot-cold``).
-        full_speed: touches a second of a masim configuration, which says nothing of rates.
+        full_speed: touches a second of a masim configuration, which has no rates.
 
     Raises:
         InvalidInput: the file can't be read, or is wrong; one line with file, line, place, value and remedy.

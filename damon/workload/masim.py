@@ -2,7 +2,7 @@
 """masim's plain-text configuration: paragraphs split by a blank line, the first lists regions, each other is a phase.
 
 masim runs at full speed; here that is ``FULL_SPEED`` touches a second, shared by the phase's weights. masim ends after
-its last phase; a workload goes on with it until it is told to stop. Initial contents of regions are ignored.
+its last phase; a workload goes on with it until it is stopped. Initial contents of regions are ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from damon.workload.model import Access, Area, Pattern, Phase, Workload
 from damon.workload.quantities import MAX_DURATION, MAX_SIZE, PAGE
 from damon.workload.schema import NAME, PHASE_NAME
 
-#: Touches a second of a program at full speed, when a configuration says nothing of rates.
+#: Touches a second of a program at full speed, as a configuration has no rates.
 FULL_SPEED = 2_000_000.0
 _SHARES = {"ro": 0.0, "wo": 1.0, "rw": 1.0}  # rw reads and then writes the same byte: the page is written each time
 

@@ -136,7 +136,7 @@ class MachineSpec:
 
     @property
     def swaps(self) -> list[tuple[Swap, int]]:
-        """The swap devices and their priorities, the highest first; ``swapon`` gives -2, -3, ... where none is said."""
+        """The swap devices and their priorities, the highest first; ``swapon`` gives -2, -3, ... if none is given."""
         devices = self.swap if isinstance(self.swap, tuple) else (self.swap,) if self.swap else ()
         unsaid = iter(range(-2, -2 - len(devices), -1))
         ranked = [(device, next(unsaid) if device.priority is None else device.priority) for device in devices]
@@ -152,7 +152,7 @@ class Workload:
     phases: tuple[Phase, ...]
     repeat: bool = False
     machine: MachineSpec = field(default_factory=MachineSpec)
-    process_specs: tuple[ProcessSpec, ...] = ()  #: those that something is said of
+    process_specs: tuple[ProcessSpec, ...] = ()  #: those that the file describes
 
     @property
     def processes(self) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def plan_file(plan: str) -> int:
 
 @dataclass(frozen=True)
 class Report:
-    """What one process said of itself. ``areas`` are addresses, start and end; both 0 of one that is not mapped."""
+    """The report of one process. ``areas`` are addresses, start and end; both 0 of one that is not mapped."""
 
     pid: int
     seconds: float
@@ -79,11 +79,11 @@ class Report:
     @classmethod
     def parse(cls, line: str) -> tuple[str, Report]:
         """The process's name and its report, of one of the program's lines."""
-        told: dict[str, Any] = json.loads(line)
-        areas = {area["name"]: (area["start"], area["end"]) for area in told["areas"]}
-        return told["process"], cls(
-            told["pid"], told["seconds"], told["phase"], told["touches"], told["dropped"], areas,
-            told["event"] == "end",
+        report: dict[str, Any] = json.loads(line)
+        areas = {area["name"]: (area["start"], area["end"]) for area in report["areas"]}
+        return report["process"], cls(
+            report["pid"], report["seconds"], report["phase"], report["touches"], report["dropped"], areas,
+            report["event"] == "end",
         )  # fmt: skip
 
 

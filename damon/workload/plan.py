@@ -17,11 +17,11 @@ _EVENTS: Final = (Event.MMAP, Event.MUNMAP, Event.EXIT)
 
 @dataclass(frozen=True)
 class Options:
-    """How the program performs, beyond what the workload says. Times in microseconds, 0 is off."""
+    """How the program performs, beyond what the workload describes. Times in microseconds, 0 is off."""
 
     seed: int = 0
     interval_us: int = 5000  #: sampling interval of the truth
-    duration_us: int = 0  #: 0: until it is told to stop
+    duration_us: int = 0  #: 0: until it is stopped
     report_us: int = 1_000_000
     round_us: int = 1000  #: touches are made in rounds of it, and the TLB is flushed once in each
     tlb_flush: Literal["auto", "on", "off"] = "auto"  #: auto: where the processor is emulated

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the kernel says of a process's memory: ``/proc/PID/pagemap`` by areas, ``stat`` and ``statm`` as a whole.
+"""The kernel's figures of a process's memory: ``/proc/PID/pagemap`` by areas, ``stat`` and ``statm`` as a whole.
 
 Counted over whole bytes, for an emulated processor.
 """

@@ -22,7 +22,7 @@ from damon.workload.performed import plan_file, start_program, workload_program
 from damon.workload.plan import Options, change_options, compile_plan
 
 DESCRIPTION = """\
-Perform a workload file's memory accesses for real. Each process says where its areas are ("ready"), then once a
+Perform a workload file's memory accesses for real. Each process prints where its areas are ("ready"), then once a
 second how often it touched each area, and in which share of the sampling intervals (--interval) a page of it was
 touched: what a monitor should see. The last phase goes on until Ctrl-C, SIGTERM or --duration.
 """

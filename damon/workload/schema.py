@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fields of a workload file: names, types and defaults, and what is said when one is wrong."""
+"""The fields of a workload file: names, types and defaults, and the message when one is wrong."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class MachineFields(Strict, frozen=True):
     memory: Quantity | msgspec.UnsetType = msgspec.UNSET
     nodes: Annotated[list[NodeFields], msgspec.Meta(max_length=8)] = []
     reserved: Quantity = 0
-    swap: Any = msgspec.UNSET  # SwapFields, a list of them, or none; converted by hand, so that messages say which
+    swap: Any = msgspec.UNSET  # SwapFields, a list of them, or none; converted by hand, so that messages name it
     file_read_us: Latency = 100.0
     file_write_us: Latency = 100.0
     fault_us: Latency = 0.5
@@ -95,7 +95,7 @@ class MachineFields(Strict, frozen=True):
 
 
 class FileFields(Strict, frozen=True):
-    areas: dict[str, Any]  # each an AreaFields; converted one by one, so that messages can say which
+    areas: dict[str, Any]  # each an AreaFields; converted one by one, so that messages can name it
     phases: list[PhaseFields]
     format: int = 1
     name: str = ""

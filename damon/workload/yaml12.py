@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Documents of YAML 1.2, as far as its core schema goes, read from files that anybody may have written.
+"""Documents of YAML 1.2, as far as its core schema goes, read from files of any source.
 
 Plain scalars mean what they look like: ``1:30``, ``on`` and ``1_000`` are text, ``010`` is ten, ``1e6`` is a number.
 Keys are text, and no key stands twice. ``<<`` merges mappings. Other tags (``!!set``, ``!!python/...``) are refused.

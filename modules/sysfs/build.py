@@ -34,7 +34,7 @@ MAX_SCHEMES: Final = 1 << 17
 
 
 def fill_context(damon: Damon, ctx: DamonCtx, tree: context.Context) -> None:
-    """Put what ``tree`` says into ``ctx``, an empty context.
+    """Put the values of ``tree`` into ``ctx``, an empty context.
 
     Raises:
         DamonError: EINVAL as a rule; ENOMEM for whatever is wrong with a scheme.

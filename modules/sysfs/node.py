@@ -19,7 +19,7 @@ class Watcher(Protocol):
     """Who shows a node to others."""
 
     def gone(self) -> None:
-        """The node has left the tree, maybe while the tree's lock is held: must not wait for anybody."""
+        """The node has left the tree, maybe while the tree's lock is held: must not wait."""
 
 
 class Node:
@@ -136,7 +136,7 @@ class Directory(Node):
 
 
 class TreeLock:
-    """The one lock of the whole tree. Nobody waits for it: who finds it taken gets EBUSY (spec, sysfs 1.3)."""
+    """The one lock of the whole tree. A request that finds it taken gets EBUSY at once (spec, sysfs 1.3)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``schemes/``: what a scheme wants, what it did, what it tried (DAMON spec, sysfs 3.5, 4.1)."""
+"""``schemes/``: what a scheme is to do, what it did, what it tried (DAMON spec, sysfs 3.5, 4.1)."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class TriedRegions(Directory):
 
 
 class Schemes(Numbered["Scheme"]):
-    """``schemes/``. What the worker's schemes said last is kept, for directories that no client has opened yet."""
+    """``schemes/``. The last figures of the schemes are kept, for directories that no client has opened yet."""
 
     __slots__ = ("_effective_bytes", "_stats")
 

@@ -165,8 +165,9 @@ def test_quotes_around_a_value_come_off() -> None:
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [('damon_reclaim.enabled="Y', "quotation"), ("damon_reclaim_enabled=Y", "lacks the dot"),
-     ("damon-reclaim", "lacks the dot")],
+    [('damon_reclaim.enabled="Y', "quotation"),
+     ("damon_reclaim_enabled=Y", "^command line word: 'damon_reclaim_enabled=Y': has no dot"),
+     ("damon-reclaim", "^command line word: 'damon-reclaim': has no dot")],
 )  # fmt: skip
 def test_command_lines_refused(line: str, message: str) -> None:
     with pytest.raises(DamonError, match=message) as caught:

@@ -74,7 +74,7 @@ def _unpack(options: argparse.Namespace) -> int:
 
 def _kernels(_options: argparse.Namespace) -> int:
     """Lists the kernels that have a name, what they are, where those are that are built, and what these have (the
-    features that 'vmtest kconfig' knows)."""
+    features of 'vmtest kconfig')."""
     for one in variants.variants().values():
         try:
             built = one.find()

@@ -240,15 +240,15 @@ class Console(threading.Thread):
     def _around(self, at: int) -> str:
         with self._guard:
             lines = list(self._lines)
-        told = max(0, len(lines) - (self._count - at) - 1)
-        first = max(0, told - EXCERPT_BEFORE)
-        for index in range(told - 1, max(-1, told - BEGINNING_WITHIN - 1), -1):
+        found = max(0, len(lines) - (self._count - at) - 1)
+        first = max(0, found - EXCERPT_BEFORE)
+        for index in range(found - 1, max(-1, found - BEGINNING_WITHIN - 1), -1):
             if BEGINNINGS.search(lines[index]):
-                if told - index > EXCERPT_LINES:
-                    return "\n".join([*lines[index : index + 5], "...", *lines[told - 5 : told + EXCERPT_LINES - 10]])
+                if found - index > EXCERPT_LINES:
+                    return "\n".join([*lines[index : index + 5], "...", *lines[found - 5 : found + EXCERPT_LINES - 10]])
                 first = index
                 break
-        return "\n".join(lines[first : max(told + EXCERPT_LINES - EXCERPT_BEFORE, first)])
+        return "\n".join(lines[first : max(found + EXCERPT_LINES - EXCERPT_BEFORE, first)])
 
     def expect(self, text: str) -> threading.Event:
         """An event that is set once a line has the text; ask before it can come."""

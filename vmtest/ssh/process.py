@@ -29,7 +29,7 @@ PAUSED_SECONDS = 0.2
 
 
 class Enough(Exception):
-    """Raised by a sink that wants no more: the command's connection is closed, and it counts as killed."""
+    """Raised by a sink that takes no more: the command's connection is closed, and it counts as killed."""
 
 
 @dataclass(frozen=True)

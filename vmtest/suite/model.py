@@ -32,7 +32,7 @@ class Overrides(_Part, frozen=True):
 class Kernel(_Part, frozen=True):
     """A kernel: one of a named variant, an image, a tree. None of them: the variant of the kernel's own name.
 
-    ``arch`` says what a tree is built for; an image and a variant have theirs.
+    ``arch`` is what a tree is built for; an image and a variant have theirs.
     """
 
     variant: str | None = None

@@ -24,7 +24,7 @@ def available() -> bool:
 
 
 def madvise(directory: int, pid: int, start: int, length: int, advice: Advice) -> int:
-    """``madvise(2)`` by the process whose folder in /proc is open as ``directory``; 0 or a negative errno.
+    """``madvise(2)`` by the process whose directory in /proc is open as ``directory``; 0 or a negative errno.
 
     The thread goes on as it was, its signals wait meanwhile. ``-EPERM``: traced already, under seccomp, or a 32-bit
     program; ``-EAGAIN``: no thread of it can be stopped now; ``-EOPNOTSUPP``: not on this processor.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is left of a simulated machine that was closed: an error for whoever still asks."""
+"""What is left of a simulated machine that was closed: an error for any further use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from damon.errors import DamonError
 
 
 class Releasable:
-    """Holds native memory. ``release()`` drops it; then every attribute that is gone says that the machine is closed.
+    """Holds native memory. ``release()`` drops it; then each use of a missing attribute is an error: closed.
 
     Memory goes with its last reference: a record that a caller took from the machine and still holds stays readable.
     """

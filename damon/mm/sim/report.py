@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a simulated machine tells about itself."""
+"""Figures of a simulated machine."""
 
 from __future__ import annotations
 

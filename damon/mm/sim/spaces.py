@@ -147,7 +147,7 @@ class SimulatedProcess:
         return [(start, end) for start, end, _ in self._mapped()] if self.alive() else []
 
     def madvise(self, start: int, length: int, advice: Advice) -> int:
-        """As ``madvise(2)``: what lies in holes is left out, and ``-ENOMEM`` says so afterwards."""
+        """As ``madvise(2)``: what lies in holes is left out, and the result is then ``-ENOMEM``."""
         if not self.alive():
             return -errno.ESRCH
         if start % PAGE_SIZE or length < 0:
