@@ -59,7 +59,7 @@ def test_malformed_value_of_every_parameter(
     damon: Damon, tmp_path: Path, small: str, name: str, spec: Any, text: str
 ) -> None:
     word = f"{spec.name}={text}"
-    told = (f"{name}.{spec.name}=",)
+    told = (f"{name}.{spec.name}: {text!r}: ",)
     _refused(damon, tmp_path, ["--module", name, word, "--sim", small], 2, *told)
     _refused(damon, tmp_path, ["--cmdline", f"{name}.enabled=Y {name}.{word}", "--sim", small], 2, *told)
 
@@ -67,18 +67,18 @@ def test_malformed_value_of_every_parameter(
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["reclaim", "aggr_interval=0"], ["damon_reclaim", "aggr_interval=0"]),
-        (["lru_sort", "sample_interval=0"], ["damon_lru_sort", "sample_interval=0"]),
-        (["reclaim", "min_nr_regions=2"], ["min_nr_regions 2", "at least 3"]),
-        (["reclaim", "min_nr_regions=1001"], ["min_nr_regions 1001", "max_nr_regions 1000"]),
-        (["reclaim", "max_nr_regions=9"], ["min_nr_regions 10", "max_nr_regions 9"]),
-        (["reclaim", "sample_interval=100001"], ["sample_interval 100001", "aggr_interval 100000"]),
-        (["lru_sort", "aggr_interval=4999"], ["sample_interval 5000", "aggr_interval 4999"]),
-        (["lru_sort", "active_mem_bp=10001"], ["active_mem_bp=10001"]),
-        (["reclaim", "monitor_region_start=8192", "monitor_region_end=4096"], ["monitor_region_start=8192"]),
-        (["reclaim", "monitor_region_start=4096"], ["monitor_region_end=0"]),
-        (["reclaim", "addr_unit=0"], ["addr_unit=0"]),
-        (["reclaim", "addr_unit=3"], ["addr_unit 3"]),
+        (["reclaim", "aggr_interval=0"], ["damon_reclaim", "aggr_interval: 0: "]),
+        (["lru_sort", "sample_interval=0"], ["damon_lru_sort", "sample_interval: 0: "]),
+        (["reclaim", "min_nr_regions=2"], ["min_nr_regions: 2: ", "at least 3"]),
+        (["reclaim", "min_nr_regions=1001"], ["min_nr_regions: 1001: ", "max_nr_regions, 1000"]),
+        (["reclaim", "max_nr_regions=9"], ["min_nr_regions: 10: ", "max_nr_regions, 9"]),
+        (["reclaim", "sample_interval=100001"], ["sample_interval: 100001 us: ", "aggr_interval, 100000"]),
+        (["lru_sort", "aggr_interval=4999"], ["sample_interval: 5000 us: ", "aggr_interval, 4999"]),
+        (["lru_sort", "active_mem_bp=10001"], ["active_mem_bp: 10001: "]),
+        (["reclaim", "monitor_region_start=8192", "monitor_region_end=4096"], ["monitor_region_start, monitor_region_end: region: 8192-4096: "]),
+        (["reclaim", "monitor_region_start=4096"], ["monitor_region_end: region: 4096-0: "]),
+        (["reclaim", "addr_unit=0"], ["addr_unit: 0: "]),
+        (["reclaim", "addr_unit=3"], ["min_region_sz: 1365: ", "addr_unit 3"]),
         (["reclaim", "commit_inputs=Y"], ["damon_reclaim.commit_inputs", "never started"]),
         (["reclaim", "min_age"], ["damon_reclaim.min_age: needs a value"]),
         (["reclaim", "min_aeg=5"], ["'min_aeg'", "did you mean min_age?"]),
@@ -86,7 +86,7 @@ def test_malformed_value_of_every_parameter(
         (["damon_reclam"], ["'damon_reclam'", "did you mean damon_reclaim?"]),
         (["zswap"], ["'zswap'", "known: damon_lru_sort, damon_reclaim"]),
         (["./nowhere"], ["'./nowhere': is not a module"]),
-        (["reclaim", "--module", "lru_sort"], ["damon_reclaim and damon_lru_sort cannot run together", "EBUSY"]),
+        (["reclaim", "--module", "lru_sort"], ["modules: damon_reclaim, damon_lru_sort: ", "EBUSY"]),
         (["reclaim", "--duration", "0"], ["--duration", "'0'"]),
         (["reclaim", "--duration", "soon"], ["'soon'", "duration above 0"]),
         (["reclaim", "--duration", "nan"], ["'nan'"]),
@@ -96,11 +96,11 @@ def test_malformed_value_of_every_parameter(
         (["reclaim", "--json", "/nowhere/at/all/x.json"], ["--json: '/nowhere/at/all/x.json': ", "does not exist"]),
         (["reclaim", "--json", "/"], ["--json: '/': ", "is a directory"]),
         (["reclaim", "--json", ""], ["''"]),
-        (["reclaim", "--cmdline", "damon_lru_sort.enabled=Y"], ["cannot run together"]),
+        (["reclaim", "--cmdline", "damon_lru_sort.enabled=Y"], ["modules: damon_lru_sort, damon_reclaim: "]),
         (["reclaim", "--cmdline", "zswap.enabled=Y"], ["'zswap'", "known:"]),
         (["reclaim", "--cmdline", "damon_reclaim.min_age_=Y"], ["did you mean min_age"]),
         (["reclaim", "--cmdline", 'damon_reclaim.min_age="5'], ["quotation"]),
-        (["reclaim", "--cmdline", "damon_reclaim_enabled=Y"], ["lacks the dot"]),
+        (["reclaim", "--cmdline", "damon_reclaim_enabled=Y"], ["command line word: 'damon_reclaim_enabled=Y': has no dot"]),
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -76,7 +76,7 @@ def test_what_is_missing_has_a_remedy(bare: Host) -> None:
         assert "\n" not in check.state + check.remedy
     assert "libdamon.so is for another machine" in checks["simulate"].state
     assert "fuse" in checks["serve"].state
-    assert checks["guests"].state == f"not installed: {', '.join(('vmtest', *VMTEST))}"
+    assert checks["guests"].state == f"packages: {', '.join(('vmtest', *VMTEST))}: are not installed"
 
 
 def test_all_is_there(full: Host) -> None:

@@ -111,8 +111,14 @@ def test_modinfo_without_damon(
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--sim", "hot-cold", "--module", "damon_reclaim"], "it works on this machine's memory, not on sim; give --l"),
-        (["--linux", "--module", "damon_reclaim", "min_age=5s"], "^damon_reclaim.min_age: '5s': .*in us: 5000000"),
+        (
+            ["--sim", "hot-cold", "--module", "damon_reclaim"],
+            "engine: host: works on this machine's memory, not on sim",
+        ),
+        (
+            ["--linux", "--module", "damon_reclaim", "min_age=5s"],
+            "damon_reclaim.min_age: '5s': is not an unsigned integer",
+        ),
         (["--linux", "--module", "nonesuch"], "module: 'nonesuch': is unknown"),
     ],
 )
@@ -147,5 +153,5 @@ def test_commands_that_do_not_take_the_engine(words: list[str], tmp_path: Path) 
     line = [sys.executable, "-m", *words, "--linux", "--engine", "host"]
     done = subprocess.run(line, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "--engine host: " in done.stderr
+    assert "--engine: host: " in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -128,7 +128,7 @@ def test_record_ends_with_the_server_and_says_what_was_full(tracer: Tracer) -> N
 def test_unknown_events_are_refused_as_perf_does(tracer: Tracer) -> None:
     code, _, err = tracer.run("record", "-a", "-o", "x", "-e", "damon:nope")
     assert code == 129
-    assert err.startswith("perf: event syntax error: no event 'damon:nope'")
+    assert err.startswith("perf: event syntax error: event: 'damon:nope': is unknown")
     assert not (tracer.folder / "x").exists()
 
 

@@ -128,8 +128,8 @@ def test_a_client_that_vanishes_is_forgotten(damon: Damon, ctx: DamonCtx, server
         (b"damon-trace 1 script damon_aggregated,nope\n", "error event: 'nope': is unknown; give one of damon"),
         (b"damon-trace 1 yaml all\n", "error form: 'yaml': is unknown; give one of script, json"),
         (b"damon-trace 2 json all\n", "error version: '2': "),
-        (b"GET / HTTP/1.1\n", "error request: 'GET / HTTP/1.1': is unknown"),
-        (b"\xff\xfe\n", "error request: '\ufffd\ufffd': is unknown"),
+        (b"GET / HTTP/1.1\n", "error request: 'GET / HTTP/1.1"),
+        (b"\xff\xfe\n", "error request: '\ufffd\ufffd"),
         (b"x" * 5000, "error request: is not a line"),
     ],
 )
