@@ -3,7 +3,7 @@
 
 Each package declares the routines that it calls (``bind``) and the records that it shares (``shared``, ``layout.py``)
 next to what uses them; this file only loads. Calls release the GIL (``ctypes.CDLL``) and never keep a pointer
-past their return unless their comment says so.
+past their return unless their comment allows it.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ touched: what a monitor should see. The last phase goes on until Ctrl-C, SIGTERM
 """
 EPILOG = """\
 An emulated processor (QEMU without KVM) keeps TLB entries until the address space is switched, so that touches are not
-seen by any monitor of accessed bits. With --tlb-flush (auto: when the processor says that it is QEMU's own) each
+seen by any monitor of accessed bits. With --tlb-flush (auto: when the processor is QEMU's own) each
 process flushes its TLB in every round (--round) by toggling the protection of a range of its own.
 
 exit codes: 0 fine, 1 a process failed, 2 invalid input and nothing started, 3 the program is not built

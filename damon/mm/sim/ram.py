@@ -158,7 +158,9 @@ class Ram:
             m.node[nid].nr_free = m.node[nid].total - (0 if nid else self.held_pages)
         if self.held_pages > m.node[0].total - MIB // PAGE_SIZE:
             most = m.node[0].total * PAGE_SIZE - MIB
-            raise InvalidInput(f"machine.reserved: {self._spec.reserved}: leaves nothing to run in; give at most {most}")
+            raise InvalidInput(
+                f"machine.reserved: {self._spec.reserved}: leaves nothing to run in; give at most {most}"
+            )
         self.set_watermarks()
 
     def set_watermarks(self) -> None:
