@@ -75,7 +75,7 @@ def test_malformed_value_of_every_parameter(
         (["reclaim", "sample_interval=100001"], ["sample_interval: 100001 us: ", "aggr_interval, 100000"]),
         (["lru_sort", "aggr_interval=4999"], ["sample_interval: 5000 us: ", "aggr_interval, 4999"]),
         (["lru_sort", "active_mem_bp=10001"], ["active_mem_bp: 10001: "]),
-        (["reclaim", "monitor_region_start=8192", "monitor_region_end=4096"], ["monitor_region_end: region: 8192-4096: "]),
+        (["reclaim", "monitor_region_start=8192", "monitor_region_end=4096"], ["region: 8192-4096: is empty"]),
         (["reclaim", "monitor_region_start=4096"], ["monitor_region_end: region: 4096-0: "]),
         (["reclaim", "addr_unit=0"], ["addr_unit: 0: "]),
         (["reclaim", "addr_unit=3"], ["min_region_sz: 1365: ", "addr_unit 3"]),
