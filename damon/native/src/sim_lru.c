@@ -19,7 +19,10 @@ static struct sim_run *ring(struct sim_machine *m, uint64_t node, int list, uint
 	return &m->run[node][list][at & m->run_mask];
 }
 
-/* Drop stale claims. At least half of the ring is free afterwards: it is twice as long as there are frames. */
+/*
+ * Drop the runs without a page that is on them. What stays keeps its stale claims, so no run becomes several, which would
+ * overwrite runs not looked at yet. Half of the ring is free afterwards: it is twice as long as there are frames.
+ */
 static void compact(struct sim_machine *m, uint64_t node, int list)
 {
 	struct sim_node *on = &m->node[node];
@@ -28,24 +31,13 @@ static void compact(struct sim_machine *m, uint64_t node, int list)
 	for (uint64_t from = on->tail[list]; from < end; from++) {
 		struct sim_run r = *ring(m, node, list, from);
 		const struct sim_area *a = &m->area[r.area];
-		uint64_t live = 0;
 
-		for (uint64_t n = 0; a->mapped && n < r.nr; n++) {
-			struct sim_run *out;
-
-			if (page_seq(m, a, r.page + n) != r.seq) {
-				live = 0;
-				continue;
-			}
-			if (!live++) {
-				out = ring(m, node, list, to++);
-				*out = r;
-				out->page = r.page + n;
-			} else {
-				out = ring(m, node, list, to - 1);
-			}
-			out->nr = live;
+		while (a->mapped && r.nr && page_seq(m, a, r.page) != r.seq) {
+			r.page++;
+			r.nr--;
 		}
+		if (a->mapped && r.nr)
+			*ring(m, node, list, to++) = r;
 	}
 	on->head[list] = to;
 }

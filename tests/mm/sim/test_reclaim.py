@@ -119,6 +119,22 @@ def test_kswapd_reclaims_up_to_the_high_watermark() -> None:
     assert after >= sim.state.m.node[0].wmark_high
 
 
+def test_kswapd_gives_up_after_sixteen_failures_until_an_area_goes() -> None:
+    """Without swap no anonymous page can be reclaimed. Each allocation below the low watermark wakes kswapd."""
+    sim = machine(Area("a", 50 * MIB), Area("new", 8 * MIB, populate=False), memory=64 * MIB, swap=None,
+                  accesses=(Access("new", 5000, Pattern.SEQUENTIAL),))  # fmt: skip
+    on, seen = sim.state.m.node[0], [0]
+    while len(seen) < 17:
+        sim.clock.sleep_us(200)
+        seen += [on.kswapd_failures] if on.kswapd_failures not in seen else []
+    assert seen == list(range(17))
+    sim.clock.sleep_us(1000)
+    assert (on.kswapd_failures, on.kswapd_awake, sim.counters()["oom_kill"]) == (16, 0, 0)
+    sim.clock.sleep_us(1_000_000)
+    assert (on.kswapd_failures, sim.counters()["oom_kill"]) == (0, 1), "the kill unmaps everything"
+    check(sim)
+
+
 def test_active_pages_that_are_not_accessed_any_more_leave_too() -> None:
     sim = machine(Area("old", 48 * MIB), Area("new", 16 * MIB, populate=False, process="b"),
                   accesses=(Access("new", 20_000, Pattern.SEQUENTIAL),), memory=64 * MIB, swap=SWAP)  # fmt: skip
