@@ -103,11 +103,13 @@ def test_young_of_another_batch_is_refused(kernel: FakeKernel) -> None:
         young(sampler, 3)
 
 
-def test_page_that_left_the_lru_was_not_accessed(kernel: FakeKernel) -> None:
+@pytest.mark.parametrize("flags", [0, ANON & ~KPF_LRU, ANON | KPF_COMPOUND_TAIL])
+def test_page_that_left_the_lru_was_not_accessed(kernel: FakeKernel, flags: int) -> None:
+    """It is free, isolated, or became a part of a bigger folio: its clear bit means nothing any more."""
     sampler = Sampler(kernel.files)
     sampler.mkold_phys(addresses([0, 4096]), 2)
     kernel.clear_idle([0, 1])
-    kernel.set_flags([ANON, 0, *[ANON] * 4094])
+    kernel.set_flags([ANON, flags, *[ANON] * 4094])
     assert young(sampler, 2) == [1, 0]
 
 
