@@ -139,8 +139,8 @@ class Instance:
             if owner is None or not owner.dead():
                 raise DamonError(
                     errno.EBUSY,
-                    f"{self.folder} is served by process {owner.pid if owner else '?'} already: "
-                    "stop that, or give another --mount",
+                    f"--mount: {str(self.folder)!r}: is served by process {owner.pid if owner else '?'} already; "
+                    "stop that, or give another",
                 )
             if not forced:
                 log.warning("process %d was killed and can't end by itself", owner.pid)

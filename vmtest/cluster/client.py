@@ -69,7 +69,7 @@ def cluster_runner(
     def run(jobs: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
         if rooted := next((job for job in jobs if job.machine_args.get("root")), None):
             what = f"{rooted.name}: root: {rooted.machine_args['root']!r}: is a directory of this host"
-            raise InvalidInput(f"{what} and is not sent to workers; run it without --cluster")
+            raise InvalidInput(f"{what}: it is not sent to workers; run it without --cluster")
         with contextlib.ExitStack() as stack:
             client = stack.enter_context(_connected(address, tls))
             _check_workers(client, address)
