@@ -113,6 +113,7 @@ GAPS = {
 }
 
 
+# Long: the options, and a line for each way and operations set.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mib", type=int, default=256)

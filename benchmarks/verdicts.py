@@ -71,6 +71,7 @@ class Kind:
     tolerate: tuple[str, ...] = ()
 
 
+# Long: a table.
 def _kinds() -> list[Kind]:
     crash, kmsg = CRASH.format, KMSG.format
     short = Limits(command=2)
@@ -230,6 +231,7 @@ def plan(count: int, seed: int, kinds: Sequence[Kind]) -> list[Kind]:
     return chosen
 
 
+# Long: the options, and what each run of the pool is told to provoke.
 def main(arguments: Sequence[str] | None = None) -> int:
     """The benchmark; 0 when nothing was classified wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

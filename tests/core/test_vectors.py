@@ -242,6 +242,7 @@ def test_a_pass_that_only_clears_the_pointer_leaves_the_window_to_the_next_one()
     assert [kib(one_pass(ctx, 10)) for _ in range(3)] == [[], [(0, 20)], []]
 
 
+# Long: one run, in which the functions that it replaces note what happens.
 def test_order_at_a_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
     """Damos 11 and core 3.5: check, merge and age, calls, schemes, reset, split - at sample 20 of the time-line."""
     machine = FakeMachine(lambda addr: True)

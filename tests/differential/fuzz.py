@@ -78,6 +78,7 @@ def play_both(case: Case, built: Built) -> tuple[Played, Played]:
     return own, player(case, lambda machine, seed: KernelDamon(machine, built, seed=seed)).play()
 
 
+# Long: Hypothesis plays a function within it, which fills in the outcome.
 def run(built: Built, seed: int, *, shrink: bool = True) -> Outcome:
     """Play the random case of ``seed``.
 

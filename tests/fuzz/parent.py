@@ -41,6 +41,7 @@ class _Found:
         print(f"{target}: {problem}: kept as {path}", flush=True)
 
 
+# Long: the workers are started, waited for and ended in one place, whatever ends the run.
 def run(given: argparse.Namespace, scratch: Path) -> int:
     """The exit code."""
     names = given.target or list(TARGETS)

@@ -37,6 +37,7 @@ def _resident(machine: SimulatedMachine) -> dict[str, int]:
     return {area.name: area.resident_bytes for area in machine.areas()}
 
 
+# Long: the life of two modules, each step in the state that those before left.
 def test_states(machine: SimulatedMachine) -> None:
     damon = Damon(machine, seed=5)
     loader = Loader(damon)

@@ -110,6 +110,7 @@ def _log(folder: Path) -> list[list[str]]:
     return [line.split() for line in (folder / "log").read_text().splitlines()]
 
 
+# Long: all that is looked at is of one run, which takes seconds.
 def test_a_killed_workers_job_runs_elsewhere_and_verdicts_are_never_retried(workers: Workers, tmp_path: Path) -> None:
     # The long one goes on until it was begun twice, which it is because its first worker is killed.
     commands = {"a": "pass 1", "b": "fail 1", "long": "pass 2", "c": "panic 1", "d": "raise", "e": "pass 1"}

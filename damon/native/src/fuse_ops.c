@@ -226,6 +226,7 @@ static int statfs_(struct fs_request *rq)
 	return sizeof(*out);
 }
 
+/* Long: a branch for each operation that the kernel asks for. */
 int fs_serve(struct fs_request *rq)
 {
 	switch (rq->in->opcode) {

@@ -184,6 +184,7 @@ static size_t ranges(const struct lx_key *pages, size_t nr, struct iovec *iov)
 	return found;
 }
 
+/* Long: what it opens is closed in one place, whatever failed before. */
 static void act_on_process(struct lx_files *files, int32_t pid, int action, const struct damon_folio *folios,
 			   struct lx_key *pages, size_t nr, struct lx_key *scratch, uint64_t *entries,
 			   struct lx_result *result)

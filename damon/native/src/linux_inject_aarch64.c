@@ -53,6 +53,7 @@ static int is_syscall(int tid, uint64_t at)
 	return process_vm_readv(tid, &here, 1, &there, 1, 0) == sizeof(code) && !memcmp(code, call, sizeof(code));
 }
 
+/* Long: each step needs the stop that the one before left the thread in, and the end undoes them all. */
 int inject_call(int tid, uint64_t at, long number, const uint64_t *args)
 {
 	struct user_pt_regs before, regs;

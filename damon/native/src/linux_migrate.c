@@ -25,6 +25,50 @@ static void query(struct lx_files *files, int32_t pid, size_t nr, void **pages, 
 	move_pages(files, pid, nr, pages, NULL, status);
 }
 
+/* The pages that still have to move to one node, the first one's; status marks them as done. */
+static size_t take_node(const struct damon_folio *folios, const struct lx_key *keys, size_t nr, void **pages,
+			int *status, void **some, int *nodes, uint32_t *rows)
+{
+	int target = ABSENT;
+	size_t left = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		int wanted = folios[keys[i].row].target_nid;
+
+		if (status[i] == ABSENT)
+			continue;
+		if (status[i] < 0 || status[i] == wanted) { /* gone, or there already */
+			status[i] = ABSENT;
+			continue;
+		}
+		if (target == ABSENT)
+			target = wanted;
+		if (wanted != target)
+			continue;
+		some[left] = pages[i];
+		nodes[left] = target;
+		rows[left++] = keys[i].row;
+		status[i] = ABSENT;
+	}
+	return left;
+}
+
+/* Move pages of one process to one node; the number of those that are there then. */
+static uint64_t move_to_node(struct lx_files *files, int32_t pid, size_t nr, void **pages, const int *nodes,
+			     const struct damon_folio *folios, const uint32_t *rows)
+{
+	int *after = calloc(nr, sizeof(*after));
+	uint64_t moved = 0;
+
+	if (after && move_pages(files, pid, nr, pages, nodes, after) >= 0) {
+		query(files, pid, nr, pages, after);
+		for (size_t i = 0; i < nr; i++)
+			moved += after[i] == nodes[i] ? folios[rows[i]].nr_pages : 0;
+	}
+	free(after);
+	return moved;
+}
+
 void lx_migrate(struct lx_files *files, int32_t pid, int pidfd, const struct damon_folio *folios,
 		const struct lx_key *keys, size_t nr, struct lx_result *result)
 {
@@ -32,6 +76,7 @@ void lx_migrate(struct lx_files *files, int32_t pid, int pidfd, const struct dam
 	int *status = calloc(nr, sizeof(*status)), *nodes = calloc(nr, sizeof(*nodes));
 	uint32_t *rows = calloc(nr, sizeof(*rows));
 	uint64_t moved = 0;
+	size_t left;
 
 	if (!pages || !some || !status || !nodes || !rows)
 		goto out;
@@ -39,44 +84,9 @@ void lx_migrate(struct lx_files *files, int32_t pid, int pidfd, const struct dam
 		pages[i] = (void *)(uintptr_t)(keys[i].key << LX_PAGE_SHIFT);
 	query(files, pid, nr, pages, status);
 	/* A node at a time: one that does not exist makes the whole call fail. */
-	for (size_t done = 0; done < nr;) {
-		size_t left = 0;
-		int target = ABSENT;
-
-		for (size_t i = 0; i < nr; i++) {
-			int wanted = folios[keys[i].row].target_nid;
-
-			if (status[i] == ABSENT)
-				continue;
-			if (status[i] < 0 || status[i] == wanted) { /* gone, or there already */
-				status[i] = ABSENT;
-				continue;
-			}
-			if (target == ABSENT)
-				target = wanted;
-			if (wanted != target)
-				continue;
-			some[left] = pages[i];
-			nodes[left] = target;
-			rows[left++] = keys[i].row;
-			status[i] = ABSENT;
-		}
-		if (!left)
-			break;
-		done += left;
+	while ((left = take_node(folios, keys, nr, pages, status, some, nodes, rows))) {
 		result->acted += left;
-		{
-			int *after = calloc(left, sizeof(*after));
-
-			if (!after)
-				break;
-			if (move_pages(files, pid, left, some, nodes, after) >= 0) {
-				query(files, pid, left, some, after);
-				for (size_t i = 0; i < left; i++)
-					moved += after[i] == target ? folios[rows[i]].nr_pages : 0;
-			}
-			free(after);
-		}
+		moved += move_to_node(files, pid, left, some, nodes, folios, rows);
 	}
 	if (!linux_pidfd_alive(pidfd)) /* it goes by its number here: else it may have been another's */
 		result->moved += moved;

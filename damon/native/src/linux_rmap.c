@@ -217,6 +217,29 @@ static int is_pid(const char *name)
 	return *name >= '1' && *name <= '9' && strspn(name, "0123456789") == strlen(name) && strlen(name) < 11;
 }
 
+/* Add the processes that PROC lists and that map something, but for own. 0, or a negative errno. */
+static int enter_others(struct lx_files *files, struct lx_rmap *rmap, DIR *proc, int32_t own, uint64_t *buf)
+{
+	struct dirent *entry;
+	int err = 0;
+
+	while (!err && rmap->nr_pids < LX_MAX_PROCESSES && (entry = readdir(proc))) {
+		int32_t pid = is_pid(entry->d_name) ? atoi(entry->d_name) : own;
+
+		if (pid == own)
+			continue;
+		err = add_process(rmap, pid);
+		if (!err) {
+			uint64_t before = rmap->nr_entries;
+
+			enter_process(files, rmap, rmap->nr_pids - 1, buf);
+			if (rmap->nr_entries == before)
+				rmap->nr_pids--; /* a kernel thread, mostly */
+		}
+	}
+	return err;
+}
+
 /*
  * Read the window [first, first + nr) of page frames anew, own the process of the caller (it comes last: of a page that
  * it shares, the other's mapping counts). 8 bytes a page frame, touched only where something is mapped.
@@ -224,7 +247,6 @@ static int is_pid(const char *name)
 EXPORT int linux_rmap_build(struct lx_files *files, struct lx_rmap *rmap, int32_t own, uint64_t first, uint64_t nr)
 {
 	uint64_t *buf = malloc(CHUNK * 8);
-	struct dirent *entry;
 	int err = -ENOMEM;
 	DIR *proc = NULL;
 	int fd;
@@ -244,20 +266,8 @@ EXPORT int linux_rmap_build(struct lx_files *files, struct lx_rmap *rmap, int32_
 	rmap->first = first;
 	rmap->nr = nr;
 	err = add_process(rmap, own);
-	while (!err && rmap->nr_pids < LX_MAX_PROCESSES && (entry = readdir(proc))) {
-		int32_t pid = is_pid(entry->d_name) ? atoi(entry->d_name) : own;
-
-		if (pid == own)
-			continue;
-		err = add_process(rmap, pid);
-		if (!err) {
-			uint64_t before = rmap->nr_entries;
-
-			enter_process(files, rmap, rmap->nr_pids - 1, buf);
-			if (rmap->nr_entries == before)
-				rmap->nr_pids--; /* a kernel thread, mostly */
-		}
-	}
+	if (!err)
+		err = enter_others(files, rmap, proc, own, buf);
 	if (!err)
 		enter_process(files, rmap, 0, buf);
 out:

@@ -168,8 +168,9 @@ static int written(struct sim_machine *m, uint32_t area, uint64_t index, int64_t
 }
 
 /*
- * The last touch of a folio's pages in (from, to], or -1. One exponential, spent backwards through the segments, decides all the random
- * ones: a Poisson process has no memory, so nothing but "when was the last touch" ever needs to be known.
+ * The last touch of a folio's pages in (from, to], or -1. One exponential, spent backwards through the segments, decides
+ * all the random ones: a Poisson process has no memory, so nothing but "when was the last touch" ever needs to be known.
+ * Long: what is left of the exponential and of the time goes from segment to segment, whatever their patterns.
  */
 static int64_t last_touch(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t nr, int64_t from, int64_t to,
 			  uint32_t *at)

@@ -12,6 +12,21 @@ static void close_seg(struct sim_area *a, int64_t t)
 	a->touches += (uint64_t)((double)(t - s->t0) * s->rate);
 }
 
+/* Free the frames of pages that only a run of the area's bulk state stands for. */
+static void free_pristine(struct sim_machine *m, const struct sim_area *a, const struct sim_ext *x)
+{
+	uint64_t run = x->page, end = x->page + x->nr;
+
+	for (uint64_t i = x->page; i < end; i++)
+		if (sim_st(a, i) >= ST_VALID) {
+			if (i > run)
+				sim_frame_free(m, x->frame + (run - x->page), i - run);
+			run = i + 1;
+		}
+	if (end > run)
+		sim_frame_free(m, x->frame + (run - x->page), end - run);
+}
+
 /* Unmap: frames and swap slots are free again, nothing of the pages stays. */
 EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 {
@@ -22,18 +37,8 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 	if (!a->mapped)
 		return;
 	for (uint32_t n = 0; n < a->nr_ext; n++) {
-		struct sim_ext *x = &a->ext[n];
-		uint64_t run = x->page, end = x->page + x->nr;
-
-		for (uint64_t i = x->page; i < end; i++)
-			if (sim_st(a, i) >= ST_VALID) {
-				if (i > run)
-					sim_frame_free(m, x->frame + (run - x->page), i - run);
-				run = i + 1;
-			}
-		if (end > run)
-			sim_frame_free(m, x->frame + (run - x->page), end - run);
-		x->nr = 0;
+		free_pristine(m, a, &a->ext[n]);
+		a->ext[n].nr = 0;
 	}
 	for (uint64_t i = 0; i < a->nr_pages; i++)
 		if (!(i & 3) && !a->st[i >> 2])

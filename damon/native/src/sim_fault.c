@@ -145,6 +145,30 @@ static void fault(struct sim_machine *m, uint32_t area, uint64_t index, struct s
 	stall(m, process, t, wait + latency, wait || refault);
 }
 
+/* Populate as bulk state what fits without reclaim, node after node in the order of the process's. */
+static void map_bulk(struct sim_machine *m, uint32_t area)
+{
+	struct sim_area *a = &m->area[area];
+	struct sim_process *process = &m->process[a->process];
+
+	for (uint64_t n = 0; n < m->nr_node; n++) {
+		uint64_t node = m->node[process->node].order[n], page = a->nr_bulk, nr;
+		const struct sim_node *on = &m->node[node];
+		uint64_t keep = n + 1 < m->nr_node ? on->wmark_low : on->wmark_high; /* the next node, or no next one */
+
+		if (on->nr_free <= keep)
+			continue;
+		nr = on->nr_free - keep;
+		sim_frame_bulk(m, node, area, a->nr_pages - page < nr ? a->nr_pages - page : nr);
+		nr = a->nr_bulk - page;
+		if (nr)
+			a->bulk_seq[node] = sim_lru_run(m, node, (int)a->kind * 2, area, page, nr);
+		a->nr_present += nr;
+		a->node_present[node] += nr;
+		process->nr_present += nr;
+	}
+}
+
 /* Map an area: its pages at once when populate (a stall only as far as memory has to be reclaimed for them). */
 EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int64_t t)
 {
@@ -165,22 +189,8 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 	if (!populate)
 		return;
 	huge = m->thp == THP_ALWAYS && a->kind == KIND_ANON && a->nr_pages >= SIM_BLOCK;
-	for (uint64_t n = 0; !huge && n < m->nr_node; n++) {
-		uint64_t node = m->node[process->node].order[n], page = a->nr_bulk, nr;
-		const struct sim_node *on = &m->node[node];
-		uint64_t keep = n + 1 < m->nr_node ? on->wmark_low : on->wmark_high; /* the next node, or no next one */
-
-		if (on->nr_free <= keep)
-			continue;
-		nr = on->nr_free - keep;
-		sim_frame_bulk(m, node, area, a->nr_pages - page < nr ? a->nr_pages - page : nr);
-		nr = a->nr_bulk - page;
-		if (nr)
-			a->bulk_seq[node] = sim_lru_run(m, node, (int)a->kind * 2, area, page, nr);
-		a->nr_present += nr;
-		a->node_present[node] += nr;
-		process->nr_present += nr;
-	}
+	if (!huge)
+		map_bulk(m, area);
 	for (uint64_t n = a->nr_bulk; n < a->nr_pages; n++) {
 		struct sim_page *p;
 		int64_t wait = 0;

@@ -24,6 +24,29 @@ static uint64_t reclaim_huge(struct sim_machine *m, uint32_t area, uint64_t head
 	return reclaimed;
 }
 
+/* What a page holds goes to swap or to its file, as far as it has to be written. 0: there is no room in swap. */
+static int write_out(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *cost)
+{
+	struct sim_area *a = &m->area[area];
+
+	if (a->kind == KIND_FILE) {
+		sim_page_advance(m, area, index, p, t); /* for the dirty bit */
+		if (p->flags & PG_DIRTY) {
+			m->writeback++;
+			*cost += m->file_write_ns;
+		}
+		return 1;
+	}
+	if (m->swap_used >= m->swap_pages)
+		return 0;
+	sim_swap_take(m, p);
+	m->pswpout++;
+	a->nr_swapped++;
+	m->process[a->process].nr_swapped++;
+	*cost += m->swap[p->swap].write_ns;
+	return 1;
+}
+
 /*
  * A folio out of memory; its pages, or 0: anonymous memory without room in swap becomes active instead. *cost grows by
  * its time.
@@ -32,29 +55,15 @@ uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, 
 			  int64_t *cost)
 {
 	struct sim_area *a = &m->area[area];
-	struct sim_process *process = &m->process[a->process];
 	uint64_t node;
 
 	if (p->flags & PG_HUGE)
 		return reclaim_huge(m, area, index, t, cost);
 	node = sim_node(m, p->frame);
 	*cost += m->reclaim_ns;
-	if (a->kind == KIND_ANON) {
-		if (m->swap_used >= m->swap_pages) {
-			sim_lru_activate(m, area, index);
-			return 0;
-		}
-		sim_swap_take(m, p);
-		m->pswpout++;
-		a->nr_swapped++;
-		process->nr_swapped++;
-		*cost += m->swap[p->swap].write_ns;
-	} else {
-		sim_page_advance(m, area, index, p, t); /* for the dirty bit */
-		if (p->flags & PG_DIRTY) {
-			m->writeback++;
-			*cost += m->file_write_ns;
-		}
+	if (!write_out(m, area, index, p, t, cost)) {
+		sim_lru_activate(m, area, index);
+		return 0;
 	}
 	m->node[node].nr[a->kind * 2 + !!(p->flags & PG_ACTIVE)]--;
 	if (p->flags & PG_ACTIVE) {
@@ -68,7 +77,7 @@ uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, 
 	a->node_present[node]--;
 	sim_latency(m, area, index, 1, node, -1, t);
 	a->reclaimed++;
-	process->nr_present--;
+	m->process[a->process].nr_present--;
 	sim_frame_free(m, p->frame, 1);
 	sim_event_cover(m, area, index, p, t);
 	return 1;

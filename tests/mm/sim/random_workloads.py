@@ -61,6 +61,7 @@ def accesses(draw: st.DrawFn, area: Area) -> Access:
     )
 
 
+# Long: each part is drawn from what was drawn before.
 @st.composite
 def workloads(draw: st.DrawFn) -> Workload:
     areas = tuple(

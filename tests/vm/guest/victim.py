@@ -68,6 +68,7 @@ class Victim:
             self.obey(["touch", *words])
             time.sleep(0.001)
 
+    # Long: a branch for each command.
     def obey(self, words: list[str]) -> str:
         name, numbers = words[0], [int(word) for word in words[1:]]
         if name == "touch":

@@ -79,7 +79,9 @@ static void catch_signals(sigset_t *blocked)
 		sigaction(numbers[i], &action, NULL);
 }
 
-/* With --check, read the plan and say whether it can be used. */
+/*
+ * With --check, read the plan and say whether it can be used. Long: pipes and children from their start to their end.
+ */
 int main(int argc, char **argv)
 {
 	struct plan plan;

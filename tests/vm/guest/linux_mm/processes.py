@@ -165,6 +165,7 @@ def kernel_threads_have_no_memory() -> dict[str, Any]:
         return {}
 
 
+# Long: its threads share what they count, and are ended in one place.
 @check
 def processes_come_and_go() -> dict[str, Any]:
     """Two contexts' worth of work, in threads, while processes start and end all the time."""
