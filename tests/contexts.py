@@ -14,7 +14,7 @@ from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
 from damon.model.machine import Machine
 from damon.model.operations import Operations
-from damon.model.probe import DamonProbe
+from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe
 from damon.model.scheme import Damos
 from damon.model.target import DamonTarget
 from tests.fakes import FakeMachine
@@ -54,6 +54,11 @@ def new_ctx(
     if attrs is not None:
         set_attrs(ctx, attrs)
     return ctx
+
+
+def anon_probe(weight: int = 0, allow: bool = True) -> DamonProbe:
+    """A probe for anonymous pages, or for the others."""
+    return DamonProbe(weight, [DamonFilter(DamonFilterType.ANON, matching=True, allow=allow)])
 
 
 def source(damon: Damon, *probes: DamonProbe) -> DamonCtx:

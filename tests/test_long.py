@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import long
-from tests.performance.counting import COUNTS
-from tests.performance.test_counts import history
+from tests.performance.counting import COUNTS, history
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/explanation/testing.md").read_text()

@@ -25,6 +25,21 @@ machine:
   swap: {size: 16 MiB}
 """
 #: Watermarks that are always open.
+#: Its first process is killed for want of memory.
+TOO_BIG = """\
+areas:
+  other: {size: 1 MiB, process: small}
+  hot:   {size: 2 MiB}
+  grows: {size: 100 MiB, populate: false}
+phases:
+  - duration: 3s
+    access:
+      - {area: hot, pattern: sequential, rate: 150k}
+      - {area: grows, pattern: sequential, rate: 15k}
+machine:
+  memory: 64 MiB
+  swap: {size: 16 MiB}
+"""
 OPEN = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0")
 
 

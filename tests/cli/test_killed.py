@@ -10,22 +10,7 @@ import pytest
 
 from damon.mm.sim import SimulatedMachine
 from damon.workload.load import load_workload
-from tests.cli.conftest import Damon
-
-TOO_BIG = """\
-areas:
-  other: {size: 1 MiB, process: small}
-  hot:   {size: 2 MiB}
-  grows: {size: 100 MiB, populate: false}
-phases:
-  - duration: 3s
-    access:
-      - {area: hot, pattern: sequential, rate: 150k}
-      - {area: grows, pattern: sequential, rate: 15k}
-machine:
-  memory: 64 MiB
-  swap: {size: 16 MiB}
-"""
+from tests.cli.conftest import TOO_BIG, Damon
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import SMALL
+from tests.command.entry import words
 
 RUN = "damon.command:damon run --module reclaim --sim small.yaml --duration 0.1"
 #: Commands that print more than a pipe's buffer or less, and end by themselves.
@@ -24,15 +24,6 @@ COMMANDS = (
     "vmtest.command:vmtest kernels",
     "vmtest.command:vmtest --help",
 )
-#: What pip writes for an entry point.
-WRAPPER = "import sys; from {module} import {function}; sys.argv[0] = '{function}'; sys.exit({function}())"
-
-
-def words(command: str) -> list[str]:
-    """The command line of an entry point, as its installed script is."""
-    entry, *arguments = command.split()
-    module, function = entry.split(":")
-    return [sys.executable, "-c", WRAPPER.format(module=module, function=function), *arguments]
 
 
 def shell(tmp_path: Path, command: str, redirection: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import SMALL
-from tests.command.test_descriptors import WRAPPER
+from tests.command.entry import words
 
 #: Raises SIGINT when one of the modules number ``at`` is looked for, in a child; its files are moved to the directory
 #: of that name. Not where a child would lack threads, or share files that are written. An empty ``at`` only counts.
@@ -81,11 +80,8 @@ ENTRIES = {
 
 def _run(tmp_path: Path, prelude: str, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (tmp_path / "small.yaml").write_text(SMALL)
-    entry, *arguments = command.split()
-    module, function = entry.split(":")
-    code = prelude + WRAPPER.format(module=module, function=function)
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
+        words(command, prelude), cwd=tmp_path, capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_CACHE_HOME": str(tmp_path)} | environment,
     )  # fmt: skip
 

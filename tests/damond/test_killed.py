@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cli.test_killed import TOO_BIG
+from tests.cli.conftest import TOO_BIG
 from tests.damond.conftest import Damond
 from tests.waiting import until
 

@@ -7,6 +7,7 @@ Each is the difference of a longer and a shorter run (or of more and fewer regio
 
 from __future__ import annotations
 
+import csv
 import os
 import random
 import sys
@@ -20,11 +21,18 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 OURS = tuple(f"{ROOT / part}{os.sep}" for part in ("damon", "modules"))
+HISTORY = Path(__file__).with_name("history.csv")
 COUNT = "count: "
 SECONDS = (5, 25)
 #: So many that the start, with what it parses, needs less.
 REGIONS = (8000, 32_000)
 AGGREGATIONS_PER_SECOND = 10
+
+
+def history() -> list[dict[str, str]]:
+    """The rows of ``history.csv``."""
+    with HISTORY.open(newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def run(seconds: float, *parameters: str) -> None:

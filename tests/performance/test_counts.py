@@ -3,25 +3,17 @@
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
 
-from tests.performance.counting import COUNT, COUNTS, ROOT
+from tests.performance.counting import COUNT, COUNTS, HISTORY, ROOT, history
 
-HISTORY = Path(__file__).with_name("history.csv")
 FIELDS = ["date", "commit", "count", "value", "reason"]
 #: Another version of Python or of an allocator makes so much difference; a change to the code usually makes more.
 TOLERANCE = 0.02
-
-
-def history() -> list[dict[str, str]]:
-    with HISTORY.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def counted(name: str) -> float:

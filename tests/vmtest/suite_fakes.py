@@ -58,3 +58,20 @@ OUTCOMES = [
 
 def run_of(outcomes: list[Outcome]) -> Run:
     return Run(suite="s", started="2026-01-01T00:00:00+00:00", seconds=3.0, versions={"qemu": "7"}, outcomes=outcomes)
+
+
+class Heard:
+    """A listener that keeps the names of jobs that began and ended."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.ended: list[str] = []
+
+    def begins(self, job: Job, where: str) -> None:
+        self.began.append(job.test_name)
+
+    def phase(self, job: Job, phase: str) -> None:
+        pass
+
+    def ends(self, job: Job, result: Outcome) -> None:
+        self.ended.append(job.test_name)

@@ -22,8 +22,7 @@ import dask
 from distributed import LocalCluster
 from msgspec.structs import replace
 
-from tests.vmtest.suite_fakes import job
-from tests.vmtest.test_pool import Heard
+from tests.vmtest.suite_fakes import Heard, job
 from tests.waiting import until
 from vmtest.cluster import store
 from vmtest.cluster.client import cluster_runner
@@ -244,15 +243,15 @@ def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.syspath_prepend(str(ROOT))
     security = Security.temporary()
-    files = {}
-    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
-        files[name] = tmp_path / name
-        files[name].write_text(getattr(security, name))
+    names = ("tls_ca_file", "tls_client_cert", "tls_client_key")
+    ca, cert, key = (tmp_path / name for name in names)
+    for file in (ca, cert, key):
+        file.write_text(getattr(security, file.name))
     options: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "silence_logs": 50}
     options["local_directory"] = str(tmp_path)
     with LocalCluster(**options, security=security, dashboard_address="127.0.0.1:0", protocol="tls://") as cluster:
         assert cluster.scheduler_address.startswith("tls://")
-        run = cluster_runner(cluster.scheduler_address, tls=tuple(files.values()), performer=PERFORMER)  # type: ignore[arg-type]
+        run = cluster_runner(cluster.scheduler_address, tls=(ca, cert, key), performer=PERFORMER)
         results, _ = run(_jobs(tmp_path, {"a": "pass 1"}), tmp_path / "out", Heard())
         assert [result.verdict for result in results] == ["pass"]
         with pytest.raises(InvalidInput, match=r"^cluster: .*: .*; give --tls-ca"):

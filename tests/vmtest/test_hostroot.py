@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vmtest.suite_fakes import job
+from tests.vmtest.suite_fakes import Heard, job
 from vmtest import GuestConfig
 from vmtest.errors import InvalidInput, MachineLacks
 from vmtest.host import root as hostroot
@@ -22,8 +22,7 @@ from vmtest.suite import expand, kernels, load
 
 
 def _program(number: int = 62, order: bytes = b"\x01") -> bytes:
-    name = "little" if order == b"\x01" else "big"
-    return b"\x7fELF\x02" + order + bytes(12) + number.to_bytes(2, name) + bytes(44)  # type: ignore[arg-type]
+    return b"\x7fELF\x02" + order + bytes(12) + number.to_bytes(2, "little" if order == b"\x01" else "big") + bytes(44)
 
 
 @pytest.fixture
@@ -248,7 +247,6 @@ def test_suites_refuse_before_anything_boots(built: Path) -> None:
 
 def test_a_root_does_not_travel(tmp_path: Path) -> None:
     pytest.importorskip("distributed", reason="the cluster extra is not installed")
-    from tests.vmtest.test_pool import Heard
     from vmtest.cluster.client import cluster_runner
 
     run = cluster_runner("tcp://127.0.0.1:1")

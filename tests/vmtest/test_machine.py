@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,6 +188,6 @@ def test_memory_of_a_snapshot_is_written_once_and_then_copied(parts: command_lin
 
 
 @pytest.mark.parametrize("other", [{"memory_max": "2G"}, {"root": "host"}])
-def test_what_a_snapshot_cannot_have(other: dict[str, str]) -> None:
+def test_what_a_snapshot_cannot_have(other: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match=f"^snapshot, {next(iter(other))}: "):
-        GuestConfig(snapshot=True, **other)  # type: ignore[arg-type]
+        GuestConfig(snapshot=True, **other)

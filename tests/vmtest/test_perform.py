@@ -19,7 +19,7 @@ from vmtest.errors import CommandTimeout, GuestLost, MachineLacks, Verdict
 from vmtest.qemu.clock import Clock
 from vmtest.qemu.hotplug import Change
 from vmtest.results import manifest, symbols
-from vmtest.results.job import Job, Limits
+from vmtest.results.job import Limits
 from vmtest.results.outcome import Outcome, Status
 from vmtest.suite import perform as module
 from vmtest.suite.perform import Watch, perform
@@ -128,15 +128,11 @@ def _raise(error: BaseException) -> Callable[..., None]:
     return call
 
 
-def _do(tmp_path: Path, watch: Watch | None = None, **fields: object) -> Outcome:
-    result = perform(_job(tmp_path, **fields), tmp_path / "a", watch)
+def _do(tmp_path: Path, watch: Watch | None = None, **fields: Any) -> Outcome:
+    result = perform(job(tmp_path, **fields), tmp_path / "a", watch)
     assert FakeGuest.last.closed
     assert manifest.read(tmp_path / "a").outcome == result
     return result
-
-
-def _job(tmp_path: Path, **fields: object) -> Job:
-    return job(tmp_path, **fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.vmtest.suite_fakes import job, outcome
+from tests.vmtest.suite_fakes import Heard, job, outcome
 from tests.waiting import HANG_S
 from vmtest.config import GuestConfig
 from vmtest.errors import InvalidInput
@@ -27,23 +27,6 @@ from vmtest.suite.admission import RESERVE_BYTES, Admission
 from vmtest.suite.perform import Stopped, Watch
 
 NEED = 256 * MIB + OVERHEAD_BYTES
-
-
-class Heard:
-    """A listener that notes."""
-
-    def __init__(self) -> None:
-        self.began: list[str] = []
-        self.ended: list[str] = []
-
-    def begins(self, job: Job, where: str) -> None:
-        self.began.append(job.test_name)
-
-    def phase(self, job: Job, phase: str) -> None:
-        pass
-
-    def ends(self, job: Job, result: Outcome) -> None:
-        self.ended.append(job.test_name)
 
 
 class Host:

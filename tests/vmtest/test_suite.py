@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -197,7 +198,7 @@ def test_a_file_with_a_piece_cut_out_is_a_suite_or_told_wrong(data: st.DataObjec
 
 def test_a_machine_takes_all_plain_values_of_a_guests_configuration() -> None:
     suite = parse(GOOD.replace("cpus: 1}", "cpus: 1, qemu_args: [-name, x]}"))
-    assert suite.machines["small"].qemu_args == ("-name", "x")  # type: ignore[attr-defined]
+    assert asdict(suite.machines["small"])["qemu_args"] == ("-name", "x")
     with pytest.raises(SuiteError, match="'trees' is unknown here"):
         parse(GOOD.replace("cpus: 1}", "cpus: 1, trees: {}}"))
 

@@ -31,8 +31,8 @@ from damon.workload.model import (
 )
 from damon.workload.plan import Options, change_options, compile_plan
 from damon.workload.yaml12 import Malformed, compose, plain
+from tests.workload.bad_values import BAD
 from tests.workload.examples import changed
-from tests.workload.test_refusals import BAD
 
 PAGES = st.integers(1, 1 << 20).map(lambda pages: pages * 4096)
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True)
