@@ -149,7 +149,7 @@ def test_no_page_is_written_while_an_outcome_is_missing(
 ) -> None:
     monkeypatch.setattr(features, "PAGE", tmp_path / "page.md")
     nodes = {f"tests/{test}": "passed" for test in features.named_tests()}
-    missing = "tests/core/test_damos.py::test_charging"
+    missing = "tests/core/test_quotas.py::test_charging"
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     first.write_text(json.dumps({node: outcome for node, outcome in nodes.items() if node != missing}))
     second.write_text(json.dumps({missing: "failed"}))

@@ -18,6 +18,8 @@ from damon.damond.fusemount import unmount
 from tests.waiting import HANG_S, until
 
 WORKLOAD = Path(__file__).parents[2] / "workloads/hot-cold.yaml"
+#: Ends a script of ``damon exec`` unless these are the emulation's files.
+SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin /sys/module/damon_reclaim | sort -u)" = fuseblk ] || exit 99; '
 PROBLEM = "" if os.access("/dev/fuse", os.R_OK | os.W_OK) else "/dev/fuse can't be opened here"
 
 
@@ -28,7 +30,9 @@ class Damond:
         self.mount = folder / "sys"
         self.log = folder / "log"
         self.runtime = folder / "run"
-        self.environment = dict(os.environ, RUNTIME_DIRECTORY=str(self.runtime), DAMOND_MOUNT=str(self.mount))
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # clients may start damo
+        own = {"RUNTIME_DIRECTORY": str(self.runtime), "DAMOND_MOUNT": str(self.mount), "PATH": path}
+        self.environment = os.environ | own
         command = [sys.executable, "-m", "damon.cli.damond", *(words or ("--sim", str(WORKLOAD)))]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, env=self.environment, stderr=log)
@@ -48,8 +52,21 @@ class Damond:
     def damon(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "damon.cli.main", *words]
         return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=HANG_S, check=False
+            command, env=self.environment, capture_output=True, text=True, timeout=2 * HANG_S, check=False
         )
+
+    def sh(self, script: str, *options: str, code: int = 0, shell: str = "sh") -> tuple[str, str]:
+        """Output and errors of a script in ``damon exec``."""
+        done = self.damon("exec", *options, "--", shell, "-c", SURE + script)
+        assert done.returncode == code, (script, done.stdout, done.stderr, self.log.read_text())
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.stdout, done.stderr
+
+    @property
+    def pid(self) -> int:
+        """Of the workload's only process."""
+        (process,) = self.status()["processes"]
+        return int(process["pid"])
 
     def status(self) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(self.damon("status", "--json").stdout)

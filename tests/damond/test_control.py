@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,9 @@ from damon.damond.control import MAX_CLIENTS, MAX_REQUEST, ControlServer
 from damon.damond.runtime import socket_path
 from damon.errors import DamonError, InvalidInput
 from tests.damond.conftest import Damond
-from tests.waiting import HANG_S
+from tests.waiting import HANG_S, until
 
 Start = Callable[..., Damond]
-
-
-def _until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + HANG_S
-    while not true():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
 
 
 def _greet(name: str, times: int = 1, names: Sequence[str] = (), ids: Sequence[int] = ()) -> str:
@@ -117,7 +109,7 @@ def test_a_client_that_takes_no_answer_is_let_go(path: Path, monkeypatch: pytest
     with _connect(path) as raw:
         raw.sendall(b'{"call": "greet", "args": {"name": "0123456789", "times": 1000000}}\n')
         raw.settimeout(600)
-        _until(lambda: not any(thread.name == "damond-client" for thread in threading.enumerate()))
+        until(lambda: not any(thread.name == "damond-client" for thread in threading.enumerate()))
 
 
 def test_there_is_an_end_to_clients(path: Path) -> None:
@@ -137,7 +129,7 @@ def test_there_is_an_end_to_clients(path: Path) -> None:
             except DamonError:
                 return False
 
-    _until(served)
+    until(served)
 
 
 def _lowest_free(pid: int) -> int:
@@ -156,7 +148,7 @@ def test_out_of_descriptors_it_goes_on(damond: Damond, monkeypatch: pytest.Monke
         kept.append(_connect(socket_path(damond.mount)))
         return "damond-control: a connection was not accepted: " in damond.log.read_text()
 
-    _until(refused)
+    until(refused)
     with Client(socket_path(damond.mount), 60) as patient:
         with Client(socket_path(damond.mount), 0.2) as waiting:
             with pytest.raises(ServiceLost, match=rf"process {pid}\): did not answer status within 0.2 s; ") as lost:
@@ -239,7 +231,7 @@ def test_ended_while_a_command_waits_for_a_worker(damond: Damond, number: int) -
     descriptors = len(os.listdir(f"/proc/{damond.process.pid}/fd"))
     command = [sys.executable, "-m", "damon.cli.main", "param", "set", "damon_reclaim.commit_inputs=Y"]
     with subprocess.Popen(command, env=damond.environment, stderr=subprocess.PIPE, text=True) as waiting:
-        _until(lambda: len(os.listdir(f"/proc/{damond.process.pid}/fd")) > descriptors)
+        until(lambda: len(os.listdir(f"/proc/{damond.process.pid}/fd")) > descriptors)
         assert damond.end(number) == 0
         _, err = waiting.communicate(timeout=HANG_S)
     assert (waiting.returncode, err.count("\n")) == (1, 1), err

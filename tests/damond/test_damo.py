@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.damond.conftest import PROBLEM, Damond
-from tests.waiting import HANG_S
 
 DAMO = Path(sys.executable).parent / "damo"
 pytestmark = [
@@ -25,25 +23,16 @@ pytestmark = [
 MIB = 1 << 20
 #: Virtual seconds in a real one.
 SPEED = 10
-#: Ends the command unless these are the emulation's files.
-SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin /sys/module/damon_reclaim | sort -u)" = fuseblk ] || exit 99; '
 
 
 class Machine:
     """A damond whose workload has 32 MiB hot and 224 MiB cold, and commands inside of ``damon exec``."""
 
     def __init__(self, damond: Damond) -> None:
-        self.damond = damond
-        (process,) = damond.status()["processes"]
-        self.pid = int(process["pid"])
-        self.environment = dict(damond.environment, PATH=f"{DAMO.parent}:{os.environ['PATH']}")
+        self.damond, self.pid = damond, damond.pid
 
     def sh(self, script: str) -> str:
-        words = [sys.executable, "-m", "damon.cli.main", "exec", "--", "bash", "-ec", SURE + "cd $HOME; " + script]
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=HANG_S, check=False)
-        assert done.returncode == 0, (script, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.stdout
+        return self.damond.sh(f"set -e; cd $HOME; {script}", shell="bash")[0]
 
     def read(self, path: str) -> str:
         return (self.damond.admin / "kdamonds/0/contexts/0" / path).read_text().strip()

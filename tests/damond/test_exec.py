@@ -15,14 +15,11 @@ Start = Callable[..., Damond]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
 
-#: Ends the command unless these are the emulation's files.
-SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin /sys/module/damon_reclaim | sort -u)" = fuseblk ] || exit 99; '
 
-
-def _sh(damond: Damond, script: str, *words: str) -> str:
-    result = damond.damon("exec", *words, "--", "sh", "-c", SURE + script)
-    assert (result.returncode, result.stderr) == (0, ""), result
-    return result.stdout
+def _sh(damond: Damond, script: str, *options: str) -> str:
+    out, err = damond.sh(script, *options)
+    assert err == ""
+    return out
 
 
 def test_the_tree_lies_where_the_kernel_has_it(damond: Damond) -> None:

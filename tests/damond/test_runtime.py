@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,9 @@ from damon.damond.instance import Instance, programs_directory
 from damon.damond.owner import Owner
 from damon.damond.placeholder import Placeholders
 from damon.damond.runtime import open_directory, runtime_path, socket_path
-from damon.errors import DamonError, InvalidInput
+from damon.errors import InvalidInput
 from tests.damond import users
+from tests.refusals import refused
 
 two_users = pytest.mark.skipif(bool(users.PROBLEM), reason=users.PROBLEM)
 PATH = "/tmp/damond-12345"
@@ -171,13 +171,6 @@ def test_a_process_name_leads_nowhere_else(tmp_path: Path) -> None:
     placeholders.close()
 
 
-def _refused(number: int, use: Callable[[], object]) -> str:
-    with pytest.raises(DamonError) as caught:
-        use()
-    assert caught.value.errno == number
-    return str(caught.value)
-
-
 def test_links_on_the_way(tmp_path: Path) -> None:
     """Those of our own lead on, in a directory that is ours alone; the place itself is none."""
     (tmp_path / "real/run").mkdir(parents=True, mode=0o700)
@@ -191,8 +184,11 @@ def test_links_on_the_way(tmp_path: Path) -> None:
     use("link/run")
     use("link/run", private=True)
     use("link/../real/run")
-    assert str(tmp_path / "link") in _refused(errno.ELOOP, lambda: use("link"))
-    _refused(errno.ELOOP, lambda: use("loop/run"))
+    with refused(errno.ELOOP) as caught:
+        use("link")
+    assert str(tmp_path / "link") in str(caught.value)
+    with refused(errno.ELOOP):
+        use("loop/run")
     with pytest.raises(FileNotFoundError):
         use("link/missing")
 
@@ -203,7 +199,9 @@ def test_sockets_are_looked_for_in_safe_places_only(tmp_path: Path, monkeypatch:
     assert socket_path(tmp_path / "sys").parent == run  # nothing there yet: nobody can be behind it
     run.mkdir()
     run.chmod(0o770)
-    assert "0770" in _refused(errno.EPERM, lambda: socket_path(tmp_path / "sys"))
+    with refused(errno.EPERM) as caught:
+        socket_path(tmp_path / "sys")
+    assert "0770" in str(caught.value)
 
 
 def test_owners() -> None:

@@ -3,19 +3,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.damond.conftest import PROBLEM, Damond
-from tests.waiting import HANG_S
 
-#: Ends the command unless these are the emulation's files.
-SURE = '[ "$(stat -f -c %T /sys/kernel/mm/damon/admin /sys/module/damon_reclaim | sort -u)" = fuseblk ] || exit 99; '
 WORKLOADS = Path(__file__).parents[2] / "workloads"
 
 
@@ -23,17 +17,11 @@ class Machine:
     """A damond, and commands that see its tree where the kernel has its own."""
 
     def __init__(self, damond: Damond) -> None:
-        self.damond = damond
-        (process,) = damond.status()["processes"]
-        self.pid = int(process["pid"])
+        self.damond, self.pid = damond, damond.pid
         self.pids = {self.pid: 1000}
 
     def sh(self, script: str, code: int = 0) -> str:
-        words = [sys.executable, "-m", "damon.cli.main", "exec", "--", "sh", "-c", SURE + script]
-        environment = dict(self.damond.environment, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=HANG_S, check=False)
-        assert done.returncode == code, (script, done.stdout, done.stderr)
-        return done.stdout + done.stderr
+        return "".join(self.damond.sh(script, code=code))
 
     @property
     def nr(self) -> str:

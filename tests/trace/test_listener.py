@@ -8,7 +8,6 @@ import os
 import socket
 import stat
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,15 +15,9 @@ import pytest
 
 from damon.trace import listener
 from damon.trace.listener import Lines, LineTooLong, Listener
+from tests.waiting import until
 
 HANG_S = 600
-
-
-def _until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + HANG_S
-    while not true():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.005)
 
 
 def _greet(connection: socket.socket) -> None:
@@ -81,9 +74,9 @@ def test_closing_waits_for_no_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     failures = [1] * 1000
     monkeypatch.setattr(socket.socket, "accept", _failing(errno.EMFILE, failures))
     serving = Listener(tmp_path / "socket", _greet, "test-closing")
-    _until(lambda: len(failures) == 999)
+    until(lambda: len(failures) == 999)
     serving.close()
-    _until(lambda: not any(thread.name == "test-closing" for thread in threading.enumerate()))
+    until(lambda: not any(thread.name == "test-closing" for thread in threading.enumerate()))
     assert len(failures) == 999
 
 

@@ -21,12 +21,6 @@ from vmtest.ssh import seed
 from vmtest.ssh.keys import KeyPair
 
 
-@pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> command_line.Parts:
-    monkeypatch.setattr(command_line, "program", lambda name: f"/usr/bin/{name}")
-    return command_line.Parts(Path("/k/bzImage"), Path("/i/root,1.squashfs"), Path("/r/seed.tar"), None, 5, 7, "tcg")
-
-
 def _value(words: list[str], option: str) -> str:
     return words[words.index(option) + 1]
 

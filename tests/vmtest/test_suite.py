@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from vmtest.errors import InvalidInput
 from vmtest.suite.expand import expand

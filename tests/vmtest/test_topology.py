@@ -20,12 +20,6 @@ from vmtest.ssh import arrange
 TIERS: dict[str, Any] = {"numa": 2, "numa_memory": "768M,256M", "numa_cpus": "2,0"}
 
 
-@pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> command_line.Parts:
-    monkeypatch.setattr(command_line, "program", lambda name: f"/usr/bin/{name}")
-    return command_line.Parts(Path("/k/bzImage"), Path("/i/root"), Path("/r/seed.tar"), None, 5, 7, "tcg")
-
-
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
