@@ -1,11 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files of ``/proc`` that tell of a simulated machine what the running system would tell of its own."""
+"""Files of ``/proc`` that show of a simulated machine what the running system shows of its own."""
 
 from __future__ import annotations
 
-from damon.mm.sim import SimulatedMachine
-from damon.model.machine import PAGE_SIZE
+from typing import TYPE_CHECKING
+
+from damon.mm.clock import VirtualClock
+from damon.model.machine import PAGE_SIZE, Machine
 from damon.modules.sysfs import Directory, File
+
+if TYPE_CHECKING:
+    from damon.mm.sim import SimulatedMachine
+
+
+def simulated(machine: Machine) -> SimulatedMachine | None:
+    """``machine`` if it is a simulated one, else None. The simulator is imported only where time is virtual."""
+    if not isinstance(machine.clock, VirtualClock):
+        return None
+    from damon.mm.sim import SimulatedMachine
+
+    return machine if isinstance(machine, SimulatedMachine) else None
 
 
 class Proc(Directory):

@@ -10,10 +10,10 @@ from typing import Any
 
 from damon.core import Damon
 from damon.damond.client import Client
+from damon.damond.proc import simulated
 from damon.damond.runner import Runner
 from damon.damond.runtime import socket_path, trace_socket_path
 from damon.errors import DamonError, InvalidInput
-from damon.mm.sim import SimulatedMachine
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.records import params
 from damon.records.environment import Environment, LinuxEnvironment, SimEnvironment
@@ -58,8 +58,8 @@ class Answers:
 
     def _environment(self, pids: Sequence[int]) -> Pairs:
         """Of a simulated machine's processes."""
-        machine = self._damon.machine
-        if not isinstance(machine, SimulatedMachine):
+        machine = simulated(self._damon.machine)
+        if machine is None:
             raise InvalidInput("machine: is not a simulated one; read /proc")
         there = SimEnvironment(machine)
         answer: Pairs = {}

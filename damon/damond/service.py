@@ -12,21 +12,20 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from damon.damond.control import ControlServer
 from damon.damond.fusefs import Mount
 from damon.damond.fusemount import unmount
 from damon.damond.instance import Instance
 from damon.damond.placeholder import Placeholders
-from damon.damond.proc import Proc
+from damon.damond.proc import Proc, simulated
 from damon.damond.recording import Answers
 from damon.damond.runner import DirectRunner, PacedRunner, Runner
 from damon.damond.tree import Root
 from damon.errors import InvalidInput
 from damon.library.engine import Engine, open_engine, other_modules
 from damon.mm.clock import VirtualClock
-from damon.mm.sim import Kill, SimulatedMachine
 from damon.model.context import DamonCtx
 from damon.model.machine import Machine
 from damon.modules.cmdline import parse_cmdline
@@ -36,6 +35,9 @@ from damon.modules.params import Parameter, show_value
 from damon.modules.sysfs import Admin
 from damon.modules.sysfs.kdamonds import Kdamond
 from damon.trace.server import TraceServer
+
+if TYPE_CHECKING:
+    from damon.mm.sim import Kill
 
 log = logging.getLogger("damon.damond")
 #: How often the end of workers is looked for.
@@ -74,6 +76,7 @@ class Service:
         engine: Engine | None = None,
     ) -> None:
         self.machine = machine
+        self._simulated = simulated(machine)
         engine = engine or open_engine()
         self.damon = engine.open(machine, seed)
         self._known = other_modules(engine)
@@ -95,9 +98,9 @@ class Service:
             self._closing.callback(placeholders.close)
             self.damon.placeholder = placeholders.show
             self._root = root = Root(self.admin, self.loader, self.run_request)
-            if isinstance(machine, SimulatedMachine):
-                machine.show_processes(placeholders.show)
-                root.add("proc", Proc(machine))
+            if self._simulated:
+                self._simulated.show_processes(placeholders.show)
+                root.add("proc", Proc(self._simulated))
             self._mount = Mount(root, str(self.instance.folder))
             self._closing.callback(self._mount.join)
             self._closing.callback(self._stop_workers)
@@ -163,7 +166,7 @@ class Service:
                 self._stop.set()
 
     def _kills(self) -> list[Kill]:
-        return self.machine.kills() if isinstance(self.machine, SimulatedMachine) else []
+        return self._simulated.kills() if self._simulated else []
 
     def _report_kills(self) -> None:
         kills = self._kills()
@@ -230,16 +233,19 @@ class Service:
 
     def _processes(self) -> list[dict[str, Any]]:
         """Of a simulated machine: those that live, with the numbers that they have for everybody."""
-        if not isinstance(self.machine, SimulatedMachine):
+        if self._simulated is None:
             return []
-        return [{"name": one.name, "pid": one.pid} for one in self.machine.processes() if one.alive]
+        return [{"name": one.name, "pid": one.pid} for one in self._simulated.processes() if one.alive]
 
     def _shown(self) -> dict[str, Any]:
         """All that others see as a process of this service: a simulated machine's processes, and the workers."""
         contexts = ((ctx, self.damon.kdamond_pid(ctx)) for ctx in self._contexts())
         workers = [{"name": _comm(pid), "pid": pid} for ctx, pid in contexts if pid > 0 and self.damon.is_running(ctx)]
-        simulated = isinstance(self.machine, SimulatedMachine)
-        return {"pid": os.getpid(), "simulated": simulated, "processes": [*self._processes(), *workers]}
+        return {
+            "pid": os.getpid(),
+            "simulated": self._simulated is not None,
+            "processes": [*self._processes(), *workers],
+        }
 
     def _kdamond(self, index: int, kdamond: Kdamond) -> dict[str, Any]:
         ctx, running = kdamond.ctx, kdamond.running
