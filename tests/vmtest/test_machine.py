@@ -84,6 +84,7 @@ def test_seed_disk(tmp_path: Path) -> None:
     (tree / "sub/link").symlink_to("run.sh")
     if os.getuid() == 0:
         os.chown(tree / "sub/run.sh", 1234, 1234)
+    os.utime(tree / "sub/run.sh", ns=(0, 1_700_000_000_750_000_000))
     disk = tmp_path / "seed.tar"
     seed.write(disk, {"host_key": ("secret", 0o600)}, [Tree(tree, "/opt/project")])
     assert disk.stat().st_mode & 0o777 == 0o600
@@ -102,6 +103,8 @@ def test_seed_disk(tmp_path: Path) -> None:
     assert entries["opt/project/sub/run.sh"].mode & 0o111
     assert entries["opt/project/sub/link"].linkname == "run.sh"
     assert {entry.uid for entry in entries.values()} == {0}
+    # Python looks for whole seconds, rounded down, in the byte code of a source.
+    assert entries["opt/project/sub/run.sh"].mtime == 1_700_000_000
 
 
 def test_what_a_tree_leaves_out(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str
     def root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = "root"
+        # Rounded down, as Python's byte code has the time of its source; tarfile would round to the nearest second.
+        entry.mtime = int(entry.mtime)
         return entry
 
     def keep(base: str, inside: str) -> bool:
