@@ -63,6 +63,6 @@ def test_another_user_of_the_idle_bitmap_is_named(shared_guest: Guest) -> None:
 
 def test_no_module_is_compiled_in_the_guest(shared_guest: Guest) -> None:
     """All byte code comes from the host. A guest that compiles the modules itself takes twice as long to start."""
-    shared_guest.run(damon_run(["damon_reclaim"], duration=0)[:5] + ["--help"]).check()
+    shared_guest.run([*damon_run(["damon_reclaim"], duration=0)[:5], "--help"]).check()
     compiled = f"find {PROJECT} -name '*.pyc' -newer /run/vmtest/settings"
     assert shared_guest.run(compiled).check().text == ""
