@@ -24,7 +24,8 @@ HEADING = re.compile(rf"^#{{2,3}} ({SECTION})\.? ", re.MULTILINE)
 
 
 def sections(name: str) -> set[str]:
-    return set(HEADING.findall((RULES / f"{name}.md").read_text()))
+    """Those of ``core.md`` and ``core-regions.md``, of ``damos.md`` and ``damos-filters.md`` are one sequence."""
+    return {found for page in RULES.glob(f"{name}*.md") for found in HEADING.findall(page.read_text())}
 
 
 def cited(text: str) -> Iterator[tuple[str, str]]:
@@ -71,4 +72,4 @@ def test_each_section_has_an_anchor(page: Path) -> None:
     lines = page.read_text().splitlines()
     for above, line in zip(["", *lines], lines, strict=False):
         if match := HEADING.match(f"{line}\n"):
-            assert above == f"({page.stem}-{match[1].replace('.', '-')})=", line
+            assert above == f"({page.stem.partition('-')[0]}-{match[1].replace('.', '-')})=", line

@@ -226,6 +226,17 @@ def test_python_compiles_and_its_imports_exist(page: str) -> None:
                 assert not missing, f"{page}:{block.line}: {node.module} has no {missing}"
 
 
+def test_lines_of_pages_wrap_at_100() -> None:
+    """Tables, blocks, headings and links have lines as long as they need."""
+    long = []
+    for page in PAGES:
+        text = re.sub(r"^( *)```.*?^ *```$", lambda hit: "\n" * hit[0].count("\n"), page.read_text(), flags=re.M | re.S)
+        for number, row in enumerate(text.splitlines(), 1):
+            if len(row) > 100 and not row.startswith(("|", "#")) and "](" not in row:
+                long.append(f"{page.relative_to(ROOT)}:{number}: {len(row)}")
+    assert not long, "\n".join(long)
+
+
 def resolves(name: str) -> bool:
     """A dotted name below ``damon`` or ``vmtest``, or of a guest: an attribute or a module."""
     first, *rest = name.split(".")
