@@ -28,14 +28,15 @@ GUESTS = "vm/"
 HEAD = """\
 # What works where
 
-For users who need to know whether a feature is tested, and on what. `make features` writes this page
-from the outcomes of test runs: "works" is a test that passed. In the column "simulated machine" the
-named test runs on that machine, or it dictates the content of memory. In "real page tables":
+For users who need to know whether a feature is tested, and on what. `make features` writes this
+page from the outcomes of test runs: "works" is a test that passed. In the column "simulated
+machine" the named test runs on that machine, or it dictates the content of memory. In "real page
+tables":
 
 - **run in a guest**: the named test ran in a QEMU guest, on the page tables of its kernel;
 - **partial**: it ran in a guest, and has a limit, which the link explains;
-- **independent of the machine**: the named test dictates the content of memory, so its result is the
-  same on every machine;
+- **independent of the machine**: the named test dictates the content of memory, so its result is
+  the same on every machine;
 - **no**: user space cannot do it, or it does not exist, for the given reason.
 """
 
