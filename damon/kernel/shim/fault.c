@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults of the kernel's code: BUG(), a bad address, a division by zero, an endless loop. None can be gone on from. What
- * happened and where is written to a descriptor (see damon/kernel/faults.py, which finds file and line), and the process
- * ends.
+ * Faults of the kernel's code: BUG(), a bad address, a division by zero, an endless loop. None can be gone on from.
+ * What happened and where is written to a descriptor (see damon/kernel/faults.py, which finds file and line), and the
+ * process ends.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

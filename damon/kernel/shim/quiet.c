@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Time that passes in C. Between two calls to Python the machine may offer a stretch of its time in which nothing
- * happens but accesses and faults (damon/native/src/sample.h, damon/mm/ahead.py). In it sleeps and access checks need no
- * Python. Where there is none, or at its end, runtime.c and access.c ask Python as ever.
+ * happens but accesses and faults (damon/native/src/sample.h, damon/mm/ahead.py). In it sleeps and access checks need
+ * no Python. Where there is none, or at its end, runtime.c and access.c ask Python as ever.
  */
 #include "sample.h"
 #include "shim.h"

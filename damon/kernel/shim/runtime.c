@@ -451,7 +451,8 @@ int param_get_bool(char *buffer, const struct kernel_param *kp)
 }
 
 #define STANDARD_PARAM(name, type, format, strto) \
-	int param_set_##name(const char *val, const struct kernel_param *kp) { return strto(val, 0, (type *)kp->arg); } \
+	int param_set_##name(const char *val, const struct kernel_param *kp) \
+	{ return strto(val, 0, (type *)kp->arg); } \
 	int param_get_##name(char *buffer, const struct kernel_param *kp) \
 	{ return sprintf(buffer, format "\n", *(type *)kp->arg); } \
 	const struct kernel_param_ops param_ops_##name = { .set = param_set_##name, .get = param_get_##name }

@@ -641,13 +641,15 @@ struct shim_initcall {
 #define core_param module_param_named
 #define module_param_array(pname, ptype, nump, pperm) \
 	static const struct kparam_array __CAT(shim_array_, pname) = { \
-		.max = ARRAY_SIZE(pname), .elemsize = sizeof((pname)[0]), .num = nump, .ops = &param_ops_##ptype, .elem = pname }; \
+		.max = ARRAY_SIZE(pname), .elemsize = sizeof((pname)[0]), .num = nump, \
+		.ops = &param_ops_##ptype, .elem = pname }; \
 	__module_param(pname, #ptype "[]", &param_array_ops, pperm, &__CAT(shim_array_, pname))
 #define MODULE_PARM_DESC(pname, desc) \
 	static struct shim_description __shim_section("damon_descriptions") __UNIQUE_ID(desc_##pname) = { \
 		MODULE_PARAM_PREFIX #pname, desc }
 #define __initcall(nr, f) \
-	static struct shim_initcall __shim_section("damon_initcalls") __UNIQUE_ID(initcall) = { nr, f, MODULE_PARAM_PREFIX }
+	static struct shim_initcall __shim_section("damon_initcalls") __UNIQUE_ID(initcall) = { \
+		nr, f, MODULE_PARAM_PREFIX }
 #define subsys_initcall(fn) __initcall(4, fn)
 #define core_initcall(fn) __initcall(1, fn)
 #define device_initcall(fn) __initcall(6, fn)

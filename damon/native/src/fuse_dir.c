@@ -49,8 +49,8 @@ static void empty(struct fs *fs, struct fs_listing *listing)
 }
 
 /*
- * Fill ``listing`` with ``nr`` packed entries, ``size`` bytes in all; nodes that they name are held until it is emptied.
- * To be called by calls.list(), while no node can leave the tree.
+ * Fill ``listing`` with ``nr`` packed entries, ``size`` bytes in all; nodes that they name are held until it is
+ * emptied. To be called by calls.list(), while no node can leave the tree.
  */
 EXPORT int damon_fuse_list(struct fs *fs, struct fs_listing *listing, const char *entries, size_t size, uint32_t nr)
 {

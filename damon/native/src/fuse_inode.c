@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Nodes that the kernel knows by number. No number is given twice: a place in the table is, with a higher generation in
- * the upper half. What the kernel is told of a folder that it has forgotten must not meet another node: it would wait for
- * that one's lock, which may be held by whoever waits for us.
+ * the upper half. What the kernel is told of a folder that it has forgotten must not meet another node: it would wait
+ * for that one's lock, which may be held by whoever waits for us.
  */
 #include <errno.h>
 #include <stdint.h>

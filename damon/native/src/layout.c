@@ -12,7 +12,7 @@
 #include "sample.h"
 #include "sim.h"
 
-/* Twins of the Python records _Field and _Struct. kind: what a single value is, '-' for arrays, pointers and structs. */
+/* The Python records _Field and _Struct. kind: what a single value is, '-' for arrays, pointers and structs. */
 struct field_layout {
 	const char *name;
 	uint32_t offset, size, kind, reserved;
@@ -25,7 +25,8 @@ struct struct_layout {
 };
 
 #define KIND(value) \
-	_Generic((value), uint8_t: 'u', uint32_t: 'u', uint64_t: 'u', int32_t: 'i', int64_t: 'i', double: 'f', default: '-')
+	_Generic((value), uint8_t: 'u', uint32_t: 'u', uint64_t: 'u', int32_t: 'i', int64_t: 'i', double: 'f', \
+		default: '-')
 #define MEMBER(type, name) (((struct type *)0)->name)
 #define F_OF(type, name) {#name, offsetof(struct type, name), sizeof(MEMBER(type, name)), KIND(MEMBER(type, name)), 0},
 #define F_IN(type, name) F_OF(type, name)
@@ -104,9 +105,9 @@ FIELDS(T) = {
 
 #define T damon_quiet
 FIELDS(T) = {
-	F(boundary) F(schemes) F(due) F(specs) F(nr_schemes) F(acts) F(passed) F(next_aggregation) F(next_ops_update) F(aggr_samples)
-	F(min_region_sz) F(min_nr_regions) F(max_nr_regions) F(sz_limit) F(max_threshold) F(last_nr_regions)
-	F(rotation) F(tick_ns) F(first_tick) F(rates) F(done) F(stage)
+	F(boundary) F(schemes) F(due) F(specs) F(nr_schemes) F(acts) F(passed) F(next_aggregation)
+	F(next_ops_update) F(aggr_samples) F(min_region_sz) F(min_nr_regions) F(max_nr_regions) F(sz_limit)
+	F(max_threshold) F(last_nr_regions) F(rotation) F(tick_ns) F(first_tick) F(rates) F(done) F(stage)
 };
 #undef T
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Shared by the linux*.c files: the open kernel files of one machine, counters, and coalesced access to arrays of u64. */
+/* Shared by the linux*.c files: the open kernel files of a machine, counters, coalesced access to arrays of u64. */
 #ifndef PYDAMON_LINUX_H
 #define PYDAMON_LINUX_H
 

@@ -230,8 +230,8 @@ out:
 }
 
 /*
- * (De)activated pages wait in a batch of this CPU, up to 31, before they change lists. Advice on a page of our own drains
- * it. What waits in another CPU's batch (this thread was moved meanwhile) follows when that one fills or drains.
+ * (De)activated pages wait in a batch of this CPU, up to 31, before they change lists. Advice on a page of our own
+ * drains it. What waits in another CPU's batch (this thread was moved meanwhile) follows when that one fills or drains.
  */
 EXPORT int linux_drain(struct lx_files *files)
 {

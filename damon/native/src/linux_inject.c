@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Advice that the kernel takes from a process itself only: one of its threads is stopped, makes the system call, and goes
- * on as if nothing had been. Registers, signal mask and an interrupted system call are as before; signals wait meanwhile,
- * and a stop of the process holds it again when we let go.
- * A process of its own does it, which shares our memory and nobody's end: if we are killed meanwhile, it ends what it has
- * begun.
- * How one call is made is the processor's part: linux_inject_x86_64.c, linux_inject_aarch64.c.
+ * Advice that the kernel takes from a process itself only: one of its threads is stopped, makes the system call, and
+ * goes on as if nothing had been. Registers, signal mask and an interrupted system call are as before; signals wait
+ * meanwhile, and a stop of the process holds it again when we let go. A process of its own does it, which shares our
+ * memory and nobody's end: if we are killed meanwhile, it ends what it has begun. How one call is made is the
+ * processor's part: linux_inject_x86_64.c, linux_inject_aarch64.c.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -129,9 +128,9 @@ int inject_wait_stop(int tid)
 }
 
 /*
- * Let the stopped thread go on until it stops for ptrace's own sake. All signals are masked but SIGSTOP, which cannot be:
- * it is handed on at once. The group stop that it begins holds the other threads, and this one as soon as we let go of it,
- * unless SIGCONT ends it before; so the kernel keeps the order of both.
+ * Let the stopped thread go on until it stops for ptrace's own sake. All signals are masked but SIGSTOP, which cannot
+ * be: it is handed on at once. The group stop that it begins holds the other threads, and this one as soon as we let go
+ * of it, unless SIGCONT ends it before; so the kernel keeps the order of both.
  */
 int inject_go_on(int tid, int request, int wanted)
 {
@@ -220,8 +219,8 @@ static int madvise_once(int directory, int pid, const uint64_t *args)
 
 /*
  * madvise(2) by the process itself. directory: its open folder in /proc, which says that pid is still its number. Waits
- * for the thread to stop, which takes as long as what it does in the kernel right now. 0, or a negative errno: EAGAIN no
- * thread can be stopped now, EPERM it is traced already, confined by seccomp, or a 32-bit program.
+ * for the thread to stop, which takes as long as what it does in the kernel right now. 0, or a negative errno: EAGAIN
+ * no thread can be stopped now, EPERM it is traced already, confined by seccomp, or a 32-bit program.
  */
 EXPORT int linux_madvise_inside(int directory, int pid, uint64_t start, uint64_t length, int advice)
 {

@@ -25,8 +25,8 @@
 int inject_wait_stop(int tid);
 
 /*
- * Let the stopped thread go on until the stop that is wanted: SYSCALL_STOP, or SIGTRAP for one as PTRACE_INTERRUPT makes.
- * Signals that it must not see yet are masked; none is lost.
+ * Let the stopped thread go on until the stop that is wanted: SYSCALL_STOP, or SIGTRAP for one as PTRACE_INTERRUPT
+ * makes. Signals that it must not see yet are masked; none is lost.
  */
 int inject_go_on(int tid, int request, int wanted);
 

@@ -2,10 +2,10 @@
 /*
  * One system call by another process's thread, on arm64.
  *
- * When a thread stops in an interrupted call, arm64 has set it back to the instruction already, and only afterwards decides how
- * the call is taken up again. So the call that is under way is let in again, becomes ours at its entry, and the thread is set
- * back to the instruction once more with the number and arguments that it came with. In all other cases the
- * instruction in the vDSO serves.
+ * When a thread stops in an interrupted call, arm64 has set it back to the instruction already, and only afterwards
+ * decides how the call is taken up again. So the call that is under way is let in again, becomes ours at its entry, and
+ * the thread is set back to the instruction once more with the number and arguments that it came with. In all other
+ * cases the instruction in the vDSO serves.
  */
 #ifdef __aarch64__
 

@@ -125,8 +125,8 @@ static void enter_ranges(struct lx_files *files, struct lx_rmap *rmap, int fd, u
 }
 
 /*
- * Where user addresses end: 2^47 on x86-64, on arm64 what the kernel is configured for (2^39 to 2^48); it refuses to scan
- * beyond. The program's name lies at the top of its stack, and that at the top of its addresses.
+ * Where user addresses end: 2^47 on x86-64, on arm64 what the kernel is configured for (2^39 to 2^48); it refuses to
+ * scan beyond. The program's name lies at the top of its stack, and that at the top of its addresses.
  */
 static uint64_t user_end(void)
 {

@@ -183,9 +183,9 @@ EXPORT int linux_mkold_virt(struct lx_files *files, struct lx_sample *s, int fd,
 }
 
 /*
- * Pages that came to their address after "make old" (page frames ascending): a fault brought them, or they migrated, and
- * the idle flag and the accessed bit move with a page. Accessed unless still idle. A page that waits in a per-CPU batch
- * for its LRU list has its idle flag only.
+ * Pages that came to their address after "make old" (page frames ascending): a fault brought them, or they migrated,
+ * and the idle flag and the accessed bit move with a page. Accessed unless still idle. A page that waits in a per-CPU
+ * batch for its LRU list has its idle flag only.
  */
 static void newcomers(struct lx_files *files, struct lx_sample *s, struct lx_key *keys, size_t nr, uint8_t *out)
 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The pass of schemes at the end of an aggregation interval, as far as it finds no folio: under a quota a scheme comes
- * back to memory that is empty in every window. Step by step the same as kdamond_apply_schemes() of damon/core/damos_walk.py,
- * try_scheme() of damon/core/damos.py and adjust() of damon/core/quota.py, which do all others.
+ * back to memory that is empty in every window. Step by step the same as kdamond_apply_schemes() of
+ * damon/core/damos_walk.py, try_scheme() of damon/core/damos.py and adjust() of damon/core/quota.py, which do all
+ * others.
  */
 #include <string.h>
 

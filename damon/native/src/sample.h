@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Many sampling intervals at once. A machine whose time C can pass offers these records, and the operations sets' loop
- * (sample.c) calls them: it knows no machine, and a machine knows no regions. Python owns all of them (damon/mm/ahead.py,
- * damon/ops/ahead.py).
+ * (sample.c) calls them: it knows no machine, and a machine knows no regions. Python owns all of them
+ * (damon/mm/ahead.py, damon/ops/ahead.py).
  */
 #ifndef PYDAMON_SAMPLE_H
 #define PYDAMON_SAMPLE_H
@@ -58,8 +58,8 @@ struct damon_sampled {
 };
 
 /*
- * What happens after a number of samples, as far as it needs no Python: after how many more it happens again. 0: it needs
- * Python now. It may change the targets' regions. more: at least one more sample would follow.
+ * What happens after a number of samples, as far as it needs no Python: after how many more it happens again. 0: it
+ * needs Python now. It may change the targets' regions. more: at least one more sample would follow.
  */
 struct damon_boundary {
 	uint32_t (*reach)(struct damon_boundary *this, struct damon_sampled *targets, uint32_t nr_targets,

@@ -106,7 +106,7 @@ struct sim_process {
 	uint64_t stall_ns, faults, refaults, nr_present, nr_swapped;
 	uint32_t first_area, nr_area; /* by ascending address */
 	uint32_t alive, node; /* node: where it runs, and first asks for memory */
-	/* how often it was killed for want of memory; of the last time: when, its pages then, free pages and swap slots */
+	/* kills for want of memory; of the last one: when, its pages then, free pages and swap slots */
 	uint64_t killed;
 	int64_t killed_t;
 	uint64_t killed_present, killed_swapped, killed_free, killed_swap;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * When pages are touched. Nothing is stepped. The touches of a deterministic pattern are numbered, so when a page had its
- * last one is arithmetic. Random patterns touch each page as a Poisson process, which has no memory: all that can ever be
- * asked of a page's past is when its last touch was. So a page carries t_eval, up to where its past is drawn, and t_last;
- * whoever asks next draws the last touch in (t_eval, now], if any, and the answers of all observers fit together. The draw
- * is a hash of seed, page and t_eval.
+ * When pages are touched. Nothing is stepped. The touches of a deterministic pattern are numbered, so when a page had
+ * its last one is arithmetic. Random patterns touch each page as a Poisson process, which has no memory: all that can
+ * ever be asked of a page's past is when its last touch was. So a page carries t_eval, up to where its past is drawn,
+ * and t_last; whoever asks next draws the last touch in (t_eval, now], if any, and the answers of all observers fit
+ * together. The draw is a hash of seed, page and t_eval.
  */
 #include "sim.h"
 #include "sim_math.h"
@@ -168,9 +168,10 @@ static int written(struct sim_machine *m, uint32_t area, uint64_t index, int64_t
 }
 
 /*
- * The last touch of a folio's pages in (from, to], or -1. One exponential, spent backwards through the segments, decides
- * all the random ones: a Poisson process has no memory, so nothing but "when was the last touch" ever needs to be known.
- * Long: what is left of the exponential and of the time goes from segment to segment, whatever their patterns.
+ * The last touch of a folio's pages in (from, to], or -1. One exponential, spent backwards through the segments,
+ * decides all the random ones: a Poisson process has no memory, so nothing but "when was the last touch" ever needs to
+ * be known. Long: what is left of the exponential and of the time goes from segment to segment, whatever their
+ * patterns.
  */
 static int64_t last_touch(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t nr, int64_t from, int64_t to,
 			  uint32_t *at)

@@ -5,8 +5,8 @@
 #include "sim.h"
 
 /*
- * Make one frame of a range that goes offline free: its folio to another node, or where none has room to the rest of this
- * one, or what nobody uses out of memory. 0: there is no room.
+ * Make one frame of a range that goes offline free: its folio to another node, or where none has room to the rest of
+ * this one, or what nobody uses out of memory. 0: there is no room.
  */
 static int evacuate(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index, int64_t t)
 {
@@ -28,7 +28,7 @@ static int evacuate(struct sim_machine *m, uint64_t node, uint32_t area, uint64_
 	return got > 0;
 }
 
-/* The last nr pages of a resource go offline; 0: they could not be moved away, and nothing has changed but where pages are. */
+/* The last nr pages of a resource go offline. 0: not all could be moved away; only places of pages have changed. */
 EXPORT int sim_offline(struct sim_machine *m, uint64_t number, uint64_t nr, int64_t t)
 {
 	struct sim_res *res = &m->res[number];

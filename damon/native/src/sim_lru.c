@@ -20,8 +20,8 @@ static struct sim_run *ring(struct sim_machine *m, uint64_t node, int list, uint
 }
 
 /*
- * Drop the runs without a page that is on them. What stays keeps its stale claims, so no run becomes several, which would
- * overwrite runs not looked at yet. Half of the ring is free afterwards: it is twice as long as there are frames.
+ * Drop the runs without a page that is on them. What stays keeps its stale claims, so no run becomes several, which
+ * would overwrite runs not looked at yet. Half of the ring is free afterwards: it is twice as long as there are frames.
  */
 static void compact(struct sim_machine *m, uint64_t node, int list)
 {
@@ -68,8 +68,8 @@ uint64_t sim_lru_run(struct sim_machine *m, uint64_t node, int list, uint32_t ar
 }
 
 /*
- * A folio to the head of a list of its node; the caller has taken it off the one where it was. A huge one is on the list
- * as its first page and counts as all of them.
+ * A folio to the head of a list of its node; the caller has taken it off the one where it was. A huge one is on the
+ * list as its first page and counts as all of them.
  */
 void sim_lru_add(struct sim_machine *m, int list, uint32_t area, uint64_t index, struct sim_page *p)
 {

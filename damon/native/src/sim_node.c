@@ -13,9 +13,9 @@ uint64_t sim_res_node(const struct sim_machine *m, uint64_t frame)
 }
 
 /*
- * The node that a page of the area gets its frame from: the nearest to its process with more than the low watermark (2),
- * or else the min watermark (1) free, as get_page_from_freelist goes through the zonelist. 0: none, memory has to be
- * reclaimed first.
+ * The node that a page of the area gets its frame from: the nearest to its process with more than the low watermark
+ * (2), or else the min watermark (1) free, as get_page_from_freelist goes through the zonelist. 0: none, memory has to
+ * be reclaimed first.
  */
 int sim_node_pick(const struct sim_machine *m, uint32_t area, uint64_t *node)
 {
@@ -72,7 +72,10 @@ void sim_latency_change(struct sim_machine *m, uint32_t area, uint64_t index, ui
 	a->touch_ns += (double)sign * cost(m, a, index, nr, node);
 }
 
-/* The mean touch of an area whose accesses have just changed: over its pages in memory, one stretch on a node at a time. */
+/*
+ * The mean touch of an area whose accesses have just changed: over its pages in memory, one stretch on a node at a
+ * time.
+ */
 void sim_latency_area(struct sim_machine *m, uint32_t area)
 {
 	struct sim_area *a = &m->area[area];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pages: from address to page, pristine and recorded ones, old and young. A page that nothing special happened to is
- * pristine: it has no record, and is as its area's bulk state says. So populating an area and finding its pages cold costs
- * next to nothing, however big it is.
+ * pristine: it has no record, and is as its area's bulk state says. So populating an area and finding its pages cold
+ * costs next to nothing, however big it is.
  */
 #include "sim.h"
 

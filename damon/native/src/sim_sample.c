@@ -26,8 +26,8 @@ static uint32_t accessed(struct sim_machine *m, uint32_t area, uint64_t index, i
 #define NEAR (256 << 10)
 
 /*
- * The samples in frames that may hold a page, how many; fetch: only have the maps of them read. Samples go by address: most
- * are in the same range as the one before. Whether there is a page is random: no branch depends on it.
+ * The samples in frames that may hold a page, how many; fetch: only have the maps of them read. Samples go by address:
+ * most are in the same range as the one before. Whether there is a page is random: no branch depends on it.
  */
 static inline uint32_t look_up(const struct sim_machine *m, const uint64_t *addrs, uint32_t nr, struct sim_place *out,
 			       int fetch)
@@ -67,8 +67,8 @@ static inline uint32_t look_up(const struct sim_machine *m, const uint64_t *addr
  * The order in which two samples of one page are taken is of no account: making it old twice at one time is the same as
  * once, and asking changes nothing but how far its history is drawn, which is up to now for both.
  *
- * Samples fall at random, so each record that one needs is fetched while others are looked at: the reverse map by blocks
- * and the map of vacant frames, then the reverse map by frames, the state, and at last the page's record.
+ * Samples fall at random, so each record that one needs is fetched while others are looked at: the reverse map by
+ * blocks and the map of vacant frames, then the reverse map by frames, the state, and at last the page's record.
  */
 static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint32_t *hits, int64_t t_old, int64_t now)
 {

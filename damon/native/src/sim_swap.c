@@ -3,8 +3,8 @@
 #include "sim.h"
 
 /*
- * A slot for a page; the caller knows that there is one. Devices are sorted by priority, the highest first; those of the
- * same one take turns, as the kernel's list of them is requeued.
+ * A slot for a page; the caller knows that there is one. Devices are sorted by priority, the highest first; those of
+ * the same one take turns, as the kernel's list of them is requeued.
  */
 void sim_swap_take(struct sim_machine *m, struct sim_page *p)
 {

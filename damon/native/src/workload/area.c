@@ -17,8 +17,8 @@
 #include "process.h"
 
 /*
- * How far the flushed addresses reach. x86-64: above the kernel's limit for flushing single pages. arm64 kernels flush such
- * a range in one instruction, and QEMU flushes just that unless it is longer than its table of translations.
+ * How far the flushed addresses reach. x86-64: above the kernel's limit for flushing single pages. arm64 kernels flush
+ * such a range in one instruction, and QEMU flushes just that unless it is longer than its table of translations.
  */
 #if defined(__aarch64__)
 #define FLUSH_PAGES 4096
