@@ -62,7 +62,9 @@ def _siblings(path: Path) -> dict[str, Any]:
 
 def test_what_the_workers_find_out(working: Damond, tmp_path: Path) -> None:
     path = tmp_path / "data"
-    with _start(working, path, "--duration", "2", "--events", "damos_stat_after_apply_interval") as process:
+    with _start(working, path, "--flush", "0.5", "--events", "damos_stat_after_apply_interval") as process:
+        until(lambda: _snapshots(path) > 50)
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=HANG_S)
     assert (process.returncode, out, err) == (0, "", "")
     snapshots = [snapshot for _, snapshot in read(path)]
@@ -144,7 +146,7 @@ def test_refused_before_a_file_is_there(working: Damond, tmp_path: Path) -> None
 
     assert "--ops: 'vaddr': is not for --damond; leave it out" in said("--ops", "vaddr")
     assert "--module: [['damon_reclaim']]: is not for --damond" in said("--module", "damon_reclaim")
-    assert "no event 'nonsense'" in said("--events", "nonsense")
+    assert "event: 'nonsense': is unknown" in said("--events", "nonsense")
     assert "no damond runs there" in said("--mount", "/nonexistent")
     (working.admin / "kdamonds/0/state").write_text("off")
     assert re.match(r"damon: workers: none of the damond at \S+ runs; start one \(damon param set ", said())
