@@ -30,6 +30,18 @@ class _Ended(Exception):
     """The worker has to leave its loop."""
 
 
+def cancel_calls(ctx: DamonCtx) -> None:
+    """The worker has ended: requests that had no turn are canceled, as ``kdamond_call(ctx, true)`` does."""
+    with ctx.lock:
+        ctx.call_controls_obsolete = True
+        pending = list(ctx.call_controls)
+        ctx.call_controls.clear()
+    for control in pending:
+        control.canceled = True
+        control.error = refused.ended_before()
+        control.done.set()
+
+
 class Kdamond:
     """The worker of one context."""
 
@@ -262,14 +274,7 @@ class Kdamond:
         for target in ctx.targets:
             ctx.ops.cleanup_target(target)
         ctx.targets.clear()
-        with ctx.lock:
-            ctx.call_controls_obsolete = True
-            pending = list(ctx.call_controls)
-            ctx.call_controls.clear()
-        for control in pending:
-            control.canceled = True
-            control.error = refused.ended_before()
-            control.done.set()
+        cancel_calls(ctx)
         with ctx.lock:
             ctx.walk_control_obsolete = True
         damos_walk_cancel(ctx, canceled=True)

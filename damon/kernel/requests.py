@@ -8,6 +8,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from damon.core.kdamond import cancel_calls
 from damon.kernel.contexts import Contexts
 from damon.kernel.library import Library
 from damon.kernel.operations import OperationsBridge
@@ -107,14 +108,7 @@ class Requests:
             if call.ctx is ctx and call.repeats:
                 del self._calls[number]
                 self._lib.shim_free_control(call.at)
-        with ctx.lock:
-            ctx.call_controls_obsolete = True
-            pending = list(ctx.call_controls)
-            ctx.call_controls.clear()
-        for control in pending:
-            control.canceled = True
-            control.error = refused.ended_before()
-            control.done.set()
+        cancel_calls(ctx)
 
     def walk(self, address: int | None, ctx: DamonCtx, control: DamosWalkControl) -> None:
         """``damos_walk()``.
