@@ -166,11 +166,16 @@ def _last_counts_kept(parting: Parting) -> bool:
 
 
 def _moving_sums(parting: Parting) -> bool:
-    """A scheme is due within an aggregation, and its pattern or its quota's scores go by the moving sum of accesses."""
+    """A scheme is due within an aggregation, and its pattern or its quota's scores go by the moving sum of accesses.
+
+    At an aggregation's end it is as well, when other attributes are committed there: the next end is later then.
+    """
     where = parting.at(parting.own)[1] or parting.at(parting.kernel)[1]
     for index in range(len(parting.case.contexts)):
         last = parting.last(f"call {index}")
-        if _at_boundary(last) or where not in ("action", f"sample {index}"):
+        then = parting.following(parting.own, f"sample {index}")[2]
+        committed = bool(then) and then["attrs"] != last.get("attrs")
+        if (_at_boundary(last) and not committed) or where not in ("action", f"sample {index}"):
             continue
         schemes = [name.removesuffix(" next_apply_sis") for name in last if name.endswith(" next_apply_sis")]
         if any(
