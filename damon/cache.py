@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Cache of what was built, keyed by content: one directory an entry, complete or absent, safe with several builders.
 
+An entry's time of modification is when it was used last. A process holds a shared lock on each entry that it uses, so
+that :func:`prune` of another one leaves it.
+
 ``vmtest/cache.py`` is a link to this file, as neither package imports the other; they share the directory.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -14,7 +18,9 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,6 +28,12 @@ from .errors import MissingCapability
 from .progress import Progress
 
 MANIFEST = "manifest.json"
+#: Entries that no process has used for so long are removed when another one of their kind is made.
+UNUSED_S = 30 * 86400.0
+#: Entries that one process holds at most, each with a descriptor; the others were used by it just before.
+_HELD = 128
+_held: OrderedDict[str, int] = OrderedDict()
+_holding = threading.Lock()
 
 
 def cache_root() -> Path:
@@ -79,9 +91,53 @@ def content_key(parts: Mapping[str, str | bytes]) -> str:
 
 
 def lookup(kind: str, key: str) -> Path | None:
-    """Directory of a complete entry, or None."""
+    """Directory of a complete entry, used from now on by this process, or None."""
     folder = cache_root() / kind / key
-    return folder if (folder / MANIFEST).is_file() else None
+    return folder if complete(folder) and use(folder) else None
+
+
+def complete(directory: Path) -> bool:
+    """Has it been built to the end?"""
+    return (directory / MANIFEST).is_file()
+
+
+def use(directory: Path, now: float | None = None) -> bool:
+    """This process uses an entry from now on, until it ends; False when there is none any more.
+
+    Args:
+        directory: of the entry.
+        now: the time, in seconds since the epoch; None: the system's.
+    """
+    name = str(directory)
+    with contextlib.suppress(OSError):  # another user's, or a file system that can only be read
+        os.utime(directory, None if now is None else (now, now))
+    with _holding:
+        if name in _held and _is_there(_held[name], directory):
+            _held.move_to_end(name)
+            return True
+        try:
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        with contextlib.suppress(OSError):  # no locks there
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # one that removes it has it until it has been renamed
+        if not _is_there(descriptor, directory):
+            os.close(descriptor)
+            return False
+        if name in _held:
+            os.close(_held.pop(name))  # of one that was removed and built again
+        _held[name] = descriptor
+        if len(_held) > _HELD:
+            os.close(_held.popitem(last=False)[1])
+        return True
+
+
+def _is_there(descriptor: int, directory: Path) -> bool:
+    """Is the open directory still the one with that name?"""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(directory))
+    except OSError:
+        return False
 
 
 def manifest(directory: Path) -> dict[str, object]:
@@ -99,12 +155,18 @@ def manifests(kind: str) -> Iterator[dict[str, object]]:
 
 
 def obtain(
-    kind: str, key: str, label: str, build: Callable[[Path, Progress], None], facts: Mapping[str, object]
+    kind: str,
+    key: str,
+    label: str,
+    build: Callable[[Path, Progress], None],
+    facts: Mapping[str, object],
+    clock: Callable[[], float] = time.time,
 ) -> Path:
     """Directory of the entry ``kind/key``; ``build`` fills a temporary one when there is none yet.
 
     Only one process builds an entry at a time; the others wait and take the result. The temporary directory is renamed
     into place when ``build`` returns, and removed when it raises; one left by a killed builder is removed by the next.
+    After a build what has not been used for long is removed.
 
     Args:
         kind: group of entries, a directory of the cache.
@@ -112,14 +174,32 @@ def obtain(
         label: shown while it is built.
         build: fills the directory it is given.
         facts: written to the entry's manifest when ``build`` has returned.
+        clock: the time, in seconds since the epoch.
+
+    Raises:
+        MissingCapability: the disk is full.
     """
     found = lookup(kind, key)
     if found:
         return found
-    parent = cache_root() / kind
+    try:
+        made = _built(cache_root() / kind, key, label, build, facts)
+        prune(kind, clock())
+        return made
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise MissingCapability(
+            f"{label}: {error.strerror} in {cache_root()}; make room there, or set XDG_CACHE_HOME to another directory"
+        ) from error
+
+
+def _built(
+    parent: Path, key: str, label: str, build: Callable[[Path, Progress], None], facts: Mapping[str, object]
+) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     with Progress(label) as progress, locked(parent / f"{key}.lock", progress):
-        found = lookup(kind, key)
+        found = lookup(parent.name, key)
         if found:
             return found
         _sweep(parent, key)
@@ -137,7 +217,49 @@ def obtain(
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
+        use(target)
         return target
+
+
+def prune(kind: str, now: float, *, kept: int = 0, unused_s: float = UNUSED_S) -> list[str]:
+    """Remove the entries of a kind that no process uses, and that none has used for long; their keys.
+
+    An entry is renamed before it is removed, so that there is never a part of one. Its empty lock file stays: another
+    process may wait for it.
+
+    Args:
+        kind: group of entries.
+        now: the time, in seconds since the epoch.
+        kept: so many stay, those that were used last, however long ago.
+        unused_s: how long ago the others were used.
+    """
+    parent = cache_root() / kind
+    found = []
+    for directory in parent.iterdir():
+        with contextlib.suppress(OSError):
+            if directory.is_dir() and not directory.name.startswith("."):
+                found.append((directory.stat().st_mtime, directory))
+    old = [directory for used, directory in sorted(found, reverse=True)[kept:] if now - used > unused_s]
+    return [directory.name for directory in old if _removed(directory, now - unused_s)]
+
+
+def _removed(directory: Path, before: float) -> bool:
+    """Remove an entry, unless it is being built or used, or was used since ``before``."""
+    with contextlib.ExitStack() as stack:
+        try:
+            locks = [stack.enter_context(_open_lock(directory.with_name(f"{directory.name}.lock")))]
+            locks.append(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW))
+            stack.callback(os.close, locks[-1])
+            for lock in locks:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(locks[-1]).st_mtime > before:
+                return False
+            gone = tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent)
+            os.rename(directory, gone)
+        except OSError:
+            return False
+    shutil.rmtree(gone, ignore_errors=True)
+    return True
 
 
 def _sweep(parent: Path, mine: str) -> None:

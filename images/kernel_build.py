@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,8 +134,12 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
             return
         # A tree that is worked on: the next build compiles what was changed since this one.
         kept = cache.cache_root() / "objects" / key_of(replace(tree, identity=str(tree.tree)), chosen)
-        kept.mkdir(parents=True, exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
         with cache.locked(Path(f"{kept}.lock"), progress):
+            if not kept.exists():
+                cache.prune(kept.parent.name, time.time())
+            kept.mkdir(exist_ok=True)
+            cache.use(kept)
             _build(folder, chosen, base, scratch, progress, kept)
 
     label = f"guest kernel from {tree.name}" + ("" if chosen.arch is X86_64 else f" for {chosen.arch.name}")

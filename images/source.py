@@ -67,10 +67,11 @@ def from_package(package: str = PACKAGE, *, fetch: bool = False) -> KernelSource
     version = installed_version(package)
     if version is not None and _tarball(package).exists():
         return KernelSource(package, f"{package} {version}", None)
-    kept = [one for one in apt.cached(package) if one.name == package]
-    if not kept and not fetch:
+    kept = (one for one in apt.cached(package) if one.name == package and cache.use(one.deb.parent))
+    found = next(kept, None)
+    if found is None and not fetch:
         raise MachineLacks(f"package: {package!r}: is not installed; install it with: apt-get install {package}")
-    found = kept[0] if kept else apt.fetch_package(package)
+    found = found or apt.fetch_package(package)
     return KernelSource(package, f"{package} {found.version}", None, found.deb)
 
 

@@ -76,9 +76,9 @@ def fetch_package(name: str, version: str | None = None) -> Package:
     Raises:
         MissingCapability: the mirror has none such or does not answer, or this system has no apt.
     """
-    kept = [one for one in cached(name) if one.name == name and version in (None, one.version)]
-    if kept:
-        return kept[0]
+    for kept in cached(name):
+        if kept.name == name and version in (None, kept.version) and cache.use(kept.deb.parent):
+            return kept
     found = [one for one in offers(name) if one.name == name]
     wanted = [one for one in found if version in (None, one.version)]
     if not wanted:
@@ -95,7 +95,7 @@ def cached(prefix: str) -> list[Package]:
         name, _, version = directory.name.partition("_")
         version = version.replace("%", ":")
         debs = list(directory.glob("*.deb"))
-        if name.startswith(prefix) and debs and cache.lookup(KIND, directory.name) and _VERSION.fullmatch(version):
+        if name.startswith(prefix) and debs and cache.complete(directory) and _VERSION.fullmatch(version):
             note = cache.manifest(directory).get("note")
             found.append(Package(name, version, debs[0], note if isinstance(note, str) else ""))
     return newest(found, lambda one: one.version)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -162,18 +163,30 @@ def _compile(source: KernelSource, out: Path, compiler: str, flags: tuple[str, .
     for path, words in shim_files(tree, out).items():
         jobs.append([*words, "-c", str(path), "-o", str(out / f"shim-{path.name}.o")])
     jobs = [[compiler, *flags, *words] for words in jobs]
+    # What a compiler that is killed leaves is removed with the rest.
+    scratch = out / "tmp"
+    scratch.mkdir()
+
+    def run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "TMPDIR": str(scratch)}
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
     with ThreadPoolExecutor() as pool:
-        for done in pool.map(lambda words: subprocess.run(words, capture_output=True, text=True, check=False), jobs):
+        for done in pool.map(run, jobs):
             _refuse(done, source)
     objects = [str(path) for path in sorted(out.glob("*.o"))]
     link = [compiler, *flags, "-shared", "-Wl,-Bsymbolic", "-o", str(out / "damon.so"), *objects, "-ldl", "-lc"]
     if not any(flag.startswith("-fsanitize") for flag in flags):
         link.insert(-2, "-Wl,-z,defs")  # missing symbols fail the link; the sanitizers' own are resolved at load time
-    _refuse(subprocess.run(link, capture_output=True, text=True, check=False), source)
+    _refuse(run(link), source)
+    shutil.rmtree(scratch)
 
 
 def _refuse(done: subprocess.CompletedProcess[str], source: KernelSource) -> None:
     if done.returncode:
+        full = os.strerror(errno.ENOSPC)
+        if full in done.stderr:
+            raise OSError(errno.ENOSPC, full)
         errors = [line for line in done.stderr.splitlines() if " error: " in line or "undefined reference" in line]
         first = (errors or done.stderr.splitlines() or ["the compiler failed"])[0]
         what = ", ".join((f"{source.path}/mm/damon", *map(str, source.extra)))

@@ -89,15 +89,15 @@ def obtain(wanted: Wanted) -> Unpacked:
     if installed is not None and wanted.met_by(wanted.package, installed):
         return unpack(wanted.package, installed, INSTALLED / f"{wanted.package}.tar.xz")
     for kept in cached():
-        if wanted.met_by(kept.package, kept.version):
+        if wanted.met_by(kept.package, kept.version) and cache.use(kept.tree.parent):
             return kept
     for package in apt.cached(PREFIX):
-        if wanted.met_by(package.name, package.version):
+        if wanted.met_by(package.name, package.version) and cache.use(package.deb.parent):
             return _of(package, "")
     offer = nearest(wanted, _offers(wanted))
     note = "" if wanted.met_by(offer.name, offer.version) else f"{wanted} is not to be had: took {_title(offer)}"
     for kept in cached():
-        if (kept.package, kept.version) == (offer.name, offer.version):
+        if (kept.package, kept.version) == (offer.name, offer.version) and cache.use(kept.tree.parent):
             return Unpacked(kept.tree, kept.package, kept.version, _joined(note, kept.note))
     return _of(apt.download(offer), note)
 

@@ -9,7 +9,6 @@ any number of guests share what none of them writes. Each then reads a seed disk
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import shutil
@@ -39,6 +38,8 @@ SEED_BYTES = 16 << 30
 SEED_BLOCK = 64 << 10
 # Those that were used last; each takes the memory that its guest had used when it was made, 100 MiB and more.
 KEPT = 24
+#: Others stay for so long after their use.
+SURE_S = 600.0
 SAVE_SECONDS = 120.0
 
 
@@ -109,24 +110,8 @@ def obtain(
 
     label = f"snapshot of a guest of {kernel.parent.name if kernel.name == 'bzImage' else kernel.name}"
     folder = cache.obtain(KIND, key, label, make, {"kernel": str(kernel), "memory": str(config.memory)})
-    with contextlib.suppress(OSError):
-        os.utime(folder / cache.MANIFEST)
-    _prune(folder.parent)
+    cache.prune(KIND, time.time(), kept=KEPT, unused_s=SURE_S)  # a guest that runs keeps the files that it has mapped
     return Snapshot(folder)
-
-
-def _prune(folder: Path) -> None:
-    """Removes all but the last used ones. A guest that runs keeps the files that it has mapped."""
-    entries = []
-    for manifest in folder.glob(f"*/{cache.MANIFEST}"):
-        with contextlib.suppress(OSError):
-            entries.append((manifest.stat().st_mtime, manifest.parent))
-    for used, entry in sorted(entries, reverse=True)[KEPT:]:
-        if time.time() - used > 600:
-            # Not an entry any more before it is half one.
-            with contextlib.suppress(OSError):
-                (entry / cache.MANIFEST).unlink()
-            shutil.rmtree(entry, ignore_errors=True)
 
 
 def prepare_memory(folder: Path, config: GuestConfig) -> command_line.SnapshotFiles:

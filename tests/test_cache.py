@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is removed from the cache, and what never is; ``tests/vmtest/test_images.py`` has how entries are made."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from damon import cache
+from damon.errors import MissingCapability
+from damon.progress import Progress
+from tests.waiting import until
+
+DAY = 86400.0
+NOW = 1_900_000_000.0
+USER = """
+import sys, time
+from pathlib import Path
+from damon import cache
+assert cache.use(Path(sys.argv[1]), float(sys.argv[2]))
+print("used", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def _entry(key: str, days_ago: float) -> Path:
+    """A complete entry that nothing uses, used last so long before ``NOW``."""
+    folder = cache.cache_root() / "kind" / key
+    folder.mkdir(parents=True)
+    (folder / cache.MANIFEST).write_text("{}")
+    (folder / "part").mkdir()
+    (folder / "part/data").write_text(key)
+    os.utime(folder, (NOW - days_ago * DAY,) * 2)
+    return folder
+
+
+def _names() -> list[str]:
+    found = (path.name for path in (cache.cache_root() / "kind").iterdir())
+    return sorted(name for name in found if not name.endswith(".lock"))
+
+
+def test_what_nothing_has_used_for_long_is_removed() -> None:
+    for key, days in (("old", 31), ("older", 300), ("young", 29), ("new", 0)):
+        _entry(key, days)
+    (cache.cache_root() / "kind/file.json").write_text("{}")
+    assert sorted(cache.prune("kind", NOW)) == ["old", "older"]
+    assert _names() == ["file.json", "new", "young"]
+    assert cache.prune("kind", NOW) == []
+
+
+def test_so_many_stay_however_old() -> None:
+    for number in range(4):
+        _entry(str(number), number / 24)
+    assert cache.prune("kind", NOW, kept=2, unused_s=600) == ["2", "3"]
+    assert _names() == ["0", "1"]
+
+
+def test_a_use_counts() -> None:
+    folder = _entry("key", 300)
+    assert cache.use(folder, NOW - DAY)
+    assert folder.stat().st_mtime == NOW - DAY
+    assert cache.prune("kind", NOW) == []
+
+
+def test_what_a_process_uses_stays() -> None:
+    """A process that has run for longer; after its end the entry goes."""
+    folder = _entry("key", 300)
+    words = [sys.executable, "-c", USER, str(folder), str(NOW - 200 * DAY)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "used\n"
+        assert cache.prune("kind", NOW) == []
+        assert (folder / "part/data").read_text() == "key"
+        process.kill()
+        process.wait()
+    until(lambda: cache.prune("kind", NOW) == ["key"])
+    assert _names() == []
+
+
+def test_what_is_being_built_stays() -> None:
+    _entry("key", 300)
+    with cache.locked(cache.cache_root() / "kind/key.lock", Progress("")):
+        assert cache.prune("kind", NOW) == []
+    assert cache.prune("kind", NOW) == ["key"]
+
+
+def test_one_that_was_removed_is_not_there() -> None:
+    """Also for a process that had used it: it is built anew, and the new one is used."""
+    folder = _entry("key", 0)
+    assert cache.lookup("kind", "key") == folder
+    moved = folder.rename(folder.with_name("elsewhere"))
+    assert cache.lookup("kind", "key") is None
+    assert not cache.use(folder)
+    built = cache.obtain("kind", "key", "label", lambda out, _: (out / "new").touch(), {})
+    assert (built / "new").exists()
+    os.utime(built, (NOW - 300 * DAY,) * 2)
+    os.utime(moved, (NOW - 300 * DAY,) * 2)
+    assert cache.prune("kind", NOW) == ["elsewhere"], "this process uses the new one"
+
+
+def test_many_entries_do_not_take_all_descriptors() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(200):
+        assert cache.use(_entry(str(number), 0))
+    assert len(os.listdir("/proc/self/fd")) - before <= 128
+
+
+def test_a_build_removes_what_is_old() -> None:
+    _entry("old", 31)
+    _entry("young", 3)
+    cache.obtain("kind", "key", "label", lambda out, _: None, {}, clock=lambda: NOW)
+    assert _names() == ["key", "young"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_and_nothing_stays(number: int) -> None:
+    def fail(out: Path, _progress: Progress) -> None:
+        (out / "half").write_text("x")
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(MissingCapability, match=f"a thing: {os.strerror(number)} in .*; make room there"):
+        cache.obtain("kind", "key", "a thing", fail, {})
+    assert _names() == []
