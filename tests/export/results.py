@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a policy asks for, and what a tree of damond was given, as plain values to compare."""
+"""What a policy asks for, what a tree of damond was given, and what either does, as plain values to compare."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import damon
 from damon.core import Damon
 from damon.export.policy import made
+from damon.kernel.build import Built
+from damon.kernel.engine import KernelDamon
 from damon.mm.sim import SimulatedMachine
-from damon.model.context import DamonCtx
+from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.scheme import Damos
 from damon.modules.sysfs import Admin, File
 from damon.modules.sysfs.build import fill_context
 from damon.modules.sysfs.context import Context
 from damon.workload.load import load_workload
 
+#: Of the machine's time.
+SECONDS = 12
 POLICIES = Path(__file__).parent / "policies"
 #: Policy and workload.
 CASES = [("proactive_reclaim", "hot-cold"), ("tiering", "tiering"), ("goals", "hot-cold")]
@@ -58,14 +63,18 @@ def asked(policy: str, workload: str, lost: Mapping[str, int] = MappingProxyType
 
 
 def given(admin: Path, workload: str, pids: dict[int, int]) -> list[dict[str, Any]]:
+    """The contexts that a tree describes."""
+    return [described(ctx) for ctx in contexts(admin, Damon(machine(workload)), pids)]
+
+
+def contexts(admin: Path, kernel: Damon, pids: dict[int, int]) -> list[DamonCtx]:
     """The contexts that a tree describes, built by the code that the emulation builds them with.
 
     Args:
         admin: the directory.
-        workload: of its machine.
+        kernel: on whose machine they are.
         pids: the machine's own process ids by those that the tree has.
     """
-    kernel = Damon(machine(workload))
     tree = Admin(kernel)
     nr = int((admin / "kdamonds/nr_kdamonds").read_text())
     _put(tree, "kdamonds/nr_kdamonds", str(nr))
@@ -77,8 +86,43 @@ def given(admin: Path, workload: str, pids: dict[int, int]) -> list[dict[str, An
         ctx, directory = kernel.new_ctx(), tree.find(f"{place}/0")
         assert isinstance(directory, Context)
         fill_context(kernel, ctx, directory)
-        result.append(described(ctx))
+        result.append(ctx)
     return result
+
+
+def outcome(workload: str, library: Built | None, make: Callable[[Damon], list[DamonCtx]]) -> list[Any]:
+    """What contexts have done after ``SECONDS``: with the kernel's C of ``library``, or with pydamon's own core."""
+    with machine(workload) as on:
+        kernel = Damon(on, seed=7) if library is None else KernelDamon(on, library, seed=7)
+        ctxs = make(kernel)
+        with damon.running(kernel, *ctxs, exclusive=True):
+            on.clock.sleep_us(SECONDS * 1_000_000)
+            return [*results(kernel, ctxs), memory(on)]
+
+
+def outcome_of_policy(policy: Path, workload: str, library: Built | None) -> list[Any]:
+    """Of the policy in that file."""
+    return outcome(workload, library, lambda kernel: made(policy, kernel))
+
+
+def results(kernel: Damon, ctxs: list[DamonCtx]) -> list[Any]:
+    """Statistics, quotas, intervals and regions of running contexts."""
+    found: list[Any] = []
+    for ctx in ctxs:
+        kernel.call(ctx, DamonCallControl(lambda ctx: found.append(_seen(ctx))))  # later our own is further on
+    return found
+
+
+def _seen(ctx: DamonCtx) -> Any:
+    ages = [[(r.start, r.end, r.nr_accesses, r.age) for r in target.regions] for target in ctx.targets]
+    assert any(ages)
+    stats = [(dict(vars(scheme.stat)), scheme.quota.esz, scheme.quota.charged_sz) for scheme in ctx.schemes]
+    return ctx.attrs.sample_interval, ctx.attrs.aggr_interval, stats, ages
+
+
+def memory(on: SimulatedMachine) -> list[Any]:
+    """Of the machine and its nodes, as goals measure it."""
+    return [on.free_mem(), on.node_mem(0), on.node_mem(1), on.psi_some_us(), on.lru_pages()]
 
 
 def _put(tree: Admin, path: str, text: str) -> None:

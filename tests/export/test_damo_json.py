@@ -13,7 +13,8 @@ import pytest
 
 from damon.cli.main import main
 from tests.export.conftest import Machine
-from tests.export.results import CASES, POLICIES, asked, given
+from tests.export.results import CASES, POLICIES, asked, contexts, given, outcome, outcome_of_policy
+from tests.kernel.trees import built
 
 DAMO = Path(sys.executable).parent / "damo"
 
@@ -32,6 +33,11 @@ def test_damo_starts_it(policy: str, workload: str, started: Callable[[str], Mac
     assert given(machine.damond.admin, workload, machine.pids) == wanted
     states = [(machine.damond.admin / f"kdamonds/{index}/state").read_text() for index in range(len(wanted))]
     assert states == ["on\n"] * len(wanted)
+    # What it made of the file does what the policy does, with the kernel's C as well.
+    admin, pids = machine.damond.admin, machine.pids
+    for library in (None, built()):
+        found = outcome(workload, library, lambda kernel: contexts(admin, kernel, pids))
+        assert found == outcome_of_policy(POLICIES / f"{policy}.py", workload, library)
     machine.sh("cd $HOME; damo stop")
 
 

@@ -11,19 +11,14 @@ import pytest
 
 import damon
 from damon.cli.main import main
-from damon.core import Damon
 from damon.errors import InvalidInput
 from damon.export.policy import made
 from damon.kernel.build import Built, build
 from damon.kernel.engine import KernelDamon
-from damon.mm.sim import SimulatedMachine
-from damon.model.context import DamonCallControl, DamonCtx
 from damon.modules.kernel import kernel_modules
 from damon.modules.loader import Loader
-from tests.export.results import CASES, POLICIES, machine
+from tests.export.results import CASES, POLICIES, SECONDS, machine, memory, outcome, outcome_of_policy, results
 from tests.kernel.trees import CURRENT, built, kept, source
-
-SECONDS = 12
 
 
 def exported(policy: str, workload: str, directory: Path) -> Path:
@@ -37,41 +32,13 @@ def with_file(file: Path, name: str = CURRENT) -> Built:
     return build(source(name).with_files([kept(file)]))
 
 
-def _results(kernel: Damon, ctxs: list[DamonCtx]) -> list[Any]:
-    """Statistics, quotas, intervals and regions of running contexts."""
-    found: list[Any] = []
-    for ctx in ctxs:
-        kernel.call(ctx, DamonCallControl(lambda ctx: found.append(_seen(ctx))))  # later our own is further on
-    return found
-
-
-def _seen(ctx: DamonCtx) -> Any:
-    ages = [[(r.start, r.end, r.nr_accesses, r.age) for r in target.regions] for target in ctx.targets]
-    assert any(ages)
-    stats = [(dict(vars(scheme.stat)), scheme.quota.esz, scheme.quota.charged_sz) for scheme in ctx.schemes]
-    return ctx.attrs.sample_interval, ctx.attrs.aggr_interval, stats, ages
-
-
-def _memory(on: SimulatedMachine) -> list[Any]:
-    return [on.free_mem(), on.node_mem(0), on.node_mem(1), on.psi_some_us(), on.lru_pages()]
-
-
-def _of_python(policy: Path, workload: str, library: Built | None) -> list[Any]:
-    with machine(workload) as on:
-        kernel = Damon(on, seed=7) if library is None else KernelDamon(on, library, seed=7)
-        ctxs = made(policy, kernel)
-        with damon.running(kernel, *ctxs, exclusive=True):
-            on.clock.sleep_us(SECONDS * 1_000_000)
-            return [*_results(kernel, ctxs), _memory(on)]
-
-
 def _of_c(library: Built, module: str, workload: str, *words: str) -> list[Any]:
     with machine(workload) as on:
         kernel = KernelDamon(on, library, seed=7)
         loader = Loader(kernel, known=kernel_modules(library))
         loader.load(loader.prepare(module, [*words, "enabled=Y"]))
         on.clock.sleep_us(SECONDS * 1_000_000)
-        result = [*_results(kernel, kernel.running()), _memory(on)]
+        result = [*results(kernel, kernel.running()), memory(on)]
         loader.unload_all()
         assert not kernel.running()
         assert not kernel.warnings
@@ -83,19 +50,33 @@ def test_the_same_result_as_the_policy(policy: str, workload: str, tmp_path: Pat
     library = with_file(exported(policy, workload, tmp_path))
     pids = ["target_pid=1000"] if policy == "proactive_reclaim" else []
     file = POLICIES / f"{policy}.py"
-    same = _of_python(file, workload, built())
+    same = outcome_of_policy(file, workload, built())
     applied = [stat["sz_applied"] for context in same[:-1] for stat, _, _ in context[2]]
     assert any(applied), applied
     assert _of_c(library, f"damon_{policy}", workload, *pids) == same
 
 
-@pytest.mark.parametrize(
-    ("policy", "workload"),
-    CASES,
-)
+@pytest.mark.parametrize("library", [None, "the kernel's"])
+def test_goals_are_what_it_works_for(library: str | None) -> None:
+    """The same policy with another goal leaves another part of node 0 free."""
+
+    def free(goal: int) -> float:
+        def make(kernel: damon.Damon) -> list[damon.DamonCtx]:
+            ctxs = made(POLICIES / "goals.py", kernel)
+            ctxs[0].schemes[0].quota.goals[0].target_value = goal
+            return ctxs
+
+        left, total = outcome("hot-cold", built() if library else None, make)[-1][1]
+        return float(left / total)
+
+    met, some, more = (free(goal) for goal in (1000, 3000, 5000))
+    assert met < 0.3 <= some < more
+
+
+@pytest.mark.parametrize(("policy", "workload"), CASES)
 def test_the_same_result_of_both_engines(policy: str, workload: str) -> None:
     file = POLICIES / f"{policy}.py"
-    assert _of_python(file, workload, None) == _of_python(file, workload, built())
+    assert outcome_of_policy(file, workload, None) == outcome_of_policy(file, workload, built())
 
 
 def test_interval_goals_and_probes(tmp_path: Path) -> None:
@@ -113,7 +94,7 @@ def test_interval_goals_and_probes(tmp_path: Path) -> None:
     assert main(["export", str(file), "--to", "kernel-c", "--sim", "tiering", "-o", str(target)]) == 0
     found = _of_c(with_file(target), "damon_tuned", "tiering")
     assert found[0][0] > 5000
-    assert found == _of_python(file, "tiering", built())
+    assert found == outcome_of_policy(file, "tiering", built())
 
 
 def test_a_parameter_decides(tmp_path: Path) -> None:
@@ -157,7 +138,7 @@ def test_the_trees_own_samples(tmp_path: Path) -> None:
     library = build(source().with_files([samples / name for name in ("prcl.c", "mtier.c", "wsse.c")]))
     assert {"damon_sample_prcl", "damon_sample_mtier", "damon_sample_wsse"} <= kernel_modules(library).keys()
     theirs = _of_c(library, "damon_sample_prcl", "hot-cold", "target_pid=1000")
-    assert theirs == _of_python(POLICIES / "proactive_reclaim.py", "hot-cold", None)
+    assert theirs == outcome_of_policy(POLICIES / "proactive_reclaim.py", "hot-cold", None)
     detected = _of_c(library, "damon_sample_mtier", "tiering", "detect_node_addresses=Y")
     assert len(detected) == 3
 
