@@ -21,7 +21,7 @@ from damon.core import Damon
 from damon.core.events import EVENTS
 from damon.damond.runtime import default_mount
 from damon.errors import DamonError, InvalidInput
-from damon.library.engine import Engine
+from damon.library.engine import HOST, Engine
 from damon.model.attrs import ULONG_MAX, DamonAttrs
 from damon.modules.params import parse_ulong
 from damon.quoting import quoted
@@ -29,13 +29,15 @@ from damon.records.environment import Environment, LinuxEnvironment, SimEnvironm
 from damon.records.form import FLUSH_S, OUTPUT_TYPES
 
 if TYPE_CHECKING:
+    from damon.cli.record_host import HostSource
     from damon.damond.recording import RunningSource
     from damon.records.recorder import Recorder
 
 DESCRIPTION = """\
 Record how memory is accessed, in files that `damo report` reads. Without --module the memory is only monitored, by the
 operations set of --ops; with it the results of the modules' monitoring are recorded while they work.
-With --damond it is what the workers of a running damond find out, as they are.
+With --damond it is what the workers of a running damond find out, as they are; with --engine host it is what the
+running kernel's own DAMON finds out, by its trace events.
 Ctrl-C or SIGTERM ends the recording; the file is complete at any time, also if this process is killed.
 """
 EPILOG = """\
@@ -48,6 +50,7 @@ examples:
   damon record --linux --ops paddr --events damos_before_apply,damos_esz
   damon record --sim hot-cold --module damon_reclaim min_age=5000000
   damon record --damond --duration 60
+  damon record --engine host --linux --ops vaddr --pid 4711 --events all
 then: damon report damon.data, or damo report heatmap --input damon.data
 """
 _COLUMNS: Final = ("snapshots", "events lost")
@@ -153,7 +156,8 @@ def record(arguments: argparse.Namespace) -> int:
         return _record_running(arguments, path)
     if arguments.mount:
         raise InvalidInput(f"--mount: {str(arguments.mount)!r}: is for --damond; leave it out")
-    engines.refuse_host(arguments, "damon record")
+    if arguments.engine == HOST:
+        return _record_host(arguments, path)
     return engines.run(arguments, _record)
 
 
@@ -262,8 +266,35 @@ def _record_running(arguments: argparse.Namespace, path: Path) -> int:
     return 0
 
 
+def _record_host(arguments: argparse.Namespace, path: Path) -> int:
+    """What the running kernel's own DAMON finds out."""
+    from damon.cli.record_host import HostSource, context
+    from damon.host.engine import HostDamon
+    from damon.records.recorder import Recorder
+    from damon.trace.host import there
+
+    with HostDamon() as host:
+        ctx = context(host, arguments)
+        source = HostSource(host)
+        with stop_flag() as stopped:
+            source.start(ctx)  # first: its events are known by its thread
+            events = there() if arguments.events == "all" else _events(arguments.events)
+            recorder = Recorder(
+                source, path, None if arguments.accesses_only else LinuxEnvironment(),
+                output_type=arguments.output_type, events=events, flush_s=arguments.flush,
+            )  # fmt: skip
+            try:
+                recorder.watch(ctx)
+                _follow(source, recorder, arguments.duration, stopped, arguments.quiet)
+            finally:
+                _finish((recorder.refresh, host.stop, recorder.finish))
+        if not arguments.quiet:
+            _summary(recorder, path)
+    return 0
+
+
 def _follow(
-    source: RunningSource, recorder: Recorder, seconds: float | None, stopped: Sequence[bool], quiet: bool
+    source: RunningSource | HostSource, recorder: Recorder, seconds: float | None, stopped: Sequence[bool], quiet: bool
 ) -> None:
     """Until it is asked to stop, or no worker runs any more."""
     progress = Progress(_COLUMNS, seconds, quiet=quiet)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from damon.cli.run import module_words, prepare_modules
@@ -16,7 +17,8 @@ from damon.model.target import DamonTarget
 from damon.modules.loader import Loader
 
 
-def _attrs(arguments: argparse.Namespace) -> DamonAttrs:
+def attrs_of(arguments: argparse.Namespace) -> DamonAttrs:
+    """What the options ask for."""
     given = {
         "sample_interval": arguments.sample_us,
         "aggr_interval": arguments.aggr_us,
@@ -30,6 +32,20 @@ def _attrs(arguments: argparse.Namespace) -> DamonAttrs:
     return attrs
 
 
+def refuse_mismatch(name: str, pids: Sequence[int], regions: Sequence[tuple[int, int]]) -> None:
+    """EINVAL when ``--pid`` and ``--region`` do not fit the operations set ``name``."""
+    if name == "paddr" and pids:
+        raise InvalidInput(f"--pid: {pids[0]}: is for --ops vaddr or fvaddr; leave it out")
+    if name != "paddr" and not pids:
+        raise InvalidInput(f"--ops: {name}: needs a process; give --pid")
+    if name == "vaddr" and regions:
+        raise InvalidInput(
+            f"--region: {len(regions)}: --ops vaddr follows the process; leave it out, or use --ops fvaddr"
+        )
+    if name == "fvaddr" and not regions:
+        raise InvalidInput("--ops: fvaddr: needs ranges to monitor; give --region")
+
+
 def _monitor(damon: Damon, arguments: argparse.Namespace) -> DamonCtx:
     """A context that only monitors, not started yet."""
     machine: Any = damon.machine
@@ -37,25 +53,16 @@ def _monitor(damon: Damon, arguments: argparse.Namespace) -> DamonCtx:
     machine.require(name, ())
     ctx = damon.new_ctx()
     damon.select_ops(ctx, name)
-    set_attrs(ctx, _attrs(arguments))
+    set_attrs(ctx, attrs_of(arguments))
+    pids, regions = arguments.pid, arguments.region
+    if arguments.sim and name != "paddr":
+        pids = pids or list(machine.pids.values())
+    refuse_mismatch(name, pids, regions)
     if name == "paddr":
-        if arguments.pid:
-            raise InvalidInput(f"--pid: {arguments.pid[0]}: is for --ops vaddr or fvaddr; leave it out")
         ctx.targets.append(DamonTarget())
+        regions = regions or [system_ram_region(machine, 0, 0)]
     else:
-        pids = arguments.pid or (list(machine.pids.values()) if arguments.sim else [])
-        if not pids:
-            raise InvalidInput(f"--ops: {name}: needs a process; give --pid")
         ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in pids]
-    regions = arguments.region
-    if name == "paddr" and not regions:
-        regions = [system_ram_region(machine, 0, 0)]
-    if name == "vaddr" and regions:
-        raise InvalidInput(
-            f"--region: {len(regions)}: --ops vaddr follows the process; leave it out, or use --ops fvaddr"
-        )
-    if name == "fvaddr" and not regions:
-        raise InvalidInput("--ops: fvaddr: needs ranges to monitor; give --region")
     for target in ctx.targets if regions else ():
         set_regions(target, regions, ctx.min_region_sz)
     return ctx

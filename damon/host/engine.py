@@ -63,6 +63,7 @@ class HostDamon(HostModules):
         self._found = Found(str(admin), str(modules))
         self._places: dict[DamonCtx, tuple[Path, int]] = {}
         self._snapshots: dict[DamonCtx, int] = {}
+        self._readable = True
         self._open = True
         try:
             self._refuse_others()
@@ -130,8 +131,12 @@ class HostDamon(HostModules):
             raise InvalidInput(f"cgroup: {path!r}: there is none; give a path below {CGROUPS}, as /system.slice")
         return directory.stat().st_ino
 
-    def start(self, ctxs: Sequence[DamonCtx]) -> None:
-        """Start a kdamond for each context; all or none. Regions of a running one can be read with ``regions()``.
+    def start(self, ctxs: Sequence[DamonCtx], *, readable: bool = True) -> None:
+        """Start a kdamond for each context; all or none.
+
+        Args:
+            ctxs: not started yet.
+            readable: their regions can be read with ``regions()``: each gets a last scheme that does nothing.
 
         Raises:
             DamonError: EBUSY when contexts run already; what the kernel refuses.
@@ -148,6 +153,7 @@ class HostDamon(HostModules):
         self._found.kdamonds = {}
         self._guard.record(self._found)
         self._places = {}
+        self._readable = readable
         try:
             put(self._kdamonds / "nr_kdamonds", len(ctxs))
             for index, ctx in enumerate(ctxs):
@@ -170,7 +176,8 @@ class HostDamon(HostModules):
         self._snapshots.pop(ctx, None)
         # Regions are read from a scheme that takes all and does nothing. Where all schemes have watermarks it would
         # keep the worker from waiting for them.
-        if not schemes or any(scheme.wmarks.metric is DamosWmarkMetric.NONE for scheme in schemes):
+        awake = not schemes or any(scheme.wmarks.metric is DamosWmarkMetric.NONE for scheme in schemes)
+        if self._readable and awake:
             self._snapshots[ctx] = len(schemes)
             schemes.append(Damos())
         lines = staging.context(ctx, schemes, lambda path: (place / path).exists(), self._cgroup)
@@ -231,10 +238,14 @@ class HostDamon(HostModules):
         """All regions of all targets, as of the next aggregation.
 
         Raises:
-            DamonError: ENODATA, all schemes of the context have watermarks, or the kernel gave none several times.
+            DamonError: ENODATA, all schemes of the context have watermarks, or it was started without; or the kernel
+                gave none several times.
         """
         if ctx not in self._snapshots:
-            raise DamonError(errno.ENODATA, "regions: none: all schemes have watermarks; read tried_regions() of one")
+            why = "all schemes have watermarks; read tried_regions() of one"
+            if not self._readable:
+                why = "the context was started without them; start it with readable=True"
+            raise DamonError(errno.ENODATA, f"regions: none: {why}")
         # 6.12 waits two aggregation intervals of its clock for the pass, and on a busy machine ends with nothing.
         for _ in range(_TRIES):
             if found := self.tried_regions(ctx, self._snapshots[ctx]):
@@ -264,6 +275,15 @@ class HostDamon(HostModules):
         put(self._running(ctx) / "state", "update_tuned_intervals")
         place = self._context(ctx) / "monitoring_attrs/intervals"
         return number(place / "sample_us"), number(place / "aggr_us")
+
+    def make_instance(self, place: Path) -> None:
+        """Make an instance of tracefs; ``close()`` removes it."""
+        self._found.instances.append(str(place))
+        self._guard.record(self._found)
+        try:
+            place.mkdir()
+        except OSError as error:
+            raise DamonError(error.errno or errno.EIO, f"{place}: cannot be made: {error.strerror}") from None
 
     # What both kinds need.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from damon.errors import DamonError
+from damon.host import instances
 from damon.host.files import number, put, read, writable
 
 #: Written as commands, not kept as values.
@@ -31,6 +32,7 @@ class Found:
         kdamonds: worker's thread by number of the kdamond, as far as it is known.
         parameters: of each touched module the values of all writable parameters but commands.
         workers: worker's thread by module, as far as it is known.
+        instances: of tracefs, that were made.
     """
 
     admin: str
@@ -39,6 +41,7 @@ class Found:
     kdamonds: dict[str, int] = field(default_factory=dict)
     parameters: dict[str, dict[str, str]] = field(default_factory=dict)
     workers: dict[str, int] = field(default_factory=dict)
+    instances: list[str] = field(default_factory=list)
 
     def as_object(self) -> dict[str, object]:
         """For a file in JSON."""
@@ -87,6 +90,8 @@ def restore(found: Found) -> list[str]:
             problems += _restore_tree(found, found.tree)
         except (DamonError, OSError) as error:
             problems.append(f"{found.admin}: cannot be restored: {error}")
+    for place in found.instances:
+        problems += instances.remove(Path(place))
     return problems
 
 

@@ -148,10 +148,39 @@ def test_contexts_do_not_run_on_the_wrong_engine(kernel: Kernel) -> None:
             run.start([ctx])
 
 
-@pytest.mark.parametrize("words", [["damon.cli.main", "record", "--output", "x"], ["damon.cli.damond"]])
-def test_commands_that_do_not_take_the_engine(words: list[str], tmp_path: Path) -> None:
-    line = [sys.executable, "-m", *words, "--linux", "--engine", "host"]
+def test_a_service_does_not_take_the_engine(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "damon.cli.damond", "--linux", "--engine", "host"]
     done = subprocess.run(line, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--engine: host: " in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--sim", "hot-cold"], "works on this machine's memory; give --linux"),
+        (["--linux", "--module", "damon_reclaim"], "damon record only monitors with it; leave --module and"),
+        (["--linux", "--pid", "1"], "--pid: 1: is for --ops vaddr or fvaddr; leave it out"),
+        (["--linux", "--ops", "vaddr"], "--ops: vaddr: needs a process; give --pid"),
+        (
+            ["--linux", "--ops", "vaddr", "--pid", "1", "--region", "0-4096"],
+            "--ops vaddr follows the process; leave it out",
+        ),
+        (["--linux", "--ops", "fvaddr", "--pid", "1"], "--ops: fvaddr: needs ranges to monitor; give --region"),
+    ],
+)
+def test_damon_record_refuses(
+    words: list[str],
+    why: str,
+    kernel: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(engine, "HostDamon", kernel.open)
+    before = kernel.look()
+    assert main(["record", "--engine", "host", *words, "-o", str(tmp_path / "data")]) == 2
+    assert why in capsys.readouterr().err
+    assert kernel.look() == before
+    assert not (tmp_path / "data").exists()

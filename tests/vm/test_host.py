@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from damon.records.read import read
 from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
@@ -55,6 +57,51 @@ def test_contexts_and_modules(shared_guest: Guest, capsys: pytest.CaptureFixture
     assert int(found["reclaim"]["kdamond_pid"]) > 0
     assert pages["cold"]["present"] * 4096 < 180 * MIB  # of 224
     assert pages["hot"]["present"] * 4096 > 0.9 * (end - start)
+
+
+RECORD = f"{PYTHON} -m damon.cli.main record --engine host --linux --quiet --sample-us 20000 --aggr-us 400000"
+#: Killed while its instance of tracefs is there; then all is as it was.
+KILLED = f"""
+    cd /tmp
+    {RECORD} -o killed & recorder=$!
+    until [ -d /sys/kernel/tracing/instances/pydamon-* ]; do sleep 0.2; done
+    kill -KILL $recorder
+    wait $recorder
+    while [ "$(ls /sys/kernel/tracing/instances)" ]; do sleep 0.2; done
+    cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds
+"""
+
+
+def test_a_recording_of_the_kernels_events(
+    shared_guest: Guest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with workload(shared_guest, HOT_COLD) as running:
+        words = (
+            f"mkdir /tmp/host && {RECORD} --ops vaddr --pid {running.pid} -o /tmp/host/data --duration 12 --events all"
+        )
+        shared_guest.run(words, cwd=PROJECT, timeout=4 * HANG_S).check()
+    left = "ls /sys/kernel/tracing/instances; cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds"
+    assert shared_guest.run(left).text == "0\n"
+    shared_guest.get("/tmp/host", tmp_path / "host")
+    snapshots = [snapshot.rows for _, snapshot in read(tmp_path / "host/data")]
+    start, end = running.areas["hot"]
+    hot = max(
+        sum(min(end, b) - max(start, a) for a, b, count, *_ in rows if count >= 10 and a < end and b > start)
+        for rows in snapshots
+    )
+    with capsys.disabled():
+        print(f"\n  {len(snapshots)} snapshots, {hot / MIB:.0f} MiB of the hot area seen hot")
+    assert len(snapshots) > 10
+    assert hot > (end - start) // 2
+    lines = (tmp_path / "host/data.trace").read_text().splitlines()
+    assert len(lines) == sum(map(len, snapshots))
+    assert all(" damon:damon_aggregated: target_id=0 nr_regions=" in line for line in lines)
+    (kdamond,) = json.loads((tmp_path / "host/data.kdamonds").read_text())
+    assert kdamond["contexts"][0]["targets"][0]["pid"] == str(running.pid)
+
+
+def test_a_recorder_that_is_killed_leaves_nothing(shared_guest: Guest) -> None:
+    assert shared_guest.run(["sh", "-c", f"PYTHONPATH={PROJECT}\n{KILLED}"], timeout=4 * HANG_S).check().text == "0\n"
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.long)])
