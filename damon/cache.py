@@ -221,6 +221,19 @@ def _built(
         return target
 
 
+@contextlib.contextmanager
+def reused(kind: str, key: str, progress: Progress, clock: Callable[[], float] = time.time) -> Iterator[Path]:
+    """A directory that is never complete, for one process at a time; made when there is none, as in :func:`obtain`."""
+    directory = cache_root() / kind / key
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with locked(Path(f"{directory}.lock"), progress):
+        if not directory.exists():
+            prune(kind, clock())
+        directory.mkdir(exist_ok=True)
+        use(directory)
+        yield directory
+
+
 def prune(kind: str, now: float, *, kept: int = 0, unused_s: float = UNUSED_S) -> list[str]:
     """Remove the entries of a kind that no process uses, and that none has used for long; their keys.
 

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,13 +132,8 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
             _build(folder, chosen, base, scratch, progress, scratch / OBJECTS)
             return
         # A tree that is worked on: the next build compiles what was changed since this one.
-        kept = cache.cache_root() / "objects" / key_of(replace(tree, identity=str(tree.tree)), chosen)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with cache.locked(Path(f"{kept}.lock"), progress):
-            if not kept.exists():
-                cache.prune(kept.parent.name, time.time())
-            kept.mkdir(exist_ok=True)
-            cache.use(kept)
+        key = key_of(replace(tree, identity=str(tree.tree)), chosen)
+        with cache.reused("objects", key, progress) as kept:
             _build(folder, chosen, base, scratch, progress, kept)
 
     label = f"guest kernel from {tree.name}" + ("" if chosen.arch is X86_64 else f" for {chosen.arch.name}")

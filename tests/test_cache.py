@@ -132,3 +132,15 @@ def test_a_full_disk_is_told_and_nothing_stays(number: int) -> None:
     with pytest.raises(MissingCapability, match=f"a thing: {os.strerror(number)} in .*; make room there"):
         cache.obtain("kind", "key", "a thing", fail, {})
     assert _names() == []
+
+
+def test_a_directory_that_is_worked_in_again() -> None:
+    """It is old only when it has not been worked in for long."""
+    _entry("old", 31)
+    with cache.reused("kind", "key", Progress(""), clock=lambda: NOW) as place:
+        (place / "object").touch()
+        assert cache.prune("kind", NOW + 365 * DAY) == []
+    assert _names() == ["key"]
+    with cache.reused("kind", "key", Progress("")) as again:
+        assert (again / "object").exists()
+    assert cache.prune("kind", NOW + 365 * DAY) == [], "this process uses it"

@@ -7,12 +7,11 @@ import importlib.util
 import py_compile
 import struct
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from damon.cache import cache_root, content_key, locked, prune, use
+from damon.cache import content_key, reused
 from damon.progress import Progress
 from vmtest import Tree
 from vmtest.folders import NOT_COPIED
@@ -50,13 +49,8 @@ def byte_code(root: Path, inside: str, patterns: Sequence[str]) -> tuple[Tree, .
     """
     if importlib.util.MAGIC_NUMBER != BYTE_CODE:
         return ()
-    place = cache_root() / "bytecode" / content_key({"root": str(root), "inside": inside})
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with Progress("byte code for guests") as progress, locked(Path(f"{place}.lock"), progress):
-        if not place.exists():
-            prune(place.parent.name, time.time())
-        place.mkdir(exist_ok=True)
-        use(place)
+    key = content_key({"root": str(root), "inside": inside})
+    with Progress("byte code for guests") as progress, reused("bytecode", key, progress) as place:
         for source in sorted(path for pattern in patterns for path in root.glob(pattern)):
             relative = source.relative_to(root)
             compiled = place / relative.parent / "__pycache__" / f"{relative.stem}.{sys.implementation.cache_tag}.pyc"
