@@ -23,7 +23,20 @@ from damon.workload.model import (
     Swap,
     Workload,
 )
-from tests.mm.sim.machines import GIB, KIB, MIB, SWAP, act_on, addresses, check, machine, page_addrs, stat, young
+from tests.mm.sim.machines import (
+    GIB,
+    KIB,
+    MIB,
+    SWAP,
+    act_on,
+    addresses,
+    advise,
+    check,
+    machine,
+    page_addrs,
+    stat,
+    young,
+)
 
 # -- madvise and processes
 
@@ -60,6 +73,17 @@ def test_willneed_leaves_the_next_touch_pending_once() -> None:
         sim.clock.sleep_us(1_000_000)
         check(sim)
     assert stat(sim).faults < 5
+
+
+def test_willneed_reads_a_file_and_leaves_anonymous_memory_that_was_never_touched() -> None:
+    areas = Area("a", MIB, populate=False), Area("f", MIB, Kind.FILE, populate=False)
+    sim = machine(*areas, memory=64 * MIB, swap=SWAP)
+    assert [advise(sim, Advice.WILLNEED, area=name) for name in "af"] == [0, 0]
+    assert (stat(sim, "a").resident_bytes, stat(sim, "f").resident_bytes) == (0, MIB)
+    assert advise(sim, Advice.PAGEOUT, area="f") == 0
+    assert advise(sim, Advice.WILLNEED, 0, 64 * KIB, "f") == 0
+    assert (stat(sim, "f").resident_bytes, stat(sim, "f").faults) == (64 * KIB, 0)
+    check(sim)
 
 
 def test_cold_moves_to_the_inactive_list() -> None:
