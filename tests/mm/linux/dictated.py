@@ -7,6 +7,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from random import Random
 
+from hypothesis import Phase
+
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_UNEVICTABLE
 from tests.page_flags import (
     KPF_ACTIVE,
@@ -27,6 +29,8 @@ from tests.page_flags import (
     KPF_ZERO_PAGE,
 )
 
+#: Without making an example smaller: a seed says nothing, and files for memory are slow.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 ANON = KPF_LRU | KPF_MMAP | KPF_ANON
 KINDS = [
     0,

@@ -30,7 +30,7 @@ from damon.model.arrays import (
     DamonFolio,
     FolioArray,
 )
-from tests.mm.linux.dictated import ANON, Block, folio_at, memory, page_flags
+from tests.mm.linux.dictated import ANON, PHASES, Block, folio_at, memory, page_flags
 from tests.mm.linux.fake import FakeKernel, addresses, present, write_u64
 from tests.mm.linux.golden import fake_kernel, row, walk
 from tests.page_flags import (
@@ -59,7 +59,7 @@ def memcg(block: Block, charged: bool) -> int:
     return 1000 + block.pfn // 3 if charged else 0
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, phases=PHASES)
 @given(st.integers(0, 2**32), st.booleans(), st.integers(1, 9))
 def test_folios_of_a_range(seed: int, charged: bool, capacity: int) -> None:
     """All of a folio whose page is in the range; it is mapped when any of its pages is."""
@@ -79,7 +79,7 @@ def test_folios_of_a_range(seed: int, charged: bool, capacity: int) -> None:
         assert [row(f) for folios in space.folios(start << 12, end << 12) for f in folios] == expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, phases=PHASES)
 @given(st.integers(0, 2**32), st.booleans())
 def test_folios_at_addresses(seed: int, charged: bool) -> None:
     """The folio behind each address, as its first page has it; of its pages nothing is counted."""
@@ -160,7 +160,7 @@ processes = st.dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, phases=PHASES)
 @given(tables=processes, first=st.integers(0, 60), nr=st.integers(1, 80), own=st.integers(1, 5))
 def test_reverse_map_has_the_first_process_of_each_page(
     tables: dict[int, dict[int, int]], first: int, nr: int, own: int

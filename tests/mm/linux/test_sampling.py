@@ -10,19 +10,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.mm.linux.native import Sampler
 from tests.examples import examples
 from tests.mm.linux import golden
-from tests.mm.linux.dictated import ANON, folio_at, memory, page_flags
+from tests.mm.linux.dictated import ANON, PHASES, folio_at, memory, page_flags
 from tests.mm.linux.fake import FakeKernel, addresses, present
 from tests.mm.linux.golden import fake_kernel, young
 from tests.page_flags import KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_IDLE, KPF_LRU, KPF_ZERO_PAGE
-
-#: Making an example smaller takes minutes with files for memory; the first one found says enough.
-FAST = examples(80, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
 @pytest.mark.parametrize("expected", golden.GOLDEN.read_text().splitlines(), ids=lambda line: line.split()[0])
@@ -31,7 +28,7 @@ def test_golden(expected: str) -> None:
     assert golden.line(int(expected.split(maxsplit=1)[0])) == expected
 
 
-@FAST
+@examples(80, phases=PHASES)
 @given(st.integers(0, 2**32), st.tuples(*[st.integers(0, 40)] * 3))
 def test_physical_samples(seed: int, gaps: tuple[int, int, int]) -> None:
     """Made old: the folios behind the addresses. Young: those that were touched and still are on a list."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from damon.mm.linux import native
 from damon.mm.linux.process import LinuxProcessSpace
 from damon.model.arrays import FOLIO_MAPPED
-from tests.mm.linux.dictated import ANON, folio_at, memory, page_flags
+from tests.mm.linux.dictated import ANON, PHASES, folio_at, memory, page_flags
 from tests.mm.linux.fake import present
 from tests.mm.linux.golden import fake_kernel, row, vwalk
 from tests.page_flags import KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
@@ -49,7 +49,7 @@ def test_mappings_and_their_page_offsets() -> None:
     assert _parse(b"") == []
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, phases=PHASES)
 @given(st.integers(0, 2**32), st.booleans(), st.integers(1, 9))
 def test_process_folios(seed: int, charged: bool, capacity: int) -> None:
     """Each folio where the walk meets it first, with its place in units of its size.
