@@ -33,7 +33,7 @@ def regions_of(*rows: tuple[int, ...]) -> RegionArray:
 
 
 class FakeSpace:
-    """Physical memory or a process: ``hot(addr)`` says what is accessed in every interval."""
+    """Physical memory or a process: what is accessed in every interval is ``hot(addr)``."""
 
     def __init__(self, hot: Callable[[int], bool] = lambda addr: False) -> None:
         self.hot = hot

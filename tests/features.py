@@ -2,7 +2,7 @@
 """The table of what works where: rows in ``features.yaml``, outcomes of tests, the page ``docs/reference/features.md``.
 
 As a pytest plugin (loaded by conftest) with ``--outcomes FILE`` it adds a run's outcomes to FILE; ``python -m
-tests.features FILE...`` writes the page from them, or says which of the tests that it names have none.
+tests.features FILE...`` writes the page from them, or lists the tests that it names and that have none.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """``lacks``: what real page tables do not give; ``limit``: page (below ``docs/``) and section that says why."""
+    """``lacks``: what real page tables do not give; ``limit``: page (below ``docs/``) and section with the reason."""
 
     group: str
     feature: str

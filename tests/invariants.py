@@ -176,7 +176,7 @@ class Watch:
         self._settled = True
 
     def _quotas_hold(self, ctx: DamonCtx) -> None:
-        """Of the statistics, not of what the quota says of itself: in one window no more than the effective size was
+        """By the statistics, not by the quota's own counters: in one window no more than the effective size was
         tried, and no more than a folio on top was acted on."""
         for scheme in ctx.schemes:
             quota = scheme.quota

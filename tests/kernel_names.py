@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/reference/damon/names.md"
 FILES = ("core", "ops-common", "paddr", "vaddr", "modules-common", "reclaim", "lru_sort", "stat")
-#: Why no function here has the kernel's name, as the page says it.
+#: Why no function here has the kernel's name, as on the page.
 REASONS = {
     "c": "memory, lists and start-up of C",
     "checks": "a check of the debug option",

@@ -30,7 +30,7 @@ PROGRAMS = ("damond", "vmtest", "damon.", "damon-workload", "pytest")
 
 @dataclass(frozen=True)
 class Found:
-    """One thing: ``key`` is the same as long as it is the same thing, ``shown`` says what it is."""
+    """One thing: ``key`` is the same as long as it is the same thing, ``shown`` describes it."""
 
     key: tuple[str, ...]
     shown: str
@@ -154,7 +154,7 @@ class Watch:
     def left(self, patience: float | None = None) -> list[str]:
         """What is new and does not end by itself."""
         if self._new():
-            gc.collect()  # what only a cycle refers to is nobody's
+            gc.collect()  # what only a cycle refers to is not left
         deadline = time.monotonic() + (PATIENCE_S if patience is None else patience)
         while (new := self._new()) and time.monotonic() < deadline:
             time.sleep(LOOK_S)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What is too long for each run: ``python -m tests.long [PART ...]`` runs all of it, or some, one after the other.
 
-``make test-long`` calls it. docs/explanation/testing.md says of each part when it last ran and what it showed.
+``make test-long`` calls it. docs/explanation/testing.md has for each part when it last ran and what it showed.
 """
 
 from __future__ import annotations

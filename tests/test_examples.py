@@ -80,7 +80,7 @@ def test_the_readme_lists_every_example() -> None:
 
 
 @pytest.mark.parametrize("name", [*PRINTING, "drive_damond.py", "hot_stat/__init__.py", "guest_tests/test_zram.py"])
-def test_an_example_is_short_and_says_how_to_run_it(name: str) -> None:
+def test_an_example_is_short_and_has_its_command(name: str) -> None:
     text = (EXAMPLES / name).read_text()
     code = text.split('"""', 2)[2]
     assert len([line for line in code.splitlines() if line.strip()]) <= MOST_LINES

@@ -52,15 +52,15 @@ def test_what_is_left_fails_its_module_by_name(pytester: pytest.Pytester) -> Non
     assert done.returncode == 1, done.stdout + done.stderr
     said = dict(re.findall(r"^test_(\w+)\.py leaves behind:\n((?:  .*\n)+)", done.stdout, re.MULTILINE))
     assert said.keys() == LEFT.keys() - {"nothing"}, done.stdout
-    for name, told in said.items():
-        assert re.search(LEFT[name][1], told), told
-        assert told.count("\n") == 1, "what a module before has left is not this one's"
+    for name, line in said.items():
+        assert re.search(LEFT[name][1], line), line
+        assert line.count("\n") == 1, "what a module before has left is not this one's"
     assert f"{len(LEFT)} passed, {len(said)} errors" in done.stdout
     assert not [process for process in leaks.processes("no-such-word") if "sleep" in process.name()], "they were ended"
 
 
 def test_what_others_do_meanwhile_is_theirs(tmp_path: Path) -> None:
-    """The watching process's own descendants count; with a file of somebody else's, nothing does."""
+    """The watching process's own descendants count; with a file of another process, nothing does."""
     (tmp_path / "own").mkdir()
     watch = leaks.Watch("no-such-word", (tmp_path / "own",), tmp_path)
     (tmp_path / "other").touch()

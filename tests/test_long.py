@@ -31,7 +31,9 @@ def test_a_part_that_is_unknown_is_refused(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_the_outcome_of_each_part_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outcome_of_each_part_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(long, "PARTS", {"good": (["true"], {}), "bad": (["sh", "-c", "exit $X"], {"X": "3"})})
     assert long.main([]) == 1
     assert re.findall(r"^(\w+) +(ok|ended with 3) +\d{4}-\d\d-\d\d at ", capsys.readouterr().out, re.MULTILINE) == [

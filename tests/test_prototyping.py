@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""docs/how-to/prototyping.md: its program runs, prints what the page says, is short, passes a strict type checker."""
+"""docs/how-to/prototyping.md: its program runs, prints what the page shows, is short, passes a strict type checker."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_own_parts(page: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert out.stat.sz_tried == out.stat.sz_applied >= 150 << 20
 
 
-def test_the_readme_says_what_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readme_shows_what_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
     (program,) = prototyping.blocks("python", prototyping.README)
     exec(program, {})
     assert [capsys.readouterr().out] == prototyping.blocks("text", prototyping.README)

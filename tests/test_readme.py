@@ -19,7 +19,7 @@ PROGRESS = re.compile(r"^[\d.]+ of [\d.]+ s \(.*\n", re.MULTILINE)
 
 
 def _transcripts(page: str) -> list[tuple[str, str]]:
-    """Commands of ``damon`` with what the page says they print."""
+    """Commands of ``damon`` with their output as the page shows it."""
     found = []
     blocks = re.findall(r"^```(.*?)\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
     for block in (text for kind, text in blocks if not kind):
@@ -54,7 +54,7 @@ def test_the_page_has_commands() -> None:
 
 
 @pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[command for command, _ in COMMANDS])
-def test_a_command_prints_what_the_page_says(
+def test_a_command_prints_what_the_page_shows(
     command: str, output: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

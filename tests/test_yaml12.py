@@ -164,7 +164,7 @@ def test_refusals_behind_files(
 
 
 def nodes(node: yaml.Node | None) -> Any:
-    """All that a node says: its kind, tag, place and value."""
+    """A node's content: its kind, tag, place and value."""
     if node is None:
         return None
     said = (type(node), node.tag, node.start_mark.line, node.start_mark.column)

@@ -90,7 +90,7 @@ def test_a_host_that_allows_unsigned_lists_changes_nothing(
 
 
 @needs_apt
-def test_a_package_that_is_not_what_the_list_says_leaves_nothing(repository: Repository) -> None:
+def test_a_package_that_differs_from_the_list_leaves_nothing(repository: Repository) -> None:
     offer = next(one for one in apt.offers("thing") if one.version == "9")
     deb = repository.root / "pool/thing_9_all.deb"
     data = deb.read_bytes()

@@ -59,9 +59,9 @@ def test_malformed_value_of_every_parameter(
     damon: Damon, tmp_path: Path, small: str, name: str, spec: Any, text: str
 ) -> None:
     word = f"{spec.name}={text}"
-    told = (f"{name}.{spec.name}: {text!r}: ",)
-    _refused(damon, tmp_path, ["--module", name, word, "--sim", small], 2, *told)
-    _refused(damon, tmp_path, ["--cmdline", f"{name}.enabled=Y {name}.{word}", "--sim", small], 2, *told)
+    named = (f"{name}.{spec.name}: {text!r}: ",)
+    _refused(damon, tmp_path, ["--module", name, word, "--sim", small], 2, *named)
+    _refused(damon, tmp_path, ["--cmdline", f"{name}.enabled=Y {name}.{word}", "--sim", small], 2, *named)
 
 
 @pytest.mark.parametrize(

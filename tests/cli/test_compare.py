@@ -174,16 +174,16 @@ def test_a_guest_without_a_result_leaves_none(
         ([], 2, "--module: none is given"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_runs(
+def test_what_is_wrong_is_reported_before_anything_runs(
     words: list[str], code: int, said: str, guest: StandIn, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", "pydamon", "guest:pydamon", "--sim", "hot-cold", *words]) == code
-    told = capfd.readouterr()
-    assert (told.out, told.err.count("\n"), guest.commands) == ("", 1, [])
-    assert said in told.err
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err.count("\n"), guest.commands) == ("", 1, [])
+    assert said in printed.err
 
 
-def test_without_the_harness_one_line_says_what_to_install(
+def test_without_the_harness_one_line_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(compare_guests, "Host", lambda: Host(module_there=lambda name: name != "paramiko"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A simulated process that is killed for want of memory: every command says which, when and why, and ends with 1."""
+"""A simulated process that is killed for want of memory: every command reports it, time and reason, and ends with 1."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_machine_knows_its_kills(big: str) -> None:
     machine.close()
 
 
-def test_a_run_says_so_everywhere(damon: Damon, tmp_path: Path, big: str) -> None:
+def test_a_run_reports_it_everywhere(damon: Damon, tmp_path: Path, big: str) -> None:
     result = tmp_path / "r.json"
     outcome = damon(["run", "--module", "stat", "--sim", big, "--json", str(result)])
     assert outcome.code == 1
@@ -52,7 +52,7 @@ def test_a_run_says_so_everywhere(damon: Damon, tmp_path: Path, big: str) -> Non
     assert (quiet.code, json.loads(quiet.out)["killed"]) == (1, [kill])
 
 
-def test_a_recording_says_so(damon: Damon, tmp_path: Path, big: str) -> None:
+def test_a_recording_reports_it(damon: Damon, tmp_path: Path, big: str) -> None:
     outcome = damon(["record", "--sim", big, "--ops", "vaddr", "-o", str(tmp_path / "data")])
     assert outcome.code == 1
     assert outcome.err.startswith("damon: process 1001 was killed at ")

@@ -18,7 +18,7 @@ def _commands(one: argparse.ArgumentParser) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("module", COMMANDS)
-def test_a_module_has_the_commands_that_the_table_says(module: str) -> None:
+def test_a_module_has_the_commands_of_the_table(module: str) -> None:
     assert _commands(parser((module,))) == COMMANDS[module]
 
 

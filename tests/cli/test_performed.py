@@ -59,7 +59,7 @@ def _main(*counts: tuple[int, int]) -> list[dict[str, Report]]:
         # A processor that makes half of the touches before the run is no slower when it makes half of them in it.
         ([(100, 100)] * 5, 1.0),
         ([*[(100, 100)] * 4, (100, 300)], 2.0),
-        # What it can do is what it did in its best part, and one without work says nothing.
+        # What it can do is what it did in its best part, and one without work counts nothing.
         ([(10, 90), (0, 0), (50, 50), (10, 90), (25, 75)], 2.0),
         ([(0, 0)] * 5, 1.0),
         ([*[(0, 0)] * 4, (50, 50)], 2.0),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``damon record`` and ``damon report``: what is recorded is what the simulator says, and every way that it can end."""
+"""``damon record`` and ``damon report``: what is recorded is what the simulator had, and every way that it can end."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_heatmap_shows_what_the_workload_does(damon: Damon, tmp_path: Path, 
     assert target["wss_bytes"]["50"] == pytest.approx(2 * MIB, rel=0.3)
 
 
-def test_people_see_tables_and_digits(damon: Damon, tmp_path: Path, small: str) -> None:
+def test_the_report_has_tables_and_digits(damon: Damon, tmp_path: Path, small: str) -> None:
     path = tmp_path / "damon.data"
     outcome = damon(["record", "--sim", small, "--ops", "vaddr", "-o", str(path)])
     assert re.fullmatch(r"damon\.data: 30 snapshots, \d+\.\d KiB\n", outcome.out)
@@ -173,7 +173,7 @@ def test_a_kill_leaves_what_was_written(tmp_path: Path, endless: str) -> None:
         path.unlink()
 
 
-def test_no_room_is_said_and_what_was_written_stays(tmp_path: Path, endless: str) -> None:
+def test_a_full_disk_is_reported_and_what_was_written_stays(tmp_path: Path, endless: str) -> None:
     process = _start(
         "--sim", endless, "--ops", "vaddr", "-o", "out", "--duration", "1e6", "--quiet", "--accesses-only", cwd=tmp_path
     )

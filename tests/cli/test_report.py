@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``damon report`` for people: names, the scale and its legend, colours as the terminal wants them."""
+"""``damon report`` as text: names, the scale and its legend, colours as the terminal wants them."""
 
 from __future__ import annotations
 

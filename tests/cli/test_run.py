@@ -60,7 +60,7 @@ def test_cold_memory_leaves_and_hot_memory_stays(damon: Damon, tmp_path: Path, s
 
 
 def test_one_seed_one_result(damon: Damon, tmp_path: Path, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether somebody looks at it all the time, or never; another seed is another run."""
+    """Whether its state is read all the time, or never; another seed is another run."""
     arguments = ["run", *RECLAIM, "--sim", small, "--duration", "2"]
     files = [tmp_path / f"{number}.json" for number in range(3)]
     assert damon([*arguments, "--json", str(files[0]), "--quiet", "--seed", "3"]).code == 0

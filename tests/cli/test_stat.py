@@ -27,7 +27,7 @@ def test_the_result_has_all_percentiles(damon: Damon, small: str) -> None:
     assert damon(arguments).out.split('"timing"')[0] == outcome.out.split('"timing"')[0]
 
 
-def test_a_person_reads_percentiles_in_words(damon: Damon, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_summary_has_percentiles_in_words(damon: Damon, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_LINE_S", 0.0)
     outcome = damon(["run", "--cmdline", "damon_stat.aggr_interval_us=1", "--sim", small, "--duration", "12"])
     assert outcome.code == 0
@@ -40,13 +40,13 @@ def test_a_person_reads_percentiles_in_words(damon: Damon, small: str, monkeypat
     assert "half of the memory idle for" in last
 
 
-def test_a_run_too_short_for_numbers_says_so(damon: Damon, small: str) -> None:
+def test_a_run_too_short_for_numbers_is_reported(damon: Damon, small: str) -> None:
     outcome = damon(["run", "--module", "stat", "--sim", small, "--duration", "5"])
     assert outcome.code == 0
     assert "none yet: they come after 5 s" in outcome.out
 
 
-def test_it_is_enabled_unless_told_otherwise_and_exclusive(damon: Damon, small: str) -> None:
+def test_it_is_enabled_by_default_and_exclusive(damon: Damon, small: str) -> None:
     off = damon(["run", "--cmdline", "damon_stat.enabled=N", "--sim", small, "--duration", "6"])
     assert off.code == 0
     assert off.err.startswith("damon: no module is enabled")

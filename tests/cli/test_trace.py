@@ -50,7 +50,7 @@ def test_events_until_ctrl_c(tmp_path: Path, json_form: bool) -> None:
         assert " ".join(out.split()) == "MainThread 0 [000] 0.000000: damon:damos_esz: ctx_idx=0 scheme_idx=0 esz=4096"
 
 
-def test_without_a_stream_one_line_says_what_to_do(
+def test_without_a_stream_one_line_has_the_remedy(
     damon: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DAMON_TRACE_SOCKET", raising=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ctrl-C at any point of a command's life: the exit code says so, and nothing else is said or left.
+"""Ctrl-C at any point of a command's life: the exit code shows it, and nothing else is printed or left.
 
 Points are dictated, not timed: the signal is raised when the n-th module is imported, or a named function is entered.
 """
@@ -111,18 +111,18 @@ def test_while_modules_are_imported(tmp_path: Path, name: str) -> None:
         (tmp_path / left).unlink()
     interrupted = 0
     for at in points:
-        folder = tmp_path / str(at)
-        if (folder / "code").exists():
-            code, out, err = ((folder / part).read_text() for part in ("code", "out", "err"))
+        directory = tmp_path / str(at)
+        if (directory / "code").exists():
+            code, out, err = ((directory / part).read_text() for part in ("code", "out", "err"))
         else:
-            done = _run(folder, HOOK_HERE.format(at=at), ENTRIES[name])
+            done = _run(directory, HOOK_HERE.format(at=at), ENTRIES[name])
             code, out, err = str(done.returncode), done.stdout, done.stderr
         said = [line for line in err.splitlines() if line != "vmtest: interrupted; nothing is left behind"]
         if code == "0":  # what ran ended whole, or had ended
-            assert (_left(folder), bool(out)) == (files, bool(whole.stdout))
+            assert (_left(directory), bool(out)) == (files, bool(whole.stdout))
         else:
             assert (code, said) == ("130", []), f"at import {at} of {count}"
-            assert _left(folder) == []
+            assert _left(directory) == []
             interrupted += 1
     assert interrupted >= len(points) // 2
 

@@ -29,7 +29,7 @@ PAGE = 4096
 
 @given(region_arrays(), st.integers(0, 300), st.integers(0, 20), st.integers(0, 2000), st.integers(0, 40))
 def test_native_walk_equals_reference(regions: RegionArray, pages: int, nr: int, age: int, passed: int) -> None:
-    """The native skip over regions that nobody wants changes neither what is tried nor the regions left."""
+    """The native skip over regions that no scheme wants changes neither what is tried nor the regions left."""
     results = []
     for use_reference in (False, True):
         schemes = [

@@ -73,7 +73,7 @@ def test_a_quota_is_full_when_less_than_a_region_is_left() -> None:
 
 
 def test_a_window_may_begin_at_time_0() -> None:
-    """Damos 5.1: what has no window yet is told by its begin, which is never 0; the goal is not tuned again in it."""
+    """Damos 5.1: begin 0 means no window yet, and is no begin otherwise; a goal is tuned once a window."""
     quota = DamosQuota(goals=[DamosQuotaGoal(DamosQuotaGoalMetric.USER_INPUT, 100)], reset_interval=100)
     ctx = recorded(Damos(action=STAT, quota=quota), regions=regions_of((0, PAGE)), at_us=0)
     assert ctx.machine.clock.now_ns() == 0

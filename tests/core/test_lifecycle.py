@@ -101,7 +101,7 @@ def test_one_walk_at_a_time() -> None:
     damon.stop([ctx])
 
 
-def test_who_is_told_that_a_request_was_cancelled_finds_the_worker_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_cancelled_once_the_worker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Core 3.8: ECANCELED is returned once the worker is really stopped."""
     machine = FakeMachine()
     damon = Damon(machine)

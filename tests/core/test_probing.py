@@ -29,7 +29,7 @@ ANON = DamonFilterType.ANON
 def test_weights_committed_while_watermarks_wait_are_merged_by_at_once(
     monkeypatch: pytest.MonkeyPatch, reference: bool
 ) -> None:
-    """Core 3.5: what is sampled is decided before the wait, what regions are told apart by when they are merged."""
+    """Core 3.5: what is sampled is decided before the wait, what regions are compared by when they are merged."""
     fake = FakeMachine(lambda addr: False)
     fake.phys.pages = dict.fromkeys(range(2), FOLIO_ANON)
     fake.free = (950, 1000)
@@ -152,12 +152,12 @@ def _simulated(reference: bool = False) -> tuple[SimulatedMachine, list[tuple[in
 
 
 def _share_right(ctx: DamonCtx, truth: set[int], start: int, end: int) -> float:
-    """The share of page frames in ``[start, end)`` whose region says of them what is true."""
+    """The share of page frames in ``[start, end)`` whose region has the right kind."""
     right = 0
     for region in ctx.targets[0].regions:
-        says = region.last_probe_hits[0] >= 10
+        anonymous = region.last_probe_hits[0] >= 10
         pages = range(max(region.start // PAGE, start), min(region.end // PAGE, end))
-        right += sum((pfn in truth) == says for pfn in pages)
+        right += sum((pfn in truth) == anonymous for pfn in pages)
     return right / (end - start)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tracepoints: when each fires, what it says, what a subscriber gets (DAMON spec, sysfs 7), in virtual time."""
+"""Tracepoints: when each fires, its text, what a subscriber gets (DAMON spec, sysfs 7), in virtual time."""
 
 from __future__ import annotations
 

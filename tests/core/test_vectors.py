@@ -205,7 +205,7 @@ def test_a_goal_of_nothing_is_a_target_of_one_event() -> None:
 def test_parts_of_the_hot_score(
     v: int, maxn: int, age: int, weights: tuple[int, int], f: int, log: int, a: int, hot: int
 ) -> None:
-    """Damos 6.4: each part alone by its weight; of 99 points, so that they can be told apart."""
+    """Damos 6.4: each part alone by its weight; of 99 points, so that each is visible."""
     rates = DamosRates(100000, 0, maxn)
     assert damon_hot_score(v, age, *weights, rates) == hot
     assert damon_hot_score(v, age, 1, 0, rates) == f * 99 // 100

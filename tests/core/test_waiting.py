@@ -145,7 +145,7 @@ def test_the_same_in_real_time() -> None:
 
 
 def test_what_does_not_wait_is_done() -> None:
-    """A repeating callback, a commit in place and the start of another worker need nobody to wait."""
+    """A repeating callback, a commit in place and the start of another worker need no wait."""
     machine = FakeMachine()
     kernel = Damon(machine)
     ctx, other = new_ctx(kernel), new_ctx(kernel)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A damond with its own runtime folder and mount."""
+"""A damond with its own runtime directory and mount."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ PROBLEM = "" if os.access("/dev/fuse", os.R_OK | os.W_OK) else "/dev/fuse can't 
 class Damond:
     """A running service, its tree and its command line clients."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
-        self.mount = folder / "sys"
-        self.log = folder / "log"
-        self.runtime = folder / "run"
+    def __init__(self, directory: Path, *words: str) -> None:
+        self.mount = directory / "sys"
+        self.log = directory / "log"
+        self.runtime = directory / "run"
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # clients may start damo
         own = {"RUNTIME_DIRECTORY": str(self.runtime), "DAMOND_MOUNT": str(self.mount), "PATH": path}
         self.environment = os.environ | own

@@ -20,13 +20,13 @@ INIT, LOOKUP, GETATTR = 26, 1, 3
 INVAL_ENTRY = 3
 
 
-def serve(fd: int, told: threading.Event) -> None:
+def serve(fd: int, asked: threading.Event) -> None:
     """Answer everything but LOOKUP."""
     while True:
         request = os.read(fd, 1 << 20)
         _, opcode, unique = struct.unpack_from("=IIQ", request)
         if opcode == LOOKUP:
-            told.set()
+            asked.set()
             continue
         answer = b""
         if opcode == INIT:
@@ -42,13 +42,13 @@ def waits(task: int) -> bool:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    instance = Instance(folder)
+    directory = Path(sys.argv[1])
+    instance = Instance(directory)
     fd = mount(instance.folder)
-    told = threading.Event()
-    threading.Thread(target=serve, args=(fd, told), daemon=True).start()
-    client = subprocess.Popen(["stat", str(folder / "x")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    told.wait()
+    asked = threading.Event()
+    threading.Thread(target=serve, args=(fd, asked), daemon=True).start()
+    client = subprocess.Popen(["stat", str(directory / "x")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    asked.wait()
     notice = struct.pack("=QII", 1, 1, 0) + b"x\0"
     head = struct.pack("=IiQ", 16 + len(notice), INVAL_ENTRY, 0)
     teller = threading.Thread(target=lambda: os.write(fd, head + notice), daemon=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The control socket: what it withstands, and what a client says of a service that ends or stays silent."""
+"""The control socket: hostile clients, and a client's errors when the service ends or stays silent."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""damo, as it is published, on a simulated machine: what it says, and what the tree holds after it."""
+"""damo, as it is published, on a simulated machine: its output, and the tree afterwards."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The transcripts of the pages: each command, in order, says what the page says."""
+"""The transcripts of the pages: each command, in order, prints what the page shows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Random writes to every file by several writers at once, directories vanishing under them; then many clients.
 
-``DAMOND_FUZZ_WRITES`` says how many; 100000 take one to three minutes.
+``DAMOND_FUZZ_WRITES`` is their number; 100000 take one to three minutes.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class Writer(threading.Thread):
 
     def _list(self) -> list[str]:
         found = []
-        for folder, folders, files in os.walk(self.top):
-            folders[:] = [name for name in folders if not name.isdigit() or int(name) < 3]
-            found += [os.path.join(folder, name) for name in files]
+        for directory, directories, files in os.walk(self.top):
+            directories[:] = [name for name in directories if not name.isdigit() or int(name) < 3]
+            found += [os.path.join(directory, name) for name in files]
         return found
 
     def _write(self, path: str, kept: list[int]) -> None:
@@ -97,10 +97,10 @@ def test_random_writes(damond: Damond) -> None:
     assert "Traceback" not in said
     assert damond.process.poll() is None
     # Consistent: every name that is listed can be read, or is gone again by a word of its own.
-    for folder, folders, files in os.walk(damond.mount):
-        folders[:] = [name for name in folders if not name.isdigit() or int(name) < 20]
+    for directory, directories, files in os.walk(damond.mount):
+        directories[:] = [name for name in directories if not name.isdigit() or int(name) < 20]
         for name in files:
-            path = Path(folder, name)
+            path = Path(directory, name)
             if path.stat().st_mode & 0o400:
                 assert path.read_text(errors="replace").endswith("\n") or path.stat().st_size == 4096
     kdamonds = damond.admin / "kdamonds"

@@ -31,9 +31,9 @@ fuse = pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM)
 class Hanging:
     """A service that was killed and cannot end, at ``mount``, and its client that waits."""
 
-    def __init__(self, folder: Path) -> None:
-        self.mount = folder / "sys"
-        environment = dict(os.environ, RUNTIME_DIRECTORY=str(folder / "run"), PYTHONPATH=str(HANGING.parents[2]))
+    def __init__(self, directory: Path) -> None:
+        self.mount = directory / "sys"
+        environment = dict(os.environ, RUNTIME_DIRECTORY=str(directory / "run"), PYTHONPATH=str(HANGING.parents[2]))
         self.process = subprocess.Popen(
             [sys.executable, HANGING, self.mount], env=environment, stdout=subprocess.PIPE, text=True
         )
@@ -41,7 +41,7 @@ class Hanging:
         self.client = int(self.process.stdout.readline())
         self.process.kill()
         assert within(lambda: self._state() == "Z", HANG_S)
-        assert self.process.poll() is None  # a zombie that nobody can reap
+        assert self.process.poll() is None  # a zombie that cannot be reaped
 
     def _state(self) -> str:
         return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -96,9 +96,9 @@ def test_another_user_than_root_frees_its_own() -> None:
     assert (done.stdout, done.returncode) == ("0\n", 0), done
 
 
-def test_what_cannot_be_freed_is_said(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_freed_is_reported(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(hanging.mount.with_name("run")))
-    monkeypatch.setattr("damon.damond.instance.detach", lambda folder: None)
+    monkeypatch.setattr("damon.damond.instance.detach", lambda directory: None)
     with refused(errno.EBUSY) as caught:
         Instance(hanging.mount)
     assert f"umount -f {hanging.mount}" in str(caught.value)

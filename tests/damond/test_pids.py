@@ -93,7 +93,7 @@ def test_the_commands_own_processes_and_nothing_else(two: Two, stranger: Strange
 
 
 @needs_root
-def test_what_is_not_understood_is_said(two: Two) -> None:
+def test_unknown_options_are_reported(two: Two) -> None:
     for words, code in (("pidof --nonsense main", 2), ("pgrep -Z main", 2), ("pkill --signal NOPE main", 2)):
         done = two[0].damon("exec", "--", *words.split())
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done

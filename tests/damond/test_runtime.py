@@ -74,7 +74,7 @@ def test_what_another_user_prepared_is_refused(monkeypatch: pytest.MonkeyPatch, 
     assert done.stderr.count("\n") == 1, done
     assert named in done.stderr
     assert f"({number})" in done.stderr
-    assert ";" in done.stderr  # and says what to do
+    assert ";" in done.stderr  # and names a remedy
 
 
 @two_users
@@ -101,11 +101,11 @@ def test_places_that_are_given_are_looked_at_too(setting: str, prepare: str, nam
 
 @two_users
 def test_a_client_does_not_speak_with_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not even connect: what it says, and what it prints, would be that user's."""
+    """It does not connect: requests and answers would be that user's."""
     key = _key(monkeypatch, MOUNT)
     listen = (
         f"import socket; s = socket.socket(socket.AF_UNIX); s.bind('{PATH}/damond/{key}.socket'); s.listen(); "
-        "s.setblocking(False); input()\ntry: s.accept()\nexcept BlockingIOError: print('nobody came')"
+        "s.setblocking(False); input()\ntry: s.accept()\nexcept BlockingIOError: print('no client')"
     )
     done = users.run(
         f"other mkdir -p -m 777 {PATH}/damond; chmod 777 {PATH}; mkfifo -m 666 /tmp/fifo\n"
@@ -114,7 +114,7 @@ def test_a_client_does_not_speak_with_another_user(monkeypatch: pytest.MonkeyPat
         "for words in status lsmod trace 'record --damond'; do victim $damon $words || echo code $?; done\n"
         "echo >&9; wait"
     )
-    assert done.stdout == "code 2\n" * 4 + "nobody came\n", done
+    assert done.stdout == "code 2\n" * 4 + "no client\n", done
     assert done.stderr.count(f": {PATH}: belongs to user 65534") == 4, done
 
 
@@ -196,7 +196,7 @@ def test_links_on_the_way(tmp_path: Path) -> None:
 def test_sockets_are_looked_for_in_safe_places_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(run))
-    assert socket_path(tmp_path / "sys").parent == run  # nothing there yet: nobody can be behind it
+    assert socket_path(tmp_path / "sys").parent == run  # nothing there yet: no other user can serve it
     run.mkdir()
     run.chmod(0o770)
     with refused(errno.EPERM) as caught:

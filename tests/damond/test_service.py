@@ -108,18 +108,18 @@ def test_reading_again_and_from_the_middle(damond: Damond) -> None:
 def test_open_files_of_removed_directories_are_gone(damond: Damond) -> None:
     one = monitor(damond)
     fd = os.open(one / "refresh_ms", os.O_RDWR)
-    folder = os.open(one / "contexts", os.O_RDONLY)
+    directory = os.open(one / "contexts", os.O_RDONLY)
     (damond.admin / "kdamonds/nr_kdamonds").write_text("0")
     _refused(errno.ENODEV, lambda: os.pread(fd, 10, 0))
     _refused(errno.ENODEV, lambda: os.write(fd, b"1"))
-    _refused(errno.ENOENT, lambda: os.listdir(folder))
+    _refused(errno.ENOENT, lambda: os.listdir(directory))
     assert not (damond.admin / "kdamonds/0").exists()
     os.close(fd)
-    os.close(folder)
+    os.close(directory)
 
 
 def _busy(path: Path) -> bool:
-    """Whether somebody else holds what it takes to read it."""
+    """Whether a reader gets EBUSY."""
     try:
         path.read_text()
     except OSError as error:
@@ -212,7 +212,7 @@ def test_it_ends_whole(start: Start, number: int) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_killed_one_is_in_nobodys_way(start: Start) -> None:
+def test_a_killed_one_does_not_block_the_next(start: Start) -> None:
     damond = start().wait()
     one = monitor(damond)
     (one / "state").write_text("on")
@@ -233,7 +233,7 @@ def test_one_service_for_each_mount(start: Start, damond: Damond) -> None:
     assert (damond.admin / "kdamonds/nr_kdamonds").read_text() == "0\n"
 
 
-def test_a_folder_that_is_not_empty_is_refused(start: Start, tmp_path: Path) -> None:
+def test_a_directory_that_is_not_empty_is_refused(start: Start, tmp_path: Path) -> None:
     (tmp_path / "sys").mkdir()
     (tmp_path / "sys/file").touch()
     damond = start()
@@ -267,7 +267,7 @@ def test_the_command_line_enables_modules(start: Start) -> None:
     assert damond.parameter("damon_reclaim", "min_age").read_text() == "7\n"
 
 
-def test_unmounted_by_somebody_else_it_leaves(start: Start) -> None:
+def test_unmounted_from_outside_it_ends(start: Start) -> None:
     damond = start().wait()
     unmount(damond.mount)
     assert damond.process.wait(30) == 1
@@ -289,7 +289,7 @@ def test_readiness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start
 
 
 UNIT = Path(damon.damond.__file__).with_name("damond.service").read_text()
-#: Of systemd.exec(5): each gives the service a mount namespace of its own, in which nobody else sees the tree.
+#: Of systemd.exec(5): each gives the service a mount namespace of its own, in which no other process sees the tree.
 HIDING = {
     "PrivateTmp", "PrivateDevices", "PrivateMounts", "PrivateUsers", "ProtectSystem", "ProtectHome", "ProtectProc",
     "ProcSubset", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups",
@@ -357,7 +357,7 @@ def test_it_runs_where_memory_cannot_become_executable(tmp_path: Path) -> None:
     assert process.wait(HANG_S) == 0
 
 
-def test_the_log_says_how_it_ended(start: Start) -> None:
+def test_the_log_has_the_end_and_its_reason(start: Start) -> None:
     damond = start().wait()
     assert damond.end(signal.SIGINT) == 0
     assert damond.log.read_text().splitlines()[-1].endswith("damon: ended by SIGINT")

@@ -114,7 +114,7 @@ def test_what_is_made_anew_has_nothing_of_the_old(damond: Damond) -> None:
         (schemes / "nr_schemes").write_text(str(count))
         assert sorted(os.listdir(schemes)) == [*map(str, range(count)), "nr_schemes"]
         assert action.read_text() == "stat\n"
-        assert action.stat().st_ino != number  # not while somebody has the old one
+        assert action.stat().st_ino != number  # not while the old one is open
         assert _errno(os.pwrite, held, b"cold", 0) == errno.ENODEV
         assert action.read_text() == "stat\n"
         assert not (schemes / str(count)).exists()
@@ -179,13 +179,13 @@ def test_removal_and_re_creation_under_readers(damond: Damond) -> None:
 
     def read() -> None:
         while not stop.is_set():
-            for folder, _, files in os.walk(schemes):
+            for directory, _, files in os.walk(schemes):
                 for name in files:
                     try:
-                        Path(folder, name).read_text()
+                        Path(directory, name).read_text()
                     except OSError as error:
                         if error.errno not in {errno.ENOENT, errno.ENODEV}:
-                            surprises.append(f"{folder}/{name}: {error}")
+                            surprises.append(f"{directory}/{name}: {error}")
 
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
@@ -209,7 +209,7 @@ def test_removal_and_re_creation_under_readers(damond: Damond) -> None:
     assert "Traceback" not in damond.log.read_text()
 
 
-def test_a_slow_command_hinders_nobody(damond: Damond) -> None:
+def test_a_slow_command_blocks_no_other_client(damond: Damond) -> None:
     """While one command waits for a worker others read as ever."""
     one = monitor(damond)
     (one / "contexts/0/schemes/0/apply_interval_us").write_text("5000000")
@@ -233,12 +233,12 @@ def test_a_slow_command_hinders_nobody(damond: Damond) -> None:
 
 
 def test_no_number_is_given_twice(damond: Damond) -> None:
-    """What is told the kernel of a folder that it has forgotten would wait for the lock of another node."""
+    """A notice for a directory that the kernel has forgotten would wait for the lock of another node."""
     count = damond.admin / "kdamonds/nr_kdamonds"
     seen: set[int] = set()
     for _ in range(5):
         count.write_text("2")
-        numbers = {Path(folder).stat().st_ino for folder, _, _ in os.walk(damond.admin / "kdamonds")}
+        numbers = {Path(directory).stat().st_ino for directory, _, _ in os.walk(damond.admin / "kdamonds")}
         numbers |= {path.stat().st_ino for path in (damond.admin / "kdamonds").rglob("*") if path.is_file()}
         numbers -= {(damond.admin / "kdamonds").stat().st_ino, count.stat().st_ino}
         assert len(numbers) > 10

@@ -12,7 +12,7 @@ from damon.errors import DamonError
 from damon.kernel.build import Built, build
 from damon.kernel.source import open_source
 from tests.differential import fuzz
-from tests.differential.coverage import missing, told
+from tests.differential.coverage import missing, shares
 
 #: A line after so many cases.
 TOLD: Final = 100
@@ -56,7 +56,7 @@ def _version(built: Built, version: str, given: argparse.Namespace) -> int:
     if total.difference is not None:
         print(f"{version}: seed {total.seed}: {total.difference}")
         return 1
-    print(f"{version}: met by: {told(total.met, total.cases)}")
+    print(f"{version}: met by: {shares(total.met, total.cases)}")
     if never := missing(total.met, total.cases):
         print(f"{version}: never met, so this run shows nothing of it: {', '.join(never)}")
         return 1

@@ -103,6 +103,6 @@ def missing(counts: Counter[str], cases: int) -> list[str]:
     return [name for name in NAMES if not counts[name] and cases >= ENOUGH * (10 if name in RARE else 1)]
 
 
-def told(counts: Counter[str], cases: int) -> str:
+def shares(counts: Counter[str], cases: int) -> str:
     """One line: the share of the cases that met each."""
     return ", ".join(f"{name} {100 * counts[name] / max(cases, 1):.0f} %" for name in NAMES)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Known differences: kernel bugs, and fixes that a version lacks, one predicate each, so that none hides another.
 
-A predicate looks at where the logs part, at what came before, and at what either engine does next. It says whether that
-bug, and nothing else, makes them part there.
+A predicate looks at where the logs part, at what came before, and at what either engine does next. It
+decides whether that bug, and nothing else, makes them part there.
 """
 
 from __future__ import annotations

@@ -216,7 +216,7 @@ class Player:
         self.machine.nodes[0] = free, 1000
 
     def later_step(self, values: tuple[int, int]) -> None:
-        """Free memory changes by itself, while somebody waits."""
+        """Free memory changes by itself, during a wait."""
         us, free = values
         self.machine.later.append((self.machine.clock.now_ns() + us * 1000, free))
 

@@ -110,7 +110,7 @@ def _reweighted(draw: st.DrawFn, current: Plain) -> Plain:
 def _nap(draw: st.DrawFn, current: Plain, focus: Focus) -> list[Step]:
     """A commit while all schemes sleep, after which they wake."""
     changed = _reweighted(draw, current) if draw(st.booleans()) else _changed(draw, current, focus)
-    asleep, awake = draw(st.sampled_from(ASLEEP)), draw(st.sampled_from((*AWAKE, MID)))  # at the middle nobody wakes
+    asleep, awake = draw(st.sampled_from(ASLEEP)), draw(st.sampled_from((*AWAKE, MID)))  # at the middle no scheme wakes
     falls_asleep = ("wait", 2 * current["attrs"]["sample"] + 12_000)
     waking = ("machine", (awake, 0, 0))
     return [("machine", (asleep, 0, 0)), falls_asleep, ("commit", changed), waking, _wait(draw, current, focus)]

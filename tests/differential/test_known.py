@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each known difference is told from the next one that looks like it."""
+"""Each known difference is distinguished from one that looks like it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_a_case_is_as_it_was_for_a_version_that_has_all() -> None:
     assert fitted("7.2.13", case) == replace(case, steps=(("goals", [[user]]),))
 
 
-def test_many_regions_are_told_from_what_looks_like_them() -> None:
+def test_many_regions_are_distinguished_from_what_looks_like_them() -> None:
     attrs = {"sample": 5000, "samples": 1, "updates": 0, "min": 3, "more": 1, "goal": None}
     case = small.case([("wait", 40_000)], small.scheme(), attrs=attrs)
     own, kernel = fuzz.play_both(case, built("linux-source-7.2"))

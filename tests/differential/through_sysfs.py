@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Plays a case through the sysfs tree: the user writes files and commands, and reads what the tree says then."""
+"""Plays a case through the sysfs tree: the user writes files and commands, and reads the tree afterwards."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class SysfsPlayer(Player):
         self._write("kdamonds/0/state", word)
 
     def _read(self) -> None:
-        """What the tree says of the first kdamond: compared like all else."""
+        """The files of the first kdamond: compared like all else."""
         directory = self.tree.find("kdamonds/0")
         assert isinstance(directory, Directory)
         files = {path: node.read() for path, node in directory.walk() if isinstance(node, File) and path not in _OWN}

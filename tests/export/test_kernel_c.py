@@ -151,7 +151,7 @@ def test_stubs_compile_and_say_what_is_missing(tmp_path: Path) -> None:
     assert {"damon_own_parts"} <= kernel_modules(with_file(file)).keys()
 
 
-def test_what_does_not_build_is_told(tmp_path: Path) -> None:
+def test_what_does_not_build_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "mine.c"
     file.write_text("#include <linux/damon.h>\nint f(void) { return no_such_thing; }\n")
     with pytest.raises(InvalidInput, match=r"mine\.c:2:\d+: error: .*no_such_thing"):

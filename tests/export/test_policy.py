@@ -35,7 +35,7 @@ def test_parts_in_python_become_stubs_that_do_no_harm() -> None:
     assert "    return region.size >= 8 << 20" in policy.stubs[3].source
 
 
-def test_stubs_are_told_and_marked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_stubs_are_reported_and_marked(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(POLICIES / "own_parts.py"), "--to", "sysfs-script"]) == 0
     out, err = capsys.readouterr()
     assert err.count("damon: STUB: ") == 4

@@ -25,9 +25,9 @@ from tests.fuzz.case import Target
 _scratch: list[Path] = []
 
 
-def use(folder: Path) -> None:
+def use(directory: Path) -> None:
     """Where targets write what they read from files."""
-    _scratch[:] = [folder]
+    _scratch[:] = [directory]
 
 
 def _file(data: bytes, name: str = "input") -> Path:
@@ -53,7 +53,7 @@ class _Said(Exception):
 
 
 def _report(data: bytes) -> None:
-    """As people see it: an exit code, a line."""
+    """As a user sees it: an exit code, a line."""
     from damon.cli.main import main
 
     path = _file(data)
@@ -102,7 +102,7 @@ def _quantities(data: bytes) -> None:
 
 
 def _one_of(parsers: list[Callable[[str], Any]], data: bytes) -> None:
-    """The first byte says which parser reads the rest."""
+    """The first byte chooses the parser of the rest."""
     if data:
         parsers[data[0] % len(parsers)](_text(data[1:]))
 
@@ -125,7 +125,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _arguments(data: bytes) -> None:
-    """The first byte says which option has the rest as its value."""
+    """The first byte chooses the option that has the rest as its value."""
     if not data:
         return
     program, *words = _OPTIONS[data[0] % len(_OPTIONS)].split()
@@ -162,10 +162,10 @@ def _manifest(data: bytes) -> None:
 def _results(data: bytes) -> None:
     from vmtest.results import html, writers
 
-    folder = _file(data, "results/results.json").parent
-    run = writers.read(folder)
-    writers.write_all(run, folder)
-    html.write(folder)
+    directory = _file(data, "results/results.json").parent
+    run = writers.read(directory)
+    writers.write_all(run, directory)
+    html.write(directory)
 
 
 def _ktap(data: bytes) -> None:
@@ -292,7 +292,7 @@ def _control(data: bytes) -> None:
     answer = _server()._answer(data)
     assert json.dumps(answer)
     if "errno" in answer:
-        assert answer["errno"] != 5, answer  # EIO: an error that nobody expected
+        assert answer["errno"] != 5, answer  # EIO: an unexpected error
         assert isinstance(answer["errno"], int)
         raise _Said(answer["error"])
 

@@ -15,8 +15,8 @@ from vmtest import GuestConfig, Result
 from vmtest.ssh.process import Enough
 
 
-def told(**other: Any) -> dict[str, Any]:
-    """What ``damon run`` in a guest writes."""
+def output(**other: Any) -> dict[str, Any]:
+    """The result that ``damon run`` in a guest writes."""
     module = {"parameters": {"min_age": 1, "enabled": True}, "stats": {"bytes": 7, "ms": [1, -2]}, "state": "active"}
     memory = dict.fromkeys(("total_bytes", "free_bytes_start", "free_bytes", "resident_bytes"), 4096)
     areas = {
@@ -44,7 +44,7 @@ def told(**other: Any) -> dict[str, Any]:
 class StandIn:
     """Stands for ``vmtest.Guest``: call it with the configuration."""
 
-    out: bytes = field(default_factory=lambda: json.dumps(told()).encode())
+    out: bytes = field(default_factory=lambda: json.dumps(output()).encode())
     err: bytes = b""
     code: int = 0
     fails: BaseException | None = None  #: raised while the command runs

@@ -15,7 +15,7 @@ from damon.guests import job as guests
 from damon.guests.engine import GuestEngine, GuestFailed
 from damon.guests.job import Job
 from damon.guests.result import MOST
-from tests.guests.standin import StandIn, told
+from tests.guests.standin import StandIn, output
 from vmtest import GuestConfig
 from vmtest import errors as harness
 
@@ -44,10 +44,10 @@ def test_the_same_words_run_in_the_guest(tmp_path: Path) -> None:
     assert text.endswith("--json - --module damon_reclaim min_age=1")
     assert guest.open == 0
     assert found["guest"] == {"kernel": "page-idle", "counted": True, "warnings": ["a stall [31m"]}
-    assert {key: value for key, value in found.items() if key != "guest"} == told()
+    assert {key: value for key, value in found.items() if key != "guest"} == output()
 
 
-def test_what_is_said_there_is_passed_on_as_plain_lines(tmp_path: Path) -> None:
+def test_what_it_prints_there_is_passed_on_as_plain_lines(tmp_path: Path) -> None:
     said: list[str] = []
     guest = StandIn(err=b"1.0 of 3 s\n\x1b[2J" + b"x" * 500 + b"\nno end")
     guests.run(_job(tmp_path), said.append, guest)
@@ -64,10 +64,10 @@ def test_what_is_said_there_is_passed_on_as_plain_lines(tmp_path: Path) -> None:
         (StandIn(code=137), 1, "code 137"),
         (StandIn(out=b""), 1, "the guest's result: is not one of damon run"),
         (StandIn(out=b"{" * 100), 1, "the guest's result: is not one of damon run"),
-        (StandIn(out=json.dumps(told(slowdown="fast")).encode()), 1, "slowdown"),
-        (StandIn(out=json.dumps(told(areas={"a": {"size_bytes": -1}})).encode()), 1, "areas"),
-        (StandIn(out=json.dumps(told(machine="m" * 300)).encode()), 1, "machine"),
-        (StandIn(out=b" " * (MOST + 1) + json.dumps(told()).encode()), 1, "ended with code 0"),
+        (StandIn(out=json.dumps(output(slowdown="fast")).encode()), 1, "slowdown"),
+        (StandIn(out=json.dumps(output(areas={"a": {"size_bytes": -1}})).encode()), 1, "areas"),
+        (StandIn(out=json.dumps(output(machine="m" * 300)).encode()), 1, "machine"),
+        (StandIn(out=b" " * (MOST + 1) + json.dumps(output()).encode()), 1, "ended with code 0"),
         (StandIn(fails=harness.GuestLost(harness.Verdict.PANIC, "it paniced")), 1, "guest panic: it paniced"),
         (StandIn(at_boot=harness.GuestLost(harness.Verdict.SILENT, "nothing")), 1, "guest silent"),
         (StandIn(fails=harness.CommandTimeout("it did not end")), 1, "it did not end"),

@@ -17,8 +17,8 @@ from tests.damond.conftest import Damond, start
 class Kernel:
     """What stands in for the running kernel, and how it looks."""
 
-    def __init__(self, damond: Damond, folder: Path) -> None:
-        self.admin, self.modules, self.state = damond.admin, damond.mount / "module", folder / "state"
+    def __init__(self, damond: Damond, directory: Path) -> None:
+        self.admin, self.modules, self.state = damond.admin, damond.mount / "module", directory / "state"
         self.kdamonds = self.admin / "kdamonds"
 
     def open(self) -> HostDamon:

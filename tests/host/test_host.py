@@ -202,7 +202,7 @@ def test_a_context_that_the_kernel_refuses_leaves_nothing_running(kernel: Kernel
         assert not host.is_running(good)
 
 
-def test_somebody_elses_kdamond_is_refused_and_left_alone(kernel: Kernel, served: Damond) -> None:
+def test_a_kdamond_of_another_user_is_refused_and_left_alone(kernel: Kernel, served: Damond) -> None:
     place = monitor(served)
     (place / "state").write_text("on\n")
     try:
@@ -215,7 +215,7 @@ def test_somebody_elses_kdamond_is_refused_and_left_alone(kernel: Kernel, served
         (kernel.kdamonds / "nr_kdamonds").write_text("0\n")
 
 
-def test_somebody_elses_module_is_refused_and_left_alone(kernel: Kernel) -> None:
+def test_a_module_of_another_user_is_refused_and_left_alone(kernel: Kernel) -> None:
     enabled = kernel.parameter("damon_lru_sort", "enabled")
     enabled.write_text("Y\n")
     try:

@@ -120,7 +120,7 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_package_list() -> None:
     listed = hostpkgs.packages()
     assert "qemu-system-x86" in listed
-    assert all(listed.values()), "each says what it is for"
+    assert all(listed.values()), "each has its purpose"
     groups = {name: why for group in hostpkgs.GROUPS for name, why in hostpkgs.packages(group).items()}
     assert all(groups.values())
     assert not set(groups) & set(listed), "what only some guests need is not asked of everybody"
@@ -128,8 +128,8 @@ def test_package_list() -> None:
 
 
 def test_failed_build_leaves_nothing_and_the_next_works() -> None:
-    def fail(folder: Path, _progress: Progress) -> None:
-        (folder / "half").write_text("x")
+    def fail(directory: Path, _progress: Progress) -> None:
+        (directory / "half").write_text("x")
         raise BuildFailed("no")
 
     with pytest.raises(BuildFailed):
@@ -137,28 +137,28 @@ def test_failed_build_leaves_nothing_and_the_next_works() -> None:
     assert cache.lookup("kind", "key") is None
     left = [path.name for path in (cache.cache_root() / "kind").iterdir()]
     assert left == ["key.lock"]
-    # What a builder that was killed leaves: a scratch folder, or a target without its manifest.
+    # What a builder that was killed leaves: a scratch directory, or a target without its manifest.
     (cache.cache_root() / "kind/.key.dead").mkdir()
     (cache.cache_root() / "kind/.gone.dead").mkdir()
     (cache.cache_root() / "kind/.busy.alive").mkdir()
     (cache.cache_root() / "kind/key").mkdir()
     with cache.locked(cache.cache_root() / "kind/busy.lock", Progress("")):
-        folder = cache.obtain("kind", "key", "label", lambda path, _progress: (path / "whole").touch(), {"a": 1})
-    assert (folder / "whole").exists()
-    assert json.loads((folder / cache.MANIFEST).read_text())["a"] == 1
+        directory = cache.obtain("kind", "key", "label", lambda path, _progress: (path / "whole").touch(), {"a": 1})
+    assert (directory / "whole").exists()
+    assert json.loads((directory / cache.MANIFEST).read_text())["a"] == 1
     assert not (cache.cache_root() / "kind/.key.dead").exists()
     assert not (cache.cache_root() / "kind/.gone.dead").exists()
     assert (cache.cache_root() / "kind/.busy.alive").exists(), "another builder is at work there"
-    assert cache.obtain("kind", "key", "label", fail, {}) == folder, "not built twice"
+    assert cache.obtain("kind", "key", "label", fail, {}) == directory, "not built twice"
 
 
 def _build_slowly(counter: str) -> str:
-    def build(folder: Path, _progress: Progress) -> None:
+    def build(directory: Path, _progress: Progress) -> None:
         with Path(counter).open("a") as stream:
             stream.write("x")
         # The other one has come as far as to wait for this one, or to think that it builds as well.
         until(lambda: Path(counter).with_suffix(".begun").read_text() == "xx")
-        (folder / "whole").touch()
+        (directory / "whole").touch()
 
     with Path(counter).with_suffix(".begun").open("a") as stream:
         stream.write("x")
@@ -287,7 +287,7 @@ def test_a_cache_that_others_can_fill_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="gives files to another user")
 @pytest.mark.parametrize("kind", ["folder", "link", "folder behind a link"])
-def test_somebody_elses_cache_is_refused(kind: str, tmp_path: Path) -> None:
+def test_a_cache_of_another_user_is_refused(kind: str, tmp_path: Path) -> None:
     root = cache.cache_root()
     if kind != "folder":
         root.rename(tmp_path / "real")

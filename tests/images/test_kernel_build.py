@@ -31,15 +31,15 @@ RECIPE = kernel_build.Recipe((), (("CONFIG_A", "y"),))
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    folder = tmp_path / "linux"
-    (folder / "scripts/kconfig").mkdir(parents=True)
-    (folder / "Makefile").write_text(MAKEFILE)
-    (folder / "Kconfig").write_text("config A\n\tbool\n")
-    (folder / "scripts/kconfig/merge_config.sh").write_text(MERGE)
-    (folder / "scripts/kconfig/merge_config.sh").chmod(0o755)
+    directory = tmp_path / "linux"
+    (directory / "scripts/kconfig").mkdir(parents=True)
+    (directory / "Makefile").write_text(MAKEFILE)
+    (directory / "Kconfig").write_text("config A\n\tbool\n")
+    (directory / "scripts/kconfig/merge_config.sh").write_text(MERGE)
+    (directory / "scripts/kconfig/merge_config.sh").chmod(0o755)
     for name in "ab":
-        (folder / f"{name}.c").write_text(f"{name}1\n")
-    return folder
+        (directory / f"{name}.c").write_text(f"{name}1\n")
+    return directory
 
 
 def _compiled(build: kernel_build.KernelBuild) -> list[str]:
@@ -112,17 +112,17 @@ def test_tests_that_a_version_has_not_are_left_out(tree: Path) -> None:
     assert [name for name, _ in recipe.options] == ["CONFIG_A", "CONFIG_NEW_KUNIT_TEST"]
 
 
-def test_copied_objects_are_told_where_they_are(tmp_path: Path) -> None:
+def test_copied_objects_get_their_new_place(tmp_path: Path) -> None:
     objects = tmp_path / "new/objects"
-    folder = objects / "tools/objtool"
-    folder.mkdir(parents=True)
-    command = folder / ".check.o.cmd"
+    directory = objects / "tools/objtool"
+    directory.mkdir(parents=True)
+    command = directory / ".check.o.cmd"
     old = "/c/.1.x/objects/tools/objtool"
     command.write_text(f"cmd_{old}/check.o := gcc -Wp,-MD,{old}/.check.o.d -I{old}/include -o {old}/check.o\n")
     os.utime(command, (1, 1))
-    (folder / ".other.cmd").write_text("gcc -o other.o\n")
+    (directory / ".other.cmd").write_text("gcc -o other.o\n")
     kernel_build._moved(objects)
-    assert command.read_text().count(f"{folder}/") == 4
+    assert command.read_text().count(f"{directory}/") == 4
     assert "/c/" not in command.read_text()
     assert command.stat().st_mtime == 1, "make goes by time"
-    assert (folder / ".other.cmd").read_text() == "gcc -o other.o\n"
+    assert (directory / ".other.cmd").read_text() == "gcc -o other.o\n"

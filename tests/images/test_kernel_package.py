@@ -15,17 +15,17 @@ from vmtest.images import initramfs, kernel_package, variants
 from vmtest.images.arch import X86_64
 
 
-def _modules(folder: Path, **depends: str) -> Path:
-    (folder / "kernel").mkdir(parents=True)
+def _modules(directory: Path, **depends: str) -> Path:
+    (directory / "kernel").mkdir(parents=True)
     for name, others in depends.items():
         data = b"ELF\0license=GPL\0depends=%s\0name=%s\0" % (others.encode(), name.encode())
-        (folder / f"kernel/{name.replace('_', '-')}.ko.xz").write_bytes(lzma.compress(data))
-    (folder / "modules.builtin").write_text("kernel/drivers/virtio/virtio_pci.ko\nkernel/fs/overlayfs/overlay.ko\n")
-    return folder
+        (directory / f"kernel/{name.replace('_', '-')}.ko.xz").write_bytes(lzma.compress(data))
+    (directory / "modules.builtin").write_text("kernel/drivers/virtio/virtio_pci.ko\nkernel/fs/overlayfs/overlay.ko\n")
+    return directory
 
 
 def test_modules_come_after_those_that_they_depend_on(tmp_path: Path) -> None:
-    folder = _modules(
+    directory = _modules(
         tmp_path,
         virtio_blk="",
         failover="",
@@ -37,15 +37,15 @@ def test_modules_come_after_those_that_they_depend_on(tmp_path: Path) -> None:
         lz4_compress="",
         unrelated="",
     )
-    names = [name for name, _ in initramfs.choose(folder)]
+    names = [name for name, _ in initramfs.choose(directory)]
     order = ["virtio_blk", "failover", "net_failover", "virtio_net", "squashfs", "lz4_compress", "zsmalloc", "zram"]
     assert names == order
 
 
 def test_a_kernel_without_a_needed_driver_is_refused(tmp_path: Path) -> None:
-    folder = _modules(tmp_path / "6.9", virtio_blk="", virtio_net="")
+    directory = _modules(tmp_path / "6.9", virtio_blk="", virtio_net="")
     with pytest.raises(BuildFailed, match=r"^kernel: 6\.9: has no squashfs"):
-        initramfs.choose(folder)
+        initramfs.choose(directory)
 
 
 def test_the_archive_is_one() -> None:
@@ -96,12 +96,12 @@ def test_apt_is_only_asked_about_a_kernel_that_was_unpacked(tmp_path: Path, monk
     assert kernel_package.find("linux-image-cloud") is None
     key, _, _ = kernel_package._key("linux-image-cloud")
     asked.clear()
-    folder = cache.obtain("kernel", key, "label", lambda *_: None, {"package": "linux-image-cloud"})
+    directory = cache.obtain("kernel", key, "label", lambda *_: None, {"package": "linux-image-cloud"})
     assert kernel_package.find("linux-image-other") is None
     assert asked == []
     found = kernel_package.find("linux-image-cloud")
     assert found is not None
-    assert (found.image.parent, asked) == (folder, ["linux-image-cloud"])
+    assert (found.image.parent, asked) == (directory, ["linux-image-cloud"])
 
 
 def test_what_is_no_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

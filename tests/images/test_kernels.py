@@ -12,23 +12,23 @@ from vmtest.errors import InvalidInput
 from vmtest.images import kconfig, kernel_build, source, variants
 
 
-def _tree(folder: Path, text: str) -> Path:
-    (folder / "drivers/block/zram").mkdir(parents=True)
-    (folder / "drivers/block/zram/Kconfig").write_text(text)
-    return folder
+def _tree(directory: Path, text: str) -> Path:
+    (directory / "drivers/block/zram").mkdir(parents=True)
+    (directory / "drivers/block/zram/Kconfig").write_text(text)
+    return directory
 
 
 ZSTD = "CONFIG_ZRAM_BACKEND_ZSTD=y\n#where-declared\n"
 PREEMPT = "CONFIG_PREEMPT_VOLUNTARY=y\n#or CONFIG_PREEMPT_LAZY=y\n#or CONFIG_PREEMPT=y\n"
 
 
-def _asked(folder: Path, text: str) -> list[kconfig.Option]:
-    path = folder / "a.config"
+def _asked(directory: Path, text: str) -> list[kconfig.Option]:
+    path = directory / "a.config"
     path.write_text(text)
     return kconfig.requested([path])
 
 
-def test_an_option_that_a_tree_does_not_declare_is_excused_where_the_fragment_says_so(tmp_path: Path) -> None:
+def test_an_option_that_a_tree_does_not_declare_is_excused_by_the_fragment(tmp_path: Path) -> None:
     tree = _tree(tmp_path, "config ZRAM\n\ttristate\n")
     assert kconfig.not_honoured(_asked(tmp_path, ZSTD), "", tree) == []
     (other,) = kconfig.not_honoured(_asked(tmp_path, "CONFIG_ZRAM_BACKEND_ZSTD=y\n"), "", tree)
@@ -58,7 +58,7 @@ def test_what_will_do_instead_is_merged_first_and_the_preferred_last(tmp_path: P
 @pytest.mark.parametrize(
     "text", ["#or CONFIG_A=y\n", "#where-declared\n", "CONFIG_A=y\n#or B\n", "CONFIG_A=y\n#where\n#orCONFIG_B=y\n"]
 )
-def test_a_line_that_says_more_of_nothing_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_comment_that_refers_to_no_option_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidInput, match=r"^a\.config:\d: .* does not belong to an option; write '#or"):
         _asked(tmp_path, text)
 

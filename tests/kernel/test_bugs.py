@@ -48,7 +48,7 @@ def test_a_commit_without_schemes(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ["linux-source-6.12", "linux-source-7.2", "linux-source-7.3"])
 def test_cuts_that_are_rejected(engine: str) -> None:
-    """What it costs is time, of which no test says anything: the program runs."""
+    """It costs time, which no test checks: the program runs."""
     assert _printed("rejected_cuts", engine).count("processor time an aggregation") == 2
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A patched tree: what the change does is seen, and what it breaks is told with file and line."""
+"""A patched tree: what the change does is seen, and what it breaks is reported with file and line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_faults(
     assert re.search(said, lines[0]), lines[0]
 
 
-def test_a_warning_is_told_and_the_run_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_warning_is_reported_and_the_run_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
     tree = changed((TRIED, TRIED + '\tWARN_ONCE(sz_tried > 4096, "tried %lu\\n", sz_tried);\n'))
     assert _run(tree) == 0
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "WARNING" in line]

@@ -72,7 +72,7 @@ def test_functions_are_cut_out_with_their_lines() -> None:
 
 
 def test_tables_are_the_compilers() -> None:
-    """Offsets come from the C: two fields of the kernel's region lie where the library says."""
+    """Offsets come from the C: two fields of the kernel's region lie where the library has them."""
     lib = Library(built())
     region = ctypes.create_string_buffer(lib.size("damon_region"))
     at = ctypes.addressof(region)

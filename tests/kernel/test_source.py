@@ -282,7 +282,7 @@ def test_an_interrupted_unpacking_leaves_nothing(
 
 
 @needs_apt
-def test_without_a_mirror_it_says_what_is_at_hand(mirror: Repository, tmp_path: Path) -> None:
+def test_without_a_mirror_the_error_lists_what_is_at_hand(mirror: Repository, tmp_path: Path) -> None:
     open_source("7.2")
     mirror.root.rename(tmp_path / "gone")
     shutil.rmtree(cache.cache_root() / "apt")

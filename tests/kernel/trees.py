@@ -31,7 +31,7 @@ def _source(name: str) -> KernelSource | str:
 
 
 def source(name: str = CURRENT) -> KernelSource:
-    """The source, from the cache or downloaded once; a test that cannot have it is skipped, and says so."""
+    """The source, from the cache or downloaded once; a test that cannot have it is skipped, with the reason."""
     found = _source(name)
     if isinstance(found, str):
         if os.environ.get(REQUIRED):

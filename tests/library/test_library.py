@@ -74,7 +74,7 @@ def test_each_aggregation_comes_once_and_in_order(machine: SimulatedMachine) -> 
     assert [later - earlier for earlier, later in zip(times, times[1:], strict=False)] == [100_000_000] * 29
 
 
-def test_who_does_not_look_loses_the_oldest_and_is_told(machine: SimulatedMachine) -> None:
+def test_a_reader_that_is_late_loses_the_oldest_and_gets_a_count(machine: SimulatedMachine) -> None:
     kernel, ctx = context(machine)
     with damon.running(kernel, ctx):
         results = damon.aggregations(kernel, ctx)

@@ -133,7 +133,7 @@ def test_a_folio_cannot_be_dropped_from_none() -> None:
 
 @given(st.integers(-3, 20), st.integers(-3, 20), st.integers(-3, 20))
 def test_rows_that_are_not_there(nr: int, index: int, count: int) -> None:
-    """Each edit either does what it says, or says that there are no such rows and changes nothing."""
+    """Each edit is made, or refused for rows that do not exist, and then changes nothing."""
     regions = RegionArray((page << 12, page + 1 << 12) for page in range(max(nr, 0)))
     edits: list[tuple[Callable[[], object], Callable[[int], bool]]] = [
         (lambda: regions.remove(index, count), lambda nr: count >= 0 <= index <= index + count <= nr),

@@ -98,7 +98,7 @@ def test_states(machine: SimulatedMachine) -> None:
 
 @pytest.mark.parametrize(("first", "last"), [(1, 2), (16, 32)])
 def test_autotuning(machine: SimulatedMachine, first: int, last: int) -> None:
-    """Memory that is used a lot is sampled as often as allowed; memory that nobody uses ever less often."""
+    """Memory that is used a lot is sampled as often as allowed; unused memory less and less often."""
     loader = Loader(Damon(machine, seed=5))
     bounds = (f"monitor_region_start={first * MIB}", f"monitor_region_end={last * MIB}")
     module = loader.prepare("lru_sort", [*OPEN, "autotune_monitoring_intervals=Y", "enabled=Y", *bounds])
@@ -122,7 +122,7 @@ def test_stat_knows_how_long_memory_was_idle(seed: int) -> None:
     """A quarter is in use, a quarter was until 20 s ago, the rest never was: seen in the percentiles, 30 s after.
 
     What is used is more than the 4 % that sampling aims at, so the intervals stay. What was and what was not is not
-    adjacent: regions of different ages merge as long as nobody uses them.
+    adjacent: regions of different ages merge as long as they are not accessed.
     """
     workload = Workload(
         name="idle",

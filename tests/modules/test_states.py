@@ -97,7 +97,7 @@ def test_statistics_are_fresh_also_while_inactive() -> None:
      (100, "waits: free memory is 100 per mille, below wmarks_low=200"),
      (450, "waits: free memory is 450 per mille, not below wmarks_mid=400")],
 )  # fmt: skip
-def test_it_says_what_it_waits_for(free: int, state: str) -> None:
+def test_state_names_what_it_waits_for(free: int, state: str) -> None:
     machine, _, loader = new_loader()
     machine.free = (free, 1000)
     module = loader.prepare("reclaim", ["enabled=Y"])

@@ -48,7 +48,7 @@ def test_every_struct_is_the_same_on_both_sides() -> None:
 
 
 def test_every_structure_of_these_packages_is_compared() -> None:
-    """A record that nobody declared as shared would go unchecked."""
+    """A record that is not declared as shared would go unchecked."""
     known = {f"{record.__module__}.{record.__qualname__}" for record in layout.SHARED.values()}
     found = set()
     for package in ("core", "mm", "model", "ops"):

@@ -61,7 +61,7 @@ def test_an_earlier_allow_wins_over_the_default_young_filter() -> None:
     young = {0, 2}
     phys, _ = _apply(scheme, {0: FOLIO_ANON, 1: FOLIO_ACTIVE, 2: 0, 3: 0}, young)
     assert phys.paged_out == [0, 3]
-    assert young == {0}  # nobody asked about the first
+    assert young == {0}  # the first was not queried
 
 
 def test_core_allow_bypasses_the_folio_filters() -> None:

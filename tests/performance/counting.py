@@ -61,7 +61,7 @@ def native_calls_per_aggregation() -> float:
 
         return call
 
-    damon.native.bind = counting  # before anybody binds a routine
+    damon.native.bind = counting  # before any routine is bound
     return _per_second(lambda: count) / AGGREGATIONS_PER_SECOND
 
 

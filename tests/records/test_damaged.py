@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files of records that are damaged, of another program or made to do harm: one line says so."""
+"""Files of records that are damaged, of another program or made to do harm: each is refused in one line."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ FILES: list[tuple[bytes, str]] = [
 
 
 def _one_line(path: Path, capsys: pytest.CaptureFixture[str], code: int) -> str:
-    """What ``damon report`` says of the file."""
+    """The error line of ``damon report`` for the file."""
     for words in ([], ["--json"]):
         assert main(["report", str(path), *words]) == code
         said = capsys.readouterr().err
@@ -161,7 +161,7 @@ def test_other_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], content
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n]}", '\n{"start', ",\n]}\n]\nmore"])
-def test_an_end_that_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], end: str) -> None:
+def test_a_missing_end_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str], end: str) -> None:
     path = tmp_path / "damon.data"
     path.write_bytes(_text(SNAPSHOT, end=end))
     assert f"{path}: snapshot 2: " in _one_line(path, capsys, 1)
@@ -215,7 +215,7 @@ def test_a_bomb_is_left_before_it_fills_memory(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("convert_it", [regroup, *CONVERTERS.values()])
-def test_a_recording_that_somebody_changed_is_not_converted(tmp_path: Path, convert_it: Any) -> None:
+def test_a_recording_that_was_changed_meanwhile_is_not_converted(tmp_path: Path, convert_it: Any) -> None:
     path = tmp_path / "damon.data"
     for text, cut in (
         (_text(SNAPSHOT, head=HEADS[0][0]), None),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""damo itself reads what is recorded, and says what the tracepoints said. It only ever gets files to read here."""
+"""damo reads recordings, and reports what the tracepoints had. Here it gets files only."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _machine(workload: Workload) -> SimulatedMachine:
     return SimulatedMachine(workload, 3)
 
 
-def _record(folder: Path, form: str, goal: DamonIntervalsGoal | None = None, name: str = "damon.data") -> Recorded:
+def _record(directory: Path, form: str, goal: DamonIntervalsGoal | None = None, name: str = "damon.data") -> Recorded:
     machine = _machine(load_workload("workloads/hot-cold.yaml"))
     damon = Damon(machine, seed=3)
     ctx = damon.new_ctx()
@@ -54,7 +54,7 @@ def _record(folder: Path, form: str, goal: DamonIntervalsGoal | None = None, nam
     ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in machine.pids.values()]
     attrs = DamonAttrs() if goal is None else DamonAttrs(intervals_goal=goal)
     set_attrs(ctx, attrs)
-    recorder = Recorder(damon, folder / name, SimEnvironment(machine), output_type=form, events=["damon_aggregated"])
+    recorder = Recorder(damon, directory / name, SimEnvironment(machine), output_type=form, events=["damon_aggregated"])
     truth: list[tuple[int, list[tuple[int, int, int, int]]]] = []
 
     def note(event: TraceEvent) -> None:
@@ -71,17 +71,17 @@ def _record(folder: Path, form: str, goal: DamonIntervalsGoal | None = None, nam
     recorder.finish()
     areas = {area.name: area for area in machine.areas()}
     hot = areas["hot"].start, areas["hot"].start + areas["hot"].size_bytes
-    (folder / "bin").mkdir()
-    perf = install_perf(folder / "bin")
+    (directory / "bin").mkdir()
+    perf = install_perf(directory / "bin")
     for tool in ("file", "which", "uname", "ps"):  # and nothing else, in particular no perf of this machine
         found = shutil.which(tool)
         assert found is not None, f"{tool} is not installed"
-        (folder / "bin" / tool).symlink_to(found)
-    pager = folder / "bin" / "less"  # --RAW-CONTROL-CHARS --no-init FILE
+        (directory / "bin" / tool).symlink_to(found)
+    pager = directory / "bin" / "less"  # --RAW-CONTROL-CHARS --no-init FILE
     pager.write_text(f'#!/bin/sh\nexec {shutil.which("cat")} "$3"\n')
     pager.chmod(0o755)
     machine.close()
-    return Recorded(folder / name, truth, hot, sum(area.size_bytes for area in areas.values()), perf)
+    return Recorded(directory / name, truth, hot, sum(area.size_bytes for area in areas.values()), perf)
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 
 def _damo(recorded: Recorded, *words: str) -> str:
-    folder = recorded.path.parent
+    directory = recorded.path.parent
     damo = Path(sys.executable).with_name("damo")
-    environment = {"HOME": str(folder), "PATH": str(recorded.perf.parent), "TERM": "dumb"}
+    environment = {"HOME": str(directory), "PATH": str(recorded.perf.parent), "TERM": "dumb"}
     done = subprocess.run(
-        [sys.executable, str(damo), "report", *words], cwd=folder, env=environment, text=True, capture_output=True,
+        [sys.executable, str(damo), "report", *words], cwd=directory, env=environment, text=True, capture_output=True,
         timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -132,7 +132,7 @@ def test_access(recorded: Recorded) -> None:
     assert said == recorded.truth
 
 
-def test_access_for_people(recorded: Recorded) -> None:
+def test_access_as_text(recorded: Recorded) -> None:
     text = _damo(recorded, "access", "--input_file", "damon.data", "--snapshot_idx", "50", "50")
     assert "sample 5 ms aggr 100 ms (max access hz 200)" in text
     rows = re.findall(r"addr (\S+ \S+)\s+size (\S+ \S+)\s+access (\d+) hz\s+age (\S.*?)\s*$", text, re.MULTILINE)

@@ -106,7 +106,7 @@ def test_what_is_recorded_outlives_a_kill(tracer: Tracer) -> None:
     until(lambda: not tracer.damon.trace.enabled(AGGREGATED))
 
 
-def test_record_ends_with_the_server_and_says_what_was_full(tracer: Tracer) -> None:
+def test_record_ends_with_the_server_and_names_what_was_full(tracer: Tracer) -> None:
     perf = tracer.start("record", "-a", "-o", "short", *EVENTS)
     full = tracer.start("record", "-a", "-o", "/dev/full", "-e", "damon:damon_aggregated,damon:damos_esz")
     tracer.listening("damos_esz")

@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_counted(damon: Damon, ctx: DamonCtx, path: str) ->
     assert there.lost >= 70
 
 
-def test_it_is_told_what_the_other_side_has_lost(damon: Damon, ctx: DamonCtx, path: str) -> None:
+def test_losses_of_the_other_side_are_reported(damon: Damon, ctx: DamonCtx, path: str) -> None:
     there = RemoteQueue(path, [AGGREGATED], 1 << 20)
     rounds = 0
     while not there.lost and rounds < 100_000:

@@ -92,7 +92,7 @@ def test_each_client_gets_what_it_asked_for(damon: Damon, ctx: DamonCtx, server:
     assert not any(damon.trace.enabled(event) for event in EVENTS)
 
 
-def test_who_reads_nothing_loses_events_and_holds_nobody_up(
+def test_a_client_that_reads_nothing_loses_events_and_blocks_no_other(
     damon: Damon, ctx: DamonCtx, server: TraceServer, tmp_path: Path
 ) -> None:
     ctx.targets[0] = DamonTarget(regions=regions_of(*((4096 * i, 4096 * (i + 1)) for i in range(100))))
@@ -143,7 +143,7 @@ def test_wrong_requests_get_one_line(server: TraceServer, tmp_path: Path, reques
     until(lambda: server.nr_clients == 0)
 
 
-def test_the_client_says_why(server: TraceServer, tmp_path: Path) -> None:
+def test_the_client_reports_the_reason(server: TraceServer, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="event: 'damon:nope': is unknown"):
         TraceClient(str(tmp_path / "trace"), ["damon:nope"])
     with pytest.raises(DamonError, match=r"^trace events: '.*/elsewhere': No such file.*; start damond") as caught:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What stands in for a guest on a worker: reads the files that came, waits, says what the command says."""
+"""In place of a guest on a worker: reads the files that came, waits, ends as the command names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmtest.suite.perform import Watch
 LOOK_S = 0.02
 
 
-def perform(job: Job, folder: Path, watch: Watch) -> Outcome:
+def perform(job: Job, directory: Path, watch: Watch) -> Outcome:
     """``command``: "VERDICT N" (or "raise"): it goes on until it was begun so many times.
 
     The file that ``env`` names gets a line of who began it.
@@ -33,9 +33,9 @@ def perform(job: Job, folder: Path, watch: Watch) -> Outcome:
     ):
         watch.phase("command")
         time.sleep(LOOK_S)
-    folder.mkdir(parents=True)
+    directory.mkdir(parents=True)
     trees = [sorted(str(path.relative_to(host)) for path in Path(host).rglob("*")) for host, _ in job.trees]
-    (folder / "stdout").write_text(f"{trees}")
+    (directory / "stdout").write_text(f"{trees}")
     result = outcome(job.test_name, verdict, folder=job.folder, timings={})
-    manifest.write(manifest.Manifest(job=job, outcome=result), folder)
+    manifest.write(manifest.Manifest(job=job, outcome=result), directory)
     return result

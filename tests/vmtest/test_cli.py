@@ -127,7 +127,7 @@ def _base(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("words", [("doctor",), ("exec", "--", "true"), ("run", "suite.yaml"), ("kselftest", "damon")])
-def test_without_the_harness_extra_it_says_what_to_install(words: tuple[str, ...]) -> None:
+def test_without_the_harness_extra_the_error_names_what_to_install(words: tuple[str, ...]) -> None:
     done = _base(*words)
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1

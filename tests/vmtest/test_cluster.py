@@ -47,13 +47,13 @@ def what_the_library_keeps(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 class Workers:
     """A scheduler here, and workers as processes with a cache each."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.temporary = folder / "tmp"
+    def __init__(self, directory: Path) -> None:
+        self.folder = directory
+        self.temporary = directory / "tmp"
         self.temporary.mkdir(exist_ok=True)
         self.cluster = LocalCluster(
             n_workers=0, dashboard_address="127.0.0.1:0", host="127.0.0.1", processes=True, silence_logs=50,
-            local_directory=str(folder),
+            local_directory=str(directory),
         )  # fmt: skip
         self.address: str = self.cluster.scheduler_address
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -94,19 +94,19 @@ def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers
         made.close()
 
 
-def _jobs(folder: Path, commands: dict[str, str]) -> list[Job]:
-    tree = folder / "tree"
+def _jobs(directory: Path, commands: dict[str, str]) -> list[Job]:
+    tree = directory / "tree"
     (tree / "inner").mkdir(parents=True, exist_ok=True)
     (tree / "inner/file").write_text("x")
-    plain = job(folder)
+    plain = job(directory)
     files = {"kernel": manifest.file_ref(Path(plain.kernel.path)), "rootfs": manifest.file_ref(Path(plain.rootfs.path))}
-    env = {"LOG": str(folder / "log")}
+    env = {"LOG": str(directory / "log")}
     made = [replace(plain, test_name=name, command=command, env=env, **files) for name, command in commands.items()]
     return [replace(one, trees=((str(tree), "/opt/t"),)) for one in made]
 
 
-def _log(folder: Path) -> list[list[str]]:
-    return [line.split() for line in (folder / "log").read_text().splitlines()]
+def _log(directory: Path) -> list[list[str]]:
+    return [line.split() for line in (directory / "log").read_text().splitlines()]
 
 
 # Long: all that is looked at is of one run, which takes seconds.
@@ -201,7 +201,7 @@ def test_addresses(address: str, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "warned"),
     [
         ("tcp://10.0.0.1:8786", True),
         ("tcp://rack1:8786", True),
@@ -212,14 +212,14 @@ def test_addresses(address: str, what: str) -> None:
         ("tls://10.0.0.1:8786", False),
     ],
 )
-def test_a_cluster_that_anybody_may_use_is_told(
-    address: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_cluster_without_authentication_is_reported(
+    address: str, warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "pem").touch()
     cluster_runner(address, tls=(tmp_path / "pem",) * 3 if address.startswith("tls") else (None, None, None))
     said = capsys.readouterr().err
-    assert said.count("\n") == (1 if told else 0)
-    assert ("neither encrypted nor authenticated" in said and "use tls://" in said) == told
+    assert said.count("\n") == (1 if warned else 0)
+    assert ("neither encrypted nor authenticated" in said and "use tls://" in said) == warned
 
 
 def test_no_scheduler_and_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,11 +26,11 @@ SECONDS = HANG_S
 class Feed:
     """The other end of a console."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.folder = directory
         here, self.sock = socket.socketpair()
         self.keep = here
-        self.console = Console(here, folder)
+        self.console = Console(here, directory)
         self.console.start()
 
     def send(self, text: str) -> None:

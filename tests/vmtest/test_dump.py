@@ -56,11 +56,11 @@ def _console(verdict: Verdict | None) -> SimpleNamespace:
     return SimpleNamespace(lost=lost, doomed=lost is not None, powered_down=verdict is None, ended=ended)
 
 
-def _keeper(qemu: Qemu, folder: Path, verdict: Verdict | None, *, told: bool = True) -> dump.Keeper:
+def _keeper(qemu: Qemu, directory: Path, verdict: Verdict | None, *, lost: bool = True) -> dump.Keeper:
     monitor = Monitor(qemu.peer.here)
-    keeper = dump.Keeper(monitor, cast(Console, _console(verdict)), folder, 1 << 20)
+    keeper = dump.Keeper(monitor, cast(Console, _console(verdict)), directory, 1 << 20)
     keeper.start()
-    if told:
+    if lost:
         keeper.lost()
     assert keeper.done.wait(10)
     keeper.join(10)
@@ -68,7 +68,7 @@ def _keeper(qemu: Qemu, folder: Path, verdict: Verdict | None, *, told: bool = T
     return keeper
 
 
-def test_a_guest_without_a_folder_for_it_is_refused() -> None:
+def test_a_guest_without_a_directory_for_it_is_refused() -> None:
     with pytest.raises(InvalidInput, match="dump_on_panic: True: "):
         Guest(GuestConfig(dump_on_panic=True))
 
@@ -76,7 +76,7 @@ def test_a_guest_without_a_folder_for_it_is_refused() -> None:
 def test_a_panic_leaves_a_dump_and_ends_qemu(tmp_path: Path) -> None:
     qemu = Qemu("shutdown")
     with qemu.peer:
-        keeper = _keeper(qemu, tmp_path, Verdict.PANIC, told=False)
+        keeper = _keeper(qemu, tmp_path, Verdict.PANIC, lost=False)
     assert keeper.path == tmp_path / "vmcore"
     assert keeper.path.read_text() == "memory"
     assert keeper.note == ""
@@ -106,7 +106,7 @@ def test_other_ends_leave_none(tmp_path: Path, verdict: Verdict | None) -> None:
         (Qemu(refuses="Could not open '/x/vmcore'"), "Could not open"),
     ],
 )
-def test_a_dump_that_fails_is_told_and_leaves_no_file(tmp_path: Path, qemu: Qemu, words: str) -> None:
+def test_a_dump_that_fails_is_reported_and_leaves_no_file(tmp_path: Path, qemu: Qemu, words: str) -> None:
     with qemu.peer:
         keeper = _keeper(qemu, tmp_path, Verdict.OOPS)
     assert keeper.path is None
@@ -115,7 +115,7 @@ def test_a_dump_that_fails_is_told_and_leaves_no_file(tmp_path: Path, qemu: Qemu
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pieces_come_to_their_places_and_drgn_is_told_of_the_system(tmp_path: Path) -> None:
+def test_pieces_come_to_their_places_and_drgn_gets_the_system(tmp_path: Path) -> None:
     part, path = tmp_path / "part", tmp_path / "vmcore"
     info = b"OSRELEASE=6.12.0-x\nPAGESIZE=4096\n"
     place = struct.pack("<QQ", 9000, len(info))
@@ -176,6 +176,6 @@ def test_a_worker_sends_no_huge_dump(tmp_path: Path) -> None:
     with (tmp_path / "vmcore").open("wb") as stream:
         stream.truncate(3 << 20)
     assert drop_dump(tmp_path, too_large=3 << 20) == []
-    (told,) = drop_dump(tmp_path, too_large=2 << 20)
-    assert "its 3 MiB were too many" in told
+    (message,) = drop_dump(tmp_path, too_large=2 << 20)
+    assert "its 3 MiB were too many" in message
     assert list(tmp_path.iterdir()) == []

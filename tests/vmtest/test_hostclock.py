@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How fast the host's counter runs: measured, kept for one boot of the host, told to guests that have it."""
+"""How fast the host's counter runs: measured, kept for one boot of the host, passed to guests that have it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_it_is_measured_once_a_boot_of_the_host(monkeypatch: pytest.MonkeyPatch,
     assert [path.name for path in cache.iterdir()] == [hostclock.FILE]
 
 
-def test_only_who_has_the_hosts_counter_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_guests_with_the_hosts_counter_get_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hostclock.tsc_khz(X86_64, "kvm") is None
     assert hostclock.tsc_khz(X86_64, "tcg", icount=2) == 1_000_000
     assert hostclock.tsc_khz(ARM64, "tcg") is None
@@ -61,9 +61,9 @@ def test_a_host_that_lets_no_program_bring_code(monkeypatch: pytest.MonkeyPatch)
     assert hostclock.tsc_khz(X86_64, "tcg") is None
 
 
-def test_a_guest_is_told_on_its_command_line_and_append_wins() -> None:
-    told = command_line.kernel_command_line(GuestConfig(append="tsc_early_khz=1"), 2_445_400).split()
-    assert [word for word in told if word.startswith("tsc")] == ["tsc_early_khz=2445400", "tsc_early_khz=1"]
+def test_the_rate_is_on_the_command_line_and_append_wins() -> None:
+    words = command_line.kernel_command_line(GuestConfig(append="tsc_early_khz=1"), 2_445_400).split()
+    assert [word for word in words if word.startswith("tsc")] == ["tsc_early_khz=2445400", "tsc_early_khz=1"]
     assert "tsc_early_khz" not in command_line.kernel_command_line(GuestConfig())
 
 

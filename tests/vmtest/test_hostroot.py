@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A folder of the host as a guest's root, without a guest: what is refused, what is hidden, what QEMU is told."""
+"""A directory of the host as a guest's root, without a guest: what is refused, what is hidden, and QEMU's arguments."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 # What is one, and what is not.
 
 
-def test_the_host_and_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_and_directories(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert GuestConfig(root="host").root == GuestConfig(rootfs="host").root == GuestConfig(root="/").root == "host"
     monkeypatch.chdir(root.parent)
     for config in (GuestConfig(root="debian"), GuestConfig(rootfs="debian"), GuestConfig(rootfs=Path("debian"))):
@@ -92,14 +92,14 @@ def test_a_kernel_without_9p_is_refused(tmp_path: Path) -> None:
         hostroot.check_kernel("host", "mine", image)
     config.write_text("CONFIG_NET_9P=m\nCONFIG_NET_9P_VIRTIO=m\nCONFIG_9P_FS=m\n")
     with pytest.raises(InvalidInput, match="lacks CONFIG_NET_9P, CONFIG_NET_9P_VIRTIO, CONFIG_9P_FS; take"):
-        hostroot.check_kernel("host", "mine", image)  # nobody would load the modules
+        hostroot.check_kernel("host", "mine", image)  # no program would load the modules
     (tmp_path / "initrd").touch()
     hostroot.check_kernel("host", "mine", image)
 
 
 def test_a_qemu_without_9p_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, says in (("with", 'name "virtio-9p-pci", bus PCI'), ("without", 'name "virtio-blk-pci", bus PCI')):
-        (tmp_path / name).write_text(f"#!/bin/sh\n[ \"$*\" = '-device help' ] && echo '{says}'\n")
+    for name, devices in (("with", 'name "virtio-9p-pci", bus PCI'), ("without", 'name "virtio-blk-pci", bus PCI')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n[ \"$*\" = '-device help' ] && echo '{devices}'\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setattr(hostroot, "program", lambda name: str(tmp_path / name))
     hostroot.check_qemu("with")
@@ -168,7 +168,7 @@ def test_commands_start_where_their_caller_is(root: Path, monkeypatch: pytest.Mo
     )
 
 
-def test_a_working_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
@@ -216,9 +216,9 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _jobs(folder: Path, text: str) -> list[Job]:
+def _jobs(directory: Path, text: str) -> list[Job]:
     suite = load.parse(f"name: s\nkernels: {{k: {{image: bzImage}}}}\ntests: {{t: 'true'}}\n{text}")
-    return kernels.complete(suite, expand.expand(suite), folder)
+    return kernels.complete(suite, expand.expand(suite), directory)
 
 
 def test_suites_have_roots(built: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_all_that_is_asked_for() -> None:
     assert device.sizes == [0, 0]
 
 
-def test_memory_in_use_stays_and_is_told() -> None:
+def test_memory_in_use_stays_and_is_reported() -> None:
     device = Device()
     memory = _memory(device)
     memory.plug(512 * MIB)
@@ -128,34 +128,34 @@ class FakeGuest(SimpleNamespace):
 
 
 def _scheduled(guest: FakeGuest, lines: int) -> list[str]:
-    """What is told by the end, of a command that ends once so many lines have come."""
-    told: list[str] = []
-    with Schedule(cast(Guest, guest), told.append):
-        until(lambda: len(told) >= lines)
-    return told
+    """The lines of a schedule whose command ends once there are so many."""
+    lines_seen: list[str] = []
+    with Schedule(cast(Guest, guest), lines_seen.append):
+        until(lambda: len(lines_seen) >= lines)
+    return lines_seen
 
 
 def test_steps_come_in_their_time_and_order() -> None:
     guest = FakeGuest("0.2s:-2M", "0.1s:+2M")
     begun = guest.clock.now()
-    told = _scheduled(guest, 2)
+    lines_seen = _scheduled(guest, 2)
     assert [size for size, _, _ in guest.done] == [2 * MIB, -2 * MIB]
     assert guest.done[1][2] - begun >= 0.2
-    assert [line.partition(":")[0] for line in told] == ["after 0.1 s", "after 0.2 s"]
+    assert [line.partition(":")[0] for line in lines_seen] == ["after 0.1 s", "after 0.2 s"]
 
 
 def test_a_command_that_ends_first_leaves_steps_undone() -> None:
-    told = _scheduled(FakeGuest("0:+2M", "60s:+2M", "70s:+2M"), 1)
-    assert told[1:] == [f"memory +2M of node 0 after {at} s: not done, the command had ended" for at in (60, 70)]
+    lines_seen = _scheduled(FakeGuest("0:+2M", "60s:+2M", "70s:+2M"), 1)
+    assert lines_seen[1:] == [f"memory +2M of node 0 after {at} s: not done, the command had ended" for at in (60, 70)]
 
 
-def test_errors_of_a_step_are_told_and_a_lost_guest_is_not() -> None:
+def test_errors_of_a_step_are_reported_and_a_lost_guest_is_not() -> None:
     assert _scheduled(FakeGuest("0:+2M", fails=MonitorError("gone")), 1) == ["memory +2M of node 0 after 0 s: gone"]
     lost = FakeGuest("0:+2M", fails=GuestLost(Verdict.PANIC, "x"))
-    told: list[str] = []
-    with Schedule(cast(Guest, lost), told.append):
+    lines_seen: list[str] = []
+    with Schedule(cast(Guest, lost), lines_seen.append):
         until(lambda: lost.asked)
-    assert told == []
+    assert lines_seen == []
 
 
 def test_steps_wait_for_a_paused_guest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel's own tests: what a collection is, what its tests end with, what a console says; without a guest."""
+"""A kernel's own tests: what a collection is, what its tests end with, what a console shows; without a guest."""
 
 from __future__ import annotations
 
@@ -104,14 +104,14 @@ def test_settings_that_are_wrong() -> None:
         collection.timeout_of("timeout=long")
 
 
-def _collection(folder: Path, **tests: str) -> collection.Collection:
-    (folder / "fs").mkdir(parents=True)
-    (folder / "kselftest-list.txt").write_text("".join(f"fs:{name}\n" for name in tests) + "mm:other\n")
+def _collection(directory: Path, **tests: str) -> collection.Collection:
+    (directory / "fs").mkdir(parents=True)
+    (directory / "kselftest-list.txt").write_text("".join(f"fs:{name}\n" for name in tests) + "mm:other\n")
     for name, text in tests.items():
-        (folder / "fs" / name).write_text(text)
-        (folder / "fs" / name).chmod(0o755)
-    (folder / "fs/settings").write_text("timeout=10\n")
-    return collection.read(folder, "fs")
+        (directory / "fs" / name).write_text(text)
+        (directory / "fs" / name).chmod(0o755)
+    (directory / "fs/settings").write_text("timeout=10\n")
+    return collection.read(directory, "fs")
 
 
 def test_a_collection_is_what_was_installed(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_verdict(code: int, output: str, verdict: str, words: str) -> None:
 
 
 class _Guest:
-    """Runs nothing; says what the name of a test asks for."""
+    """Runs nothing; ends as the name of the test requests."""
 
     made = 0
     accelerator = "tcg"

@@ -66,7 +66,7 @@ def test_a_guest_that_does_not_fit_is_refused() -> None:
         command_line.check_memory(GuestConfig(memory="999T"))
 
 
-def test_settings_are_shell_that_says_what_was_asked() -> None:
+def test_settings_are_shell_with_what_was_configured() -> None:
     config = GuestConfig(swap="zram:64M:zstd", shares=(("/etc", "/mnt/a"), ("/usr", "/mnt/b")))
     script = seed.settings(config) + 'printf "%s|%s|%s|%s" "$SWAP_KIND" "$SWAP_BYTES" "$SWAP_ALGORITHM" "$SHARES"'
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)

@@ -120,7 +120,7 @@ def test_something_else_at_the_other_end(greeting: object) -> None:
     assert threading.active_count() <= before
 
 
-def test_nobody_at_the_other_end(capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_process_at_the_other_end(capfd: pytest.CaptureFixture[str]) -> None:
     with Peer(_answer) as peer:
         peer.hang_up()
         with pytest.raises(MonitorError):

@@ -52,7 +52,7 @@ class FakeProcess:
 
 
 class FakeGuest:
-    """Does what a test says, where a guest would."""
+    """In place of a guest; its test dictates what it does."""
 
     code = 0
     workload_ends: int | None = None
@@ -263,20 +263,20 @@ def test_a_run_that_is_ended_leaves_no_verdict(fake: type[FakeGuest], tmp_path: 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program with symbols, as a kernel's vmlinux has them."""
-    folder = tmp_path_factory.mktemp("symbols") / "kernel"
-    folder.mkdir()
+    directory = tmp_path_factory.mktemp("symbols") / "kernel"
+    directory.mkdir()
     functions = ["int g(int a) { return a; }", "int h(void) { return 0; }"]
-    (folder / "x.c").write_text(
+    (directory / "x.c").write_text(
         "\n".join(["int g(int);", "int f(int a)", "{", "\tint b = g(a);", "\treturn b + 1;", "}", *functions])
     )
     words = ["gcc", "-g", "-O0", "-nostdlib", "-static", "-Wl,-e,f", "-o", "vmlinux", "x.c"]
-    subprocess.run(words, cwd=folder, check=True)
-    return folder / "vmlinux"
+    subprocess.run(words, cwd=directory, check=True)
+    return directory / "vmlinux"
 
 
 def test_addresses_get_file_and_line(program: Path) -> None:
-    told = subprocess.run(["nm", "-S", program], capture_output=True, text=True, check=True).stdout
-    size = next(int(line.split()[1], 16) for line in told.splitlines() if line.endswith(" f"))
+    listing = subprocess.run(["nm", "-S", program], capture_output=True, text=True, check=True).stdout
+    size = next(int(line.split()[1], 16) for line in listing.splitlines() if line.endswith(" f"))
     text = f"[ 1.0] Call Trace:\n[ 1.0]  f+0x{size - 1:x}/0x{size:x}\n[ 1.0]  ? g+0x1/0x999\n[ 1.0]  nothing+0x1/0x2"
     lines = symbols.decode(text, program).splitlines()
     assert lines[0] == "[ 1.0] Call Trace:"

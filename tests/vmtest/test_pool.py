@@ -77,13 +77,13 @@ def test_other_programs_memory_counts() -> None:
     host = Host(RESERVE_BYTES + 3 * NEED)
     admission = host.admission(None)
     assert admission.admit(_config())
-    host.free -= NEED  # somebody else
+    host.free -= NEED  # another program
     assert admission.admit(_config())
     assert not admission.admit(_config())
 
 
 @pytest.mark.parametrize(("most", "cpus", "fit"), [(None, 2, 2), (None, 8, 8), (3, 2, 3), (1, 8, 1)])
-def test_processors_decide_unless_somebody_says_how_many(most: int | None, cpus: int, fit: int) -> None:
+def test_processors_decide_unless_a_number_is_given(most: int | None, cpus: int, fit: int) -> None:
     admission = Host(1 << 40).admission(most, cpus)
     assert sum(admission.admit(_config()) for _ in range(20)) == fit
 
@@ -99,7 +99,7 @@ def test_all_jobs_end_once_in_order_and_never_too_many_at_once(tmp_path: Path) -
     heard, running, most = Heard(), 0, 0
     guard, three = threading.Lock(), threading.Barrier(3, timeout=HANG_S)
 
-    def performer(one: Job, folder: Path, watch: Watch) -> Outcome:
+    def performer(one: Job, directory: Path, watch: Watch) -> Outcome:
         nonlocal running, most
         with guard:
             running += 1
@@ -146,7 +146,7 @@ def test_a_job_that_never_fits_costs_no_other(tmp_path: Path) -> None:
 def test_ctrl_c_ends_what_runs_and_tells_what_did_not(tmp_path: Path) -> None:
     jobs = [job(tmp_path, name) for name in ("done", "runs", "never")]
 
-    def performer(one: Job, folder: Path, watch: Watch) -> Outcome:
+    def performer(one: Job, directory: Path, watch: Watch) -> Outcome:
         if one.test_name == "runs":
             threading.Timer(0.2, _thread.interrupt_main).start()
             try:
@@ -178,7 +178,7 @@ def test_the_files_of_a_manifest_must_be_what_they_were(tmp_path: Path) -> None:
 
 
 def test_a_manifest_of_another_version(tmp_path: Path) -> None:
-    """What it leaves as ever is no matter; what it sets and nobody knows any more is refused."""
+    """A field with its default is ignored; one that is set and unknown is refused."""
     assert job(tmp_path, machine_args={"memory": "256M", "gone": None}).config.memory == "256M"
     with pytest.raises(InvalidInput, match="machine value: 'gone': is of another version"):
         _ = job(tmp_path, machine_args={"memory": "256M", "gone": 3}).config

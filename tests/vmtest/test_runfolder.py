@@ -36,10 +36,10 @@ def _owner() -> tuple[subprocess.Popen[bytes], Path]:
 
 
 def test_a_killed_owners_is_removed_by_the_next(tmp_path: Path) -> None:
-    process, folder = _owner()
+    process, directory = _owner()
     process.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert folder.is_dir()
+    assert directory.is_dir()
     mine = run_directory.make()
     process.communicate()
     assert list(tmp_path.iterdir()) == [mine]
@@ -47,11 +47,11 @@ def test_a_killed_owners_is_removed_by_the_next(tmp_path: Path) -> None:
 
 
 def test_a_living_owners_stays_until_it_ends(tmp_path: Path) -> None:
-    process, folder = _owner()
+    process, directory = _owner()
     with run_directory.temporary("junit") as mine:
-        assert {folder, mine} == set(tmp_path.iterdir())
-        assert run_directory.of(process.pid) == [folder]
-    assert list(tmp_path.iterdir()) == [folder]
+        assert {directory, mine} == set(tmp_path.iterdir())
+        assert run_directory.of(process.pid) == [directory]
+    assert list(tmp_path.iterdir()) == [directory]
     process.communicate()
     assert list(tmp_path.iterdir()) == []
 

@@ -143,7 +143,7 @@ def test_a_filter_that_leaves_nothing_is_refused_with_an_example() -> None:
         ('command: "yes >/dev/null"', 'command: x, ready: "("', 'ready: ^"(', "workloads.busy.ready: "),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(old: str, new: str, place: str, what: str) -> None:
+def test_what_is_wrong_is_reported_with_its_place(old: str, new: str, place: str, what: str) -> None:
     assert old in GOOD
     text = GOOD.replace(old, new, 1)
     with pytest.raises(SuiteError) as caught:
@@ -155,7 +155,7 @@ def test_what_is_wrong_is_told_with_its_place(old: str, new: str, place: str, wh
     assert lines[0].startswith(where), lines
 
 
-def test_all_findings_are_told_at_once_in_order() -> None:
+def test_all_findings_are_reported_at_once_in_order() -> None:
     text = GOOD.replace("cpus: 1", "cpus: x").replace("A: b", "A: 1").replace("boot: 60", "boot: -1")
     with pytest.raises(SuiteError) as caught:
         parse(text)
@@ -187,7 +187,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 @given(st.data())
-def test_a_file_with_a_piece_cut_out_is_a_suite_or_told_wrong(data: st.DataObject) -> None:
+def test_a_file_with_a_piece_cut_out_is_a_suite_or_refused(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(GOOD)))
     end = data.draw(st.integers(start, min(len(GOOD), start + 40)))
     try:
@@ -204,15 +204,15 @@ def test_a_machine_takes_all_plain_values_of_a_guests_configuration() -> None:
 
 
 def test_the_shipped_suites_are_good() -> None:
-    folder = Path(__file__).parents[1] / "vm/suites"
-    suite = load(folder / "modules.yaml")
+    directory = Path(__file__).parents[1] / "vm/suites"
+    suite = load(directory / "modules.yaml")
     cells = expand(suite)
     assert len(cells) == 3 * 2 * 3 * 2
     for host in suite.trees:
-        assert (folder / host / "pyproject.toml").is_file()
+        assert (directory / host / "pyproject.toml").is_file()
     for workload in suite.workloads.values():
         name = next(word for word in workload.command.split() if word.endswith(".yaml"))
-        assert (folder / "../../.." / Path(name).relative_to("/opt/project")).is_file()
+        assert (directory / "../../.." / Path(name).relative_to("/opt/project")).is_file()
 
 
 def _names(count: int, value: str) -> str:
@@ -246,7 +246,7 @@ def test_a_matrix_that_is_too_large_is_not_made() -> None:
         expand(suite)
 
 
-def test_not_all_findings_are_told_when_there_are_many() -> None:
+def test_not_all_findings_are_reported_when_there_are_many() -> None:
     with pytest.raises(SuiteError) as caught:
         parse(f"name: x\nkernels: [page-idle]\ntests: {_names(200, '1')}\n")
     lines = str(caught.value).splitlines()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The supervisor with a stand-in for QEMU: the process and the folder are gone, however the parent ends."""
+"""The supervisor with a stand-in for QEMU: the process and the directory are gone, however the parent ends."""
 
 from __future__ import annotations
 
@@ -35,32 +35,41 @@ def _wait_for(path: Path) -> int:
     return int(path.read_text())
 
 
-def _until_gone(pid: int, folder: Path, otherwise: str = "one of both is still there") -> None:
-    until(lambda: not Path(f"/proc/{pid}").exists() and not folder.exists(), otherwise)
+def _until_gone(pid: int, directory: Path, otherwise: str = "one of both is still there") -> None:
+    until(lambda: not Path(f"/proc/{pid}").exists() and not directory.exists(), otherwise)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     made = tmp_path / "run"
     made.mkdir()
     (made / "seed.tar").write_text("secret")
     return made
 
 
-def test_closing_standard_input_ends_both(folder: Path, tmp_path: Path) -> None:
+def test_closing_standard_input_ends_both(directory: Path, tmp_path: Path) -> None:
     _, there = os.pipe()
-    process = supervisor.spawn(folder, (there,), [*STUBBORN, str(tmp_path / "pid")])
+    process = supervisor.spawn(directory, (there,), [*STUBBORN, str(tmp_path / "pid")])
     pid = _wait_for(tmp_path / "pid")
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait(HANG_S) == 0
-    _until_gone(pid, folder)
+    _until_gone(pid, directory)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_parent_killed(folder: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_parent_killed(directory: Path, tmp_path: Path, number: signal.Signals) -> None:
     parent = subprocess.Popen(
-        ["env", "--default-signal=TERM", sys.executable, "-c", PARENT, str(folder), *STUBBORN, str(tmp_path / "pid")],
+        [
+            "env",
+            "--default-signal=TERM",
+            sys.executable,
+            "-c",
+            PARENT,
+            str(directory),
+            *STUBBORN,
+            str(tmp_path / "pid"),
+        ],
         stdout=subprocess.PIPE,
     )
     pid = _wait_for(tmp_path / "pid")
@@ -70,39 +79,39 @@ def test_parent_killed(folder: Path, tmp_path: Path, number: signal.Signals) -> 
         try:
             parent.send_signal(number)
             parent.wait(HANG_S)
-            _until_gone(pid, folder, "though something else of the parent's lives on")
+            _until_gone(pid, directory, "though something else of the parent's lives on")
             assert Path(f"/proc/{child}").exists()
         finally:
             os.kill(child, signal.SIGKILL)
 
 
-def test_supervisor_itself_killed(folder: Path, tmp_path: Path) -> None:
+def test_supervisor_itself_killed(directory: Path, tmp_path: Path) -> None:
     _, there = os.pipe()
-    process = supervisor.spawn(folder, (there,), [*STUBBORN, str(tmp_path / "pid")])
+    process = supervisor.spawn(directory, (there,), [*STUBBORN, str(tmp_path / "pid")])
     pid = _wait_for(tmp_path / "pid")
     process.kill()
     process.wait(HANG_S)
     until(lambda: not Path(f"/proc/{pid}").exists(), "the command outlived its supervisor")
 
 
-def test_the_end_of_the_command_is_recorded_and_seen(folder: Path) -> None:
+def test_the_end_of_the_command_is_recorded_and_seen(directory: Path) -> None:
     here, there = os.pipe()
-    process = supervisor.spawn(folder, (there,), ["sh", "-c", "echo complaint >&2; exit 7"])
+    process = supervisor.spawn(directory, (there,), ["sh", "-c", "echo complaint >&2; exit 7"])
     os.close(there)
     assert os.read(here, 1) == b"", "end of file once the command is gone, though the supervisor stays"
-    until((folder / supervisor.EXIT_FILE).exists)
-    assert (folder / supervisor.EXIT_FILE).read_text() == "7"
-    assert (folder / supervisor.LOG_FILE).read_text() == "complaint\n"
+    until((directory / supervisor.EXIT_FILE).exists)
+    assert (directory / supervisor.EXIT_FILE).read_text() == "7"
+    assert (directory / supervisor.LOG_FILE).read_text() == "complaint\n"
     assert process.poll() is None, "the folder stays for the parent to read"
     assert process.stdin is not None
     process.stdin.close()
     process.wait(HANG_S)
-    assert not folder.exists()
+    assert not directory.exists()
 
 
-def test_a_terminal_interrupt_is_not_for_the_supervisor(folder: Path, tmp_path: Path) -> None:
+def test_a_terminal_interrupt_is_not_for_the_supervisor(directory: Path, tmp_path: Path) -> None:
     _, there = os.pipe()
-    process = supervisor.spawn(folder, (there,), [*STUBBORN, str(tmp_path / "pid")])
+    process = supervisor.spawn(directory, (there,), [*STUBBORN, str(tmp_path / "pid")])
     _wait_for(tmp_path / "pid")
     assert os.getpgid(process.pid) != os.getpgid(0)
     (ignored,) = re.findall(r"^SigIgn:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a guest's machine is made of beyond its size: values as people write them, and QEMU's and the kernel's words."""
+"""Nodes, processors and huge pages of a guest: values as users write them, and the arguments of QEMU and the kernel."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_node_without_processors_and_distances(parts: command_line.Parts) -> N
     assert words[words.index("-smp") + 1] == "2,sockets=1,cores=2,threads=1"
 
 
-def test_one_way_that_differs_and_pairs_that_nobody_gave(parts: command_line.Parts) -> None:
+def test_one_way_that_differs_and_pairs_that_are_not_given(parts: command_line.Parts) -> None:
     config = GuestConfig(numa=3, cpus=3, numa_distance="0:1=30,1:0=40")
     assert {(a, b): d for a, b, d in config.layout.distances} == {
         (0, 1): 30,

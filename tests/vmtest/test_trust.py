@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a manifest from elsewhere may choose of this host: nothing, until somebody says that it may."""
+"""What a manifest from elsewhere may choose of this host: nothing, unless the user allows it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     return msgspec.structs.replace(job(tmp_path), **files)
 
 
-def _written(made: Job, folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    manifest.write(manifest.Manifest(job=made, outcome=outcome("t", "pass")), folder)
-    return folder
+def _written(made: Job, directory: Path) -> Path:
+    directory.mkdir(exist_ok=True)
+    manifest.write(manifest.Manifest(job=made, outcome=outcome("t", "pass")), directory)
+    return directory
 
 
 CHOICES: list[tuple[dict[str, Any], str]] = [

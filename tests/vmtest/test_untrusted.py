@@ -61,9 +61,9 @@ def archive(*entries: tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def names(folder: Path) -> list[str]:
-    """All that is in a folder, scratch folders too."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+def names(directory: Path) -> list[str]:
+    """All that is in a directory, scratch directories too."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
 
 
 DIR, SYM, LNK = tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
@@ -72,10 +72,10 @@ WANTED = (entry("wanted", DIR), (entry("wanted/file"), b"good"))
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    (folder / "beside").write_text("mine")
-    return folder
+    directory = tmp_path / "home"
+    directory.mkdir()
+    (directory / "beside").write_text("mine")
+    return directory
 
 
 HOSTILE: dict[str, tuple[tarfile.TarInfo | tuple[tarfile.TarInfo, bytes], ...]] = {
@@ -151,7 +151,7 @@ def test_what_was_asked_for_is_taken(home: Path) -> None:
         "mine",
         *(f"mine/{name}" for name in ("again", "file", "in", "in/link", "in/tool")),
     ]
-    assert (mine / "in/tool").stat().st_mode & 0o7777 == 0o755, "no set-user-id, nobody else writes"
+    assert (mine / "in/tool").stat().st_mode & 0o7777 == 0o755, "no set-user-id, no other user writes"
     assert (mine / "in").stat().st_mode & 0o7000 == 0
     assert (mine / "in/link").readlink() == Path("../file")
     assert (mine / "again").read_text() == "good"
@@ -166,7 +166,7 @@ def test_one_file(home: Path) -> None:
     assert (home / "new/mine").read_text() == "better"
 
 
-def test_a_folder_that_is_there_keeps_its_other_files(home: Path) -> None:
+def test_a_directory_that_is_there_keeps_its_other_files(home: Path) -> None:
     mine = home / "mine"
     (mine / "in").mkdir(parents=True)
     (mine / "in/own").write_text("own")
@@ -177,7 +177,7 @@ def test_a_folder_that_is_there_keeps_its_other_files(home: Path) -> None:
     assert (home / "beside").read_text() == "mine"
 
 
-def test_a_folder_behind_a_link_is_not_gone_into(home: Path) -> None:
+def test_a_directory_behind_a_link_is_not_gone_into(home: Path) -> None:
     mine = home / "mine"
     mine.mkdir()
     (mine / "in").symlink_to(home.parent)
@@ -213,7 +213,7 @@ def _sparse(size: int) -> bytes:
 
 
 def _pax(size: int) -> bytes:
-    """A header that says its extended part takes so many bytes, and a little of that."""
+    """A header with that size of its extended part, and a little of that part."""
     info = entry("wanted", tarfile.XHDTYPE)
     info.size = size
     return info.tobuf(tarfile.USTAR_FORMAT) + bytes(1 << 21)
@@ -276,7 +276,7 @@ def _take(data: bytes, where: Path, *, links_anywhere: bool = False) -> Callable
     return lambda: untrusted.place(io.BytesIO(data), ".", where, "artifacts", links_anywhere=links_anywhere)
 
 
-def test_a_folders_content(home: Path) -> None:
+def test_a_directories_content(home: Path) -> None:
     _take(archive(entry(".", DIR), (entry("./stdout"), b"x")), home)()
     assert names(home) == ["beside", "stdout"]
     for bad in ("../evil", "stdout", "/evil", "./../evil"):

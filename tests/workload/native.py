@@ -65,7 +65,7 @@ def perform(data: dict[str, Any], seconds: float = 1.0, **options: Any) -> list[
 def started(
     data: dict[str, Any], env: dict[str, str] | None = None, **options: Any
 ) -> Iterator[tuple[subprocess.Popen[str], list[Report]]]:
-    """The program while it runs, and the ``ready`` line of each process; in real time unless ``env`` says otherwise."""
+    """The program while it runs, and the ``ready`` line of each process; in real time unless ``env`` changes that."""
     workload = parse_workload(data)
     plan = compile_plan(workload, Options(**options))
     pipe = subprocess.PIPE

@@ -58,7 +58,7 @@ def test_a_signal_right_at_the_start_is_not_lost() -> None:
                 assert process.wait(timeout=HANG_S) in (
                     0,
                     -signal.SIGTERM,
-                )  # before it has read its plan, there is nobody
+                )  # before it has read its plan, there is no process
             finally:
                 process.kill()
 
@@ -73,8 +73,8 @@ def test_sigusr1_asks_for_a_report() -> None:
         assert process.poll() is None
 
 
-def test_a_killed_parent_leaves_nobody_behind() -> None:
-    with started(TWO, report_us=0) as (process, ready):  # without reports nothing tells them that nobody reads
+def test_a_killed_parent_leaves_no_process_behind() -> None:
+    with started(TWO, report_us=0) as (process, ready):  # without reports they do not notice that the reader is gone
         process.kill()
         process.wait()
     _until_gone([r["pid"] for r in ready])

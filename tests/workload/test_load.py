@@ -39,7 +39,7 @@ def test_shipped_files_are_valid(path: Path) -> None:
     assert load_workload(path).name == path.stem
 
 
-def test_the_main_workload_is_what_the_readme_says() -> None:
+def test_the_main_workload_is_that_of_the_readme() -> None:
     workload = load_workload(next(path for path in SHIPPED if path.stem == "hot-cold"))
     assert {area.name: area.size >> 20 for area in workload.areas} == {"hot": 32, "cold": 224}
 
@@ -55,7 +55,7 @@ def test_plain_scalars_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     assert (workload.phases[0].duration_us, workload.phases[0].accesses[0].rate) == (10**6, 1000.0)
 
 
-def test_the_name_or_the_first_line_says_which_form_it_is(tmp_path: Path) -> None:
+def test_the_name_or_the_first_line_decides_the_form(tmp_path: Path) -> None:
     yaml_text = "# a comment\nareas: {a: {size: 4K}}\nphases: [{duration: 1s}]\n"
     masim_text = "# a comment\na, 4096\n\nfirst: phase\n1000\na, 0, 4096, 1\n"
     files: list[tuple[str, str, Literal["auto", "yaml", "masim"]]] = [

@@ -124,7 +124,7 @@ def test_populated_areas_are_there_from_the_start() -> None:
         assert "nh" in area[area.index("VmFlags:") :].splitlines()[0].split()
 
 
-def test_a_file_area_is_a_file_that_nobody_sees(tmp_path: Path) -> None:
+def test_a_file_area_is_a_file_without_a_name(tmp_path: Path) -> None:
     data = one("random", 1, 300, write=0)
     data["areas"]["a"]["kind"] = "file"
     with started(data, directory=str(tmp_path)) as (_, (ready,)):
@@ -136,7 +136,7 @@ def test_a_file_area_is_a_file_that_nobody_sees(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_no_room_for_the_file_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_anything_starts(tmp_path: Path) -> None:
     data = one("random", 1)
     data["areas"]["a"]["kind"] = "file"
     data["areas"]["b"] = {"size": 4096, "process": "other"}
@@ -195,7 +195,7 @@ def test_rounds_keep_pace_and_truth(round_us: int) -> None:
 
 
 @pytest.mark.parametrize("flush", ["on", "off"])
-def test_flushing_the_tlb_is_said(flush: str) -> None:
+def test_flushing_the_tlb_is_reported(flush: str) -> None:
     """The pages for it stay in memory: a monitor takes them for idle, and without them nothing is flushed."""
     with started(one("random", 1000), tlb_flush=flush) as (process, (ready,)):
         assert ready["tlb_flush"] is (flush == "on")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A workload performed by the native program on this machine, and what the kernel says of its memory."""
+"""A workload performed by the native program on this machine, and its memory as the kernel counts it."""
 
 from __future__ import annotations
 

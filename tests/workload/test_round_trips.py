@@ -83,7 +83,7 @@ def workloads(draw: st.DrawFn) -> Workload:
 
 
 def as_yaml(workload: Workload) -> str:
-    """The workload file that says the same; JSON is YAML (1.2), with every text in quotes."""
+    """The same workload as a file; JSON is YAML (1.2), with every text in quotes."""
     machine = workload.machine
     swap = machine.swap
     data = {

@@ -69,7 +69,7 @@ def test_json_is_the_programs_own(file: Path) -> None:
     assert reports[0]["interval_us"] == 1000
 
 
-def test_lines_for_people(file: Path) -> None:
+def test_lines_as_text(file: Path) -> None:
     result = _run("--duration", "1.3", "--tlb-flush", "on", file)
     assert (result.returncode, result.stderr) == (0, "")
     ready, report, end = result.stdout.splitlines()
