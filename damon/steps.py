@@ -18,7 +18,7 @@ from .errors import BuildFailed, MissingCapability
 from .progress import Progress
 
 LOG_TAIL_LINES = 15
-# A build must not depend on who calls it: make's own variables leak from a calling make, locale changes tools' output.
+# A build must not depend on its caller: make's own variables leak from a calling make, locale changes tools' output.
 DROPPED_ENVIRONMENT = frozenset(
     ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "KCONFIG_CONFIG", "KBUILD_OUTPUT", "LC_ALL")
 )

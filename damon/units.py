@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Durations and sizes with a unit, as people write them on a command line.
+"""Durations and sizes with a unit, as they are written on a command line.
 
 ``vmtest/units.py`` is a link to this file, as neither package imports the other.
 """

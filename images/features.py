@@ -131,5 +131,5 @@ def text_of(path: Path) -> str:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InvalidInput(f"kernel configuration: {str(path)!r}: cannot be read ({why}); give a .config") from error
     if not kconfig.parse(text):
-        raise InvalidInput(f"{str(path)!r} is no kernel configuration: it has no CONFIG_ line; give a .config")
+        raise InvalidInput(f"kernel configuration: {str(path)!r}: has no CONFIG_ line; give a .config")
     return text

@@ -118,7 +118,7 @@ def others(wanted: Iterable[Option]) -> str:
 def dropped(wanted: Iterable[Option], final: str) -> list[Option]:
     """The requests that a finished ``.config`` does not honour: dependencies missing, renamed, or forced on by another.
 
-    An option that the tree does not know counts as not set.
+    An option that the tree does not have counts as not set.
     """
     have = parse(final)
     return [option for option in wanted if not option.met(have)]

@@ -22,7 +22,7 @@ from .hostpkgs import program
 RECIPE = "1"
 # Beside the image.
 KEPT = {".config": "config", "System.map": "System.map", "vmlinux": "vmlinux"}
-# Of a kernel that is no variant of another one they are kept for its variants.
+# Of a kernel that is not a variant of another one they are kept for its variants.
 OBJECTS = "objects"
 # Stands in a directory of objects whose configuration is complete.
 CONFIGURED = ".vmtest-configured"

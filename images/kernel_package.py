@@ -37,7 +37,7 @@ def obtain(what: str) -> KernelBuild:
     """The kernel of a package: its name (downloaded by apt, not installed) or a ``.deb`` file.
 
     Raises:
-        InvalidInput: the file is no kernel package.
+        InvalidInput: the file is not a kernel package.
         MachineLacks: apt has no such package, or a program is missing.
         BuildFailed: it has no kernel, or lacks a driver that a guest needs.
     """

@@ -128,7 +128,7 @@ def obtain(arch: Architecture = X86_64) -> Rootfs:
 
 
 def check_image(path: Path, arch: Architecture | None = None) -> None:
-    """Refuses a file that is no squashfs image, or one of another architecture (as far as that can be seen here).
+    """Refuses a file that is not a squashfs image, or one of another architecture (as far as that can be seen here).
 
     Raises:
         InvalidInput: it is none.

@@ -35,7 +35,7 @@ def named(what: Path) -> KernelSource:
     """A kernel tree, or the whole tree of a Debian package ``linux-source-X.Y`` of any suite, downloaded where need be.
 
     Raises:
-        InvalidInput: it is no kernel tree.
+        InvalidInput: it is not a kernel tree.
         MachineLacks: the package cannot be had.
     """
     if not _PACKAGE.fullmatch(str(what)) or what.exists():
@@ -79,7 +79,7 @@ def from_tree(tree: Path) -> KernelSource:
     """A kernel tree on disk. Its identity covers path, size and time of every file, so an edit is noticed.
 
     Raises:
-        InvalidInput: the directory is no kernel tree.
+        InvalidInput: the directory is not a kernel tree.
     """
     tree = tree.resolve()
     for needed in ("Makefile", "Kconfig", "scripts/kconfig/merge_config.sh"):

@@ -21,7 +21,7 @@ class Variant:
     """How one kernel is made.
 
     Args:
-        about: a line for people.
+        about: one line of text.
         source: Debian's package of its source.
         package: Debian's package of the kernel itself, which then is not built.
         arch: the architecture.
@@ -55,7 +55,7 @@ class Variant:
         """The kernel if it is built already.
 
         Raises:
-            MachineLacks: its source is not installed, or apt does not know the package any more.
+            MachineLacks: its source is not installed, or apt has no such package any more.
         """
         if self.package:
             return kernel_package.find(self.package)

@@ -140,7 +140,7 @@ class KernelModule(Module):
         return self.initialized and enabled is not None and bool(enabled.value)
 
     def _counterpart(self) -> Module | None:
-        """pydamon's own module of that name: for people it describes these parameters and this context."""
+        """pydamon's own module of that name: it describes these parameters and this context."""
         if self._own is not None:
             self._own.ctx = self.ctx
             if self.ctx is not None and self.ctx.kdamond is not None:

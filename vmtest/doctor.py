@@ -27,7 +27,7 @@ DISK_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. ``optional``: it is made when first needed, so its absence is no fault."""
+    """The result of one check. ``optional``: it is made when first needed, so its absence is not a fault."""
 
     what: str
     good: bool

@@ -2,7 +2,7 @@
 """What a guest or a worker sends as a tar stream, put in its place: all of what was asked for, or nothing at all.
 
 The sender is not trusted. Every entry is the requested name or lies below it, its directory came before it as such, and
-its own name came once; so nothing is ever written through a link. What is no file, directory or link that stays inside
+its own name came once; so nothing is ever written through a link. Anything but a file, directory or link that stays in
 is refused, and so is more than the limits allow. All of it is unpacked in a new directory beside the destination first.
 """
 

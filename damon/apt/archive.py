@@ -206,7 +206,7 @@ class _Session:
             "Acquire::GzipIndexes": "true",
             "Acquire::Languages": "none",
             "Acquire::Retries": self._options.get("Acquire::Retries", "3"),
-            # Who calls owns the cache, where apt's own user may not write.
+            # The calling user owns the cache, where apt's own user may not write.
             "APT::Sandbox::User": "root",
         }
 

@@ -21,7 +21,7 @@ from damon.cli import output
 WORKLOAD: Final = "hot-cold"
 SECONDS: Final = 60
 PAGE: Final = 4096
-# What a run takes on a processor that does nothing else. Slower is shown and is no failure: how busy a machine is
+# What a run takes on a processor that does nothing else. Slower is shown and is not a failure: how busy a machine is
 # does not depend on the simulator, whose speed `make bench` compares side by side.
 WANTED_S: Final = 1.0
 

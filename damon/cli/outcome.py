@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a run on a machine of one's own ended, for those who wait for it: lines on stderr, and the exit code."""
+"""How a run on the command's own machine ended: lines on stderr, and the exit code."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Printing for people: tables, sizes, the live view of a run; and writing JSON whole or not at all."""
+"""Printing for users: tables, sizes, the live view of a run; and writing JSON whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from damon.errors import InvalidInput
 if TYPE_CHECKING:
     from rich.console import Console
 
-LOG_COLUMNS: Final = 120  #: of what is no terminal
+LOG_COLUMNS: Final = 120  #: of what is not a terminal
 
 
 def size(count: float) -> str:

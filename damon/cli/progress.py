@@ -25,7 +25,7 @@ class Progress:
     """A live table on a terminal. Elsewhere a line after two seconds, and then one for each tenth of the run, but none
     sooner than two seconds after the last; a run without an end has one a minute.
 
-    Paced by the time of the person who looks, never by the job's own clock.
+    Paced by real time, never by the job's own clock.
 
     Args:
         columns: of the table.

@@ -166,7 +166,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _observed(
     arguments: argparse.Namespace, machine: Any, seconds: float | None, closing: ExitStack
 ) -> tuple[Observer, float | None]:
-    """Who looks at the machine, and how many seconds to run. A workload that is to be performed is at work then."""
+    """The observer of the machine, and the seconds to run. A workload that is performed runs then."""
     if not arguments.linux:
         return SimObserver(machine), seconds
     if arguments.workload is None:

@@ -37,7 +37,7 @@ class Steps:
         self._ended: Event = self._clock.event()
 
     def _in_lockstep(self, ctxs: Sequence[DamonCtx]) -> bool:
-        """Could a worker wake at every beat, so that it matters who went to sleep first?"""
+        """Can a worker wake at every beat, so that the order of going to sleep matters?"""
         return any(ctx.attrs.intervals_goal.aggrs or ctx.attrs.sample_interval > STEP_US // 2 for ctx in ctxs)
 
     def sleep(self, left_us: int | None, ctxs: Sequence[DamonCtx], most: int = MANY) -> None:

@@ -91,7 +91,7 @@ def _applied(ctx: DamonCtx, result: object) -> tuple[int, int]:
     """What an operations set returned of an attempt: bytes acted on, and bytes that passed its filters."""
     what = f"operations set {ctx.ops.id}: apply_scheme() returned"
     if not isinstance(result, tuple) or len(result) != 2:
-        raise InvalidInput(f"{what}: {shown(result)}: is no pair; give bytes acted on and bytes that passed filters")
+        raise InvalidInput(f"{what}: {shown(result)}: is not a pair; give bytes acted on and bytes that passed filters")
     applied, passed = result
     if type(applied) is int and type(passed) is int and 0 <= applied <= ULONG_MAX and 0 <= passed <= ULONG_MAX:
         return applied, passed

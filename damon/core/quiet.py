@@ -2,7 +2,7 @@
 """Ends of aggregation intervals that need no Python: there is no subscriber, and no scheme tries a region with folios.
 
 Most of them are like that. ``native/src/boundary.c`` does then what ``Kdamond._iteration`` does, from merging to
-splitting, and gives way to it before anything that it does not know.
+splitting, and returns to it before anything that it cannot do.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _check = bind("damon_check_regions", c_uint32, c_void_p, c_uint32, c_uint64, c_v
 _WHY: Final = {
     RegionFault.EMPTY: "it ends at or before its start; regions are half-open and not empty",
     RegionFault.OVERLAPS: "it begins before the end of the one before; sort regions by address, without overlaps",
-    RegionFault.UNALIGNED: "its bounds are no multiples of min_region_sz {unit}; align them",
+    RegionFault.UNALIGNED: "its bounds are not multiples of min_region_sz {unit}; align them",
 }
 
 
@@ -37,7 +37,7 @@ def find_fault(ctx: DamonCtx, regions: RegionArray, unit: int = 1) -> tuple[Regi
 
 
 def check_regions(ctx: DamonCtx, whose: str, unit: int = 1) -> None:
-    """Refuse regions that are empty, overlap, are unsorted, or have bounds that are no multiples of ``unit``.
+    """Refuse regions that are empty, overlap, are unsorted, or have bounds that are not multiples of ``unit``.
 
     Raises:
         InvalidInput: names the target, the region and ``whose`` it is.

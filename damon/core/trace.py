@@ -119,7 +119,7 @@ class Trace:
         #: The events that can come, by name: a kernel tree may lack some.
         self.known: frozenset[str] = frozenset(EVENTS)
         self.pids: dict[DamonCtx, int] = {}  #: of processes that stand for workers
-        #: Who listens, for each event; replaced as a whole.
+        #: Subscriptions of each event; replaced as a whole.
         self.points: dict[str, tuple[Subscription, ...]] = dict.fromkeys(EVENTS, ())
 
     def subscribe(self, callback: Callback, events: Iterable[str] = EVENTS) -> Subscription:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who waits for whom: a worker that would wait for itself, also by way of others, is refused at once (EDEADLK).
+"""Which worker waits for which: one that would wait for itself, also by way of others, is refused at once (EDEADLK).
 
 At the end of the interpreter no thread waits for a worker any more (``at_exit``).
 

@@ -195,7 +195,7 @@ class Tree:
         kind = stat.S_IFDIR if isinstance(node, Directory) else stat.S_IFREG
         try:
             return ENTRY.pack(self._tell(node, name, above).number, kind, length)
-        except DamonError:  # gone meanwhile: who asks for it will hear
+        except DamonError:  # gone meanwhile: the next request for it reports that
             return ENTRY.pack(0, kind, length)
 
     def _file(self, number: int) -> tuple[_Inode, File]:

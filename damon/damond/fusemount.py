@@ -41,7 +41,7 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Mounted:
-    """A damond's mount: the number of its connection, and who serves it (None: a mount of another making)."""
+    """A damond's mount: the number of its connection, and the process that serves it (None: not a damond's)."""
 
     connection: int
     owner: Owner | None
@@ -66,7 +66,7 @@ def _unescaped(path: str) -> str:
 
 
 def unmount(folder: Path) -> None:
-    """Take the mount away, from those as well who still have something of it open. Nothing mounted: nothing done."""
+    """Take the mount away, also from processes with open files in it. Nothing mounted: nothing done."""
     if os.geteuid() == 0:
         _LIBC.umount2(os.fsencode(folder), MNT_DETACH | UMOUNT_NOFOLLOW)
         return

@@ -76,7 +76,7 @@ def _open_lock(path: Path, flags: int) -> int:
     found = os.fstat(fd)
     why = ""
     if not stat.S_ISREG(found.st_mode):
-        why = "is no regular file"
+        why = "is not a regular file"
     elif found.st_uid != os.geteuid():
         why = f"belongs to user {found.st_uid}"
     elif found.st_nlink > 1:

@@ -80,7 +80,7 @@ nr={nr}
 """
 _CHECK: Final = """\
 for pid in "$@"; do
-	case $pid in '' | *[!0-9]*) fail "$pid: it is no process id; give {pids}" ;; esac
+	case $pid in '' | *[!0-9]*) fail "$pid: it is not a process id; give {pids}" ;; esac
 	[ -d "/proc/$pid" ] || fail "$pid: there is no such process; give {pids}"
 done
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An engine in a guest, as people write it: ``guest:pydamon``, ``guest:host``, ``guest:host@stock``."""
+"""An engine in a guest, as it is written: ``guest:pydamon``, ``guest:host``, ``guest:host@stock``."""
 
 from __future__ import annotations
 

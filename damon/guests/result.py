@@ -79,7 +79,7 @@ def parse(data: bytes) -> dict[str, Any]:
     """The result as plain values; unknown fields are dropped.
 
     Raises:
-        ValueError: it is no such result.
+        ValueError: it is not such a result.
     """
     try:
         later = format_version.refusal(msgspec.json.decode(data), format_version.RUN_RESULT)

@@ -36,13 +36,13 @@ def number(path: Path) -> int:
     """The value as an integer.
 
     Raises:
-        DamonError: the kernel's errno; EPROTO when it is no integer.
+        DamonError: the kernel's errno; EPROTO when it is not an integer.
     """
     text = read(path)
     try:
         return int(text)
     except ValueError:
-        raise DamonError(errno.EPROTO, f"{path}: {quoted(text)}: it is no integer; this is not DAMON's tree") from None
+        raise DamonError(errno.EPROTO, f"{path}: {quoted(text)}: is not an integer; this is not DAMON's tree") from None
 
 
 def put(path: Path, value: object, *, patient: bool = True) -> None:

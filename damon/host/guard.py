@@ -73,7 +73,7 @@ def _own(state: Path) -> None:
     except OSError as error:
         raise MissingCapability(f"{state}: it cannot be made ({error.strerror}); run as root") from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise MissingCapability(f"{state}: it is no directory that only this user can write to; remove it")
+        raise MissingCapability(f"{state}: is not a directory that only this user can write to; remove it")
 
 
 def _locked(path: Path) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The file that says what of the kernel's DAMON is to be restored. It is written before anything is touched."""
+"""The file with what of the kernel's DAMON is to be restored. It is written before anything is touched."""
 
 from __future__ import annotations
 

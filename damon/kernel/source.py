@@ -21,7 +21,7 @@ _COUNTED: Final = (
     "mm/damon/*.[ch]", "include/linux/damon.h", "include/linux/list.h", "include/trace/events/damon.h",
     "samples/damon/*",
 )  # fmt: skip
-#: Without these it is no tree with DAMON.
+#: Without these it is not a tree with DAMON.
 _NEEDED: Final = ("mm/damon/core.c", "include/linux/damon.h", "include/trace/events/damon.h", "Makefile")
 _FORMS: Final = "a kernel tree's directory, a linux-source .deb, or a version like 7.3 or linux-source-7.3"
 
@@ -35,7 +35,7 @@ class KernelSource:
         version: that of its Makefile, e.g. "7.3.4" or "7.3.0-rc7".
         origin: package and Debian's version, e.g. "linux-source-7.3 7.3.4-1", or the directory.
         sha256: over names and content of what DAMON's behavior depends on, in hexadecimal.
-        note: what the user should know of the choice, one line; None for nothing.
+        note: a remark on the choice for the user, one line; None for nothing.
         extra: further C files that are built in.
     """
 
@@ -50,7 +50,7 @@ class KernelSource:
         """It, with further C files that are built in, as those of ``samples/damon`` are.
 
         Raises:
-            InvalidInput: one cannot be read, or is no C file.
+            InvalidInput: one cannot be read, or is not a C file.
         """
         if not paths:
             return self
@@ -120,7 +120,7 @@ def _unpacked(deb: Path) -> packages.Unpacked:
     done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
     package, _, version = done.stdout.partition(" ")
     if done.returncode or packages.parse(f"{package}={version}") is None:
-        raise InvalidInput(f"kernel source: {_shown(deb)}: it is no package of kernel sources; give {_FORMS}")
+        raise InvalidInput(f"kernel source: {_shown(deb)}: is not a package of kernel sources; give {_FORMS}")
     return packages.unpack(package, version, deb)
 
 

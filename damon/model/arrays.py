@@ -125,7 +125,7 @@ class RegionArray:
         """A new region with zero counters at ``index``; rows from there on move up by one.
 
         Raises:
-            ValueError: an address is no unsigned integer of 64 bits.
+            ValueError: an address is not an unsigned integer of 64 bits.
         """
         if not (0 <= start <= ULONG_MAX and 0 <= end <= ULONG_MAX):
             raise ValueError(f"region {start}-{end}: addresses are 0..{ULONG_MAX}")
@@ -211,7 +211,7 @@ class Buffer:
 class Batch:
     """The addresses that one ``mkold()`` made old, for ``young()``, which has an answer for each of them.
 
-    The buffer stays the caller's, who leaves it as it is until then. A machine that remembers more derives its own.
+    The buffer stays the caller's, which leaves it as it is until then. A machine that remembers more derives its own.
     """
 
     __slots__ = ("addrs", "nr")

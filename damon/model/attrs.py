@@ -26,7 +26,7 @@ class DamonIntervalsGoal:
         self.check()
 
     def check(self) -> None:
-        """Refuse values that are no unsigned integers (EINVAL)."""
+        """Refuse values that are not unsigned integers (EINVAL)."""
         wholes(self, ("access_bp", "aggrs", "min_sample_us", "max_sample_us"))
 
 
@@ -46,7 +46,7 @@ class DamonAttrs:
         self.check()
 
     def check(self) -> None:
-        """Refuse values that are no unsigned integers (EINVAL); how they fit together is ``set_attrs``'s."""
+        """Refuse values that are not unsigned integers (EINVAL); how they fit together is ``set_attrs``'s."""
         wholes(self, ("sample_interval", "aggr_interval", "ops_update_interval"))
         wholes(self, ("min_nr_regions", "max_nr_regions", "aggr_samples"))
         instance("DamonAttrs.intervals_goal", self.intervals_goal, DamonIntervalsGoal)

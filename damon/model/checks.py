@@ -40,7 +40,7 @@ def whole(what: str, value: object, low: int = 0, high: int = ULONG_MAX) -> int:
     except TypeError:
         number = None
     if number is None or not low <= number <= high:
-        raise InvalidInput(f"{what}: {shown(value)}: is no integer of {low}..{high}; give one")
+        raise InvalidInput(f"{what}: {shown(value)}: is not an integer of {low}..{high}; give one")
     return number
 
 
@@ -74,14 +74,14 @@ def member(what: str, value: object, kind: type[Member]) -> Member:
         if type(value) is str and known.value == value:
             return known
     known_names = ", ".join(str(known.value) for known in kind)
-    raise InvalidInput(f"{what}: {shown(value)}: is no {kind.__name__}; give one of {known_names}")
+    raise InvalidInput(f"{what}: {shown(value)}: is not a {kind.__name__}; give one of {known_names}")
 
 
 def instance(what: str, value: object, *kinds: type) -> None:
     """``value`` is of one of ``kinds``; EINVAL for anything else."""
     if not isinstance(value, kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
-        raise InvalidInput(f"{what}: {shown(value)}: is no {names}; give one")
+        raise InvalidInput(f"{what}: {shown(value)}: is not a {names}; give one")
 
 
 def function(what: str, value: object) -> None:

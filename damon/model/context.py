@@ -32,11 +32,11 @@ _NOT_SELECTED: Final = cast("Operations", None)
 
 
 class Tracepoints(Protocol):
-    """Who listens to what happens."""
+    """Subscribers of what happens."""
 
     @property
     def points(self) -> Mapping[str, Sequence[object]]:
-        """By the event's name: who listens."""
+        """Subscribers by the event's name."""
 
     def enabled(self, name: str) -> bool: ...
 
@@ -106,7 +106,7 @@ class DamonCtx:
     next_ops_update_sis: int = 0
     next_intervals_tune_sis: int = 0
 
-    engine: Engine | None = None  #: who runs it when it is not ``damon.core``; commits go there
+    engine: Engine | None = None  #: what runs it when it is not ``damon.core``; commits go there
     kdamond: Thread | None = None  #: the clock's thread while the worker runs
     kdamond_stop: bool = False
     call_controls: list[DamonCallControl] = field(default_factory=list)

@@ -46,7 +46,7 @@ class AccessBits(Protocol):
 
 
 class FolioSpace(Protocol):
-    """Folios, looked at and acted on one by one. Only those on LRU lists: free, slab, hugetlb, isolated is no folio."""
+    """Folios, looked at and acted on one by one. Only those on LRU lists; free, slab and hugetlb pages are skipped."""
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
         """The folios with a page in ``[start, end)``, in address order, in batches.

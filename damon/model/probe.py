@@ -59,7 +59,7 @@ class DamonProbe:
         self.check()
 
     def check(self) -> None:
-        """Refuse filters that are none, and a weight that is no unsigned integer of 32 bits (EINVAL)."""
+        """Refuse filters that are none, and a weight that is not an unsigned integer of 32 bits (EINVAL)."""
         wholes(self, ("weight",), high=U32_MAX)
         for wanted in self.filters:
             instance("DamonProbe.filters", wanted, DamonFilter)

@@ -55,7 +55,7 @@ class DamosAccessPattern:
                 warnings.warn(text, stacklevel=3)
 
     def check(self) -> None:
-        """Refuse bounds that are no unsigned integers, of sizes 64 bits, of the others 32 (EINVAL)."""
+        """Refuse bounds that are not unsigned integers, of sizes 64 bits, of the others 32 (EINVAL)."""
         wholes(self, ("min_sz_region", "max_sz_region"))
         wholes(self, ("min_nr_accesses", "max_nr_accesses", "min_age_region", "max_age_region"), high=U32_MAX)
 
@@ -108,7 +108,7 @@ class DamosQuotaGoal:
         self.check()
 
     def check(self) -> None:
-        """Refuse a metric that is none, and values that are no unsigned integers (EINVAL)."""
+        """Refuse a metric that is none, and values that are not unsigned integers (EINVAL)."""
         if not isinstance(self.metric, DamosCustomMetric):
             self.metric = member("DamosQuotaGoal.metric", self.metric, DamosQuotaGoalMetric)
         wholes(self, ("target_value", "current_value", "memcg_id"))
@@ -144,7 +144,7 @@ class DamosQuota:
         self.check()
 
     def check(self) -> None:
-        """Refuse goals and a tuner that are none, and values that are no unsigned integers (EINVAL)."""
+        """Refuse goals and a tuner that are none, and values that are not unsigned integers (EINVAL)."""
         wholes(self, ("ms", "sz", "reset_interval"))
         wholes(
             self,
@@ -177,7 +177,7 @@ class DamosWatermarks:
         self.check()
 
     def check(self) -> None:
-        """Refuse a metric that is none, and marks that are no unsigned integers (EINVAL)."""
+        """Refuse a metric that is none, and marks that are not unsigned integers (EINVAL)."""
         self.metric = member("DamosWatermarks.metric", self.metric, DamosWmarkMetric)
         wholes(self, ("interval", "high", "mid", "low"))
 
@@ -254,7 +254,7 @@ class DamosMigrateDest:
         self.check()
 
     def check(self) -> None:
-        """Refuse a node and a weight that are no integers of 32 bits (EINVAL)."""
+        """Refuse a node and a weight that are not integers of 32 bits (EINVAL)."""
         wholes(self, ("node_id",), INT_MIN, U32_MAX)
         wholes(self, ("weight",), high=U32_MAX)
 

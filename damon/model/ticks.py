@@ -40,7 +40,7 @@ class Ticks:
 
     def __init__(self, hz: int = 0) -> None:
         if type(hz) is not int or hz not in RATES:
-            raise InvalidInput(f"machine.hz: {shown(hz)}: is no tick rate of Linux; give 100, 250, 300 or 1000, or 0")
+            raise InvalidInput(f"machine.hz: {shown(hz)}: is not a rate of Linux; give 100, 250, 300 or 1000, or 0")
         self.hz: Final = hz
         #: The length of a jiffy (``TICK_NSEC``).
         self.tick_ns: Final = (NS_PER_S + hz // 2) // hz if hz else _MS

@@ -182,7 +182,7 @@ def _number(what: str, value: Number, most: int, least: int = 0) -> int:
     elif isinstance(value, int) or math.isfinite(value):
         number = int(value)
     if not least <= number <= most:
-        raise Refused(f"{what}: {quoted(value)}: is no number from {least} to {most}")
+        raise Refused(f"{what}: {quoted(value)}: is not a number from {least} to {most}")
     return number
 
 
@@ -195,6 +195,6 @@ def _us(what: str, value: Number | None) -> int | None:
         return _number(f"intervals.{what}", value, _MAX_US)
     numbers, units = words[::2], words[1::2]
     if len(words) % 2 or not all(map(_WORD.fullmatch, numbers)) or not _UNITS.keys() >= set(units):
-        raise Refused(f"intervals.{what}: {quoted(value)}: is no time, e.g. 100 ms")
+        raise Refused(f"intervals.{what}: {quoted(value)}: is not a time, e.g. 100 ms")
     total = sum(float(number) * _UNITS[unit] for number, unit in zip(numbers, units, strict=True))
     return _number(f"intervals.{what}", total, _MAX_US)

@@ -70,7 +70,7 @@ def report(path: Path, rows: int, columns: int) -> Report:
     """Sum up the file at ``path``, with heatmaps of ``rows`` times and ``columns`` addresses in all.
 
     Raises:
-        InvalidInput: it is no file of records.
+        InvalidInput: it is not a file of records.
         OSError: it cannot be read.
     """
     result = Report([])

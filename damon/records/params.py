@@ -93,7 +93,7 @@ def _scheme(scheme: Damos, cgroups: Cgroups) -> Pairs:
             "mid_permil": str(marks.mid),
             "low_permil": str(marks.low),
         },
-        # A prototype's own filters have no form that another tool would know.
+        # A prototype's own filters have no form in other tools.
         "filters": [
             _filter(rule, cgroups)
             for rule in (*scheme.core_filters, *scheme.ops_filters)

@@ -56,7 +56,7 @@ def read(path: Path) -> Iterator[Item]:
     """Each snapshot with its record, in the file's order.
 
     Raises:
-        InvalidInput: nothing of it can be read: it is no file of records.
+        InvalidInput: nothing of it can be read: it is not a file of records.
         Damaged: after what can be read of it.
         OSError: it cannot be read.
     """
@@ -112,7 +112,7 @@ def _from_lines(path: Path, pieces: Callable[[Path], Iterator[bytes]]) -> Iterat
         elif record is not None and line.startswith("{"):
             yield record, parse_snapshot(line.removesuffix(","))
         elif line not in _ENDS:
-            raise Refused(f"{quoted(line)}: is no line of a record")
+            raise Refused(f"{quoted(line)}: is not a line of a record")
     if line != "]":
         raise Refused("the file ends too early")
 
@@ -122,7 +122,7 @@ def _whole(pieces: Iterable[bytes]) -> bytes:
     for piece in pieces:
         text += piece
         if len(text) > MAX_WHOLE:
-            raise Refused(f"has more than {MAX_WHOLE >> 20} MiB of text that is no recording of `damon record`")
+            raise Refused(f"has more than {MAX_WHOLE >> 20} MiB of text that is not a recording of `damon record`")
     return bytes(text)
 
 

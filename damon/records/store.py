@@ -197,7 +197,7 @@ def split_lines(pieces: Iterable[bytes], errors: str = "strict") -> Iterator[str
     """The lines of a text that comes in pieces, without their ends; ``errors`` as for ``bytes.decode``.
 
     Raises:
-        UnicodeDecodeError: it is no text. TooMuch: a line has more than ``MAX_LINE`` bytes.
+        UnicodeDecodeError: it is not text. TooMuch: a line has more than ``MAX_LINE`` bytes.
     """
     begun: list[bytes] = []
     size = 0

@@ -241,7 +241,7 @@ def read_yaml(text: str) -> tuple[yaml.Node | None, Any]:
     """The nodes of the document in ``text``, and its data.
 
     Raises:
-        InvalidInput: this is no YAML; ``line N: ...`` where the line is known.
+        InvalidInput: this is not YAML; ``line N: ...`` where the line is known.
     """
     try:
         root = compose(text)

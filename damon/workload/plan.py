@@ -65,7 +65,7 @@ def change_options(plan: str, **given: Any) -> str:
     """``plan`` with those of its options (names as in ``Options``) that are ``given``.
 
     Raises:
-        InvalidInput: its first line is no ``options`` statement.
+        InvalidInput: its first line is not an ``options`` statement.
     """
     line, _, rest = plan.partition("\n")
     words = line.split(" ", 9)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Sizes, durations and rates as people write them, each refused in one line when it is none."""
+"""Sizes, durations and rates as they are written in a file, each refused in one line when it is none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refusal(field: str, value: Any, why: str) -> InvalidInput:
 
 
 def _number(value: Any, form: re.Pattern[str], units: dict[str, int]) -> float | None:
-    """``value`` in the base unit; None when it is no such quantity."""
+    """``value`` in the base unit; None when it is not such a quantity."""
     if isinstance(value, str):
         match = form.fullmatch(value.strip())
         return None if match is None else float(match[1]) * units.get(match[2], units.get(match[2].upper(), 1))

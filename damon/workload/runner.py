@@ -126,7 +126,7 @@ def _plan(arguments: argparse.Namespace) -> str:
 
 
 def _say(line: str) -> None:
-    """One of the program's lines, for people."""
+    """One of the program's lines in readable form."""
     import json
 
     report = json.loads(line)

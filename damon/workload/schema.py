@@ -17,7 +17,7 @@ Quantity = int | float | str
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: A cgroup below the root: names with slashes between.
 MEMCG: Final = re.compile(rf"/?{NAME.pattern}(?:/{NAME.pattern}){{0,15}}")
-#: Names of phases are for people: printable ASCII without quotes and backslashes, not beginning with a blank.
+#: Names of phases are shown to users: printable ASCII without quotes and backslashes, not beginning with a blank.
 PHASE_NAME: Final = re.compile(r"[!#-\[\]-~][ !#-\[\]-~]{0,63}")
 Latency = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Does a workload hold together, phase after phase? What is mapped, who lives, how much memory there is."""
+"""Is a workload consistent, phase after phase? Mapped areas, living processes, sizes of memory."""
 
 from __future__ import annotations
 

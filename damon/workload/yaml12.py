@@ -133,7 +133,7 @@ def read_text(path: Path) -> str:
     """The text of a file, UTF-8 with or without a byte order mark.
 
     Raises:
-        OSError: it cannot be read. Malformed: it is no text, or longer than ``MAX_BYTES``.
+        OSError: it cannot be read. Malformed: it is not text, or longer than ``MAX_BYTES``.
     """
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
@@ -187,7 +187,7 @@ def plain(node: yaml.Node | None) -> Any:
     """The data of ``node``: dict, list, str, int, float, bool, None.
 
     Raises:
-        Malformed: a tag that is not of the core schema, a value that is not of its tag, a key that is no text or
+        Malformed: a tag that is not of the core schema, a value that is not of its tag, a key that is not text or
             stands twice.
     """
     if node is None:

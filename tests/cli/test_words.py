@@ -110,7 +110,8 @@ def test_quantities_in_the_unit_of_a_parameter() -> None:
 def test_a_value_with_a_unit_is_refused_with_what_to_write(damon: Damon, small: str, word: str, hint: str) -> None:
     outcome = damon(["run", "--module", "reclaim", word, "--sim", small])
     assert outcome.code == 2
-    assert outcome.err.startswith(f"damon: damon_reclaim.{word.replace('=', '=' + chr(39))}")
+    name, _, value = word.partition("=")
+    assert outcome.err.startswith(f"damon: damon_reclaim.{name}: {value!r}: ")
     assert hint in outcome.err
 
 

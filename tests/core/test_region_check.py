@@ -72,7 +72,7 @@ VECTORS: list[tuple[Rows, str]] = [
     ([(0, PAGE), (PAGE, 2 * PAGE), (PAGE, 2 * PAGE)], "region 2 of target 0"),
 ]
 UNALIGNED: list[tuple[Rows, str]] = [
-    ([(0, TOP)], f"0-{TOP}: its bounds are no multiples of min_region_sz 4096"),
+    ([(0, TOP)], f"0-{TOP}: its bounds are not multiples of min_region_sz 4096"),
     ([(PAGE, TOP)], "no multiples"),
     ([(1, PAGE)], "no multiples"),
     ([(0, PAGE), (PAGE, PAGE + 5)], "region 1 of target 0"),

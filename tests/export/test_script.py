@@ -67,7 +67,7 @@ def test_processes_are_arguments(started: Callable[[str], Machine], tmp_path: Pa
     script = exported("proactive_reclaim", "hot-cold", tmp_path / "policy.sh")
     machine = started("hot-cold")
     assert "0: arguments; give PID" in machine.sh(f"sh {script}", 1)
-    assert "x1: it is no process id" in machine.sh(f"sh {script} x1", 1)
+    assert "x1: it is not a process id" in machine.sh(f"sh {script} x1", 1)
     assert "there is no such process" in machine.sh(f"sh {script} 4999999", 1)
     assert machine.nr == "0"
 

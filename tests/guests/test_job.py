@@ -60,7 +60,7 @@ def test_what_it_prints_there_is_passed_on_as_plain_lines(tmp_path: Path) -> Non
     ("guest", "code", "said"),
     [
         (StandIn(code=3, err=b"damon: swap: there is none; add some\n"), 3, "there is none; add some"),
-        (StandIn(code=1), 1, "ended with code 1: it said nothing"),
+        (StandIn(code=1), 1, "ended with code 1: it printed nothing"),
         (StandIn(code=137), 1, "code 137"),
         (StandIn(out=b""), 1, "the guest's result: is not one of damon run"),
         (StandIn(out=b"{" * 100), 1, "the guest's result: is not one of damon run"),

@@ -343,7 +343,7 @@ def test_a_journal_of_another_boot_is_forgotten(kernel: Kernel) -> None:
 def test_a_state_that_others_can_write_is_refused(mode: int, kernel: Kernel) -> None:
     kernel.state.mkdir()
     kernel.state.chmod(mode)
-    with pytest.raises(MissingCapability, match="no directory that only this user can write to; remove it"):
+    with pytest.raises(MissingCapability, match="not a directory that only this user can write to; remove it"):
         kernel.open()
 
 

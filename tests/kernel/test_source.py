@@ -112,7 +112,7 @@ def test_a_directory_without_damon_is_refused(gone: str, tmp_path: Path) -> None
         ("a.deb", "does not exist"),
         ("a\0b", "names neither"),
         ("x" * 5000, "too long"),
-        ("/etc/passwd", "is no package of kernel sources"),
+        ("/etc/passwd", "is not a package of kernel sources"),
     ],
 )
 def test_what_names_nothing_is_refused_in_a_line(spec: str, why: str) -> None:

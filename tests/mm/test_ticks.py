@@ -65,7 +65,7 @@ def test_a_rate_that_no_kernel_has_is_refused() -> None:
     assert [Ticks(hz).hz for hz in RATES] == [0, 100, 250, 300, 1000]
     rates: list[Any] = [60, -250, 250.0, True]
     for hz in rates:
-        with pytest.raises(InvalidInput, match=rf"^machine\.hz: {hz}: is no tick rate of Linux; give 100, 250"):
+        with pytest.raises(InvalidInput, match=rf"^machine\.hz: {hz}: is not a rate of Linux; give 100, 250"):
             Ticks(hz)
 
 

@@ -72,7 +72,7 @@ def test_numbers(kind: str, field: str) -> None:
         with refused(errno.EINVAL) as caught:
             maker(**given | {field: value})
         assert isinstance(caught.value, InvalidInput)
-        assert f"{field}: {value!r}: is no integer of 0.." in str(caught.value)
+        assert f"{field}: {value!r}: is not an integer of 0.." in str(caught.value)
 
 
 KEYWORDS: list[tuple[Callable[..., Any], str, str, Any]] = [

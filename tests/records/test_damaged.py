@@ -51,10 +51,10 @@ def _changed(path: str, value: object) -> dict[str, Any]:
 WRONG: list[tuple[str, Any, str]] = [
     ("start_time", GONE, "missing required field `start_time`"),
     ("end_time", None, "got `null`"),
-    ("start_time", "soon", "start_time: 'soon': is no number from"),
+    ("start_time", "soon", "start_time: 'soon': is not a number from"),
     ("start_time", "9" * 5000, "start_time: '999"),
-    ("end_time", 1 << 63, "end_time: 9223372036854775808: is no number from 0 to 9223372036854775807"),
-    ("end_time", "-5", "end_time: '-5': is no number from 0"),
+    ("end_time", 1 << 63, "end_time: 9223372036854775808: is not a number from 0 to 9223372036854775807"),
+    ("end_time", "-5", "end_time: '-5': is not a number from 0"),
     ("start_time", "200000000", "end_time: 100000000: lies before start_time, 200000000"),
     ("start_time", [], "got `array`"),
     ("start_time", True, "got `bool`"),
@@ -62,30 +62,30 @@ WRONG: list[tuple[str, Any, str]] = [
     ("regions", {}, "Expected `array`, got `object`"),
     ("regions.0", [], "Expected `object`, got `array` - at `$.regions[0]`"),
     ("regions.0.start", GONE, "missing required field `start`"),
-    ("regions.0.start", "0x1000", "regions[0].start: '0x1000': is no number"),
-    ("regions.0.start", "\u0664\u0660", "regions[0].start: '\u0664\u0660': is no number"),
-    ("regions.0.start", 1.5e300, "regions[0].start: 1.5e+300: is no number"),
+    ("regions.0.start", "0x1000", "regions[0].start: '0x1000': is not a number"),
+    ("regions.0.start", "\u0664\u0660", "regions[0].start: '\u0664\u0660': is not a number"),
+    ("regions.0.start", 1.5e300, "regions[0].start: 1.5e+300: is not a number"),
     ("regions.0.start", "8,192", "regions[0].end: 8192: is not above its start, 8192"),
-    ("regions.0.end", (1 << 64) + 1, "regions[0].end: 18446744073709551617: is no number from 0 to"),
+    ("regions.0.end", (1 << 64) + 1, "regions[0].end: 18446744073709551617: is not a number from 0 to"),
     ("regions.0.nr_accesses", 7, "Expected `object`, got `int`"),
     ("regions.0.nr_accesses.samples", None, "got `null`"),
-    ("regions.0.nr_accesses.samples", -1, "regions[0].nr_accesses.samples: -1: is no number"),
+    ("regions.0.nr_accesses.samples", -1, "regions[0].nr_accesses.samples: -1: is not a number"),
     ("regions.0.age", "12", "Expected `object`, got `str`"),
-    ("regions.0.age.aggr_intervals", "old", "regions[0].age.aggr_intervals: 'old': is no number"),
+    ("regions.0.age.aggr_intervals", "old", "regions[0].age.aggr_intervals: 'old': is not a number"),
     ("regions.0.probe_hits", [[]], "got `array`"),
-    ("regions.0.probe_hits", ["x"], "regions[0].probe_hits: 'x': is no number"),
+    ("regions.0.probe_hits", ["x"], "regions[0].probe_hits: 'x': is not a number"),
     ("regions", [REGION, REGION], "regions[1].start: 4096: lies before the end of the region before it, 8192"),
 ]
 
 HEADS: list[tuple[str, str]] = [
     (HEAD.replace('"target_id": 0, ', ""), "missing required field `target_id`"),
-    (HEAD.replace('"target_id": 0', '"target_id": "x"'), "target_id: 'x': is no number"),
+    (HEAD.replace('"target_id": 0', '"target_id": "x"'), "target_id: 'x': is not a number"),
     (HEAD.replace('"target_id": 0', '"target_id": []'), "got `array`"),
     (HEAD.replace('"target_id": 0', f'"target_id": {"9" * 5000}'), "out of range"),
-    (HEAD.replace('"kdamond_idx": 0', '"kdamond_idx": -1'), "kdamond_idx: -1: is no number"),
-    (HEAD.replace('"5000"', '"5 parsecs"'), "intervals.sample_us: '5 parsecs': is no time, e.g. 100 ms"),
-    (HEAD.replace('"5000"', '"5 ms 3"'), "intervals.sample_us: '5 ms 3': is no time"),
-    (HEAD.replace('"5000"', '"99999999999999999999 h"'), "intervals.sample_us: 3.6e+29: is no number"),
+    (HEAD.replace('"kdamond_idx": 0', '"kdamond_idx": -1'), "kdamond_idx: -1: is not a number"),
+    (HEAD.replace('"5000"', '"5 parsecs"'), "intervals.sample_us: '5 parsecs': is not a time, e.g. 100 ms"),
+    (HEAD.replace('"5000"', '"5 ms 3"'), "intervals.sample_us: '5 ms 3': is not a time"),
+    (HEAD.replace('"5000"', '"99999999999999999999 h"'), "intervals.sample_us: 3.6e+29: is not a number"),
     (HEAD.replace('"5000"', "1e999"), "out of range"),
     (HEAD.replace("{", "[", 1), "Expected `object`, got `array`"),
     ('{"a": ' + "[" * 100000 + HEAD_END, "JSON is nested too deeply"),
@@ -181,7 +181,7 @@ def test_limits_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         list(read.read(path))
     monkeypatch.setattr(read, "MAX_WHOLE", 1 << 20)
     path.write_text("[ " + " " * (1 << 20) + "]")
-    with pytest.raises(InvalidInput, match="has more than 1 MiB of text that is no recording"):
+    with pytest.raises(InvalidInput, match="has more than 1 MiB of text that is not a recording"):
         list(read.read(path))
 
 

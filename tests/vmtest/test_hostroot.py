@@ -75,7 +75,7 @@ def test_refused_in_one_line(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
     (root / "bin/dash").write_bytes(_program(21, b"\x02"))
     assert "is for ppc64" in refusal(root)
     (root / "bin/dash").write_text("#!/bin/busybox sh\n")
-    assert "its /bin/sh is no program" in refusal(root)
+    assert "its /bin/sh is not a program" in refusal(root)
     (root / "bin/dash").unlink()
     assert "has no /bin/sh" in refusal(root)
     (root / "bin/dash").write_bytes(_program())

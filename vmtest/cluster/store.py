@@ -88,7 +88,7 @@ def unpacked_tree(sha256: str) -> Path:
     """The directory of an archive that is here.
 
     Raises:
-        ForeignContent: it is no archive of one directory.
+        ForeignContent: it is not an archive of one directory.
     """
     where = path_of(sha256).with_name(f"{sha256}.tree")
     if not where.is_dir():

@@ -117,7 +117,7 @@ def _machine_of(root: str, program_file: Path) -> str:
     except OSError as error:
         raise InvalidInput(f"root {root!r}: its /bin/sh cannot be read ({error.strerror}); correct that") from error
     if head[:4] != _ELF or len(head) < 20:
-        raise InvalidInput(f"root {root!r}: its /bin/sh is no program (ELF); give a root file system")
+        raise InvalidInput(f"root: {root!r}: its /bin/sh is not a program (ELF); give a root file system")
     number = int.from_bytes(head[18:20], "big" if head[5] == 2 else "little")
     return _MACHINES.get(number, f"machine {number}")
 

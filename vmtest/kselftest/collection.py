@@ -115,7 +115,7 @@ def read(root: Path, name: str) -> Collection:
 
 
 def timeout_of(settings: str) -> float:
-    """Seconds by a ``settings`` file: ``timeout=N``, the last one counts; 0 is no limit.
+    """Seconds by a ``settings`` file: ``timeout=N``, the last one counts; 0 stands for no limit.
 
     Raises:
         InvalidInput: the value is not a number.

@@ -2,7 +2,7 @@
 """The two machines a guest may get: ``q35``, which has everything, and ``light``, which is up sooner.
 
 ``light`` is a q35 without the devices that no guest of ours uses, started by firmware that does nothing but load the
-kernel. It is no microvm: that one has neither HPET nor PM timer, and a kernel that has no clock of KVM's then finds
+kernel. It is not a microvm: that one has neither HPET nor PM timer, and a kernel that has no clock of KVM's then finds
 nothing to measure its own with and stands still.
 """
 

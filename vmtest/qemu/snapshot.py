@@ -167,7 +167,7 @@ def save(monitor: Monitor, path: Path) -> None:
 
 
 def _without_memory(monitor: Monitor) -> None:
-    """What lies in a file already is no part of the state."""
+    """What lies in a file already is not a part of the state."""
     capability = {"capability": "x-ignore-shared", "state": True}
     monitor.command("migrate-set-capabilities", capabilities=[capability])
 

@@ -37,7 +37,7 @@ class Parsed:
 
 
 def parse(text: str) -> Parsed:
-    """Reads what a test printed; lines that are no results are passed over."""
+    """Reads what a test printed; lines that are not results are passed over."""
     parsed = Parsed()
     # By depth: the plan, how many came, and the results that wait for the name of what encloses them.
     plans: dict[int, int] = {}

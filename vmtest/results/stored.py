@@ -49,7 +49,7 @@ def read(file: Path, kind: type[_Kind], what: str, of: str, remedy: str, known: 
             return msgspec.json.decode(data, type=kind)
     except RecursionError as error:
         raise InvalidInput(f"{what} {str(file)!r}: none of {of} (nested too deep); {remedy}") from error
-    except ValueError as error:  # the library's own errors, and text that is no UTF-8
+    except ValueError as error:  # the library's own errors, and text that is not UTF-8
         raise InvalidInput(f"{what} {str(file)!r}: none of {of} ({error}); {remedy}") from error
     raise InvalidInput(f"{what} {str(file)!r}: {later}")
 

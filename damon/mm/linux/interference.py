@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who else on this system uses the accessed bits and idle flags that monitoring from user space goes by.
+"""Which others on this system use the accessed bits and idle flags that monitoring from user space goes by.
 
 Nothing is written, and only what may be read is read.
 """
@@ -61,7 +61,7 @@ def bitmap_readers(proc: Path, own: int) -> list[str]:
 
 
 def others(proc: Path, sys: Path, own: int) -> list[str]:
-    """Everybody who disturbs, and is disturbed by, a monitor in process ``own``."""
+    """All that disturb, and are disturbed by, a monitor in process ``own``."""
     return [*kernel_damon(sys), *bitmap_readers(proc, own)]
 
 

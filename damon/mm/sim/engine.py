@@ -62,7 +62,7 @@ class Engine(Releasable):
         _area_clear(self._m, area, t)
 
     def area_access(self, area: int, seg: SimSeg) -> None:
-        """The area is accessed as ``seg`` says from ``seg.t0`` on."""
+        """The area is accessed as ``seg`` describes from ``seg.t0`` on."""
         _area_access(self._m, area, byref(seg))
 
     def event_purge(self) -> None:

@@ -180,7 +180,7 @@ class SimulatedMachine(Closing, Releasable):
             if self.state.process.rows[index].alive:
                 self._number(name)
 
-    # -- what a person asks
+    # -- what users ask for
 
     def areas(self) -> list[AreaStat]:
         """Every area, in the workload's order."""

@@ -34,5 +34,5 @@ def test_its_clock_ticks_as_the_workload_says() -> None:
     for hz in RATES:
         with machine(Area("a", MIB), hz=hz) as sim:
             assert sim.clock.ticks.hz == hz
-    with pytest.raises(InvalidInput, match=r"^machine\.hz: 60: is no tick rate of Linux"):
+    with pytest.raises(InvalidInput, match=r"^machine\.hz: 60: is not a rate of Linux"):
         machine(Area("a", MIB), hz=60)
