@@ -73,8 +73,8 @@ VECTORS: list[tuple[Rows, str]] = [
 ]
 UNALIGNED: list[tuple[Rows, str]] = [
     ([(0, TOP)], f"0-{TOP}: its bounds are not multiples of min_region_sz 4096"),
-    ([(PAGE, TOP)], "no multiples"),
-    ([(1, PAGE)], "no multiples"),
+    ([(PAGE, TOP)], "its bounds are not multiples of min_region_sz 4096"),
+    ([(1, PAGE)], "its bounds are not multiples of min_region_sz 4096"),
     ([(0, PAGE), (PAGE, PAGE + 5)], "region 1 of target 0"),
 ]
 
