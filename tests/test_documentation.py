@@ -23,6 +23,8 @@ from share.generate import COMMANDS, parsers_below
 from tests.documentation import DOCS, PAGES, ROOT, Command, anchors, blocks, commands, slug, spans, split
 from vmtest import Guest
 from vmtest.images.variants import variants
+from vmtest.suite.expand import expand
+from vmtest.suite.load import parse
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 #: Source that names pages.
@@ -224,6 +226,13 @@ def test_python_compiles_and_its_imports_exist(page: str) -> None:
                 module = importlib.import_module(str(node.module))
                 missing = [one.name for one in node.names if not hasattr(module, one.name)]
                 assert not missing, f"{page}:{block.line}: {node.module} has no {missing}"
+
+
+def test_the_suite_file_of_the_reference_makes_jobs() -> None:
+    (text,) = [block.text for block in blocks(DOCS / "reference/suites.md") if block.language == "yaml"]
+    jobs = expand(parse(text))
+    assert len(jobs) > 50
+    assert {job.kernel_name for job in jobs} >= {"page-idle", "mine", "next"}
 
 
 def test_lines_of_pages_wrap_at_100() -> None:
