@@ -36,7 +36,7 @@ class Sampled(ctypes.Structure):
 
     _fields_ = (
         *((name, c_void_p) for name in ("regions", "spans", "addrs", "hits", "accessed", "access")),
-        *((name, c_uint64) for name in ("nr", "capacity", "room")),
+        *((name, c_uint64) for name in ("nr", "capacity", "room", "nr_spans")),
     )
 
 
@@ -54,9 +54,9 @@ class Rows:
     def reserve(self, room: int, index: int) -> None:
         """Scratch for ``room`` regions of target ``index``."""
         spans, hits, row = self.spans[index], self.hits[index], self.rows[index]
-        spans.reserve(2 * room)
+        spans.reserve(3 * room)
         hits.reserve(room)
-        row.spans, row.hits = spans.pointer_to(2 * room), hits.pointer_to(room)
+        row.spans, row.hits = spans.pointer_to(3 * room), hits.pointer_to(room)
 
 
 def sample_ahead(

@@ -198,6 +198,7 @@ class SimState(ctypes.Structure):
         ("block", ctypes.POINTER(c_uint64)),
         ("leaf", ctypes.POINTER(c_uint64)),
         ("vacant", ctypes.POINTER(c_uint64)),
+        ("used", ctypes.POINTER(c_uint64)),
         ("event", ctypes.POINTER(SimEvent)),
         ("free", ctypes.POINTER(SimFree) * MAX_NODE),
         ("run", ctypes.POINTER(SimRun) * NR_LIST * MAX_NODE),

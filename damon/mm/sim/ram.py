@@ -208,8 +208,10 @@ class Ram:
         m = self._m
         self.block = Reserve(ctypes.c_uint64, self.nr_frames // BLOCK + 1, huge=True)
         self.leaf = Reserve(ctypes.c_uint64, self.nr_frames + BLOCK)
-        self.vacant = Reserve(ctypes.c_uint64, self.nr_frames // 64 + 1, huge=True)
-        m.block, m.leaf, m.vacant = self.block.pointer, self.leaf.pointer, self.vacant.pointer
+        self.vacant = Reserve(ctypes.c_uint64, (self.nr_frames // BLOCK + 1) * (BLOCK // 64), huge=True)
+        self.used = Reserve(ctypes.c_uint64, self.nr_frames // BLOCK // 64 + 1)
+        m.block, m.leaf = self.block.pointer, self.leaf.pointer
+        m.vacant, m.used = self.vacant.pointer, self.used.pointer
         length = 1 << (2 * self.nr_frames + 1024).bit_length()
         m.run_mask = length - 1
         self.free: list[Reserve] = []

@@ -54,9 +54,11 @@ static inline uint64_t damon_mix64(uint64_t v)
 	return v ^ (v >> 31);
 }
 
+#define DAMON_RND_STEP 0x9E3779B97F4A7C15ull
+
 static inline uint64_t damon_next(uint64_t *rnd)
 {
-	*rnd += 0x9E3779B97F4A7C15ull;
+	*rnd += DAMON_RND_STEP;
 	return damon_mix64(*rnd);
 }
 
@@ -77,6 +79,13 @@ uint32_t damon_split_some_regions_of(struct damon_region *regions, uint32_t nr, 
 static inline uint64_t damon_rand(uint64_t *rnd, uint64_t left, uint64_t right)
 {
 	return left + (uint64_t)(((unsigned __int128)damon_next(rnd) * (right - left)) >> 64);
+}
+
+/* What damon_rand() would return after it has been called n times; rnd stays where it is. */
+static inline uint64_t damon_rand_nth(uint64_t rnd, uint64_t n, uint64_t left, uint64_t right)
+{
+	rnd += n * DAMON_RND_STEP;
+	return damon_rand(&rnd, left, right);
 }
 
 #endif

@@ -86,6 +86,7 @@ FIELDS(T) = {
 #define T damon_sampled
 FIELDS(T) = {
 	F(regions) F(spans) F(addrs) F(hits) F(accessed) F(access) F(nr) F(capacity) F(room)
+	F(nr_spans)
 };
 #undef T
 
@@ -204,8 +205,8 @@ FIELDS(T) = {
 
 #define T sim_machine
 FIELDS(T) = {
-	F(area) F(process) F(block) F(leaf) F(vacant) F(event) F(free) F(run) F(seed) F(nr_area) F(nr_process) F(nr_res)
-	F(nr_node) F(run_mask) F(res) F(latency) F(nr_swap) F(swap_pages) F(thp) F(file_read_ns)
+	F(area) F(process) F(block) F(leaf) F(vacant) F(used) F(event) F(free) F(run) F(seed) F(nr_area) F(nr_process)
+	F(nr_res) F(nr_node) F(run_mask) F(res) F(latency) F(nr_swap) F(swap_pages) F(thp) F(file_read_ns)
 	F(file_write_ns) F(fault_ns) F(reclaim_ns) F(scan_ns) F(migrate_ns) F(huge_ns) F(next_event) F(node)
 	F(swap) F(nr_event) F(next_id) F(next_seq) F(swap_used) F(age) F(isolated) F(nr_isolated) F(khugepaged)
 	F(khugepaged_area) F(khugepaged_block) F(psi_ns) F(psi_end) F(pgfault) F(pgmajfault) F(pswpin)

@@ -62,12 +62,6 @@ static int adjust(const struct damon_quiet *q, struct damos_quiet *s, const stru
 	return 1;
 }
 
-static int is_empty(const struct damon_sampled *t, uint64_t start, uint64_t end, uint64_t addr_unit)
-{
-	return t->access->empty && end - start < MOST >> 22 && end <= UINT64_MAX / addr_unit &&
-	       t->access->empty(t->access->space, start * addr_unit, end * addr_unit);
-}
-
 /* What one scheme wants of a target now. */
 static void update_spec(const struct damon_quiet *q, struct damos_quiet *s, uint64_t target)
 {
@@ -106,7 +100,7 @@ static int tries_empty(const struct damon_quiet *q, struct damos_quiet s, const 
 			size = damon_region_sz(&r);
 			if (s.limited && size > left)
 				size = left / q->min_region_sz * q->min_region_sz;
-			if (!is_empty(t, r.start, r.start + size, addr_unit))
+			if (!damon_is_empty(t, r.start, r.start + size, addr_unit))
 				return 0;
 			s.charged_sz += size;
 			s.spec.wants = !is_full(q, &s);
@@ -127,7 +121,7 @@ static int wants_empty(const struct damon_quiet *q, struct damos_quiet *s, const
 		update_spec(q, s, n);
 		for (uint64_t i = 0; i < t->nr; i++)
 			if (damos_wants(&t->regions[i], &s->spec, &q->rates) &&
-			    !(may && is_empty(t, t->regions[i].start, t->regions[i].end, addr_unit)))
+			    !(may && damon_is_empty(t, t->regions[i].start, t->regions[i].end, addr_unit)))
 				return 0;
 	}
 	return 1;

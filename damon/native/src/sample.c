@@ -4,6 +4,9 @@
 
 #include "sample.h"
 
+/* So few samples of a region cost less than a look at whether it is empty. */
+#define FEW 4
+
 /* When a sleep ends that begins now: Ticks.sleep_end_ns() of damon/model/ticks.py. */
 static int64_t sleep_end(const struct damon_time *time)
 {
@@ -16,13 +19,17 @@ static int64_t sleep_end(const struct damon_time *time)
 	return (int64_t)(ticks - time->first_tick) * time->tick_ns;
 }
 
-static void load(const struct damon_sampled *t)
+/* The regions to sample: all of them, or without those that are empty. */
+static void load(struct damon_sampled *t, uint64_t addr_unit, int all)
 {
+	t->nr_spans = 0;
 	for (uint64_t i = 0; i < t->nr; i++) {
-		t->spans[i].start = t->regions[i].start;
-		t->spans[i].size = damon_region_sz(&t->regions[i]);
+		const struct damon_region *r = &t->regions[i];
+
+		if (all || !damon_is_empty(t, r->start, r->end, addr_unit))
+			t->spans[t->nr_spans++] = (struct damon_span){ r->start, damon_region_sz(r), i };
 	}
-	memset(t->hits, 0, t->nr * sizeof(*t->hits));
+	memset(t->hits, 0, t->nr_spans * sizeof(*t->hits));
 }
 
 /* What damon_pick_sampling_addrs() picks; the regions' rows get the last addresses only, from store(). */
@@ -31,28 +38,38 @@ static uint64_t pick(const struct damon_sampled *t, uint64_t rnd, uint64_t addr_
 	const struct damon_span *spans = t->spans;
 	uint64_t *addrs = t->addrs;
 
-	for (uint64_t i = 0, nr = t->nr; i < nr; i++)
-		addrs[i] = damon_rand(&rnd, spans[i].start, spans[i].start + spans[i].size) * addr_unit;
-	return rnd;
+	for (uint64_t i = 0, nr = t->nr_spans; i < nr; i++) {
+		const struct damon_span *s = &spans[i];
+
+		addrs[i] = damon_rand_nth(rnd, s->index, s->start, s->start + s->size) * addr_unit;
+	}
+	return rnd + t->nr * DAMON_RND_STEP;
 }
 
-/* What was counted, and the addresses of the last sample, before which the generator was at rnd. */
+/* What was counted goes to the regions. */
+static void store_hits(const struct damon_sampled *t)
+{
+	for (uint64_t i = 0; i < t->nr_spans; i++)
+		t->regions[t->spans[i].index].nr_accesses += t->hits[i];
+}
+
+/* The same, and the addresses of the last sample, before which the generator was at rnd. */
 static uint64_t store(const struct damon_sampled *t, uint64_t rnd, uint32_t *highest)
 {
+	store_hits(t);
 	for (uint64_t i = 0; i < t->nr; i++) {
 		struct damon_region *r = &t->regions[i];
-		uint32_t n = r->nr_accesses += t->hits[i];
 
 		r->sampling_addr = damon_rand(&rnd, r->start, r->end);
-		if (n > *highest)
-			*highest = n;
+		if (r->nr_accesses > *highest)
+			*highest = r->nr_accesses;
 	}
 	return rnd;
 }
 
 static void count(const struct damon_sampled *t)
 {
-	for (uint64_t i = 0; i < t->nr; i++)
+	for (uint64_t i = 0; i < t->nr_spans; i++)
 		t->hits[i] += t->accessed[i] != 0;
 }
 
@@ -66,14 +83,14 @@ static int sample_and_wait(const struct damon_sampled *targets, uint32_t nr_targ
 	for (uint32_t n = 0; n < nr_targets; n++) {
 		const struct damon_sampled *t = &targets[n];
 
-		t->access->mkold(t->access->space, t->addrs, (uint32_t)t->nr, time->now);
+		t->access->mkold(t->access->space, t->addrs, (uint32_t)t->nr_spans, time->now);
 	}
 	stop = time->advance(time->machine, end);
 	free = time->free_pages(time->machine);
 	for (uint32_t n = 0; n < nr_targets; n++) {
 		const struct damon_sampled *t = &targets[n];
 
-		t->access->young(t->access->space, t->addrs, (uint32_t)t->nr, t->accessed, end);
+		t->access->young(t->access->space, t->addrs, (uint32_t)t->nr_spans, t->accessed, end);
 		count(t);
 	}
 	return stop || free < time->free_low || free > time->free_high;
@@ -83,20 +100,27 @@ static int sample_and_wait(const struct damon_sampled *targets, uint32_t nr_targ
  * Up to nr sampling intervals from time->now on; how many there were, and in *highest the highest nr_accesses after the
  * last one. In each: an address of every region is picked and made old, time passes, and what was accessed is counted.
  */
-static uint32_t sample(const struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd, uint64_t addr_unit,
+static uint32_t sample(struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd, uint64_t addr_unit,
 		       uint32_t nr, struct damon_time *time, uint32_t *highest, int *stopped)
 {
 	uint64_t before = *rnd;
 	uint32_t done = 0;
-	int stop = 0;
+	int stop = 0, all = nr < FEW;
 
 	for (uint32_t n = 0; n < nr_targets; n++)
-		load(&targets[n]);
+		load(&targets[n], addr_unit, all);
 	while (done < nr && !stop) {
 		int64_t end = sleep_end(time);
 
 		if (end >= time->limit)
 			break;
+		if (!all && *time->next_event <= end) { /* pages may come to where there is none */
+			all = 1;
+			for (uint32_t n = 0; n < nr_targets; n++) {
+				store_hits(&targets[n]);
+				load(&targets[n], addr_unit, all);
+			}
+		}
 		before = *rnd;
 		for (uint32_t n = 0; n < nr_targets; n++)
 			*rnd = pick(&targets[n], *rnd, addr_unit);
@@ -106,8 +130,8 @@ static uint32_t sample(const struct damon_sampled *targets, uint32_t nr_targets,
 			for (uint32_t n = 0; n < nr_targets; n++) {
 				const struct damon_sampled *t = &targets[n];
 
-				t->access->accessed(t->access->space, t->addrs, (uint32_t)t->nr, t->hits, time->now,
-						    end);
+				t->access->accessed(t->access->space, t->addrs, (uint32_t)t->nr_spans, t->hits,
+						    time->now, end);
 			}
 		time->now = end;
 		stop |= end >= time->due;

@@ -39,8 +39,9 @@ struct damon_time {
 	uint64_t wheel_shift; /* what it is rounded up to, a power of two of ticks */
 };
 
+/* One of the regions that are sampled, number index of its target. */
 struct damon_span {
-	uint64_t start, size;
+	uint64_t start, size, index;
 };
 
 /*
@@ -55,7 +56,15 @@ struct damon_sampled {
 	uint8_t *accessed;
 	const struct damon_access *access;
 	uint64_t nr, capacity, room;
+	uint64_t nr_spans; /* the others are empty, and no sample of theirs would find anything */
 };
+
+/* Is it known that there is no folio in [start, end)? */
+static inline int damon_is_empty(const struct damon_sampled *t, uint64_t start, uint64_t end, uint64_t addr_unit)
+{
+	return t->access->empty && end - start < 1ull << 40 && end <= UINT64_MAX / addr_unit &&
+	       t->access->empty(t->access->space, start * addr_unit, end * addr_unit);
+}
 
 /*
  * What happens after a number of samples, as far as it needs no Python: after how many more it happens again. 0: it

@@ -157,6 +157,7 @@ struct sim_machine {
 	uint64_t *block; /* 0 none, SIM_LEAF, or (area + 2) << 32 | extent */
 	uint64_t *leaf; /* by frame: (area + 1) << 40 | page */
 	uint64_t *vacant; /* a bit a frame: set, there is certainly no page in it */
+	uint64_t *used; /* a bit a block of frames: clear, all of it is vacant */
 	struct sim_event *event; /* a binary heap by (t, id) */
 	struct sim_free *free[SIM_MAX_NODE]; /* stacks of runs */
 	struct sim_run *run[SIM_MAX_NODE][NR_LIST]; /* rings */
@@ -219,34 +220,13 @@ static inline uint64_t sim_folio_nr(const struct sim_area *a, uint64_t index)
 /* Can there be a page in this frame? */
 static inline int sim_used(const struct sim_machine *m, uint64_t frame)
 {
-	return (m->block[frame >> SIM_BLOCK_SHIFT] != 0) & ~(m->vacant[frame >> 6] >> (frame & 63)) & 1;
+	uint64_t block = frame >> SIM_BLOCK_SHIFT;
+
+	return m->used[block >> 6] >> (block & 63) & ~(m->vacant[frame >> 6] >> (frame & 63)) & 1;
 }
 
 /* sim_page.c */
-/* The extent that the last page was found in: samples and walks go by address, so the next one often is there too. */
-struct sim_hint {
-	const struct sim_ext *ext;
-	uint32_t area;
-};
-
-/* A frame, and which page it is said to be; `sample` is the caller's. */
-struct sim_place {
-	uint64_t frame, index;
-	uint32_t area, sample;
-};
-
-/* The frame with page frame number pfn, UINT64_MAX if it is no RAM. */
-static inline uint64_t sim_frame_of(const struct sim_machine *m, uint64_t pfn)
-{
-	for (uint64_t n = m->nr_res; n-- > 0;) /* the biggest is the last */
-		if (pfn - m->res[n].pfn < m->res[n].nr)
-			return m->res[n].frame + (pfn - m->res[n].pfn);
-	return UINT64_MAX;
-}
-
-int sim_locate(const struct sim_machine *m, struct sim_place *at);
-int sim_settle(const struct sim_machine *m, struct sim_place *at, struct sim_hint *hint);
-int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint32_t *area, uint64_t *index);
+const struct sim_ext *sim_area_ext(const struct sim_area *a, uint64_t index);
 int sim_resolve_va(struct sim_machine *m, uint32_t process, uint64_t addr, uint32_t *hint, uint64_t *index);
 struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t index);
 int sim_page_present(const struct sim_area *a, uint64_t index);
@@ -321,6 +301,7 @@ void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t);
 void sim_advance(struct sim_machine *m, int64_t now);
 
 /* sim_ops.c */
+int sim_is_vacant(struct sim_machine *m, uint64_t pfn, uint64_t end);
 uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, struct damon_folio *out, uint32_t max);
 void sim_phys_mkold(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, int64_t now);
 void sim_phys_young(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now);

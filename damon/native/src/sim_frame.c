@@ -12,10 +12,13 @@ static void set_vacant(struct sim_machine *m, uint64_t frame, uint64_t nr, int v
 		uint64_t to = left < 64 ? left : 64;
 		uint64_t mask = (to == 64 ? 0 : ~0ull << to) ^ (~0ull << from);
 
-		if (vacant)
+		if (vacant) {
 			m->vacant[word] |= mask;
-		else if (m->vacant[word] & mask) /* what was never free is not written to: it costs no memory */
-			m->vacant[word] &= ~mask;
+		} else {
+			m->used[frame >> (SIM_BLOCK_SHIFT + 6)] |= 1ull << (frame >> SIM_BLOCK_SHIFT & 63);
+			if (m->vacant[word] & mask) /* what was never free is not written to: it costs no memory */
+				m->vacant[word] &= ~mask;
+		}
 		frame += to - from;
 	}
 }
@@ -34,6 +37,8 @@ static void set_rmap(struct sim_machine *m, uint64_t frame, uint32_t area, uint6
 				m->leaf[f] = ((v >> 32) - 1) << SIM_PAGE_BITS | (x->page + (f - x->frame));
 		}
 		m->block[b] = SIM_LEAF;
+		if (!x) /* the rest of the block has no page */
+			set_vacant(m, first, SIM_BLOCK, 1);
 	}
 	m->leaf[frame] = (uint64_t)(area + 1) << SIM_PAGE_BITS | index;
 	set_vacant(m, frame, 1, 0);
@@ -65,9 +70,9 @@ void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr)
 			sim_frame_free(m, frame + i, 1);
 		return;
 	}
+	set_vacant(m, frame, nr, 1);
 	if (m->nr_isolated && frame - m->isolated < m->nr_isolated)
 		return;
-	set_vacant(m, frame, nr, 1);
 	n->nr_free += nr;
 	n->huge_free += nr;
 	if (top && frame == top->frame + top->nr) {

@@ -2,7 +2,7 @@
 /* Memory that comes and goes. */
 #include <stddef.h>
 
-#include "sim.h"
+#include "sim_place.h"
 
 /*
  * Make one frame of a range that goes offline free: its folio to another node, or where none has room to the rest of

@@ -2,7 +2,7 @@
 /* Folios that move to another node. */
 #include <stddef.h>
 
-#include "sim.h"
+#include "sim_place.h"
 
 /* A folio from its frames to others. What monitoring and reclaim know of it goes with it. */
 static void move(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t frame, int64_t t)

@@ -2,7 +2,7 @@
 /* What operations sets ask for, in batches. */
 #include <stddef.h>
 
-#include "sim.h"
+#include "sim_place.h"
 
 /*
  * Hide the latency of memory, big machines do not fit the caches: fetch the state of the page that a later sample will
@@ -71,23 +71,53 @@ EXPORT void sim_virt_young(struct sim_machine *m, uint32_t process, const uint64
 		out[n] = sim_resolve_va(m, process, addrs[n], &area, &index) && sim_page_young(m, area, index, now);
 }
 
+static int is_vacant(const struct sim_machine *m, uint64_t block)
+{
+	const uint64_t *word = &m->vacant[block << (SIM_BLOCK_SHIFT - 6)];
+
+	return !~(word[0] & word[1] & word[2] & word[3] & word[4] & word[5] & word[6] & word[7]);
+}
+
 /* The first frame of [frame, end) that may hold a page; end: none does. */
-static uint64_t next_used(const struct sim_machine *m, uint64_t frame, uint64_t end)
+static uint64_t next_used(struct sim_machine *m, uint64_t frame, uint64_t end)
 {
 	while (frame < end) {
-		uint64_t word = ~m->vacant[frame >> 6] >> (frame & 63);
+		uint64_t block = frame >> SIM_BLOCK_SHIFT, blocks = m->used[block >> 6] >> (block & 63), word;
 
-		if (!m->block[frame >> SIM_BLOCK_SHIFT]) {
-			frame = (frame | (SIM_BLOCK - 1)) + 1;
-			continue;
+		if (!blocks) {
+			frame = ((block | 63) + 1) << SIM_BLOCK_SHIFT;
+		} else if (!(blocks & 1)) {
+			frame = (block + (uint64_t)__builtin_ctzll(blocks)) << SIM_BLOCK_SHIFT;
+		} else if (is_vacant(m, block)) {
+			m->used[block >> 6] &= ~(1ull << (block & 63)); /* until a page comes */
+		} else {
+			word = ~m->vacant[frame >> 6] >> (frame & 63);
+			if (word) {
+				frame += (uint64_t)__builtin_ctzll(word);
+				return frame < end ? frame : end;
+			}
+			frame = (frame | 63) + 1;
 		}
-		if (word) {
-			frame += (uint64_t)__builtin_ctzll(word);
-			return frame < end ? frame : end;
-		}
-		frame = (frame | 63) + 1;
 	}
 	return end;
+}
+
+/* Is it known that there is no page in frames [pfn, end)? */
+int sim_is_vacant(struct sim_machine *m, uint64_t pfn, uint64_t end)
+{
+	for (uint64_t r = 0; r < m->nr_res; r++) {
+		const struct sim_res *res = &m->res[r];
+		uint64_t first = pfn > res->pfn ? pfn : res->pfn, last = res->pfn + res->nr;
+
+		last = last < end ? last : end;
+		if (first >= last)
+			continue;
+		first = res->frame + (first - res->pfn);
+		last = res->frame + (last - res->pfn);
+		if (next_used(m, first, last) < last)
+			return 0;
+	}
+	return 1;
 }
 
 /* The folios in frames [*pfn, end), up to max of them. *pfn: where to go on. */

@@ -6,7 +6,8 @@
  */
 #include "sim.h"
 
-static const struct sim_ext *area_ext(const struct sim_area *a, uint64_t index)
+/* The extent that a pristine page is in. */
+const struct sim_ext *sim_area_ext(const struct sim_area *a, uint64_t index)
 {
 	uint32_t lo = 0, hi = a->nr_ext;
 
@@ -23,7 +24,7 @@ static const struct sim_ext *area_ext(const struct sim_area *a, uint64_t index)
 
 static uint64_t pristine_frame(const struct sim_area *a, uint64_t index)
 {
-	const struct sim_ext *e = area_ext(a, index);
+	const struct sim_ext *e = sim_area_ext(a, index);
 
 	return e->frame + (index - e->page);
 }
@@ -71,74 +72,6 @@ struct sim_page *sim_page_get(struct sim_machine *m, uint32_t area, uint64_t ind
 	}
 	sim_st_set(a, index, ST_VALID);
 	return p;
-}
-
-/* Is the page in this frame? A pristine page of an extent is where the extent says. */
-static int in_frame(const struct sim_area *a, uint64_t index, uint64_t frame)
-{
-	if (sim_st(a, index) == ST_TAIL)
-		return sim_page_frame(a, index) == frame;
-	return a->page[index].flags & PG_PRESENT && a->page[index].frame == frame;
-}
-
-/* The page that the reverse map has for at->frame: 1 if it has one. No page's state or record is looked at. */
-int sim_locate(const struct sim_machine *m, struct sim_place *at)
-{
-	uint64_t v = m->block[at->frame >> SIM_BLOCK_SHIFT];
-
-	if (!v)
-		return 0;
-	if (v != SIM_LEAF) {
-		const struct sim_ext *x;
-
-		at->area = (uint32_t)(v >> 32) - 2;
-		x = &m->area[at->area].ext[(uint32_t)v];
-		at->index = x->page + (at->frame - x->frame);
-		return at->frame - x->frame < x->nr;
-	}
-	v = m->leaf[at->frame];
-	if (!v)
-		return 0;
-	at->area = (uint32_t)(v >> SIM_PAGE_BITS) - 1;
-	at->index = v & SIM_PAGE_MASK;
-	return (int)m->area[at->area].mapped;
-}
-
-/*
- * Is the page that sim_locate() found still in that frame? Of a huge folio it becomes the first one. *hint starts zero
- * and is only good for as long as nothing is mapped or unmapped.
- */
-int sim_settle(const struct sim_machine *m, struct sim_place *at, struct sim_hint *hint)
-{
-	const struct sim_area *a = &m->area[at->area];
-
-	if (sim_st(a, at->index) < ST_VALID) {
-		const struct sim_ext *x = hint->ext;
-
-		if (at->index >= a->nr_bulk)
-			return 0;
-		if (!x || hint->area != at->area || at->index - x->page >= x->nr) {
-			x = hint->ext = area_ext(a, at->index);
-			hint->area = at->area;
-		}
-		return x->frame + (at->index - x->page) == at->frame;
-	}
-	if (!in_frame(a, at->index, at->frame))
-		return 0;
-	at->index = sim_head(a, at->index);
-	return 1;
-}
-
-/* The mapped page (of a huge folio the first one) in frame number pfn, 1 if there is one. */
-int sim_resolve(struct sim_machine *m, uint64_t pfn, struct sim_hint *hint, uint32_t *area, uint64_t *index)
-{
-	struct sim_place at = { sim_frame_of(m, pfn), 0, 0, 0 };
-
-	if (at.frame == UINT64_MAX || !sim_used(m, at.frame) || !sim_locate(m, &at) || !sim_settle(m, &at, hint))
-		return 0;
-	*area = at.area;
-	*index = at.index;
-	return 1;
 }
 
 /* The page of a process at addr, 1 if its area is mapped. *hint: area to try first, then the area found. */

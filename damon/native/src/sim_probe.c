@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "sim.h"
+#include "sim_place.h"
 
 /* Row i: the folio at addrs[i], nr_pages 0 if there is none. */
 EXPORT void sim_folios_at(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, struct damon_folio *out)

@@ -3,7 +3,7 @@
 #include "sample.h"
 #include <stddef.h>
 
-#include "sim.h"
+#include "sim_place.h"
 
 static void phys_mkold(void *space, const uint64_t *addrs, uint32_t nr, int64_t now)
 {
@@ -15,8 +15,21 @@ static void phys_young(void *space, const uint64_t *addrs, uint32_t nr, uint8_t 
 	sim_phys_young(((struct sim_space *)space)->m, addrs, nr, out, now);
 }
 
+/* Of a page that may be there. */
 static uint32_t accessed(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t_old, int64_t now)
 {
+	const struct sim_area *a = &m->area[area];
+
+	if (sim_valid(a, index)) { /* what follows, in short */
+		struct sim_page *p = &a->page[index];
+
+		if (!(p->flags & PG_PRESENT))
+			return 0;
+		p->t_old = t_old;
+		p->flags |= PG_IDLE;
+		sim_page_advance(m, area, index, p, now);
+		return p->t_last > t_old;
+	}
 	sim_page_mkold(m, area, index, t_old);
 	return (uint32_t)sim_page_young(m, area, index, now);
 }
@@ -52,7 +65,6 @@ static inline uint32_t look_up(const struct sim_machine *m, const uint64_t *addr
 		}
 		frame = frame0 + at;
 		if (fetch) {
-			__builtin_prefetch(&m->block[frame >> SIM_BLOCK_SHIFT]);
 			__builtin_prefetch(&m->vacant[frame >> 6]);
 			continue;
 		}
@@ -102,10 +114,7 @@ static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint3
 
 static int phys_empty(void *space, uint64_t start, uint64_t end)
 {
-	struct damon_folio folio;
-	uint64_t pfn = start >> 12;
-
-	return !sim_folios(((struct sim_space *)space)->m, &pfn, (end >> 12) + !!(end & 4095), &folio, 1);
+	return sim_is_vacant(((struct sim_space *)space)->m, start >> 12, (end >> 12) + !!(end & 4095));
 }
 
 static int alive(const struct sim_space *s)
