@@ -14,7 +14,7 @@ PACKAGES_ARM64 := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/pac
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
-NORMAL := -q -n 3 --dist loadfile --no-loadscope-reorder --durations=20
+NORMAL := -q -n 4 --dist loadfile --no-loadscope-reorder --durations=20
 
 .PHONY: dist docs docs-images share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
 
@@ -84,7 +84,7 @@ lint: $(STAMP)
 test-fast: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long" --ignore=tests/vm
 
-# Three files at a time, those with guests first: while one waits, two processors stay busy. A guest test that cannot run
+# Four files at a time, those with guests first: while one waits, two processors stay busy. A guest test that cannot run
 # is a failure here, not a skip.
 test: $(STAMP) system
 	@$(BIN)/vmtest build kernel

@@ -28,7 +28,9 @@ class Workload:
     """``damon-workload`` with its areas and, once it has ended, their truth."""
 
     def __init__(self) -> None:
-        words = [sys.executable, "-m", "damon.workload.runner", "--json", "--interval", str(INTERVAL_US)]
+        # A hot page is touched every 5 ms: each touch is seen with a flush of the TLB every 4.
+        options = ["--json", "--interval", str(INTERVAL_US), "--round", "4000"]
+        words = [sys.executable, "-m", "damon.workload.runner", *options]
         path = Path(__file__).parent / "shared.yaml"
         with OUT.open("w") as out:
             self.process = subprocess.Popen([*words, str(path)], stdout=out)
