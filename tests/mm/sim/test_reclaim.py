@@ -10,6 +10,7 @@ from damon.model.machine import Advice
 from damon.workload.model import (
     Access,
     Area,
+    Kind,
     MachineSpec,
     Pattern,
     Phase,
@@ -132,6 +133,26 @@ def test_kswapd_gives_up_after_sixteen_failures_until_an_area_goes() -> None:
     assert (on.kswapd_failures, on.kswapd_awake, sim.counters()["oom_kill"]) == (16, 0, 0)
     sim.clock.sleep_us(1_000_000)
     assert (on.kswapd_failures, sim.counters()["oom_kill"]) == (0, 1), "the kill unmaps everything"
+    check(sim)
+
+
+def test_kswapd_tries_again_once_direct_reclaim_succeeds() -> None:
+    """Anonymous pages fill memory to below the low watermark, then pages of a file come, which can be reclaimed."""
+    phases = (
+        Phase("fill", 184_000, (Access("new", 5000, Pattern.SEQUENTIAL),)),
+        Phase("read", 1_000_000, (Access("file", 5000, Pattern.SEQUENTIAL),)),
+    )
+    areas = (
+        Area("a", 50 * MIB),
+        Area("new", 8 * MIB, populate=False),
+        Area("file", 4 * MIB, Kind.FILE, populate=False),
+    )
+    sim = SimulatedMachine(Workload("w", areas, phases, machine=MachineSpec(64 * MIB, swap=None)), 1)
+    sim.clock.sleep_us(184_000)
+    assert sim.state.m.node[0].kswapd_failures == 16
+    sim.clock.sleep_us(100_000)
+    assert sim.counters()["pgsteal_direct"] > 0
+    assert (sim.state.m.node[0].kswapd_failures, sim.counters()["oom_kill"]) == (0, 0)
     check(sim)
 
 
