@@ -257,7 +257,7 @@ def test_what_is_refused_is_in_the_log(damond: Damond) -> None:
     log = damond.log.read_text()
     assert 'request param_set {"module": "damon_reclaim", "parameter": "min_age", "value": "x"} refused: ' in log
     assert "request modprobe " in log
-    assert "module/damon_reclaim/parameters/min_age: write of b'y' refused: min_age='y' " in log
+    assert "module/damon_reclaim/parameters/min_age: write of b'y' refused: min_age: 'y': " in log
 
 
 def test_several_parameters(damond: Damond) -> None:

@@ -116,7 +116,7 @@ def test_any_text_is_stored_or_refused_with_the_value_unchanged(text: str) -> No
         except DamonError as error:
             assert parameter.value == default
             assert "\n" not in str(error)
-            assert "x=" in str(error)
+            assert "x: " in str(error)
 
 
 def test_read_only() -> None:

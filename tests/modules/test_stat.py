@@ -260,7 +260,7 @@ def test_a_second_start_beside_the_first() -> None:
     first = module.ctx
     with refused(errno.EAGAIN) as caught:
         module._turn_on()
-    assert "enabled=Y" in str(caught.value)
+    assert "enabled: Y: " in str(caught.value)
     assert (module.ctx, damon.nr_running_ctxs) == (first, 1)
     machine.clock.sleep_us(5_006_000)
     assert _number(module, "aggr_interval_us") == 100_000
