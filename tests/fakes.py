@@ -16,6 +16,7 @@ from damon.model.arrays import (
     FolioArray,
     RegionArray,
 )
+from damon.model.clock import Clock
 from damon.model.machine import Advice, Closing, Machine
 
 PAGE = 4096
@@ -145,7 +146,7 @@ class FakeMachine(Closing):
     name = "fake"
 
     def __init__(self, hot: Callable[[int], bool] = lambda addr: False, /, **processes: FakeSpace) -> None:
-        self.clock = VirtualClock()
+        self.clock: Clock = VirtualClock()
         self.phys = FakeSpace(hot)
         self.processes = {space.pid: space for space in processes.values()}
         self.free = (500, 1000)

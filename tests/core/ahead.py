@@ -54,7 +54,7 @@ def watch(damon: Damon, counted: Counted | None) -> None:
             counted.note(done)
             return done, highest
 
-        ops.sample_ahead = sample_ahead  # type: ignore[method-assign]  # of this instance only
+        ops.sample_ahead = sample_ahead  # type: ignore[method-assign]  # in place of the method, for this instance
 
 
 def watched(machine: Machine, seed: int, counted: Counted | None) -> Damon:

@@ -133,7 +133,7 @@ def test_a_worker_cannot_wait_for_itself(place: Callable[..., None], request_nam
 
 def test_the_same_in_real_time() -> None:
     machine = FakeMachine()
-    machine.clock = RealClock()  # type: ignore[assignment]
+    machine.clock = RealClock()
     kernel = Damon(machine)
     ctx, asks = new_ctx(kernel), _Asks(kernel, REQUESTS["call"])
     kernel.start([ctx])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,22 +95,31 @@ def monitor(damond: Damond) -> Path:
     return one
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Damond]]:
+@contextmanager
+def serving(directory: Path) -> Iterator[Callable[..., Damond]]:
+    """Starts services on ``directory``; those that still run are killed in the end."""
     if PROBLEM:
         pytest.skip(PROBLEM)
     started: list[Damond] = []
 
     def go(*words: str) -> Damond:
-        started.append(Damond(tmp_path, *words))
+        started.append(Damond(directory, *words))
         return started[-1]
 
-    yield go
-    for one in started:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.wait()
-        unmount(one.mount)
+    try:
+        yield go
+    finally:
+        for one in started:
+            if one.process.poll() is None:
+                one.process.kill()
+                one.process.wait()
+            unmount(one.mount)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Damond]]:
+    with serving(tmp_path) as go:
+        yield go
 
 
 @pytest.fixture

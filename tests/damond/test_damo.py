@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.damond.conftest import PROBLEM, Damond
+from tests.damond.conftest import WORKLOAD, Damond, serving
 
 DAMO = Path(sys.executable).parent / "damo"
 pytestmark = [
@@ -40,13 +40,9 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    if PROBLEM:
-        pytest.skip(PROBLEM)
-    workload = Path(__file__).parents[2] / "workloads/hot-cold.yaml"
-    damond = Damond(tmp_path_factory.mktemp("damo"), "--sim", str(workload), "--speed", str(SPEED))
-    try:
-        yield Machine(damond.wait())
-    finally:
+    with serving(tmp_path_factory.mktemp("damo")) as start:
+        damond = start("--sim", str(WORKLOAD), "--speed", str(SPEED)).wait()
+        yield Machine(damond)
         damond.end()
     assert "Traceback" not in damond.log.read_text()
 

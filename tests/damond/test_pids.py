@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from damon.damond.fusemount import unmount
 from damon.damond.pids import Own
 from damon.damond.placeholder import SHOWN_BY
-from tests.damond.conftest import PROBLEM, Damond, monitor
+from tests.damond.conftest import Damond, monitor, serving
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
 
@@ -21,21 +20,13 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Damond, Damond]]:
     """Two damonds with the same workload, each with one worker."""
-    if PROBLEM:
-        pytest.skip(PROBLEM)
-    made = [Damond(tmp_path_factory.mktemp(name)) for name in ("one", "other")]
-    try:
+    with serving(tmp_path_factory.mktemp("one")) as one, serving(tmp_path_factory.mktemp("other")) as other:
+        made = one(), other()
         for damond in made:
             (monitor(damond.wait()) / "state").write_text("on")
-        yield made[0], made[1]
+        yield made
         assert [damond.end() for damond in made] == [0, 0], [damond.log.read_text() for damond in made]
         assert not any("Traceback" in damond.log.read_text() for damond in made)
-    finally:
-        for damond in made:
-            if damond.process.poll() is None:
-                damond.process.kill()
-                damond.process.wait()
-            unmount(damond.mount)
 
 
 @pytest.fixture

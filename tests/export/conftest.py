@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.damond.conftest import PROBLEM, Damond
+from tests.damond.conftest import Damond, serving
 
 WORKLOADS = Path(__file__).parents[2] / "workloads"
 
@@ -31,15 +31,15 @@ class Machine:
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Callable[[str], Machine]]:
     """A machine that plays a workload."""
-    if PROBLEM:
-        pytest.skip(PROBLEM)
     found: list[Damond] = []
 
-    def start(workload: str) -> Machine:
-        found.append(Damond(tmp_path, "--sim", str(WORKLOADS / f"{workload}.yaml")))
-        return Machine(found[-1].wait())
+    with serving(tmp_path) as go:
 
-    yield start
-    for one in found:
-        one.end()
-        assert "Traceback" not in one.log.read_text()
+        def start(workload: str) -> Machine:
+            found.append(go("--sim", str(WORKLOADS / f"{workload}.yaml")).wait())
+            return Machine(found[-1])
+
+        yield start
+        for one in found:
+            one.end()
+            assert "Traceback" not in one.log.read_text()

@@ -11,7 +11,7 @@ import pytest
 
 from damon.host.engine import HostDamon
 from damon.host.found import take_parameters, take_tree
-from tests.damond.conftest import Damond, start
+from tests.damond.conftest import Damond, serving
 
 
 class Kernel:
@@ -45,11 +45,8 @@ class Kernel:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damond]:
-    generator = start.__wrapped__(tmp_path_factory.mktemp("damond"))  # type: ignore[attr-defined]
-    go = next(generator)
-    yield go().wait()
-    with pytest.raises(StopIteration):
-        next(generator)
+    with serving(tmp_path_factory.mktemp("damond")) as go:
+        yield go().wait()
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def modules(host: HostDamon) -> None:
 def use(admin: Path, modules_directory: Path, state: Path, pid: int, counter: Counter, *, endless: bool) -> None:
     """All of the engine, once or until it is killed."""
     for module in (damon.host.engine, damon.host.found, damon.host.modules, damon.host.staging):
-        module.put = counter.put  # type: ignore[attr-defined]
+        vars(module)["put"] = counter.put
     while True:
         with HostDamon(admin, modules_directory, state) as host:
             assert host._guard._guardian is not None

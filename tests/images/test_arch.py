@@ -16,6 +16,7 @@ from vmtest import GuestConfig, cache, steps
 from vmtest.cli.main import main
 from vmtest.errors import InvalidInput, MachineLacks
 from vmtest.images import arch, features, hostpkgs, kconfig, kernel_build, pydeps, rootfs_build, source, variants
+from vmtest.progress import Progress
 from vmtest.qemu import accel, command_line, machine_type
 from vmtest.suite.load import SuiteError, load
 
@@ -198,7 +199,7 @@ def test_scripts_of_a_foreign_image_parse_and_no_package_script_runs(tmp_path: P
 def test_wheels_are_the_guests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr(steps, "run", lambda words, *_: ran.append(words))
-    pydeps.install(tmp_path, tmp_path / "log", None, arch.ARM64)  # type: ignore[arg-type]
+    pydeps.install(tmp_path, tmp_path / "log", Progress("wheels"), arch.ARM64)
     platforms = [word for before, word in zip(ran[0], ran[0][1:], strict=False) if before == "--platform"]
     assert platforms
     assert all(word.endswith("_aarch64") for word in platforms)
