@@ -181,7 +181,12 @@ def _moving_sums(parting: Parting) -> bool:
         if any(
             last[f"{scheme} next_apply_sis"] <= last["passed_sample_intervals"]
             and last[f"{scheme} wmarks.activated"]
-            and (last[f"{scheme} accesses"] != (0, U32) or last[f"{scheme} quota.esz"] or last[f"{scheme} quota.goals"])
+            and (
+                last[f"{scheme} accesses"] != (0, U32)
+                or last[f"{scheme} quota.esz"]
+                or then.get(f"{scheme} quota.esz")  # the first pass with a quota
+                or last[f"{scheme} quota.goals"]
+            )
             for scheme in schemes
         ):
             return True
