@@ -175,7 +175,9 @@ def _moving_sums(parting: Parting) -> bool:
         last = parting.last(f"call {index}")
         then = parting.following(parting.own, f"sample {index}")[2]
         committed = bool(then) and then["attrs"] != last.get("attrs")
-        if (_at_boundary(last) and not committed) or where not in ("action", f"sample {index}"):
+        # A sample by probes alone is not logged: the next request shows the pass before it.
+        asked = where == f"call {index}" and all(name.startswith("scheme ") for name in _names(parting))
+        if (_at_boundary(last) and not committed) or not (asked or where in ("action", f"sample {index}")):
             continue
         schemes = [name.removesuffix(" next_apply_sis") for name in last if name.endswith(" next_apply_sis")]
         if any(
