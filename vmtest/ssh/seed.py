@@ -61,6 +61,14 @@ def write(path: Path, files: Mapping[str, tuple[str, int]], trees: Iterable[Tree
         stream.truncate(-(-size // SECTOR) * SECTOR)
 
 
+def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    # Rounded down, as Python's byte code has the time of its source; tarfile would round to the nearest second.
+    entry.mtime = int(entry.mtime)
+    return entry
+
+
 def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str, ...]) -> None:
     """Adds a directory with everything in it, owned by root in the guest.
 
@@ -74,19 +82,12 @@ def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str
         InvalidInput: something in it cannot be read.
     """
 
-    def root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        entry.uid = entry.gid = 0
-        entry.uname = entry.gname = "root"
-        # Rounded down, as Python's byte code has the time of its source; tarfile would round to the nearest second.
-        entry.mtime = int(entry.mtime)
-        return entry
-
     def keep(base: str, inside: str) -> bool:
         return not any(fnmatch(base, pattern) or fnmatch(f"/{inside}{base}", pattern) for pattern in exclude)
 
     def add(path: Path, where: str) -> None:
         try:
-            archive.add(path, arcname=where, recursive=False, filter=root)
+            archive.add(path, arcname=where, recursive=False, filter=_of_root)
         except FileNotFoundError:
             if path == host:
                 raise
