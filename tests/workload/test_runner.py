@@ -70,9 +70,13 @@ def test_json_is_the_programs_own(file: Path) -> None:
 
 
 def test_lines_as_text(file: Path) -> None:
-    result = _run("--duration", "1.3", "--tlb-flush", "on", file)
-    assert (result.returncode, result.stderr) == (0, "")
-    ready, report, end = result.stdout.splitlines()
+    with subprocess.Popen([*COMMAND, "--tlb-flush", "on", file], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready, report = process.stdout.readline().strip(), process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    end = rest.splitlines()[-1]
     assert ready.startswith("main ready, pid ")
     assert ready.endswith(", flushing the TLB in each round")
     assert "touches/s  share of intervals touched: a 0." in report
