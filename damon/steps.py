@@ -78,10 +78,10 @@ def run(
     except BaseException:
         _kill(child)
         raise
-    if child.returncode != 0:
+    if code := child.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
         what = " ".join(str(word) for word in command[:3])
-        raise BuildFailed(f"{progress.label}: step '{what}': ended with code {child.returncode}; its last lines:\n{tail}")
+        raise BuildFailed(f"{progress.label}: step '{what}': ended with code {code}; its last lines:\n{tail}")
 
 
 def _start(command: list[str], cwd: Path | None, env: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -96,6 +96,16 @@ static int sample_and_wait(const struct damon_sampled *targets, uint32_t nr_targ
 	return stop || free < time->free_low || free > time->free_high;
 }
 
+/* A sample in whose time nothing happens in the machine but accesses. */
+static void sample_at_once(const struct damon_sampled *targets, uint32_t nr_targets, int64_t now, int64_t end)
+{
+	for (uint32_t n = 0; n < nr_targets; n++) {
+		const struct damon_sampled *t = &targets[n];
+
+		t->access->accessed(t->access->space, t->addrs, (uint32_t)t->nr_spans, t->hits, now, end);
+	}
+}
+
 /*
  * Up to nr sampling intervals from time->now on; how many there were, and in *highest the highest nr_accesses after the
  * last one. In each: an address of every region is picked and made old, time passes, and what was accessed is counted.
@@ -127,12 +137,7 @@ static uint32_t sample(struct damon_sampled *targets, uint32_t nr_targets, uint6
 		if (*time->next_event <= end)
 			stop = sample_and_wait(targets, nr_targets, time, end);
 		else
-			for (uint32_t n = 0; n < nr_targets; n++) {
-				const struct damon_sampled *t = &targets[n];
-
-				t->access->accessed(t->access->space, t->addrs, (uint32_t)t->nr_spans, t->hits,
-						    time->now, end);
-			}
+			sample_at_once(targets, nr_targets, time->now, end);
 		time->now = end;
 		stop |= end >= time->due;
 		done++;
