@@ -94,8 +94,14 @@ def test_a_guest_that_takes_less() -> None:
         (962, 0, 1024, "", "memory +962M: memory_max leaves 960M"),
         (-128, 0, 1024, "", "memory -128M of node 0: 64M are plugged"),
         (64, 0, 0, "", "memory cannot change; give memory_max"),
-        (64, 0, 1024, "virtio_mem", "no virtio-mem driver (CONFIG_VIRTIO_MEM)"),
-        (64, 0, 1024, "offline", "the kernel put not all of it to use"),
+        (
+            64,
+            0,
+            1024,
+            "virtio_mem",
+            "memory +64M: the guest's kernel has no virtio-mem driver; take one with CONFIG_VIRTIO_MEM",
+        ),
+        (64, 0, 1024, "offline", "memory of node: 0: was plugged, but the kernel does not use all of it"),
     ],
 )
 def test_refused(delta: int, node: int, spare: int, lacks: str, words: str) -> None:
