@@ -188,4 +188,7 @@ def test_without_the_harness_one_line_names_what_to_install(
 ) -> None:
     monkeypatch.setattr(compare_guests, "Host", lambda: Host(module_there=lambda name: name != "paramiko"))
     assert main(["compare", "pydamon", "guest:host", *RUN]) == 3
-    assert capfd.readouterr().err == "damon: guest:host: not installed: paramiko; pip install 'pydamon[vmtest]'\n"
+    assert (
+        capfd.readouterr().err
+        == "damon: guest:host: packages: paramiko: are not installed; pip install 'pydamon[vmtest]'\n"
+    )
