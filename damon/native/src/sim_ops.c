@@ -124,8 +124,8 @@ int sim_is_vacant(struct sim_machine *m, uint64_t pfn, uint64_t end)
 EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, struct damon_folio *out, uint32_t max)
 {
 	struct sim_hint hint = { NULL, 0 };
-	uint32_t nr = 0, area;
-	uint64_t at = *pfn, index;
+	uint32_t nr = 0;
+	uint64_t at = *pfn;
 
 	for (uint64_t r = 0; r < m->nr_res; r++) {
 		const struct sim_res *res = &m->res[r];
@@ -134,11 +134,13 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 		if (at < res->pfn)
 			at = res->pfn;
 		while (at < stop) {
-			at = res->pfn +
-			     (next_used(m, res->frame + (at - res->pfn), res->frame + (stop - res->pfn)) - res->frame);
+			struct sim_place place = { 0 };
+
+			place.frame = next_used(m, res->frame + (at - res->pfn), res->frame + (stop - res->pfn));
+			at = res->pfn + (place.frame - res->frame);
 			if (at == stop) /* the next frames are elsewhere */
 				break;
-			if (!sim_resolve(m, at, &hint, &area, &index)) {
+			if (!sim_locate(m, &place) || !sim_settle(m, &place, &hint)) {
 				at++;
 				continue;
 			}
@@ -146,7 +148,7 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 				*pfn = at;
 				return nr;
 			}
-			sim_describe(m, area, index, at, &out[nr]);
+			sim_describe(m, place.area, place.index, at, &out[nr]);
 			at = out[nr].pfn + out[nr].nr_pages;
 			nr++;
 		}
