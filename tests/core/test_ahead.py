@@ -104,3 +104,29 @@ def test_a_quota_over_empty_memory_needs_no_turn() -> None:
     assert counted.calls <= 10
     damon.stop()
     sim.close()
+
+
+def _filling(counted: Counted | None) -> tuple[bytes, int]:
+    """A page comes into empty memory now and then: the regions after some seconds, and their accesses in all."""
+    slowly = Access("a", 25.0, pattern=Pattern.SEQUENTIAL, stride=4096)
+    sim = machine(Area("a", 2 * MIB, populate=False), accesses=(slowly,), memory=16 * MIB)
+    damon = watched(sim, 1, counted)
+    ctx = on_memory(damon)
+    ctx.attrs.min_nr_regions, ctx.attrs.max_nr_regions = 1500, 3000
+    found = 0
+    damon.start([ctx])
+    for _ in range(100):
+        sim.clock.sleep_us(97_000)
+        found += sum(region.nr_accesses for region in ctx.targets[0].regions)
+    result = ctx.targets[0].regions.snapshot(), found
+    damon.stop()
+    sim.close()
+    return result
+
+
+def test_a_page_that_comes_to_an_empty_region_is_found() -> None:
+    counted = Counted()
+    regions, found = _filling(counted)
+    assert found > 20
+    assert (regions, found) == _filling(None)
+    assert counted.most > 4
