@@ -96,7 +96,10 @@ def test_memory_is_that_of_its_processes() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--sim", "hot-cold", "--workload", "hot-cold"], "give it with --linux"),
+        (
+            ["--sim", "hot-cold", "--workload", "hot-cold"],
+            "--workload: 'hot-cold': is performed on this machine; give --linux too",
+        ),
         (["--linux", "--workload", "no-such"], "neither a file here nor a shipped workload"),
     ],
 )

@@ -177,7 +177,7 @@ def test_a_full_disk_costs_one_line_and_leaves_the_old_file(
     monkeypatch.setattr(os, "replace", full)
     outcome = damon(["run", "--module", "reclaim", "--sim", small, "--quiet", "--json", str(target)])
     assert outcome.code == 1
-    assert outcome.err == f"damon: --json {str(target)!r} could not be written: No space left on device\n"
+    assert outcome.err == f"damon: --json: {str(target)!r}: could not be written: No space left on device\n"
     assert target.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.json", "small.yaml"]
 

@@ -164,4 +164,4 @@ def test_what_does_not_build_is_reported(tmp_path: Path) -> None:
 
 def test_files_are_the_kernels(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["modinfo", "--with", "x.c", "damon_reclaim"]) == 2
-    assert "engine pydamon: it takes no C files; give kernel:DIR or linux-source-VERSION" in capsys.readouterr().err
+    assert "engine: pydamon: it takes no C files; give kernel:DIR or linux-source-VERSION" in capsys.readouterr().err

@@ -6,13 +6,16 @@ from __future__ import annotations
 import contextlib
 import time
 
+from ..patience import patient
 from .console import Console
 from .monitor import Monitor, MonitorError
 
 #: Blocked tasks, all processors, all tasks.
 HANG_KEYS = "wlt"
-# A break while the kernel still handles the last one cancels it.
+# A break while the kernel still handles the last one cancels it: the next waits for what the last one writes. A guest
+# that has stopped writes nothing.
 BETWEEN_SECONDS = 0.3
+REACTION_SECONDS = 1.0
 DUMP_SECONDS = 4.0
 QUIET_SECONDS = 0.6
 
@@ -26,8 +29,12 @@ def press(monitor: Monitor, console: Console, letters: str) -> None:
     for number, letter in enumerate(letters):
         if number:
             time.sleep(BETWEEN_SECONDS)
+        before = console.last_byte
         monitor.command("chardev-send-break", id="console")
         console.type(letter.encode())
+        deadline = time.monotonic() + patient(REACTION_SECONDS)
+        while console.last_byte == before and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 def dump_tasks(monitor: Monitor, console: Console) -> None:
