@@ -231,7 +231,7 @@ def plan(count: int, seed: int, kinds: Sequence[Kind]) -> list[Kind]:
     return chosen
 
 
-# Long: the options, and what each run of the pool is told to provoke.
+# Long: the options, and the fault that each run of the pool provokes.
 def main(arguments: Sequence[str] | None = None) -> int:
     """The benchmark; 0 when nothing was classified wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -43,7 +43,7 @@ _WHOLE: Final = (AGGREGATED, REGION_AGGREGATED)
 
 
 @dataclass(frozen=True)
-class Told:
+class TraceLine:
     """One line: an event, in ``row`` a region of a target, with the hits of ``nr_probes``."""
 
     name: str
@@ -56,7 +56,7 @@ class Told:
     nr_probes: int = 0
 
 
-def parse(line: str) -> Told | int | None:
+def parse(line: str) -> TraceLine | int | None:
     """A line of ``trace_pipe``; how many events are lost where it says that; None of another event or a comment."""
     lost = _LOST.match(line)
     if lost is not None:
@@ -80,11 +80,11 @@ def parse(line: str) -> Told | int | None:
     except ValueError:
         return None
     if name not in _WHOLE:
-        return Told(name, when, comm, int(pid), int(cpu), values + bounds)
-    return Told(name, when, comm, int(pid), int(cpu), values, row, len(hits.split()))
+        return TraceLine(name, when, comm, int(pid), int(cpu), values + bounds)
+    return TraceLine(name, when, comm, int(pid), int(cpu), values, row, len(hits.split()))
 
 
-def _follows(one: Told, other: Told) -> bool:
+def _follows(one: TraceLine, other: TraceLine) -> bool:
     """May they be neighbours of one target? Regions come in the order of their addresses."""
     (_, end, *_), (start, *_) = _ROW.unpack(one.row), _ROW.unpack(other.row)
     return (one.name, one.fields) == (other.name, other.fields) and int(end) <= int(start)
@@ -101,7 +101,7 @@ class Events:
         self._context = context
         self._others: dict[int, DamonCtx] = {}
         self._rest = b""
-        self._open: dict[int, list[Told]] = {}
+        self._open: dict[int, list[TraceLine]] = {}
         self.lost = 0
 
     def feed(self, data: bytes) -> Iterator[TraceEvent]:
@@ -120,7 +120,7 @@ class Events:
         self.lost += sum(map(len, self._open.values()))
         self._open.clear()
 
-    def _take(self, told: Told) -> Iterator[TraceEvent]:
+    def _take(self, told: TraceLine) -> Iterator[TraceEvent]:
         if not told.row:
             yield self._event([told])
             return
@@ -132,7 +132,7 @@ class Events:
         if len(before) == told.fields[1]:
             yield self._event(self._open.pop(told.pid))
 
-    def _event(self, lines: list[Told]) -> TraceEvent:
+    def _event(self, lines: list[TraceLine]) -> TraceEvent:
         first = lines[0]
         ctx = self._context.get(first.pid) or self._others.setdefault(first.pid, DamonCtx())
         if first.name == INTERVALS_TUNE:

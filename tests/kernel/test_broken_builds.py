@@ -66,7 +66,7 @@ def test_killed(words: list[str], tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
 @pytest.mark.parametrize("size", ["8k", "900k"])
 def test_a_full_disk(size: str, words: list[str], tmp_path: Path) -> None:
-    """With room for a few headers, or for all but the library: it is told, and after room was made it works."""
+    """A disk with room for a few headers, or for all but the library: one error; with more room the build works."""
     home = tmp_path / "pydamon"
     home.mkdir(mode=0o700)
     script = (
