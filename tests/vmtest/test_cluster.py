@@ -155,6 +155,40 @@ def test_a_killed_workers_job_runs_elsewhere_and_verdicts_are_never_retried(work
             assert manifest.read(there).job == manifest.read(here).job, "a rerun here finds its files here"
 
 
+def test_a_job_that_a_dead_worker_asked_content_for_runs_once(
+    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second worker that lacks content dies when it has said so; the other lacks nothing any more."""
+    from vmtest.cluster.client import _Spread
+
+    served: list[str] = []
+    dead: list[str] = []
+    send = _Spread._send
+
+    def send_or_kill(spread: _Spread, place: str, hashes: list[str]) -> None:
+        if served and place != served[0] and not dead:
+            dead.append(place)
+            client = spread._client
+            number = int(client.run(lambda dask_worker: dask_worker.name, workers=[place])[place][1:])
+            workers.processes[number].kill()
+            until(lambda: place not in client.nthreads())
+            # The scheduler has given its tasks to the other by now, and that one has performed them.
+            until(lambda: not any(client.processing().values()))
+        else:
+            served.append(place)
+        send(spread, place, hashes)
+
+    until(lambda: len(workers.cluster.scheduler.workers) == 2)
+    monkeypatch.setattr(_Spread, "_send", send_or_kill)
+    commands = dict.fromkeys("abcdef", "pass 1")
+    results, _ = cluster_runner(workers.address, performer=PERFORMER)(
+        _jobs(tmp_path, commands), tmp_path / "o", Heard()
+    )
+    assert dead
+    assert {result.verdict for result in results} == {"pass"}
+    assert sorted(name for name, *_ in _log(tmp_path)) == sorted(commands)
+
+
 def test_content_travels_once_and_is_what_it_was(workers: Workers, tmp_path: Path) -> None:
     jobs = _jobs(tmp_path, {str(number): "pass 1" for number in range(8)})
     run = cluster_runner(workers.address, performer=PERFORMER)

@@ -247,7 +247,10 @@ class _Spread:
                     raise MachineLacks(
                         f"worker: {answer.host}: still lacks what was sent {ROUNDS} times; make space on its disk"
                     )
-                self._send(future, answer.missing)
+                # Now, not after the sending: if that worker dies, the scheduler would repeat the task on one that lacks
+                # nothing, and the job would run there beside the next round's.
+                future.release()
+                self._send(answer.worker, answer.missing)
                 return False
             assert answer.outcome is not None
             result = self._unpacked(job, answer)
@@ -259,13 +262,13 @@ class _Spread:
         self._listener.ends(job, result)
         return True
 
-    def _send(self, future: Any, hashes: list[str]) -> None:
-        places = self._client.who_has([future]).get(future.key, ())
-        for place in places:
+    def _send(self, place: str, hashes: list[str]) -> None:
+        # A worker that dies meanwhile is the next round's concern. The library tries for long to reach one.
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            if place not in self._client.nthreads():
+                return
             for sha256 in hashes:
-                # A worker that dies meanwhile is the next round's concern.
-                with contextlib.suppress(OSError, KeyError, ValueError):
-                    self._send_one(place, sha256)
+                self._send_one(place, sha256)
 
     def _send_one(self, place: str, sha256: str) -> None:
         if not self._client.run(store.missing, [sha256], workers=[place])[place]:

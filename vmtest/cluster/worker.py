@@ -53,9 +53,15 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """What comes back: hashes that the worker lacks, or the outcome and a tar archive of the artifacts."""
+    """What comes back: hashes that the worker lacks, or the outcome and a tar archive of the artifacts.
+
+    Attributes:
+        host: name of the worker's machine.
+        worker: its address, where missing content is sent.
+    """
 
     host: str
+    worker: str = ""
     missing: list[str] = []
     outcome: Outcome | None = None
     artifacts: bytes = b""
@@ -75,7 +81,7 @@ def _handle(parcel: Parcel) -> Answer:
     job, host = parcel.job, platform.node()
     missing = store.missing([job.kernel.sha256, job.rootfs.sha256, *parcel.trees])
     if missing:
-        return Answer(host=host, missing=missing)
+        return Answer(host=host, worker=_address(), missing=missing)
     local = replace(
         job,
         kernel=FileRef(str(store.path_of(job.kernel.sha256)), job.kernel.sha256),
@@ -154,6 +160,12 @@ def _tell(parcel: Parcel, phase: str) -> None:
     with contextlib.suppress(Exception):  # progress is a courtesy
         event = {"index": parcel.index, "phase": phase, "where": platform.node()}
         get_worker().log_event(topic(parcel.run), event)
+
+
+def _address() -> str:
+    from distributed import get_worker
+
+    return str(get_worker().address)
 
 
 def topic(run: str) -> str:
