@@ -178,7 +178,7 @@ def test_a_job_that_a_dead_worker_asked_content_for_runs_once(
             served.append(place)
         send(spread, place, hashes)
 
-    until(lambda: len(workers.cluster.scheduler.workers) == 2)
+    until(lambda: len(workers.cluster.scheduler_info["workers"]) == 2)
     monkeypatch.setattr(_Spread, "_send", send_or_kill)
     commands = dict.fromkeys("abcdef", "pass 1")
     results, _ = cluster_runner(workers.address, performer=PERFORMER)(
