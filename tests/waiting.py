@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 #: A limit for what ends by itself in moments: beyond it something hangs, on any machine.
-HANG_S = 600.0
+HANG_S = 1500.0
 LOOK_S = 0.01
 
 

@@ -13,7 +13,7 @@ from vmtest import Guest
 from vmtest.errors import CommandTimeout
 
 #: A guard for all checks of a package; what passes takes a tenth of it.
-GUARD_S = 1500
+GUARD_S = 3000
 
 
 def results(guest: Guest, package: str, request: pytest.FixtureRequest) -> dict[str, Any]:
