@@ -9,6 +9,7 @@ past their return unless their comment allows it.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,14 +18,33 @@ from typing import Any, Final
 from damon.errors import MissingCapability
 
 LIBRARY = Path(__file__).with_name("libdamon.so")
+#: Not in a wheel.
+SOURCES = Path(__file__).with_name("src")
 WORKLOAD_PROGRAM = Path(__file__).parent / "bin" / "damon-workload"
 #: Every routine that was bound, by name.
 BOUND: Final[dict[str, Any]] = {}
 
 
+def refuse_stale(library: Path, sources: Path) -> None:
+    """Raise ``MissingCapability`` when a file of ``sources``, if there are any, is younger than ``library``.
+
+    With a library of another commit, Python would pass records that C reads with another layout.
+    """
+    try:
+        built = library.stat().st_mtime
+        files = [entry for entry in os.scandir(sources) if entry.name.endswith((".c", ".h"))]
+        younger = [entry.name for entry in files if entry.stat().st_mtime > built]
+    except OSError:  # an installation has no sources
+        return
+    if younger:
+        what = f"C helper: {library.name}"
+        raise MissingCapability(f"{what}: is older than its source {min(younger)}; build it again with `make build`")
+
+
 @cache
 def library() -> ctypes.CDLL:
-    """The library; ``MissingCapability`` when it is not built."""
+    """The library; ``MissingCapability`` when it is not built, or is older than its sources."""
+    refuse_stale(LIBRARY, SOURCES)
     try:
         return ctypes.CDLL(str(LIBRARY), use_errno=True)
     except OSError as error:

@@ -49,7 +49,7 @@ MODULE = Stuck
     [
         (signal.SIGTERM, "init", "threading.Event().wait()"),
         (signal.SIGINT, "exit", "threading.Event().wait()"),
-        (signal.SIGTERM, "exit", "while True: pass"),
+        pytest.param(signal.SIGTERM, "exit", "while True: pass", marks=pytest.mark.long),
     ],
 )
 def test_it_ends_whatever_hangs(

@@ -12,7 +12,7 @@ from tests.differential.memory import Pattern
 from tests.kernel.trees import built
 
 #: About a minute.
-CASES = 300
+CASES = 225
 
 
 def test_no_unexplained_difference() -> None:

@@ -63,6 +63,7 @@ def _share(said: str, area: tuple[int, int]) -> tuple[int, int]:
     return inside, sum(size for _, size in hot) - inside
 
 
+@pytest.mark.long
 def test_a_process_is_monitored_and_tuned(running: RunningWorkload, call: Damo) -> None:
     hot = running.areas["hot"]
     target = ("--ops", "vaddr", "--target_pid", running.pid, "--monitoring_nr_regions_range", 10, 50)
@@ -119,14 +120,16 @@ def _pages(running: RunningWorkload) -> dict[str, Any]:
 
 def test_a_scheme_on_physical_memory(running: RunningWorkload, call: Damo) -> None:
     access = ("--damos_access_rate", "0%", "0%", "--damos_age", "2s", "max")
-    quota = ("--damos_quotas", "0s", "32M", "1s", "0%", "30%", "70%")
+    quota = ["--damos_quotas", "0s", "32M", "1s", "0%", "30%", "70%"]
     call("start", "--ops", "paddr", "--damos_action", "pageout", *access, *quota, "--damos_filter", "allow", "anon")
     pause(running.guest, 5)
     until(lambda: _pages(running)["cold"] < 0.95)
+    quota[2] = "24M"
+    call("tune", "--ops", "paddr", "--damos_action", "pageout", *access, *quota, "--damos_filter", "allow", "anon")
     said = call("report", "damon")
     call("stop")
     assert "action: pageout per aggr interval" in said
-    assert "0 ns / 32.000 MiB / 32.000 MiB per 1 s" in said
+    assert "0 ns / 24.000 MiB / 24.000 MiB per 1 s" in said
     pages = _pages(running)
     print(f"  in memory: cold {pages['cold']:.0%}, hot {pages['hot']:.0%}")
     assert pages["hot"] > 0.95

@@ -47,6 +47,7 @@ def _working(
             work.stop()
 
 
+@pytest.mark.long
 def test_on_the_usual_kernel(guest: Guest, tmp_path: Path) -> None:
     """What 6.12 has: proactive reclaim, here after a second; then the same context by damo."""
     policy = tmp_path / "proactive_reclaim.py"

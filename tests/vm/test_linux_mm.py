@@ -26,7 +26,7 @@ def report(shared_guest: Guest, request: pytest.FixtureRequest) -> dict[str, Any
 @pytest.mark.parametrize("name", CHECKS)
 def test_in_guest(report: dict[str, Any], name: str) -> None:
     assert report[name]["ok"], report[name].get("error")
-    print(name, report[name]["saw"])
+    print(name, report[name]["seconds"], report[name]["saw"])
 
 
 def test_kernel_had_nothing_to_complain_of(shared_guest: Guest, report: dict[str, Any]) -> None:

@@ -95,6 +95,7 @@ def test_memory_comes_and_goes_node_by_node(guest: Guest) -> None:
     assert (_total(guest), _present(guest)) == (before, zones)
 
 
+@pytest.mark.long
 def test_memory_in_use_stays_and_is_told_and_damon_survives_it(guest: Guest) -> None:
     before = _total(guest)
     guest.plug_memory("512M")

@@ -95,6 +95,7 @@ def test_what_is_hot_and_what_is_beside_it(
     assert (first[0], first[1], first[4]) == ("kdamond.0", kdamond["pid"], "damon:damon_aggregated:")
 
 
+@pytest.mark.long
 def test_a_kill_and_a_full_disk_leave_what_was_written(
     shared_guest: Guest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

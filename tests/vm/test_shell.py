@@ -60,9 +60,10 @@ def test_shell_has_a_terminal_and_ends_with_its_code(options: list[str], place: 
     assert child.exitstatus == 7
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "place"),
-    [(["--snapshot"], "/root"), pytest.param(["--root", "host"], str(FOLDER), marks=pytest.mark.long)],
+    [(["--snapshot"], "/root"), (["--root", "host"], str(FOLDER))],
     ids=["image", "host"],
 )
 def test_every_byte_through_both_streams(options: list[str], place: str) -> None:

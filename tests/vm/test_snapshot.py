@@ -49,6 +49,7 @@ def test_the_console_has_the_whole_boot(guest: Guest) -> None:
     assert guest.console_text.count(snapshot.HOLDING) == 1
 
 
+@pytest.mark.long
 def test_several_at_once_from_one_snapshot(tmp_path: Path, guest: Guest) -> None:
     trees = []
     for number in range(3):

@@ -15,7 +15,8 @@ from vmtest import Guest
 pytestmark = pytest.mark.guest(memory="1G", **{**COUNTED, "icount": 1})
 
 
-@pytest.mark.parametrize("name", ["hot-cold", pytest.param("accuracy", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["hot-cold", "accuracy"])
 def test_pace_and_truth(guest: Guest, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """All due touches are made or counted as dropped; how many the machine made is printed."""
     path = f"{PROJECT}/workloads/{name}.yaml"
