@@ -108,29 +108,29 @@ class Events:
         """What is complete with ``data``."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            told = parse(line.decode(errors="replace"))
-            if isinstance(told, int):
-                self.lost += told
+            found = parse(line.decode(errors="replace"))
+            if isinstance(found, int):
+                self.lost += found
                 self._drop()
-            elif told is not None:
-                yield from self._take(told)
+            elif found is not None:
+                yield from self._take(found)
 
     def _drop(self) -> None:
         """Regions of targets of which some are missing."""
         self.lost += sum(map(len, self._open.values()))
         self._open.clear()
 
-    def _take(self, told: TraceLine) -> Iterator[TraceEvent]:
-        if not told.row:
-            yield self._event([told])
+    def _take(self, line: TraceLine) -> Iterator[TraceEvent]:
+        if not line.row:
+            yield self._event([line])
             return
-        before = self._open.setdefault(told.pid, [])
-        if before and not _follows(before[-1], told):
+        before = self._open.setdefault(line.pid, [])
+        if before and not _follows(before[-1], line):
             self.lost += len(before)  # the rest of them never came
             before.clear()
-        before.append(told)
-        if len(before) == told.fields[1]:
-            yield self._event(self._open.pop(told.pid))
+        before.append(line)
+        if len(before) == line.fields[1]:
+            yield self._event(self._open.pop(line.pid))
 
     def _event(self, lines: list[TraceLine]) -> TraceEvent:
         first = lines[0]

@@ -25,7 +25,7 @@ WORKLOAD = parse_workload(
 )
 
 
-class Told:
+class Answers:
     """Stands for the program: each question has the next answer."""
 
     workload = WORKLOAD
@@ -42,7 +42,7 @@ def _report(touches: int, dropped: int, phase: str = "second") -> Report:
 
 
 def _observer(*answers: dict[str, Report]) -> PerformedObserver:
-    return PerformedObserver(FakeMachine(), cast(Performed, Told(*answers)))
+    return PerformedObserver(FakeMachine(), cast(Performed, Answers(*answers)))
 
 
 def _main(*counts: tuple[int, int]) -> list[dict[str, Report]]:
