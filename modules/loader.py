@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: Directories of the user's own modules, separated by colons.
 PATH_VARIABLE = "DAMON_MODULES_PATH"
 _HERE = Path(__file__).parent
+_RESOLVED = _HERE.resolve()
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:
@@ -48,7 +49,7 @@ def _is_module(folder: Path) -> bool:
 
 def _import(folder: Path) -> ModuleType:
     """Import a directory's module; repeated calls give the same one."""
-    if folder.parent.resolve() == _HERE.resolve():
+    if folder.parent == _HERE or folder.parent.resolve() == _RESOLVED:
         return importlib.import_module(f"damon.modules.{folder.name}")
     name = f"damon_user_{folder.name}_{zlib.crc32(os.fsencode(folder.resolve())):08x}"
     if name in sys.modules:
