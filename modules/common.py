@@ -148,7 +148,11 @@ class DamonModule(SwitchedModule):
     # Parameters to context (modules 2, 3).
 
     def check(self) -> None:
-        rehearse(self._blank_ctx(), self._parameter_context(write_back=False))
+        rehearse(self._blank_ctx(), self.context())
+
+    def context(self) -> DamonCtx:
+        """What the parameters ask for, not started."""
+        return self._parameter_context(write_back=False)
 
     def _blank_ctx(self) -> DamonCtx:
         ctx = DamonCtx(machine=self.damon.machine)

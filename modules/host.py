@@ -13,9 +13,11 @@ from damon.host.engine import HostDamon
 from damon.host.modules import HostModules
 from damon.mm.linux import LinuxMachine
 from damon.model.context import DamonCtx
+from damon.modules.common import DamonModule
 from damon.modules.loader import find_modules
 from damon.modules.module import Module
 from damon.modules.params import Parameter, Parameters, ParamSpec, Value, parse_value, show_value
+from damon.modules.stat import Stat
 
 _ARRAY: Final = "array of "
 
@@ -139,6 +141,24 @@ class HostModule(Module):
     def stats(self) -> dict[str, Value]:
         names = (spec.name for spec in self.SPECS if not spec.writable and spec.name != "kdamond_pid")
         return {name: self.parameters[name].value for name in names}
+
+
+def context_of(run: HostRun, name: str) -> DamonCtx:
+    """The context of the kernel's module ``name`` by the parameters that it shows, which a kernel does not show itself.
+
+    Of a module that this project does not have, nothing is known but that it monitors physical memory.
+    """
+    own = find_modules().get(name)
+    module = own(run) if own is not None else None
+    if not isinstance(module, DamonModule | Stat):
+        ctx = DamonCtx(machine=run.machine)
+        run.select_ops(ctx, "paddr")
+        return ctx
+    writable = run.host.writable_parameters(name) - {"enabled", "commit_inputs"}
+    for parameter, text in run.host.parameters(name).items():
+        if parameter in writable and parameter in module.parameters:
+            module.parameters[parameter].store(text)
+    return module.context()
 
 
 def host_modules(host: HostModules) -> Mapping[str, type[Module]]:

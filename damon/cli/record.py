@@ -37,7 +37,7 @@ DESCRIPTION = """\
 Record how memory is accessed, in files that `damo report` reads. Without --module the memory is only monitored, by the
 operations set of --ops; with it the results of the modules' monitoring are recorded while they work.
 With --damond it is what the workers of a running damond find out, as they are; with --engine host it is what the
-running kernel's own DAMON finds out, by its trace events.
+running kernel's own DAMON finds out, by its trace events: a context of --ops, or modules.
 Ctrl-C or SIGTERM ends the recording; the file is complete at any time, also if this process is killed.
 """
 EPILOG = """\
@@ -51,6 +51,7 @@ examples:
   damon record --sim hot-cold --module damon_reclaim min_age=5000000
   damon record --damond --duration 60
   damon record --engine host --linux --ops vaddr --pid 4711 --events all
+  damon record --engine host --linux --module damon_reclaim min_age=5000000
 then: damon report damon.data, or damo report heatmap --input damon.data
 """
 _COLUMNS: Final = ("snapshots", "events lost")
@@ -268,26 +269,26 @@ def _record_running(arguments: argparse.Namespace, path: Path) -> int:
 
 def _record_host(arguments: argparse.Namespace, path: Path) -> int:
     """What the running kernel's own DAMON finds out."""
-    from damon.cli.record_host import HostSource, context
+    from damon.cli.record_host import HostSource, start
     from damon.host.engine import HostDamon
     from damon.records.recorder import Recorder
     from damon.trace.host import there
 
     with HostDamon() as host:
-        ctx = context(host, arguments)
         source = HostSource(host)
         with stop_flag() as stopped:
-            source.start(ctx)  # first: its events are known by its thread
+            ctxs = start(host, source, arguments)  # first: events are known by their thread
             events = there() if arguments.events == "all" else _events(arguments.events)
             recorder = Recorder(
                 source, path, None if arguments.accesses_only else LinuxEnvironment(),
                 output_type=arguments.output_type, events=events, flush_s=arguments.flush,
             )  # fmt: skip
             try:
-                recorder.watch(ctx)
+                for ctx in ctxs:
+                    recorder.watch(ctx)
                 _follow(source, recorder, arguments.duration, stopped, arguments.quiet)
             finally:
-                _finish((recorder.refresh, host.stop, recorder.finish))
+                _finish((recorder.refresh, source.stop, recorder.finish))
         if not arguments.quiet:
             _summary(recorder, path)
     return 0

@@ -46,6 +46,12 @@ def refuse_mismatch(name: str, pids: Sequence[int], regions: Sequence[tuple[int,
         raise InvalidInput("--ops: fvaddr: needs ranges to monitor; give --region")
 
 
+def refuse_both(arguments: argparse.Namespace) -> None:
+    """EINVAL when modules were asked for, and a context as well."""
+    if arguments.ops or arguments.pid or arguments.region:
+        raise InvalidInput("--ops, --pid, --region: are not for modules; leave them out, or --module and --cmdline")
+
+
 def _monitor(damon: Damon, arguments: argparse.Namespace) -> DamonCtx:
     """A context that only monitors, not started yet."""
     machine: Any = damon.machine
@@ -76,10 +82,7 @@ class Job:
         self._loader = Loader(damon)
         self._ctx: DamonCtx | None = None
         if arguments.module or arguments.cmdline:
-            if arguments.ops or arguments.pid or arguments.region:
-                raise InvalidInput(
-                    "--ops, --pid, --region: are not for modules; leave them out, or --module and --cmdline"
-                )
+            refuse_both(arguments)
             self._modules = prepare_modules(self._loader, module_words(arguments, engine))
         else:
             self._modules = []

@@ -54,7 +54,11 @@ class Stat(SwitchedModule):
     _control: DamonCallControl
 
     def check(self) -> None:
-        self._build(DamonCtx(machine=self.damon.machine))
+        self.context()
+
+    def context(self) -> DamonCtx:
+        """What it watches, not started."""
+        return self._build(DamonCtx(machine=self.damon.machine))
 
     def _build(self, ctx: DamonCtx) -> DamonCtx:
         """All System RAM with auto-tuned intervals. Whatever fails is ENOMEM, as in the kernel."""

@@ -100,6 +100,26 @@ def test_a_recording_of_the_kernels_events(
     assert kdamond["contexts"][0]["targets"][0]["pid"] == str(running.pid)
 
 
+@pytest.mark.long
+def test_a_recording_of_the_kernels_module(shared_guest: Guest, tmp_path: Path) -> None:
+    """Its worker's regions, and as a context what its parameters ask for."""
+    command = (
+        f"mkdir /tmp/module && {PYTHON} -m damon.cli.main record --engine host --linux --quiet -o /tmp/module/data"
+        " --duration 6 --module damon_reclaim min_age=30000000 sample_interval=20000 aggr_interval=400000"
+        " wmarks_high=1000 wmarks_mid=1000 wmarks_low=0"
+    )
+    shared_guest.run(command, cwd=PROJECT, timeout=4 * HANG_S).check()
+    assert shared_guest.run("cat /sys/module/damon_reclaim/parameters/enabled").text == "N\n"
+    shared_guest.get("/tmp/module", tmp_path / "module")
+    snapshots = [snapshot.rows for _, snapshot in read(tmp_path / "module/data")]
+    assert len(snapshots) > 5
+    assert all(len(rows) >= 10 for rows in snapshots)
+    (kdamond,) = json.loads((tmp_path / "module/data.kdamonds").read_text())
+    (scheme,) = kdamond["contexts"][0]["schemes"]
+    assert scheme["action"] == "pageout"
+    assert kdamond["contexts"][0]["ops"] == "paddr"
+
+
 def test_a_recorder_that_is_killed_leaves_nothing(shared_guest: Guest) -> None:
     assert shared_guest.run(["sh", "-c", f"PYTHONPATH={PROJECT}\n{KILLED}"], timeout=4 * HANG_S).check().text == "0\n"
 
