@@ -101,9 +101,9 @@ def test_a_stopped_qemu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(commands, "PROBE_SECONDS", 3.0)
     monkeypatch.setattr(connection, "START_SECONDS", 3.0)
-    monkeypatch.setenv("VMTEST_PATIENCE", "1")
     with Guest(BOOTED) as other:
         qemu = _qemu_of(other)
+        monkeypatch.setenv("VMTEST_PATIENCE", "1")
         qemu.suspend()
         with pytest.raises(GuestLost) as caught:
             other.run("true", timeout=2)

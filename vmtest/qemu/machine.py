@@ -15,10 +15,11 @@ from typing import TypeVar
 from ..config import GuestConfig
 from ..errors import HarnessError, Verdict
 from ..host import clock as hostclock
+from ..patience import patient
 from . import accel, command_line, machine_type, run_directory, supervisor, sysrq
 from .clock import Clock
 from .console import Console
-from .monitor import Monitor, MonitorError
+from .monitor import ANSWER_SECONDS, Monitor, MonitorError
 
 # The supervisor kills QEMU and removes a directory.
 CLOSE_SECONDS = 15.0
@@ -147,7 +148,7 @@ class Machine:
         Raises:
             MonitorError: QEMU is gone.
         """
-        self._monitor = Monitor(self._sockets[1])
+        self._monitor = Monitor(self._sockets[1], patient(ANSWER_SECONDS))
         return self._monitor
 
     def pause(self) -> None:

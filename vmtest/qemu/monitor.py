@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)")
 # What goes wrong is raised; the library's own lines are for who asks for them.
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
+ANSWER_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 INFO: dict[str, Any] = {"command-line": "info usernet"}
 _T = TypeVar("_T")
@@ -73,7 +74,7 @@ class Events:
 class Monitor:
     """A QMP session over a connected socket. Any thread may use it, several at once."""
 
-    def __init__(self, sock: socket.socket, timeout: float = 10.0) -> None:
+    def __init__(self, sock: socket.socket, timeout: float = ANSWER_SECONDS) -> None:
         """Args:
         sock: the end here; the session owns it from now on.
         timeout: seconds an answer may take.
