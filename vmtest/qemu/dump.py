@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from ..errors import InvalidInput, Verdict
+from ..patience import patient
 from ..sizes import MIB, shown
 from . import kdump
 from .console import Console
@@ -73,7 +74,7 @@ def write(monitor: Monitor, path: Path, timeout: float = SECONDS) -> None:
     try:
         with monitor.events("DUMP_COMPLETED") as events:
             monitor.command(
-                "dump-guest-memory", paging=False, protocol=where, format=FORMAT, detach=True, within=COMMAND_SECONDS
+                "dump-guest-memory", paging=False, protocol=where, format=FORMAT, detach=True, within=patient(COMMAND_SECONDS)
             )
             event = events.next(timeout)
         if event is None:

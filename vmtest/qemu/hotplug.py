@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from .. import specs
 from ..errors import InvalidInput
+from ..patience import patient
 from ..sizes import shown
 from .command_line import plug_id
 from .machine import Machine
@@ -160,10 +161,10 @@ class Memory:
 
     def _settle(self, node: int, size: int, wanted: int, deadline: float) -> int:
         """Follows the device's size until it is as wanted, or does not move any more; returns what it is."""
-        moved = time.monotonic()
+        moved, patience = time.monotonic(), patient(PATIENCE_SECONDS)
         while size != wanted:
             now = time.monotonic()
-            if now > deadline or now - moved > PATIENCE_SECONDS:
+            if now > deadline or now - moved > patience:
                 # Else the driver would go on by itself, at some time.
                 self._request(node, size)
                 size = self._size(node)

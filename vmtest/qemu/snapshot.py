@@ -23,6 +23,7 @@ from ..errors import BuildFailed, InvalidInput
 from ..folders import Share
 from ..host import clock as hostclock
 from ..images.hostpkgs import program
+from ..patience import patient
 from ..progress import Progress
 from . import command_line
 from .machine_type import MachineType
@@ -155,7 +156,7 @@ def save(monitor: Monitor, path: Path) -> None:
     _without_memory(monitor)
     path.touch(mode=0o600)
     monitor.command("migrate", uri=f"exec:exec cat >{shlex.quote(str(path))}")
-    deadline = time.monotonic() + SAVE_SECONDS
+    deadline = time.monotonic() + patient(SAVE_SECONDS)
     while time.monotonic() < deadline:
         found = monitor.command("query-migrate")
         if found.get("status") == "completed":
@@ -163,7 +164,7 @@ def save(monitor: Monitor, path: Path) -> None:
         if found.get("status") == "failed":
             raise MonitorError(f"migrate: {found.get('error-desc', 'failed; is the disk full?')}")
         time.sleep(0.02)
-    raise MonitorError(f"migrate: not done within {SAVE_SECONDS:g} s")
+    raise MonitorError(f"migrate: not done within {patient(SAVE_SECONDS):g} s")
 
 
 def _without_memory(monitor: Monitor) -> None:
