@@ -73,9 +73,8 @@ def write(monitor: Monitor, path: Path, timeout: float = SECONDS) -> None:
     where = f"file:{part}"
     try:
         with monitor.events("DUMP_COMPLETED") as events:
-            monitor.command(
-                "dump-guest-memory", paging=False, protocol=where, format=FORMAT, detach=True, within=patient(COMMAND_SECONDS)
-            )
+            limit = patient(COMMAND_SECONDS)
+            monitor.command("dump-guest-memory", paging=False, protocol=where, format=FORMAT, detach=True, within=limit)
             event = events.next(timeout)
         if event is None:
             raise MonitorError(f"dump-guest-memory: not done within {timeout:g} s")
