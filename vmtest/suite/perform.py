@@ -17,6 +17,7 @@ from typing import BinaryIO
 from .. import patterns
 from ..errors import CommandTimeout, GuestLost, HarnessError
 from ..guest import Guest
+from ..patience import patient
 from ..plug_schedule import Schedule
 from ..qemu import dump
 from ..results import evidence, ktap, manifest, outcome, symbols
@@ -221,7 +222,7 @@ class _Performance:
         self._set_verdict(code, (errors.tail or out.tail).decode(errors="replace"))
 
     def _timed_out(self, guest: Guest, process: Process, limit: float, message: str) -> None:
-        guest.commands.probe(PROBE_SECONDS)  # raises GuestLost for a guest that no longer answers
+        guest.commands.probe(patient(PROBE_SECONDS))  # raises GuestLost for a guest that no longer answers
         guest.settle()  # likewise, when its kernel has reported something meanwhile
         process.kill()
         total = limit < self._job.limits.command
