@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.job import COUNTED, HOT_COLD, PYTHON, ROOT, RunningWorkload, damon_run, pause, share, workload
+from tests.vm.job import ACCURACY, COUNTED, HOT_COLD, PYTHON, RunningWorkload, damon_run, pause, share, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
 from vmtest.ssh.process import Process
@@ -19,7 +19,6 @@ pytestmark = pytest.mark.guest(memory="1G", swap="zram:768M", **COUNTED)
 
 Boot = Callable[[], Guest]  # whose free memory is not fragmented yet
 Areas = dict[str, dict[str, int]]
-ACCURACY = ROOT / "workloads/accuracy.yaml"
 #: The guest is mostly empty: with their watermarks both modules would sleep. An emulated processor is so slow that in
 #: 10 ms a second the kernel's own scheme pages out 14 MB in 40 s; so the quota is one of size, for either side.
 AWAKE = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "quota_ms=0", "max_nr_regions=200")

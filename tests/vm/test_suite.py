@@ -43,7 +43,7 @@ trees: {tree: /opt/t}
 
 def _vmtest(*words: str | int | Path) -> subprocess.CompletedProcess[str]:
     # A guest that shows its tasks on the console while it is asked whether it still answers: slow on a busy host.
-    env = {**os.environ, "VMTEST_PATIENCE": "40"}
+    env = {**os.environ, "VMTEST_PATIENCE": "16"}
     command = [sys.executable, "-m", "vmtest.cli", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.vm.job import COUNTED, PROJECT, PYTHON, ROOT, workload
+from tests.vm.job import ACCURACY, COUNTED, PROJECT, PYTHON, ROOT, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
 
@@ -40,7 +40,7 @@ def test_pace_and_truth(guest: Guest, capsys: pytest.CaptureFixture[str], name: 
 
 def test_flushing_on_an_emulated_processor_makes_touches_visible(guest: Guest) -> None:
     """Idle pages, marked once a TLB entry is there: touched ones must not stay idle."""
-    with workload(guest, ROOT / "workloads/accuracy.yaml") as running:
+    with workload(guest, ACCURACY) as running:
         words = [PYTHON, "-m", "tests.vm.guest.idle", str(running.pid), running.span("hot"), running.span("cold")]
         locked = f"awk '/^[0-9a-f]+-/ {{at=$1}} /^Locked:/ && $2 {{print at}}' /proc/{running.pid}/smaps"
         spans = [line.split("-") for line in guest.run(locked).check().text.splitlines()]

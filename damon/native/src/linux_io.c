@@ -168,9 +168,20 @@ void lx_bits_set(struct lx_files *files, const struct lx_key *pfns, size_t nr)
 	}
 }
 
+/* What the bitmap does not show is a flag of the page, too. */
+static uint8_t flagged_idle(struct lx_files *files, uint64_t pfn, uint8_t unreadable)
+{
+	uint64_t flags;
+
+	if (!lx_read(files, LX_READ_KPAGEFLAGS, files->kpageflags, pfn, &flags, 1))
+		return unreadable;
+	return (flags & KPF_IDLE) != 0;
+}
+
 /*
  * Each word read makes the kernel walk the reverse mappings of its idle pages: only words that are asked for, and
- * one call only for adjacent ones.
+ * one call only for adjacent ones. Where memory ends within a word, the kernel does the walk for it, and shows the
+ * words before it only.
  */
 void lx_bits_get(struct lx_files *files, const struct lx_key *pfns, size_t nr, uint8_t *idle, uint8_t unreadable)
 {
@@ -186,7 +197,8 @@ void lx_bits_get(struct lx_files *files, const struct lx_key *pfns, size_t nr, u
 		for (; i < end; i++) {
 			uint64_t at = (pfns[i].key >> 6) - first;
 
-			idle[i] = at < got ? words[at] >> (pfns[i].key & 63) & 1 : unreadable;
+			idle[i] = at < got ? words[at] >> (pfns[i].key & 63) & 1 :
+					     flagged_idle(files, pfns[i].key, unreadable);
 		}
 	}
 }

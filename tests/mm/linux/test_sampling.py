@@ -93,6 +93,20 @@ def test_head_of_a_huge_page_is_asked_once(tmp_path: Path) -> None:
     kernel.close()
 
 
+def test_memory_that_ends_within_a_word(tmp_path: Path) -> None:
+    """The kernel shows whole words only; of the frames after them, their flag tells."""
+    kernel = FakeKernel(tmp_path, [ANON] * 100)
+    sampler = Sampler(kernel.files)
+    frames = [3, 63, 64, 70, 99]
+    sampler.mkold_phys(addresses([pfn << 12 for pfn in frames]), len(frames))
+    assert kernel.bitmap() == frames
+    kernel.clear_idle([63])
+    os.truncate(tmp_path / "bitmap", 8)
+    kernel.set_flags([ANON | (KPF_IDLE if pfn in (3, 64, 99) else 0) for pfn in range(100)])
+    assert young(sampler, len(frames)) == [0, 1, 0, 1, 0]
+    kernel.close()
+
+
 def test_young_of_another_batch_is_refused(kernel: FakeKernel) -> None:
     sampler = Sampler(kernel.files)
     sampler.mkold_phys(addresses([0, 4096]), 2)
