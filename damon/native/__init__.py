@@ -18,7 +18,6 @@ from typing import Any, Final
 from damon.errors import MissingCapability
 
 LIBRARY = Path(__file__).with_name("libdamon.so")
-#: Not in a wheel.
 SOURCES = Path(__file__).with_name("src")
 WORKLOAD_PROGRAM = Path(__file__).parent / "bin" / "damon-workload"
 #: Every routine that was bound, by name.
@@ -26,15 +25,18 @@ BOUND: Final[dict[str, Any]] = {}
 
 
 def refuse_stale(library: Path, sources: Path) -> None:
-    """Raise ``MissingCapability`` when a file of ``sources``, if there are any, is younger than ``library``.
+    """Raise ``MissingCapability`` when, in a checkout, a file of ``sources`` is younger than ``library``.
 
-    With a library of another commit, Python would pass records that C reads with another layout.
+    With a library of another commit, Python would pass records that C reads with another layout. What is installed was
+    built from its sources, whatever their times.
     """
+    if not (sources.parents[2] / "setup.py").is_file():
+        return
     try:
         built = library.stat().st_mtime
         files = [entry for entry in os.scandir(sources) if entry.name.endswith((".c", ".h"))]
         younger = [entry.name for entry in files if entry.stat().st_mtime > built]
-    except OSError:  # an installation has no sources
+    except OSError:  # not built yet
         return
     if younger:
         what = f"C helper: {library.name}"

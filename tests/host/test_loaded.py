@@ -160,7 +160,7 @@ def test_a_service_does_not_take_the_engine(tmp_path: Path) -> None:
     ("words", "why"),
     [
         (["--sim", "hot-cold"], "works on this machine's memory; give --linux"),
-        (["--linux", "--module", "damon_reclaim"], "damon record only monitors with it; leave --module and"),
+        (["--linux", "--module", "damon_reclaim", "--ops", "paddr"], "--ops, --pid, --region: are not for modules"),
         (["--linux", "--pid", "1"], "--pid: 1: is for --ops vaddr or fvaddr; leave it out"),
         (["--linux", "--ops", "vaddr"], "--ops: vaddr: needs a process; give --pid"),
         (

@@ -13,24 +13,30 @@ from damon.errors import MissingCapability
 
 
 def _file(path: Path, mtime: float) -> Path:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     os.utime(path, (mtime, mtime))
     return path
 
 
 def test_a_younger_source_is_named(tmp_path: Path) -> None:
-    library = _file(tmp_path / "libdamon.so", 100)
-    _file(tmp_path / "src/a.c", 100)
-    _file(tmp_path / "src/notes.swp", 200)
-    native.refuse_stale(library, tmp_path / "src")
-    _file(tmp_path / "src/b.h", 101)
+    _file(tmp_path / "setup.py", 0)
+    place = tmp_path / "damon/native"
+    library = _file(place / "libdamon.so", 100)
+    _file(place / "src/a.c", 100)
+    _file(place / "src/notes.swp", 200)
+    native.refuse_stale(library, place / "src")
+    _file(place / "src/b.h", 101)
     with pytest.raises(MissingCapability) as caught:
-        native.refuse_stale(library, tmp_path / "src")
+        native.refuse_stale(library, place / "src")
     assert str(caught.value).startswith("C helper: libdamon.so: is older than its source b.h; build it again")
 
 
-def test_an_installation_has_no_sources(tmp_path: Path) -> None:
-    native.refuse_stale(_file(tmp_path / "libdamon.so", 100), tmp_path / "src")
-    _file(tmp_path / "src/a.c", 100)
-    native.refuse_stale(tmp_path / "absent.so", tmp_path / "src")
+def test_an_installation_and_what_is_not_built(tmp_path: Path) -> None:
+    """pip gives all files the time at which it writes them."""
+    place = tmp_path / "damon/native"
+    library = _file(place / "libdamon.so", 100)
+    _file(place / "src/a.c", 101)
+    native.refuse_stale(library, place / "src")
+    _file(tmp_path / "setup.py", 0)
+    native.refuse_stale(place / "absent.so", place / "src")
