@@ -113,7 +113,7 @@ def test_a_recording_of_the_kernels_module(shared_guest: Guest, tmp_path: Path) 
     shared_guest.get("/tmp/module", tmp_path / "module")
     snapshots = [snapshot.rows for _, snapshot in read(tmp_path / "module/data")]
     assert len(snapshots) > 5
-    assert all(len(rows) >= 10 for rows in snapshots)
+    assert len(snapshots[-1]) >= 10  # it begins with one region
     (kdamond,) = json.loads((tmp_path / "module/data.kdamonds").read_text())
     (scheme,) = kdamond["contexts"][0]["schemes"]
     assert scheme["action"] == "pageout"
