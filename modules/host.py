@@ -144,9 +144,9 @@ class HostModule(Module):
 
 
 def context_of(run: HostRun, name: str) -> DamonCtx:
-    """The context of the kernel's module ``name`` by the parameters that it shows, which a kernel does not show itself.
+    """What the parameters of the kernel's module ``name`` ask for, as a context; the kernel does not show the real one.
 
-    Of a module that this project does not have, nothing is known but that it monitors physical memory.
+    Of a module that this project does not have, only the operations set is known.
     """
     own = find_modules().get(name)
     module = own(run) if own is not None else None

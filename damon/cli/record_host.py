@@ -59,7 +59,7 @@ class HostSource:
         self._contexts[self._host.kdamond_pid(ctx)] = ctx
 
     def start_module(self, name: str, words: Sequence[str]) -> DamonCtx:
-        """Turn the kernel's module on with these parameters; its context, as far as its parameters show it.
+        """Turn the kernel's module on with these parameters; returns the context that they ask for.
 
         Raises:
             MissingCapability: this kernel does not show the module's worker.

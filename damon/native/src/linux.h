@@ -103,7 +103,7 @@ struct lx_head {
 void lx_find_head(struct lx_files *files, uint64_t pfn, struct lx_head *head);
 /*
  * Bits of page frames (ascending) in the idle bitmap. Set them, or read them: idle[i] := 1 if the bit is set, or where
- * the kernel shows no such word, the page's flag; unreadable where it does not show that either.
+ * the kernel shows no such word, the page's flag; unreadable where neither can be read.
  */
 void lx_bits_set(struct lx_files *files, const struct lx_key *pfns, size_t nr);
 void lx_bits_get(struct lx_files *files, const struct lx_key *pfns, size_t nr, uint8_t *idle, uint8_t unreadable);

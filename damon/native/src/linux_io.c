@@ -75,7 +75,8 @@ void lx_sort(struct lx_key *keys, struct lx_key *scratch, size_t nr)
 		memcpy(keys, from, nr * sizeof(*keys));
 }
 
-size_t lx_read(struct lx_files *files, enum lx_call call, int fd, uint64_t first, uint64_t *out, size_t nr)
+/* How many of nr values there are from first on; -1: they cannot be read. */
+static ssize_t read_values(struct lx_files *files, enum lx_call call, int fd, uint64_t first, uint64_t *out, size_t nr)
 {
 	ssize_t got;
 
@@ -85,7 +86,14 @@ size_t lx_read(struct lx_files *files, enum lx_call call, int fd, uint64_t first
 		lx_count(files, call);
 		got = pread(fd, out, nr * 8, (off_t)(first * 8));
 	} while (got < 0 && errno == EINTR);
-	return got < 0 ? 0 : (size_t)got / 8;
+	return got < 0 ? -1 : got / 8;
+}
+
+size_t lx_read(struct lx_files *files, enum lx_call call, int fd, uint64_t first, uint64_t *out, size_t nr)
+{
+	ssize_t got = read_values(files, call, fd, first, out, nr);
+
+	return got < 0 ? 0 : (size_t)got;
 }
 
 size_t lx_gather(struct lx_files *files, enum lx_call call, int fd, const struct lx_key *keys, size_t nr, uint32_t gap,
@@ -189,16 +197,21 @@ void lx_bits_get(struct lx_files *files, const struct lx_key *pfns, size_t nr, u
 
 	for (size_t i = 0; i < nr;) {
 		uint64_t first = pfns[i].key >> 6, last = first;
-		size_t end = i + 1, got;
+		size_t end = i + 1;
+		ssize_t got;
 
 		while (end < nr && (pfns[end].key >> 6) - last <= 1 && (pfns[end].key >> 6) - first < CHUNK)
 			last = pfns[end++].key >> 6;
-		got = lx_read(files, LX_READ_BITMAP, files->bitmap, first, words, last - first + 1);
+		got = read_values(files, LX_READ_BITMAP, files->bitmap, first, words, last - first + 1);
 		for (; i < end; i++) {
 			uint64_t at = (pfns[i].key >> 6) - first;
 
-			idle[i] = at < got ? words[at] >> (pfns[i].key & 63) & 1 :
-					     flagged_idle(files, pfns[i].key, unreadable);
+			if (got < 0)
+				idle[i] = unreadable;
+			else if (at < (uint64_t)got)
+				idle[i] = words[at] >> (pfns[i].key & 63) & 1;
+			else
+				idle[i] = flagged_idle(files, pfns[i].key, unreadable);
 		}
 	}
 }

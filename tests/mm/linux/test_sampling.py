@@ -104,6 +104,9 @@ def test_memory_that_ends_within_a_word(tmp_path: Path) -> None:
     os.truncate(tmp_path / "bitmap", 8)
     kernel.set_flags([ANON | (KPF_IDLE if pfn in (3, 64, 99) else 0) for pfn in range(100)])
     assert young(sampler, len(frames)) == [0, 1, 0, 1, 0]
+    os.close(kernel.files.bitmap)
+    kernel.files.bitmap = os.open(tmp_path / "bitmap", os.O_WRONLY)
+    assert young(sampler, len(frames)) == [0] * 5, "what cannot be read says nothing"
     kernel.close()
 
 
