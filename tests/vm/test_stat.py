@@ -22,24 +22,41 @@ MOST_IN_USE = 0.08
 MOST_APART = 0.04
 
 
+def _in_use(percentiles: list[int]) -> float:
+    """The share of memory that is accessed: its idle time is negative."""
+    return sum(ms < 0 for ms in percentiles[1:]) / 100
+
+
+def _damon_stat(guest: Guest) -> dict[str, Any]:
+    """The result of a run of damon_stat, at the latest the last of LOOKS."""
+    for seed in range(LOOKS):
+        run = [*damon_run(["damon_stat"], duration=SECONDS, out="-"), "--seed", str(seed)]
+        result: dict[str, Any] = json.loads(guest.run(run, timeout=2 * HANG_S).check().text)
+        if _in_use(result["modules"]["damon_stat"]["stats"]["memory_idle_ms_percentiles"]) <= MOST_IN_USE:
+            break
+    return result
+
+
+def _kernels_damon(guest: Guest, in_use: float) -> dict[str, Any]:
+    """What the kernel's own regions say, at the latest the last of LOOKS."""
+    words = [PYTHON, "-m", "tests.vm.guest.kernel_idle", str(SECONDS)]
+    for _ in range(LOOKS):
+        kernel: dict[str, Any] = json.loads(guest.run(words, cwd=PROJECT, timeout=2 * HANG_S).check().text)
+        if abs(in_use - kernel["in_use"]) < MOST_APART:
+            break
+    return kernel
+
+
 def test_idle_memory_as_the_kernel_sees_it(guest: Guest, capsys: pytest.CaptureFixture[str]) -> None:
     """32 of 1024 MiB are in use, and the rest is idle for as long as it was watched."""
     with workload(guest, HOT_COLD) as running:
         ram = int(guest.run(["awk", "/MemTotal/ {print $2}", "/proc/meminfo"]).text) * 1024
         before = running.pages()
-        for seed in range(LOOKS):
-            run = [*damon_run(["damon_stat"], duration=SECONDS, out="-"), "--seed", str(seed)]
-            result = json.loads(guest.run(run, timeout=2 * HANG_S).check().text)
-            stats = result["modules"]["damon_stat"]["stats"]
-            percentiles = stats["memory_idle_ms_percentiles"]
-            in_use = sum(ms < 0 for ms in percentiles[1:]) / 100
-            if in_use <= MOST_IN_USE:
-                break
-        words = [PYTHON, "-m", "tests.vm.guest.kernel_idle", str(SECONDS)]
-        for _ in range(LOOKS):
-            kernel: dict[str, Any] = json.loads(guest.run(words, cwd=PROJECT, timeout=2 * HANG_S).check().text)
-            if abs(in_use - kernel["in_use"]) < MOST_APART:
-                break
+        result = _damon_stat(guest)
+        stats = result["modules"]["damon_stat"]["stats"]
+        percentiles = stats["memory_idle_ms_percentiles"]
+        in_use = _in_use(percentiles)
+        kernel = _kernels_damon(guest, in_use)
         after = running.pages()
     start, end = running.areas["hot"]
     with capsys.disabled():
