@@ -14,7 +14,7 @@ PACKAGES_ARM64 := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\).*/\1/p' images/pac
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
-NORMAL := -q -n 4 --dist loadfile --no-loadscope-reorder --durations=20
+NORMAL := -q -n 4 --dist loadfile --no-loadscope-reorder --durations=20 --ignore=tests/rules
 
 .PHONY: dist docs docs-images share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
 
@@ -25,7 +25,7 @@ help:
 	@echo "make test-debug  the core tests in a kernel with debug information (builds it)"
 	@echo "make test-arm64  the core tests in arm64 guests (installs a cross compiler and QEMU for it, builds a second kernel)"
 	@echo "make demo-vm  proactive reclaim on real page tables, in a guest"
-	@echo "make lint     formatting, types, import rules, spelling, warnings of the C compiler"
+	@echo "make lint     formatting, types, import rules, spelling, words, length of functions, warnings of the C compiler"
 	@echo "make bench    benchmarks: ratios measured side by side"
 	@echo "make fuzz     an hour (FUZZ_SECONDS) of damaged and hostile input for every parser; what fails is kept in tests/fuzz/failures"
 	@echo "make sanitize  the C helpers under AddressSanitizer and UBSan, SEEDS (1000) random machines and contexts"
@@ -80,6 +80,7 @@ lint: $(STAMP)
 	@for cc in $(CC) $$(command -v aarch64-linux-gnu-gcc); do \
 	for file in $(C_SOURCES); do $$cc -std=gnu11 -O1 -Wall -Wextra -Werror -c -o /dev/null $$file || exit; done; done
 	@$(BIN)/python -m tests.shim_warnings
+	@$(BIN)/python -m pytest -q -p no:xdist tests/rules
 
 test-fast: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(NORMAL) -m "not long" --ignore=tests/vm

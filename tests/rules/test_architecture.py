@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import import_cycles
+from tests.rules import import_cycles
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/explanation/architecture.md"
 #: As in the import contract, top to bottom, and what C does at the end.
 LAYERS = (

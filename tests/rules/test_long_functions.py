@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PRODUCT = ("damon", "images", "modules", "vmtest")
 OTHERS = ("benchmarks", "examples", "share", "tests")
 LINES, BRANCHES = 40, 15

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The import cycles of both packages; ``python -m tests.import_cycles`` prints them, imports in functions counted."""
+"""The import cycles of both packages, imports in functions counted.
+
+``python -m tests.rules.import_cycles`` prints them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("damon", "vmtest")
 Graph = dict[str, set[str]]
 

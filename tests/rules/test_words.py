@@ -8,7 +8,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 #: Lists the retired words.
 PAGE = ROOT / "docs/reference/vocabulary.md"
 TOPS = ("benchmarks", "damon", "docs", "examples", "images", "modules", "share", "tests", "vmtest", "workloads")

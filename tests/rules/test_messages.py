@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("damon", "images", "modules", "vmtest")
 KINDS = {"DamonError", "InvalidInput", "MachineLacks", "MissingCapability", "ServiceLost"}
 FORM = re.compile(r"[^;]+: .*; .+", re.DOTALL)
