@@ -70,7 +70,10 @@ void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr)
 			sim_frame_free(m, frame + i, 1);
 		return;
 	}
-	set_vacant(m, frame, nr, 1);
+	if (nr == 1)
+		m->vacant[frame >> 6] |= 1ull << (frame & 63);
+	else
+		set_vacant(m, frame, nr, 1);
 	if (m->nr_isolated && frame - m->isolated < m->nr_isolated)
 		return;
 	n->nr_free += nr;

@@ -41,7 +41,7 @@ EXPORT int sim_offline(struct sim_machine *m, uint64_t number, uint64_t nr, int6
 	sim_frame_isolate(m, res->node);
 	for (uint64_t i = 0; i < nr && !failed; i++) {
 		for (;;) {
-			struct sim_hint hint = { NULL, 0 };
+			struct sim_hint hint = { 0 };
 
 			if (!sim_resolve(m, pfn + i, &hint, &area, &index))
 				break;
@@ -58,7 +58,7 @@ EXPORT int sim_offline(struct sim_machine *m, uint64_t number, uint64_t nr, int6
 		return 1;
 	}
 	for (uint64_t i = 0; i <= nr; i++) {
-		struct sim_hint hint = { NULL, 0 };
+		struct sim_hint hint = { 0 };
 
 		if (i < nr && !sim_resolve(m, pfn + i, &hint, &area, &index))
 			continue;

@@ -58,7 +58,7 @@ uint64_t sim_migrate_folio(struct sim_machine *m, uint32_t area, uint64_t index,
 EXPORT uint64_t sim_migrate(struct sim_machine *m, const struct damon_folio *folios, uint32_t nr, int64_t now,
 			    int64_t *spent)
 {
-	struct sim_hint hint = { NULL, 0 };
+	struct sim_hint hint = { 0 };
 	uint64_t moved = 0, index, pages, got;
 	uint32_t area;
 

@@ -24,7 +24,7 @@ static inline void prefetch(const struct sim_machine *m, const uint64_t *addrs, 
 
 EXPORT void sim_phys_mkold(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, int64_t now)
 {
-	struct sim_hint hint = { NULL, 0 };
+	struct sim_hint hint = { 0 };
 	uint32_t area;
 	uint64_t index;
 
@@ -38,7 +38,7 @@ EXPORT void sim_phys_mkold(struct sim_machine *m, const uint64_t *addrs, uint32_
 
 EXPORT void sim_phys_young(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, uint8_t *out, int64_t now)
 {
-	struct sim_hint hint = { NULL, 0 };
+	struct sim_hint hint = { 0 };
 	uint32_t area;
 	uint64_t index;
 
@@ -105,25 +105,47 @@ static uint64_t next_used(struct sim_machine *m, uint64_t frame, uint64_t end)
 /* Is it known that there is no page in frames [pfn, end)? */
 int sim_is_vacant(struct sim_machine *m, uint64_t pfn, uint64_t end)
 {
-	for (uint64_t r = 0; r < m->nr_res; r++) {
+	for (uint64_t r = m->nr_res; r-- > 0;) { /* the biggest is the last */
 		const struct sim_res *res = &m->res[r];
 		uint64_t first = pfn > res->pfn ? pfn : res->pfn, last = res->pfn + res->nr;
 
 		last = last < end ? last : end;
 		if (first >= last)
 			continue;
-		first = res->frame + (first - res->pfn);
-		last = res->frame + (last - res->pfn);
-		if (next_used(m, first, last) < last)
+		if (next_used(m, res->frame + (first - res->pfn), res->frame + (last - res->pfn)) <
+		    res->frame + (last - res->pfn))
 			return 0;
+		if (first == pfn && last == end)
+			break;
 	}
 	return 1;
+}
+
+/* Go on from frame number *pfn of a resource to the next folio; 0: there is none before end. */
+static inline int next_folio(struct sim_machine *m, const struct sim_res *res, uint64_t *pfn, uint64_t end,
+			     struct sim_hint *hint, struct sim_place *place)
+{
+	while (*pfn < end) {
+		if (sim_near(m, *pfn, hint, &place->index) > 0) {
+			place->area = hint->near;
+			return 1;
+		}
+		*pfn = res->pfn - res->frame +
+		       next_used(m, res->frame + (*pfn - res->pfn), res->frame + (end - res->pfn));
+		if (*pfn == end)
+			break;
+		if (sim_look_up(m, *pfn, res, hint, place))
+			return 1;
+		(*pfn)++;
+	}
+	return 0;
 }
 
 /* The folios in frames [*pfn, end), up to max of them. *pfn: where to go on. */
 EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, struct damon_folio *out, uint32_t max)
 {
-	struct sim_hint hint = { NULL, 0 };
+	struct sim_hint hint = { 0 };
+	struct sim_place place;
 	uint32_t nr = 0;
 	uint64_t at = *pfn;
 
@@ -133,17 +155,7 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 
 		if (at < res->pfn)
 			at = res->pfn;
-		while (at < stop) {
-			struct sim_place place = { 0 };
-
-			place.frame = next_used(m, res->frame + (at - res->pfn), res->frame + (stop - res->pfn));
-			at = res->pfn + (place.frame - res->frame);
-			if (at == stop) /* the next frames are elsewhere */
-				break;
-			if (!sim_locate(m, &place) || !sim_settle(m, &place, &hint)) {
-				at++;
-				continue;
-			}
+		while (next_folio(m, res, &at, stop, &hint, &place)) {
 			if (nr == max) {
 				*pfn = at;
 				return nr;
@@ -159,7 +171,7 @@ EXPORT uint32_t sim_folios(struct sim_machine *m, uint64_t *pfn, uint64_t end, s
 
 EXPORT void sim_folios_young(struct sim_machine *m, struct damon_folio *folios, uint32_t nr, int64_t now)
 {
-	struct sim_hint hint = { NULL, 0 };
+	struct sim_hint hint = { 0 };
 	uint32_t area;
 	uint64_t index;
 
@@ -177,7 +189,7 @@ EXPORT void sim_folios_young(struct sim_machine *m, struct damon_folio *folios, 
 
 EXPORT void sim_folios_mkold(struct sim_machine *m, const struct damon_folio *folios, uint32_t nr, int64_t now)
 {
-	struct sim_hint hint = { NULL, 0 };
+	struct sim_hint hint = { 0 };
 	uint32_t area;
 	uint64_t index;
 
@@ -192,7 +204,7 @@ EXPORT uint64_t sim_pageout(struct sim_machine *m, const struct damon_folio *fol
 			    int64_t *cost)
 {
 	uint64_t reclaimed = 0, index;
-	struct sim_hint hint = { NULL, 0 };
+	struct sim_hint hint = { 0 };
 	uint32_t area;
 
 	for (uint32_t n = 0; n < nr; n++)
@@ -206,7 +218,7 @@ EXPORT uint64_t sim_pageout(struct sim_machine *m, const struct damon_folio *fol
 EXPORT uint64_t sim_lru_move(struct sim_machine *m, const struct damon_folio *folios, uint32_t nr, int active)
 {
 	uint64_t pages = 0, index;
-	struct sim_hint hint = { NULL, 0 };
+	struct sim_hint hint = { 0 };
 	uint32_t area;
 
 	for (uint32_t n = 0; n < nr; n++) {

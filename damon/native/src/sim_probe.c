@@ -8,7 +8,7 @@
 /* Row i: the folio at addrs[i], nr_pages 0 if there is none. */
 EXPORT void sim_folios_at(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, struct damon_folio *out)
 {
-	struct sim_hint hint = { NULL, 0 };
+	struct sim_hint hint = { 0 };
 	uint32_t area;
 	uint64_t index;
 

@@ -19,8 +19,15 @@ static void phys_young(void *space, const uint64_t *addrs, uint32_t nr, uint8_t 
 static uint32_t accessed(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t_old, int64_t now)
 {
 	const struct sim_area *a = &m->area[area];
+	unsigned int st = sim_st(a, index);
 
-	if (sim_valid(a, index)) { /* what follows, in short */
+	/* what follows these two, in short */
+	if (st < ST_VALID && sim_seg_now(a)->pattern == PATTERN_NONE) {
+		if (st != ST_IDLE)
+			sim_page_mkold(m, area, index, t_old);
+		return 0;
+	}
+	if (st == ST_VALID) {
 		struct sim_page *p = &a->page[index];
 
 		if (!(p->flags & PG_PRESENT))
@@ -75,6 +82,26 @@ static inline uint32_t look_up(const struct sim_machine *m, const uint64_t *addr
 	return kept;
 }
 
+/* The samples of a small machine, whose maps are in a cache near the processor; pages' records are fetched early. */
+static void near_accessed(struct sim_machine *m, const uint64_t *addrs, uint32_t nr, uint32_t *hits, int64_t t_old,
+			  int64_t now)
+{
+	struct sim_hint hint = { 0 };
+	struct sim_place at[CHUNK];
+
+	for (uint32_t first = 0; first < nr; first += CHUNK) {
+		uint32_t end = nr - first < CHUNK ? nr : first + CHUNK, nr_here = 0;
+
+		for (uint32_t n = first; n < end; n++)
+			if (sim_resolve(m, addrs[n] >> 12, &hint, &at[nr_here].area, &at[nr_here].index)) {
+				__builtin_prefetch(&m->area[at[nr_here].area].page[at[nr_here].index]);
+				at[nr_here++].sample = n;
+			}
+		for (uint32_t n = 0; n < nr_here; n++)
+			hits[at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);
+	}
+}
+
 /*
  * The order in which two samples of one page are taken is of no account: making it old twice at one time is the same as
  * once, and asking changes nothing but how far its history is drawn, which is up to now for both.
@@ -86,14 +113,16 @@ static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint3
 {
 	struct sim_machine *m = ((struct sim_space *)space)->m;
 	struct sim_place at[CHUNK];
-	struct sim_hint hint = { NULL, 0 };
-	int far = nr && (addrs[nr - 1] - addrs[0]) >> 15 > NEAR;
+	struct sim_hint hint = { 0 };
 
+	if (!nr || (addrs[nr - 1] - addrs[0]) >> 15 <= NEAR) {
+		near_accessed(m, addrs, nr, hits, t_old, now);
+		return;
+	}
 	for (uint32_t first = 0; first < nr; first += CHUNK) {
 		uint32_t chunk = nr - first < CHUNK ? nr - first : CHUNK, left, nr_here = 0;
 
-		if (far)
-			look_up(m, &addrs[first], chunk, at, 1);
+		look_up(m, &addrs[first], chunk, at, 1);
 		left = look_up(m, &addrs[first], chunk, at, 0);
 		for (uint32_t n = 0; n < left; n++)
 			__builtin_prefetch(&m->leaf[at[n].frame]);

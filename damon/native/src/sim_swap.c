@@ -8,6 +8,12 @@
  */
 void sim_swap_take(struct sim_machine *m, struct sim_page *p)
 {
+	if (m->nr_swap == 1) {
+		m->swap[0].used++;
+		m->swap_used++;
+		p->swap = 0;
+		return;
+	}
 	for (uint64_t first = 0, end; first < m->nr_swap; first = end) {
 		struct sim_swap *group = &m->swap[first];
 
