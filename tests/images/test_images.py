@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -244,6 +246,23 @@ def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
         rootfs_build.check_image(path)
     path.write_bytes(b"hsqs....")
     rootfs_build.check_image(path)
+
+
+@pytest.mark.skipif(shutil.which("mksquashfs") is None, reason="needs mksquashfs: apt-get install squashfs-tools")
+def test_an_image_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    for number in range(40):
+        (tmp_path / f"root/{number}").write_bytes("".join(f"{number} {line}\n" for line in range(9000)).encode())
+    archive, image, log = tmp_path / "root.tar", tmp_path / "root.squashfs", tmp_path / "log"
+    with tarfile.open(archive, "w") as made:
+        made.add(tmp_path / "root", "root")
+    with Progress("image") as progress:
+        rootfs_build._squash(archive, image, log, progress)
+        data = bytearray(image.read_bytes())
+        data[200:800] = b"\xff" * 600  # behind the superblock and its options: the first files' data
+        image.write_bytes(data)
+        with pytest.raises(BuildFailed, match=r"image: step 'unsquashfs .*': ended with code 1"):
+            rootfs_build._read_all(image, log, progress)
 
 
 def test_variants() -> None:
