@@ -18,6 +18,13 @@ pytest_plugins = ["vmtest.pytest_plugin", "pytester", "tests.features", "tests.i
 GUESTS = Path(__file__).parent / "vm"
 
 
+@pytest.fixture
+def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
+    """With a root of its own: a setup.py or pytest.ini that somebody has put into /tmp would be taken for it."""
+    pytester.makeini("[pytest]")
+    return pytester
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with guests come first: they take longest, and what is short fills the end of a run in parallel."""
     items.sort(key=lambda item: GUESTS not in item.path.parents)
