@@ -41,7 +41,8 @@ def test_soak(seed: int) -> None:
     assert counts["bytes applied"] > 0
     assert counts["tried in vain"] > 0
     held = live_arrays()  # by the machine and what is global in it: no context that has ended
-    assert all(held[name] == before[name] for name in ("Kdamond", "DamonCtx", "RegionArray", "FolioArray", "threads"))
+    assert all(held[name] == before[name] for name in ("Kdamond", "DamonCtx", "RegionArray", "threads"))
+    assert held["FolioArray"] - before["FolioArray"] <= len(KINDS)  # the machine keeps one for each walk at a time
     assert _run(seed)[0] == digest
     assert _run(seed + 100)[0] != digest
     del soak

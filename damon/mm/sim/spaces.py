@@ -31,6 +31,7 @@ class SimulatedPhysical:
     def __init__(self, engine: Engine, state: State, clock: VirtualClock) -> None:
         self.engine, self.state, self.clock = engine, state, clock
         self._access = engine.access(None)
+        self._spare: list[FolioArray] = []  # batches of walks that have ended; several may be under way
 
     def native_access(self) -> int | None:
         if self.state.released or not as_written(self, *_PHYSICAL):
@@ -47,15 +48,14 @@ class SimulatedPhysical:
 
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
         pfn, end_pfn = start >> PAGE_SHIFT, -(-end // PAGE_SIZE)
-        first = FolioArray(1)
-        self.engine.folios(pfn, end_pfn, first)
-        if not first.nr:
-            return  # memory that is empty is walked often, and a batch is not made for nothing
-        batch = FolioArray(BATCH)
-        while pfn < end_pfn:
-            pfn = self.engine.folios(pfn, end_pfn, batch)
-            if batch.nr:
-                yield batch
+        batch = self._spare.pop() if self._spare else FolioArray(BATCH)
+        try:
+            while pfn < end_pfn:
+                pfn = self.engine.folios(pfn, end_pfn, batch)
+                if batch.nr:
+                    yield batch
+        finally:
+            self._spare.append(batch)
 
     def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
         self.engine.folios_at(addrs.pointer_to(nr), nr, out)
