@@ -98,10 +98,10 @@ def main() -> None:
     for kind, column in zip(KINDS, zip(*rounds, strict=True), strict=True):
         print(f"{kind:<28}{statistics.median(column):>10.2f}")
     print(f"\n{f'{SECONDS} s of paddr, wall seconds':<28}{'alone':>10}{'recorded':>10}{'a snapshot':>14}")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         for nr in (100, 1000):
             pairs = [
-                (_run(nr, lambda damon: None), _run(nr, lambda damon: Recorder(damon, Path(folder, "x"))))
+                (_run(nr, lambda damon: None), _run(nr, lambda damon: Recorder(damon, Path(directory, "x"))))
                 for _ in range(5)
             ]
             alone, recorded = (statistics.median(column) for column in zip(*pairs, strict=True))

@@ -43,12 +43,12 @@ def boot(number: int) -> Boot:
 
 
 def left(before: set[int]) -> list[str]:
-    """Processes below this one, folders and listening QEMUs that were not there before."""
+    """Processes below this one, directories and listening QEMUs that were not there before."""
     found = [f"process {child.pid} {child.name()}" for child in psutil.Process().children(recursive=True)]
-    for folder in Path(tempfile.gettempdir()).glob("vmtest.*"):
-        owner = folder.name.split(".")[1]
+    for directory in Path(tempfile.gettempdir()).glob("vmtest.*"):
+        owner = directory.name.split(".")[1]
         if not (owner.isdigit() and psutil.pid_exists(int(owner))):
-            found.append(f"folder {folder}")
+            found.append(f"directory {directory}")
     for process in psutil.process_iter(["name", "ppid", "pid"]):
         # A supervisor's parent is init only when the one that started it is gone.
         if process.info["pid"] not in before and "qemu" in process.info["name"] and process.info["ppid"] == 1:

@@ -30,12 +30,12 @@ from vmtest.suite.command import run_suite
 WORKERS = 2
 
 
-def worker(number: int, address: str, folder: Path) -> subprocess.Popen[bytes]:
+def worker(number: int, address: str, directory: Path) -> subprocess.Popen[bytes]:
     """A worker process that takes one job at a time."""
-    env = {**os.environ, "XDG_CACHE_HOME": str(folder / f"cache{number}")}
+    env = {**os.environ, "XDG_CACHE_HOME": str(directory / f"cache{number}")}
     words = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1"]
-    words += ["--no-dashboard", "--name", f"w{number}", "--local-directory", str(folder / f"w{number}")]
-    log = (folder / f"w{number}.log").open("wb")
+    words += ["--no-dashboard", "--name", f"w{number}", "--local-directory", str(directory / f"w{number}")]
+    log = (directory / f"w{number}.log").open("wb")
     return subprocess.Popen(words, env=env, stdout=log, stderr=log)
 
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--filter", action="append", default=[])
     parser.add_argument("--local", type=Path, help="results of a local run to compare with")
     parser.add_argument("--kill-after", type=float, default=30.0, metavar="S")
-    parser.add_argument("--results", type=Path, help="folder for the cluster's results (default: a temporary one)")
+    parser.add_argument("--results", type=Path, help="directory for the cluster's results (default: a temporary one)")
     options = parser.parse_args(arguments)
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vmtest-cluster.")))
@@ -82,15 +82,15 @@ def compare(local: Path, results: Path, took: float, killed: float | None) -> in
         table.add_row(name, mine, outcome.verdict, style="red" if mine != outcome.verdict else "")
     console = Console(width=120)
     console.print(table)
-    files = [name for name in there if there[name].folder and not _same_files(results, local, there[name].folder)]
+    files = [name for name in there if there[name].directory and not _same_files(results, local, there[name].directory)]
     console.print(f"one worker killed after {killed:g} s" if killed else "NO WORKER WAS KILLED: it was over before")
     console.print(f"{different} verdicts differ; {len(files)} guests with other artifacts than a local run's")
     return int(bool(different or files or killed is None))
 
 
-def _same_files(one: Path, other: Path, folder: str) -> bool:
-    names = [{path.name for path in (base / folder).iterdir()} for base in (one, other)]
-    return names[0] == names[1] and manifest.read(one / folder).job == manifest.read(other / folder).job
+def _same_files(one: Path, other: Path, directory: str) -> bool:
+    names = [{path.name for path in (base / directory).iterdir()} for base in (one, other)]
+    return names[0] == names[1] and manifest.read(one / directory).job == manifest.read(other / directory).job
 
 
 if __name__ == "__main__":

@@ -43,10 +43,10 @@ class Kill:
 
 
 def _read(tree: Path) -> None:
-    for folder, _, files in os.walk(tree, onerror=_lost):
+    for directory, _, files in os.walk(tree, onerror=_lost):
         for name in files:
             try:
-                Path(folder, name).read_bytes()
+                Path(directory, name).read_bytes()
             except OSError as error:
                 _lost(error)
 
@@ -102,13 +102,13 @@ class Rounds:
     """One mount, one damond after the other.
 
     Args:
-        folder: of mount, log and runtime directory.
+        directory: of mount, log and runtime directory.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.mount, self.log = folder / "sys", folder / "log"
+    def __init__(self, directory: Path, seed: int) -> None:
+        self.mount, self.log = directory / "sys", directory / "log"
         self.draw = random.Random(seed)
-        self.environment = dict(os.environ, RUNTIME_DIRECTORY=str(folder / "run"))
+        self.environment = dict(os.environ, RUNTIME_DIRECTORY=str(directory / "run"))
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -165,9 +165,9 @@ class Rounds:
             self.process.wait(PATIENCE_S)
 
 
-def kills(folder: Path, number: int, seed: int) -> list[Kill]:
-    """So many rounds in ``folder``, or fewer: the first one that is stuck is the last one."""
-    rounds = Rounds(folder, seed)
+def kills(directory: Path, number: int, seed: int) -> list[Kill]:
+    """So many rounds in ``directory``, or fewer: the first one that is stuck is the last one."""
+    rounds = Rounds(directory, seed)
     done: list[Kill] = []
     try:
         while len(done) < number and not (done and done[-1].stuck):
@@ -182,8 +182,8 @@ def main() -> int:
     words.add_argument("--kills", type=int, default=200)
     words.add_argument("--seed", type=int, default=1)
     given = words.parse_args()
-    with tempfile.TemporaryDirectory(prefix="damond-kills-", ignore_cleanup_errors=True) as folder:
-        done = kills(Path(folder), given.kills, given.seed)
+    with tempfile.TemporaryDirectory(prefix="damond-kills-", ignore_cleanup_errors=True) as directory:
+        done = kills(Path(directory), given.kills, given.seed)
     stuck = [one for one in done if one.stuck]
     starts = sorted(one.start_s for one in done)
     print(f"{READERS} readers, {WRITERS} writers, seed {given.seed}")

@@ -88,9 +88,9 @@ def _client(load: Load, mount: Path, ask: Client, index: int, ends: float, least
             load.lost.append(f"kdamond {index}: committed sample_us {sample}, the worker has {found['sample_us']}")
         if int((ctx / "schemes/0/access_pattern/sz/min").read_text()) != size:
             load.lost.append(f"kdamond {index}: sz/min was {size}")
-        for folder, _, files in os.walk(ctx):
+        for directory, _, files in os.walk(ctx):
             for name in files:
-                Path(folder, name).read_bytes()
+                Path(directory, name).read_bytes()
                 load.reads += 1
 
 
@@ -151,9 +151,9 @@ def drive(mount: Path, pid: int, clients: int, seconds: float, least: int = 0) -
 @contextmanager
 def service() -> Iterator[tuple[Path, subprocess.Popen[bytes], Path]]:
     """A damond of our own: its mount, its process, its log."""
-    with tempfile.TemporaryDirectory(prefix="damond-load-") as folder:
-        mount, log = Path(folder, "sys"), Path(folder, "log")
-        os.environ["RUNTIME_DIRECTORY"] = str(Path(folder, "run"))
+    with tempfile.TemporaryDirectory(prefix="damond-load-") as directory:
+        mount, log = Path(directory, "sys"), Path(directory, "log")
+        os.environ["RUNTIME_DIRECTORY"] = str(Path(directory, "run"))
         command = [sys.executable, "-m", "damon.cli.damond", "--sim", str(WORKLOAD), "--mount", str(mount)]
         with log.open("w") as stream:
             process = subprocess.Popen(command, stderr=stream)

@@ -24,9 +24,9 @@ from damon.damond.runtime import socket_path
 
 PYTHON = """
 import os, sys
-for folder, _, files in os.walk(sys.argv[1]):
+for directory, _, files in os.walk(sys.argv[1]):
     for name in files:
-        open(os.path.join(folder, name)).read()
+        open(os.path.join(directory, name)).read()
 """
 WALKS = {
     "grep -r": ("grep", "-r", ".", "TREE"),
@@ -54,13 +54,13 @@ class Walk:
 
 
 def build(mount: Path, kdamonds: int, schemes: int) -> Path:
-    """So many kdamonds with so many schemes each; their folder."""
-    folder = mount / KDAMONDS
-    (folder / "nr_kdamonds").write_text(str(kdamonds))
+    """So many kdamonds with so many schemes each; their directory."""
+    directory = mount / KDAMONDS
+    (directory / "nr_kdamonds").write_text(str(kdamonds))
     for index in range(kdamonds):
-        (folder / str(index) / "contexts/nr_contexts").write_text("1")
-        (folder / str(index) / "contexts/0/schemes/nr_schemes").write_text(str(schemes))
-    return folder
+        (directory / str(index) / "contexts/nr_contexts").write_text("1")
+        (directory / str(index) / "contexts/0/schemes/nr_schemes").write_text(str(schemes))
+    return directory
 
 
 def _used(pid: int) -> tuple[float, int]:

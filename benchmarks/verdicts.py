@@ -157,11 +157,11 @@ class Provoked:
 class Provoker(Watch):
     """Follows a job, notes when things happen, and signals its QEMU."""
 
-    def __init__(self, inner: Watch, run: Provoked, folder: Path, delay: float) -> None:
+    def __init__(self, inner: Watch, run: Provoked, directory: Path, delay: float) -> None:
         super().__init__()
         self._inner = inner
         self._run = run
-        self._folder = folder
+        self._directory = directory
         self._delay = delay
         self._over = threading.Event()
         self._mine: Guest | None = None
@@ -191,7 +191,7 @@ class Provoker(Watch):
 
     def _said_now(self) -> bool:
         with contextlib.suppress(OSError):
-            return b"now" in (self._folder / "stdout").read_bytes()
+            return b"now" in (self._directory / "stdout").read_bytes()
         return False
 
 
@@ -240,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", "-j", type=int, default=2)
     parser.add_argument("--only", default="", help="kinds whose name has this")
     parser.add_argument("--kernel", type=Path, help="a kernel with the options of verdicts.config")
-    parser.add_argument("--folder", type=Path, help="keep artifacts here (default: a temporary folder)")
+    parser.add_argument("--directory", type=Path, help="keep artifacts here (default: a temporary directory)")
     parser.add_argument("--report", type=Path, help="write the summary to this file (Markdown)")
     options = parser.parse_args(arguments)
     kinds = [kind for kind in _kinds() if options.only in kind.name]
@@ -265,9 +265,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs[job.name] = Provoked(replace(kind))
         delays[job.name] = chance.uniform(0, 1.5)
 
-    def performer(job: Job, folder: Path, watch: Watch) -> Outcome:
+    def performer(job: Job, directory: Path, watch: Watch) -> Outcome:
         run = runs[job.name]
-        run.outcome = perform(job, folder, Provoker(watch, run, folder, delays[job.name]))
+        run.outcome = perform(job, directory, Provoker(watch, run, directory, delays[job.name]))
         good = run.outcome.verdict in run.kind.right
         if not good:
             print(f"WRONG {job.name} {run.kind.name}: {run.outcome.verdict} {run.outcome.message}", flush=True)
@@ -276,9 +276,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory = options.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         progress = stack.enter_context(Progress(len(jobs)))
-        _, interrupted = run_pool(jobs, folder, progress, admission=Admission(options.jobs), performer=performer)
+        _, interrupted = run_pool(jobs, directory, progress, admission=Admission(options.jobs), performer=performer)
     took = time.monotonic() - began
     time.sleep(1)
     left = [child.pid for child in psutil.Process().children(recursive=True) if child.pid not in before]

@@ -106,7 +106,7 @@ def beside(image: Path) -> Path | None:
     """The configuration that lies beside a kernel's image, or that of the tree where it was built."""
     near = [image.with_name("config"), image.with_name(".config")]
     # arch/x86/boot/bzImage of a tree that was built.
-    near += [folder / ".config" for folder in image.resolve().parents[3:4]]
+    near += [directory / ".config" for directory in image.resolve().parents[3:4]]
     return next((path for path in near if path.is_file()), None)
 
 

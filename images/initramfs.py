@@ -58,17 +58,17 @@ def _content(path: Path) -> bytes:
     return data
 
 
-def choose(folder: Path) -> list[tuple[str, bytes]]:
+def choose(directory: Path) -> list[tuple[str, bytes]]:
     """The modules to load, in order, each after those that it depends on.
 
     Args:
-        folder: ``/lib/modules/RELEASE`` of a kernel.
+        directory: ``/lib/modules/RELEASE`` of a kernel.
 
     Raises:
         BuildFailed: one that guests need is neither there nor built in.
     """
-    files = {_name(path): path for path in folder.rglob("*.ko*") if path.is_file() and not path.is_symlink()}
-    listed = folder / "modules.builtin"
+    files = {_name(path): path for path in directory.rglob("*.ko*") if path.is_file() and not path.is_symlink()}
+    listed = directory / "modules.builtin"
     builtin = {_name(Path(line)) for line in listed.read_text().split()} if listed.is_file() else set()
     chosen: dict[str, bytes] = {}
 
@@ -84,7 +84,9 @@ def choose(folder: Path) -> list[tuple[str, bytes]]:
 
     for name in WANTED:
         if name in NEEDED and name not in files and name not in builtin:
-            raise BuildFailed(f"kernel: {folder.name}: has no {name}, which guests need; build it in, or as a module")
+            raise BuildFailed(
+                f"kernel: {directory.name}: has no {name}, which guests need; build it in, or as a module"
+            )
         take(name)
     return list(chosen.items())
 

@@ -63,9 +63,9 @@ class Option:
         return " or ".join([own, *(str(other) for other in self.others)])
 
 
-def fragments(folder: Path = FRAGMENTS, arch: str = "") -> list[Path]:
+def fragments(directory: Path = FRAGMENTS, arch: str = "") -> list[Path]:
     """The fragments in the order they are merged: by file name, then those in the directory of an architecture."""
-    return sorted(folder.glob("*.config")) + (sorted((folder / arch).glob("*.config")) if arch else [])
+    return sorted(directory.glob("*.config")) + (sorted((directory / arch).glob("*.config")) if arch else [])
 
 
 def parse(text: str) -> dict[str, str | None]:
@@ -127,11 +127,11 @@ def dropped(wanted: Iterable[Option], final: str) -> list[Option]:
 def declared(tree: Path) -> frozenset[str]:
     """All options that a tree's Kconfig files declare, of any architecture."""
     found: set[str] = set()
-    for folder, folders, files in os.walk(tree):
-        folders[:] = [name for name in folders if name not in _NO_KCONFIG]
+    for directory, directories, files in os.walk(tree):
+        directories[:] = [name for name in directories if name not in _NO_KCONFIG]
         for name in files:
             if name.startswith("Kconfig"):
-                text = Path(folder, name).read_text(errors="replace")
+                text = Path(directory, name).read_text(errors="replace")
                 found.update(f"CONFIG_{word}" for word in _DECLARED.findall(text))
     return frozenset(found)
 

@@ -33,18 +33,18 @@ NEEDED_PROGRAMS = ("make", "gcc", "flex", "bison", "bc", "lz4")
 class KernelBuild:
     """A built kernel: a cache directory with its image, ``config``, ``System.map``, ``vmlinux`` (no debug info)."""
 
-    folder: Path
+    directory: Path
     arch: Architecture = X86_64
 
     @property
     def image(self) -> Path:
         """What QEMU loads."""
-        return self.folder / self.arch.image_name
+        return self.directory / self.arch.image_name
 
     @property
     def config(self) -> Path:
         """The final configuration."""
-        return self.folder / "config"
+        return self.directory / "config"
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def key_of(tree: source.KernelSource, recipe: Recipe) -> str:
 def find(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBuild | None:
     """The kernel if it is built already."""
     chosen = recipe or shipped()
-    folder = cache.lookup("kernel", key_of(tree, chosen))
-    return KernelBuild(folder, chosen.arch) if folder else None
+    directory = cache.lookup("kernel", key_of(tree, chosen))
+    return KernelBuild(directory, chosen.arch) if directory else None
 
 
 def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBuild:
@@ -118,8 +118,8 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
         return found
     for name in (*NEEDED_PROGRAMS, f"{chosen.arch.prefix}gcc"):
         program(name)
-    folder = source.unpacked(tree)
-    base = obtain(tree, chosen.base).folder / OBJECTS if chosen.base else None
+    directory = source.unpacked(tree)
+    base = obtain(tree, chosen.base).directory / OBJECTS if chosen.base else None
     facts = {
         "source": tree.identity,
         "architecture": chosen.arch.name,
@@ -129,12 +129,12 @@ def obtain(tree: source.KernelSource, recipe: Recipe | None = None) -> KernelBui
 
     def build(scratch: Path, progress: Progress) -> None:
         if tree.tree is None:
-            _build(folder, chosen, base, scratch, progress, scratch / OBJECTS)
+            _build(directory, chosen, base, scratch, progress, scratch / OBJECTS)
             return
         # A tree that is worked on: the next build compiles what was changed since this one.
         key = key_of(replace(tree, identity=str(tree.tree)), chosen)
         with cache.reused("objects", key, progress) as kept:
-            _build(folder, chosen, base, scratch, progress, kept)
+            _build(directory, chosen, base, scratch, progress, kept)
 
     label = f"guest kernel from {tree.name}" + ("" if chosen.arch is X86_64 else f" for {chosen.arch.name}")
     return KernelBuild(cache.obtain("kernel", key_of(tree, chosen), label, build, facts), chosen.arch)

@@ -47,17 +47,17 @@ def obtain(what: str) -> KernelBuild:
     arch = _arch(what)
     rootfs = rootfs_build.obtain(arch).image
 
-    def build(folder: Path, progress: Progress) -> None:
-        log = folder / "build.log"
+    def build(directory: Path, progress: Progress) -> None:
+        log = directory / "build.log"
         deb = Path(what)
         if package:
             progress.update("downloading")
             steps.run(
-                [program("apt-get"), "download", f"{package}={version}"], log, progress, "downloading", cwd=folder
+                [program("apt-get"), "download", f"{package}={version}"], log, progress, "downloading", cwd=directory
             )
-            deb = next(folder.glob("*.deb"))
-        steps.run([program("dpkg-deb"), "-x", deb.resolve(), folder / "unpacked"], log, progress, "unpacking")
-        _take(folder, arch, rootfs)
+            deb = next(directory.glob("*.deb"))
+        steps.run([program("dpkg-deb"), "-x", deb.resolve(), directory / "unpacked"], log, progress, "unpacking")
+        _take(directory, arch, rootfs)
 
     label = f"guest kernel of {package or Path(what).name}"
     facts = {"package": what, "version": version, "architecture": arch.name}
@@ -68,8 +68,8 @@ def find(what: str) -> KernelBuild | None:
     """The kernel if it was unpacked before. apt, which can take seconds to answer, is asked only about what was."""
     if not what.endswith(".deb") and not any(facts.get("package") == what for facts in cache.manifests("kernel")):
         return None
-    folder = cache.lookup("kernel", _key(what)[0])
-    return KernelBuild(folder, _arch(what)) if folder else None
+    directory = cache.lookup("kernel", _key(what)[0])
+    return KernelBuild(directory, _arch(what)) if directory else None
 
 
 def _arch(what: str) -> Architecture:
@@ -121,14 +121,14 @@ def _plain(path: Path, unpacked: Path) -> bool:
     return path.resolve() == unpacked.resolve() / path.relative_to(unpacked)
 
 
-def _take(folder: Path, arch: Architecture, rootfs: Path) -> None:
-    unpacked = folder / "unpacked"
+def _take(directory: Path, arch: Architecture, rootfs: Path) -> None:
+    unpacked = directory / "unpacked"
     for kind, name in {"vmlinuz": arch.image_name, **KINDS}.items():
         # A link of a package's would be read here, on this machine.
         files = sorted(path for path in (unpacked / "boot").glob(f"{kind}-*") if _plain(path, unpacked))
         if not files:
             raise BuildFailed(f"kernel package: boot/{kind}-*: it has no such file; give one as linux-image-*")
-        shutil.copyfile(files[0], folder / name)
+        shutil.copyfile(files[0], directory / name)
         release = files[0].name.removeprefix(f"{kind}-")
     places = (unpacked / "lib/modules", unpacked / "usr/lib/modules")
     modules = next((path for path in places if (path / release).is_dir() and _plain(path / release, unpacked)), None)
@@ -142,7 +142,7 @@ def _take(folder: Path, arch: Architecture, rootfs: Path) -> None:
     if not done.stdout.startswith(b"\x7fELF"):
         raise BuildFailed(f"image: {rootfs}: has no busybox; build it again with: vmtest build image")
     # Reproducible: no time of day.
-    (folder / "initrd").write_bytes(gzip.compress(initramfs.archive(done.stdout, chosen), 6, mtime=0))
+    (directory / "initrd").write_bytes(gzip.compress(initramfs.archive(done.stdout, chosen), 6, mtime=0))
     shutil.rmtree(unpacked)
-    for deb in folder.glob("*.deb"):
+    for deb in directory.glob("*.deb"):
         deb.unlink()

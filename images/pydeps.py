@@ -32,7 +32,7 @@ def requirements() -> list[str]:
     return sorted([*declared, *EXTRA])
 
 
-def install(folder: Path, log: Path, progress: Progress, arch: Architecture) -> None:
+def install(directory: Path, log: Path, progress: Progress, arch: Architecture) -> None:
     """Installs them into a directory, for the image's Python and architecture whatever the host's are.
 
     Raises:
@@ -42,7 +42,7 @@ def install(folder: Path, log: Path, progress: Progress, arch: Architecture) -> 
     if importlib.util.find_spec("pip") is None:
         raise MachineLacks(f"Python: {sys.executable}: has no pip; install it with: {sys.executable} -m ensurepip")
     words = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    words += ["--target", str(folder)]
+    words += ["--target", str(directory)]
     words += ["--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON]
     for platform in PLATFORMS:
         words += ["--platform", f"{platform}_{arch.machine}"]

@@ -76,12 +76,12 @@ SQUASHFS_MAGIC = b"hsqs"
 class Rootfs:
     """A built image: a cache directory with ``root.squashfs``."""
 
-    folder: Path
+    directory: Path
 
     @property
     def image(self) -> Path:
         """The read-only disk."""
-        return self.folder / "root.squashfs"
+        return self.directory / "root.squashfs"
 
 
 def key(arch: Architecture = X86_64) -> str:
@@ -98,8 +98,8 @@ def key(arch: Architecture = X86_64) -> str:
 
 def find(arch: Architecture = X86_64) -> Rootfs | None:
     """The image if it is built already."""
-    folder = cache.lookup("rootfs", key(arch))
-    return Rootfs(folder) if folder else None
+    directory = cache.lookup("rootfs", key(arch))
+    return Rootfs(directory) if directory else None
 
 
 def obtain(arch: Architecture = X86_64) -> Rootfs:
@@ -237,8 +237,8 @@ def _pack_files(path: Path, site: Path) -> None:
         archive.addfile(entry, io.BytesIO(data))
 
 
-def _link(archive: tarfile.TarFile, folder: str, links: dict[str, str]) -> None:
+def _link(archive: tarfile.TarFile, directory: str, links: dict[str, str]) -> None:
     for name, target in links.items():
-        entry = tarfile.TarInfo(f"{folder}/{name}")
+        entry = tarfile.TarInfo(f"{directory}/{name}")
         entry.type, entry.linkname = tarfile.SYMTYPE, target
         archive.addfile(entry)

@@ -92,10 +92,10 @@ def from_tree(tree: Path) -> KernelSource:
             f"kernel source: {str(tree)!r}: was built in place; keep its .config and run 'make mrproper' there"
         )
     digest = hashlib.sha256()
-    for folder, folders, files in os.walk(tree):
-        folders[:] = sorted(name for name in folders if name != ".git")
+    for directory, directories, files in os.walk(tree):
+        directories[:] = sorted(name for name in directories if name != ".git")
         for name in sorted(files):
-            path = os.path.join(folder, name)
+            path = os.path.join(directory, name)
             facts = os.lstat(path)
             line = f"{os.path.relpath(path, tree)}\0{facts.st_size}\0{facts.st_mtime_ns}\n"
             digest.update(line.encode(errors="surrogateescape"))
@@ -108,48 +108,48 @@ def unpacked(source: KernelSource) -> Path:
         return source.tree
     package, _, version = source.identity.partition(" ")
 
-    def build(folder: Path, progress: Progress) -> None:
-        _unpack(source, folder, progress)
+    def build(directory: Path, progress: Progress) -> None:
+        _unpack(source, directory, progress)
 
     facts = {"package": package, "version": version}
     key = f"{package}-{version}".replace(":", "_")
     return cache.obtain("source", key, f"kernel source {package} {version}", build, facts)
 
 
-def _unpack(source: KernelSource, folder: Path, progress: Progress) -> None:
+def _unpack(source: KernelSource, directory: Path, progress: Progress) -> None:
     """The tree of a package in an empty directory."""
     tarball = _tarball(source.name)
     program("xz")
-    log = folder / "unpack.log"
-    scratch = folder / ".deb"
+    log = directory / "unpack.log"
+    scratch = directory / ".deb"
     if source.deb is not None:
         steps.run(["dpkg-deb", "-x", source.deb, scratch], log, progress, "unpacking")
         tarball = scratch / tarball.relative_to("/")
-    steps.run(["tar", "-xf", tarball, "-C", folder, "--strip-components=1"], log, progress, "unpacking")
+    steps.run(["tar", "-xf", tarball, "-C", directory, "--strip-components=1"], log, progress, "unpacking")
     shutil.rmtree(scratch, ignore_errors=True)
     log.unlink()
 
 
-def unpack_to(source: KernelSource, folder: Path) -> None:
+def unpack_to(source: KernelSource, directory: Path) -> None:
     """The tree of a package in a new directory, to work on; whole or not at all.
 
     Raises:
         InvalidInput: the directory is there already, or cannot be made.
         BuildFailed: the package could not be unpacked.
     """
-    if os.path.lexists(folder):
-        raise InvalidInput(f"directory: {str(folder)!r}: is there already; name a directory that is not")
+    if os.path.lexists(directory):
+        raise InvalidInput(f"directory: {str(directory)!r}: is there already; name a directory that is not")
     try:
-        scratch = Path(tempfile.mkdtemp(dir=folder.resolve().parent, prefix=f".{folder.name}."))
+        scratch = Path(tempfile.mkdtemp(dir=directory.resolve().parent, prefix=f".{directory.name}."))
     except OSError as error:
         raise InvalidInput(
-            f"directory: {str(folder)!r}: {error.strerror}; name a directory that can be made"
+            f"directory: {str(directory)!r}: {error.strerror}; name a directory that can be made"
         ) from error
     try:
         with Progress(f"kernel source {source.identity}") as progress:
             _unpack(source, scratch, progress)
         scratch.chmod(0o755)
-        scratch.rename(folder)
+        scratch.rename(directory)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

@@ -38,24 +38,24 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     return InvalidInput(f"{what}: {quoted(name)}: is unknown; {hint}")
 
 
-def _folders(extra: Iterable[Path]) -> list[Path]:
+def _directories(extra: Iterable[Path]) -> list[Path]:
     own = [Path(entry) for entry in os.environ.get(PATH_VARIABLE, "").split(":") if entry]
     return [_HERE, *extra, *own]
 
 
-def _is_module(folder: Path) -> bool:
-    return folder.name.isidentifier() and (folder / "__init__.py").is_file()
+def _is_module(directory: Path) -> bool:
+    return directory.name.isidentifier() and (directory / "__init__.py").is_file()
 
 
-def _import(folder: Path) -> ModuleType:
+def _import(directory: Path) -> ModuleType:
     """Import a directory's module; repeated calls give the same one."""
-    if folder.parent == _HERE or folder.parent.resolve() == _RESOLVED:
-        return importlib.import_module(f"damon.modules.{folder.name}")
-    name = f"damon_user_{folder.name}_{zlib.crc32(os.fsencode(folder.resolve())):08x}"
+    if directory.parent == _HERE or directory.parent.resolve() == _RESOLVED:
+        return importlib.import_module(f"damon.modules.{directory.name}")
+    name = f"damon_user_{directory.name}_{zlib.crc32(os.fsencode(directory.resolve())):08x}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        name, directory / "__init__.py", submodule_search_locations=[str(directory)]
     )
     assert spec is not None
     assert spec.loader is not None
@@ -69,16 +69,18 @@ def _import(folder: Path) -> ModuleType:
     return module
 
 
-def _kind_in(folder: Path) -> type[Module] | None:
-    """The module that ``folder`` declares, None when it declares none."""
+def _kind_in(directory: Path) -> type[Module] | None:
+    """The module that ``directory`` declares, None when it declares none."""
     try:
-        kind = getattr(_import(folder), "MODULE", None)
+        kind = getattr(_import(directory), "MODULE", None)
     except Exception as error:  # whatever a module of the user's does at its import
         reason = " ".join(str(error).split())
-        raise InvalidInput(f"module {str(folder)!r}: cannot be imported: {type(error).__name__}: {reason}") from error
+        raise InvalidInput(
+            f"module {str(directory)!r}: cannot be imported: {type(error).__name__}: {reason}"
+        ) from error
     if kind is not None and not (isinstance(kind, type) and issubclass(kind, Module)):
         raise InvalidInput(
-            f"module {str(folder)!r}: MODULE is not a subclass of damon.modules.module.Module; derive it"
+            f"module {str(directory)!r}: MODULE is not a subclass of damon.modules.module.Module; derive it"
         )
     return kind
 
@@ -92,13 +94,13 @@ def find_modules(extra: Iterable[Path] = ()) -> dict[str, type[Module]]:
         InvalidInput: a directory of modules does not exist, one of them is broken, or a name is there twice.
     """
     found: dict[str, type[Module]] = {}
-    for parent in _folders(extra):
+    for parent in _directories(extra):
         if not parent.is_dir():
             raise InvalidInput(f"module directory {str(parent)!r}: does not exist; correct it or ${PATH_VARIABLE}")
-        for folder in sorted(filter(_is_module, parent.iterdir())):
-            kind = _kind_in(folder)
+        for directory in sorted(filter(_is_module, parent.iterdir())):
+            kind = _kind_in(directory)
             if kind is not None and found.setdefault(kind.name, kind) is not kind:
-                raise InvalidInput(f"module {kind.name}: {str(folder)!r}: another module has this name; rename it")
+                raise InvalidInput(f"module {kind.name}: {str(directory)!r}: another module has this name; rename it")
     return found
 
 

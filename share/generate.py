@@ -52,7 +52,7 @@ COMPLETIONS: Final[dict[str, Mapping[str, object]]] = {
     "PATH": shtab.FILE,
     "DIR": shtab.DIRECTORY,
     "DIR|PACKAGE": shtab.DIRECTORY,
-    "FOLDER": shtab.DIRECTORY,
+    "DIRECTORY": shtab.DIRECTORY,
 }
 
 

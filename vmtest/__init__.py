@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .config import GuestConfig
+    from .directories import Share, Tree
     from .errors import CommandTimeout, GuestLost, HarnessError
-    from .folders import Share, Tree
     from .guest import Guest
     from .ssh.process import Result
 
@@ -26,8 +26,8 @@ _HOMES = {
     "GuestLost": "errors",
     "HarnessError": "errors",
     "Result": "ssh.process",
-    "Share": "folders",
-    "Tree": "folders",
+    "Share": "directories",
+    "Tree": "directories",
 }
 
 

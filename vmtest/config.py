@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import specs, topology
+from .directories import Share, Tree, pair
 from .errors import InvalidInput, Verdict
-from .folders import Share, Tree, pair
 from .host import root as hostroot
 from .images import variants
 from .images.arch import X86_64, Architecture, of_image

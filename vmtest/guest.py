@@ -189,7 +189,7 @@ class Guest:
             self.dumps.watch()
             port = monitor.ssh_port()
             if self._snapshot:
-                snapshot.go_on(monitor, self._snapshot.folder / "state")
+                snapshot.go_on(monitor, self._snapshot.directory / "state")
                 console.type(b"%d %d\n" % (self._seed_blocks, time.time()))
         except MonitorError as error:
             console.ended.wait(3.0)
@@ -272,8 +272,8 @@ class Guest:
         self.machine.close()
 
 
-def _take_snapshot(config: GuestConfig, folder: Path, progress: Progress) -> None:
+def _take_snapshot(config: GuestConfig, directory: Path, progress: Progress) -> None:
     progress.update("booting")
-    with Guest(config, artifacts=folder, hold=folder) as guest:
+    with Guest(config, artifacts=directory, hold=directory) as guest:
         progress.update("saving")
-        guest.save(folder / "state")
+        guest.save(directory / "state")

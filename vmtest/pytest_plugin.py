@@ -124,15 +124,15 @@ def _keep(guest: Guest, lost: GuestLost) -> None:
     """What of a lost guest is kept beside its console."""
     from .results import evidence, symbols
 
-    folder = guest.artifacts
-    if folder is None or hasattr(lost, "artifacts"):
+    directory = guest.artifacts
+    if directory is None or hasattr(lost, "artifacts"):
         return
-    lost.artifacts = folder  # type: ignore[attr-defined]
+    lost.artifacts = directory  # type: ignore[attr-defined]
     with suppress(Exception):  # evidence never hides what it is of
         kernel = Path(guest.command_line[guest.command_line.index("-kernel") + 1])
         lost.excerpt = symbols.decode(lost.excerpt, symbols.vmlinux_of(kernel))
-        (folder / "excerpt.txt").write_text(f"{lost.summary}\n{lost.excerpt}\n", encoding="utf-8")
-        evidence.keep_command_line(guest, folder, kernel, Path("root"))
+        (directory / "excerpt.txt").write_text(f"{lost.summary}\n{lost.excerpt}\n", encoding="utf-8")
+        evidence.keep_command_line(guest, directory, kernel, Path("root"))
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +146,10 @@ def _new_artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
             return tmp_path_factory.mktemp("guest")
         base.mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
-            folder = base / f"{module}-{number}"
+            directory = base / f"{module}-{number}"
             with suppress(FileExistsError):
-                folder.mkdir()
-                return folder
+                directory.mkdir()
+                return directory
         raise FileExistsError(f"{base} is full of directories of {module}")
 
     return make
@@ -220,8 +220,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         given: Any = item.funcargs.get("guest") if isinstance(item, pytest.Function) else None
         if given is not None and given.lost is error:
             _keep(given, error)
-        folder = getattr(error, "artifacts", None)
-        where = [f"artifacts: {folder}"] if folder else []
+        directory = getattr(error, "artifacts", None)
+        where = [f"artifacts: {directory}"] if directory else []
         report.longrepr = "\n".join([error.summary, *([error.excerpt] if error.excerpt else []), *where])
 
 

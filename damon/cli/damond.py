@@ -110,17 +110,17 @@ def _serve(arguments: argparse.Namespace) -> int:
     from damon.damond.fusemount import unmount
     from damon.damond.runtime import default_mount
 
-    folder = arguments.mount or default_mount()
+    directory = arguments.mount or default_mount()
 
     def broken(line: str) -> None:
         print(f"damond: {line}", file=sys.stderr)
-        unmount(folder)
+        unmount(directory)
 
     with engines.serving(arguments, broken) as opened:
-        return _serve_at(folder, arguments, opened)
+        return _serve_at(directory, arguments, opened)
 
 
-def _serve_at(folder: Path, arguments: argparse.Namespace, opened: Callable[[], Engine]) -> int:
+def _serve_at(directory: Path, arguments: argparse.Namespace, opened: Callable[[], Engine]) -> int:
     from damon.damond.service import Service
     from damon.damond.watchdog import SIGNALS, Watchdog
 
@@ -142,12 +142,12 @@ def _serve_at(folder: Path, arguments: argparse.Namespace, opened: Callable[[], 
     for number in SIGNALS:
         signal.signal(number, stop)
     with Watchdog(abandon):
-        service = Service(_machine(arguments), folder, arguments.cmdline, arguments.seed, arguments.speed, opened())
+        service = Service(_machine(arguments), directory, arguments.cmdline, arguments.seed, arguments.speed, opened())
         why = "by an error"
         try:
             if not asked:
                 service.run()
-            why = f"by {signal.Signals(asked).name}" if asked else f"because {folder} was unmounted"
+            why = f"by {signal.Signals(asked).name}" if asked else f"because {directory} was unmounted"
         finally:
             service.close()
             log.log(logging.INFO if asked else logging.ERROR, "ended %s", why)

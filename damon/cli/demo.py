@@ -79,8 +79,8 @@ def _checks(first: dict[str, Any], second: dict[str, Any], many: dict[str, Any])
 
 def main() -> int:
     """The exit code."""
-    with tempfile.TemporaryDirectory(prefix="damon-demo-") as folder:
-        files = [Path(folder, f"{name}.json") for name in ("first", "second", "many")]
+    with tempfile.TemporaryDirectory(prefix="damon-demo-") as directory:
+        files = [Path(directory, f"{name}.json") for name in ("first", "second", "many")]
         first = _damon_run([], 1, files[0], show=True)
         second = _damon_run([], 1, files[1], show=False)
         many = _damon_run(["min_nr_regions=1000", "max_nr_regions=1000"], 1, files[2], show=False)

@@ -70,7 +70,7 @@ def _environment(mount: Path, keep_home: bool) -> dict[str, str]:
     return environment
 
 
-def _module_folders(mount: Path) -> Iterable[Path]:
+def _module_directories(mount: Path) -> Iterable[Path]:
     return sorted((mount / "module").iterdir())
 
 
@@ -86,7 +86,7 @@ def _arrange(mount: Path, keep_home: bool) -> dict[str, str]:
         )
     enter()
     lay_over(Path("/sys/kernel/mm"), {"damon": tree})
-    lay_over(Path("/sys/module"), {folder.name: folder for folder in _module_folders(mount)})
+    lay_over(Path("/sys/module"), {directory.name: directory for directory in _module_directories(mount)})
     lay_over_files(Path("/proc"), mount / "proc")
     lay_over_events([f"damon:{event}" for event in EVENTS])
     return environment

@@ -142,12 +142,12 @@ def _output(arguments: argparse.Namespace) -> Path:
     path = Path(arguments.output)
     if not arguments.output or path.is_dir() or (path.exists() and not path.is_file()):
         raise InvalidInput(f"--output: {arguments.output!r}: is not a file; give the name of one")
-    folder = path.resolve().parent
-    if not os.access(folder, os.W_OK | os.X_OK):
+    directory = path.resolve().parent
+    if not os.access(directory, os.W_OK | os.X_OK):
         raise InvalidInput(
             f"--output: {arguments.output!r}: its directory does not exist or is read only; give another place"
         )
-    return folder / path.name
+    return directory / path.name
 
 
 def record(arguments: argparse.Namespace) -> int:

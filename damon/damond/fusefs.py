@@ -168,9 +168,9 @@ class Tree:
 
     def _look_up(self, parent: int, name: bytes) -> int:
         with self._telling:
-            above, folder = self._directory(parent)
+            above, directory = self._directory(parent)
             word = os.fsdecode(name)
-            node = folder.child(word)
+            node = directory.child(word)
             if node is None:
                 raise DamonError(errno.ENOENT)
             number = self._tell(node, word, above).number
@@ -180,16 +180,16 @@ class Tree:
     def _list(self, number: int, listing: int) -> int:
         packed, count = bytearray(), 0
         with self._telling:
-            above, folder = self._directory(number)
-            for name in folder.names():
+            above, directory = self._directory(number)
+            for name in directory.names():
                 word = os.fsencode(name)
-                packed += self._entry(above, folder, name, len(word)) + word
+                packed += self._entry(above, directory, name, len(word)) + word
                 count += 1
             return int(_list(self.handle, listing, bytes(packed), len(packed), count))
 
-    def _entry(self, above: _Inode, folder: Directory, name: str, length: int) -> bytes:
+    def _entry(self, above: _Inode, directory: Directory, name: str, length: int) -> bytes:
         # Numbered directories come into being when a client opens them: listing is not that.
-        node = folder.made_child(name)
+        node = directory.made_child(name)
         if node is None:
             return ENTRY.pack(0, stat.S_IFDIR, length)
         kind = stat.S_IFDIR if isinstance(node, Directory) else stat.S_IFREG
@@ -235,21 +235,21 @@ class Tree:
 class Mount:
     """A mounted tree, served by threads of its own until ``close()``."""
 
-    def __init__(self, root: Directory, folder: str) -> None:
-        self._root, self._folder = root, folder
+    def __init__(self, root: Directory, directory: str) -> None:
+        self._root, self._directory = root, directory
         self._threads: list[threading.Thread] = []
         self.tree: Tree | None = None
 
     def open(self) -> None:
         """Mount; ``OSError`` when the kernel does not take it, ``MissingCapability`` when it may not be asked."""
-        fd = mount(Path(self._folder))
+        fd = mount(Path(self._directory))
         self.tree = Tree(self._root, fd, self._more)
         result = _greet(self.tree.handle, PATIENCE_MS)
         if result < 0:
             os.close(fd)
             raise OSError(
                 -result,
-                f"--mount: {str(self._folder)!r}: mounting failed: {os.strerror(-result)}; give another directory",
+                f"--mount: {str(self._directory)!r}: mounting failed: {os.strerror(-result)}; give another directory",
             )
         self._more()
 
@@ -266,7 +266,7 @@ class Mount:
         assert self.tree is not None
         result = _serve(self.tree.handle)
         if result < 0:
-            log.error("%s: requests can't be read any more: %s", self._folder, os.strerror(-result))
+            log.error("%s: requests can't be read any more: %s", self._directory, os.strerror(-result))
 
     def settle(self) -> None:
         """What has left the tree without a write is gone for everybody when this returns."""

@@ -47,9 +47,9 @@ class Mounted:
     owner: Owner | None
 
 
-def mounts(folder: Path) -> list[Mounted]:
-    """Those of damonds that lie at ``folder``, the topmost last. None of them is touched."""
-    place = os.path.join(os.path.realpath(folder.parent), folder.name)
+def mounts(directory: Path) -> list[Mounted]:
+    """Those of damonds that lie at ``directory``, the topmost last. None of them is touched."""
+    place = os.path.join(os.path.realpath(directory.parent), directory.name)
     found = []
     for line in os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).splitlines():
         before, _, after = line.partition(" - ")
@@ -65,38 +65,38 @@ def _unescaped(path: str) -> str:
     return os.fsdecode(raw)
 
 
-def unmount(folder: Path) -> None:
+def unmount(directory: Path) -> None:
     """Take the mount away, also from processes with open files in it. Nothing mounted: nothing done."""
     if os.geteuid() == 0:
-        _LIBC.umount2(os.fsencode(folder), MNT_DETACH | UMOUNT_NOFOLLOW)
+        _LIBC.umount2(os.fsencode(directory), MNT_DETACH | UMOUNT_NOFOLLOW)
         return
     for program in PROGRAMS:
         try:
             subprocess.run(
-                [program, "-u", "-z", "-q", "--", folder], check=False, capture_output=True, timeout=PROGRAM_S
+                [program, "-u", "-z", "-q", "--", directory], check=False, capture_output=True, timeout=PROGRAM_S
             )
         except (OSError, subprocess.TimeoutExpired):
             continue
         return
 
 
-def detach(folder: Path) -> None:
+def detach(directory: Path) -> None:
     """Take the topmost mount away from a server that is dead, and end every request that still waits for it.
 
     Threads that wait in the kernel, the server's own and those of its clients, go on. Root can always do that; another
     user needs the control file system of FUSE, which init systems mount.
     """
     if os.geteuid() == 0:
-        _LIBC.umount2(os.fsencode(folder), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW)
+        _LIBC.umount2(os.fsencode(directory), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW)
         return
-    for mounted in mounts(folder)[-1:]:
+    for mounted in mounts(directory)[-1:]:
         with suppress(OSError):
             (CONNECTIONS / str(mounted.connection) / "abort").write_text("1")
-    unmount(folder)
+    unmount(directory)
 
 
-def mount(folder: Path) -> int:
-    """Mount at ``folder``; the descriptor from which requests are read.
+def mount(directory: Path) -> int:
+    """Mount at ``directory``; the descriptor from which requests are read.
 
     Raises:
         MissingCapability: neither way is open here.
@@ -111,18 +111,18 @@ def mount(folder: Path) -> int:
     source = f"{NAME}{Owner.ourselves()}"
     words = f"fd={fd},rootmode={stat.S_IFDIR:o},user_id={os.getuid()},group_id={os.getgid()},max_read={MAX_READ}"
     flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV)
-    if not _LIBC.mount(source.encode(), os.fsencode(folder), f"fuse.{SUBTYPE}".encode(), flags, words.encode()):
+    if not _LIBC.mount(source.encode(), os.fsencode(directory), f"fuse.{SUBTYPE}".encode(), flags, words.encode()):
         return fd
     number = ctypes.get_errno()
     os.close(fd)
     if number != errno.EPERM:
         raise OSError(
-            number, f"--mount: {str(folder)!r}: mounting failed: {os.strerror(number)}; give another directory"
+            number, f"--mount: {str(directory)!r}: mounting failed: {os.strerror(number)}; give another directory"
         )
-    return _mount_by_program(folder, source)
+    return _mount_by_program(directory, source)
 
 
-def _mount_by_program(folder: Path, source: str) -> int:
+def _mount_by_program(directory: Path, source: str) -> int:
     """It mounts, and sends the descriptor through the socket that it inherits."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with ours, theirs:
@@ -131,7 +131,7 @@ def _mount_by_program(folder: Path, source: str) -> int:
         for program in PROGRAMS:
             try:
                 done = subprocess.run(
-                    [program, "-o", options, "--", folder],
+                    [program, "-o", options, "--", directory],
                     env=environment,
                     pass_fds=[theirs.fileno()],
                     stderr=subprocess.PIPE,
@@ -144,10 +144,10 @@ def _mount_by_program(folder: Path, source: str) -> int:
             _, fds, _, _ = socket.recv_fds(ours, 1, 1)
             if not fds:
                 raise OSError(
-                    errno.EPERM, f"--mount: {str(folder)!r}: mounting failed: {done.stderr.strip() or program}"
+                    errno.EPERM, f"--mount: {str(directory)!r}: mounting failed: {done.stderr.strip() or program}"
                 )
             os.set_inheritable(fds[0], False)
             return fds[0]
     raise MissingCapability(
-        f"--mount: {str(folder)!r}: needs root or {PROGRAMS[0]}; install it (Debian: apt-get install fuse3)"
+        f"--mount: {str(directory)!r}: needs root or {PROGRAMS[0]}; install it (Debian: apt-get install fuse3)"
     )

@@ -88,7 +88,7 @@ def _open_lock(path: Path, flags: int) -> int:
 
 
 class Instance:
-    """The right to serve ``folder``. ``close()`` gives it back and removes everything that was made for it.
+    """The right to serve ``directory``. ``close()`` gives it back and removes everything that was made for it.
 
     Attributes:
         socket: of clients.
@@ -100,16 +100,16 @@ class Instance:
             user can change what we rely on.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()
-        self._made_folder = False
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+        self._made_directory = False
         self._lock = -1
         runtime = runtime_directory()
         runtime.check(make=True)
-        self._lock_path = runtime_path(folder, ".lock")
+        self._lock_path = runtime_path(directory, ".lock")
         self._key = self._lock_path.stem
-        self.socket = runtime_path(folder, ".socket")
-        self.trace_socket = runtime_path(folder, ".trace")
+        self.socket = runtime_path(directory, ".socket")
+        self.trace_socket = runtime_path(directory, ".trace")
         try:
             with _one_start(runtime.path):
                 self._lock = self._take_lock()
@@ -139,7 +139,7 @@ class Instance:
             if owner is None or not owner.dead():
                 raise DamonError(
                     errno.EBUSY,
-                    f"--mount: {str(self.folder)!r}: is served by process {owner.pid if owner else '?'} already; "
+                    f"--mount: {str(self.directory)!r}: is served by process {owner.pid if owner else '?'} already; "
                     "stop that, or give another",
                 )
             if not forced:
@@ -149,25 +149,25 @@ class Instance:
             if time.monotonic() > deadline:
                 raise DamonError(
                     errno.EBUSY,
-                    f"{self.folder}: process {owner.pid} was killed and holds on to it; "
-                    f"run as root: umount -f {self.folder}, or give another --mount",
+                    f"{self.directory}: process {owner.pid} was killed and holds on to it; "
+                    f"run as root: umount -f {self.directory}, or give another --mount",
                 )
             time.sleep(POLL_S)
 
     def _detach(self) -> None:
         """Take away every mount whose service is dead, of any user; they can lie on top of each other."""
         while True:
-            there = mounts(self.folder)
-            if not there or not _dead(there[-1].owner, self.folder):
+            there = mounts(self.directory)
+            if not there or not _dead(there[-1].owner, self.directory):
                 return
-            detach(self.folder)
-            if len(mounts(self.folder)) >= len(there):
+            detach(self.directory)
+            if len(mounts(self.directory)) >= len(there):
                 raise DamonError(
                     errno.EBUSY,
-                    f"{self.folder}: its service is dead and the mount can't be taken away; "
-                    f"run as root: umount -f {self.folder}",
+                    f"{self.directory}: its service is dead and the mount can't be taken away; "
+                    f"run as root: umount -f {self.directory}",
                 )
-            log.warning("%s: the mount of a service that was killed is taken away", self.folder)
+            log.warning("%s: the mount of a service that was killed is taken away", self.directory)
 
     def _clean(self) -> None:
         """What a killed service has left."""
@@ -181,25 +181,25 @@ class Instance:
             shutil.rmtree(left, ignore_errors=True)
 
     def _prepare(self) -> None:
-        if mounts(self.folder):
-            raise DamonError(errno.ENOTEMPTY, f"--mount: {self.folder}: is another damond's mount; give a new name")
-        there = os.path.lexists(self.folder)
+        if mounts(self.directory):
+            raise DamonError(errno.ENOTEMPTY, f"--mount: {self.directory}: is another damond's mount; give a new name")
+        there = os.path.lexists(self.directory)
         try:
-            os.close(open_directory("--mount", self.folder, None, MOUNT_REMEDY, make=True))
+            os.close(open_directory("--mount", self.directory, None, MOUNT_REMEDY, make=True))
         except DamonError as error:
             if error.errno == errno.ENOTDIR:
                 raise InvalidInput(
-                    f"--mount: {self.folder}: is not a directory; give an empty one, or a new name"
+                    f"--mount: {self.directory}: is not a directory; give an empty one, or a new name"
                 ) from None
             raise
         except OSError as error:
             raise DamonError(
-                error.errno or 0, f"--mount: {self.folder}: cannot be made: {error.strerror}; give another place"
+                error.errno or 0, f"--mount: {self.directory}: cannot be made: {error.strerror}; give another place"
             ) from None
-        self._made_folder = not there
-        if there and (os.path.ismount(self.folder) or any(self.folder.iterdir())):
+        self._made_directory = not there
+        if there and (os.path.ismount(self.directory) or any(self.directory.iterdir())):
             raise DamonError(
-                errno.ENOTEMPTY, f"--mount: {self.folder}: is not empty; give an empty directory, or a new name"
+                errno.ENOTEMPTY, f"--mount: {self.directory}: is not empty; give an empty directory, or a new name"
             )
 
     def close(self) -> None:
@@ -208,9 +208,9 @@ class Instance:
             return
         for socket in (self.socket, self.trace_socket):
             socket.unlink(missing_ok=True)
-        if self._made_folder:
+        if self._made_directory:
             with suppress(OSError):
-                self.folder.rmdir()
+                self.directory.rmdir()
         self._remove_programs()
         with suppress(OSError):  # what damo keeps there; files of other programs stay
             home = self._lock_path.with_suffix(".home")
@@ -221,11 +221,11 @@ class Instance:
         self._lock = -1
 
 
-def _dead(owner: Owner | None, folder: Path) -> bool:
+def _dead(owner: Owner | None, directory: Path) -> bool:
     if owner is not None:
         return owner.dead()
     try:  # a mount without the name of its owner
-        os.stat(folder)
+        os.stat(directory)
     except OSError as error:
         return error.errno in {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO}
     return False

@@ -41,25 +41,25 @@ def _mount(source: Path | str, target: Path | str, kind: str = "none", flags: in
         raise DamonError(number, f"mount: {source} on {target}: {os.strerror(number)}")
 
 
-def lay_over(folder: Path, additions: dict[str, Path]) -> None:
-    """``additions`` (name: directory) are in ``folder`` from now on, beside what is there, in this mount namespace.
+def lay_over(directory: Path, additions: dict[str, Path]) -> None:
+    """``additions`` (name: directory) are in ``directory`` from now on, beside what is there, in this mount namespace.
 
-    A name that is there is mounted over. sysfs takes no new names: then all of ``folder`` becomes one of our own, with
-    each old entry in it as it is.
+    A name that is there is mounted over. sysfs takes no new names: then all of ``directory`` becomes one of our own,
+    with each old entry in it as it is.
     """
-    missing = [name for name in additions if not (folder / name).is_dir()]
+    missing = [name for name in additions if not (directory / name).is_dir()]
     if missing:
         with tempfile.TemporaryDirectory(prefix="damon-exec-") as staging:
-            _mount(folder, staging, flags=MS_BIND | MS_REC)
+            _mount(directory, staging, flags=MS_BIND | MS_REC)
             try:
-                _mount("damon", folder, "tmpfs", data="mode=755")
-                _copy_entries(Path(staging), folder)
+                _mount("damon", directory, "tmpfs", data="mode=755")
+                _copy_entries(Path(staging), directory)
                 for name in missing:
-                    (folder / name).mkdir()
+                    (directory / name).mkdir()
             finally:
                 _LIBC.umount2(os.fsencode(staging), MNT_DETACH)
     for name, source in additions.items():
-        _mount(source, folder / name, flags=MS_BIND | MS_REC)
+        _mount(source, directory / name, flags=MS_BIND | MS_REC)
 
 
 def _copy_entries(old: Path, new: Path) -> None:
@@ -75,11 +75,11 @@ def _copy_entries(old: Path, new: Path) -> None:
             _mount(entry, target, flags=MS_BIND)
 
 
-def lay_over_files(folder: Path, sources: Path) -> None:
-    """The files in ``sources``, if there are any, lie over those of ``folder``, in this mount namespace."""
+def lay_over_files(directory: Path, sources: Path) -> None:
+    """The files in ``sources``, if there are any, lie over those of ``directory``, in this mount namespace."""
     if sources.is_dir():
         for source in sorted(sources.iterdir()):
-            _mount(source, folder / source.name, flags=MS_BIND)
+            _mount(source, directory / source.name, flags=MS_BIND)
 
 
 def _tracefs() -> Path | None:
@@ -102,13 +102,13 @@ def lay_over_events(events: Sequence[str]) -> None:
 
     Only the list: what reads the events themselves finds them through the ``perf`` of ``damon.trace``.
     """
-    folder = _tracefs()
-    if folder is None:
+    directory = _tracefs()
+    if directory is None:
         return
     groups = {event.partition(":")[0] for event in events}
-    there = (folder / "available_events").read_text().splitlines()
+    there = (directory / "available_events").read_text().splitlines()
     lines = [line for line in there if line.partition(":")[0] not in groups] + list(events)
     with tempfile.NamedTemporaryFile("w", prefix="damon-exec-") as file:
         file.write("".join(f"{line}\n" for line in lines))
         file.flush()
-        _mount(file.name, folder / "available_events", flags=MS_BIND)  # and stays, although its name goes
+        _mount(file.name, directory / "available_events", flags=MS_BIND)  # and stays, although its name goes

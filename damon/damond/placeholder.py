@@ -20,27 +20,27 @@ class Placeholders:
     """Makes a placeholder process for each worker. It waits for its input to end, so it goes when we do.
 
     Args:
-        folder: a directory of our own that was made for this and holds nothing yet: what lies in it is executed.
+        directory: a directory of our own that was made for this and holds nothing yet: what lies in it is executed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         program = shutil.which("cat")
         if program is None:
             raise MissingCapability("program: cat: is not installed; install coreutils")
-        self._program, self._folder = program, folder
-        folder.mkdir(mode=0o700)
+        self._program, self._directory = program, directory
+        directory.mkdir(mode=0o700)
 
     def show(self, name: str) -> Placeholder:
         """A process called ``name``."""
         if name in {".", ".."} or "/" in name:
             raise InvalidInput(f"process name: {name!r}: cannot be a file name; give another one")
-        link = self._folder / name  # a process is called as the file that it was started from
+        link = self._directory / name  # a process is called as the file that it was started from
         with suppress(FileExistsError):  # of an earlier worker of this name
             link.symlink_to(self._program)
         return Placeholder(link)
 
     def close(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 class Placeholder:

@@ -58,7 +58,7 @@ class Service:
 
     Args:
         machine: closed by ``close()``.
-        folder: where the tree is mounted.
+        directory: where the tree is mounted.
         cmdline: parameters as on the kernel's command line; modules that it names are loaded.
         seed: of every random choice.
         speed: virtual seconds in one real second, of a simulated machine.
@@ -69,7 +69,7 @@ class Service:
     def __init__(
         self,
         machine: Machine,
-        folder: Path,
+        directory: Path,
         cmdline: str = "",
         seed: int = 0,
         speed: float = 1.0,
@@ -92,7 +92,7 @@ class Service:
         try:
             self._closing.callback(machine.close)
             modules = self._prepare(cmdline)
-            self.instance = Instance(folder)
+            self.instance = Instance(directory)
             self._closing.callback(self.instance.close)
             self._placeholders = placeholders = Placeholders(self.instance.programs / "processes")
             self._closing.callback(placeholders.close)
@@ -101,12 +101,12 @@ class Service:
             if self._simulated:
                 self._simulated.show_processes(placeholders.show)
                 root.add("proc", Proc(self._simulated))
-            self._mount = Mount(root, str(self.instance.folder))
+            self._mount = Mount(root, str(self.instance.directory))
             self._closing.callback(self._mount.join)
             self._closing.callback(self._stop_workers)
             for module in modules:
                 self._load(module)
-            self._closing.callback(unmount, self.instance.folder)
+            self._closing.callback(unmount, self.instance.directory)
             self._mount.open()
             events = TraceServer(self.damon.trace, self.instance.trace_socket)
             events.start()
@@ -143,8 +143,8 @@ class Service:
 
     def run(self) -> None:
         """Serve until ``stop()``."""
-        log.info("mounted at %s, machine %s", self.instance.folder, self.machine.name)
-        notify(f"READY=1\nSTATUS=mounted at {self.instance.folder}")
+        log.info("mounted at %s, machine %s", self.instance.directory, self.machine.name)
+        notify(f"READY=1\nSTATUS=mounted at {self.instance.directory}")
         watch = threading.Thread(target=self._watch, name="damond-watch", daemon=True)
         watch.start()
         self.run_request.serve(self._stop)
@@ -162,7 +162,7 @@ class Service:
                     log.error("a worker ended: %r", ctx.error, exc_info=ctx.error)
             self._report_kills()
             if not self._mount.alive:
-                log.error("%s was unmounted: leaving", self.instance.folder)
+                log.error("%s was unmounted: leaving", self.instance.directory)
                 self._stop.set()
 
     def _kills(self) -> list[Kill]:
@@ -194,7 +194,7 @@ class Service:
 
     def abandon(self) -> None:
         """Remove what was made, without waiting: the process ends although ``close()`` has not returned."""
-        for step in (partial(unmount, self.instance.folder), self._placeholders.close, self.instance.close):
+        for step in (partial(unmount, self.instance.directory), self._placeholders.close, self.instance.close):
             with suppress(OSError):
                 step()
 
@@ -219,7 +219,7 @@ class Service:
         free, total = self.machine.free_mem()
         return {
             "pid": os.getpid(),
-            "mount": str(self.instance.folder),
+            "mount": str(self.instance.directory),
             "machine": self.machine.name,
             "uptime_s": round(time.monotonic() - self._began, 3),
             "virtual_s": now / 1e9 if isinstance(self.machine.clock, VirtualClock) else None,

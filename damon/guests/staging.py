@@ -14,7 +14,7 @@ from typing import Final
 from damon.cache import content_key, reused
 from damon.progress import Progress
 from vmtest import Tree
-from vmtest.folders import NOT_COPIED
+from vmtest.directories import NOT_COPIED
 from vmtest.images.rootfs_build import BYTE_CODE
 
 PACKAGE: Final = Path(__file__).parents[1]

@@ -56,8 +56,8 @@ def _fail(message: str, code: int = 255) -> int:
 def _become_real(argv: Sequence[str], self_path: str) -> None:
     """Become the machine's own perf; returns if there is none."""
     own = os.path.realpath(self_path) if self_path else ""
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
-        path = os.path.join(folder or ".", "perf")
+    for directory in os.environ.get("PATH", "").split(os.pathsep):
+        path = os.path.join(directory or ".", "perf")
         if os.access(path, os.X_OK) and os.path.isfile(path) and os.path.realpath(path) != own:
             os.execv(path, [path, *argv])
 

@@ -44,7 +44,7 @@ def waits(task: int) -> bool:
 def main() -> None:
     directory = Path(sys.argv[1])
     instance = Instance(directory)
-    fd = mount(instance.folder)
+    fd = mount(instance.directory)
     asked = threading.Event()
     threading.Thread(target=serve, args=(fd, asked), daemon=True).start()
     client = subprocess.Popen(["stat", str(directory / "x")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

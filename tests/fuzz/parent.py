@@ -113,15 +113,15 @@ class _Worker:
         lines: queue.Queue[Any],
     ) -> None:
         self._number, self._names, self._seed, self._given, self._lines = number, names, seed, given, lines
-        self._folder = scratch / str(number)
-        self._folder.mkdir()
+        self._directory = scratch / str(number)
+        self._directory.mkdir()
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths = 0
         self._heard = time.monotonic()
         self.alive = True
 
     def start(self, end: float | None) -> None:
-        words = [sys.executable, "-m", "tests.fuzz", "--worker", str(self._folder), "--seed", str(self._seed)]
+        words = [sys.executable, "-m", "tests.fuzz", "--worker", str(self._directory), "--seed", str(self._seed)]
         words += [word for name in self._names for word in ("--target", name)]
         if end is not None:
             words += ["--seconds", str(max(end - time.monotonic(), 0.1))]
@@ -152,7 +152,7 @@ class _Worker:
         self.alive = False
         if not code:
             return
-        current = self._folder / "current"
+        current = self._directory / "current"
         if not current.exists() or not current.stat().st_size:
             raise SystemExit(f"a worker died between inputs: exit code {code}")
         name, _, data = current.read_bytes().partition(b"\n")

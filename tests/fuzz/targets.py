@@ -155,7 +155,7 @@ def _manifest(data: bytes) -> None:
     from vmtest.results import manifest
 
     found = manifest.read(_file(data, "manifest.json"))
-    assert not found.job.folder.startswith("/")
+    assert not found.job.directory.startswith("/")
     manifest.check_files(found.job)
 
 

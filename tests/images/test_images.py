@@ -305,13 +305,13 @@ def test_a_cache_that_others_can_fill_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="gives files to another user")
-@pytest.mark.parametrize("kind", ["folder", "link", "folder behind a link"])
+@pytest.mark.parametrize("kind", ["directory", "link", "directory behind a link"])
 def test_a_cache_of_another_user_is_refused(kind: str, tmp_path: Path) -> None:
     root = cache.cache_root()
-    if kind != "folder":
+    if kind != "directory":
         root.rename(tmp_path / "real")
         root.symlink_to(tmp_path / "real")
-        assert cache.cache_root() == root, "a link of one's own to a folder of one's own"
-    os.chown(tmp_path / "real" if kind == "folder behind a link" else root, 54321, -1, follow_symlinks=False)
+        assert cache.cache_root() == root, "a link of one's own to a directory of one's own"
+    os.chown(tmp_path / "real" if kind == "directory behind a link" else root, 54321, -1, follow_symlinks=False)
     with pytest.raises(MachineLacks, match="belongs to user 54321, not to 0, who runs this; set XDG_CACHE_HOME"):
         cache.cache_root()

@@ -43,7 +43,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _compiled(build: kernel_build.KernelBuild) -> list[str]:
-    return [line.split()[1] for line in (build.folder / "build.log").read_text().splitlines() if "  CC " in line]
+    return [line.split()[1] for line in (build.directory / "build.log").read_text().splitlines() if "  CC " in line]
 
 
 def test_the_second_build_compiles_what_changed(tree: Path) -> None:

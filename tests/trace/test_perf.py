@@ -32,7 +32,7 @@ class Tracer:
     """A traced machine, and ``perf`` in the PATH of what is started here."""
 
     def __init__(self, tmp_path: Path) -> None:
-        self.folder = tmp_path
+        self.directory = tmp_path
         self.damon = Damon(FakeMachine())
         self.ctx: DamonCtx = self.damon.new_ctx()
         self.ctx.targets.append(DamonTarget(regions=regions_of((0, 4096, 3, 1, 5), (4096, 8192, 20, 1, 0))))
@@ -43,7 +43,12 @@ class Tracer:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["perf", *words], cwd=self.folder, env=self.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            ["perf", *words],
+            cwd=self.directory,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     def run(self, *words: str) -> tuple[int, str, str]:
@@ -70,7 +75,7 @@ def test_version(tracer: Tracer) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_record_until_a_signal_and_script(tracer: Tracer, end: signal.Signals) -> None:
-    (tracer.folder / "damon.data").write_text("older")
+    (tracer.directory / "damon.data").write_text("older")
     perf = tracer.start("record", "-a", "-o", "damon.data", *EVENTS)
     tracer.listening(INTERVALS_TUNE)
     for _ in range(4):
@@ -81,9 +86,9 @@ def test_record_until_a_signal_and_script(tracer: Tracer, end: signal.Signals) -
     _, err = perf.communicate(timeout=600)
     assert perf.returncode == 0
     assert "(9 samples)" in err
-    assert (tracer.folder / "damon.data.old").read_text() == "older"
-    assert stat.S_IMODE((tracer.folder / "damon.data").stat().st_mode) == 0o600
-    assert subprocess.check_output(["file", "-b", "damon.data"], cwd=tracer.folder, text=True) == "ASCII text\n"
+    assert (tracer.directory / "damon.data.old").read_text() == "older"
+    assert stat.S_IMODE((tracer.directory / "damon.data").stat().st_mode) == 0o600
+    assert subprocess.check_output(["file", "-b", "damon.data"], cwd=tracer.directory, text=True) == "ASCII text\n"
     code, out, err = tracer.run("script", "--force", "-i", "damon.data")
     assert (code, err) == (0, "")
     lines = [line.split() for line in out.splitlines()]
@@ -96,7 +101,7 @@ def test_what_is_recorded_outlives_a_kill(tracer: Tracer) -> None:
     perf = tracer.start("record", "-a", "-o", "killed", *EVENTS)
     tracer.listening()
     kdamond_reset_aggregated(tracer.ctx)
-    killed = tracer.folder / "killed"
+    killed = tracer.directory / "killed"
     until(lambda: killed.exists() and killed.stat().st_size > 0)
     perf.kill()
     perf.communicate(timeout=600)
@@ -118,18 +123,18 @@ def test_record_ends_with_the_server_and_names_what_was_full(tracer: Tracer) -> 
     tracer.server.close()
     perf.communicate(timeout=600)
     assert perf.returncode == 0
-    assert len((tracer.folder / "short").read_text().splitlines()) == 2
+    assert len((tracer.directory / "short").read_text().splitlines()) == 2
     code, _, err = tracer.run("record", "-a", "-o", "short", *EVENTS)
     assert code == 255
     assert re.fullmatch(r"perf: trace events: .*: No such file or directory; start damond\n", err)
-    assert len((tracer.folder / "short").read_text().splitlines()) == 2  # the last one was left alone
+    assert len((tracer.directory / "short").read_text().splitlines()) == 2  # the last one was left alone
 
 
 def test_unknown_events_are_refused_as_perf_does(tracer: Tracer) -> None:
     code, _, err = tracer.run("record", "-a", "-o", "x", "-e", "damon:nope")
     assert code == 129
     assert err.startswith("perf: event syntax error: event: 'damon:nope': is unknown")
-    assert not (tracer.folder / "x").exists()
+    assert not (tracer.directory / "x").exists()
 
 
 def test_trace_in_the_form_that_damo_reads(tracer: Tracer) -> None:
@@ -158,26 +163,26 @@ def test_profiles_are_left_to_the_machines_own_perf(tracer: Tracer) -> None:
     profile.send_signal(signal.SIGINT)
     profile.communicate(timeout=600)
     assert profile.returncode == 0
-    assert not (tracer.folder / "damon.data.profile").exists()
+    assert not (tracer.directory / "damon.data.profile").exists()
     code, out, _ = tracer.run("report", "-i", "damon.data.profile", "--stdio")
     assert code == 0
     assert out.splitlines()[5].startswith("# No profile was recorded")  # damo shows from the sixth line on
     assert tracer.run("top")[::2] == (255, f"perf: 'top' {NO_PERF}\n")
-    (tracer.folder / "own").mkdir()
-    real = tracer.folder / "own" / "perf"
+    (tracer.directory / "own").mkdir()
+    real = tracer.directory / "own" / "perf"
     real.write_text("#!/bin/sh\necho own perf: $*\n")
     real.chmod(0o755)
-    tracer.env["PATH"] += f":{tracer.folder / 'own'}"
+    tracer.env["PATH"] += f":{tracer.directory / 'own'}"
     assert tracer.run("report", "-i", "x", "--stdio") == (0, "own perf: report -i x --stdio\n", "")
     assert tracer.run("record", "-o", "x.profile")[1] == "own perf: record -o x.profile\n"
-    (tracer.folder / "binary").write_bytes(b"PERFILE2\x00\xff")
+    (tracer.directory / "binary").write_bytes(b"PERFILE2\x00\xff")
     assert tracer.run("script", "--force", "-i", "binary")[1] == "own perf: script --force -i binary\n"
     assert tracer.run("--version")[1].startswith("perf version")
 
 
 def test_the_script_needs_nothing_of_its_callers_environment(tracer: Tracer) -> None:
-    (tracer.folder / "damon").mkdir()
-    (tracer.folder / "damon" / "__init__.py").write_text("raise SystemExit('the wrong package')")
-    (tracer.folder / "re.py").write_text("raise SystemExit('the wrong module')")
+    (tracer.directory / "damon").mkdir()
+    (tracer.directory / "damon" / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    (tracer.directory / "re.py").write_text("raise SystemExit('the wrong module')")
     assert tracer.run("--version")[0] == 0
-    assert os.access(tracer.folder / "bin" / "perf", os.X_OK)
+    assert os.access(tracer.directory / "bin" / "perf", os.X_OK)

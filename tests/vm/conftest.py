@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Guests for this folder's tests carry the project's tree, where Python finds it."""
+"""Guests for this directory's tests carry the project's tree, where Python finds it."""
 
 from __future__ import annotations
 

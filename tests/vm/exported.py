@@ -80,14 +80,14 @@ def kernel() -> Path:
     package = source.from_package(PACKAGE, fetch=True)
     texts = {policy: text_of(POLICIES / f"{policy}.py", "kernel-c", workload) for policy, workload in CASES}
 
-    def build(folder: Path, progress: Progress) -> None:
-        source.unpack_to(package, folder / "linux")
+    def build(directory: Path, progress: Progress) -> None:
+        source.unpack_to(package, directory / "linux")
         for policy, workload in CASES:
-            words = ["--to", "kernel-c", "--sim", workload, "--tree", str(folder / "linux")]
+            words = ["--to", "kernel-c", "--sim", workload, "--tree", str(directory / "linux")]
             assert main(["export", str(POLICIES / f"{policy}.py"), *words]) == 0
 
     key = cache.content_key({"source": package.identity, **texts})
     facts = {"source": package.identity, "policies": list(texts)}
-    folder = cache.obtain("exported", key, f"{package.identity} with exported C", build, facts)
+    directory = cache.obtain("exported", key, f"{package.identity} with exported C", build, facts)
     recipe = kernel_build.shipped().with_options(dict(option.split("=", 1) for option in OPTIONS))
-    return kernel_build.obtain(source.from_tree(folder / "linux"), recipe).image
+    return kernel_build.obtain(source.from_tree(directory / "linux"), recipe).image

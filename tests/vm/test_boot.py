@@ -52,7 +52,7 @@ def test_words_are_not_a_shells(guest: Guest) -> None:
     assert guest.run(["no-such-program"]).returncode == 127
 
 
-def test_environment_and_folder(guest: Guest) -> None:
+def test_environment_and_directory(guest: Guest) -> None:
     result = guest.run('printf %s "$GREETING $MORE"; pwd', env={"MORE": "and more"}, cwd="/usr")
     assert result.stdout == b"it's here and more/usr\n"
 

@@ -40,35 +40,35 @@ class TestCommandsAsInTheImage:
     test_check = staticmethod(test_boot.test_check_raises_with_the_streams)
     test_death_by_a_signal = staticmethod(test_boot.test_death_by_a_signal_is_128_and_its_number)
     test_eight_mebibytes = staticmethod(test_boot.test_eight_mebibytes_through_both_ways_come_back_identical)
-    test_environment_and_folder = staticmethod(test_boot.test_environment_and_folder)
+    test_environment_and_directory = staticmethod(test_boot.test_environment_and_directory)
     test_many_at_once = staticmethod(test_boot.test_many_at_once)
     test_output_comes = staticmethod(test_boot.test_output_comes_while_the_command_runs)
     test_output_held_open = staticmethod(test_boot.test_output_held_open_is_explained)
     test_words = staticmethod(test_boot.test_words_are_not_a_shells)
 
 
-#: In the project's folder, which is on the host's root, as /tmp would not be seen.
+#: In the project's directory, which is on the host's root, as /tmp would not be seen.
 # Not below /tmp, which a guest has for itself; a checkout may be there.
 HERE = Path("/var/tmp")
 
 
 @pytest.fixture
 def victim() -> Iterator[Path]:
-    """A folder of the host with files in it."""
+    """A directory of the host with files in it."""
     HERE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=HERE, prefix="host root.") as made:
-        folder = Path(made)
-        (folder / "file").write_text("the host's\n")
-        (folder / "file").chmod(0o644)
-        (folder / "gone").write_text("the host's\n")
-        (folder / "deep").mkdir()
-        (folder / "deep/link").symlink_to("../file")
-        yield folder
+        directory = Path(made)
+        (directory / "file").write_text("the host's\n")
+        (directory / "file").chmod(0o644)
+        (directory / "gone").write_text("the host's\n")
+        (directory / "deep").mkdir()
+        (directory / "deep/link").symlink_to("../file")
+        yield directory
 
 
-def _state(folder: Path) -> dict[str, tuple[int, int, int, int, bytes]]:
+def _state(directory: Path) -> dict[str, tuple[int, int, int, int, bytes]]:
     found = {}
-    for path in sorted([folder, *folder.rglob("*")]):
+    for path in sorted([directory, *directory.rglob("*")]):
         stat = path.lstat()
         data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         found[str(path)] = (stat.st_mode, stat.st_uid, stat.st_size, stat.st_mtime_ns, data)
@@ -91,7 +91,7 @@ def test_nothing_is_written_to_the_host(guest: Guest, victim: Path) -> None:
     assert _state(victim) == before
 
 
-def test_system_folders_are_written_in_memory_only(guest: Guest) -> None:
+def test_system_directories_are_written_in_memory_only(guest: Guest) -> None:
     before = Path("/etc/passwd").read_bytes()
     guest.run("echo guest >>/etc/passwd && rm -r /usr/lib/os-release && touch /root/new /new").check()
     assert guest.run("tail -n 1 /etc/passwd; ls /new").text == "guest\n/new\n"
@@ -134,17 +134,17 @@ def test_a_command_finds_itself_at_home(guest: Guest) -> None:
 
 @pytest.fixture(scope="module")
 def debian() -> Iterator[Path]:
-    """A folder with a root file system, as debootstrap would leave it: the image's."""
+    """A directory with a root file system, as debootstrap would leave it: the image's."""
     HERE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=HERE) as made:
-        folder = Path(made) / "root, of Debian"
-        words = ["unsquashfs", "-quiet", "-no-progress", "-dest", str(folder), str(rootfs_build.obtain().image)]
+        directory = Path(made) / "root, of Debian"
+        words = ["unsquashfs", "-quiet", "-no-progress", "-dest", str(directory), str(rootfs_build.obtain().image)]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-        (folder / "etc/marked").write_text("here\n")
-        yield folder
+        (directory / "etc/marked").write_text("here\n")
+        yield directory
 
 
-def test_a_folder_as_root_and_what_is_below_its_layer(
+def test_a_directory_as_root_and_what_is_below_its_layer(
     debian: Path, victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hostroot, "TAG", "raw")

@@ -23,16 +23,16 @@ TESTS = {
 
 
 def test_each_way_to_end(tmp_path: Path) -> None:
-    folder = tmp_path / "built/ways"
-    folder.mkdir(parents=True)
+    directory = tmp_path / "built/ways"
+    directory.mkdir(parents=True)
     for name, text in TESTS.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    (folder.parent / collection.LIST).write_text("".join(f"ways:{name}\n" for name in TESTS))
-    found = collection.read(folder.parent, "ways")
+        (directory / name).write_text(text)
+        (directory / name).chmod(0o755)
+    (directory.parent / collection.LIST).write_text("".join(f"ways:{name}\n" for name in TESTS))
+    found = collection.read(directory.parent, "ways")
     (tmp_path / "out").mkdir()
     config = GuestConfig(memory="256M", cpus=1)
-    runner = execute.Runner(found, config, "page-idle", timeout=20, folder=tmp_path / "out")
+    runner = execute.Runner(found, config, "page-idle", timeout=20, directory=tmp_path / "out")
     outcomes = runner.run(found.tests, lambda outcome: print(outcome.test, outcome.verdict, outcome.line))
     assert {one.test: one.verdict for one in outcomes} == {
         "good.sh": "pass",

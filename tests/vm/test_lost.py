@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Guests that end badly, and parents that do: each has its verdict, none leaves a process or a folder behind."""
+"""Guests that end badly, and parents that do: each has its verdict, none leaves a process or a directory behind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _qemu_of(guest: Guest) -> psutil.Process:
     return found
 
 
-def _folders(owner: int) -> list[Path]:
+def _directories(owner: int) -> list[Path]:
     return run_directory.of(owner)
 
 
@@ -139,7 +139,7 @@ def test_a_file_that_is_no_kernel(tmp_path: Path) -> None:
 def test_a_qemu_that_crashes_while_booting_is_started_again_once(
     crashes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = set(_folders(os.getpid()))
+    before = set(_directories(os.getpid()))
     left = tmp_path / "left"
     left.write_text("x" * crashes)
     wrapper = tmp_path / "qemu"
@@ -158,22 +158,22 @@ def test_a_qemu_that_crashes_while_booting_is_started_again_once(
             guest.start()
         assert caught.value.verdict is Verdict.QEMU_DIED
         assert f"code {-signal.SIGSEGV}" in caught.value.summary
-    assert set(_folders(os.getpid())) == before
+    assert set(_directories(os.getpid())) == before
 
 
 # Nothing stays behind.
 
 
 def test_close_leaves_nothing() -> None:
-    before = set(_folders(os.getpid()))
+    before = set(_directories(os.getpid()))
     with Guest(BOOTED) as other:
-        (folder,) = set(_folders(os.getpid())) - before
+        (directory,) = set(_directories(os.getpid())) - before
         qemu = _qemu_of(other)
-        assert folder.stat().st_mode & 0o77 == 0, "the run's keys are its owner's"
+        assert directory.stat().st_mode & 0o77 == 0, "the run's keys are its owner's"
     assert other.lost is not None
     assert other.lost.verdict is Verdict.CLOSED
     assert not qemu.is_running()
-    assert set(_folders(os.getpid())) == before
+    assert set(_directories(os.getpid())) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
@@ -183,11 +183,11 @@ def test_a_parent_that_is_killed_leaves_nothing(number: signal.Signals) -> None:
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"up\n"
     (qemu,) = _qemus(parent.pid)
-    assert _folders(parent.pid)
+    assert _directories(parent.pid)
     parent.send_signal(number)
     parent.communicate(timeout=HANG_S)
-    gone = "QEMU or the run folder outlived the parent"
-    until(lambda: not (qemu.is_running() or _folders(parent.pid)), gone)
+    gone = "QEMU or the run directory outlived the parent"
+    until(lambda: not (qemu.is_running() or _directories(parent.pid)), gone)
 
 
 # The command.
@@ -235,4 +235,4 @@ def test_exec_ends_cleanly_on_an_interrupt() -> None:
     _, err = parent.communicate(timeout=HANG_S)
     assert parent.returncode == 130
     assert err == b"vmtest: interrupted; nothing is left behind\n"
-    assert not _folders(parent.pid)
+    assert not _directories(parent.pid)

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.guest(memory="512M", snapshot=True)]
 PAGEOUT = damon_run(["damon_reclaim"], duration=2)
 FILE_ONLY = damon_run(["damon_reclaim", "skip_anon=Y"], duration=2)
 AS_NOBODY = [PYTHON, "-c", "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:], user=65534).returncode)"]
-#: The kernel's folder covered by an empty one, in a namespace of its own: as without CONFIG_IDLE_PAGE_TRACKING.
+#: The kernel's directory covered by an empty one, in a namespace of its own: as without CONFIG_IDLE_PAGE_TRACKING.
 COVER = "mount -t tmpfs none /sys/kernel/mm/page_idle"
 WITHOUT_PAGE_IDLE = ["unshare", "-m", "sh", "-c", f"{COVER} && {shlex.join(FILE_ONLY)}"]
 

@@ -16,12 +16,12 @@ import pytest
 
 SECONDS = 600
 # A guest has /tmp for itself, and a checkout may be there.
-FOLDER = Path("/var/tmp")
+DIRECTORY = Path("/var/tmp")
 
 
 #: Options, and where the shell starts.
 ROOTS = pytest.mark.parametrize(
-    ("options", "place"), [(["--snapshot"], "/root"), (["--root", "host"], str(FOLDER))], ids=["image", "host"]
+    ("options", "place"), [(["--snapshot"], "/root"), (["--root", "host"], str(DIRECTORY))], ids=["image", "host"]
 )
 
 
@@ -33,7 +33,7 @@ def test_shell_has_a_terminal_and_ends_with_its_code(options: list[str], place: 
         timeout=SECONDS,
         dimensions=(33, 77),
         encoding="utf-8",
-        cwd=FOLDER,
+        cwd=DIRECTORY,
         env={**os.environ, "SHELL": "/bin/sh"},
     )
     try:
@@ -63,7 +63,7 @@ def test_shell_has_a_terminal_and_ends_with_its_code(options: list[str], place: 
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "place"),
-    [(["--snapshot"], "/root"), (["--root", "host"], str(FOLDER))],
+    [(["--snapshot"], "/root"), (["--root", "host"], str(DIRECTORY))],
     ids=["image", "host"],
 )
 def test_every_byte_through_both_streams(options: list[str], place: str) -> None:
@@ -80,7 +80,7 @@ def test_every_byte_through_both_streams(options: list[str], place: str) -> None
         "-c",
         f"{check}; tee /dev/stderr; kill -9 $$",
     ]
-    done = subprocess.run(command, check=False, input=data, capture_output=True, timeout=SECONDS, cwd=FOLDER)
+    done = subprocess.run(command, check=False, input=data, capture_output=True, timeout=SECONDS, cwd=DIRECTORY)
     wanted = hashlib.sha256(data).digest()
     assert hashlib.sha256(done.stdout).digest() == wanted
     assert hashlib.sha256(done.stderr).digest() == wanted

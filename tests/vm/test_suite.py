@@ -71,20 +71,20 @@ def test_a_suite_from_file_to_results_and_again(tmp_path: Path) -> None:
     cases = {case.get("name"): case for case in ElementTree.parse(tmp_path / "out/junit.xml").iter("testcase")}
     assert next(child.tag for child in cases["crash"]) == "error"
     assert next(child.tag for child in cases["bad"]) == "failure"
-    place = tmp_path / "out" / by_name["slow"].folder
+    place = tmp_path / "out" / by_name["slow"].directory
     console = (place / "console.log").read_text(errors="replace")
     assert "sysrq: Show Blocked State" in console
     assert "sysrq: Show State" in console
     assert console.count("task:sleep") >= 1, "who hangs is among the tasks"
     subprocess.run(["sh", "-n", place / "qemu.sh"], check=True)
-    again = _vmtest("rerun", tmp_path / "out" / by_name["late"].folder, "--trust", "--results", tmp_path / "again")
+    again = _vmtest("rerun", tmp_path / "out" / by_name["late"].directory, "--trust", "--results", tmp_path / "again")
     assert again.returncode == 125
     assert "verdict then: kasan; now: kasan - the same" in again.stdout
     page = _vmtest("report", tmp_path / "out")
     assert page.returncode == 0, page.stderr
     assert "KASAN: use-after-free" in (tmp_path / "out/report.html").read_text()
     assert not [child for child in psutil.Process().children(recursive=True) if child.name().startswith("qemu")]
-    _boots_by_hand(tmp_path / "out" / by_name["good"].folder / "qemu.sh")
+    _boots_by_hand(tmp_path / "out" / by_name["good"].directory / "qemu.sh")
 
 
 def _boots_by_hand(script: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from damon.guests.staging import byte_code
 from tests.vm.job import PROJECT
 from vmtest import Tree
-from vmtest.folders import NOT_COPIED
+from vmtest.directories import NOT_COPIED
 
 ROOT = Path(__file__).parents[2]
 #: Of the tests stay the package's own modules, ``host`` and ``vm``; of the pages, one that is a program.

@@ -36,6 +36,6 @@ def perform(job: Job, directory: Path, watch: Watch) -> Outcome:
     directory.mkdir(parents=True)
     trees = [sorted(str(path.relative_to(host)) for path in Path(host).rglob("*")) for host, _ in job.trees]
     (directory / "stdout").write_text(f"{trees}")
-    result = outcome(job.test_name, verdict, folder=job.folder, timings={})
+    result = outcome(job.test_name, verdict, directory=job.directory, timings={})
     manifest.write(manifest.Manifest(job=job, outcome=result), directory)
     return result

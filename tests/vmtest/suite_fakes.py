@@ -38,7 +38,7 @@ EXCERPT = "[ 1.0] Kernel panic - not syncing: <&> \x00 x"
 #: One outcome of each kind.
 OUTCOMES = [
     outcome("good", "pass"),
-    outcome("bad", "fail", message="exit code 3: no # hash", exit_code=3, folder="guests/bad"),
+    outcome("bad", "fail", message="exit code 3: no # hash", exit_code=3, directory="guests/bad"),
     outcome("lost", "panic", message="it crashed", excerpt=EXCERPT),
     outcome("known", "fail", expected=("fail", "since ever")),
     outcome("healed", "pass", expected=("fail", "since ever")),

@@ -48,7 +48,7 @@ class Workers:
     """A scheduler here, and workers as processes with a cache each."""
 
     def __init__(self, directory: Path) -> None:
-        self.folder = directory
+        self.directory = directory
         self.temporary = directory / "tmp"
         self.temporary.mkdir(exist_ok=True)
         self.cluster = LocalCluster(
@@ -60,17 +60,17 @@ class Workers:
 
     def add(self) -> subprocess.Popen[bytes]:
         number = len(self.processes)
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.folder / f"cache{number}")}
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.directory / f"cache{number}")}
         env["TMPDIR"] = str(self.temporary)
         words = [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--no-nanny", "--nthreads", "1"]
-        words += ["--no-dashboard", "--name", f"w{number}", "--local-directory", str(self.folder / f"w{number}")]
+        words += ["--no-dashboard", "--name", f"w{number}", "--local-directory", str(self.directory / f"w{number}")]
         quiet = subprocess.DEVNULL
-        process = subprocess.Popen(words, env=env, cwd=self.folder, stdout=quiet, stderr=quiet)
+        process = subprocess.Popen(words, env=env, cwd=self.directory, stdout=quiet, stderr=quiet)
         self.processes.append(process)
         return process
 
     def cache(self, number: int) -> Path:
-        return self.folder / f"cache{number}" / "pydamon" / "content"
+        return self.directory / f"cache{number}" / "pydamon" / "content"
 
     def close(self) -> None:
         for process in self.processes:
@@ -144,12 +144,12 @@ def test_a_killed_workers_job_runs_elsewhere_and_verdicts_are_never_retried(work
 
     (tmp_path / "log").write_text(f"long {killed[0]} bzImage\n")
     local, _ = pool.run(jobs, tmp_path / "here", Heard(), admission=Admission(2), performer=cluster_fakes.perform)
-    assert [(one.name, one.verdict, one.folder) for one in local] == [
-        (one.name, one.verdict, one.folder) for one in results
+    assert [(one.name, one.verdict, one.directory) for one in local] == [
+        (one.name, one.verdict, one.directory) for one in results
     ]
     for one in results:
-        if one.folder:
-            there, here = tmp_path / "out" / one.folder, tmp_path / "here" / one.folder
+        if one.directory:
+            there, here = tmp_path / "out" / one.directory, tmp_path / "here" / one.directory
             assert {path.name for path in there.iterdir()} == {path.name for path in here.iterdir()}
             assert (there / "stdout").read_text() == (here / "stdout").read_text() == "[['inner', 'inner/file']]"
             assert manifest.read(there).job == manifest.read(here).job, "a rerun here finds its files here"
@@ -212,7 +212,7 @@ def test_what_arrives_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(InvalidInput, match="send it again"):
         store.finish(good, "t1")
     assert store.missing([good]) == [good]
-    assert list(store.folder().iterdir()) == []
+    assert list(store.directory().iterdir()) == []
     store.append(good, "t2", 0, b"con")
     store.append(good, "t2", 3, b"tent")
     store.finish(good, "t2")

@@ -68,7 +68,7 @@ def test_swap_refused(text: str) -> None:
         ({"accelerator": "hvf"}, ["accelerator", "hvf", "auto, kvm, tcg"]),
         ({"icount": 11}, ["icount", "11", "0 to 10"]),
         ({"icount": 2, "accelerator": "kvm"}, ["icount", "kvm", "leave one out"]),
-        ({"trees": (("/no/folder", "/opt/x"),)}, ["tree", "/no/folder", "correct the path"]),
+        ({"trees": (("/no/directory", "/opt/x"),)}, ["tree", "/no/directory", "correct the path"]),
         ({"trees": (("/", "opt"),)}, ["tree", "opt", "absolute"]),
         ({"trees": (("/", "/opt/../etc"),)}, ["tree", "/opt/../etc", ".."]),
         ({"shares": ("/mnt",)}, ["share", "pair"]),

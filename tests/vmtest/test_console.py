@@ -27,7 +27,7 @@ class Feed:
     """The other end of a console."""
 
     def __init__(self, directory: Path) -> None:
-        self.folder = directory
+        self.directory = directory
         here, self.sock = socket.socketpair()
         self.keep = here
         self.console = Console(here, directory)
@@ -129,8 +129,8 @@ def test_what_is_no_verdict_and_matters_is_kept(feed: Feed) -> None:
 
 
 def test_qemu_died(feed: Feed) -> None:
-    (feed.folder / LOG_FILE).write_text("qemu-system-x86_64: could not open disk\n")
-    (feed.folder / EXIT_FILE).write_text("1")
+    (feed.directory / LOG_FILE).write_text("qemu-system-x86_64: could not open disk\n")
+    (feed.directory / EXIT_FILE).write_text("1")
     feed.send("[ 0.0] half a li")
     feed.sock.close()
     assert feed.verdict() is Verdict.QEMU_DIED
@@ -146,7 +146,7 @@ def test_powered_off(feed: Feed) -> None:
 
 
 def test_emulation_failure_while_qemu_hangs(feed: Feed) -> None:
-    (feed.folder / LOG_FILE).write_text("KVM internal error. Suberror: 1\nemulation failure\n")
+    (feed.directory / LOG_FILE).write_text("KVM internal error. Suberror: 1\nemulation failure\n")
     assert feed.verdict() is Verdict.EMULATION_FAILURE
 
 
@@ -195,7 +195,7 @@ def test_a_stopped_qemu_has_its_own_verdict(feed: Feed, monkeypatch: pytest.Monk
     monkeypatch.setattr(console, "STOPPED_SECONDS", 0.3)
     sleeper = subprocess.Popen(["sleep", "60"])
     try:
-        (feed.folder / PID_FILE).write_text(str(sleeper.pid))
+        (feed.directory / PID_FILE).write_text(str(sleeper.pid))
         feed.send(BOOT)
         assert feed.console.ready.wait(SECONDS)
         assert not feed.console.ended.wait(0.8)

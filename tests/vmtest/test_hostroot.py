@@ -153,15 +153,15 @@ def test_settings_without_a_root_are_as_before() -> None:
 
 def test_commands_start_where_their_caller_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/usr/lib")
-    assert hostroot.working_folder("host") == "/usr/lib"
-    assert hostroot.working_folder("host", "../bin") == "/usr/lib/../bin"
-    assert hostroot.working_folder("host", "/etc") == "/etc"
-    assert hostroot.working_folder(None) is hostroot.working_folder(str(root)) is None
-    assert hostroot.working_folder(None, "/etc") == "/etc"
+    assert hostroot.working_directory("host") == "/usr/lib"
+    assert hostroot.working_directory("host", "../bin") == "/usr/lib/../bin"
+    assert hostroot.working_directory("host", "/etc") == "/etc"
+    assert hostroot.working_directory(None) is hostroot.working_directory(str(root)) is None
+    assert hostroot.working_directory(None, "/etc") == "/etc"
     monkeypatch.setattr("tempfile.tempdir", "/usr/lib")
-    assert hostroot.working_folder("host") is None
+    assert hostroot.working_directory("host") is None
     monkeypatch.chdir("/tmp")
-    assert (hostroot.working_folder("host"), hostroot.hidden("/tmp/x"), hostroot.hidden("/usr/bin")) == (
+    assert (hostroot.working_directory("host"), hostroot.hidden("/tmp/x"), hostroot.hidden("/usr/bin")) == (
         None,
         "/tmp",
         "",
@@ -173,7 +173,7 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     with pytest.raises(InvalidInput, match=r"^working directory: gone: "):
-        hostroot.working_folder("host")
+        hostroot.working_directory("host")
 
 
 def test_path_and_shell_are_the_callers(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

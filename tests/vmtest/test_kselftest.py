@@ -181,9 +181,9 @@ def test_each_test_has_its_own_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(_Guest, "made", 0)
     sh = "#!/bin/sh\n"
     found = _collection(tmp_path / "built", good=sh, slow=sh, crash=sh, bad=sh, other="#!/usr/bin/env perl\n", gone=sh)
-    (found.folder / "gone").unlink()
+    (found.directory / "gone").unlink()
     heard: list[Outcome] = []
-    runner = execute.Runner(found, GuestConfig(kernel="page-idle"), "k", folder=tmp_path / "out")
+    runner = execute.Runner(found, GuestConfig(kernel="page-idle"), "k", directory=tmp_path / "out")
     outcomes = runner.run(found.tests, heard.append)
     assert heard == outcomes
     assert [one.verdict for one in outcomes] == ["pass", "command-timeout", "panic", "fail", "skip", "skip"]

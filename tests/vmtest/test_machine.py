@@ -158,7 +158,7 @@ def test_the_shell_around_a_command_tells_deaths_apart(tmp_path: Path, monkeypat
 
 def test_which_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / machine_type.FIRMWARE).touch()
-    monkeypatch.setattr(machine_type, "FOLDERS", (tmp_path / "none", tmp_path))
+    monkeypatch.setattr(machine_type, "DIRECTORIES", (tmp_path / "none", tmp_path))
     assert machine_type.choose(GuestConfig()) is machine_type.LIGHT
     assert machine_type.choose(GuestConfig(numa=2)) is machine_type.Q35, "it has nodes"
     assert machine_type.choose(GuestConfig(memory_max="2G")) is machine_type.Q35, "and memory that comes"
@@ -168,7 +168,7 @@ def test_which_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             GuestConfig(machine="light", **asked)
     with pytest.raises(InvalidInput, match="machine: 'microvm': is unknown; give one of auto, light, q35"):
         GuestConfig(machine="microvm")
-    monkeypatch.setattr(machine_type, "FOLDERS", (tmp_path / "none",))
+    monkeypatch.setattr(machine_type, "DIRECTORIES", (tmp_path / "none",))
     assert machine_type.choose(GuestConfig()) is machine_type.Q35, "where QEMU came without that firmware"
 
 

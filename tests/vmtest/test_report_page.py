@@ -42,7 +42,7 @@ def test_the_page_stands_alone_and_shows_what_is_wrong(tmp_path: Path) -> None:
 
 def _page(directory: Path, made: Job, page: Path | None = None, **fields: Any) -> str:
     """The page of a run of one job, whose guest left some files."""
-    failed = outcome("bad", "fail", folder="guests/k m", **fields)
+    failed = outcome("bad", "fail", directory="guests/k m", **fields)
     directory.mkdir(exist_ok=True)
     writers.write_all(run_of([failed]), directory)
     place = directory / "guests/k m"
@@ -110,7 +110,7 @@ def test_a_page_of_foreign_results_has_no_file_of_this_host(where: str, tmp_path
     (out / "guests/own/stdout").symlink_to(secrets / "stdout")
     (out / "guests/own/manifest.json").write_text("{")
     names = [where.replace("/SECRETS", str(secrets)), "guests/own"]
-    run = run_of([outcome(str(number), "fail", folder=name) for number, name in enumerate(names)])
+    run = run_of([outcome(str(number), "fail", directory=name) for number, name in enumerate(names)])
     (out / "results.json").write_bytes(msgspec.json.encode(run))
     text = html.write(out).read_text()
     assert "SECRET" not in text

@@ -102,7 +102,7 @@ def test_the_end_of_the_command_is_recorded_and_seen(directory: Path) -> None:
     until((directory / supervisor.EXIT_FILE).exists)
     assert (directory / supervisor.EXIT_FILE).read_text() == "7"
     assert (directory / supervisor.LOG_FILE).read_text() == "complaint\n"
-    assert process.poll() is None, "the folder stays for the parent to read"
+    assert process.poll() is None, "the directory stays for the parent to read"
     assert process.stdin is not None
     process.stdin.close()
     process.wait(HANG_S)

@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
         "unpack", help="unpack the kernel tree of a package, to work on it", description=_unpack.__doc__
     )
     unpack.add_argument("package", metavar="PACKAGE", help="like linux-source-7.3, of any suite")
-    unpack.add_argument("folder", type=Path, metavar="DIR", help="a directory that is not there yet")
+    unpack.add_argument("directory", type=Path, metavar="DIR", help="a directory that is not there yet")
     unpack.set_defaults(call=_unpack)
     kernels = commands.add_parser(
         "kernels", help="the kernels that have a name, and which are built", description=_kernels.__doc__
@@ -67,7 +67,7 @@ def _unpack(options: argparse.Namespace) -> int:
     from ..images import source
 
     found = source.from_package(source.package_name(options.package), fetch=True)
-    source.unpack_to(found, options.folder)
+    source.unpack_to(found, options.directory)
     tell(found.identity)
     return 0
 

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 from ..errors import CommandTimeout
 from ..terminal import say
-from .machine_options import add_command_options, dump_folder
-from .options import add_guest_options, guest_config, seconds, working_folder
+from .machine_options import add_command_options, dump_directory
+from .options import add_guest_options, guest_config, seconds, working_directory
 from .text import EXAMPLES, EXIT_CODES, reporting_dump
 
 CHUNK = 1 << 16
@@ -48,8 +48,8 @@ def _exec(options: argparse.Namespace) -> int:
     from ..plug_schedule import Schedule
 
     config = guest_config(options)
-    cwd = working_folder(config, options.cwd)
-    machine = Guest(config, artifacts=dump_folder(options, config.most_bytes))
+    cwd = working_directory(config, options.cwd)
+    machine = Guest(config, artifacts=dump_directory(options, config.most_bytes))
     with reporting_dump(machine), machine as guest:
         if options.verbose:
             phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in guest.timings.items())

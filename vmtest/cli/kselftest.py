@@ -122,10 +122,12 @@ def _kselftest(options: argparse.Namespace) -> int:
     config = guest_config(options)
     if options.results:
         options.results.mkdir(parents=True, exist_ok=True)
-    for line in lacking(found.folder / "config", config.kernel):
+    for line in lacking(found.directory / "config", config.kernel):
         say(f"the kernel lacks what {options.collection}/config asks for: {line}")
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    runner = execute.Runner(found, config, kernel, timeout=options.timeout, fresh=options.fresh, folder=options.results)
+    runner = execute.Runner(
+        found, config, kernel, timeout=options.timeout, fresh=options.fresh, directory=options.results
+    )
     outcomes = runner.run(tests, forms.Progress(len(tests)))
     run = Run(
         suite=f"kselftest {options.collection}",

@@ -69,7 +69,7 @@ def _kunit(options: argparse.Namespace) -> int:
     if options.results:
         options.results.mkdir(parents=True, exist_ok=True)
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    outcomes = kunit.run(config, options.filter, name, folder=options.results)
+    outcomes = kunit.run(config, options.filter, name, directory=options.results)
     progress = forms.Progress(len(outcomes))
     for outcome in outcomes:
         progress(outcome)

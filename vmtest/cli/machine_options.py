@@ -82,7 +82,7 @@ def machine_values(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def dump_folder(options: argparse.Namespace, most: int) -> Path | None:
+def dump_directory(options: argparse.Namespace, most: int) -> Path | None:
     """The directory of ``--dump``, made; ``most``: bytes that a dump may have.
 
     Raises:
@@ -90,15 +90,15 @@ def dump_folder(options: argparse.Namespace, most: int) -> Path | None:
     """
     from ..qemu import dump
 
-    folder: Path | None = options.dump
-    if folder is None:
+    directory: Path | None = options.dump
+    if directory is None:
         return None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidInput(f"--dump: {str(folder)!r}: {error.strerror}; give another directory") from error
-    if (folder / dump.NAME).exists():
-        raise InvalidInput(f"--dump: {str(folder)!r}: has a dump already; move it away, or give another directory")
-    if why := dump.lacks_room(folder, most):
-        raise InvalidInput(f"--dump: {str(folder)!r}: {why}; free some, or give another directory")
-    return folder.resolve()
+        raise InvalidInput(f"--dump: {str(directory)!r}: {error.strerror}; give another directory") from error
+    if (directory / dump.NAME).exists():
+        raise InvalidInput(f"--dump: {str(directory)!r}: has a dump already; move it away, or give another directory")
+    if why := dump.lacks_room(directory, most):
+        raise InvalidInput(f"--dump: {str(directory)!r}: {why}; free some, or give another directory")
+    return directory.resolve()

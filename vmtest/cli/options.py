@@ -245,9 +245,9 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
     )
 
 
-def working_folder(config: GuestConfig, wanted: str | None) -> str | None:
+def working_directory(config: GuestConfig, wanted: str | None) -> str | None:
     """Where commands start. Prints a line when the host's root is used and the caller's directory is not in it."""
-    found = hostroot.working_folder(config.root, wanted)
+    found = hostroot.working_directory(config.root, wanted)
     if found is None and config.root == hostroot.HOST:
         own = hostroot.hidden(os.getcwd())
         say(f"this directory is not in the guest, which has its own {own}: the command starts in {hostroot.HOME}")

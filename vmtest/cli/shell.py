@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidInput
 from ..host import root as hostroot
 from ..terminal import say
-from .machine_options import add_command_options, dump_folder
-from .options import add_guest_options, guest_config, working_folder
+from .machine_options import add_command_options, dump_directory
+from .options import add_guest_options, guest_config, working_directory
 from .text import reporting_dump
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def _shell(options: argparse.Namespace) -> int:
     from ..plug_schedule import Schedule
 
     config = guest_config(options)
-    cwd = working_folder(config, options.cwd)
-    machine = Guest(config, artifacts=dump_folder(options, config.most_bytes))
+    cwd = working_directory(config, options.cwd)
+    machine = Guest(config, artifacts=dump_directory(options, config.most_bytes))
     with reporting_dump(machine), machine as guest, Schedule(guest, say):
         say(f"guest up ({guest.accelerator}); 'exit' or Ctrl-D ends it")
         columns, lines = os.get_terminal_size()

@@ -66,7 +66,7 @@ def cluster_runner(
             "package: distributed: is not installed; install it with: pip install 'pydamon[cluster]'"
         ) from error
 
-    def run(jobs: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
+    def run(jobs: Sequence[Job], directory: Path, listener: Listener) -> tuple[list[Outcome], bool]:
         if rooted := next((job for job in jobs if job.machine_args.get("root")), None):
             what = f"{rooted.name}: root: {rooted.machine_args['root']!r}: is a directory of this host"
             raise InvalidInput(f"{what}: it is not sent to workers; run it without --cluster")
@@ -74,7 +74,7 @@ def cluster_runner(
             client = stack.enter_context(_connected(address, tls))
             _check_workers(client, address)
             parcels, contents = _parcels(jobs, performer, stack)
-            return _Spread(client, jobs, parcels, contents, folder, listener, most).run()
+            return _Spread(client, jobs, parcels, contents, directory, listener, most).run()
 
     return run
 
@@ -168,7 +168,7 @@ class _Spread:
         jobs: Sequence[Job],
         parcels: list[Parcel],
         contents: dict[str, Path],
-        folder: Path,
+        directory: Path,
         listener: Listener,
         most: int | None,
     ) -> None:
@@ -176,7 +176,7 @@ class _Spread:
         self._jobs = jobs
         self._parcels = parcels
         self._contents = contents
-        self._folder = folder
+        self._directory = directory
         self._listener = listener
         self._most = most or len(jobs)
         self._rounds = [0] * len(jobs)
@@ -288,12 +288,12 @@ class _Spread:
         result = answer.outcome
         assert result is not None
         # Which job it was, and where its artifacts are, is known here.
-        result.name, result.folder = job.name, job.folder if result.folder else ""
+        result.name, result.directory = job.name, job.directory if result.directory else ""
         result.kernel, result.machine = job.kernel_name, job.machine_name
         result.workload, result.test = job.workload_name, job.test_name
         if not answer.artifacts:
             return result
-        place = self._folder / job.folder
+        place = self._directory / job.directory
         place.mkdir(parents=True, exist_ok=True)
         with gzip.open(io.BytesIO(answer.artifacts)) as archive:
             what = f"artifacts from worker {answer.host!r}"

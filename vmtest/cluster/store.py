@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from .. import cache, untrusted
+from ..directories import NOT_COPIED
 from ..errors import InvalidInput
-from ..folders import NOT_COPIED
 from ..ssh.seed import add_tree
 
 #: A piece on the wire.
@@ -23,7 +23,7 @@ CHUNK_BYTES = 8 << 20
 TREE = untrusted.Limits(bytes=64 << 30, entries=5_000_000)
 
 
-def folder() -> Path:
+def directory() -> Path:
     """Where a worker keeps what has travelled."""
     path = cache.cache_root() / "content"
     path.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def path_of(sha256: str) -> Path:
     """Where content with this hash is, or would be."""
     if len(sha256) != 64 or not all(letter in "0123456789abcdef" for letter in sha256):
         raise InvalidInput(f"content: {sha256!r}: is not a SHA-256; send one")
-    return folder() / sha256
+    return directory() / sha256
 
 
 def missing(hashes: list[str]) -> list[str]:
@@ -92,7 +92,7 @@ def unpacked_tree(sha256: str) -> Path:
     """
     where = path_of(sha256).with_name(f"{sha256}.tree")
     if not where.is_dir():
-        scratch = Path(tempfile.mkdtemp(dir=folder(), prefix=".tree."))
+        scratch = Path(tempfile.mkdtemp(dir=directory(), prefix=".tree."))
         try:
             with path_of(sha256).open("rb") as stream:
                 # A guest gets the links as they are.

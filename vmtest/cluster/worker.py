@@ -100,18 +100,18 @@ def _handle(parcel: Parcel) -> Answer:
         watch.stopped = parcel.run in _stopped
     try:
         with run_directory.temporary("job") as scratch:
-            folder = scratch / "artifacts"
-            outcome = _perform(parcel, local, folder, watch)
-            outcome.warnings += drop_dump(folder, too_large=dump.TRAVELS)
-            return Answer(host=host, outcome=outcome, artifacts=_packed(folder))
+            directory = scratch / "artifacts"
+            outcome = _perform(parcel, local, directory, watch)
+            outcome.warnings += drop_dump(directory, too_large=dump.TRAVELS)
+            return Answer(host=host, outcome=outcome, artifacts=_packed(directory))
     finally:
         with _guard:
             _watches[parcel.run].discard(watch)
 
 
-def drop_dump(folder: Path, *, too_large: int) -> list[str]:
+def drop_dump(directory: Path, *, too_large: int) -> list[str]:
     """Removes a guest's dump from its artifacts when it is larger than so many bytes; returns the notes about it."""
-    path = folder / dump.NAME
+    path = directory / dump.NAME
     if not path.is_file() or path.stat().st_size <= too_large:
         return []
     size = path.stat().st_size
@@ -119,14 +119,14 @@ def drop_dump(folder: Path, *, too_large: int) -> list[str]:
     return [f"no dump of the guest's memory: its {size // MIB} MiB were too many to send or keep"]
 
 
-def _perform(parcel: Parcel, job: Job, folder: Path, watch: Watch) -> Outcome:
+def _perform(parcel: Parcel, job: Job, directory: Path, watch: Watch) -> Outcome:
     while not _admission.admit(job.config):
         if why := _admission.hopeless(job.config):
             return job.outcome("machine-lacks", why)
         time.sleep(WAIT_SECONDS)
     try:
         _tell(parcel, "starts")
-        return _named(parcel.performer)(job, folder, watch)
+        return _named(parcel.performer)(job, directory, watch)
     except Stopped:
         return job.outcome("not-run", "the run was ended before")
     except HarnessError as error:
@@ -145,12 +145,12 @@ def _named(name: str) -> Performer:
     return found
 
 
-def _packed(folder: Path) -> bytes:
-    if not folder.is_dir():
+def _packed(directory: Path) -> bytes:
+    if not directory.is_dir():
         return b""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=3) as archive:
-        archive.add(folder, arcname=".")
+        archive.add(directory, arcname=".")
     return stream.getvalue()
 
 

@@ -59,7 +59,7 @@ def checked(root: Path | str, machine: str = "x86_64") -> str:
         InvalidInput: no root file system, or one of another kind of processor.
     """
     given = str(root)
-    place = folder(given)
+    place = directory(given)
     if not place.is_dir():
         raise InvalidInput(f"root: {given!r}: is not a directory; give 'host' or a directory with a root file system")
     if not os.access(place, os.R_OK | os.X_OK):
@@ -79,7 +79,7 @@ def checked(root: Path | str, machine: str = "x86_64") -> str:
     return HOST if place == Path("/") else str(place)
 
 
-def folder(root: str) -> Path:
+def directory(root: str) -> Path:
     """The directory that a root is, without links in its path."""
     return Path("/") if root == HOST else Path(os.path.realpath(root))
 
@@ -167,7 +167,7 @@ def covers(root: str) -> tuple[str, ...]:
     The directory for temporary files has the keys of this and other guests. A home of root that QEMU may not read would
     be of no use.
     """
-    place = folder(root)
+    place = directory(root)
     found = []
     temporary = Path(os.path.realpath(tempfile.gettempdir()))
     if temporary.is_relative_to(place):
@@ -195,27 +195,27 @@ def qemu_arguments(root: str | None) -> list[str]:
     """
     if root is None:
         return []
-    path = str(folder(root)).replace(",", ",,")
+    path = str(directory(root)).replace(",", ",,")
     share = f"local,id={TAG},path={path},security_model=none,readonly=on,multidevs=remap"
     return ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={TAG},mount_tag={TAG}"]
 
 
 def environment(root: str | None) -> dict[str, str]:
     """What a command line adds to a command's environment: with the host's root, the PATH of who calls."""
-    if root is None or folder(root) != Path("/") or not os.environ.get("PATH"):
+    if root is None or directory(root) != Path("/") or not os.environ.get("PATH"):
         return {}
     words = os.environ["PATH"].split(":")
     return {"PATH": ":".join(words + [place for place in ADMINISTRATION if place not in words])}
 
 
-def working_folder(root: str | None, wanted: str | None = None) -> str | None:
+def working_directory(root: str | None, wanted: str | None = None) -> str | None:
     """Where a command line's commands start: with the host's root, where its caller is, if that is in the guest.
 
     Args:
         root: as in the configuration.
         wanted: what was asked for; a relative one starts from the caller's with the host's root.
     """
-    if root is None or folder(root) != Path("/"):
+    if root is None or directory(root) != Path("/"):
         return wanted
     try:
         here = os.getcwd()
@@ -233,7 +233,7 @@ def hidden(path: str) -> str:
 
 def shell(root: str | None, environment: Mapping[str, str]) -> list[str]:
     """A person's shell: with the host's root, the person's own, which keeps PATH; else the guest's best one."""
-    if root is None or folder(root) != Path("/"):
+    if root is None or directory(root) != Path("/"):
         return ["sh", "-c", GUEST_SHELL]
     own = environment.get("SHELL", "")
     return [own if own and os.access(own, os.X_OK) and not hidden(own) else "sh"]

@@ -42,7 +42,7 @@ class Collection:
     timeout: float
 
     @property
-    def folder(self) -> Path:
+    def directory(self) -> Path:
         """The collection's own directory."""
         return self.root / self.name
 
@@ -73,8 +73,8 @@ def obtain(tree: source.KernelSource, name: str, arch: Architecture = X86_64) ->
     """
     for needed in (*NEEDED_PROGRAMS, f"{arch.prefix}gcc"):
         program(needed)
-    folder = source.unpacked(tree)
-    home = folder / SELFTESTS
+    directory = source.unpacked(tree)
+    home = directory / SELFTESTS
     if not re.fullmatch(r"[\w./-]+", name) or ".." in name or not (home / name / "Makefile").is_file():
         near = ", ".join(sorted(path.parent.name for path in home.glob(f"{name[:2]}*/Makefile"))[:8])
         raise InvalidInput(
@@ -101,7 +101,7 @@ def read(root: Path, name: str) -> Collection:
         BuildFailed: nothing of that collection.
     """
     listed = [line.partition(":") for line in (root / LIST).read_text("utf-8", "replace").splitlines()]
-    tests = tuple(dict.fromkeys(test for folder, colon, test in listed if colon and folder == name))
+    tests = tuple(dict.fromkeys(test for directory, colon, test in listed if colon and directory == name))
     if strange := next((test for test in tests if not _TEST.fullmatch(test)), None):
         raise BuildFailed(f"kselftest: {name}: has a test called {strange!r}: that is not a file's name; correct that")
     if not tests:

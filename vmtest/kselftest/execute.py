@@ -48,7 +48,7 @@ class Runner:
         kernel: what the kernel is called in the results.
         timeout: seconds a test may take instead of those of its settings.
         fresh: a guest for each test, so that none finds what another left.
-        folder: where what the tests printed is kept, and the console of a lost guest; None for nowhere.
+        directory: where what the tests printed is kept, and the console of a lost guest; None for nowhere.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Runner:
         *,
         timeout: float | None = None,
         fresh: bool = False,
-        folder: Path | None = None,
+        directory: Path | None = None,
     ) -> None:
         self._collection = collection
         self._config = config
         self._kernel = kernel
         self._timeout = timeout
         self._fresh = fresh
-        self._folder = folder
+        self._directory = directory
         self._guest: Guest | None = None
         self._has: dict[str, bool] = {}
 
@@ -102,7 +102,7 @@ class Runner:
 
     def _staged(self) -> Guest:
         if self._guest is None:
-            self._guest = Guest(self._config, artifacts=self._folder)
+            self._guest = Guest(self._config, artifacts=self._directory)
             self._guest.start()
             self._guest.put(self._collection.root, PLACE, exclude=())
         return self._guest
@@ -132,7 +132,7 @@ class Runner:
             timings={"command": time.monotonic() - begun},
             started=started,
             host=platform.node(),
-            folder=self._keep(test, end.output),
+            directory=self._keep(test, end.output),
         )
 
     def _perform(self, guest: Guest, words: list[str]) -> _End:
@@ -155,7 +155,7 @@ class Runner:
 
     def _command(self, guest: Guest, test: str) -> tuple[list[str], str]:
         """The words that start the test; or none, and why it cannot."""
-        file = self._collection.folder / test
+        file = self._collection.directory / test
         if not file.is_file():
             return [], "its file was not built"
         with file.open("rb") as stream:
@@ -172,9 +172,9 @@ class Runner:
         return ([*interpreter, f"./{test}"], "") if interpreter else ([], "its file is not executable")
 
     def _keep(self, test: str, output: str) -> str:
-        if self._folder is None:
+        if self._directory is None:
             return ""
-        place = self._folder / test
+        place = self._directory / test
         place.mkdir(parents=True, exist_ok=True)
         (place / "stdout").write_text(output, encoding="utf-8")
         return test

@@ -19,9 +19,9 @@ def text(run: Run, form: str) -> str:
         return writers.ktap(run)
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(run), indent=1).decode() + "\n"
-    with run_directory.temporary("junit") as folder:
-        writers.junit(run, folder)
-        return (folder / writers.JUNIT).read_text("utf-8")
+    with run_directory.temporary("junit") as directory:
+        writers.junit(run, directory)
+        return (directory / writers.JUNIT).read_text("utf-8")
 
 
 class Progress:

@@ -26,14 +26,14 @@ _HEADER = re.compile(r"KTAP version 1$")
 EXCERPT_LINES = 40
 
 
-def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None = None) -> list[Outcome]:
+def run(config: GuestConfig, pattern: str, kernel: str, *, directory: Path | None = None) -> list[Outcome]:
     """Boots, lets the kernel run the tests that ``pattern`` matches, and reads its console; an outcome a suite.
 
     Args:
         config: of the guest; its kernel has KUnit built in.
         pattern: KUnit's glob over suites, or ``suite.test`` ("damon*").
         kernel: what the kernel is called in the results.
-        folder: where ``console.log`` is kept; None for nowhere.
+        directory: where ``console.log`` is kept; None for nowhere.
 
     Raises:
         InvalidInput: the pattern is none, or no suite matches it.
@@ -43,7 +43,7 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
     if not _FILTER.fullmatch(pattern):
         raise InvalidInput(f"filter: {pattern!r}: is not a KUnit glob; give for example 'damon*' or 'damon.*split*'")
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    lines, accelerator, lost = _boot(config, pattern, folder)
+    lines, accelerator, lost = _boot(config, pattern, directory)
     if not any(_HEADER.match(line) for line in lines):
         if lost is None or lost.verdict in {Verdict.POWERED_OFF, Verdict.PANIC}:
             raise BuildFailed(
@@ -68,14 +68,14 @@ def run(config: GuestConfig, pattern: str, kernel: str, *, folder: Path | None =
     return outcomes
 
 
-def _boot(config: GuestConfig, pattern: str, folder: Path | None) -> tuple[list[str], str, GuestLost | None]:
+def _boot(config: GuestConfig, pattern: str, directory: Path | None) -> tuple[list[str], str, GuestLost | None]:
     """Lets a kernel run its tests; returns its messages, the accelerator and how it ended."""
     # Not poweroff: that needs ACPI. QEMU ends at a reboot.
     words = f"{config.append} kunit.enable=1 kunit.filter_glob={pattern} kunit_shutdown=reboot"
     # A test may provoke a warning, and its own result decides whether that is right.
     config = dataclasses.replace(config, append=words.strip(), tolerate=(*config.tolerate, "warning"))
     with run_directory.temporary("kunit") as scratch:
-        kept = folder or scratch
+        kept = directory or scratch
         guest = Guest(config, artifacts=kept)
         lost: GuestLost | None = None
         try:

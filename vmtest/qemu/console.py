@@ -63,17 +63,17 @@ class Console(threading.Thread):
     """
 
     def __init__(
-        self, sock: socket.socket, folder: Path, *, log: Path | None = None, tolerate: Collection[Verdict] = ()
+        self, sock: socket.socket, directory: Path, *, log: Path | None = None, tolerate: Collection[Verdict] = ()
     ) -> None:
         """Args:
         sock: the console's end here.
-        folder: the run directory, where the supervisor writes of QEMU.
+        directory: the run directory, where the supervisor writes of QEMU.
         log: a file that gets every byte; None keeps the last lines only.
         tolerate: verdicts that are noted and end nothing.
         """
         super().__init__(name="vmtest-console", daemon=True)
         self._sock = sock
-        self._folder = folder
+        self._directory = directory
         self._log = _Log(log) if log else None
         self._tolerate = frozenset(tolerate)
         self._stopped: float | None = None
@@ -170,7 +170,7 @@ class Console(threading.Thread):
         if self._fatal:
             return
         try:
-            pid = int((self._folder / PID_FILE).read_text())
+            pid = int((self._directory / PID_FILE).read_text())
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (OSError, ValueError, IndexError):
             state = ""
@@ -214,7 +214,7 @@ class Console(threading.Thread):
     def qemu_log(self) -> str:
         """QEMU's own messages."""
         try:
-            return (self._folder / LOG_FILE).read_text("utf-8", errors="replace")
+            return (self._directory / LOG_FILE).read_text("utf-8", errors="replace")
         except OSError:
             return ""
 
@@ -232,7 +232,7 @@ class Console(threading.Thread):
         # The supervisor writes it a moment after the console closes; the file is empty for an instant.
         for _ in range(20):
             with contextlib.suppress(OSError):
-                if code := (self._folder / EXIT_FILE).read_text():
+                if code := (self._directory / EXIT_FILE).read_text():
                     return code
             time.sleep(0.05)
         return "unknown"

@@ -49,17 +49,17 @@ WORTH = frozenset(Verdict) - {
 }
 
 
-def room_for(folder: Path, size: int, most: int | None) -> str:
+def room_for(directory: Path, size: int, most: int | None) -> str:
     """Why a dump of at most ``size`` bytes is not written into a directory that is one of a run's, or nothing."""
-    others = sum(1 for path in folder.parent.glob(f"*/{NAME}") if path.parent != folder) if most else 0
+    others = sum(1 for path in directory.parent.glob(f"*/{NAME}") if path.parent != directory) if most else 0
     if most and others >= most:
         return f"{others} guests of this run have one already"
-    return lacks_room(folder, size)
+    return lacks_room(directory, size)
 
 
-def lacks_room(folder: Path, size: int) -> str:
+def lacks_room(directory: Path, size: int) -> str:
     """Why a directory's disk is too full for a file of at most ``size`` bytes, or nothing."""
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(directory).free
     return f"it may take {shown(size)}, {free // MIB} MiB are free there" if free < size + RESERVE else ""
 
 
@@ -152,18 +152,18 @@ class Keeper(threading.Thread):
         done: set when there will be none any more, or it is complete.
     """
 
-    def __init__(self, monitor: Monitor, console: Console, folder: Path, size: int, most: int | None = None) -> None:
+    def __init__(self, monitor: Monitor, console: Console, directory: Path, size: int, most: int | None = None) -> None:
         """Args:
         monitor: QEMU's.
         console: has the verdict.
-        folder: for the dump.
+        directory: for the dump.
         size: bytes of the guest's memory.
         most: dumps in the directories beside this one, from which on there are enough.
         """
         super().__init__(name="vmtest-dump", daemon=True)
         self._monitor = monitor
         self._console = console
-        self._folder = folder
+        self._directory = directory
         self._size = size
         self._most = most
         self._ends: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -213,10 +213,10 @@ class Keeper(threading.Thread):
         return self._console.lost.verdict if self._console.lost else None
 
     def _keep(self) -> None:
-        if why := room_for(self._folder, self._size, self._most):
+        if why := room_for(self._directory, self._size, self._most):
             self.note = f"no dump of the guest's memory: {why}"
             return
         self._monitor.command("stop")
-        path = self._folder / NAME
+        path = self._directory / NAME
         write(self._monitor, path)
         self.path = path

@@ -29,7 +29,7 @@ FIRMWARE = "qboot.rom"
 LIGHT = MachineType("light", f"{X86_64.machine_type},sata=off,smbus=off,usb=off,vmport=off", ("-bios", FIRMWARE))
 MACHINE_TYPES = {machine_type.name: machine_type for machine_type in (Q35, LIGHT)}
 # Where a distribution's QEMU, or one that was built by hand, has its firmware.
-FOLDERS = (Path("/usr/share/qemu"), Path("/usr/local/share/qemu"))
+DIRECTORIES = (Path("/usr/share/qemu"), Path("/usr/local/share/qemu"))
 
 
 def choose(config: GuestConfig) -> MachineType:
@@ -38,4 +38,4 @@ def choose(config: GuestConfig) -> MachineType:
         return MachineType(config.arch.machine_type.partition(",")[0], config.arch.machine_type)
     if config.machine != "auto":
         return MACHINE_TYPES[config.machine]
-    return Q35 if config.needs_q35 or not any((folder / FIRMWARE).is_file() for folder in FOLDERS) else LIGHT
+    return Q35 if config.needs_q35 or not any((directory / FIRMWARE).is_file() for directory in DIRECTORIES) else LIGHT

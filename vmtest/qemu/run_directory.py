@@ -32,11 +32,11 @@ def make(kind: str = "run") -> Path:
 @contextmanager
 def temporary(kind: str) -> Iterator[Path]:
     """The same for the time of a ``with`` block."""
-    folder = make(kind)
+    directory = make(kind)
     try:
-        yield folder
+        yield directory
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def of(pid: int) -> list[Path]:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from .. import cache
 from ..config import GuestConfig
+from ..directories import Share
 from ..errors import BuildFailed, InvalidInput
-from ..folders import Share
 from ..host import clock as hostclock
 from ..images.hostpkgs import program
 from ..patience import patient
@@ -48,22 +48,22 @@ SAVE_SECONDS = 120.0
 class Snapshot:
     """A directory with the memory, the devices' state, the public host key and the console so far."""
 
-    folder: Path
+    directory: Path
 
     @property
     def files(self) -> command_line.SnapshotFiles:
         """What QEMU goes on from."""
-        return command_line.SnapshotFiles(self.folder / "memory", self.folder / "state")
+        return command_line.SnapshotFiles(self.directory / "memory", self.directory / "state")
 
     @property
     def host_key(self) -> bytes:
         """The key that guests of it show. It was made for it, and left this host in no other way."""
-        return bytes.fromhex((self.folder / "host_key").read_text())
+        return bytes.fromhex((self.directory / "host_key").read_text())
 
     @property
     def console(self) -> bytes:
         """What the console had shown."""
-        return (self.folder / "console.log").read_bytes()
+        return (self.directory / "console.log").read_bytes()
 
 
 def key_of(config: GuestConfig, kernel: Path, rootfs: Path, accelerator: str, machine_type: MachineType) -> str:
@@ -110,22 +110,22 @@ def obtain(
         take(own, scratch, progress)
 
     label = f"snapshot of a guest of {kernel.parent.name if kernel.name == 'bzImage' else kernel.name}"
-    folder = cache.obtain(KIND, key, label, make, {"kernel": str(kernel), "memory": str(config.memory)})
+    directory = cache.obtain(KIND, key, label, make, {"kernel": str(kernel), "memory": str(config.memory)})
     cache.prune(KIND, time.time(), kept=KEPT, unused_s=SURE_S)  # a guest that runs keeps the files that it has mapped
-    return Snapshot(folder)
+    return Snapshot(directory)
 
 
-def prepare_memory(folder: Path, config: GuestConfig) -> command_line.SnapshotFiles:
+def prepare_memory(directory: Path, config: GuestConfig) -> command_line.SnapshotFiles:
     """Files for the memory of a guest of which a snapshot is made, readable by their owner only.
 
     Raises:
         BuildFailed: the disk has no room.
     """
-    files = command_line.SnapshotFiles(folder / "memory", None)
-    free = shutil.disk_usage(folder).free
+    files = command_line.SnapshotFiles(directory / "memory", None)
+    free = shutil.disk_usage(directory).free
     if free < config.memory_bytes:
         raise BuildFailed(
-            f"snapshot: {folder.parent} has {free >> 20} MiB free, the guest's memory may need "
+            f"snapshot: {directory.parent} has {free >> 20} MiB free, the guest's memory may need "
             f"{config.memory_bytes >> 20}; make room, or leave --snapshot out"
         )
     for node in range(config.numa):

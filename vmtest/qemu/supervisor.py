@@ -2,8 +2,9 @@
 """Owns one QEMU process and one run directory, and outlives its parent just long enough to remove both.
 
 Run as a program of its own (standard library only, so that it starts fast):
-``supervisor.py PARENT_PID RUN_FOLDER FD[,FD...] -- COMMAND...``. It ends QEMU and removes the directory when something
-comes on its standard input or that is closed, or when its parent dies, by whatever signal. QEMU in turn dies with it.
+``supervisor.py PARENT_PID RUN_DIRECTORY FD[,FD...] -- COMMAND...``. It ends QEMU and removes the directory when
+something comes on its standard input or that is closed, or when its parent dies, by whatever signal. QEMU in turn dies
+with it.
 """
 
 from __future__ import annotations
@@ -21,15 +22,24 @@ LOG_FILE = "qemu.log"
 PID_FILE = "qemu.pid"
 
 
-def spawn(folder: Path, descriptors: tuple[int, ...], command: list[str]) -> subprocess.Popen[bytes]:
+def spawn(directory: Path, descriptors: tuple[int, ...], command: list[str]) -> subprocess.Popen[bytes]:
     """Starts a supervisor for a command; write to its standard input, or close it, to end both.
 
     Args:
-        folder: the run directory that it removes at the end.
+        directory: the run directory that it removes at the end.
         descriptors: inherited by the command.
         command: program and arguments.
     """
-    words = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(folder), ",".join(map(str, descriptors)), "--"]
+    words = [
+        sys.executable,
+        "-I",
+        "-S",
+        __file__,
+        str(os.getpid()),
+        str(directory),
+        ",".join(map(str, descriptors)),
+        "--",
+    ]
     # setpriv: should the supervisor be killed outright, its command goes with it.
     setpriv = shutil.which("setpriv", path="/usr/bin:/bin") or "setpriv"
     words += [setpriv, "--pdeathsig", "KILL", "--", *command]
@@ -42,7 +52,7 @@ def spawn(folder: Path, descriptors: tuple[int, ...], command: list[str]) -> sub
 def main(argv: list[str]) -> int:
     """Supervises; returns 0."""
     separator = argv.index("--")
-    parent, folder, descriptors = argv[:separator]
+    parent, directory, descriptors = argv[:separator]
     # A terminal's Ctrl-C is the parent's business: it ends us in order.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -55,10 +65,10 @@ def main(argv: list[str]) -> int:
         poller.register(parent_descriptor, select.POLLIN)
         poller.register(0, select.POLLIN)
         passed = [int(text) for text in descriptors.split(",")]
-        with (Path(folder) / LOG_FILE).open("wb") as log:
+        with (Path(directory) / LOG_FILE).open("wb") as log:
             words = argv[separator + 1 :]
             child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=passed)
-        (Path(folder) / PID_FILE).write_text(str(child.pid))
+        (Path(directory) / PID_FILE).write_text(str(child.pid))
         # Only QEMU holds the other ends now: its death shows there as an end of file.
         for descriptor in passed:
             os.close(descriptor)
@@ -68,7 +78,7 @@ def main(argv: list[str]) -> int:
             ready = [descriptor for descriptor, _ in poller.poll()]
             if child_descriptor in ready:
                 poller.unregister(child_descriptor)
-                (Path(folder) / EXIT_FILE).write_text(str(child.wait()))
+                (Path(directory) / EXIT_FILE).write_text(str(child.wait()))
             if 0 in ready or parent_descriptor in ready:
                 return 0
     except ProcessLookupError:  # the parent is gone already
@@ -77,7 +87,7 @@ def main(argv: list[str]) -> int:
         if child is not None and child.poll() is None:
             child.kill()
             child.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def kernel_release(console: str) -> str:
     return match[1] if match else ""
 
 
-def keep_command_line(guest: Guest, folder: Path, kernel: Path, rootfs: Path) -> None:
+def keep_command_line(guest: Guest, directory: Path, kernel: Path, rootfs: Path) -> None:
     """Writes ``qemu.sh``, which boots the same guest by hand: console on the terminal, SSH with a key beside it.
 
     The directories that were copied into the guest are not part of it: ``vmtest rerun`` has them.
@@ -41,8 +41,8 @@ def keep_command_line(guest: Guest, folder: Path, kernel: Path, rootfs: Path) ->
         "authorized_keys": (client.public_line, 0o600),
         "settings": (seed.settings(guest.config), 0o644),
     }
-    seed.write(folder / "seed.tar", files, ())
-    key = folder / "ssh_key"
+    seed.write(directory / "seed.tar", files, ())
+    key = directory / "ssh_key"
     key.touch(mode=0o600)  # before there is anything to read in it
     key.write_text(client.private)
     words = [_by_hand(word) for word in _own_console(guest.command_line)]
@@ -55,7 +55,7 @@ def keep_command_line(guest: Guest, folder: Path, kernel: Path, rootfs: Path) ->
     ]
     if swap and swap.kind == "disk":
         lines.append(f"[ -e {here}/swap.img ] || truncate -s {swap.size} {here}/swap.img")
-    script = folder / "qemu.sh"
+    script = directory / "qemu.sh"
     script.write_text("\n".join([*lines, "exec " + " ".join(words), ""]), encoding="utf-8", errors="surrogateescape")
     script.chmod(0o755)
 
@@ -85,10 +85,10 @@ def _by_hand(word: str) -> str:
     return f'{shlex.quote(before)}"$here"/{match[1]}{shlex.quote(after) if after else ""}'
 
 
-def keep_kernel_config(folder: Path, config: Path | None) -> None:
+def keep_kernel_config(directory: Path, config: Path | None) -> None:
     """Copies the kernel's configuration, where there is one."""
     if config is not None and config.is_file():
-        shutil.copyfile(config, folder / "kernel.config")
+        shutil.copyfile(config, directory / "kernel.config")
 
 
 def versions(archs: Iterable[Architecture] = (X86_64,)) -> dict[str, str]:

@@ -60,11 +60,11 @@ class Change:
     status: Status
 
 
-def write(folder: Path, page: Path | None = None, earlier: Path | None = None) -> Path:
+def write(directory: Path, page: Path | None = None, earlier: Path | None = None) -> Path:
     """Renders the run of a directory.
 
     Args:
-        folder: of a run.
+        directory: of a run.
         page: the file to write; default ``report.html`` in the directory.
         earlier: of another run, to compare with.
 
@@ -72,9 +72,9 @@ def write(folder: Path, page: Path | None = None, earlier: Path | None = None) -
         InvalidInput: no run there, or the page cannot be written.
         MachineLacks: the template library is not installed.
     """
-    run = writers.read(folder)
-    page = page or folder / "report.html"
-    text = render(run, folder, page, writers.read(earlier) if earlier else None)
+    run = writers.read(directory)
+    page = page or directory / "report.html"
+    text = render(run, directory, page, writers.read(earlier) if earlier else None)
     try:
         page.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
@@ -82,7 +82,7 @@ def write(folder: Path, page: Path | None = None, earlier: Path | None = None) -
     return page
 
 
-def render(run: Run, folder: Path, page: Path, earlier: Run | None = None) -> str:
+def render(run: Run, directory: Path, page: Path, earlier: Run | None = None) -> str:
     """The page's text; ``page`` is where it will be, for its links."""
     try:
         import jinja2
@@ -108,7 +108,7 @@ def render(run: Run, folder: Path, page: Path, earlier: Run | None = None) -> st
         earlier=earlier,
         earlier_summary=live.summary(earlier) if earlier else "",
         changes=changes(run, earlier) if earlier else [],
-        details=[_detail(outcome, folder, page) for outcome in run.outcomes],
+        details=[_detail(outcome, directory, page) for outcome in run.outcomes],
     )
 
 
@@ -125,11 +125,11 @@ def changes(run: Run, earlier: Run) -> list[Change]:
     return found
 
 
-def _detail(outcome: Outcome, folder: Path, page: Path) -> Detail:
+def _detail(outcome: Outcome, directory: Path, page: Path) -> Detail:
     detail = Detail(outcome)
-    place = stored.below(folder, outcome.folder) if outcome.folder else None
+    place = stored.below(directory, outcome.directory) if outcome.directory else None
     if place is None:
-        detail.note = f"its files are not below {folder}: {outcome.folder}" if outcome.folder else ""
+        detail.note = f"its files are not below {directory}: {outcome.directory}" if outcome.directory else ""
         return detail
     detail.stdout, detail.stderr = (stored.tail(place / name, OUTPUT_CHARS) for name in ("stdout", "stderr"))
     if not outcome.status.good:
@@ -139,11 +139,11 @@ def _detail(outcome: Outcome, folder: Path, page: Path) -> Detail:
     base = os.path.relpath(place.resolve(), page.resolve().parent)
     detail.links = [(name, quote(f"{base}/{name}")) for name in FILES if stored.regular(place / name)]
     if stored.regular(place / manifest.NAME):
-        _take_manifest(detail, place, folder)
+        _take_manifest(detail, place, directory)
     return detail
 
 
-def _take_manifest(detail: Detail, place: Path, folder: Path) -> None:
+def _take_manifest(detail: Detail, place: Path, directory: Path) -> None:
     try:
         kept = manifest.read(place)
         needs_trust = bool(trust.choices(kept.job))
@@ -152,5 +152,5 @@ def _take_manifest(detail: Detail, place: Path, folder: Path) -> None:
         return
     detail.command, detail.workload = kept.job.command, kept.job.workload
     detail.release = f"{kept.kernel_release} ({kept.accelerator}) on {kept.host}"
-    words = ["vmtest", "rerun", str(folder / detail.outcome.folder), *(["--trust"] if needs_trust else [])]
+    words = ["vmtest", "rerun", str(directory / detail.outcome.directory), *(["--trust"] if needs_trust else [])]
     detail.rerun = shlex.join(words)

@@ -83,7 +83,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return of_image(Path(self.kernel.path))
 
     @property
-    def folder(self) -> str:
+    def directory(self) -> str:
         """Where its artifacts are, below the run's directory."""
         return f"guests/{self.name.replace('/', '__')}"
 

@@ -48,9 +48,9 @@ class Manifest(msgspec.Struct, kw_only=True):
     dump: str = ""
 
 
-def write(manifest: Manifest, folder: Path) -> None:
+def write(manifest: Manifest, directory: Path) -> None:
     """Writes it into a guest's artifact directory."""
-    (folder / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+    (directory / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
 
 
 def read(path: Path) -> Manifest:

@@ -63,7 +63,7 @@ class Outcome(msgspec.Struct, kw_only=True):
         exit_code: the test's, when it ended.
         excerpt: the console lines with the reason, their addresses with file and line when the kernel has symbols.
         timings: seconds by phase.
-        folder: its artifacts, relative to the run's directory.
+        directory: its artifacts, relative to the run's directory.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     timings: dict[str, float] = {}
     started: str = ""
     host: str = ""
-    folder: str = ""
+    directory: str = msgspec.field(default="", name="folder")  # as version 1 of the format has it
 
     @property
     def status(self) -> Status:

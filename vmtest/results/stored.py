@@ -54,14 +54,14 @@ def read(file: Path, kind: type[_Kind], what: str, of: str, remedy: str, known: 
     raise InvalidInput(f"{what} {str(file)!r}: {later}")
 
 
-def below(folder: Path, name: str) -> Path | None:
+def below(directory: Path, name: str) -> Path | None:
     """A directory of results by its name in them; None when that leads somewhere else, by itself or by a link."""
     try:
-        place = (folder / name).resolve()
-        inside = place.is_relative_to(folder.resolve()) and not Path(name).is_absolute()
+        place = (directory / name).resolve()
+        inside = place.is_relative_to(directory.resolve()) and not Path(name).is_absolute()
     except (OSError, ValueError, RuntimeError):
         return None
-    return folder / name if inside else None
+    return directory / name if inside else None
 
 
 def regular(path: Path) -> bool:

@@ -21,11 +21,11 @@ OUTPUT_LIMIT = 64 * 1024
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_all(run: Run, folder: Path) -> None:
+def write_all(run: Run, directory: Path) -> None:
     """Writes all forms into the run's directory."""
-    _replace(folder / RESULTS, msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
-    _replace(folder / KTAP, ktap(run).encode())
-    junit(run, folder)
+    _replace(directory / RESULTS, msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+    _replace(directory / KTAP, ktap(run).encode())
+    junit(run, directory)
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -45,7 +45,7 @@ def read(path: Path) -> Run:
     return stored.read(file, Run, "results", "'vmtest run'", "give the directory of a run", FORMAT)
 
 
-def junit(run: Run, folder: Path) -> None:
+def junit(run: Run, directory: Path) -> None:
     """``junit.xml``: a guest verdict is an error of that type, a failed test a failure, what is expected is skipped."""
     import junitparser
 
@@ -59,11 +59,11 @@ def junit(run: Run, folder: Path) -> None:
         result = _junit_result(outcome)
         if result is not None:
             case.result = [result]
-        if outcome.folder:
-            output = folder / outcome.folder / "stdout"
-            errors = folder / outcome.folder / "stderr"
+        if outcome.directory:
+            output = directory / outcome.directory / "stdout"
+            errors = directory / outcome.directory / "stderr"
             if output.exists():
-                case.system_out = _tail(output) + f"\n[[ATTACHMENT|{_clean(outcome.folder)}/console.log]]\n"
+                case.system_out = _tail(output) + f"\n[[ATTACHMENT|{_clean(outcome.directory)}/console.log]]\n"
             if errors.exists():
                 case.system_err = _tail(errors)
         suite.add_testcase(case)
@@ -78,9 +78,9 @@ def junit(run: Run, folder: Path) -> None:
     xml = junitparser.JUnitXml(_clean(run.suite))
     xml.add_testsuite(suite)
     xml.update_statistics()  # type: ignore[no-untyped-call]
-    part = folder / (JUNIT + ".part")
+    part = directory / (JUNIT + ".part")
     xml.write(str(part), pretty=True)
-    part.replace(folder / JUNIT)
+    part.replace(directory / JUNIT)
 
 
 def _junit_result(outcome: Outcome) -> Failure | Error | Skipped | None:

@@ -16,11 +16,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ..config import GuestConfig
+from ..directories import Tree
 from ..errors import InvalidInput
-from ..folders import Tree
 from ..host import root as hostroot
 
-FOLDER = "run/vmtest"
+DIRECTORY = "run/vmtest"
 # A disk is a whole number of sectors.
 SECTOR = 512
 
@@ -50,7 +50,7 @@ def write(path: Path, files: Mapping[str, tuple[str, int]], trees: Iterable[Tree
     path.touch(mode=0o600)
     with path.open("r+b") as stream, tarfile.open(fileobj=stream, mode="w") as archive:
         for name, (text, mode) in files.items():
-            entry = tarfile.TarInfo(f"{FOLDER}/{name}")
+            entry = tarfile.TarInfo(f"{DIRECTORY}/{name}")
             data = text.encode()
             entry.size, entry.mode, entry.mtime = len(data), mode, int(time.time())
             archive.addfile(entry, io.BytesIO(data))
@@ -95,11 +95,11 @@ def add_tree(archive: tarfile.TarFile, host: Path, name: str, exclude: tuple[str
 
     try:
         add(host, name)
-        for folder, folders, files in os.walk(host):
-            relative = os.path.relpath(folder, host)
+        for directory, directories, files in os.walk(host):
+            relative = os.path.relpath(directory, host)
             inside = "" if relative == "." else f"{relative}/"
-            folders[:] = sorted(base for base in folders if keep(base, inside))
-            for base in sorted([*folders, *(base for base in files if keep(base, inside))]):
-                add(Path(folder) / base, f"{name}/{inside}{base}")
+            directories[:] = sorted(base for base in directories if keep(base, inside))
+            for base in sorted([*directories, *(base for base in files if keep(base, inside))]):
+                add(Path(directory) / base, f"{name}/{inside}{base}")
     except OSError as error:
         raise InvalidInput(f"tree: {str(host)!r}: cannot be read ({error}); correct its permissions") from error

@@ -28,14 +28,14 @@ def pack(host: Path, guest: str, exclude: tuple[str, ...]) -> tuple[str, IO[byte
     if not host.exists():
         raise InvalidInput(f"put: {str(host)!r} does not exist; correct the path")
     name = PurePosixPath(guest).name
-    folder = str(PurePosixPath(guest).parent)
+    directory = str(PurePosixPath(guest).parent)
     if not PurePosixPath(guest).is_absolute() or not name:
         raise InvalidInput(f"put: guest path {guest!r}: is not valid; give an absolute one, not '/'")
     stream = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - the caller closes it
     with tarfile.open(fileobj=stream, mode="w") as archive:
         add_tree(archive, host, name, exclude)
     stream.seek(0)
-    return f"mkdir -p {shlex.quote(folder)} && exec tar -x -C {shlex.quote(folder)} -f -", stream
+    return f"mkdir -p {shlex.quote(directory)} && exec tar -x -C {shlex.quote(directory)} -f -", stream
 
 
 def chunks(stream: IO[bytes]) -> Iterator[bytes]:

@@ -34,21 +34,23 @@ INTERRUPTED = 130
 Runner = Callable[[Sequence[Job], Path, Listener], tuple[list[Outcome], bool]]
 
 
-def new_folder(wanted: Path | None, name: str) -> Path:
+def new_directory(wanted: Path | None, name: str) -> Path:
     """A run's directory: the one that is asked for, which must be empty or not there, or a new one named by the time.
 
     Raises:
         InvalidInput: it has something in it, or cannot be made.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = wanted or Path("vmtest-results") / f"{name}-{stamp}"
+    directory = wanted or Path("vmtest-results") / f"{name}-{stamp}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise InvalidInput(f"results directory: {str(folder)!r}: is not empty; give a new one, or empty it")
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise InvalidInput(f"results directory: {str(directory)!r}: is not empty; give a new one, or empty it")
     except OSError as error:
-        raise InvalidInput(f"results directory: {str(folder)!r}: {error.strerror}; give another --results") from error
-    return folder.resolve()
+        raise InvalidInput(
+            f"results directory: {str(directory)!r}: {error.strerror}; give another --results"
+        ) from error
+    return directory.resolve()
 
 
 def show_matrix(suite: Suite, jobs: Sequence[Job], console: Console) -> None:
@@ -70,7 +72,7 @@ def show_matrix(suite: Suite, jobs: Sequence[Job], console: Console) -> None:
     console.print(table)
 
 
-def show_end(run: Run, folder: Path, console: Console) -> None:
+def show_end(run: Run, directory: Path, console: Console) -> None:
     """Prints the table, then the jobs that did not pass, with their excerpts."""
     console.print(matrix(run))
     for outcome in run.outcomes:
@@ -81,9 +83,9 @@ def show_end(run: Run, folder: Path, console: Console) -> None:
             lines = outcome.excerpt.splitlines()
             more = [f"... {len(lines) - 12} lines more in excerpt.txt"] if len(lines) > 12 else []
             console.print("\n".join(f"    {_shown(line)}" for line in lines[:12] + more))
-        if outcome.folder:
-            console.print(f"    {escape(str(folder / outcome.folder))}")
-    console.print(f"results: {escape(str(folder))}")
+        if outcome.directory:
+            console.print(f"    {escape(str(directory / outcome.directory))}")
+    console.print(f"results: {escape(str(directory))}")
 
 
 def _shown(text: str) -> str:
@@ -123,22 +125,22 @@ def run_suite(
         show_matrix(suite, jobs, console)
         return 0
     made = complete(suite, jobs, path.parent.resolve())
-    folder = new_folder(results, suite.name)
-    return perform_all(suite.name, made, folder, console, runner or _here(most))
+    directory = new_directory(results, suite.name)
+    return perform_all(suite.name, made, directory, console, runner or _here(most))
 
 
 def _here(most: int | None) -> Runner:
-    def run(wanted: Sequence[Job], folder: Path, listener: Listener) -> tuple[list[Outcome], bool]:
-        return run_here(wanted, folder, listener, admission=Admission(most))
+    def run(wanted: Sequence[Job], directory: Path, listener: Listener) -> tuple[list[Outcome], bool]:
+        return run_here(wanted, directory, listener, admission=Admission(most))
 
     return run
 
 
-def perform_all(name: str, made: Sequence[Job], folder: Path, console: Console, runner: Runner) -> int:
+def perform_all(name: str, made: Sequence[Job], directory: Path, console: Console, runner: Runner) -> int:
     """Performs jobs, shows progress, writes the results; returns the exit code."""
     started, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     with Progress(len(made)) as progress:
-        outcomes, interrupted = runner(made, folder, progress)
+        outcomes, interrupted = runner(made, directory, progress)
     run = Run(
         suite=name,
         started=started,
@@ -146,8 +148,8 @@ def perform_all(name: str, made: Sequence[Job], folder: Path, console: Console, 
         versions={**evidence.versions({job.arch for job in made}), "cpus": str(host_cpus())},
         outcomes=outcomes,
     )
-    writers.write_all(run, folder)
-    show_end(run, folder, console)
+    writers.write_all(run, directory)
+    show_end(run, directory, console)
     return INTERRUPTED if interrupted else run.exit_code
 
 
@@ -180,10 +182,10 @@ def rerun(
     manifest.check_files(job)
     rootfs_build.check_image(Path(job.rootfs.path), job.arch)
     console = output()
-    folder = new_folder(results, f"{job.suite}-rerun")
-    code = perform_all(job.suite, [job], folder, console, _here(1))
+    directory = new_directory(results, f"{job.suite}-rerun")
+    code = perform_all(job.suite, [job], directory, console, _here(1))
     before = found.outcome
-    now = writers.read(folder).outcomes[0]
+    now = writers.read(directory).outcomes[0]
     same = "the same" if now.verdict == before.verdict else "not the same"
     console.print(f"verdict then: {_shown(before.verdict)}; now: {now.verdict} - {same}")
     return code

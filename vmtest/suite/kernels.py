@@ -68,7 +68,7 @@ def _rooted(job: Job, root: str | None, base: Path) -> Job:
         job,
         machine_args={**job.machine_args, "root": found},
         env={**hostroot.environment(found), **job.env},
-        cwd=hostroot.working_folder(found, job.cwd),
+        cwd=hostroot.working_directory(found, job.cwd),
     )
 
 

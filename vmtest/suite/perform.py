@@ -66,16 +66,16 @@ class Watch:
                 self._guest.close()
 
 
-def perform(job: Job, folder: Path, watch: Watch | None = None) -> Outcome:
+def perform(job: Job, directory: Path, watch: Watch | None = None) -> Outcome:
     """Runs a job to its end; every failure of guest or host becomes an outcome.
 
     Args:
         job: what to do.
-        folder: for the artifacts; made when it is not there.
+        directory: for the artifacts; made when it is not there.
         watch: gets the phases.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    return _Performance(job, folder, watch or Watch()).run()
+    directory.mkdir(parents=True, exist_ok=True)
+    return _Performance(job, directory, watch or Watch()).run()
 
 
 class _Kept:
@@ -99,15 +99,15 @@ class _Kept:
 
 
 class _Performance:
-    def __init__(self, job: Job, folder: Path, watch: Watch) -> None:
+    def __init__(self, job: Job, directory: Path, watch: Watch) -> None:
         self._job = job
-        self._folder = folder
+        self._directory = directory
         self._watch = watch
         self._began = time.monotonic()
         self._guest: Guest | None = None
         self._plugged: list[str] = []
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.outcome = job.outcome(outcome.NOT_RUN, started=started, host=platform.node(), folder=job.folder)
+        self.outcome = job.outcome(outcome.NOT_RUN, started=started, host=platform.node(), directory=job.directory)
 
     def run(self) -> Outcome:
         try:
@@ -151,7 +151,7 @@ class _Performance:
 
     def _in_guest(self) -> None:
         self._watch.phase("boot")
-        self._guest = guest = Guest(self._job.config, artifacts=self._folder, most_dumps=dump.MOST)
+        self._guest = guest = Guest(self._job.config, artifacts=self._directory, most_dumps=dump.MOST)
         self._watch.guest(guest)
         began = time.monotonic()
         try:
@@ -202,7 +202,7 @@ class _Performance:
 
     def _test(self, guest: Guest) -> None:
         job = self._job
-        out, errors = _Kept(self._folder / "stdout"), _Kept(self._folder / "stderr")
+        out, errors = _Kept(self._directory / "stdout"), _Kept(self._directory / "stderr")
         env = {"VMTEST_WORKLOAD": job.workload_name, "VMTEST_WORKLOAD_OUTPUT": WORKLOAD_OUTPUT}
         limit = self._limit(job.limits.command)
         try:
@@ -232,7 +232,7 @@ class _Performance:
         job = self._job
         problems: list[str] = []
         if job.output != "text":
-            parsed = ktap.parse((self._folder / "stdout").read_text("utf-8", errors="replace"))
+            parsed = ktap.parse((self._directory / "stdout").read_text("utf-8", errors="replace"))
             self.outcome.subtests = parsed.subtests
             problems = parsed.problems + [f"not ok: {subtest.name}" for subtest in parsed.failed]
             if not parsed.subtests:
@@ -259,11 +259,11 @@ class _Performance:
         vmcore = guest.dumps.kept() if guest else None
         with contextlib.suppress(OSError):
             if self.outcome.excerpt:
-                (self._folder / "excerpt.txt").write_text(self.outcome.excerpt + "\n", encoding="utf-8")
-            evidence.keep_kernel_config(self._folder, Path(job.kernel_config.path) if job.kernel_config else None)
+                (self._directory / "excerpt.txt").write_text(self.outcome.excerpt + "\n", encoding="utf-8")
+            evidence.keep_kernel_config(self._directory, Path(job.kernel_config.path) if job.kernel_config else None)
             if guest:
                 self.outcome.warnings = list(guest.warnings)
-                evidence.keep_command_line(guest, self._folder, Path(job.kernel.path), Path(job.rootfs.path))
+                evidence.keep_command_line(guest, self._directory, Path(job.kernel.path), Path(job.rootfs.path))
             self.outcome.timings["evidence"] = round(time.monotonic() - began, 3)
             manifest.write(
                 manifest.Manifest(
@@ -278,7 +278,7 @@ class _Performance:
                     memory=self._plugged,
                     dump=vmcore.name if vmcore else "",
                 ),
-                self._folder,
+                self._directory,
             )
 
 

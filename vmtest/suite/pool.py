@@ -39,9 +39,9 @@ class _Run:
     """Jobs that are under way, each in a thread, and what became of those that ended."""
 
     def __init__(
-        self, folder: Path, listener: Listener, admission: Admission, performer: Performer, patience: float
+        self, directory: Path, listener: Listener, admission: Admission, performer: Performer, patience: float
     ) -> None:
-        self._folder, self._listener, self._admission = folder, listener, admission
+        self._directory, self._listener, self._admission = directory, listener, admission
         self._performer, self._patience = performer, patience
         self._watches: dict[int, Watch] = {}
         self._threads: list[threading.Thread] = []
@@ -77,7 +77,7 @@ class _Run:
 
     def _work(self, index: int, job: Job, watch: Watch) -> None:
         try:
-            self.results[index] = self._performer(job, self._folder / job.folder, watch)
+            self.results[index] = self._performer(job, self._directory / job.directory, watch)
         except BaseException as error:
             self.results[index] = job.outcome(outcome.HARNESS_ERROR, f"{type(error).__name__}: {error}")
         finally:
@@ -102,7 +102,7 @@ class _Run:
 
 def run(
     jobs: Sequence[Job],
-    folder: Path,
+    directory: Path,
     listener: Listener,
     *,
     admission: Admission,
@@ -113,7 +113,7 @@ def run(
 
     Args:
         jobs: in the order in which they start.
-        folder: of the run; each job's artifacts are in ``job.folder`` below it.
+        directory: of the run; each job's artifacts are in ``job.directory`` below it.
         listener: gets all that happens.
         admission: decides what fits.
         performer: performs one.
@@ -122,7 +122,7 @@ def run(
     Returns:
         outcomes in the order of the jobs, and whether the run was interrupted.
     """
-    under_way = _Run(folder, listener, admission, performer, patience)
+    under_way = _Run(directory, listener, admission, performer, patience)
     interrupted = False
     try:
         for index, job in enumerate(jobs):

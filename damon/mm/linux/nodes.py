@@ -111,12 +111,12 @@ class LinuxNodes:
 
     def memcg_id(self, path: str) -> int:
         """The inode number of the cgroup ``path``, from the root of the hierarchy; EINVAL when there is none."""
-        folder = self._cgroup / path.lstrip("/")
-        if not path.startswith("/") or path[1:2] == "/" or path != os.path.normpath(path) or not folder.is_dir():
+        directory = self._cgroup / path.lstrip("/")
+        if not path.startswith("/") or path[1:2] == "/" or path != os.path.normpath(path) or not directory.is_dir():
             raise InvalidInput(
                 f"memcg path: {path!r}: is not a cgroup; give one below {self._cgroup}, for example /system"
             )
-        return folder.stat().st_ino
+        return directory.stat().st_ino
 
     def _find(self, memcg_id: int) -> Path | None:
         known = self._cgroups.get(memcg_id)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Nodes that the kernel knows by number. No number is given twice: a place in the table is, with a higher generation in
- * the upper half. What the kernel is told of a folder that it has forgotten must not meet another node: it would wait
- * for that one's lock, which may be held by whoever waits for us.
+ * the upper half. What the kernel is told of a directory that it has forgotten must not meet another node: it would
+ * wait for that one's lock, which may be held by whoever waits for us.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -58,13 +58,13 @@ int fs_missing(struct fs *fs, uint64_t ino)
 
 void fs_attr(const struct fs *fs, uint64_t ino, const struct fs_inode *inode, struct fuse_attr *attr)
 {
-	int folder = S_ISDIR(inode->mode);
+	int directory = S_ISDIR(inode->mode);
 
 	memset(attr, 0, sizeof(*attr));
 	attr->ino = ino;
-	attr->size = folder ? 0 : FS_PAGE;
+	attr->size = directory ? 0 : FS_PAGE;
 	attr->mode = inode->mode;
-	attr->nlink = folder ? 2 : 1;
+	attr->nlink = directory ? 2 : 1;
 	attr->uid = fs->uid;
 	attr->gid = fs->gid;
 	attr->blksize = FS_PAGE;
@@ -161,16 +161,16 @@ EXPORT int damon_fuse_forget(struct fs *fs, uint64_t parent, const char *name, u
 	struct fuse_notify_inval_entry_out entry = { .parent = parent, .namelen = strlen(name) };
 	struct fuse_notify_inval_inode_out attributes = { .ino = ino, .off = -1 };
 	struct fs_inode *inode;
-	int result = notify(fs, FUSE_NOTIFY_INVAL_ENTRY, &entry, sizeof(entry), name), folder = 0;
+	int result = notify(fs, FUSE_NOTIFY_INVAL_ENTRY, &entry, sizeof(entry), name), directory = 0;
 
 	pthread_mutex_lock(&fs->lock);
 	inode = fs_inode(fs, ino);
 	if (inode && inode->gone) {
 		inode->told = 1;
-		folder = S_ISDIR(inode->mode);
+		directory = S_ISDIR(inode->mode);
 	}
 	pthread_mutex_unlock(&fs->lock);
-	if (folder) /* who has it open asks again: libc takes an error of reading it for its end */
+	if (directory) /* who has it open asks again: libc takes an error of reading it for its end */
 		notify(fs, FUSE_NOTIFY_INVAL_INODE, &attributes, sizeof(attributes), NULL);
 	return result;
 }

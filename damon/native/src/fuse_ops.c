@@ -99,7 +99,7 @@ static int setattr(struct fs_request *rq)
 }
 
 /* 0, or why ``ino`` cannot be used for ``wanted`` (0400, 0200). */
-static int refusal(struct fs *fs, uint64_t ino, uint32_t wanted, int folder)
+static int refusal(struct fs *fs, uint64_t ino, uint32_t wanted, int directory)
 {
 	const struct fs_inode *inode;
 	int error;
@@ -108,7 +108,7 @@ static int refusal(struct fs *fs, uint64_t ino, uint32_t wanted, int folder)
 	inode = fs_inode(fs, ino);
 	error = fs_missing(fs, ino);
 	if (!error && S_ISDIR(inode->mode))
-		error = folder ? 0 : -EISDIR;
+		error = directory ? 0 : -EISDIR;
 	else if (!error && (inode->mode & wanted) != wanted)
 		error = -EACCES;
 	pthread_mutex_unlock(&fs->lock);

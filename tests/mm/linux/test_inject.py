@@ -37,7 +37,7 @@ BUSY = "while True: pass"
 
 @contextmanager
 def child(program: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
-    """The process, its open folder in /proc, and the address of its 8 MiB."""
+    """The process, its open directory in /proc, and the address of its 8 MiB."""
     words = [sys.executable, "-c", HEAD + program]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0) as process:
         assert process.stdout is not None
@@ -257,7 +257,10 @@ while "done" not in os.listdir("/proc/self/cwd"):
     assert sum(i * i for i in range(30000)) == 8999550005000
 print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
 """
-    with tempfile.TemporaryDirectory() as folder, child(f"os.chdir({folder!r})\n{program}") as (process, _, address):
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        child(f"os.chdir({directory!r})\n{program}") as (process, _, address),
+    ):
         draw = random.Random(1)
         for _ in range(15):
             words = [sys.executable, "-c", TRACER, str(process.pid), str(address)]
@@ -268,6 +271,6 @@ print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
                     os.sched_yield()
                 tracer.kill()
             assert process.poll() is None
-        Path(folder, "done").touch()
+        Path(directory, "done").touch()
         out, _ = process.communicate(timeout=HANG_S)
         assert (process.returncode, out) == (0, "set()\n")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs a command a line of standard input (a JSON list of words), one after the other; answers each with a JSON line.
 
-``python3 calls.py [FOLDER]``: with the directory that has the package ``damo``, that program runs in a child of this
+``python3 calls.py [DIRECTORY]``: with the directory that has the package ``damo``, that program runs in a child of this
 process, which has its modules imported already.
 """
 
