@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""SIGINT at random moments of each command that needs no guest: tracebacks, wrong exit codes, files left behind.
+"""SIGINT at random moments of each command that boots no guest: tracebacks, wrong exit codes, files left behind.
 
 Usage: python benchmarks/interrupts.py [N [SEED [PART]]], PART of the command lines that are meant
 
@@ -30,6 +30,9 @@ COMMANDS = (
     f"damon run --module damon_stat {SIM} --duration 20 --json - --quiet",
     f"damon record {SIM} --ops vaddr --duration 20 -o damon.data",
     "damon report old.data",
+    f"damon compare pydamon linux-source-6.12 --module damon_reclaim {SIM} --duration 20 --json r.json",
+    f"damon export {TOP}/tests/export/policies/proactive_reclaim.py --to sysfs-script {SIM} -o p.sh",
+    "damon doctor",
     f"damond {SIM} --mount sys",
     f"damon-workload {TOP}/workloads/hot-cold.yaml --print-plan",
     f"damon-workload {TOP}/workloads/hot-cold.yaml --duration 0.2",
@@ -38,8 +41,11 @@ COMMANDS = (
     "vmtest kernels",
     "vmtest kconfig --feature page_idle",
     "vmtest doctor",
+    "vmtest build kernel",
+    "vmtest build image",
 )
-SERVES_S = 1.0
+#: Those that do not end by themselves, or only after minutes: so many seconds of them are looked at.
+SPANS_S = {"damond": 1.0, "vmtest build": 8.0}
 PATIENCE_S = 30.0
 
 
@@ -91,9 +97,8 @@ def measure(command: str, number: int, dice: random.Random) -> Counter[str]:
         record = _start(f"damon record {SIM} --ops vaddr --duration 5 -o old.data --quiet", cwd)
         record.communicate()
         begin = time.monotonic()
-        if command.startswith("damond"):
-            span = SERVES_S
-        else:
+        span = next((span for start, span in SPANS_S.items() if command.startswith(start + " ")), 0.0)
+        if not span:
             _start(command, cwd).communicate()
             span = time.monotonic() - begin
         for _ in range(number):

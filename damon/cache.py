@@ -92,8 +92,8 @@ def content_key(parts: Mapping[str, str | bytes]) -> str:
 
 def lookup(kind: str, key: str) -> Path | None:
     """Directory of a complete entry, used from now on by this process, or None."""
-    folder = cache_root() / kind / key
-    return folder if complete(folder) and use(folder) else None
+    directory = cache_root() / kind / key
+    return directory if complete(directory) and use(directory) else None
 
 
 def complete(directory: Path) -> bool:
@@ -277,14 +277,22 @@ def _removed(directory: Path, before: float) -> bool:
 
 def _sweep(parent: Path, mine: str) -> None:
     """Removes what killed builders left: scratch directories whose entry is not being built."""
-    for stale in parent.glob(".*.*"):
+    for stale in list(parent.glob(".*.*")):
         key = stale.name[1:].rpartition(".")[0]
         if key == mine:
-            shutil.rmtree(stale, ignore_errors=True)
+            _discard(stale, key)
             continue
         with contextlib.suppress(BlockingIOError), _open_lock(parent / f"{key}.lock") as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(stale, ignore_errors=True)
+            _discard(stale, key)
+
+
+def _discard(stale: Path, key: str) -> None:
+    """Under another name first: a compiler that has outlived its builder finds no place to write to."""
+    gone = tempfile.mkdtemp(prefix=f".{key}.", dir=stale.parent)
+    with contextlib.suppress(OSError):
+        os.rename(stale, gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 @contextlib.contextmanager

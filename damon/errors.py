@@ -35,6 +35,8 @@ class InvalidInput(DamonError):
 class MissingCapability(Exception):
     """This machine lacks something that the run needs; the message names it, and the remedy."""
 
+    exit_code = 3  #: of a command whose modules cannot be imported for want of it
+
 
 class BuildFailed(MissingCapability):
     """A step that makes something from sources or fetches them failed; the log's last lines follow the first line."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,13 +36,13 @@ def _private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _entry(key: str, days_ago: float) -> Path:
     """A complete entry that nothing uses, used last so long before ``NOW``."""
-    folder = cache.cache_root() / "kind" / key
-    folder.mkdir(parents=True)
-    (folder / cache.MANIFEST).write_text("{}")
-    (folder / "part").mkdir()
-    (folder / "part/data").write_text(key)
-    os.utime(folder, (NOW - days_ago * DAY,) * 2)
-    return folder
+    directory = cache.cache_root() / "kind" / key
+    directory.mkdir(parents=True)
+    (directory / cache.MANIFEST).write_text("{}")
+    (directory / "part").mkdir()
+    (directory / "part/data").write_text(key)
+    os.utime(directory, (NOW - days_ago * DAY,) * 2)
+    return directory
 
 
 def _names() -> list[str]:
@@ -66,22 +67,22 @@ def test_so_many_stay_however_old() -> None:
 
 
 def test_a_use_counts() -> None:
-    folder = _entry("key", 300)
-    assert cache.use(folder, NOW - DAY)
-    assert folder.stat().st_mtime == NOW - DAY
+    directory = _entry("key", 300)
+    assert cache.use(directory, NOW - DAY)
+    assert directory.stat().st_mtime == NOW - DAY
     assert cache.prune("kind", NOW) == []
 
 
 def test_what_a_process_uses_stays() -> None:
     """A process that has run for longer; after its end the entry goes."""
-    folder = _entry("key", 300)
-    words = [sys.executable, "-c", USER, str(folder), str(NOW - 200 * DAY)]
+    directory = _entry("key", 300)
+    words = [sys.executable, "-c", USER, str(directory), str(NOW - 200 * DAY)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "used\n"
         assert cache.prune("kind", NOW) == []
-        assert (folder / "part/data").read_text() == "key"
+        assert (directory / "part/data").read_text() == "key"
         process.kill()
         process.wait()
     until(lambda: cache.prune("kind", NOW) == ["key"])
@@ -97,11 +98,11 @@ def test_what_is_being_built_stays() -> None:
 
 def test_one_that_was_removed_is_not_there() -> None:
     """Also for a process that had used it: it is built anew, and the new one is used."""
-    folder = _entry("key", 0)
-    assert cache.lookup("kind", "key") == folder
-    moved = folder.rename(folder.with_name("elsewhere"))
+    directory = _entry("key", 0)
+    assert cache.lookup("kind", "key") == directory
+    moved = directory.rename(directory.with_name("elsewhere"))
     assert cache.lookup("kind", "key") is None
-    assert not cache.use(folder)
+    assert not cache.use(directory)
     built = cache.obtain("kind", "key", "label", lambda out, _: (out / "new").touch(), {})
     assert (built / "new").exists()
     os.utime(built, (NOW - 300 * DAY,) * 2)
@@ -144,3 +145,23 @@ def test_a_directory_that_is_worked_in_again() -> None:
     with cache.reused("kind", "key", Progress("")) as again:
         assert (again / "object").exists()
     assert cache.prune("kind", NOW + 365 * DAY) == [], "this process uses it"
+
+
+def test_what_a_killed_build_left_has_another_name_when_it_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its compilers may live on, and write to the name that they know."""
+    stale = cache.cache_root() / "kind/.thing.abc"
+    stale.mkdir(parents=True)
+    (stale / "part.o").touch()
+    remove = shutil.rmtree
+    removed: list[list[Path]] = []
+
+    def rmtree(path: Path, ignore_errors: bool) -> None:
+        removed.append(sorted(Path(path).iterdir()))
+        with pytest.raises(FileNotFoundError):
+            (stale / "late.o").touch()
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    entry = cache.obtain("kind", "thing", "label", lambda scratch, progress: None, {})
+    assert [path.name for path in removed[0]] == ["part.o"]
+    assert sorted(path.name for path in entry.parent.iterdir()) == ["thing", "thing.lock"]

@@ -54,6 +54,11 @@ def _run(name: str, load: "Callable[[], Main]") -> "NoReturn":
             if not output_failed():
                 raise
             code = 0
+        except Exception as error:
+            if not hasattr(error, "exit_code"):
+                raise
+            print(f"{name}: {error}", file=sys.stderr)
+            code = error.exit_code
         code = _flush(name, code)
     except KeyboardInterrupt:
         code = INTERRUPTED

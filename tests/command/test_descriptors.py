@@ -87,3 +87,16 @@ def test_a_user_without_home_and_without_an_entry(tmp_path: Path, command: str) 
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert ("set XDG_CACHE_HOME" in done.stdout) == command.startswith("vmtest")
+
+
+@pytest.mark.parametrize("command", ["damon.command:damon run", "damon.command:damond --help", COMMANDS[6]])
+def test_a_module_that_cannot_be_imported_is_one_line(command: str) -> None:
+    """As of a C helper that is older than its sources, at whatever import that is found."""
+    package = command.partition(".")[0]
+    prelude = f"import sys; import {package}.errors as e\n"
+    prelude += "class Fails:\n def find_spec(self, name, *_):\n"
+    prelude += "  if '.cli.' in name: raise e.MissingCapability('C helper: is old; build it again')\n"
+    prelude += "sys.meta_path.insert(0, Fails())\n"
+    done = subprocess.run(words(command, prelude), capture_output=True, text=True, check=False)
+    name = command.split(maxsplit=1)[0].partition(":")[2]
+    assert (done.returncode, done.stderr) == (3, f"{name}: C helper: is old; build it again\n")
