@@ -15,7 +15,7 @@ from tests.differential import fuzz
 from tests.differential.coverage import missing, shares
 
 #: A line after so many cases.
-TOLD: Final = 100
+REPORT_EVERY: Final = 100
 
 
 def main() -> int:
@@ -46,12 +46,12 @@ def _counts(version: str, total: fuzz.Outcome, began: float) -> str:
 
 def _version(built: Built, version: str, given: argparse.Namespace) -> int:
     began = time.process_time()
-    total, told_of = fuzz.Outcome(), 0
+    total, reported = fuzz.Outcome(), 0
     for total in fuzz.played(built, given.cases, given.seed, given.seconds, shrink=not given.no_shrink):
-        if total.cases >= told_of + TOLD:
-            told_of = total.cases
+        if total.cases >= reported + REPORT_EVERY:
+            reported = total.cases
             print(_counts(version, total, began), flush=True)
-    if told_of < total.cases:
+    if reported < total.cases:
         print(_counts(version, total, began), flush=True)
     if total.difference is not None:
         print(f"{version}: seed {total.seed}: {total.difference}")
