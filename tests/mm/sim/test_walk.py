@@ -7,9 +7,9 @@ import pytest
 
 from damon.errors import InvalidInput
 from damon.mm.sim import SimulatedMachine
-from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_YOUNG
+from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_PASS, FOLIO_YOUNG
 from damon.workload.model import Access, Area, Kind, MachineSpec, Phase, ProcessSpec, Workload
-from tests.mm.sim.machines import MIB, SWAP, act_on, check, machine
+from tests.mm.sim.machines import GIB, MIB, SWAP, act_on, check, machine, young
 
 
 def _walk(sim: SimulatedMachine, start: int, end: int, process: str = "main") -> list[tuple[int, int, int]]:
@@ -108,3 +108,27 @@ def test_pages_of_a_cgroup_are_those_of_its_areas_and_of_cgroups_below() -> None
     act_on(sim, sim.phys.pageout, lambda n: n % 2 == 0)
     assert [sim.node_memcg_pages(0, memcg) for memcg in (1, 2, 3)] == [384, 256, 128]
     check(sim)
+
+
+def test_an_area_in_two_ranges_of_physical_memory() -> None:
+    """Its pages have consecutive frames there, but no consecutive numbers: 1 GiB above 4 GiB, then from 1 MiB on."""
+    sim = machine(Area("a", 3 * GIB + 64 * MIB), memory=4 * GIB, swap=SWAP)
+    assert list(sim.system_ram())[1:] == [(MIB, 3 * GIB), (4 * GIB, 5 * GIB)]
+    middle = sim.state.placed["a"].start + GIB
+
+    def frames() -> dict[int, int]:
+        return {addr: pfn for addr, _, pfn in _walk(sim, middle - MIB, middle + MIB)}
+
+    before = frames()
+    assert [before[middle - 4096], before[middle]] == [(5 * GIB >> 12) - 1, MIB >> 12]
+    assert young(sim.phys, [2 * MIB, 2 * GIB, 3 * GIB, 4 * GIB - 4096, 4 * GIB]) == [1, 1, 0, 0, 1]
+    left = 0
+    for start in MIB, 5 * GIB - 100 * 4096:
+        for folios in sim.phys.folios(start, start + 100 * 4096):
+            for folio in folios:
+                folio.flags |= FOLIO_PASS
+            left += sim.phys.pageout(folios)
+    assert left == 200
+    assert frames() == {
+        addr: pfn for addr, pfn in before.items() if not middle - 100 * 4096 <= addr < middle + 100 * 4096
+    }
