@@ -28,9 +28,9 @@ class Parting:
     def before(self) -> list[Entry]:
         return self.own.log[: self.index]
 
-    def last(self, where: str) -> dict[str, Any]:
+    def last(self, *places: str) -> dict[str, Any]:
         """The values of the last such entry that both have; none: empty."""
-        return next((values for _, place, values in reversed(self.before) if place == where), {})
+        return next((values for _, place, values in reversed(self.before) if place in places), {})
 
     def at(self, played: Played) -> tuple[int, str, dict[str, Any]]:
         """The entry where they part."""
@@ -103,7 +103,7 @@ def _goals_before_a_refused_one(parting: Parting) -> bool:
     for context in range(len(parting.case.contexts)):
         places = f"sample {context}", f"call {context}"
         own, kernel = (parting.following(played, *places)[2] for played in (parting.own, parting.kernel))
-        before = parting.last(places[0])
+        before = parting.last(*places)
         for name in (name for name in own if name.endswith("quota.goals")):
             scheme = int(name.split()[1])
             old, ours, theirs = ([target for target, _ in values.get(name, ())] for values in (before, own, kernel))

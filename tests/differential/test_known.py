@@ -56,10 +56,12 @@ def test_a_walk_that_shows_something_else_is_unexplained() -> None:
     assert _name(case, own, _changed(kernel, "sample 0", "rnd_state", -1)) is None
 
 
-def test_goals_before_a_refused_one() -> None:
+@pytest.mark.parametrize("probes", [[], [{"weight": 1, "filters": []}]], ids=["accesses", "probes"])
+def test_goals_before_a_refused_one(probes: list[Any]) -> None:
+    """Samples of probes alone are not logged."""
     committed = [small.goal(10), small.goal(30), small.goal(0)]
     scheme = {**small.scheme(), "quota": small.quota(small.goal(20))}
-    case = small.case([("wait", 60_000), ("goals", [committed]), ("wait", 60_000)], scheme)
+    case = small.case([("wait", 60_000), ("goals", [committed]), ("wait", 60_000)], scheme, probes=probes)
     own, kernel = play_both(case, built())
     index = next(i for i, (one, other) in enumerate(zip(own.log, kernel.log, strict=True)) if one != other)
     assert _goals(own, index) == [(20, 0)]
