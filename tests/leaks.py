@@ -123,6 +123,8 @@ def _files(directories: tuple[Path, ...]) -> Iterator[Found]:
         for path in directory.iterdir():
             if path.name.startswith("pytest-of-"):
                 continue  # of a pytest that a test runs: it keeps the last three, as always
+            if path.name == ".rustup":
+                continue  # a kernel's build asks for rustc, and rustup's makes this whatever RUSTUP_HOME says
             yield Found(("file", str(path)), f"{path}{'/' if path.is_dir() else ''}")
 
 

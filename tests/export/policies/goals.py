@@ -10,11 +10,12 @@ def policy(kernel: damon.Damon) -> damon.DamonCtx:
     damon.set_attrs(ctx, damon.DamonAttrs(min_nr_regions=20, max_nr_regions=500, ops_update_interval=2_000_000))
     damon.add_memory(ctx)
     anon, young = damon.DamosFilterType.ANON, damon.DamosFilterType.YOUNG
+    # 400 ms: an emulated processor is some ten times slower, and this has to end in a guest as well.
     reclaim = damon.Damos(
         damon.DamosAccessPattern(min_sz_region=4096, max_nr_accesses=0, min_age_region=20),
         damon.DamosAction.PAGEOUT,
         quota=damon.DamosQuota(
-            ms=50, sz=64 << 20, reset_interval=500, weight_nr_accesses=3, weight_age=7,
+            ms=400, sz=64 << 20, reset_interval=500, weight_nr_accesses=3, weight_age=7,
             goals=[damon.DamosQuotaGoal(damon.DamosQuotaGoalMetric.NODE_MEM_FREE_BP, 5000),
                    damon.DamosQuotaGoal(damon.DamosQuotaGoalMetric.SOME_MEM_PSI_US, 10_000)],
             goal_tuner=damon.DamosQuotaGoalTuner.TEMPORAL, fail_charge_num=1, fail_charge_denom=10,
