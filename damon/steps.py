@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -119,8 +120,11 @@ class _Output(Thread):
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Ends a command and its children; by force after 10 s."""
-    os.killpg(child.pid, signal.SIGTERM)
+    """Ends a command and its children; by force after 10 s. One that was waited for is gone, and its number free."""
+    if child.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):  # waited for, when the interrupt came before that was noted
+        os.killpg(child.pid, signal.SIGTERM)
     try:
         child.wait(timeout=10)
     except subprocess.TimeoutExpired:

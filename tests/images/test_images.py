@@ -239,6 +239,22 @@ def test_guest_scripts_parse_and_call_only_what_is_linked(name: str) -> None:
         assert applet not in commands or applet in rootfs_build.APPLETS
 
 
+def test_an_interrupt_after_the_end_of_a_step(tmp_path: Path) -> None:
+    """Its process was waited for: no group with its number is sent a signal."""
+
+    class Interrupted(Progress):
+        def update(self, note: str = "") -> None:
+            raise KeyboardInterrupt
+
+    child = steps._start(["true"], None, {})
+    child.wait()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "killpg", lambda *_: pytest.fail("a signal"))
+        steps._kill(child)
+    with pytest.raises(KeyboardInterrupt):
+        steps.run(["sleep", "60"], tmp_path / "log", Interrupted("thing"), "note")
+
+
 def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(b"ELF?")
