@@ -122,6 +122,23 @@ def test_schemes_gone_while_probes_sample(after: list[tuple[str, Any]]) -> None:
         assert _name(case, *((other, kernel) if played is own else (own, other))) is None
 
 
+def test_schemes_gone_while_another_context_samples() -> None:
+    """Its request shows the first one in the middle of the sample that ours takes."""
+    asleep = {**small.scheme(), "wmarks": {"interval": 1000, "marks": (0, 0, 0)}}
+    probes = [{"weight": 1, "filters": []}]
+    steps: list[tuple[str, Any]] = [("wait", 38_000), ("commit", {"schemes": []}), ("wait", 30_000)]
+    case = small.case(steps, asleep, probes=probes)
+    case = replace(case, contexts=(*case.contexts, {**case.contexts[0], "schemes": []}))
+    own, kernel = play_both(case, built())
+    index = next(i for i, (one, other) in enumerate(zip(own.log, kernel.log, strict=False)) if one != other)
+    before = next(values for _, where, values in reversed(own.log[:index]) if where == "call 0")
+    assert own.log[index][1] == "call 0"
+    assert own.log[index][2]["passed_sample_intervals"] == before["passed_sample_intervals"]
+    assert _name(case, own, kernel) == "schemes gone while waiting"
+    ahead = _changed(Played(own.log[index:]), "call 0", "passed_sample_intervals", 7).log
+    assert _name(case, Played([*own.log[:index], *ahead]), kernel) is None
+
+
 def test_a_wait_that_is_not_that_one_is_unexplained() -> None:
     case = small.case(_EMPTIED, small.scheme())
     own, kernel = play_both(case, built())
