@@ -37,6 +37,8 @@ PROGRAM: Final = (0x5555_5555_4000, 0x5555_5556_4000)
 STACK: Final = (0x7FFF_FFFD_E000, 0x7FFF_FFFF_F000)
 MMAP_BASE: Final = 0x7000_0000_0000
 HUGE: Final = 2 << 20
+#: Records of so many pages (64 MiB) come in huge pages: a fault for each 64 of them costs more than they do.
+_FEW_PAGES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class State(Releasable):
     def _area(self, area: Area, start: int, process: int, memcg: int) -> None:
         nr, row = area.size // PAGE_SIZE, self.area.rows[len(self.maps)]
         maps = (
-            Reserve(SimPage, nr),
+            Reserve(SimPage, nr, huge=nr <= _FEW_PAGES),
             Reserve(ctypes.c_uint8, -(-nr // 4), huge=True),
             Reserve(SimSeg, MAX_SEG),
             Reserve(SimExt, min(nr, self.ram.nr_frames // BLOCK + 2)),
