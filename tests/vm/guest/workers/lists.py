@@ -98,12 +98,14 @@ def active_bp() -> int:
     return up * 10000 // (up + vmstat("nr_inactive_anon", "nr_inactive_file"))
 
 
+#: How far the share of active memory may go where 2000 are wanted: a window may do twice as much as the one before, so
+#: twice as far, and the first window, and twice what else changes the lists meanwhile. Without a goal it goes 7000.
+MOST_BP = 5000
+
+
 @check
 def lru_sort_keeps_to_active_mem_bp() -> dict[str, Any]:
-    """Everything may go up, and goes until the wanted share of memory is active; then the same downwards.
-
-    A window may do at most twice as much as the one before, so the share that is reached is at most twice as far.
-    """
+    """Everything may go up, and goes until the wanted share of memory is active; then the same downwards."""
     with victim(128) as other, machine() as ours:
         filled(other)
         start = active_bp()
@@ -124,9 +126,9 @@ def lru_sort_keeps_to_active_mem_bp() -> dict[str, Any]:
                 worker.aggregations(5)
                 seen.append(active_bp())
     first, then, top, down, at_last = seen[1:]
-    assert first <= start + 4500, seen
+    assert first <= start + MOST_BP, seen
     assert abs(then - first) <= 500, seen
     assert top >= first + 1500, seen
-    assert down >= top - 4500, seen
+    assert down >= top - MOST_BP, seen
     assert abs(at_last - down) <= 500, seen
     return {"active_bp": seen}
