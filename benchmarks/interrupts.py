@@ -52,6 +52,7 @@ PATIENCE_S = 30.0
 def _start(command: str, cwd: Path) -> subprocess.Popen[str]:
     name, *words = command.split()
     environment = os.environ | {"RUNTIME_DIRECTORY": str(cwd / "run"), "XDG_CACHE_HOME": str(cwd / "cache")}
+    environment["TMPDIR"] = str(cwd)
     return subprocess.Popen(
         [str(Path(sys.executable).with_name(name)), *words], cwd=cwd, env=environment, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -72,7 +73,7 @@ def _verdict(process: subprocess.Popen[str], err: str, cwd: Path) -> str:
     if process.returncode not in (0, 130):
         return f"code {process.returncode}: {err.strip()[-80:]}"
     left = _left(cwd)
-    if any(name.startswith(".") for name in left):
+    if any(name.startswith((".", "damon-", "vmtest", "tmp")) for name in left):
         return f"left {left}"
     return "130" if process.returncode else "ended whole"
 

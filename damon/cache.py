@@ -289,7 +289,10 @@ def _sweep(parent: Path, mine: str) -> None:
 
 def _discard(stale: Path, key: str) -> None:
     """Under another name first: a compiler that has outlived its builder finds no place to write to."""
-    gone = tempfile.mkdtemp(prefix=f".{key}.", dir=stale.parent)
+    try:
+        gone = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=stale.parent))
+    except OSError:  # a full disk has no room for a name, and gets some by the removal
+        gone = stale
     with contextlib.suppress(OSError):
         os.rename(stale, gone)
     shutil.rmtree(gone, ignore_errors=True)

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,15 @@ def test_what_a_killed_build_left_has_another_name_when_it_is_removed(monkeypatc
     entry = cache.obtain("kind", "thing", "label", lambda scratch, progress: None, {})
     assert [path.name for path in removed[0]] == ["part.o"]
     assert sorted(path.name for path in entry.parent.iterdir()) == ["thing", "thing.lock"]
+
+
+def test_what_a_killed_build_left_is_removed_from_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    stale = cache.cache_root() / "kind/.thing.abc"
+    stale.mkdir(parents=True)
+
+    def full(**_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    cache._sweep(stale.parent, "thing")
+    assert not stale.exists()

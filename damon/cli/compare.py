@@ -18,6 +18,7 @@ from damon.cli.comparison import Difference, Events, first_difference
 from damon.cli.observe import SimObserver
 from damon.cli.run import module_words, open_machine, prepare_modules, stop_flag
 from damon.cli.session import Session
+from damon.command.process import raise_interrupts
 from damon.errors import DamonError, InvalidInput
 from damon.guests.engine import FORMS as GUEST_FORMS
 from damon.guests.engine import GuestEngine, GuestFailed
@@ -137,6 +138,7 @@ def _guest(arguments: argparse.Namespace, place: Place, job: Job) -> dict[str, A
 def _simulated(arguments: argparse.Namespace, places: Sequence[Place]) -> Runs:
     """The runs on the simulated machine, and where each parts from the first engine's."""
     runs: Runs = {}
+    raise_interrupts()
     with tempfile.TemporaryDirectory(prefix="damon-compare-") as scratch:
         bases = {place: Path(scratch) / f"{place[0]}-{place[1]}" for place in places}
         for place, base in bases.items():

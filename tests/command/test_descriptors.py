@@ -100,3 +100,12 @@ def test_a_module_that_cannot_be_imported_is_one_line(command: str) -> None:
     done = subprocess.run(words(command, prelude), capture_output=True, text=True, check=False)
     name = command.split(maxsplit=1)[0].partition(":")[2]
     assert (done.returncode, done.stderr) == (3, f"{name}: C helper: is old; build it again\n")
+
+
+def test_an_interrupt_leaves_no_directory(tmp_path: Path) -> None:
+    prelude = "import os, signal, damon.cli.compare as c\n"
+    prelude += "c._run = lambda *_: (os.kill(os.getpid(), signal.SIGINT), signal.pause())\n"
+    command = "damon.command:damon compare pydamon linux-source-6.12 --module damon_reclaim --sim hot-cold"
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(words(command, prelude), env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, list(tmp_path.iterdir())) == (130, []), done.stderr

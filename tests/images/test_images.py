@@ -272,8 +272,13 @@ def test_an_image_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
     archive, image, log = tmp_path / "root.tar", tmp_path / "root.squashfs", tmp_path / "log"
     with tarfile.open(archive, "w") as made:
         made.add(tmp_path / "root", "root")
+    read: list[Path] = []
     with Progress("image") as progress:
-        rootfs_build._squash(archive, image, log, progress)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rootfs_build, "_read_all", lambda what, *_: read.append(what))
+            rootfs_build._squash(archive, image, log, progress)
+        assert read == [image]
+        rootfs_build._read_all(image, log, progress)
         data = bytearray(image.read_bytes())
         data[200:800] = b"\xff" * 600  # behind the superblock and its options: the first files' data
         image.write_bytes(data)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Nodes that the kernel knows by number. No number is given twice: a place in the table is, with a higher generation in
- * the upper half. What the kernel is told of a directory that it has forgotten must not meet another node: it would
+ * the upper half. What the kernel learns of a directory that it has forgotten must not meet another node: it would
  * wait for that one's lock, which may be held by whoever waits for us.
  */
 #include <errno.h>
