@@ -22,7 +22,10 @@ PARTS: dict[str, tuple[list[str], dict[str, str]]] = {
     ),
     "examples": ([*PYTEST, "-m", "not long", "tests/mm", "tests/core"], {"PYDAMON_EXAMPLES": "20"}),
     "differential": (
-        [sys.executable, "-m", "tests.differential", "--seconds", "3600", "linux-source-7.3", "linux-source-7.2"],
+        [
+            *[sys.executable, "-m", "tests.differential", "--seconds", "3600"],
+            *["linux-source-7.3", "linux-source-7.2", "linux-source-6.12"],
+        ],
         {"PYDAMON_KERNELS_REQUIRED": "1"},
     ),
     "mutations": (

@@ -53,6 +53,11 @@ _OTHERS: Final = (
     "several contexts", "sysfs", "watched to the end",
 )  # fmt: skip
 NAMES: Final = (*_DUMPS, *_STEPS, *(f"{name} refused" for name in _STEPS), *_OTHERS)
+#: What 6.x has no code for, or is not asked for.
+_NEW: Final = frozenset({
+    "passed ops filters", "probe hits", "walk", "walk refused", "walk saw regions", "commit while paused",
+    "intervals tuned", "sysfs", "start refused",
+})  # fmt: skip
 
 
 def met(case: Case, log: list[Entry]) -> set[str]:
@@ -98,9 +103,10 @@ def _of_steps(log: list[Entry]) -> set[str]:
     return found
 
 
-def missing(counts: Counter[str], cases: int) -> list[str]:
-    """The ``NAMES`` that none of ``cases`` met although they are enough for it."""
-    return [name for name in NAMES if not counts[name] and cases >= ENOUGH * (10 if name in RARE else 1)]
+def missing(counts: Counter[str], cases: int, *, old: bool = False) -> list[str]:
+    """The ``NAMES`` that none of ``cases`` met although they are enough for it. ``old``: of those that 6.x has."""
+    names = [name for name in NAMES if not (old and name in _NEW)]
+    return [name for name in names if not counts[name] and cases >= ENOUGH * (10 if name in RARE else 1)]
 
 
 def shares(counts: Counter[str], cases: int) -> str:

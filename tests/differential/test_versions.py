@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from damon.model.scheme import DamosQuotaGoalMetric
 from tests.differential import fuzz, small
+from tests.differential.alone import impossible
 from tests.differential.cases import Case
 from tests.differential.known import reason
 from tests.differential.memory import Pattern
 from tests.differential.play import Played
-from tests.differential.versions import fitted
+from tests.differential.versions import comparable, fitted
 from tests.kernel.trees import built
 
 #: Some 15 s.
@@ -23,6 +24,37 @@ def test_the_version_before_has_known_differences_only() -> None:
     assert outcome.difference is None, outcome.difference
     assert outcome.cases == CASES
     assert outcome.known.total() < CASES // 2
+
+
+def test_an_old_version_plays_each_case_alike_and_does_nothing_impossible() -> None:
+    built_old = built("linux-source-6.12")
+    assert not comparable(built_old.source.version)
+    *_, outcome = fuzz.played(built_old, CASES, 1)
+    assert outcome.difference is None, outcome.difference
+    assert not outcome.skipped
+    assert outcome.cases == CASES
+    assert outcome.met["applied"]
+    assert outcome.met["quota exceeded"]
+
+
+def test_what_no_version_may_do_is_seen() -> None:
+    case = small.case([("wait", 400_000)], small.scheme())
+    own, _ = fuzz.play_both(case, built("linux-source-7.3"))
+    assert impossible(own.log) is None
+    at = max(index for index, (_, where, _) in enumerate(own.log) if where == "sample 0")
+    time, where, values = own.log[at]
+    first, *others = values["target 0 regions"]
+    for changed in (
+        {"target 0 regions": [first, first, *others]},
+        {"target 0 regions": [(first[0], first[0], *first[2:]), *others]},
+        {"target 0 regions": [(first[0] + 1, *first[1:]), *others]},
+        {"target 0 regions": [(*first[:2], 1000, *first[3:]), *others]},
+        {"scheme 0 stat.nr_tried": -1},
+        {"scheme 0 stat.sz_applied": values["scheme 0 stat.sz_tried"] + 1},
+        {"passed_sample_intervals": 0},
+    ):
+        log = [*own.log[:at], (time, where, {**values, **changed})]
+        assert impossible(log) is not None, changed
 
 
 def test_a_case_is_as_it_was_for_a_version_that_has_all() -> None:
