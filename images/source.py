@@ -54,24 +54,29 @@ def package_name(name: str) -> str:
     return name
 
 
-def from_package(package: str = PACKAGE, *, fetch: bool = False) -> KernelSource:
+def from_package(package: str = PACKAGE, *, suite: str = "", fetch: bool = False) -> KernelSource:
     """The Debian source package, not unpacked yet: the installed one, else one in the cache.
 
     Args:
         package: its name.
+        suite: the suite that it shall be of, which the installed one need not be; "": any.
         fetch: download it when there is none.
 
     Raises:
         MachineLacks: there is none.
     """
-    version = installed_version(package)
+    version = None if suite else installed_version(package)
     if version is not None and _tarball(package).exists():
         return KernelSource(package, f"{package} {version}", None)
-    kept = (one for one in apt.cached(package) if one.name == package and cache.use(one.deb.parent))
-    found = next(kept, None)
+    kept = (one for one in apt.cached(package) if one.name == package and suite in ("", one.suite))
+    found = next((one for one in kept if cache.use(one.deb.parent)), None)
     if found is None and not fetch:
-        raise MachineLacks(f"package: {package!r}: is not installed; install it with: apt-get install {package}")
-    found = found or apt.fetch_package(package)
+        of_suite = f" --suite {suite}" if suite else ""
+        raise MachineLacks(
+            f"package: {package!r}: is neither installed nor in the cache; fetch it with: "
+            f"vmtest build kernel --package {package}{of_suite}"
+        )
+    found = found or apt.fetch_package(package, suite=suite)
     return KernelSource(package, f"{package} {found.version}", None, found.deb)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from .. import cache, steps
-from ..errors import BuildFailed, MissingCapability
+from ..errors import BuildFailed, InvalidInput, MissingCapability
 from ..progress import Progress
 from ..quoting import cut
 from . import host
@@ -64,27 +64,33 @@ class Package:
     version: str
     deb: Path
     note: str = ""
+    suite: str = ""
 
 
-def fetch_package(name: str, version: str | None = None) -> Package:
+def fetch_package(name: str, version: str | None = None, suite: str = "") -> Package:
     """A package of any suite: from the cache, else from the host's mirror.
 
     Args:
         name: of the package.
         version: Debian's version; None: the newest of what is in the cache, else of what the mirror has.
+        suite: the suite that it shall be of; "": any.
 
     Raises:
         MissingCapability: the mirror has none such or does not answer, or this system has no apt.
     """
     for kept in cached(name):
-        if kept.name == name and version in (None, kept.version) and cache.use(kept.deb.parent):
+        fits = kept.name == name and version in (None, kept.version) and suite in ("", kept.suite)
+        if fits and cache.use(kept.deb.parent):
             return kept
-    found = [one for one in offers(name) if one.name == name]
-    wanted = [one for one in found if version in (None, one.version)]
+    found = [one for one in offers(name, suite) if one.name == name]
+    wanted = [one for one in found if version in (None, one.version) and suite in ("", one.suite)]
     if not wanted:
         asked = f"{name}={version}" if version else name
-        others = f"; take version {', '.join(one.version for one in found)}" if found else "; correct the name"
-        raise MissingCapability(f"package: {cut(asked)!r}: no suite of the host's Debian mirror has it{others}")
+        others = ", ".join(f"{one.version} of {one.suite}" for one in found)
+        raise MissingCapability(
+            f"package: {cut(asked)!r}: {f'suite {cut(suite)}' if suite else 'no suite'} of the host's Debian mirror "
+            f"{'does not have' if suite else 'has'} it; {f'take version {others}' if found else 'correct the name'}"
+        )
     return download(wanted[0])
 
 
@@ -96,18 +102,23 @@ def cached(prefix: str) -> list[Package]:
         version = version.replace("%", ":")
         debs = list(directory.glob("*.deb"))
         if name.startswith(prefix) and debs and cache.complete(directory) and _VERSION.fullmatch(version):
-            note = cache.manifest(directory).get("note")
-            found.append(Package(name, version, debs[0], note if isinstance(note, str) else ""))
+            note, suite = (cache.manifest(directory).get(word) for word in ("note", "suite"))
+            words = (word if isinstance(word, str) else "" for word in (note, suite))
+            found.append(Package(name, version, debs[0], *words))
     return newest(found, lambda one: one.version)
 
 
-def offers(prefix: str) -> list[Offer]:
+def offers(prefix: str, suite: str = "") -> list[Offer]:
     """The packages that the host's mirror has now and whose names begin with ``prefix``, newest first.
+
+    Args:
+        prefix: of names.
+        suite: one to ask beside the usual ones.
 
     Raises:
         MissingCapability: there is none and a suite could not be asked, or this system has no apt.
     """
-    with Progress("Debian's lists of packages") as progress, _session(progress) as session:
+    with Progress("Debian's lists of packages") as progress, _session(progress, suite) as session:
         errors = session.update()
         found = session.packages(prefix)
     if not found and errors:
@@ -127,14 +138,14 @@ def download(offer: Offer) -> Package:
 
     def build(directory: Path, progress: Progress) -> None:
         log = directory / "download.log"
-        with _session(progress) as session:
+        with _session(progress, offer.suite) as session:
             session.run(["download", f"{offer.name}={offer.version}"], log, "downloading", directory)
         log.unlink()
 
     key = f"{offer.name}_{offer.version.replace(':', '%')}"
     facts = {"package": offer.name, "version": offer.version, "suite": offer.suite, "note": offer.note}
     directory = cache.obtain(KIND, key, f"package {offer.name} {offer.version}", build, facts)
-    return Package(offer.name, offer.version, next(directory.glob("*.deb")), offer.note)
+    return Package(offer.name, offer.version, next(directory.glob("*.deb")), offer.note, offer.suite)
 
 
 def newest(items: Iterable[_T], version: Callable[[_T], str]) -> list[_T]:
@@ -168,11 +179,13 @@ def installed_version(package: str) -> str | None:
 class _Session:
     """apt with a configuration of its own."""
 
-    def __init__(self, root: Path, scratch: Path, progress: Progress) -> None:
+    def __init__(self, root: Path, scratch: Path, progress: Progress, suite: str) -> None:
         self.mirror = host.mirror()
         self._lists, self._scratch, self._progress = root / "lists", scratch, progress
         self._options = host.options()
-        suites = " ".join(dict.fromkeys((*self.mirror.suites, *SUITES)))
+        if suite and not _NAME.fullmatch(suite):
+            raise InvalidInput(f"suite: {cut(suite)!r}: is not the name of one; give one like {SUITES[0]}")
+        suites = " ".join(dict.fromkeys((*self.mirror.suites, *SUITES, *([suite] if suite else []))))
         for directory in (self._lists / "partial", scratch / "archives/partial", scratch / "empty"):
             directory.mkdir(parents=True, exist_ok=True)
         (scratch / "debian.sources").write_text(
@@ -269,7 +282,7 @@ def _seconds(date: str | None) -> float | None:
 
 
 @contextmanager
-def _session(progress: Progress) -> Iterator[_Session]:
+def _session(progress: Progress, suite: str) -> Iterator[_Session]:
     """One at a time; what a session that was killed left is removed."""
     root = cache.cache_root() / "apt"
     root.mkdir(mode=0o700, exist_ok=True)
@@ -277,4 +290,4 @@ def _session(progress: Progress) -> Iterator[_Session]:
         for left in root.glob("run.*"):
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="run.", dir=root) as scratch:
-            yield _Session(root, Path(scratch), progress)
+            yield _Session(root, Path(scratch), progress, suite)

@@ -13,7 +13,7 @@ import pytest
 
 from damon import apt, cache
 from damon.apt import archive, host
-from damon.errors import BuildFailed, MissingCapability
+from damon.errors import BuildFailed, InvalidInput, MissingCapability
 from damon.progress import Progress
 
 from .repository import Keys, Repository, build_deb, configure, needs_apt, new_keys, state_of_the_host, take_as_host
@@ -56,11 +56,29 @@ def test_the_newest_of_all_suites_is_taken_and_kept(repository: Repository) -> N
 
 @needs_apt
 def test_what_the_mirror_does_not_have_is_named_with_what_it_has(repository: Repository) -> None:
-    with pytest.raises(MissingCapability, match=r"package: 'thing=5': no suite .* has it; take version 9, 3, 1$"):
+    with pytest.raises(
+        MissingCapability, match=r"package: 'thing=5': no suite .* has it; take version 9 of sid, 3 of \w+, 1 "
+    ):
         apt.fetch_package("thing", "5")
     repository.root.rename(repository.root.with_name("gone"))
     with pytest.raises(MissingCapability, match=r"the mirror copy:.* has none, .* apt reports: .*; check the net"):
         apt.fetch_package("other")
+
+
+@needs_apt
+def test_a_suite_may_be_asked_for(repository: Repository, keys: Keys, tmp_path: Path) -> None:
+    assert apt.fetch_package("thing").version == "9"
+    repository.publish("own-suite", [build_deb(tmp_path, "thing", "4", {"usr/a": b"4"})])
+    assert apt.fetch_package("thing", suite="bookworm").version == "3"
+    package = apt.fetch_package("thing", suite="own-suite")
+    assert (package.version, package.suite) == ("4", "own-suite")
+    repository.root.rename(repository.root.with_name("gone"))
+    assert apt.fetch_package("thing", suite="own-suite") == package
+    repository.root.with_name("gone").rename(repository.root)
+    with pytest.raises(MissingCapability, match=r"^package: 'thing-more': suite bookworm of .* does not have it"):
+        apt.fetch_package("thing-more", suite="bookworm")
+    with pytest.raises(InvalidInput, match=r"^suite: 'a b': is not the name of one"):
+        apt.fetch_package("thing-more", suite="a b")
 
 
 @needs_apt
@@ -122,7 +140,7 @@ def test_an_expired_list_is_taken_only_where_the_host_takes_such(
 @needs_apt
 def test_nothing_of_the_hosts_configuration_is_run(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs that are to be run after an update would find the host's state, and could change it."""
-    with Progress("") as progress, archive._session(progress) as session:
+    with Progress("") as progress, archive._session(progress, "") as session:
         words = ["apt-config", "dump"]
         env = {**os.environ, **session._env}
         dump = subprocess.run(words, capture_output=True, text=True, env=env, check=True).stdout

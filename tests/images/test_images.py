@@ -111,8 +111,8 @@ def test_tree_identity_sees_an_edit(tmp_path: Path) -> None:
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "installed_version", lambda _name: None)
-    with pytest.raises(MachineLacks, match=r"apt-get install linux-source-6\.12"):
-        source.from_package()
+    with pytest.raises(MachineLacks, match=r"vmtest build kernel --package linux-source-0\.6$"):
+        source.from_package("linux-source-0.6")
     with pytest.raises(
         MachineLacks, match="program: 'no-such-program': is not installed; install it with: apt-get install"
     ):
@@ -284,6 +284,39 @@ def test_an_image_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
         image.write_bytes(data)
         with pytest.raises(BuildFailed, match=r"image: step 'unsquashfs .*': ended with code 1"):
             rootfs_build._read_all(image, log, progress)
+
+
+def test_a_name_stands_for_the_first_kernel_whose_source_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a download while a source is on the machine; what takes its place is reported."""
+    here, fetched = {"linux-source-6.12"}, set[str]()
+
+    def from_package(package: str, *, suite: str = "", fetch: bool = False) -> source.KernelSource:
+        if package not in here | (fetched if fetch else set()):
+            raise MachineLacks(f"package: {package}: gone")
+        here.add(package)
+        return source.KernelSource(package, f"{package} 1", None)
+
+    monkeypatch.setattr(source, "from_package", from_package)
+    known = variants.variant("page-idle")
+    assert known.chosen().name == "page-idle-6.12"
+    assert capsys.readouterr().err == ""
+    assert known.chosen(fetch=True).name == "page-idle-6.12"
+    said = capsys.readouterr().err
+    assert (
+        said
+        == "vmtest: NOTICE: kernel page-idle: not page-idle-7.3, but page-idle-6.12: package: linux-source-7.3: gone\n"
+    )
+    fetched.add("linux-source-7.3")
+    assert known.chosen().name == "page-idle-6.12"
+    assert known.chosen(fetch=True).name == "page-idle-7.3"
+    assert known.chosen().name == "page-idle-7.3"
+    assert known.tree().name == "linux-source-7.3"
+    assert variants.variant("page-idle-no-damon").recipe() == variants.variant("page-idle-7.3-no-damon").recipe()
+    here.clear()
+    with pytest.raises(MachineLacks, match=r"linux-source-6\.12: gone"):
+        known.find()
 
 
 def test_variants() -> None:

@@ -91,13 +91,15 @@ def test_the_shipped_fragments_fit_trees_of_6_and_of_7(
 
 def test_page_idle_of_6_1_is_page_idle_of_another_source() -> None:
     known = variants.variants()
-    new, old = known["page-idle"], known["page-idle-6.1"]
+    new, old = known["page-idle-6.12"], known["page-idle-6.1"]
     assert (new.source, old.source) == ("linux-source-6.12", "linux-source-6.1")
     assert old.recipe().fragments == new.recipe().fragments
     # Objects of another version are no start.
     assert old.recipe().base is None
     tree = source.KernelSource("x", "x 1", None)
     assert kernel_build.key_of(tree, old.recipe()) != kernel_build.key_of(tree, new.recipe())
+    assert (known["page-idle-7.2"].source, known["page-idle-7.2"].suite) == ("linux-source-7.2", "sid")
+    assert known["kunit-7.3"].options == known["kunit"].options
 
 
 def test_kernels_are_listed_with_what_the_built_ones_have(

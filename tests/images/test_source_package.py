@@ -32,7 +32,7 @@ def mirror(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repos
 
 @needs_apt
 def test_a_package_instead_of_a_tree(mirror: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(MachineLacks, match=r"is not installed; install it with: apt-get install linux-source-0\.7"):
+    with pytest.raises(MachineLacks, match=r"is neither installed nor in the cache; fetch it with: "):
         source.from_package("linux-source-0.7")  # listing kernels downloads nothing
     named = source.named(Path("linux-source-0.7"))
     assert (named.name, named.identity) == ("linux-source-0.7", "linux-source-0.7 0.7.4-1")
@@ -42,6 +42,11 @@ def test_a_package_instead_of_a_tree(mirror: Repository, tmp_path: Path, capsys:
     assert source.unpacked(named) == tree
     assert main(["build", "kernel", "--kernel-tree", "linux-source-0.8"]) == 3
     assert "packages linux-source-0.8*: the mirror copy:" in capsys.readouterr().err
+    assert main(["build", "kernel", "--package", "linux-source-0.7", "--suite", "sid"]) == 3
+    said = capsys.readouterr().err
+    assert said.endswith("suite sid of the host's Debian mirror does not have it; take version 0.7.4-1 of experimental\n")
+    for words in (["--suite", "sid"], ["page-idle", "--package", "linux-source-0.7"], ["--package", "linux"]):
+        assert main(["build", "kernel", *words]) == 2
 
 
 @needs_apt

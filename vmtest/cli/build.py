@@ -27,6 +27,8 @@ def add(commands: Any) -> None:
         metavar="DIR|PACKAGE",
         help="a kernel tree, built out of tree, or a package like linux-source-7.3 of any suite (default: Debian's)",
     )
+    build.add_argument("--package", metavar="PACKAGE", help="a package of kernel source, fetched where need be")
+    build.add_argument("--suite", metavar="SUITE", help="with --package: the suite to take it from (default: any)")
     add_arch_option(build)
     build.set_defaults(call=_build)
     unpack = commands.add_parser(
@@ -47,17 +49,25 @@ def _build(options: argparse.Namespace) -> int:
     from ..images import kernel_build, rootfs_build, source
 
     if options.part == "image":
-        if options.kernel_tree or options.variant:
-            raise InvalidInput("--kernel-tree, VARIANT: belong to 'build kernel'; leave them out")
+        if options.kernel_tree or options.package or options.variant:
+            raise InvalidInput("--kernel-tree, --package, VARIANT: belong to 'build kernel'; leave them out")
         tell(rootfs_build.obtain(arch.named(options.arch or arch.X86_64.name)).image)
+        return 0
+    if sum(map(bool, (options.kernel_tree, options.package, options.variant))) > 1:
+        raise InvalidInput("VARIANT, --kernel-tree, --package: exclude each other; give one")
+    if options.suite and not options.package:
+        raise InvalidInput(f"--suite: {options.suite!r}: belongs to --package; give both")
+    if options.package:
+        package = source.package_name(options.package)
+        options.kernel_tree = Path(package)  # what it is refused as
+        tree = source.from_package(package, suite=options.suite or "", fetch=True)
+        tell(kernel_build.obtain(tree, tree_recipe(options)).image)
         return 0
     recipe = tree_recipe(options)
     if options.kernel_tree:
-        if options.variant:
-            raise InvalidInput("VARIANT, --kernel-tree: exclude each other; give one")
         tell(kernel_build.obtain(source.named(options.kernel_tree), recipe).image)
         return 0
-    tell(variants.variant(options.variant or variants.DEFAULT).obtain().image)
+    tell(variants.variant(options.variant or variants.DEFAULT).obtain(newest=True).image)
     return 0
 
 

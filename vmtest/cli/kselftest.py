@@ -66,11 +66,11 @@ def add_output_options(to: argparse.ArgumentParser) -> None:
 
 
 def chosen_source(options: argparse.Namespace) -> KernelSource:
-    """The tree that the tests are taken from.
+    """The tree that the tests are taken from: what the command names, else that of the kernel's variant.
 
     Raises:
         InvalidInput: both of two that exclude each other.
-        MachineLacks: the package is not installed.
+        MachineLacks: the package cannot be had.
     """
     from ..images import source
 
@@ -78,7 +78,11 @@ def chosen_source(options: argparse.Namespace) -> KernelSource:
         if options.package:
             raise InvalidInput("--package, --kernel-tree: exclude each other; give one")
         return source.named(options.kernel_tree)
-    return source.from_package(options.package or source.PACKAGE)
+    if options.package:
+        return source.from_package(source.package_name(options.package), fetch=True)
+    known = variants.variants().get(options.kernel or variants.DEFAULT)
+    of_variant = known is not None and not known.package
+    return known.tree(fetch=True) if known and of_variant else source.from_package(source.PACKAGE, fetch=True)
 
 
 def _kernel(options: argparse.Namespace) -> str:
