@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import engines
+from damon.cli.access import add_access
 from damon.cli.arguments import Parser, add_version, seed
 from damon.command.process import start
 from damon.errors import DamonError, MissingCapability
@@ -86,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     machine = top.add_mutually_exclusive_group(required=True)
     machine.add_argument("--sim", metavar="WORKLOAD", help="simulated machine: plays this file, or shipped one")
     machine.add_argument("--linux", action="store_true", help="the memory of this machine (root, page_idle)")
+    add_access(top)
     top.add_argument("--cmdline", default="", metavar="STRING", help="parameters as on the kernel's command line")
     top.add_argument("--mount", type=Path, metavar="DIR", help="where (default: $DAMOND_MOUNT, or /run/damond/sys)")
     top.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
@@ -99,7 +101,7 @@ def _machine(arguments: argparse.Namespace) -> Any:
     if arguments.linux:
         from damon.mm.linux import LinuxMachine
 
-        return LinuxMachine()
+        return LinuxMachine(access=arguments.access)
     from damon.mm.sim import SimulatedMachine
     from damon.workload.load import load_workload
 

@@ -164,7 +164,7 @@ PROBES: Final[tuple[tuple[str, str, Callable[[Host], str]], ...]] = (
 )
 #: Names of ``Capabilities.checks()`` and what they are for.
 LINUX: Final = {
-    "page_idle": "--linux", "pagemap": "--linux", "system_ram": "--linux, paddr",
+    "page_idle": "--linux", "rwp": "--linux --access rwp", "pagemap": "--linux", "system_ram": "--linux, paddr",
     "process_madvise": "pageout, cold, willneed, lru_deprio, collapse", "process_vm_readv": "lru_prio",
     "move_pages": "migrate_hot, migrate_cold", "ptrace": "hugepage, nohugepage", "swap": "pageout of anonymous memory",
 }  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import engines, outcome, output
+from damon.cli.access import add_access
 from damon.cli.arguments import add_modules, add_pace, duration, number
 from damon.cli.progress import Progress
 from damon.cli.record_job import Job
@@ -47,6 +48,7 @@ beside FILE there are FILE.kdamonds (parameters), FILE.mem_footprint, FILE.vmas,
 examples:
   damon record --sim stairs --ops vaddr -o damon.data
   damon record --linux --ops vaddr --pid 4711 --duration 60
+  damon record --linux --ops vaddr --pid 4711 --access rwp     # your own process: without root, on Linux 7.3
   damon record --linux --ops paddr --events damos_before_apply,damos_esz
   damon record --sim hot-cold --module damon_reclaim min_age=5000000
   damon record --damond --duration 60
@@ -60,6 +62,9 @@ _OWN: Final = (
     "ops", "pid", "region", "cmdline", "module", "sample_us", "aggr_us", "update_us", "min_nr_regions",
     "max_nr_regions", "intervals_goal",
 )  # fmt: skip
+
+#: The kernel's, and vaddr-exact: each page is asked about (the simulated machine, and Linux 7.3).
+OPS: Final = ("vaddr", "fvaddr", "vaddr-exact", "paddr")
 
 
 # Long: declarations of options only, in the order of the help text.
@@ -79,7 +84,7 @@ def add(commands: Any) -> None:
         "--mount", type=Path, metavar="DIR", help="of the damond to record (default: $DAMOND_MOUNT, or root's)"
     )
     what = command.add_argument_group("what to monitor")
-    what.add_argument("--ops", choices=("vaddr", "fvaddr", "paddr"), help="operations set (default paddr)")
+    what.add_argument("--ops", choices=OPS, help="operations set (default paddr)")
     what.add_argument(
         "--pid", type=number(1, (1 << 31) - 1, "a process id"), action="append", default=[],
         help="a process, for vaddr and fvaddr; several times for several. With --sim all of the workload's otherwise",
@@ -88,6 +93,7 @@ def add(commands: Any) -> None:
         "--region", type=_region, action="append", default=[], metavar="START-END",
         help="bytes; for paddr (default all of RAM) and fvaddr",
     )  # fmt: skip
+    add_access(what)
     add_modules(what)
     attrs = command.add_argument_group("how to monitor")
     default = DamonAttrs()

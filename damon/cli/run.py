@@ -140,7 +140,7 @@ def open_machine(arguments: argparse.Namespace) -> tuple[Any, float | None]:
     if arguments.linux:
         from damon.mm.linux import LinuxMachine
 
-        return LinuxMachine(), arguments.duration
+        return LinuxMachine(access=getattr(arguments, "access", "auto")), arguments.duration
     from damon.mm.sim import SimulatedMachine
     from damon.workload.load import load_workload
 

@@ -91,6 +91,9 @@ class Damon:
             if ctx.ops is None:
                 raise refused.no_operations()
             rehearse(DamonCtx(machine=ctx.machine, ops=ctx.ops), ctx)
+            check = getattr(ctx.machine, "check_ctx", None)  # what a machine cannot do; not all have such
+            if check is not None:
+                check(ctx)
         with self._lock:
             if exclusive and self.nr_running_ctxs:
                 what = f"contexts: {self.nr_running_ctxs} running: an exclusive start needs none; stop them first"

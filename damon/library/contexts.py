@@ -24,20 +24,26 @@ def open_machine(*, sim: str | os.PathLike[str], seed: int = 0) -> SimulatedMach
 
 
 @overload
-def open_machine(*, linux: Literal[True], seed: int = 0) -> Machine: ...
+def open_machine(*, linux: Literal[True], seed: int = 0, access: str = "auto") -> Machine: ...
 
 
 @overload
-def open_machine(*, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0) -> Machine: ...
+def open_machine(
+    *, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0, access: str = "auto"
+) -> Machine: ...
 
 
-def open_machine(*, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0) -> Machine:
+def open_machine(
+    *, sim: str | os.PathLike[str] | None = None, linux: bool = False, seed: int = 0, access: str = "auto"
+) -> Machine:
     """A machine to work on: closed at the end of a ``with`` block, or by its ``close()``.
 
     Args:
         sim: a workload file: the simulated machine that plays it, in virtual time.
         linux: the running system (root; ``docs/explanation/linux.md`` has what it needs).
         seed: of the simulated machine.
+        access: with ``linux``: how accesses to processes' memory are seen: ``page_idle``, ``rwp`` (Linux 7.3, also
+            without root), or ``auto``.
 
     Raises:
         InvalidInput: neither or both are asked for, or the workload file is refused.
@@ -51,8 +57,11 @@ def open_machine(*, sim: str | os.PathLike[str] | None = None, linux: bool = Fal
 
         return SimulatedMachine(load_workload(os.fspath(sim)), seed)
     from damon.mm.linux import LinuxMachine
+    from damon.mm.linux.access import Access
 
-    return LinuxMachine()
+    if access not in [*Access]:
+        raise InvalidInput(f"access: {access!r}: is not known; give one of {', '.join(Access)}")
+    return LinuxMachine(access=access)
 
 
 @contextmanager

@@ -44,7 +44,9 @@ def test_a_package_instead_of_a_tree(mirror: Repository, tmp_path: Path, capsys:
     assert "packages linux-source-0.8*: the mirror copy:" in capsys.readouterr().err
     assert main(["build", "kernel", "--package", "linux-source-0.7", "--suite", "sid"]) == 3
     said = capsys.readouterr().err
-    assert said.endswith("suite sid of the host's Debian mirror does not have it; take version 0.7.4-1 of experimental\n")
+    assert said.endswith(
+        "suite sid of the host's Debian mirror does not have it; take version 0.7.4-1 of experimental\n"
+    )
     for words in (["--suite", "sid"], ["page-idle", "--package", "linux-source-0.7"], ["--package", "linux"]):
         assert main(["build", "kernel", *words]) == 2
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from damon.errors import MissingCapability
 from damon.mm.linux import inject, native, parse
+from damon.mm.linux.access import require_rwp
 from damon.model.machine import PAGE_SIZE
 
 BITMAP: Final = "kernel/mm/page_idle/bitmap"
@@ -88,10 +89,19 @@ class Capabilities:
             self._readable_file(self._proc / "iomem", "CONFIG_PROC_FS")
         self._actions(actions)
 
+    def require_unprivileged(self, actions: Sequence[str]) -> None:
+        """The same for processes that read-write protection tracks: no page frame numbers, and calls from within."""
+        self._readable_file(self._proc / "self/pagemap", "CONFIG_PROC_PAGE_MONITOR")
+        if BY_MOVE_PAGES & set(actions):
+            self._capable(parse.CAP_SYS_ADMIN, parse.CAP_SYS_NICE)
+            self._frames_shown()
+        self._actions(actions)
+
     def checks(self) -> dict[str, Callable[[], None]]:
         """By name, what can be asked for by itself. Each raises ``MissingCapability``; nothing is changed."""
         return {
             "page_idle": self._page_idle,
+            "rwp": require_rwp,
             "pagemap": self._pagemap,
             "system_ram": lambda: self._readable_file(self._proc / "iomem", "CONFIG_PROC_FS"),
             "process_madvise": lambda: self._allowed("lru_deprio", parse.CAP_SYS_NICE),

@@ -3,21 +3,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from damon.errors import MissingCapability
+from damon.errors import DamonError, MissingCapability
 from damon.mm.clock import RealClock
+from damon.mm.linux import access as accesses
 from damon.mm.linux import interference, native, parse
+from damon.mm.linux.access import Access
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files
 from damon.mm.linux.nodes import LinuxNodes
 from damon.mm.linux.physical import LinuxPhysicalSpace
 from damon.mm.linux.process import LinuxProcessSpace
 from damon.model.clock import Clock
+from damon.model.context import DamonCtx
 from damon.model.machine import Closing, PhysicalSpace
+from damon.model.scheme import DamosAction
 
 
 class LinuxMachine(Closing):
@@ -27,6 +32,7 @@ class LinuxMachine(Closing):
         proc: where proc is mounted.
         sys: where sysfs is mounted.
         pidfd_open: how to hold a process.
+        access: how accesses to processes' memory are seen.
     """
 
     name = "linux"
@@ -36,13 +42,16 @@ class LinuxMachine(Closing):
         proc: str | os.PathLike[str] = "/proc",
         sys: str | os.PathLike[str] = "/sys",
         pidfd_open: Callable[[int], int] = os.pidfd_open,
+        access: Access | str = Access.AUTO,
     ) -> None:
+        self.access = Access(access)
         self.clock: Clock = RealClock()
         self._proc = Path(proc)
         self._sys = Path(sys)
         self._pidfd_open = pidfd_open
         self._nodes = LinuxNodes(self._proc, self._sys)
         self._files: Files | None = None
+        self._few: Files | None = None
         self._psi = -1
         self._psi_tried = False
         self.physical = LinuxPhysicalSpace(self.files)
@@ -68,6 +77,40 @@ class LinuxMachine(Closing):
             self._files = files
         return self._files
 
+    def process_files(self) -> Files:
+        """What processes' memory needs: without root, and with read-write protection, /proc alone.
+
+        Raises:
+            MissingCapability: page_idle is needed, and one of its files cannot be opened.
+        """
+        try:
+            return self.files()
+        except MissingCapability:
+            if self.access is Access.PAGE_IDLE or not accesses.has_rwp():
+                raise
+        if self._few is None:
+            self._few = Files()
+            self._few.proc = self._open_needed(self._proc, os.O_RDONLY | os.O_DIRECTORY)
+        return self._few
+
+    def check_ctx(self, ctx: DamonCtx) -> None:
+        """Refuse what needs page frame numbers, where those are hidden; called before a context starts.
+
+        Raises:
+            DamonError: ``EPERM``.
+        """
+        if ctx.ops is None or not ctx.ops.has_pid or self._files is not None:
+            return
+        for index, scheme in enumerate(ctx.schemes):
+            moves = scheme.action in (DamosAction.MIGRATE_HOT, DamosAction.MIGRATE_COLD)
+            if moves or scheme.ops_filters:
+                what = f"action {scheme.action}" if moves else f"filter {scheme.ops_filters[0]}"
+                raise DamonError(
+                    errno.EPERM,
+                    f"schemes[{index}]: {what}: needs page frame numbers, which only root sees; leave it out, or run "
+                    "as root on a kernel with idle page tracking",
+                )
+
     @staticmethod
     def _open_needed(path: Path, flags: int) -> int:
         try:
@@ -79,16 +122,44 @@ class LinuxMachine(Closing):
 
     def counters(self) -> dict[str, int]:
         """System calls made so far, by kind."""
-        return self._files.counters() if self._files else dict.fromkeys(native.CALLS, 0)
+        files = self._files or self._few
+        return files.counters() if files else dict.fromkeys(native.CALLS, 0)
 
     def require(self, ops: str, actions: Sequence[str]) -> None:
-        Capabilities(self._proc, self._sys).require(ops, actions)
-        self.files()
+        capabilities = Capabilities(self._proc, self._sys)
+        if ops == "vaddr-exact" and self.access is Access.PAGE_IDLE:
+            raise MissingCapability("vaddr-exact: access page_idle: cannot tell for each page; take --access rwp")
+        if ops == "vaddr-exact":
+            accesses.require_rwp()
+        if ops == "paddr" or self.access is Access.PAGE_IDLE:
+            capabilities.require(ops, actions)
+            self.files()
+        elif self.access is Access.RWP:
+            accesses.require_rwp()
+            capabilities.require_unprivileged(actions)
+        else:
+            try:
+                capabilities.require(ops, actions)
+            except MissingCapability:
+                if not accesses.has_rwp():
+                    raise
+                capabilities.require_unprivileged(actions)
         if ops == "paddr":
             self.system_ram()
 
     def open_process(self, pid: int) -> LinuxProcessSpace:
-        return LinuxProcessSpace(self.files(), pid, self._pidfd_open)
+        """As the interface has it; ``DamonError(EPERM)`` when it cannot be traced, which ``access`` RWP needs."""
+        if self.access is Access.RWP:
+            accesses.require_rwp()
+        space = LinuxProcessSpace(self.process_files(), pid, self._pidfd_open, self.access, self.clock.now_ns)
+        if self.access is Access.RWP and not accesses.may_be_traced(self._proc, pid):
+            space.close()
+            raise DamonError(
+                errno.EPERM,
+                f"pid: {pid}: ptrace(2) is refused (another user's, or kernel.yama.ptrace_scope); take a process of "
+                "this user, run as root, or take --access page_idle",
+            )
+        return space
 
     def system_ram(self) -> Sequence[tuple[int, int]]:
         path = self._proc / "iomem"
@@ -138,6 +209,9 @@ class LinuxMachine(Closing):
         if self._files is not None:
             _close(self._files)
             self._files = None
+        if self._few is not None:
+            _close(self._few)
+            self._few = None
         if self._psi >= 0:
             os.close(self._psi)
         self._psi, self._psi_tried = -1, False

@@ -25,6 +25,7 @@ CALLS: Final = (
     "process_vm_readv",
     "move_pages",
     "open",
+    "rwprotect",
 )
 
 

@@ -101,7 +101,7 @@ class SimulatedMachine(Closing, Releasable):
     # -- the Machine interface
 
     def require(self, ops: str, actions: Sequence[str]) -> None:
-        if ops not in ("vaddr", "fvaddr", "paddr"):
+        if ops not in ("vaddr", "fvaddr", "vaddr-exact", "paddr"):
             raise MissingCapability(
                 f"operations set: {ops!r}: the simulated machine has none such; use vaddr, fvaddr or paddr"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -132,6 +133,32 @@ class SimulatedProcess:
             self._engine.virt_young(self._index, addrs, nr, answers, self._clock.now_ns())
         else:
             ctypes.memset(answers, 0, nr)
+
+    def protect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """From now on accesses to the present pages of ``ranges`` (bytes, ascending) are noticed (``vaddr-exact``)."""
+        for start, end in ranges:
+            for pages in self._pages(start, end):
+                self._engine.virt_mkold(self._index, pages.buffer_info()[0], len(pages), self._clock.now_ns())
+
+    def accessed(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The parts of ``[start, end)`` with pages that were accessed since, or came since, in ascending order."""
+        for pages in self._pages(start, end):
+            answers = bytearray(len(pages) + 1)
+            rows = (ctypes.c_uint8 * len(pages)).from_buffer(answers)
+            self._engine.virt_young(
+                self._index, pages.buffer_info()[0], len(pages), ctypes.addressof(rows), self._clock.now_ns()
+            )
+            first = answers.find(1)
+            while first >= 0:
+                last = answers.find(0, first)
+                yield pages[first], pages[last - 1] + PAGE_SIZE
+                first = answers.find(1, last)
+
+    def _pages(self, start: int, end: int) -> Iterator[array[int]]:
+        """The addresses of the pages in ``[start, end)`` that areas map."""
+        for low, high, area in self._mapped() if self.alive() else ():
+            if area >= 0 and low < end and high > start:
+                yield array("Q", range(max(low, start), min(high, end), PAGE_SIZE))
 
     def _mapped(self) -> list[tuple[int, int, int]]:
         """``(start, end, area)`` of the mapped areas by address; program and stack are area -1."""

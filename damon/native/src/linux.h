@@ -50,6 +50,7 @@ enum lx_call {
 	LX_PROCESS_VM_READV,
 	LX_MOVE_PAGES,
 	LX_OPEN,
+	LX_RWPROTECT,
 	LX_NR_CALLS,
 };
 
@@ -76,6 +77,22 @@ struct lx_key {
 	uint32_t row;
 	uint32_t aux;
 };
+
+/* ioctl PAGEMAP_SCAN of Linux 6.7 (include/uapi/linux/fs.h), which older headers lack. */
+struct lx_scan_range {
+	uint64_t start, end, categories;
+};
+
+struct lx_scan {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+
+#define LX_SCAN_IOCTL _IOWR('f', 16, struct lx_scan)
+#define LX_SCAN_PRESENT (1ull << 3)
+#define LX_SCAN_PFNZERO (1ull << 5)
+#define LX_SCAN_HUGE (1ull << 6)
+#define LX_SCAN_ACCESSED (1ull << 9)
 
 /* A growable scratch array; content is lost when it grows. NULL when memory is out. */
 struct lx_buf {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Advice that the kernel takes from a process itself only: one of its threads is stopped, makes the system call, and
- * goes on as if nothing had been. Registers, signal mask and an interrupted system call are as before; signals wait
- * meanwhile, and a stop of the process holds it again when we let go. A process of its own does it, which shares our
- * memory and nobody's end: if we are killed meanwhile, it ends what it has begun. How one call is made is the
- * processor's part: linux_inject_x86_64.c, linux_inject_aarch64.c.
+ * What the kernel takes from a process itself only, advice and userfaultfd(2): one of its threads is stopped, makes the
+ * system call, and goes on as if nothing had been. Registers, signal mask and an interrupted system call are as before;
+ * signals wait meanwhile, and a stop of the process holds it again when we let go. A process of its own does it, which
+ * shares our memory and nobody's end: if we are killed meanwhile, it ends what it has begun. How one call is made is
+ * the processor's part: linux_inject_x86_64.c, linux_inject_aarch64.c.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -152,10 +152,46 @@ int inject_go_on(int tid, int request, int wanted)
 }
 
 struct errand {
-	int directory, tid, result;
+	int directory, tid, result, pidfd;
 	uint64_t at;
 	const uint64_t *args;
+	int (*work)(const struct errand *errand);
 };
+
+static int advise(const struct errand *errand)
+{
+	return inject_call(errand->tid, errand->at, SYS_madvise, errand->args);
+}
+
+/* Is it one? A thread may have files of its own, and pidfd_getfd(2) takes the first thread's. */
+static int is_userfaultfd(int fd)
+{
+	static const char name[] = "anon_inode:[userfaultfd]";
+	char path[32], target[sizeof(name)];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return readlink(path, target, sizeof(target)) == sizeof(name) - 1 && !memcmp(target, name, sizeof(name) - 1);
+}
+
+/* The descriptor that the process makes is ours alone in the end. */
+static int take_userfaultfd(const struct errand *errand)
+{
+	int there = inject_call(errand->tid, errand->at, SYS_userfaultfd, errand->args), here;
+	uint64_t args[3] = { 0 };
+
+	if (there < 0)
+		return there;
+	here = (int)syscall(SYS_pidfd_getfd, errand->pidfd, there, 0);
+	if (here < 0)
+		here = -errno;
+	args[0] = (uint64_t)there;
+	inject_call(errand->tid, errand->at, SYS_close, args);
+	if (here >= 0 && !is_userfaultfd(here)) {
+		close(here);
+		here = -EPERM;
+	}
+	return here;
+}
 
 static int seize_and_call(const struct errand *errand)
 {
@@ -175,7 +211,7 @@ static int seize_and_call(const struct errand *errand)
 	} else if (faccessat(errand->directory, "stat", F_OK, 0)) {
 		result = -ESRCH;
 	} else {
-		result = inject_call(tid, errand->at, SYS_madvise, errand->args);
+		result = errand->work(errand);
 	}
 	ptrace(PTRACE_DETACH, tid, NULL, (void *)(intptr_t)signal);
 	return result;
@@ -188,14 +224,14 @@ static int run_errand(void *errand)
 	return 0;
 }
 
-static int madvise_once(int directory, int pid, const uint64_t *args)
+static int try_once(int pid, struct errand errand)
 {
-	struct errand errand = { .directory = directory, .at = find_syscall(directory, pid), .args = args };
 	sigset_t all, before;
 	char *stack;
 	int runner;
 
-	errand.tid = pick_thread(directory);
+	errand.at = find_syscall(errand.directory, pid);
+	errand.tid = pick_thread(errand.directory);
 	if (errand.tid < 0)
 		return errand.tid;
 	if (!errand.at)
@@ -206,7 +242,7 @@ static int madvise_once(int directory, int pid, const uint64_t *args)
 	/* Our handlers are not for it. It tells nobody of its end but us, who wait for it. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	runner = clone(run_errand, stack + ERRAND_STACK, CLONE_VM | CLONE_VFORK, &errand);
+	runner = clone(run_errand, stack + ERRAND_STACK, CLONE_VM | CLONE_FILES | CLONE_VFORK, &errand);
 	if (runner < 0)
 		errand.result = -errno;
 	else
@@ -217,6 +253,15 @@ static int madvise_once(int directory, int pid, const uint64_t *args)
 	return errand.result;
 }
 
+static int try_some_times(int pid, struct errand errand)
+{
+	int result = -EAGAIN;
+
+	for (int tries = 0; tries < 8 && result == -EAGAIN; tries++)
+		result = try_once(pid, errand);
+	return result;
+}
+
 /*
  * madvise(2) by the process itself. directory: its open folder in /proc, which says that pid is still its number. Waits
  * for the thread to stop, which takes as long as what it does in the kernel right now. 0, or a negative errno: EAGAIN
@@ -225,11 +270,17 @@ static int madvise_once(int directory, int pid, const uint64_t *args)
 EXPORT int linux_madvise_inside(int directory, int pid, uint64_t start, uint64_t length, int advice)
 {
 	const uint64_t args[] = { start, length, (uint64_t)advice };
-	int result = -EAGAIN;
 
-	for (int tries = 0; tries < 8 && result == -EAGAIN; tries++)
-		result = madvise_once(directory, pid, args);
-	return result;
+	return try_some_times(pid, (struct errand){ .directory = directory, .args = args, .work = advise });
+}
+
+/* userfaultfd(2) by the process itself, with these flags; the descriptor, here, or a negative errno as above. */
+EXPORT int linux_userfaultfd_inside(int directory, int pid, int pidfd, int flags)
+{
+	const uint64_t args[] = { (uint64_t)flags, 0, 0 };
+
+	return try_some_times(
+		pid, (struct errand){ .directory = directory, .pidfd = pidfd, .args = args, .work = take_userfaultfd });
 }
 
 #else
@@ -237,6 +288,12 @@ EXPORT int linux_madvise_inside(int directory, int pid, uint64_t start, uint64_t
 EXPORT int linux_madvise_inside(int directory, int pid, uint64_t start, uint64_t length, int advice)
 {
 	(void)directory, (void)pid, (void)start, (void)length, (void)advice;
+	return -EOPNOTSUPP;
+}
+
+EXPORT int linux_userfaultfd_inside(int directory, int pid, int pidfd, int flags)
+{
+	(void)directory, (void)pid, (void)pidfd, (void)flags;
 	return -EOPNOTSUPP;
 }
 

@@ -82,7 +82,8 @@ EXPORT size_t linux_verify(struct lx_files *files, int pagemap, const struct dam
 
 /*
  * Of the pages that were at their address, those that left memory. Not there any more is not enough: reclaim unmaps
- * first, and a page that it could not write out stays in the page or swap cache.
+ * first, and a page that it could not write out stays in the page or swap cache. One that left may have another use by
+ * now; zram's store, for one, leaves a page's flag that its content is valid since 7.x.
  */
 EXPORT uint64_t linux_count_left(struct lx_files *files, int pagemap, const struct damon_folio *folios,
 				 struct lx_key *pages, size_t nr, struct lx_key *scratch, uint64_t *entries)
@@ -94,12 +95,15 @@ EXPORT uint64_t linux_count_left(struct lx_files *files, int pagemap, const stru
 		return 0; /* the process has just exited: not our doing */
 	for (size_t i = 0; i < nr; i++)
 		if (!(entries[i] & PM_PRESENT))
-			pages[gone++] = (struct lx_key){ folios[pages[i].row].pfn + pages[i].aux, 0, 0 };
+			pages[gone++] = (struct lx_key){ folios[pages[i].row].pfn + pages[i].aux, 0,
+							 folios[pages[i].row].flags & FOLIO_ANON };
 	lx_sort(pages, scratch, gone);
 	lx_gather(files, LX_READ_KPAGEFLAGS, files->kpageflags, pages, gone, files->gap_kpageflags, entries);
-	for (size_t i = 0; i < gone; i++)
-		left += entries[i] & KPF_MMAP /* somebody else's already */ ||
-			!(entries[i] & (KPF_LRU | KPF_UPTODATE | KPF_SWAPCACHE));
+	for (size_t i = 0; i < gone; i++) {
+		uint64_t cached = KPF_LRU | KPF_SWAPCACHE | (pages[i].aux ? KPF_ANON : KPF_UPTODATE);
+
+		left += entries[i] & KPF_MMAP /* somebody else's already */ || !(entries[i] & cached);
+	}
 	return left;
 }
 

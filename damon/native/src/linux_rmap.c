@@ -24,20 +24,6 @@
 /* Without PAGEMAP_SCAN (Linux < 6.7), greater mappings are taken for reservations and left out. */
 #define MAX_RESERVED_PAGES (64ull << (30 - LX_PAGE_SHIFT))
 
-/* ioctl PAGEMAP_SCAN of Linux 6.7 (include/uapi/linux/fs.h), which older headers lack. */
-struct scan_range {
-	uint64_t start, end, categories;
-};
-
-struct scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
-#define PAGEMAP_SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
-#define SCAN_PRESENT (1ull << 3)
-#define SCAN_PFNZERO (1ull << 5)
-
 EXPORT struct lx_rmap *linux_rmap_new(void)
 {
 	return calloc(1, sizeof(struct lx_rmap));
@@ -113,7 +99,7 @@ static void enter_range(struct lx_files *files, struct lx_rmap *rmap, int fd, ui
 
 /* Ranges of bytes, holes up to GAP pages read over. */
 static void enter_ranges(struct lx_files *files, struct lx_rmap *rmap, int fd, uint32_t process,
-			 const struct scan_range *ranges, size_t nr, uint64_t *buf)
+			 const struct lx_scan_range *ranges, size_t nr, uint64_t *buf)
 {
 	for (size_t i = 0; i < nr;) {
 		uint64_t start = ranges[i].start >> LX_PAGE_SHIFT, end = ranges[i].end >> LX_PAGE_SHIFT;
@@ -138,22 +124,22 @@ static uint64_t user_end(void)
 /* The present pages, found by the kernel: empty page tables cost nothing. 0, or a negative errno. */
 static int enter_scanned(struct lx_files *files, struct lx_rmap *rmap, int fd, uint32_t process, uint64_t *buf)
 {
-	struct scan_range ranges[NR_RANGES];
-	struct scan_arg arg = {
+	struct lx_scan_range ranges[NR_RANGES];
+	struct lx_scan arg = {
 		.size = sizeof(arg),
 		.end = user_end() - LX_PAGE_SIZE,
 		.vec = (uint64_t)(uintptr_t)ranges,
 		.vec_len = NR_RANGES,
-		.category_inverted = SCAN_PFNZERO,
-		.category_mask = SCAN_PRESENT | SCAN_PFNZERO,
-		.return_mask = SCAN_PRESENT,
+		.category_inverted = LX_SCAN_PFNZERO,
+		.category_mask = LX_SCAN_PRESENT | LX_SCAN_PFNZERO,
+		.return_mask = LX_SCAN_PRESENT,
 	};
 
 	while (arg.start < arg.end) {
 		int nr;
 
 		lx_count(files, LX_PAGEMAP_SCAN);
-		nr = ioctl(fd, PAGEMAP_SCAN_IOCTL, &arg);
+		nr = ioctl(fd, LX_SCAN_IOCTL, &arg);
 		if (nr < 0)
 			return -errno;
 		enter_ranges(files, rmap, fd, process, ranges, (size_t)nr, buf);
