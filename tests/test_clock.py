@@ -75,3 +75,23 @@ def test_the_real_clock_names_its_threads_for_the_system() -> None:
 
     clock.spawn("kdamond.7", read).join()
     assert comm == ["kdamond.7"]
+
+
+def test_sampling_intervals_of_the_real_clock_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the work takes comes off the sleep, but half an interval stays; nothing is made up for."""
+    now = 0
+    clock = RealClock()
+    monkeypatch.setattr(clock, "now_ns", lambda: now)
+    now = 1_000_000
+    first = clock.next_deadline_ns(0, 5000)
+    assert first == 6_000_000
+    now = 7_000_000  # 1 ms of work
+    second = clock.next_deadline_ns(first, 5000)
+    assert second == 11_000_000
+    now = 15_000_000  # 4 ms
+    third = clock.next_deadline_ns(second, 5000)
+    assert third == 17_500_000
+    now = 1_000_000_000
+    assert clock.next_deadline_ns(third, 5000) == 1_002_500_000
+    now = third - 2_000_000  # woken early
+    assert clock.next_deadline_ns(third, 5000) == third + 3_000_000

@@ -61,6 +61,7 @@ def _environment(mount: Path, keep_home: bool) -> dict[str, str]:
     programs = programs_directory(mount) / "bin"
     programs.mkdir(mode=0o700, exist_ok=True)
     install_perf(programs)
+    install(programs, "drgn", "damon.damond.drgn")
     for name in PROGRAMS:
         install(programs, name, "damon.damond.pids")
     environment["PATH"] = f"{programs}:{environment.get('PATH', os.defpath)}"

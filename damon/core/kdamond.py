@@ -51,6 +51,8 @@ class Kdamond:
         self._quiet = Quiet(ctx, split_state)
         self._wake = ctx.machine.clock.event()
         self._sz_limit = 0
+        self._deadline_ns = 0
+        self._passes_time = hasattr(ctx.machine, "begin_stretch")
 
     def run(self, started: Callable[[], None], ended: Callable[[], None]) -> None:
         """The thread's function; an unexpected error ends this worker only and stays in ``ctx.error``."""
@@ -97,6 +99,19 @@ class Kdamond:
         else:
             self._wake.wait_until(clock.ticks.sleep_end_ns(clock.now_ns(), us))
 
+    def _sleep_a_sample(self, us: int) -> None:
+        """To the end of the sampling interval. On a real machine that is a time of the clock, not a time from now."""
+        clock = self.ctx.machine.clock
+        pace = getattr(clock, "next_deadline_ns", None)
+        if pace is None:
+            self.kdamond_usleep(us)
+            return
+        self._deadline_ns = pace(self._deadline_ns, us)
+        if us < clock.ticks.upper_us:
+            clock.sleep_until(self._deadline_ns)
+        else:
+            self._wake.wait_until(self._deadline_ns)
+
     def _iteration(self) -> None:
         ctx = self.ctx
         next_aggregation = ctx.next_aggregation_sis
@@ -115,7 +130,7 @@ class Kdamond:
         else:
             if not attributes_only:
                 ctx.ops.prepare_access_checks(ctx)
-            self.kdamond_usleep(max(sample_interval, 1))  # usleep_range(0) still lets others run
+            self._sleep_a_sample(max(sample_interval, 1))  # usleep_range(0) still lets others run
             ctx.passed_sample_intervals += 1
             aggregated = ctx.passed_sample_intervals >= next_aggregation
             highest = self._check(attributes_only, aggregated)
@@ -141,10 +156,10 @@ class Kdamond:
     def _sample_ahead(self, next_ops_update: int) -> int | None:
         """All sampling intervals at once to the first at whose end Python has something to do: what the last one found.
 
-        None: the operations set does not offer that now.
+        None: the operations set does not offer that now, or the machine's time cannot be passed so.
         """
         ctx, quiet = self.ctx, self._quiet
-        if ctx.probes or inherited(ctx.ops, "sample_ahead"):
+        if ctx.probes or not self._passes_time or inherited(ctx.ops, "sample_ahead"):
             return None
         due_ns = NEVER
         for control in ctx.call_controls:

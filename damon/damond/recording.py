@@ -6,9 +6,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from damon.core import Damon
+from damon.damond import structures
 from damon.damond.client import Client
 from damon.damond.proc import simulated
 from damon.damond.runner import Runner
@@ -20,6 +21,9 @@ from damon.records.environment import Environment, LinuxEnvironment, SimEnvironm
 from damon.trace.remote import RemoteQueue
 
 Pairs = params.Pairs
+
+
+T = TypeVar("T")
 
 
 class Answers:
@@ -34,7 +38,12 @@ class Answers:
         self._damon, self._contexts, self._run = damon, contexts, run
 
     def calls(self) -> dict[str, Callable[..., Any]]:
-        return {"now": self._now, "parameters": self._parameters, "environment": self._environment}
+        return {
+            "now": self._now,
+            "parameters": self._parameters,
+            "struct_damon_ctx": self._structure,
+            "environment": self._environment,
+        }
 
     def _now(self) -> dict[str, Any]:
         return {
@@ -44,12 +53,19 @@ class Answers:
 
     def _parameters(self, pid: int) -> Pairs:
         """Of the worker ``pid``; ECANCELED when it has ended."""
-        found: list[Pairs] = []
+        return self._asked(pid, lambda ctx: params.kdamond(ctx, pid))
+
+    def _structure(self, pid: int) -> dict[str, Any]:
+        """The context of the worker ``pid`` as the kernel's structures have it; ECANCELED when it has ended."""
+        return self._asked(pid, structures.damon_ctx)
+
+    def _asked(self, pid: int, question: Callable[[DamonCtx], T]) -> T:
+        found: list[T] = []
 
         def ask() -> None:
             for ctx in self._contexts():
                 if self._damon.is_running(ctx) and self._damon.kdamond_pid(ctx) == pid:
-                    self._damon.call(ctx, DamonCallControl(lambda ctx: found.append(params.kdamond(ctx, pid))))
+                    self._damon.call(ctx, DamonCallControl(lambda ctx: found.append(question(ctx))))
 
         self._run(ask)
         if not found:

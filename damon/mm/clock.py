@@ -63,6 +63,15 @@ class RealClock:
     def sleep_until(self, end_ns: int) -> None:
         time.sleep(_seconds(max(end_ns - self.now_ns(), 0) / 1000))
 
+    def next_deadline_ns(self, last_ns: int, us: int) -> int:
+        """When a sampling interval ends that begins now, after one whose end was due at ``last_ns`` (0: none was).
+
+        Intervals follow each other without what the work between them takes, where it leaves half of an interval.
+        """
+        now = self.now_ns()
+        due = last_ns + us * 1000 if last_ns else now + us * 1000
+        return min(max(due, now + us * 500), now + us * 1000)
+
     def event(self) -> Event:
         return _RealEvent()
 

@@ -102,9 +102,13 @@ class LinuxMachine(Closing):
         if ctx.ops is None or not ctx.ops.has_pid or self._files is not None:
             return
         for index, scheme in enumerate(ctx.schemes):
-            moves = scheme.action in (DamosAction.MIGRATE_HOT, DamosAction.MIGRATE_COLD)
-            if moves or scheme.ops_filters:
-                what = f"action {scheme.action}" if moves else f"filter {scheme.ops_filters[0]}"
+            what = ""
+            if scheme.action in (DamosAction.MIGRATE_HOT, DamosAction.MIGRATE_COLD):
+                what = f"action {scheme.action.value}"
+            elif scheme.ops_filters:
+                kind = getattr(scheme.ops_filters[0], "type", None)
+                what = f"filter {getattr(kind, 'value', 'of its own')}"
+            if what:
                 raise DamonError(
                     errno.EPERM,
                     f"schemes[{index}]: {what}: needs page frame numbers, which only root sees; leave it out, or run "

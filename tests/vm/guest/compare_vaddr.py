@@ -37,7 +37,7 @@ def now() -> float:
 
 def ours(pid: int, seconds: float) -> tuple[list[Snapshot], Window, float, int]:
     """Snapshots, when, CPU seconds of the worker, samples of regions taken."""
-    machine = LinuxMachine()
+    machine = LinuxMachine(access="page_idle")  # as the kernel does
     machine.require("vaddr", [])
     damon = Damon(machine, seed=1)
     ctx = damon.new_ctx()

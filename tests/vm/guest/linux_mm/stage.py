@@ -75,7 +75,7 @@ def victim(mib: int, path: str = "") -> Iterator[Victim]:
 
 @contextmanager
 def machine() -> Iterator[LinuxMachine]:
-    ours = LinuxMachine()
+    ours = LinuxMachine(access="page_idle")
     ours.require("paddr", ["pageout", "lru_prio", "lru_deprio"])
     try:
         yield ours
