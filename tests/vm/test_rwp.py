@@ -9,6 +9,7 @@ import pytest
 
 from tests.vm.checks import GUARD_S, complaints, results
 from tests.vm.guest.rwp import CHECKS
+from tests.vm.job import PROJECT, PYTHON
 from vmtest import Guest
 from vmtest.images import variants
 
@@ -36,3 +37,11 @@ def test_in_guest(report: dict[str, Any], name: str) -> None:
 
 def test_kernel_had_nothing_to_complain_of(shared_guest: Guest, report: dict[str, Any]) -> None:
     assert complaints(shared_guest) == []
+
+
+@pytest.mark.long
+def test_a_hundred_killed_monitors(shared_guest: Guest) -> None:
+    """Of 20 processes of all kinds: each finishes, and its memory is right."""
+    code = "from tests.vm.guest.rwp.users import kills; print(kills(100, 20, 7))"
+    done = shared_guest.run([PYTHON, "-c", code], cwd=PROJECT, timeout=GUARD_S).check()
+    assert "'kills': 100" in done.text
