@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 import pytest
 
 from damon.cli import demo
+from tests.changed import changed
 
 MIB = 1 << 20
 GOOD: dict[str, Any] = {
@@ -21,21 +21,10 @@ GOOD: dict[str, Any] = {
 }
 
 
-def _spoil(what: str, *keys: str, value: Any) -> tuple[str, Callable[[list[dict[str, Any]]], None]]:
-    def spoil(results: list[dict[str, Any]]) -> None:
-        for result in results:
-            part = result
-            for key in keys[:-1]:
-                part = part[key]
-            part[keys[-1]] = value
-
-    return what, spoil
-
-
 WAYS = [
-    (0, _spoil("cold memory", "areas", "cold", "resident_bytes_end", value=40 * MIB)),
-    (0, _spoil("hot pages", "areas", "hot", "refaults", value=90)),
-    (1, _spoil("two runs", "memory", value=1)),
+    (0, "cold memory", "areas.cold.resident_bytes_end", 40 * MIB),
+    (0, "hot pages", "areas.hot.refaults", 90),
+    (1, "two runs", "memory", 1),
 ]
 
 
@@ -43,11 +32,10 @@ def test_all_as_it_should_be() -> None:
     assert all(check.kept for check in demo._checks(deepcopy(GOOD), deepcopy(GOOD), deepcopy(GOOD)))
 
 
-@pytest.mark.parametrize(("which", "way"), WAYS, ids=[way[0] for _, way in WAYS])
-def test_each_way_to_be_wrong(which: int, way: tuple[str, Callable[[list[dict[str, Any]]], None]]) -> None:
+@pytest.mark.parametrize(("which", "what", "path", "value"), WAYS, ids=[what for _, what, _, _ in WAYS])
+def test_each_way_to_be_wrong(which: int, what: str, path: str, value: int) -> None:
     results = [deepcopy(GOOD) for _ in range(3)]
-    what, spoil = way
-    spoil([results[which]])
+    results[which] = changed(GOOD, path, value)
     wrong = [check.what for check in demo._checks(*results) if not check.kept]
     assert any(name.startswith(what) for name in wrong)
 

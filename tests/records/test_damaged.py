@@ -18,33 +18,18 @@ from damon.records import convert, heatmap, read, store
 from damon.records.convert import CONVERTERS, regroup
 from damon.records.form import HEAD_END, Key
 from damon.records.store import TooMuch, read_zlib, split_lines
+from tests.changed import GONE, changed
 
 HEAD = f'{{"kdamond_idx": 0, "intervals": {{"sample_us": "5000", "aggr_us": "100000"}}, "target_id": 0, {HEAD_END}'
 REGION: dict[str, Any] = {
     "start": "4,096", "end": "8,192", "nr_accesses": {"samples": 7}, "age": {"aggr_intervals": "12"}
 }  # fmt: skip
 SNAPSHOT: dict[str, Any] = {"start_time": "0", "end_time": "100000000", "regions": [REGION]}
-GONE = object()
 
 
 def _text(*snapshots: Any, head: str = HEAD, end: str = "\n]}\n]\n") -> bytes:
     lines = ",\n".join(one if isinstance(one, str) else json.dumps(one) for one in snapshots)
     return f"[\n{head}\n{lines}{end}".encode()
-
-
-def _changed(path: str, value: object) -> dict[str, Any]:
-    """``SNAPSHOT`` with ``value`` at ``path``, or without what is there."""
-    data: Any = json.loads(json.dumps(SNAPSHOT))
-    *steps, last = [int(step) if step.isdigit() else step for step in path.split(".")]
-    place = data
-    for step in steps:
-        place = place[step]
-    if value is GONE:
-        del place[last]
-    else:
-        place[last] = value
-    result: dict[str, Any] = data
-    return result
 
 
 #: Field of a snapshot, what is there instead, and what is said.
@@ -134,7 +119,7 @@ def test_a_wrong_snapshot(
 ) -> None:
     path = tmp_path / "damon.data"
     for before, code in ((0, 2), (2, 1)):
-        text = _text(*[SNAPSHOT] * before, _changed(field, value), SNAPSHOT)
+        text = _text(*[SNAPSHOT] * before, changed(SNAPSHOT, field, value), SNAPSHOT)
         path.write_bytes(zlib.compress(text) if packed else text)
         said = _one_line(path, capsys, code)
         assert message in said
@@ -220,7 +205,7 @@ def test_a_recording_that_was_changed_meanwhile_is_not_converted(tmp_path: Path,
     for text, cut in (
         (_text(SNAPSHOT, head=HEADS[0][0]), None),
         (_text(SNAPSHOT), -20),
-        (_text(_changed("regions.0.start", "x")), None),
+        (_text(changed(SNAPSHOT, "regions.0.start", "x")), None),
     ):
         data = zlib.compress(text)[:cut]
         path.write_bytes(data)

@@ -14,7 +14,8 @@ from damon.quoting import quoted
 from damon.workload.load import load_workload, parse_workload
 from damon.workload.model import Access, Area, Event, Kind, Pattern, PhaseEvent, Swap
 from damon.workload.quantities import parse_bytes, parse_duration, parse_rate, parse_size
-from tests.workload.examples import GOOD, changed
+from tests.changed import changed
+from tests.workload.bad_values import GOOD
 
 SHIPPED = sorted((Path(__file__).parents[2] / "workloads").glob("*.yaml"))
 
@@ -80,9 +81,9 @@ def test_events_may_repeat_when_each_round_leaves_what_it_found() -> None:
 
 
 def test_swap_has_a_default_and_its_own_fields() -> None:
-    data = changed("machine", {})
+    data = changed(GOOD, "machine", {})
     assert parse_workload(data).machine.swap == Swap(1 << 30)
-    data = changed("machine", {"swap": {"size": "8K", "read_us": 3}})
+    data = changed(GOOD, "machine", {"swap": {"size": "8K", "read_us": 3}})
     assert parse_workload(data).machine.swap == Swap(8192, 3, 5.0)
 
 

@@ -23,14 +23,14 @@ from damon.workload.schema import (
     ProcessFields,
     SwapFields,
 )
-from tests.workload.bad_values import BAD
-from tests.workload.examples import changed
+from tests.changed import changed
+from tests.workload.bad_values import BAD, GOOD
 
 
 @pytest.mark.parametrize(("path", "value", "message"), BAD, ids=[f"{path}={value}" for path, value, _ in BAD])
 def test_refusals_name_the_place(path: str, value: Any, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse_workload(changed(path, value))
+        parse_workload(changed(GOOD, path, value))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

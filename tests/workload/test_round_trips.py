@@ -31,8 +31,8 @@ from damon.workload.model import (
 )
 from damon.workload.plan import Options, change_options, compile_plan
 from damon.workload.yaml12 import Malformed, compose, plain
-from tests.workload.bad_values import BAD
-from tests.workload.examples import changed
+from tests.changed import changed
+from tests.workload.bad_values import BAD, GOOD
 
 PAGES = st.integers(1, 1 << 20).map(lambda pages: pages * 4096)
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True)
@@ -165,7 +165,7 @@ VALUES = st.recursive(
 @given(st.sampled_from([path for path, _, _ in BAD]), VALUES)
 def test_any_value_anywhere_is_taken_or_refused_in_one_line(path: str, value: Any) -> None:
     try:
-        parse_workload(changed(path, value))
+        parse_workload(changed(GOOD, path, value))
     except InvalidInput as error:
         assert "\n" not in str(error)
 
