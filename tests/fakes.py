@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from damon.errors import InvalidInput
 from damon.mm.clock import VirtualClock
@@ -17,7 +18,9 @@ from damon.model.arrays import (
     RegionArray,
 )
 from damon.model.clock import Clock
+from damon.model.context import DamonCtx
 from damon.model.machine import Advice, Closing, Machine
+from damon.model.operations import Operations
 
 PAGE = 4096
 NODE_SIZE = 1 << 30
@@ -132,6 +135,21 @@ class FakeSpace:
     def deactivate(self, folios: FolioArray) -> int:
         self.deactivated += self._passing(folios)
         return len(self._passing(folios))
+
+
+class FakeOperations(Operations):
+    """A set that samples nothing, but for what is given by name."""
+
+    id: ClassVar[str] = "fake"
+
+    def __init__(self, **given: Any) -> None:
+        vars(self).update(given)
+
+    def prepare_access_checks(self, ctx: DamonCtx) -> None:
+        """Nothing."""
+
+    def check_accesses(self, ctx: DamonCtx) -> int:
+        return 0
 
 
 def fake(machine: Machine) -> FakeMachine:

@@ -10,13 +10,12 @@ import pytest
 from damon.core import Damon, set_attrs
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCallControl, DamonCtx
-from damon.model.operations import Operations
 from damon.model.scheme import Damos, DamosWatermarks, DamosWmarkMetric
 from tests.contexts import started
-from tests.fakes import FakeMachine, fake
+from tests.fakes import FakeMachine, FakeOperations, fake
 
 
-class Noting(Operations):
+class Noting(FakeOperations):
     """Counts each region as accessed in each sample, and notes when it is asked for an update."""
 
     id: ClassVar[str] = "noting"
@@ -24,16 +23,11 @@ class Noting(Operations):
     def __init__(self) -> None:
         self.updates: list[int] = []
 
-    def prepare_access_checks(self, ctx: DamonCtx) -> None:
-        """Nothing."""
-
     def check_accesses(self, ctx: DamonCtx) -> int:
-        highest = 0
-        for target in ctx.targets:
-            for region in target.regions:
-                region.nr_accesses += 1
-                highest = max(highest, region.nr_accesses)
-        return highest
+        regions = [region for target in ctx.targets for region in target.regions]
+        for region in regions:
+            region.nr_accesses += 1
+        return max((region.nr_accesses for region in regions), default=0)
 
     def update(self, ctx: DamonCtx) -> None:
         self.updates.append(ctx.passed_sample_intervals)

@@ -10,11 +10,14 @@ import pytest
 from damon.core import Damon, set_attrs
 from damon.core.events import AGGREGATED, INTERVALS_TUNE
 from damon.core.trace import TraceEvent
+from damon.library.contexts import add_process
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx
 from damon.model.target import DamonTarget
 from damon.workload.model import Access, Area, MachineSpec, Pattern, Phase, Workload
+from tests.contexts import selected
+from tests.mm.sim.machines import machine as simulated
 
 MIB = 1 << 20
 AREA = 64 * MIB
@@ -52,16 +55,10 @@ def _watch(damon: Damon, ctx: DamonCtx, run: _Run) -> None:
 
 def _run(access: Access, goal: DamonIntervalsGoal, sample_us: int, aggregations: int, seed: int = 1) -> _Run:
     """An area that is monitored from end to end."""
-    areas = (Area("heap", AREA),)
-    workload = Workload("w", areas, (Phase("only", 1_000_000, (access,)),), machine=MachineSpec(2 * AREA))
-    machine = SimulatedMachine(workload, seed)
+    machine = simulated(Area("heap", AREA), accesses=(access,), seed=seed, memory=2 * AREA)
     damon = Damon(machine, seed=seed)
-    ctx, run = damon.new_ctx(), _Run()
-    damon.select_ops(ctx, "fvaddr")
-    target = DamonTarget(space=machine.open_process(machine.pids["main"]))
-    placed = machine.state.placed["heap"]
-    target.regions.append(placed.start, placed.end)
-    ctx.targets.append(target)
+    ctx, run, placed = selected(damon, "fvaddr"), _Run(), machine.state.placed["heap"]
+    add_process(ctx, machine.pids["main"], [(placed.start, placed.end)])
     set_attrs(ctx, DamonAttrs(sample_us, SAMPLES * sample_us, min_nr_regions=100, intervals_goal=goal))
     _watch(damon, ctx, run)
     damon.start([ctx])

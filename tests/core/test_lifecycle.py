@@ -11,7 +11,6 @@ import pytest
 from damon.core import Damon, commit_ctx
 from damon.errors import DamonError, InvalidInput
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
-from damon.model.operations import Operations
 from damon.model.probe import DamonProbe
 from damon.model.scheme import (
     Damos,
@@ -24,7 +23,7 @@ from damon.model.scheme import (
 )
 from damon.model.target import DamonTarget
 from tests.contexts import new_ctx
-from tests.fakes import FakeMachine, FakeSpace, regions_of
+from tests.fakes import FakeMachine, FakeOperations, FakeSpace, regions_of
 from tests.refusals import refused
 
 PAGE = 4096
@@ -139,17 +138,11 @@ def test_a_request_is_cancelled_once_the_worker_is_gone(monkeypatch: pytest.Monk
     assert seen == [(errno.ECANCELED, False)] * 2
 
 
-class Own(Operations):
+class Own(FakeOperations):
     """A set without processes that knows which of its targets are valid."""
 
     id: ClassVar[str] = "own"
     valid = True
-
-    def prepare_access_checks(self, ctx: DamonCtx) -> None:
-        """Nothing."""
-
-    def check_accesses(self, ctx: DamonCtx) -> int:
-        return 0
 
     def target_valid(self, target: DamonTarget) -> bool:
         return self.valid

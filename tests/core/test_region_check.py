@@ -15,49 +15,31 @@ from damon.errors import InvalidInput
 from damon.model.arrays import RegionArray
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
-from damon.model.operations import Operations
 from tests.contexts import started
-from tests.fakes import FakeMachine, regions_of
+from tests.fakes import FakeMachine, FakeOperations, regions_of
 
 PAGE = 4096
 TOP = 2**64 - 1
 Rows = Sequence[tuple[int, int]]
 
 
-class Leaves(Operations):
-    """Leaves ``rows`` in one of its steps."""
+def leaves(step: str, rows: Rows) -> FakeOperations:
+    """A set of which one step leaves ``rows``."""
 
-    id = "leaves"
-
-    def __init__(self, step: str, rows: Rows) -> None:
-        self.step, self.rows = step, rows
-
-    def _leave(self, ctx: DamonCtx, step: str) -> None:
-        if step == self.step:
-            regions = ctx.targets[0].regions
-            regions.clear()
-            regions.reserve(len(self.rows))
-            for start, end in self.rows:
-                regions.append(start, end)
-
-    def init(self, ctx: DamonCtx) -> None:
-        self._leave(ctx, "init")
-
-    def update(self, ctx: DamonCtx) -> None:
-        self._leave(ctx, "update")
-
-    def prepare_access_checks(self, ctx: DamonCtx) -> None:
-        self._leave(ctx, "prepare")
-
-    def check_accesses(self, ctx: DamonCtx) -> int:
-        self._leave(ctx, "check")
+    def leave(ctx: DamonCtx) -> int:
+        regions = ctx.targets[0].regions
+        regions.clear()
+        for start, end in rows:
+            regions.append(start, end)
         return 0
+
+    return FakeOperations(id="leaves", **{step: leave})
 
 
 def ended_with(step: str, rows: Rows, reference: bool = False) -> BaseException | None:
     """What ended a worker whose operations set leaves ``rows``; None: it goes on."""
     attrs, regions = DamonAttrs(ops_update_interval=200_000), regions_of((0, 64 * PAGE))
-    damon, ctx = started(FakeMachine(), ops=Leaves(step, rows), regions=[regions], attrs=attrs, reference=reference)
+    damon, ctx = started(FakeMachine(), ops=leaves(step, rows), regions=[regions], attrs=attrs, reference=reference)
     damon.machine.clock.sleep_us(1_000_000)
     damon.stop()
     return ctx.error
@@ -80,11 +62,11 @@ UNALIGNED: list[tuple[Rows, str]] = [
 
 
 @pytest.mark.parametrize("reference", [False, True], ids=["native", "reference"])
-@pytest.mark.parametrize("step", ["init", "update", "prepare", "check"])
+@pytest.mark.parametrize("step", ["init", "update", "prepare_access_checks", "check_accesses"])
 @pytest.mark.parametrize(("rows", "named"), VECTORS + UNALIGNED)
 def test_what_an_operations_set_leaves_is_named(rows: Rows, named: str, step: str, reference: bool) -> None:
     error = ended_with(step, rows, reference)
-    if step in ("prepare", "check") and (rows, named) in UNALIGNED:
+    if step in ("prepare_access_checks", "check_accesses") and (rows, named) in UNALIGNED:
         assert error is None  # legal after a commit of another address unit: it costs nothing but precision
         return
     assert isinstance(error, InvalidInput)
@@ -94,12 +76,11 @@ def test_what_an_operations_set_leaves_is_named(rows: Rows, named: str, step: st
 
 
 def test_more_regions_than_there_is_memory_for() -> None:
-    class Lies(Leaves):
-        def check_accesses(self, ctx: DamonCtx) -> int:
-            ctx.targets[0].regions.nr = 1 << 30
-            return 0
+    def lie(ctx: DamonCtx) -> int:
+        ctx.targets[0].regions.nr = 1 << 30
+        return 0
 
-    damon, ctx = started(FakeMachine(), ops=Lies("", []))
+    damon, ctx = started(FakeMachine(), ops=FakeOperations(check_accesses=lie))
     damon.machine.clock.sleep_us(1_000_000)
     assert isinstance(ctx.error, ValueError)
     assert "1073741824 regions" in str(ctx.error)
@@ -132,7 +113,7 @@ def test_twins_find_the_same_fault(rows: list[tuple[int, int]], unit: int) -> No
         assert all(start % unit == end % unit == 0 for start, end in rows)
 
 
-@given(st.lists(st.tuples(addresses, addresses), max_size=6), st.sampled_from(["init", "update", "check"]))
+@given(st.lists(st.tuples(addresses, addresses), max_size=6), st.sampled_from(["init", "update", "check_accesses"]))
 def test_no_rows_whatever_bring_the_core_down(rows: list[tuple[int, int]], step: str) -> None:
     error = ended_with(step, rows)
     assert error is None or isinstance(error, InvalidInput)

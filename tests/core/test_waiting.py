@@ -25,18 +25,14 @@ PAGE = 4096
 HANG = 60
 
 
-def _nothing(*_: Any) -> None:
-    pass
-
-
 def _changes(kernel: Damon, ctx: DamonCtx) -> None:
     with damon.changes(kernel, ctx):
         pass
 
 
 REQUESTS: dict[str, Callable[[Damon, DamonCtx], object]] = {
-    "call": lambda kernel, ctx: kernel.call(ctx, DamonCallControl(_nothing)),
-    "walk": lambda kernel, ctx: kernel.walk(ctx, DamosWalkControl(_nothing)),
+    "call": lambda kernel, ctx: kernel.call(ctx, DamonCallControl(lambda ctx: None)),
+    "walk": lambda kernel, ctx: kernel.walk(ctx, DamosWalkControl(lambda *_: None)),
     "stop": lambda kernel, ctx: kernel.stop([ctx]),
     "stop all": lambda kernel, ctx: kernel.stop(),
     "changes": _changes,
@@ -52,75 +48,44 @@ class _Asks:
         self.error: BaseException | None = None
         self.asked = threading.Event()
 
-    def __call__(self, ctx: DamonCtx) -> None:
+    def __call__(self, ctx: DamonCtx, *_: Any) -> Any:
         if self.asked.is_set():
-            return
+            return 0
         try:
             self.request(self.kernel, ctx)
         except BaseException as error:
             self.error = error
         self.asked.set()
-
-
-def _in_call(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
-    kernel.start([ctx])
-    kernel.call(ctx, DamonCallControl(asks))
-
-
-def _in_repeated_call(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
-    kernel.start([ctx])
-    kernel.call(ctx, DamonCallControl(asks, repeat=True))
-
-
-def _in_walk(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
-    ctx.schemes = [Damos()]
-    kernel.start([ctx])
-    kernel.walk(ctx, DamosWalkControl(lambda ctx, *_: asks(ctx)))
-
-
-def _in_action(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
-    def act(ctx: DamonCtx, *_: Any) -> int:
-        asks(ctx)
         return 0
 
-    ctx.schemes = [Damos(action=DamosCustomAction("asks", on_region=act))]
-    kernel.start([ctx])
+
+#: By the place, what makes the request: a scheme, ...
+SCHEMES: dict[str, Callable[[_Asks], Damos]] = {
+    "action": lambda asks: Damos(action=DamosCustomAction("asks", on_region=asks)),
+    "filter": lambda asks: Damos(core_filters=[DamosRegionFilter(lambda ctx, *_: bool(asks(ctx)))]),
+    "metric": lambda asks: Damos(
+        quota=DamosQuota(reset_interval=1, goals=[DamosQuotaGoal(DamosCustomMetric("asks", asks), 1)])
+    ),
+}
+#: ... or what is asked of the engine.
+CALLS: dict[str, Callable[[Damon, DamonCtx, _Asks], object]] = {
+    "trace": lambda kernel, ctx, asks: kernel.trace.subscribe(lambda event: asks(event.ctx)),
+    "call": lambda kernel, ctx, asks: kernel.call(ctx, DamonCallControl(asks)),
+    "repeated_call": lambda kernel, ctx, asks: kernel.call(ctx, DamonCallControl(asks, repeat=True)),
+    "walk": lambda kernel, ctx, asks: kernel.walk(ctx, DamosWalkControl(asks)),
+}
 
 
-def _in_filter(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
-    def test(ctx: DamonCtx, *_: Any) -> bool:
-        asks(ctx)
-        return False
-
-    ctx.schemes = [Damos(core_filters=[DamosRegionFilter(test)])]
-    kernel.start([ctx])
-
-
-def _in_metric(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
-    def measure(ctx: DamonCtx, scheme: Damos) -> int:
-        asks(ctx)
-        return 1
-
-    goal = DamosQuotaGoal(DamosCustomMetric("asks", measure), 1)
-    ctx.schemes = [Damos(quota=DamosQuota(reset_interval=1, goals=[goal]))]
-    kernel.start([ctx])
-
-
-def _in_trace(kernel: Damon, ctx: DamonCtx, asks: _Asks) -> None:
-    kernel.trace.subscribe(lambda event: asks(event.ctx))
-    kernel.start([ctx])
-
-
-PLACES = [_in_call, _in_repeated_call, _in_walk, _in_action, _in_filter, _in_metric, _in_trace]
-
-
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__[4:])
+@pytest.mark.parametrize("place", [*SCHEMES, *CALLS])
 @pytest.mark.parametrize("request_name", REQUESTS)
-def test_a_worker_cannot_wait_for_itself(place: Callable[..., None], request_name: str) -> None:
+def test_a_worker_cannot_wait_for_itself(place: str, request_name: str) -> None:
     machine = FakeMachine()
     kernel = Damon(machine)
     ctx, asks = new_ctx(kernel), _Asks(kernel, REQUESTS[request_name])
-    place(kernel, ctx, asks)
+    ctx.schemes = [SCHEMES[place](asks) if place in SCHEMES else Damos()]
+    kernel.start([ctx])
+    if place in CALLS:
+        CALLS[place](kernel, ctx, asks)
     machine.clock.sleep_us(1_000_000)
     assert asks.asked.is_set()
     assert isinstance(asks.error, DamonError)

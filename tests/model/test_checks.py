@@ -17,7 +17,7 @@ from damon.model.arrays import FOLIO_PASS
 from damon.model.context import DamonCtx
 from damon.model.operations import Operations, Score
 from tests.contexts import new_ctx, selected, started
-from tests.fakes import FakeMachine, FakeSpace, regions_of
+from tests.fakes import FakeMachine, FakeOperations, FakeSpace, regions_of
 from tests.refusals import refused
 
 PAGE = 4096
@@ -266,27 +266,6 @@ def test_what_a_metric_returns(result: Any) -> None:
     _refused(_ended_with(scheme), "metric mine", "measure", repr(result))
 
 
-class Returns(Operations):
-    """Returns ``result`` from one function."""
-
-    id = "returns"
-
-    def __init__(self, name: str, result: Any) -> None:
-        def give(*_: Any) -> Any:
-            return result
-
-        setattr(self, name, give)
-
-    def prepare_access_checks(self, ctx: DamonCtx) -> None:
-        pass
-
-    def check_accesses(self, ctx: DamonCtx) -> int:
-        return 0
-
-    def score(self, scheme: damon.Damos) -> Score:
-        return Score.CUSTOM
-
-
 @pytest.mark.parametrize(
     ("name", "result"),
     [
@@ -297,7 +276,8 @@ class Returns(Operations):
 )
 def test_what_an_operations_set_returns(name: str, result: Any) -> None:
     scheme = damon.Damos(quota=damon.DamosQuota(sz=1 << 30, reset_interval=100))
-    _refused(_ended_with(scheme, Returns(name, result)), "operations set returns", f"{name}()")
+    ops = FakeOperations(id="returns", score=lambda scheme: Score.CUSTOM, **{name: lambda *_: result})
+    _refused(_ended_with(scheme, ops), "operations set returns", f"{name}()")
 
 
 def test_integers_and_truth_values_of_other_types_are_taken() -> None:

@@ -105,8 +105,9 @@ def _system_calls(physical: bool) -> float:
     """A thousand random pages of a GiB, made old and asked for, on a made-up kernel."""
     from damon.mm.linux.native import Sampler
     from damon.model.arrays import U8, Buffer
+    from tests.buffers import addresses
     from tests.mm.linux.dictated import ANON
-    from tests.mm.linux.fake import FakeKernel, addresses, present
+    from tests.mm.linux.fake import FakeKernel, present
 
     pages, samples = 1 << 18, 1000
     draw = random.Random(1)

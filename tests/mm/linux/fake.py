@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from damon.mm.linux.native import Files
-from damon.model.arrays import U64, Buffer
 from tests.page_flags import PM_EXCLUSIVE, PM_PRESENT
 
 
@@ -75,13 +74,6 @@ class FakeKernel:
         for fd in (self.files.bitmap, self.files.kpageflags, self.files.kpagecgroup, self.files.proc):
             if fd >= 0:
                 os.close(fd)
-
-
-def addresses(values: Sequence[int]) -> Buffer:
-    buffer = Buffer(U64, max(1, len(values)))
-    for i, value in enumerate(values):
-        buffer[i] = value
-    return buffer
 
 
 def present(pfn: int, exclusive: bool = True) -> int:

@@ -24,8 +24,9 @@ from damon.mm.linux.native import Key, Result, Sampler
 from damon.mm.linux.physical import LinuxPhysicalSpace
 from damon.mm.linux.rmap import ReverseMap
 from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, U8, U64, Buffer, DamonFolio, FolioArray
+from tests.buffers import addresses
 from tests.mm.linux.dictated import ANON, memory, page_flags
-from tests.mm.linux.fake import FakeKernel, addresses, present, write_u64
+from tests.mm.linux.fake import FakeKernel, present, write_u64
 from tests.page_flags import KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_LRU
 
 GOLDEN = Path(__file__).with_name("golden.txt")

@@ -30,8 +30,9 @@ from damon.model.arrays import (
     DamonFolio,
     FolioArray,
 )
+from tests.buffers import addresses
 from tests.mm.linux.dictated import ANON, PHASES, Block, folio_at, memory, page_flags
-from tests.mm.linux.fake import FakeKernel, addresses, present, write_u64
+from tests.mm.linux.fake import FakeKernel, present, write_u64
 from tests.mm.linux.golden import fake_kernel, row, walk
 from tests.page_flags import (
     KPF_ACTIVE,

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.mm.linux.native import Sampler
+from tests.buffers import addresses
 from tests.examples import examples
 from tests.mm.linux import golden
 from tests.mm.linux.dictated import ANON, PHASES, folio_at, memory, page_flags
-from tests.mm.linux.fake import FakeKernel, addresses, present
+from tests.mm.linux.fake import FakeKernel, present
 from tests.mm.linux.golden import fake_kernel, young
 from tests.page_flags import KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_IDLE, KPF_LRU, KPF_ZERO_PAGE
 

@@ -25,8 +25,9 @@ from damon.model.context import DamonCtx
 from damon.model.machine import Advice, Machine
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
+from tests.buffers import addresses
 from tests.mm.linux.dictated import ANON
-from tests.mm.linux.fake import FakeKernel, addresses, present, write_u64
+from tests.mm.linux.fake import FakeKernel, present, write_u64
 from tests.page_flags import KPF_LRU
 
 IOMEM = """\

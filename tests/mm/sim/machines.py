@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -21,16 +22,11 @@ from damon.mm.sim.layout import (
     SimPattern,
 )
 from damon.mm.sim.state import State
-from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
-from damon.model.machine import Advice
-from damon.workload.model import (
-    Access,
-    Area,
-    MachineSpec,
-    Phase,
-    Swap,
-    Workload,
-)
+from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_PASS, Batch, Buffer, FolioArray
+from damon.model.machine import AccessBits, Advice
+from damon.workload.model import Access, Area, MachineSpec, Phase, ProcessSpec, Swap, Workload
+from tests import buffers
+from tests.buffers import addresses
 from tests.mm.sim.pages import (
     folio_nr,
     head,
@@ -48,23 +44,23 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SWAP = Swap(64 * MIB, read_us=30.0, write_us=5.0)
 
 
-def machine(*areas: Area, accesses: tuple[Access, ...] = (), seed: int = 1, **spec: object) -> SimulatedMachine:
-    """One endless phase."""
-    workload = Workload("test", areas, (Phase("only", 1_000_000, accesses),), machine=MachineSpec(**spec))  # type: ignore[arg-type]
-    return SimulatedMachine(workload, seed)
+def machine(
+    *areas: Area,
+    accesses: tuple[Access, ...] = (),
+    phases: Sequence[Phase] = (),
+    processes: tuple[ProcessSpec, ...] = (),
+    seed: int = 1,
+    **spec: Any,
+) -> SimulatedMachine:
+    """One endless phase, or ``phases``; as much memory as its ``nodes`` have."""
+    if nodes := spec.get("nodes"):
+        spec["memory"] = sum(node.size for node in nodes)
+    phases = phases or (Phase("only", 1_000_000, accesses),)
+    return SimulatedMachine(Workload("test", areas, tuple(phases), False, MachineSpec(**spec), processes), seed)
 
 
-def addresses(values: list[int]) -> Buffer:
-    buffer = Buffer(U64, len(values))
-    for index, value in enumerate(values):
-        buffer[index] = value
-    return buffer
-
-
-def young(space: object, values: list[int], buffer: Buffer | None = None) -> list[int]:
-    out = Buffer(U8, len(values))
-    space.young(Batch(buffer or addresses(values), len(values)), out)  # type: ignore[attr-defined]
-    return [out[index] for index in range(len(values))]
+def young(space: AccessBits, values: list[int], buffer: Buffer | None = None) -> list[int]:
+    return buffers.young(space, Batch(buffer or addresses(values), len(values)))
 
 
 def act_on(sim: SimulatedMachine, act: Callable[[FolioArray], int], wanted: Callable[[int], bool]) -> int:

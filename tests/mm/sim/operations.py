@@ -7,9 +7,9 @@ from collections.abc import Callable
 from random import Random
 
 from damon.mm.sim import SimulatedMachine
-from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, FOLIO_YOUNG, U8, Buffer, FolioArray
-from damon.model.machine import Advice
-from tests.mm.sim.machines import addresses
+from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, FOLIO_YOUNG, FolioArray
+from damon.model.machine import AccessBits, Advice
+from tests.buffers import addresses, young
 
 #: An operation: what to do, where (a share of the address space), how much, how.
 Operation = tuple[str, float, float, int]
@@ -20,12 +20,10 @@ def _sleep(sim: SimulatedMachine, where: float, much: float, how: int) -> object
     return sim.areas(), sim.processes(), sim.counters(), sim.psi_some_us()
 
 
-def _sample(sim: SimulatedMachine, space: object, addrs: list[int], us: int) -> object:
-    buffer, out = addresses(addrs), Buffer(U8, len(addrs))
-    batch = space.mkold(buffer, len(addrs))  # type: ignore[attr-defined]
+def _sample(sim: SimulatedMachine, space: AccessBits, addrs: list[int], us: int) -> object:
+    batch = space.mkold(addresses(addrs), len(addrs))
     sim.clock.sleep_us(us)
-    space.young(batch, out)  # type: ignore[attr-defined]
-    return [out[index] for index in range(len(addrs))]
+    return young(space, batch)
 
 
 def _phys(sim: SimulatedMachine, where: float, much: float, how: int) -> object:

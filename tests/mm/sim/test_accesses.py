@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from damon.mm.sim import SimulatedMachine, arithmetic
 from damon.mm.sim.phases import segment, truth
-from damon.model.arrays import FOLIO_YOUNG, U8, Buffer
+from damon.model.arrays import FOLIO_YOUNG
 from damon.model.machine import Advice
 from damon.workload.model import Access, Area, Event, Kind, Pattern, Phase, PhaseEvent, Workload
+from tests import buffers
+from tests.buffers import addresses
 from tests.examples import examples
-from tests.mm.sim.machines import MIB, addresses, machine, page_addrs, young
+from tests.mm.sim.machines import MIB, machine, page_addrs, young
 from tests.mm.sim.random_workloads import RATES
 
 SAMPLES = 400
@@ -26,12 +28,11 @@ def _measure(sim: SimulatedMachine, area: str, interval_us: int, gap_us: int) ->
     """The share of young answers over all pages of an area."""
     space = sim.open_process(sim.pids["main"])
     addrs = page_addrs(sim, area)
-    buffer, out, hits = addresses(addrs), Buffer(U8, len(addrs)), 0
+    buffer, hits = addresses(addrs), 0
     for _ in range(SAMPLES):
         batch = space.mkold(buffer, len(addrs))
         sim.clock.sleep_us(interval_us)
-        space.young(batch, out)
-        hits += sum(out[index] for index in range(len(addrs)))
+        hits += sum(buffers.young(space, batch))
         sim.clock.sleep_us(gap_us)
     return hits / (SAMPLES * len(addrs))
 

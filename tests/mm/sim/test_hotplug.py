@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,8 +27,9 @@ from damon.workload.model import (
     Swap,
     Workload,
 )
+from tests.buffers import addresses
 from tests.examples import examples
-from tests.mm.sim.machines import MIB, SWAP, addresses, check, page_addrs, stat, young
+from tests.mm.sim.machines import MIB, SWAP, check, machine, page_addrs, stat, young
 
 MS = 1000
 stories = st.lists(
@@ -39,15 +42,12 @@ TWO = (Node(32 * MIB), Node(32 * MIB))
 
 def _machine(
     *steps: tuple[Hotplug, ...], areas: tuple[Area, ...] = (Area("a", 4 * MIB),), accesses: tuple[Access, ...] = (),
-    **spec: object,
+    **spec: Any,
 ) -> SimulatedMachine:  # fmt: skip
     """A first phase of a millisecond, then one with each of ``steps``."""
     phases = [Phase("first", MS, accesses)]
     phases += [Phase(f"step {n}", MS, accesses, (), plugs) for n, plugs in enumerate(steps)]
-    nodes = spec.pop("nodes", ())
-    memory = sum(node.size for node in nodes) or 64 * MIB  # type: ignore[attr-defined]
-    machine = MachineSpec(memory, nodes=nodes, **{"swap": SWAP, **spec})  # type: ignore[arg-type]
-    return SimulatedMachine(Workload("w", areas, tuple(phases), machine=machine), 1)
+    return machine(*areas, phases=phases, **{"memory": 64 * MIB, "swap": SWAP, **spec})
 
 
 def _step(sim: SimulatedMachine) -> None:

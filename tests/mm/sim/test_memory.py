@@ -22,7 +22,8 @@ from damon.workload.model import (
     Swap,
     Workload,
 )
-from tests.mm.sim.machines import GIB, MIB, SWAP, act_on, addresses, check, machine, page_addrs, stat, young
+from tests.buffers import addresses
+from tests.mm.sim.machines import GIB, MIB, SWAP, act_on, check, machine, page_addrs, stat, young
 
 # -- layout
 

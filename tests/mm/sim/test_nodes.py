@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,6 @@ from damon.workload.model import (
     Access,
     Area,
     Event,
-    MachineSpec,
     Node,
     Pattern,
     Phase,
@@ -28,18 +28,14 @@ from damon.workload.model import (
     ProcessSpec,
     Workload,
 )
-from tests.mm.sim.machines import MIB, SWAP, addresses, check, page_addrs, stat, young
+from tests.buffers import addresses
+from tests.mm.sim.machines import MIB, SWAP, check, machine, page_addrs, stat, young
 
 TWO = (Node(32 * MIB, 100.0), Node(64 * MIB, 100.0))  # 20: another node's memory costs 200 ns
 
 
-def _machine(
-    *areas: Area, accesses: tuple[Access, ...] = (), nodes: tuple[Node, ...] = TWO, phases: tuple[Phase, ...] = (),
-    processes: tuple[ProcessSpec, ...] = (), **spec: object,
-) -> SimulatedMachine:  # fmt: skip
-    machine = MachineSpec(sum(node.size for node in nodes), nodes=nodes, **{"swap": SWAP, **spec})  # type: ignore[arg-type]
-    phases = phases or (Phase("only", 1_000_000, accesses),)
-    return SimulatedMachine(Workload("test", areas, phases, machine=machine, process_specs=processes), 1)
+def _machine(*areas: Area, nodes: tuple[Node, ...] = TWO, **given: Any) -> SimulatedMachine:
+    return machine(*areas, **{"nodes": nodes, "swap": SWAP, **given})
 
 
 def _move(sim: SimulatedMachine, target: int, wanted: Callable[[int], bool] = lambda n: True, area: str = "a") -> int:

@@ -23,13 +23,13 @@ from damon.workload.model import (
     Swap,
     Workload,
 )
+from tests.buffers import addresses
 from tests.mm.sim.machines import (
     GIB,
     KIB,
     MIB,
     SWAP,
     act_on,
-    addresses,
     advise,
     check,
     machine,

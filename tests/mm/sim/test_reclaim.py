@@ -17,7 +17,8 @@ from damon.workload.model import (
     Swap,
     Workload,
 )
-from tests.mm.sim.machines import KIB, MIB, SWAP, act_on, addresses, check, machine, stat, young
+from tests.buffers import addresses
+from tests.mm.sim.machines import KIB, MIB, SWAP, act_on, check, machine, stat, young
 
 
 def test_kswapd_keeps_memory_free_and_takes_the_coldest() -> None:

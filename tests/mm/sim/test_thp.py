@@ -24,7 +24,8 @@ from damon.workload.model import (
     Swap,
     Workload,
 )
-from tests.mm.sim.machines import KIB, MIB, SWAP, act_on, addresses, advise, check, machine, page_addrs, stat, young
+from tests.buffers import addresses
+from tests.mm.sim.machines import KIB, MIB, SWAP, act_on, advise, check, machine, page_addrs, stat, young
 
 HUGE = 2 * MIB
 

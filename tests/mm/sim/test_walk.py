@@ -8,7 +8,7 @@ import pytest
 from damon.errors import InvalidInput
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_PASS, FOLIO_YOUNG
-from damon.workload.model import Access, Area, Kind, MachineSpec, Phase, ProcessSpec, Workload
+from damon.workload.model import Access, Area, Kind, ProcessSpec
 from tests.mm.sim.machines import GIB, MIB, SWAP, act_on, check, machine, young
 
 
@@ -87,8 +87,7 @@ def _grouped() -> SimulatedMachine:
         Area("c", MIB, process="two"), Area("d", MIB, Kind.FILE, process="three"),
     )  # fmt: skip
     specs = (ProcessSpec("one", memcg="web"), ProcessSpec("three", memcg="webs"))
-    workload = Workload("w", areas, (Phase("p", 1),), machine=MachineSpec(64 * MIB, swap=SWAP), process_specs=specs)
-    return SimulatedMachine(workload, 1)
+    return machine(*areas, processes=specs, memory=64 * MIB, swap=SWAP)
 
 
 def test_cgroups_have_stable_ids_and_folios_carry_them() -> None:

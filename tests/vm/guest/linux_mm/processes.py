@@ -20,8 +20,9 @@ from damon.errors import MissingCapability
 from damon.mm.linux import LinuxMachine
 from damon.model.arrays import FOLIO_PASS
 from damon.model.machine import Advice
+from tests.buffers import addresses, young
 from tests.page_flags import KPF_THP
-from tests.vm.guest.linux_mm.stage import PAGE, buffer, check, machine, passing, settle, victim, young
+from tests.vm.guest.linux_mm.stage import PAGE, check, machine, passing, settle, victim
 
 
 @check
@@ -106,13 +107,13 @@ def process_that_executes_and_exits() -> dict[str, Any]:
         other.tell(f"write 0 {other.pages} 1")
         settle(other)
         space = ours.open_process(other.pid)
-        addrs = buffer([other.base + page * PAGE for page in range(64)])
+        addrs = addresses([other.base + page * PAGE for page in range(64)])
         batch = space.mkold(addrs, 64)
         other.base = int(other.tell("exec"))
         assert sum(young(space, batch)) == 0
         other.tell(f"write 0 {other.pages} 1")
         settle(other)
-        addrs = buffer([other.base + page * PAGE for page in range(64)])
+        addrs = addresses([other.base + page * PAGE for page in range(64)])
         batch = space.mkold(addrs, 64)
         other.tell("touch 0 64 1")
         follows = sum(young(space, batch))
@@ -141,7 +142,7 @@ def addresses_without_memory() -> dict[str, Any]:
     with machine() as ours, victim(1) as other:
         end = max(end for _, end in ours.system_ram())
         values = [0, 0xA0000, end - PAGE, end, end + (1 << 30), 1 << 45, (1 << 57) - 1, (1 << 64) - 1]
-        addrs = buffer(values)
+        addrs = addresses(values)
         batch = ours.phys.mkold(addrs, len(values))
         found = young(ours.phys, batch)
         assert sum(found[3:]) == 0
@@ -156,7 +157,7 @@ def addresses_without_memory() -> dict[str, Any]:
 def kernel_threads_have_no_memory() -> dict[str, Any]:
     with machine() as ours:
         space = ours.open_process(2)
-        addrs = buffer([4096])
+        addrs = addresses([4096])
         batch = space.mkold(addrs, 1)
         assert young(space, batch) == [0]
         assert list(space.mappings()) == []
@@ -176,8 +177,8 @@ def processes_come_and_go() -> dict[str, Any]:
 
         def sample() -> None:
             space = ours.open_process(other.pid)
-            virtual = buffer([other.base + page * PAGE for page in range(other.pages)])
-            physical = buffer([pfn * PAGE for pfn in range(0, 1 << 18, 97)])
+            virtual = addresses([other.base + page * PAGE for page in range(other.pages)])
+            physical = addresses([pfn * PAGE for pfn in range(0, 1 << 18, 97)])
             while not done.is_set():
                 for target, addrs, nr in ((space, virtual, other.pages), (ours.phys, physical, (1 << 18) // 97)):
                     batch = target.mkold(addrs, nr)

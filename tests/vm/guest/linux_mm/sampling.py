@@ -11,8 +11,9 @@ from typing import Any
 
 from damon.mm.linux import LinuxMachine
 from damon.model.machine import Advice
+from tests.buffers import addresses, young
 from tests.page_flags import KPF_THP
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, buffer, check, machine, passing, settle, victim, young
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, check, machine, passing, settle, victim
 from tests.vm.guest.pages import PRESENT, SWAPPED
 
 #: Of a comparison of what was touched with what was seen.
@@ -24,7 +25,7 @@ def _accessed(space_of: Callable[[LinuxMachine, Victim], tuple[Any, list[int]]])
         other.tell(f"write 0 {other.pages} 1")
         settle(other)
         space, values = space_of(ours, other)
-        addrs, nr = buffer(values), len(values)
+        addrs, nr = addresses(values), len(values)
         missed, extra, wrongs = set(range(nr)), set(range(nr)), list[int]()
         for _ in range(ROUNDS):
             settle(other)  # what was swapped or moved meanwhile waits in a per-CPU batch again
@@ -80,7 +81,7 @@ def huge_page_answers_for_each_of_its_addresses() -> dict[str, Any]:
         assert huge == other.pages, f"{huge} of {other.pages} pages are in huge pages"
         seen = {}
         for name, (space, values) in {"vaddr": _virtual(ours, other), "paddr": _physical(ours, other)}.items():
-            addrs = buffer(values)
+            addrs = addresses(values)
             batch = space.mkold(addrs, other.pages)
             assert sum(young(space, batch)) == 0
             batch = space.mkold(addrs, other.pages)
@@ -100,7 +101,7 @@ def page_that_was_swapped() -> dict[str, Any]:
         other.tell(f"write 0 {other.pages} 1")
         settle(other)
         space = ours.open_process(other.pid)
-        addrs = buffer([other.base + page * PAGE for page in range(other.pages)])
+        addrs = addresses([other.base + page * PAGE for page in range(other.pages)])
         batch = space.mkold(addrs, other.pages)
         assert space.madvise(other.base, other.pages * PAGE, Advice.PAGEOUT) == 0
         out = [bool(entry & SWAPPED) for entry in other.entries()]
@@ -129,7 +130,7 @@ def page_that_migrates_keeps_its_state() -> dict[str, Any]:
         _migrate(other, 0)
         settle(other)
         space = ours.open_process(other.pid)
-        addrs = buffer([other.base + page * PAGE for page in range(other.pages)])
+        addrs = addresses([other.base + page * PAGE for page in range(other.pages)])
         results: dict[str, Any] = {}
         for name, touch in (("idle", False), ("touched", True)):
             batch = space.mkold(addrs, other.pages)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from damon.mm.linux import LinuxMachine, native
-from damon.model.arrays import FOLIO_PASS, U8, U64, Batch, Buffer, FolioArray
-from damon.model.machine import AccessBits
+from damon.model.arrays import FOLIO_PASS, FolioArray
 from tests.vm.guest.checks import Checks
 from tests.vm.guest.pages import ACTIVE, LRU, PFN_MASK, PRESENT, count, page_flags, pagemap
 
@@ -81,19 +80,6 @@ def machine() -> Iterator[LinuxMachine]:
         yield ours
     finally:
         ours.close()
-
-
-def buffer(values: list[int]) -> Buffer:
-    rows = Buffer(U64, max(1, len(values)))
-    for i, value in enumerate(values):
-        rows[i] = value
-    return rows
-
-
-def young(space: AccessBits, batch: Batch) -> list[int]:
-    out = Buffer(U8, batch.nr)
-    space.young(batch, out)
-    return [out[i] for i in range(batch.nr)]
 
 
 def settle(other: Victim) -> None:
