@@ -12,8 +12,8 @@ settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # The `guest` fixture (costs nothing until a test asks for it), pytest on pytest for its own tests, the table of
-# features, and what keeps a test process apart from the rest of the machine.
-pytest_plugins = ["vmtest.pytest_plugin", "pytester", "tests.features", "tests.isolation"]
+# features, what keeps a test process apart from the rest of the machine, and a mirror of Debian packages.
+pytest_plugins = ["vmtest.pytest_plugin", "pytester", "tests.features", "tests.isolation", "tests.apt.repository"]
 
 GUESTS = Path(__file__).parent / "vm"
 

@@ -169,3 +169,17 @@ def state_of_the_host() -> list[tuple[str, int]]:
         for directory, _, files in os.walk(top):
             found += [(path, os.lstat(path).st_mtime_ns) for path in (f"{directory}/{name}" for name in files)]
     return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def mirror_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
+    with new_keys(tmp_path_factory.mktemp("keys")) as made:
+        yield made
+
+
+@pytest.fixture
+def mirror(mirror_keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """The host's mirror, on which nothing is published yet."""
+    made = Repository(tmp_path / "mirror", mirror_keys)
+    take_as_host(monkeypatch, configure(tmp_path, made.root, mirror_keys.public))
+    return made

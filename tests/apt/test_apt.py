@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,26 +15,18 @@ from damon.apt import archive, host
 from damon.errors import BuildFailed, InvalidInput, MissingCapability
 from damon.progress import Progress
 
-from .repository import Keys, Repository, build_deb, configure, needs_apt, new_keys, state_of_the_host, take_as_host
+from .repository import Repository, build_deb, configure, needs_apt, new_keys, state_of_the_host, take_as_host
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
-    with new_keys(tmp_path_factory.mktemp("keys")) as made:
-        yield made
-
-
 @pytest.fixture
-def repository(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+def repository(mirror: Repository, tmp_path: Path) -> Repository:
     """The host's mirror: three versions of one package in two suites."""
-    made = Repository(tmp_path / "mirror", keys)
     debs = {version: build_deb(tmp_path, "thing", version, {"usr/a": version.encode()}) for version in "139"}
-    made.publish("bookworm", [debs["1"], debs["3"]])
-    made.publish("sid", [debs["3"], debs["9"], build_deb(tmp_path, "thing-more", "1:2-1", {"usr/a": b"x"})])
-    take_as_host(monkeypatch, configure(tmp_path, made.root, keys.public))
-    return made
+    mirror.publish("bookworm", [debs["1"], debs["3"]])
+    mirror.publish("sid", [debs["3"], debs["9"], build_deb(tmp_path, "thing-more", "1:2-1", {"usr/a": b"x"})])
+    return mirror
 
 
 @needs_apt

@@ -10,8 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 import damon
+from damon.cli.main import main
 from damon.core import Damon
 from damon.export.policy import made
+from damon.host.found import take_tree
 from damon.kernel.build import Built
 from damon.kernel.engine import KernelDamon
 from damon.mm.sim import SimulatedMachine
@@ -27,6 +29,18 @@ SECONDS = 12
 POLICIES = Path(__file__).parent / "policies"
 #: Policy and workload.
 CASES = [("proactive_reclaim", "hot-cold"), ("tiering", "tiering"), ("goals", "hot-cold")]
+
+
+def export(policy: str | Path, form: str, *words: str | Path) -> int:
+    """The exit code of ``damon export``, of a policy by its name or its file."""
+    file = policy if isinstance(policy, Path) else POLICIES / f"{policy}.py"
+    return main(["export", str(file), "--to", form, *map(str, words)])
+
+
+def exported(policy: str | Path, form: str, workload: str, target: Path, *words: str) -> Path:
+    """What ``damon export`` writes to ``target``."""
+    assert export(policy, form, "--sim", workload, "-o", target, *words) == 0
+    return target
 
 
 def machine(workload: str) -> SimulatedMachine:
@@ -76,14 +90,16 @@ def contexts(admin: Path, kernel: Damon, pids: dict[int, int]) -> list[DamonCtx]
         pids: the machine's own process ids by those that the tree has.
     """
     tree = Admin(kernel)
-    nr = int((admin / "kdamonds/nr_kdamonds").read_text())
-    _put(tree, "kdamonds/nr_kdamonds", str(nr))
+    # What counts entries is nearer to the top than they are.
+    values = take_tree(admin / "kdamonds")
+    for path in sorted(values, key=lambda path: (path.count("/"), path)):
+        node = tree.find(f"kdamonds/{path}")
+        assert isinstance(node, File)
+        text = values[path]
+        node.write((str(pids.get(int(text), 0)) if path.endswith("/pid_target") else text).encode())
     result = []
-    for index in range(nr):
-        place = f"kdamonds/{index}/contexts"
-        _put(tree, f"{place}/nr_contexts", "1")
-        _copy(admin, tree, f"{place}/0", pids)
-        ctx, directory = kernel.new_ctx(), tree.find(f"{place}/0")
+    for kdamond in range(int(values["nr_kdamonds"])):
+        ctx, directory = kernel.new_ctx(), tree.find(f"kdamonds/{kdamond}/contexts/0")
         assert isinstance(directory, Context)
         fill_context(kernel, ctx, directory)
         result.append(ctx)
@@ -123,20 +139,3 @@ def _seen(ctx: DamonCtx) -> Any:
 def memory(on: SimulatedMachine) -> list[Any]:
     """Of the machine and its nodes, as goals measure it."""
     return [on.free_mem(), on.node_mem(0), on.node_mem(1), on.psi_some_us(), on.lru_pages()]
-
-
-def _put(tree: Admin, path: str, text: str) -> None:
-    node = tree.find(path)
-    assert isinstance(node, File)
-    node.write(text.encode())
-
-
-def _copy(admin: Path, tree: Admin, place: str, pids: dict[int, int]) -> None:
-    entries = sorted((admin / place).iterdir(), key=lambda path: (path.is_dir(), path.name))
-    for path in entries:
-        name = f"{place}/{path.name}"
-        if path.is_dir():
-            _copy(admin, tree, name, pids)
-        elif path.stat().st_mode & 0o200 and path.stat().st_mode & 0o400:
-            text = path.read_text()
-            _put(tree, name, str(pids.get(int(text), 0)) if path.name == "pid_target" else text)

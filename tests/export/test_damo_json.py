@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from damon.cli.main import main
 from tests.export.conftest import Machine
-from tests.export.results import CASES, POLICIES, asked, contexts, given, outcome, outcome_of_policy
+from tests.export.results import CASES, POLICIES, asked, contexts, export, exported, given, outcome, outcome_of_policy
 from tests.kernel.trees import built
 
 DAMO = Path(sys.executable).parent / "damo"
@@ -26,9 +25,7 @@ def test_damo_starts_it(policy: str, workload: str, started: Callable[[str], Mac
     machine = started(workload)
     wanted = asked(policy, workload, lost={"max_nr_snapshots": 0})  # damo 3.4.3 does not read it
     pid = ["--pid", str(machine.pid)] if wanted[0]["ops"] == "vaddr" else []
-    file = tmp_path / "policy.json"
-    words = [str(POLICIES / f"{policy}.py"), "--to", "damo-json", "--sim", workload, *pid, "-o", str(file)]
-    assert main(["export", *words]) == 0
+    file = exported(policy, "damo-json", workload, tmp_path / "policy.json", *pid)
     assert "Traceback" not in machine.sh(f"cd $HOME; damo start {file}")
     assert given(machine.damond.admin, workload, machine.pids) == wanted
     states = [(machine.damond.admin / f"kdamonds/{index}/state").read_text() for index in range(len(wanted))]
@@ -41,26 +38,22 @@ def test_damo_starts_it(policy: str, workload: str, started: Callable[[str], Mac
     machine.sh("cd $HOME; damo stop")
 
 
-def _exported(policy: str, *words: str) -> int:
-    return main(["export", str(POLICIES / f"{policy}.py"), "--to", "damo-json", *words])
-
-
 def test_processes_and_memory_of_another_machine(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _exported("proactive_reclaim", "--pid", "4711") == 0
+    assert export("proactive_reclaim", "damo-json", "--pid", "4711") == 0
     out, err = capsys.readouterr()
     assert (json.loads(out)["kdamonds"][0]["contexts"][0]["targets"][0]["pid"], err) == ("4711", "")
-    assert _exported("goals", "--ram", "0x100000-0x200000000") == 0
+    assert export("goals", "damo-json", "--ram", "0x100000-0x200000000") == 0
     out, err = capsys.readouterr()
     (target,) = json.loads(out)["kdamonds"][0]["contexts"][0]["targets"]
     assert target["regions"] == [{"start": str(1 << 20), "end": str(8 << 30)}]
     assert "--ram" not in err
-    assert _exported("goals") == 0
+    assert export("goals", "damo-json") == 0
     err = capsys.readouterr().err
     assert "give --ram START-END" in err
     assert "schemes/1: max_nr_snapshots 1000: damo drops it" in err
-    assert _exported("proactive_reclaim") == 0
+    assert export("proactive_reclaim", "damo-json") == 0
     assert "give --pid for each target" in capsys.readouterr().err
-    assert _exported("proactive_reclaim", "--pid", "1", "--pid", "2") == 2
+    assert export("proactive_reclaim", "damo-json", "--pid", "1", "--pid", "2") == 2
     assert "--pid: 2 are given: the policy has 1 processes; give each, in order" in capsys.readouterr().err
-    assert _exported("own_parts", "--pid", "7") == 0
+    assert export("own_parts", "damo-json", "--pid", "7") == 0
     assert len(json.loads(capsys.readouterr().out)["comments"]) == 4

@@ -17,15 +17,18 @@ from damon.kernel.build import Built, build
 from damon.kernel.engine import KernelDamon
 from damon.modules.kernel import kernel_modules
 from damon.modules.loader import Loader
-from tests.export.results import CASES, POLICIES, SECONDS, machine, memory, outcome, outcome_of_policy, results
+from tests.export.results import (
+    CASES,
+    POLICIES,
+    SECONDS,
+    exported,
+    machine,
+    memory,
+    outcome,
+    outcome_of_policy,
+    results,
+)
 from tests.kernel.trees import CURRENT, built, kept, source
-
-
-def exported(policy: str, workload: str, directory: Path) -> Path:
-    file = directory / f"{policy}.c"
-    words = [str(POLICIES / f"{policy}.py"), "--to", "kernel-c", "--sim", workload, "-o", str(file)]
-    assert main(["export", *words]) == 0
-    return file
 
 
 def with_file(file: Path, name: str = CURRENT) -> Built:
@@ -47,7 +50,7 @@ def _of_c(library: Built, module: str, workload: str, *words: str) -> list[Any]:
 
 @pytest.mark.parametrize(("policy", "workload"), CASES)
 def test_the_same_result_as_the_policy(policy: str, workload: str, tmp_path: Path) -> None:
-    library = with_file(exported(policy, workload, tmp_path))
+    library = with_file(exported(policy, "kernel-c", workload, tmp_path / f"{policy}.c"))
     pids = ["target_pid=1000"] if policy == "proactive_reclaim" else []
     file = POLICIES / f"{policy}.py"
     same = outcome_of_policy(file, workload, built())
@@ -91,14 +94,14 @@ def test_interval_goals_and_probes(tmp_path: Path) -> None:
     assert text.count("ctx.schemes.append(scheme)") == 1
     file.write_text(text.replace("ctx.schemes.append(scheme)", more))
     target = tmp_path / "tuned.c"
-    assert main(["export", str(file), "--to", "kernel-c", "--sim", "tiering", "-o", str(target)]) == 0
+    exported(file, "kernel-c", "tiering", target)
     found = _of_c(with_file(target), "damon_tuned", "tiering")
     assert found[0][0] > 5000
     assert found == outcome_of_policy(file, "tiering", built())
 
 
 def test_a_parameter_decides(tmp_path: Path) -> None:
-    library = with_file(exported("proactive_reclaim", "hot-cold", tmp_path))
+    library = with_file(exported("proactive_reclaim", "kernel-c", "hot-cold", tmp_path / "proactive_reclaim.c"))
     usual, late = (
         _of_c(library, "damon_proactive_reclaim", "hot-cold", "target_pid=1000", f"min_age_region={age}")
         for age in (50, 1000)
@@ -109,7 +112,8 @@ def test_a_parameter_decides(tmp_path: Path) -> None:
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source()
-    file, result = kept(exported("proactive_reclaim", "hot-cold", tmp_path)), tmp_path / "result.json"
+    made = exported("proactive_reclaim", "kernel-c", "hot-cold", tmp_path / "proactive_reclaim.c")
+    file, result = kept(made), tmp_path / "result.json"
     engine = ["--engine", CURRENT, "--with", str(file)]
     assert main(["modinfo", *engine, "damon_proactive_reclaim", "--json"]) == 0
     rows = {row["name"]: row["default"] for row in json.loads(capsys.readouterr().out)["parameters"]}
@@ -124,7 +128,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_no_such_process(tmp_path: Path) -> None:
-    library = with_file(exported("proactive_reclaim", "hot-cold", tmp_path))
+    library = with_file(exported("proactive_reclaim", "kernel-c", "hot-cold", tmp_path / "proactive_reclaim.c"))
     kernel = KernelDamon(machine("hot-cold"), library, seed=1)
     loader = Loader(kernel, known=kernel_modules(library))
     with pytest.raises(damon.DamonError, match="enabled: 'Y': Invalid argument"):
@@ -144,7 +148,7 @@ def test_the_trees_own_samples(tmp_path: Path) -> None:
 
 
 def test_stubs_compile_and_say_what_is_missing(tmp_path: Path) -> None:
-    file = exported("own_parts", "hot-cold", tmp_path)
+    file = exported("own_parts", "kernel-c", "hot-cold", tmp_path / "own_parts.c")
     text = file.read_text()
     assert text.count(" * STUB: ") == 4
     assert " *     def is_big(" in text

@@ -11,17 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from damon.cli.main import main
 from tests.export.conftest import Machine
-from tests.export.results import CASES, POLICIES, asked, given
+from tests.export.results import CASES, asked, exported, given
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
-
-
-def exported(policy: str, workload: str, target: Path) -> Path:
-    assert main(["export", str(POLICIES / f"{policy}.py"), "--to", "sysfs-script", "--sim", workload, "-o",
-                 str(target)]) == 0  # fmt: skip
-    return target
 
 
 @needs_root
@@ -29,7 +22,7 @@ def exported(policy: str, workload: str, target: Path) -> Path:
 def test_the_context_is_the_policys(
     policy: str, workload: str, started: Callable[[str], Machine], tmp_path: Path
 ) -> None:
-    script = exported(policy, workload, tmp_path / "policy.sh")
+    script = exported(policy, "sysfs-script", workload, tmp_path / "policy.sh")
     machine = started(workload)
     wanted = asked(policy, workload)
     words = f"sh {script} {machine.pid if wanted[0]['ops'] == 'vaddr' else ''}"
@@ -46,7 +39,7 @@ def test_the_context_is_the_policys(
 
 @needs_root
 def test_a_refused_write_leaves_nothing(started: Callable[[str], Machine], tmp_path: Path) -> None:
-    script = exported("tiering", "tiering", tmp_path / "policy.sh")
+    script = exported("tiering", "sysfs-script", "tiering", tmp_path / "policy.sh")
     machine = started("tiering")
     text = script.read_text()
     head, second = text.split("place=$kdamonds/1/contexts", 1)
@@ -64,7 +57,7 @@ def test_a_refused_write_leaves_nothing(started: Callable[[str], Machine], tmp_p
 
 @needs_root
 def test_processes_are_arguments(started: Callable[[str], Machine], tmp_path: Path) -> None:
-    script = exported("proactive_reclaim", "hot-cold", tmp_path / "policy.sh")
+    script = exported("proactive_reclaim", "sysfs-script", "hot-cold", tmp_path / "policy.sh")
     machine = started("hot-cold")
     assert "0: arguments; give PID" in machine.sh(f"sh {script}", 1)
     assert "x1: it is not a process id" in machine.sh(f"sh {script} x1", 1)
@@ -79,7 +72,7 @@ def _run(script: Path, admin: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_kernel_with_one_list_of_filters(tmp_path: Path) -> None:
     """Plain files in place of an older kernel's tree: those that it has."""
-    script = exported("goals", "hot-cold", tmp_path / "policy.sh")
+    script = exported("goals", "sysfs-script", "hot-cold", tmp_path / "policy.sh")
     admin = tmp_path / "admin"
     new = re.compile(r"(core|ops)_filters/|obsolete|pause|addr_unit|fail_charge|goal_tuner|intervals_goal|snapshots")
     text = script.read_text()

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.apt.repository import Keys, Repository, build_source, configure, needs_apt, new_keys, take_as_host
+from tests.apt.repository import Repository, build_source, needs_apt
 from vmtest.cli import main
 from vmtest.errors import MachineLacks
 from vmtest.images import source
@@ -17,17 +16,9 @@ FILES = {"Makefile": "VERSION = 7\n", "mm/damon/core.c": "int x;\n", "drivers/an
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Iterator[Keys]:
-    with new_keys(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def mirror(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    made = Repository(tmp_path / "mirror", keys)
-    made.publish("experimental", [build_source(tmp_path, "0.7", "0.7.4-1", FILES)])
-    take_as_host(monkeypatch, configure(tmp_path, made.root, keys.public))
-    return made
+def mirror(mirror: Repository, tmp_path: Path) -> Repository:
+    mirror.publish("experimental", [build_source(tmp_path, "0.7", "0.7.4-1", FILES)])
+    return mirror
 
 
 @needs_apt

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from damon.apt import archive
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.kernel import packages
 from damon.kernel.source import open_source
-from tests.apt.repository import Keys, Repository, build_source, configure, needs_apt, new_keys, take_as_host
+from tests.apt.repository import Repository, build_source, needs_apt
 
 
 def _tree(numbers: str = "7 3 4", extra: str = "", core: str = "int core;\n") -> dict[str, str]:
@@ -187,22 +186,14 @@ def test_the_nearest(spec: str, taken: str) -> None:
     assert packages.nearest(wanted, offers).version == taken
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
-    with new_keys(tmp_path_factory.mktemp("keys")) as made:
-        yield made
-
-
 @pytest.fixture
-def mirror(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+def mirror(mirror: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """Has 7.2 in sid and two versions of 7.3 elsewhere; nothing is installed."""
-    made = Repository(tmp_path / "mirror", keys)
-    made.publish("sid", [build_source(tmp_path, "7.2", "7.2.13-1", _tree("7 2 13"))])
-    made.publish("experimental", [build_source(tmp_path, "7.3", "7.3~rc7-1", _tree("7 3 0", "-rc7"))])
-    made.publish("bookworm", [build_source(tmp_path, "7.3", "7.3.4-1~bpo13+1", _tree("7 3 4", core="int newer;\n"))])
-    take_as_host(monkeypatch, configure(tmp_path, made.root, keys.public))
+    mirror.publish("sid", [build_source(tmp_path, "7.2", "7.2.13-1", _tree("7 2 13"))])
+    mirror.publish("experimental", [build_source(tmp_path, "7.3", "7.3~rc7-1", _tree("7 3 0", "-rc7"))])
+    mirror.publish("bookworm", [build_source(tmp_path, "7.3", "7.3.4-1~bpo13+1", _tree("7 3 4", core="int newer;\n"))])
     monkeypatch.setattr(packages, "INSTALLED", tmp_path / "usr-src")
-    return made
+    return mirror
 
 
 @needs_apt

@@ -6,8 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from damon.cli.main import main
-from tests.export.results import CASES, POLICIES
+from tests.export.results import CASES, export, exported
 from tests.waiting import HANG_S
 from vmtest import Guest, cache
 from vmtest.images import kernel_build, source
@@ -19,12 +18,10 @@ OPTIONS = ["CONFIG_SAMPLES=y", "CONFIG_SAMPLE_DAMON_PRCL=y"]
 FORMS = ("sysfs-script", "damo-json", "kernel-c")
 
 
-def text_of(policy: Path, form: str, workload: str, *words: str) -> str:
+def text_of(policy: Path | str, form: str, workload: str, *words: str) -> str:
     """What ``damon export`` writes."""
     with TemporaryDirectory() as directory:
-        file = Path(directory, "out")
-        assert main(["export", str(policy), "--to", form, "--sim", workload, "-o", str(file), *words]) == 0
-        return file.read_text()
+        return exported(policy, form, workload, Path(directory, "out"), *words).read_text()
 
 
 class Exported:
@@ -78,13 +75,12 @@ def kernel() -> Path:
         BuildFailed: it does not build.
     """
     package = source.from_package(PACKAGE, fetch=True)
-    texts = {policy: text_of(POLICIES / f"{policy}.py", "kernel-c", workload) for policy, workload in CASES}
+    texts = {policy: text_of(policy, "kernel-c", workload) for policy, workload in CASES}
 
     def build(directory: Path, progress: Progress) -> None:
         source.unpack_to(package, directory / "linux")
         for policy, workload in CASES:
-            words = ["--to", "kernel-c", "--sim", workload, "--tree", str(directory / "linux")]
-            assert main(["export", str(POLICIES / f"{policy}.py"), *words]) == 0
+            assert export(policy, "kernel-c", "--sim", workload, "--tree", directory / "linux") == 0
 
     key = cache.content_key({"source": package.identity, **texts})
     facts = {"source": package.identity, "policies": list(texts)}

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from damon.errors import DamonError
 from damon.model.context import DamonCtx
 from damon.modules.sysfs import Admin, File
 from tests.fakes import FakeMachine, FakeSpace
+from tests.refusals import refused
 
 PAGE = 4096
 C = "kdamonds/0/contexts/0"
@@ -82,17 +81,10 @@ class Tree:
             return False
         return True
 
-    @contextmanager
-    def refused(self, number: int) -> Iterator[None]:
-        """The block fails with that errno."""
-        with pytest.raises(DamonError) as caught:
-            yield
-        assert caught.value.errno == number, (errno.errorcode[caught.value.errno or 0], str(caught.value))
-
     def refuse(self, number: int, path: str, value: object) -> str:
         """The write fails with that errno, and the file reads as before."""
         before = self.read(path)
-        with self.refused(number):
+        with refused(number):
             self.write(path, value)
         assert self.read(path) == before
         return before

@@ -13,6 +13,7 @@ from damon.errors import DamonError
 from damon.modules.sysfs import Directory, File
 from damon.modules.sysfs.values import MAX_CHILDREN
 from tests.modules.sysfs.conftest import C, S, Tree
+from tests.refusals import refused
 
 F = f"{S}/filters/0"
 #: Path, what it shows at first; "r" at the end: read only.
@@ -249,7 +250,7 @@ def test_a_count_makes_its_directories_anew(full: Tree, path: str) -> None:
         full.refuse(errno.EINVAL, path, limit + 1)
     else:
         full.write(path, 3)
-        with full.refused(errno.ENOMEM):
+        with refused(errno.ENOMEM):
             full.write(path, MAX_CHILDREN + 1)
         assert full.read(path) == "0\n"  # removed, and nothing came
 
@@ -267,9 +268,9 @@ def test_files_of_removed_directories_are_gone(full: Tree) -> None:
     full.write("kdamonds/nr_kdamonds", 1)
     for file in (deep, count):
         for use in (file.read, lambda file=file: file.write(b"1")):
-            with full.refused(errno.ENODEV):
+            with refused(errno.ENODEV):
                 use()
-    with full.refused(errno.ENOENT):
+    with refused(errno.ENOENT):
         full.read(f"{F}/min")
 
 
@@ -290,14 +291,14 @@ def test_one_request_at_a_time(full: Tree) -> None:
     """Files that take the lock say EBUSY meanwhile; plain values do not care."""
     with full.admin.lock.held():
         for path in ("kdamonds/0/state", "kdamonds/0/pid"):
-            with full.refused(errno.EBUSY):
+            with refused(errno.EBUSY):
                 full.read(path)
         for path in (*COUNTS, "kdamonds/0/state"):
-            with full.refused(errno.EBUSY):
+            with refused(errno.EBUSY):
                 full.write(path, "1")
         full.write(f"{S}/quotas/ms", 5)
         assert full.read("kdamonds/nr_kdamonds") == "1\n"
-        with full.refused(errno.EINVAL):
+        with refused(errno.EINVAL):
             full.write("kdamonds/nr_kdamonds", -1)
 
 

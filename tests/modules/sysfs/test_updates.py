@@ -11,6 +11,7 @@ from damon.model.arrays import FOLIO_ANON
 from damon.model.context import NEVER
 from damon.modules.sysfs import File
 from tests.modules.sysfs.conftest import PAGE, C, S, Tree
+from tests.refusals import refused
 
 REGION = (0, 64 * PAGE)
 INTERVALS_GOAL = {"access_bp": 400, "aggrs": 2, "min_sample_us": 5000, "max_sample_us": 40000}
@@ -76,7 +77,7 @@ def test_tried_regions(tree: Tree) -> None:
     assert tree.read(f"{tried}/total_bytes") == f"{64 * PAGE}\n"
     assert not tree.has(f"{tried}/0")
     assert isinstance(first, File)
-    with tree.refused(errno.ENODEV):
+    with refused(errno.ENODEV):
         first.read()
     tree.state("clear_schemes_tried_regions")
     assert tree.read(f"{tried}/total_bytes") == "0\n"
