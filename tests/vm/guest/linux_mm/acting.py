@@ -11,15 +11,14 @@ from typing import Any
 
 from damon.model.arrays import FOLIO_UNEVICTABLE
 from tests.page_flags import KPF_ACTIVE
-from tests.vm.guest.linux_mm.stage import PAGE, check, machine, passing, settle, victim
+from tests.vm.guest.linux_mm.stage import PAGE, check, filled, machine, passing, settle, victim
 from tests.vm.guest.pages import PFN_MASK, PRESENT, pagemap
 
 
 @check
 def pageout_takes_what_it_says() -> dict[str, Any]:
     with victim(16) as other, machine() as ours:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         before = other.present()
         folios = passing(ours, other.frames()[: other.pages // 2])
         begin = time.thread_time()
@@ -70,8 +69,7 @@ def pageout_spares_shared_and_locked_pages() -> dict[str, Any]:
 def refused_ranges_do_not_stop_the_others() -> dict[str, Any]:
     """mlocked pages for advice, unreadable ones for reading; more ranges and pages than one call takes."""
     with victim(16) as other, machine() as ours:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         other.tell("lock 1000 1002")
         other.tell("lock 3000 3001")
         other.tell("hide 2000 2004")
@@ -113,8 +111,7 @@ def pageout_leaves_this_process_alone() -> dict[str, Any]:
 @check
 def activate_and_deactivate() -> dict[str, Any]:
     with victim(16) as other, machine() as ours:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         at_first = other.active()
         folios = passing(ours, other.frames())
         assert ours.phys.activate(folios) == folios.nr
@@ -131,8 +128,7 @@ def activate_and_deactivate() -> dict[str, Any]:
 @check
 def young_filter_spares_touched_folios() -> dict[str, Any]:
     with victim(8) as other, machine() as ours:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         folios = passing(ours, other.frames())
         ours.phys.folios_young(folios)
         never_idle = sum(bool(f.flags & 1 << 4) for f in folios)

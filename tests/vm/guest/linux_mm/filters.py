@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ from damon.model.context import DamonCtx
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, check, machine, settle, victim
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, check, filled, in_cgroup, machine, settle, victim
 
-CGROUP = Path("/sys/fs/cgroup/filter-test")
 FILE = "/tmp/filter-test"
 
 
@@ -51,12 +50,8 @@ def only(type_: DamosFilterType, matching: bool = True, **values: int) -> DamosF
 @contextmanager
 def two() -> Iterator[tuple[Victim, Victim, LinuxMachine]]:
     """One with anonymous memory, one with a mapped file; both on the LRU lists and never touched again."""
-    with ExitStack() as stack:
-        anon, file = stack.enter_context(victim(4)), stack.enter_context(victim(4, FILE))
-        ours = stack.enter_context(machine())
-        for other in (anon, file):
-            other.tell(f"write 0 {other.pages} 1")
-            settle(other)
+    with victim(4) as anon, victim(4, FILE) as file, machine() as ours:
+        filled(anon, file)
         yield anon, file, ours
 
 
@@ -85,32 +80,18 @@ def filter_anon() -> dict[str, Any]:
 
 @check
 def filter_memcg() -> dict[str, Any]:
-    (CGROUP.parent / "cgroup.subtree_control").write_text("+memory")
-    CGROUP.mkdir(exist_ok=True)
-    try:
-        with ExitStack() as stack:
-            inside, outside = stack.enter_context(victim(4)), stack.enter_context(victim(4))
-            (CGROUP / "cgroup.procs").write_text(str(inside.pid))
-            ours = stack.enter_context(machine())
-            for other in (inside, outside):
-                other.tell(f"write 0 {other.pages} 1")
-                settle(other)
-            apply(ours, DamosAction.PAGEOUT, only(DamosFilterType.MEMCG, memcg_id=os.stat(CGROUP).st_ino))
-            seen = here(inside, outside)
-    finally:
-        CGROUP.rmdir()
+    with victim(4) as inside, victim(4) as outside, machine() as ours, in_cgroup(inside) as memcg_id:
+        filled(inside, outside)
+        apply(ours, DamosAction.PAGEOUT, only(DamosFilterType.MEMCG, memcg_id=memcg_id))
+        seen = here(inside, outside)
     expect_out_and_here(seen)
     return {"here": seen}
 
 
 @check
 def filter_active() -> dict[str, Any]:
-    with ExitStack() as stack:
-        active, inactive = stack.enter_context(victim(4)), stack.enter_context(victim(4))
-        ours = stack.enter_context(machine())
-        for other in (active, inactive):
-            other.tell(f"write 0 {other.pages} 1")
-            settle(other)
+    with victim(4) as active, victim(4) as inactive, machine() as ours:
+        filled(active, inactive)
         frames = active.frames()
         for folios in ours.phys.folios(min(frames) * PAGE, (max(frames) + 1) * PAGE):
             wanted = set(frames)
@@ -127,13 +108,10 @@ def filter_active() -> dict[str, Any]:
 
 @check
 def filter_hugepage_size() -> dict[str, Any]:
-    with ExitStack() as stack:
-        huge, small = stack.enter_context(victim(4)), stack.enter_context(victim(4))
-        ours = stack.enter_context(machine())
+    with victim(4) as huge, victim(4) as small, machine() as ours:
         huge.tell("collapse")
-        small.tell(f"write 0 {small.pages} 1")
         settle(huge)
-        settle(small)
+        filled(small)
         apply(ours, DamosAction.PAGEOUT, only(DamosFilterType.HUGEPAGE_SIZE, sz_min=2 << 20, sz_max=2 << 20))
         seen = here(huge, small)
     expect_out_and_here(seen)
@@ -162,8 +140,7 @@ def filter_unmapped() -> dict[str, Any]:
 def filter_addr() -> dict[str, Any]:
     """The frames of one process, as one range of addresses and no other: core layer, here by the region itself."""
     with victim(4) as other, machine() as ours:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         frames = sorted(other.frames())
         middle = frames[len(frames) // 2]
         ctx, target, scheme = DamonCtx(machine=ours, ops=Paddr()), DamonTarget(), Damos(action=DamosAction.PAGEOUT)

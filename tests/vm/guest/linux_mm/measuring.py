@@ -17,8 +17,8 @@ from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from tests.fakes import regions_of
 from tests.page_flags import KPF_COMPOUND_TAIL, KPF_FOREIGN, KPF_LRU
-from tests.vm.guest.linux_mm.migrating import CGROUP, in_cgroup, nodes_of, on_process
-from tests.vm.guest.linux_mm.stage import check, machine, settle, victim
+from tests.vm.guest.linux_mm.migrating import nodes_of, on_process
+from tests.vm.guest.linux_mm.stage import CGROUP, check, filled, in_cgroup, machine, settle, victim
 from tests.vm.guest.pages import page_flags
 
 M = DamosQuotaGoalMetric
@@ -76,8 +76,7 @@ def goal_node_cgroup() -> dict[str, Any]:
     """Beside the cgroup's memory.stat and where move_pages says that its pages are."""
     seen = []
     with victim(32) as other, machine() as ours, in_cgroup(other) as memcg_id:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         for target_nid in (0, 1):
             on_process(ours, other, Damos(action=DamosAction.MIGRATE_HOT, target_nid=target_nid))
             settle(other)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 from collections import Counter
 from collections.abc import Iterator
@@ -21,11 +20,10 @@ from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from damon.ops.vaddr import Fvaddr
 from tests.fakes import regions_of
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, check, machine, settle, victim
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, check, filled, in_cgroup, machine, settle, victim
 
 MOVE_PAGES = {"x86_64": 279, "aarch64": 239}[platform.machine()]
 LIBC = ctypes.CDLL(None, use_errno=True)
-CGROUP = Path("/sys/fs/cgroup/migrate-test")
 
 
 def nodes_of(other: Victim) -> list[int]:
@@ -38,21 +36,6 @@ def nodes_of(other: Victim) -> list[int]:
 
 def share_on(other: Victim, nid: int) -> float:
     return Counter(nodes_of(other))[nid] / other.pages
-
-
-@contextmanager
-def in_cgroup(*others: Victim) -> Iterator[int]:
-    """The id of a cgroup that these are in; pages that they get from now on are charged to it."""
-    (CGROUP.parent / "cgroup.subtree_control").write_text("+memory")
-    CGROUP.mkdir(exist_ok=True)
-    try:
-        for other in others:
-            (CGROUP / "cgroup.procs").write_text(str(other.pid))
-        yield os.stat(CGROUP).st_ino
-    finally:
-        for pid in (CGROUP / "cgroup.procs").read_text().split():
-            (CGROUP.parent / "cgroup.procs").write_text(pid)
-        CGROUP.rmdir()
 
 
 def on_process(ours: LinuxMachine, other: Victim, scheme: Damos) -> tuple[int, int]:
@@ -76,11 +59,10 @@ def _apply(ours: LinuxMachine, ops: Operations, target: DamonTarget, scheme: Dam
 
 
 @contextmanager
-def filled(mib: int = 4) -> Iterator[tuple[Victim, LinuxMachine]]:
+def on_node_0() -> Iterator[tuple[Victim, LinuxMachine]]:
     """A victim whose pages are written, on the lists and on node 0."""
-    with victim(mib) as other, machine() as ours:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+    with victim(4) as other, machine() as ours:
+        filled(other)
         on_process(ours, other, Damos(action=DamosAction.MIGRATE_HOT, target_nid=0))
         assert share_on(other, 0) > 0.99, Counter(nodes_of(other))
         yield other, ours
@@ -88,7 +70,7 @@ def filled(mib: int = 4) -> Iterator[tuple[Victim, LinuxMachine]]:
 
 @check
 def migrate_of_a_process() -> dict[str, Any]:
-    with filled() as (other, ours):
+    with on_node_0() as (other, ours):
         size = other.pages * PAGE
         scheme = Damos(action=DamosAction.MIGRATE_COLD, target_nid=1)
         applied, passed = on_process(ours, other, scheme)
@@ -107,7 +89,7 @@ def migrate_of_a_process() -> dict[str, Any]:
 @check
 def migrate_by_weights() -> dict[str, Any]:
     """Every page where ops 1.7 says; an anonymous mapping's page offset is that of its address."""
-    with filled() as (other, ours):
+    with on_node_0() as (other, ours):
         dests = [DamosMigrateDest(0, 2), DamosMigrateDest(1, 1)]
         applied, _ = on_process(ours, other, Damos(action=DamosAction.MIGRATE_HOT, target_nid=1, migrate_dests=dests))
         seen = nodes_of(other)
@@ -125,8 +107,7 @@ def migrate_of_physical_memory() -> dict[str, Any]:
     """One cgroup's memory, found by physical addresses; the other process's stays."""
     with victim(4) as other, victim(4) as outside, machine() as ours, in_cgroup(other) as memcg_id:
         for each in (other, outside):
-            each.tell(f"write 0 {each.pages} 1")
-            settle(each)
+            filled(each)
             on_process(ours, each, Damos(action=DamosAction.MIGRATE_HOT, target_nid=0))
         scheme = Damos(action=DamosAction.MIGRATE_COLD, target_nid=1)
         scheme.add_filter(DamosFilter(DamosFilterType.MEMCG, matching=True, allow=True, memcg_id=memcg_id))
@@ -145,7 +126,7 @@ def migrate_of_physical_memory() -> dict[str, Any]:
 @check
 def migrate_what_filters_let_pass() -> dict[str, Any]:
     """A ``young`` filter on a process: what it touched since stays, and is old afterwards."""
-    with filled() as (other, ours):
+    with on_node_0() as (other, ours):
         old = Damos(action=DamosAction.STAT)
         old.add_filter(DamosFilter(DamosFilterType.YOUNG, matching=True, allow=False))
         on_process(ours, other, old)
@@ -202,7 +183,7 @@ def anon_huge(other: Victim) -> int:
 @check
 def migrate_shared_pages() -> dict[str, Any]:
     """What a child maps as well goes too, as the kernel's own migration does it."""
-    with filled() as (other, ours):
+    with on_node_0() as (other, ours):
         other.tell("share")
         applied, _ = on_process(ours, other, Damos(action=DamosAction.MIGRATE_COLD, target_nid=1))
         assert share_on(other, 1) > 0.99, Counter(nodes_of(other))

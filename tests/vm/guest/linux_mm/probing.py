@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import random
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from damon.mm.linux import LinuxMachine
@@ -17,10 +15,9 @@ from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from tests.page_flags import KPF_ANON, KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_LRU
 from tests.vm.guest.linux_mm.filters import two
-from tests.vm.guest.linux_mm.stage import PAGE, check, machine, settle, victim
+from tests.vm.guest.linux_mm.stage import PAGE, check, filled, in_cgroup, machine, settle, victim
 from tests.vm.guest.pages import page_flags
 
-CGROUP = Path("/sys/fs/cgroup/probe-test")
 ROUNDS = 3
 
 
@@ -89,20 +86,10 @@ def probes_see_huge_pages_by_their_heads() -> dict[str, Any]:
 
 @check
 def probes_tell_cgroups_apart() -> dict[str, Any]:
-    (CGROUP.parent / "cgroup.subtree_control").write_text("+memory")
-    CGROUP.mkdir(exist_ok=True)
-    try:
-        with ExitStack() as stack:
-            inside, outside = stack.enter_context(victim(4)), stack.enter_context(victim(4))
-            (CGROUP / "cgroup.procs").write_text(str(inside.pid))
-            ours = stack.enter_context(machine())
-            for other in (inside, outside):
-                other.tell(f"write 0 {other.pages} 1")
-                settle(other)
-            wanted = DamonFilter(DamonFilterType.MEMCG, True, True, memcg_id=os.stat(CGROUP).st_ino)
-            shares = [sum(seen) / len(seen) for seen in (probe(ours, o.frames(), wanted) for o in (inside, outside))]
-    finally:
-        CGROUP.rmdir()
+    with victim(4) as inside, victim(4) as outside, machine() as ours, in_cgroup(inside) as memcg_id:
+        filled(inside, outside)
+        wanted = DamonFilter(DamonFilterType.MEMCG, True, True, memcg_id=memcg_id)
+        shares = [sum(seen) / len(seen) for seen in (probe(ours, o.frames(), wanted) for o in (inside, outside))]
     assert shares[0] > 0.95, shares
     assert shares[1] < 0.05, shares
     return {"shares": shares}

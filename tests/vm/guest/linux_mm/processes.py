@@ -22,7 +22,7 @@ from damon.model.arrays import FOLIO_PASS
 from damon.model.machine import Advice
 from tests.buffers import addresses, young
 from tests.page_flags import KPF_THP
-from tests.vm.guest.linux_mm.stage import PAGE, check, machine, passing, settle, victim
+from tests.vm.guest.linux_mm.stage import PAGE, check, filled, machine, passing, victim
 
 
 @check
@@ -104,15 +104,13 @@ def smaps_of(pid: int, address: int) -> dict[str, str]:
 @check
 def process_that_executes_and_exits() -> dict[str, Any]:
     with victim(4) as other, machine() as ours:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         space = ours.open_process(other.pid)
         addrs = addresses([other.base + page * PAGE for page in range(64)])
         batch = space.mkold(addrs, 64)
         other.base = int(other.tell("exec"))
         assert sum(young(space, batch)) == 0
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         addrs = addresses([other.base + page * PAGE for page in range(64)])
         batch = space.mkold(addrs, 64)
         other.tell("touch 0 64 1")

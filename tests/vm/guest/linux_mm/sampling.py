@@ -13,7 +13,7 @@ from damon.mm.linux import LinuxMachine
 from damon.model.machine import Advice
 from tests.buffers import addresses, young
 from tests.page_flags import KPF_THP
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, check, machine, passing, settle, victim
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, check, filled, machine, passing, settle, victim
 from tests.vm.guest.pages import PRESENT, SWAPPED
 
 #: Of a comparison of what was touched with what was seen.
@@ -22,8 +22,7 @@ ROUNDS = 3
 
 def _accessed(space_of: Callable[[LinuxMachine, Victim], tuple[Any, list[int]]]) -> dict[str, Any]:
     with victim(8) as other, machine() as ours:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         space, values = space_of(ours, other)
         addrs, nr = addresses(values), len(values)
         missed, extra, wrongs = set(range(nr)), set(range(nr)), list[int]()
@@ -98,8 +97,7 @@ def huge_page_answers_for_each_of_its_addresses() -> dict[str, Any]:
 def page_that_was_swapped() -> dict[str, Any]:
     """Gone: not accessed. Back by a fault, in another page frame: accessed."""
     with victim(4) as other, machine() as ours:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
+        filled(other)
         space = ours.open_process(other.pid)
         addrs = addresses([other.base + page * PAGE for page in range(other.pages)])
         batch = space.mkold(addrs, other.pages)

@@ -9,6 +9,7 @@ import sys
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from damon.mm.linux import LinuxMachine, native
 from damon.model.arrays import FOLIO_PASS, FolioArray
@@ -16,6 +17,7 @@ from tests.vm.guest.checks import Checks
 from tests.vm.guest.pages import ACTIVE, LRU, PFN_MASK, PRESENT, count, page_flags, pagemap
 
 PAGE = 4096
+CGROUP = Path("/sys/fs/cgroup/test")
 CHECKS = check = Checks()
 
 
@@ -92,6 +94,28 @@ def settle(other: Victim) -> None:
     os.sched_setaffinity(0, cpus)
     lru = count(other.flags(), LRU, LRU)
     assert lru >= other.present() - 2, f"{lru} of {other.present()} pages are on a list"
+
+
+def filled(*others: Victim) -> None:
+    """All pages written, and on LRU lists."""
+    for other in others:
+        other.tell(f"write 0 {other.pages} 1")
+        settle(other)
+
+
+@contextmanager
+def in_cgroup(*others: Victim) -> Iterator[int]:
+    """The id of a cgroup that these are in; pages that they get from now on are charged to it."""
+    (CGROUP.parent / "cgroup.subtree_control").write_text("+memory")
+    CGROUP.mkdir(exist_ok=True)
+    try:
+        for other in others:
+            (CGROUP / "cgroup.procs").write_text(str(other.pid))
+        yield os.stat(CGROUP).st_ino
+    finally:
+        for pid in (CGROUP / "cgroup.procs").read_text().split():
+            (CGROUP.parent / "cgroup.procs").write_text(pid)
+        CGROUP.rmdir()
 
 
 def passing(ours: LinuxMachine, frames: list[int]) -> FolioArray:

@@ -10,11 +10,10 @@ from typing import Any
 from damon.library import changes
 from damon.model.scheme import DamosAction, DamosFilter, DamosFilterType, DamosQuota
 from tests.vm.guest.linux_mm.filters import two
-from tests.vm.guest.linux_mm.stage import PAGE, machine, victim
+from tests.vm.guest.linux_mm.stage import PAGE, filled, machine, victim
 from tests.vm.guest.pages import PFN_MASK, PRESENT
 from tests.vm.guest.workers.stage import (
     check,
-    filled,
     gone,
     here,
     major_faults,

@@ -17,10 +17,9 @@ from damon.model.scheme import (
     DamosQuotaGoalTuner,
 )
 from tests.vm.guest.linux_mm.measuring import zones
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, machine, victim
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, filled, machine, victim
 from tests.vm.guest.workers.stage import (
     check,
-    filled,
     gone,
     here,
     on_processes,

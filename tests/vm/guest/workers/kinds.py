@@ -20,9 +20,9 @@ from damon.model.context import DamonCtx
 from damon.model.scheme import DamosAction, DamosFilter, DamosFilterType
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, machine, settle, victim
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, filled, machine, settle, victim
 from tests.vm.guest.pages import PFN_MASK, PRESENT, pagemap
-from tests.vm.guest.workers.stage import Worker, check, filled, here, on_memory, on_processes, scheme, span, until
+from tests.vm.guest.workers.stage import Worker, check, here, on_memory, on_processes, scheme, span, until
 
 OUT = DamosAction.PAGEOUT
 CACHED = Path("/var/tmp/cached")

@@ -11,10 +11,10 @@ from typing import Any
 from damon.core import Damon
 from damon.mm.linux import LinuxMachine
 from damon.modules.loader import Loader
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, machine, settle, victim
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, filled, machine, settle, victim
 from tests.vm.guest.pages import ACTIVE, LRU
 from tests.vm.guest.workers.living import AWAKE, BITMAP
-from tests.vm.guest.workers.stage import Worker, check, filled, until, vmstat
+from tests.vm.guest.workers.stage import Worker, check, until, vmstat
 
 QUOTA = ("quota_ms=0", "quota_reset_interval_ms=100")
 #: Everything is hot and nothing cold, or the other way round.

@@ -17,12 +17,11 @@ from damon.model.scheme import DamosAccessPattern, DamosAction, DamosWatermarks,
 from damon.modules.loader import Loader
 from damon.modules.module import Module
 from tests.vm.guest.kernel_damon import system_ram
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, machine, victim
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, filled, machine, victim
 from tests.vm.guest.pages import PFN_MASK, PRESENT
 from tests.vm.guest.workers.stage import (
     check,
     context,
-    filled,
     gone,
     here,
     meminfo,

@@ -18,7 +18,7 @@ from damon.model.context import DAMON_MIN_REGION_SZ, DamonCallControl, DamonCtx
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosQuota
 from damon.model.target import DamonTarget
 from tests.vm.guest.checks import Checks
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, settle
+from tests.vm.guest.linux_mm.stage import PAGE, Victim
 from tests.vm.guest.pages import PRESENT, count
 
 CHECKS = check = Checks()
@@ -52,13 +52,6 @@ def gone(other: Victim, first: int = 0, end: int | None = None) -> bool:
     """Nearly all of its pages ``[first, end)`` are no longer present, by pagemap."""
     pages = (other.pages if end is None else end) - first
     return here(other, first, end) <= pages // 50
-
-
-def filled(*others: Victim) -> None:
-    """All pages written, and on LRU lists."""
-    for other in others:
-        other.tell(f"write 0 {other.pages} 1")
-        settle(other)
 
 
 def scheme(action: DamosAction, *filters: DamosFilter, quota: DamosQuota | None = None) -> Damos:
