@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.documentation import DOCS, anchors
+
 HERE = Path(__file__).parent
 ROWS = HERE / "features.yaml"
-DOCS = HERE.parent / "docs"
 PAGE = DOCS / "reference/features.md"
 GUESTS = "vm/"
 HEAD = """\
@@ -51,29 +52,22 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Cell:
-    """``test``: a node id below ``tests/``; else only ``words``, "no: why"."""
-
-    words: str
-    test: str = ""
-
-
-@dataclass(frozen=True)
 class Row:
-    """``lacks``: what real page tables do not give; ``limit``: page (below ``docs/``) and section with the reason."""
+    """``sim``, ``linux``: a node id below ``tests/``, or "no: why". ``lacks``: what real page tables do not give;
+    ``limit``: page (below ``docs/``) and section with the reason."""
 
     group: str
     feature: str
-    sim: Cell
-    linux: Cell
+    sim: str
+    linux: str
     lacks: str = ""
     limit: str = ""
 
     @property
     def state(self) -> State:
-        if not self.linux.test:
+        if not is_test(self.linux):
             return State.NO
-        if not self.linux.test.startswith(GUESTS):
+        if not self.linux.startswith(GUESTS):
             return State.INDEPENDENT
         return State.PARTIAL if self.lacks else State.GUEST
 
@@ -82,12 +76,12 @@ class NoOutcome(Exception):
     """Tests that the table names have not run."""
 
 
-def _cell(text: str) -> Cell:
-    return Cell("", text) if "::" in text else Cell(text)
+def is_test(cell: str) -> bool:
+    return "::" in cell
 
 
 def _row(group: str, entry: Mapping[str, str]) -> Row:
-    sim, linux = (_cell(entry.get(machine, entry.get("both", ""))) for machine in ("sim", "linux"))
+    sim, linux = (entry.get(machine, entry.get("both", "")) for machine in ("sim", "linux"))
     return Row(group, entry["feature"], sim, linux, entry.get("lacks", ""), entry.get("limit", ""))
 
 
@@ -97,19 +91,12 @@ def rows() -> list[Row]:
     return [_row(group, entry) for ((group, entries),) in parts for entry in entries]
 
 
-def sections(page: Path) -> set[str]:
-    """The anchors of a Markdown page's headings, as GitHub makes them."""
-    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    titles = re.findall(r"^#+ +(.+?) *$", prose, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
 def faults(row: Row, docs: Path = DOCS) -> Iterator[str]:
     """What a row claims without showing it."""
     for cell in (row.sim, row.linux):
-        if not cell.test and not re.match("no: .", cell.words):
+        if not is_test(cell) and not re.match("no: .", cell):
             yield "names neither a test nor a reason"
-    if row.sim.test.startswith(GUESTS):
+    if is_test(row.sim) and row.sim.startswith(GUESTS):
         yield "its test of the simulated machine is one for a guest"
     if row.state is State.INDEPENDENT and (row.lacks or row.limit):
         yield "has a limit, and its test does not run in a guest"
@@ -119,7 +106,7 @@ def faults(row: Row, docs: Path = DOCS) -> Iterator[str]:
         yield "has a limit without a link"
     if row.limit:
         page, _, section = row.limit.partition("#")
-        if not (docs / page).is_file() or section not in sections(docs / page):
+        if not (docs / page).is_file() or section not in anchors(docs / page):
             yield f"its limit {row.limit!r} is no section of the documentation"
 
 
@@ -134,19 +121,21 @@ def outcome(test: str, outcomes: Mapping[str, str]) -> str:
     return "**fails**" if "failed" in found else "works" if found == {"passed"} else ""
 
 
-def _link(test: str, outcomes: Mapping[str, str]) -> str:
-    path, _, name = test.partition("::")
+def _shown(cell: str, outcomes: Mapping[str, str]) -> str:
+    if not is_test(cell):
+        return cell
+    path, _, name = cell.partition("::")
     # Brackets within a link's text are not for every reader of Markdown.
     shown = name.removeprefix("test_").removeprefix("in_guest[").rstrip("]").replace("[", ": ")
-    return f"{outcome(test, outcomes)} ([{shown}](../../tests/{path}))"
+    return f"{outcome(cell, outcomes)} ([{shown}](../../tests/{path}))"
 
 
 def _on_linux(row: Row, outcomes: Mapping[str, str]) -> str:
     limit = f" ([why](../{row.limit}))" if row.limit else ""
     if row.state is State.NO:
-        return row.linux.words + limit
+        return row.linux + limit
     lacks = f"; {row.lacks}{limit}" if row.lacks else ""
-    return f"{row.state.value}: {_link(row.linux.test, outcomes)}{lacks}"
+    return f"{row.state.value}: {_shown(row.linux, outcomes)}{lacks}"
 
 
 def counts(table: list[Row]) -> str:
@@ -170,8 +159,7 @@ def page(outcomes: Mapping[str, str]) -> str:
         if row.group != group:
             group = row.group
             text += [f"\n## {group}\n", "| feature | simulated machine | real page tables |", "|---|---|---|"]
-        sim = _link(row.sim.test, outcomes) if row.sim.test else row.sim.words
-        text.append(f"| {row.feature} | {sim} | {_on_linux(row, outcomes)} |")
+        text.append(f"| {row.feature} | {_shown(row.sim, outcomes)} | {_on_linux(row, outcomes)} |")
     return "\n".join(text) + "\n"
 
 
@@ -206,10 +194,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def named_tests() -> Iterator[str]:
     """Each test that the table names."""
-    for row in rows():
-        for cell in (row.sim, row.linux):
-            if cell.test:
-                yield cell.test
+    return (cell for row in rows() for cell in (row.sim, row.linux) if is_test(cell))
 
 
 def main(files: list[str]) -> int:

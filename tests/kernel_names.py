@@ -67,13 +67,11 @@ def _defined(node: ast.AST, prefix: str = "") -> Iterator[str]:
 def places() -> dict[str, str]:
     """By "file::name" of each function, class and method of the package: its last name."""
     found = {}
-    for path in sorted((ROOT / "damon").rglob("*.py")):
-        for name in _defined(ast.parse(path.read_text())):
-            found[f"{path.relative_to(ROOT / 'damon')}::{name}"] = name.rpartition(".")[2]
     # damon/modules is a link, which rglob() does not follow.
-    for path in sorted((ROOT / "modules").rglob("*.py")):
-        for name in _defined(ast.parse(path.read_text())):
-            found[f"modules/{path.relative_to(ROOT / 'modules')}::{name}"] = name.rpartition(".")[2]
+    for top, prefix in ((ROOT / "damon", ""), (ROOT / "modules", "modules/")):
+        for path in sorted(top.rglob("*.py")):
+            for name in _defined(ast.parse(path.read_text())):
+                found[f"{prefix}{path.relative_to(top)}::{name}"] = name.rpartition(".")[2]
     return found
 
 

@@ -207,10 +207,10 @@ def random_context(rnd: Random, damon: Damon, space: str, slow: int = 1) -> Damo
     assert isinstance(machine, SimulatedMachine)
     ctx = damon.new_ctx()
     damon.select_ops(ctx, space)
-    alive = [name for name in machine.workload.processes if _alive(machine, name)]
-    if space != "paddr" and not alive:
+    living = [name for name in machine.workload.processes if alive(machine, name)]
+    if space != "paddr" and not living:
         return None
-    names = rnd.sample(alive, min(len(alive), rnd.randint(1, 2))) if space != "paddr" else [""]
+    names = rnd.sample(living, min(len(living), rnd.randint(1, 2))) if space != "paddr" else [""]
     span = (0, 0)
     for name in names:
         target = DamonTarget(space=None if space == "paddr" else machine.open_process(machine.pids[name]))
@@ -229,7 +229,7 @@ def random_contexts(rnd: Random, damon: Damon) -> list[DamonCtx]:
     return [ctx for ctx in drawn if ctx is not None]
 
 
-def _alive(machine: SimulatedMachine, process: str) -> bool:
+def alive(machine: SimulatedMachine, process: str) -> bool:
     return bool(machine.state.process.rows[machine.workload.processes.index(process)].alive)
 
 

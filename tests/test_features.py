@@ -7,28 +7,21 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests import features
-from tests.features import Cell, Row, State
+from tests.documentation import anchors
+from tests.features import Row, State
+from tests.rules.import_cycles import imported
 
 #: What runs on either of these does not dictate its memory.
 REAL_MACHINES = ("damon.mm.sim", "damon.mm.linux")
 GUEST_TEST = "vm/test_a.py::test_b"
-ROW = Row("group", "feature", Cell("", "a.py::test_b"), Cell("", GUEST_TEST))
+ROW = Row("group", "feature", "a.py::test_b", GUEST_TEST)
 LIMITED = replace(ROW, lacks="not all", limit="explanation/linux.md#what-it-costs")
-
-
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
 
 
 def _machines(path: Path) -> set[str]:
@@ -39,7 +32,7 @@ def _machines(path: Path) -> set[str]:
         if file in seen or not file.exists() or file == features.HERE / "conftest.py":
             continue
         seen.add(file)
-        for module in _imports(file):
+        for module, _ in imported("", file):
             found |= {machine for machine in REAL_MACHINES if module.startswith(machine)}
             if module.startswith("tests."):
                 left.append(features.HERE.parent / f"{module.replace('.', '/')}.py")
@@ -71,12 +64,12 @@ def test_named_parameters_exist() -> None:
 
 
 def test_what_ran_in_a_guest_is_there_and_has_the_guests_marker() -> None:
-    claimed = {row.linux.test for row in features.rows() if row.state in (State.GUEST, State.PARTIAL)}
+    claimed = {row.linux for row in features.rows() if row.state in (State.GUEST, State.PARTIAL)}
     assert claimed - _collected(claimed, "-m", "guest and not arm64") == set()
 
 
 def test_what_is_independent_of_the_machine_dictates_its_memory() -> None:
-    files = {row.linux.test.partition("::")[0] for row in features.rows() if row.state is State.INDEPENDENT}
+    files = {row.linux.partition("::")[0] for row in features.rows() if row.state is State.INDEPENDENT}
     assert {file: found for file in files if (found := _machines(features.HERE / file))} == {}
     assert _machines(features.HERE / "modules/test_on_the_simulator.py") == {"damon.mm.sim"}
 
@@ -91,31 +84,31 @@ def test_rows_show_what_they_claim() -> None:
         (ROW, State.GUEST),
         (LIMITED, State.PARTIAL),
         (replace(ROW, linux=ROW.sim), State.INDEPENDENT),
-        (replace(ROW, linux=Cell("", "core/vm/test_a.py::test_b")), State.INDEPENDENT),
-        (replace(ROW, linux=Cell("no: why")), State.NO),
+        (replace(ROW, linux="core/vm/test_a.py::test_b"), State.INDEPENDENT),
+        (replace(ROW, linux="no: why"), State.NO),
     ],
 )
 def test_the_state_follows_from_the_test(row: Row, state: State) -> None:
     assert row.state is state
     assert list(features.faults(row)) == []
-    outcomes = {f"tests/{cell.test}": "passed" for cell in (row.sim, row.linux)}
+    outcomes = {f"tests/{cell}": "passed" for cell in (row.sim, row.linux)}
     assert features._on_linux(row, outcomes).startswith(state.value)
 
 
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        (replace(ROW, linux=Cell("")), "neither a test nor a reason"),
-        (replace(ROW, sim=Cell("works")), "neither a test nor a reason"),
-        (replace(ROW, linux=Cell("no: ")), "neither a test nor a reason"),
-        (replace(ROW, sim=Cell("", GUEST_TEST)), "one for a guest"),
+        (replace(ROW, linux=""), "neither a test nor a reason"),
+        (replace(ROW, sim="works"), "neither a test nor a reason"),
+        (replace(ROW, linux="no: "), "neither a test nor a reason"),
+        (replace(ROW, sim=GUEST_TEST), "one for a guest"),
         (replace(LIMITED, limit=""), "without a link"),
         (replace(LIMITED, lacks=""), "does not say what is lacking"),
         (replace(LIMITED, limit="explanation/linux.md"), "no section"),
         (replace(LIMITED, limit="explanation/linux.md#nothing-of-the-kind"), "no section"),
         (replace(LIMITED, limit="nothing.md#what-it-costs"), "no section"),
         (replace(LIMITED, linux=LIMITED.sim), "does not run in a guest"),
-        (replace(LIMITED, linux=Cell("no: why"), limit="nothing.md"), "no section"),
+        (replace(LIMITED, linux="no: why", limit="nothing.md"), "no section"),
     ],
 )
 def test_a_claim_that_is_not_shown_is_a_fault(row: Row, fault: str) -> None:
@@ -126,7 +119,7 @@ def test_a_claim_that_is_not_shown_is_a_fault(row: Row, fault: str) -> None:
 def test_sections_are_those_of_the_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A `page`: of 2 parts\n\n```\n# no section\n```\n\n## What's new, and what is not\n")
-    assert features.sections(page) == {"a-page-of-2-parts", "whats-new-and-what-is-not"}
+    assert anchors(page) == {"a-page-of-2-parts", "whats-new-and-what-is-not"}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -102,7 +103,7 @@ def peak_bytes_per_region() -> float:
 
 
 def _system_calls(physical: bool) -> float:
-    """A thousand random pages of a GiB, made old and asked for, on a made-up kernel."""
+    """Of one region's sample, of a thousand random pages of a GiB on a made-up kernel, made old and asked for."""
     from damon.mm.linux.native import Sampler
     from damon.model.arrays import U8, Buffer
     from tests.buffers import addresses
@@ -112,8 +113,7 @@ def _system_calls(physical: bool) -> float:
     pages, samples = 1 << 18, 1000
     draw = random.Random(1)
     picked = sorted(draw.sample(range(pages), samples))
-    with tempfile.TemporaryDirectory() as made:
-        kernel = FakeKernel(Path(made), [ANON] * pages)
+    with tempfile.TemporaryDirectory() as made, FakeKernel(Path(made), [ANON] * pages) as kernel:
         sampler, out = Sampler(kernel.files), Buffer(U8, samples)
         addrs = addresses([page << 12 for page in picked])
         if physical:
@@ -127,36 +127,20 @@ def _system_calls(physical: bool) -> float:
             sampler.mkold_virt(pagemap, addrs, samples)
             sampler.young_virt(pagemap, samples, out)
             os.close(pagemap)
-        calls = sum(kernel.files.counters().values())
-        kernel.close()
-    return calls / samples
-
-
-def system_calls_per_physical_sample() -> float:
-    """Of one region's sample on physical memory."""
-    return _system_calls(True)
-
-
-def system_calls_per_virtual_sample() -> float:
-    """Of one region's sample in a process."""
-    return _system_calls(False)
+        return sum(kernel.files.counters().values()) / samples
 
 
 COUNTS: dict[str, Callable[[], float]] = {
-    count.__name__: count
-    for count in (
-        native_calls_per_aggregation,
-        python_calls_per_virtual_second,
-        system_calls_per_physical_sample,
-        system_calls_per_virtual_sample,
-        peak_bytes_per_region,
-    )
+    "native_calls_per_aggregation": native_calls_per_aggregation,
+    "python_calls_per_virtual_second": python_calls_per_virtual_second,
+    "system_calls_per_physical_sample": partial(_system_calls, True),
+    "system_calls_per_virtual_sample": partial(_system_calls, False),
+    "peak_bytes_per_region": peak_bytes_per_region,
 }
 
 
 def main() -> None:
-    value = COUNTS[sys.argv[1]]()
-    print(f"{COUNT}{value:.6g}")
+    print(f"{COUNT}{COUNTS[sys.argv[1]]():.6g}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
     return found
 
 
-def _imported(name: str, path: Path) -> Iterator[tuple[str, str]]:
+def imported(name: str, path: Path) -> Iterator[tuple[str, str]]:
     """What each import statement of a module names: a module, and what is taken from it or ""."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):
@@ -44,7 +44,7 @@ def graph(files: dict[str, Path]) -> Graph:
     found: Graph = {}
     for name, path in files.items():
         targets = (
-            f"{module}.{part}" if f"{module}.{part}" in files else module for module, part in _imported(name, path)
+            f"{module}.{part}" if f"{module}.{part}" in files else module for module, part in imported(name, path)
         )
         found[name] = {target for target in targets if target in files and target != name}
     return found

@@ -23,7 +23,7 @@ class Answer:
     errors: str
 
 
-class Calls:
+class Calls(Helper):
     """Calls of commands in a guest, one after the other."""
 
     def __init__(self, guest: Guest, within: Sequence[str] = (), damo: str = "") -> None:
@@ -33,12 +33,8 @@ class Calls:
         damo: the directory with damo's package; its modules are imported once.
         """
         words = [*within, PYTHON, f"{PROJECT}/tests/vm/guest/calls.py", *([damo] if damo else [])]
-        self._helper = Helper(guest, words)
+        super().__init__(guest, words)
 
     def __call__(self, *words: str | int) -> Answer:
         """Runs a command to its end."""
-        return Answer(**json.loads(self._helper.ask(json.dumps([str(word) for word in words]))))
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._helper.close()
+        return Answer(**json.loads(self.ask(json.dumps([str(word) for word in words]))))

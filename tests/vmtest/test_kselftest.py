@@ -159,11 +159,7 @@ class _Guest:
     def put(self, host: Path, guest: str, exclude: tuple[str, ...]) -> None:
         assert guest == "/tmp/kselftest"
 
-    def settle(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+    settle = close = start
 
     def run(self, command: Any, timeout: float = 0) -> Result:
         if isinstance(command, list):

@@ -27,30 +27,6 @@ from vmtest.suite.perform import Watch, perform
 TAP = "TAP version 13\n1..2\nok 1 a\n{} 2 b\n"
 
 
-class FakeProcess:
-    def __init__(self, guest: FakeGuest, command: str, sinks: dict[str, Any]) -> None:
-        self._guest = guest
-        self._command = command
-        self._sinks = sinks
-        self.killed = False
-
-    def poll(self) -> int | None:
-        return self._guest.workload_ends
-
-    def wait(self, limit: float) -> Any:
-        self._guest.limits.append(limit)
-        self._guest.script(self._sinks)
-
-        class Result:
-            returncode = self._guest.code
-
-        return Result()
-
-    def kill(self) -> None:
-        self.killed = True
-        self._guest.killed.append(self._command)
-
-
 class FakeGuest:
     """In place of a guest; its test dictates what it does."""
 
@@ -93,14 +69,16 @@ class FakeGuest:
         if self.start_raises:
             raise self.start_raises
 
-    def popen(self, command: str, **sinks: Any) -> FakeProcess:
-        return FakeProcess(self, command, sinks)
+    def popen(self, command: str, **sinks: Any) -> Any:
+        def wait(limit: float) -> Any:
+            self.limits.append(limit)
+            self.script(sinks)
+            return SimpleNamespace(returncode=self.code)
+
+        return SimpleNamespace(poll=lambda: self.workload_ends, wait=wait, kill=lambda: self.killed.append(command))
 
     def run(self, command: str) -> Any:
-        class Result:
-            text = self.workload_says
-
-        return Result()
+        return SimpleNamespace(text=self.workload_says)
 
     def settle(self) -> None:
         if self.settle_raises:

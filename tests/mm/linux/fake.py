@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from damon.mm.linux.native import Files
+from damon.model.machine import Closing
 from tests.page_flags import PM_EXCLUSIVE, PM_PRESENT
 
 
@@ -24,7 +25,7 @@ def read_u64(path: Path) -> list[int]:
     return list(struct.unpack(f"={len(raw) // 8}Q", raw))
 
 
-class FakeKernel:
+class FakeKernel(Closing):
     """The files of one made-up machine in ``directory``, and ``files`` as the routines take them."""
 
     def __init__(self, directory: Path, flags: Sequence[int]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,16 +36,11 @@ Rows = list[tuple[int, ...]]
 @contextmanager
 def fake_kernel(flags: list[int], *, charged: bool = False) -> Iterator[FakeKernel]:
     """``charged``: every third page frame begins another cgroup."""
-    directory = Path(tempfile.mkdtemp(prefix="damon-test-"))
-    kernel = FakeKernel(directory, flags)
-    try:
+    with tempfile.TemporaryDirectory(prefix="damon-test-") as made, FakeKernel(Path(made), flags) as kernel:
         if charged:
-            write_u64(directory / "kpagecgroup", [1000 + pfn // 3 for pfn in range(len(flags))])
-            kernel.files.kpagecgroup = os.open(directory / "kpagecgroup", os.O_RDONLY)
+            write_u64(kernel.directory / "kpagecgroup", [1000 + pfn // 3 for pfn in range(len(flags))])
+            kernel.files.kpagecgroup = os.open(kernel.directory / "kpagecgroup", os.O_RDONLY)
         yield kernel
-    finally:
-        kernel.close()
-        shutil.rmtree(directory)
 
 
 def row(f: DamonFolio) -> tuple[int, ...]:

@@ -201,9 +201,8 @@ def lookup(rmap: ReverseMap, folios: FolioArray, action: int) -> tuple[list[tupl
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[FakeKernel]:
-    kernel = FakeKernel(tmp_path, [ANON] * 256)
-    yield kernel
-    kernel.close()
+    with FakeKernel(tmp_path, [ANON] * 256) as made:
+        yield made
 
 
 WANTED = FOLIO_PASS | FOLIO_MAPPED

@@ -56,9 +56,8 @@ def test_physical_samples(seed: int, gaps: tuple[int, int, int]) -> None:
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[FakeKernel]:
-    kernel = FakeKernel(tmp_path, [ANON] * 4096)
-    yield kernel
-    kernel.close()
+    with FakeKernel(tmp_path, [ANON] * 4096) as made:
+        yield made
 
 
 def test_neighbours_share_system_calls(kernel: FakeKernel) -> None:

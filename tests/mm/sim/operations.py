@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FOLIO_DECIDED, FOLIO_PASS, FOLIO_YOUNG, FolioArray
-from damon.model.machine import AccessBits, Advice
+from damon.model.machine import AccessBits, Advice, ProcessSpace
 from tests.buffers import addresses, young
+from tests.random_contexts import alive
 
 #: An operation: what to do, where (a share of the address space), how much, how.
 Operation = tuple[str, float, float, int]
@@ -26,25 +28,32 @@ def _sample(sim: SimulatedMachine, space: AccessBits, addrs: list[int], us: int)
     return young(space, batch)
 
 
-def _phys(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+def _frames(sim: SimulatedMachine, where: float, how: int) -> list[int]:
+    """Addresses in a row, or leaps of it, some behind the end."""
     start, end = sim.system_ram()[-1]
     at = start + int(where * (end - start))
-    return _sample(sim, sim.phys, [at + n * (1 + how) % (end + 8192) for n in range(100)], 1 + int(much * 5000))
+    return [at + n * (1 + how) % (end + 8192) for n in range(100)]
+
+
+def _phys(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+    return _sample(sim, sim.phys, _frames(sim, where, how), 1 + int(much * 5000))
 
 
 def _probe(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
-    start, end = sim.system_ram()[-1]
-    at = start + int(where * (end - start))
     out = FolioArray(100)
-    sim.phys.folios_at(addresses([at + n * (1 + how) % (end + 8192) for n in range(100)]), 100, out)
+    sim.phys.folios_at(addresses(_frames(sim, where, how)), 100, out)
     return [(f.pfn, f.memcg, f.flags) if f.nr_pages else None for f in out]
 
 
-def _virt(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+def _process(sim: SimulatedMachine, how: int) -> ProcessSpace | None:
+    """One that lives."""
     name = sim.workload.processes[how % len(sim.workload.processes)]
-    if not sim.state.process.rows[sim.workload.processes.index(name)].alive:
+    return sim.open_process(sim.pids[name]) if alive(sim, name) else None
+
+
+def _virt(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
+    if (space := _process(sim, how)) is None:
         return None
-    space = sim.open_process(sim.pids[name])
     maps = space.mappings()
     addrs = [start + int(where * (end - start)) + n * 4096 * (how % 5) for start, end in maps for n in range(20)]
     return maps, _sample(sim, space, addrs, 1 + int(much * 5000))
@@ -70,10 +79,8 @@ def _folios(sim: SimulatedMachine, where: float, much: float, how: int, act: str
 
 
 def _madvise(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
-    name = sim.workload.processes[how % len(sim.workload.processes)]
-    if not sim.state.process.rows[sim.workload.processes.index(name)].alive:
+    if (space := _process(sim, how)) is None:
         return None
-    space = sim.open_process(sim.pids[name])
     start, end = space.mappings()[1 + how % (len(space.mappings()) - 1)]
     at = start + (int(where * where * (end - start)) & -4096)
     advice = [
@@ -87,10 +94,8 @@ def _madvise(sim: SimulatedMachine, where: float, much: float, how: int) -> obje
 
 def _walk(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
     """A process's folios, from any address to any other."""
-    name = sim.workload.processes[how % len(sim.workload.processes)]
-    if not sim.state.process.rows[sim.workload.processes.index(name)].alive:
+    if (space := _process(sim, how)) is None:
         return None
-    space = sim.open_process(sim.pids[name])
     first, last = space.mappings()[0][1], space.mappings()[-1][1]
     start = first if how & 1 else sim.state.placed[sim.workload.areas[0].name].start + int(where * 40000)
     end = last if how & 2 else start + int(much * 5_000_000)
@@ -104,24 +109,18 @@ def _walk(sim: SimulatedMachine, where: float, much: float, how: int) -> object:
 
 
 DO: dict[str, Callable[[SimulatedMachine, float, float, int], object]] = {
-    "sleep": _sleep,
-    "phys": _phys,
-    "probe": _probe,
-    "virt": _virt,
-    "madvise": _madvise,
-    "walk": _walk,
+    **{act.__name__[1:]: act for act in (_sleep, _phys, _probe, _virt, _madvise, _walk)},
+    **{act: partial(_folios, act=act) for act in ("young", "pageout", "activate", "deactivate", "migrate")},
 }
+#: What every process and every range of physical memory can be asked for; advice twice as often.
+KINDS = (*list(DO)[:6], "madvise", *list(DO)[6:])
 
 
 def do(sim: SimulatedMachine, operation: Operation) -> object:
     kind, where, much, how = operation
-    if kind in DO:
-        return DO[kind](sim, where, much, how)
-    return _folios(sim, where, much, how, kind)
+    return DO[kind](sim, where, much, how)
 
 
-#: What every process and every range of physical memory can be asked for.
-KINDS = (*DO, "madvise", "young", "pageout", "activate", "deactivate", "migrate")
 #: Huge pages are made by advice alone: mostly collapsing, and what takes folios apart again.
 HUGE = ("sleep", "pageout", "migrate", "activate", "deactivate", "walk", "virt", "phys", "probe")
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
@@ -31,6 +31,7 @@ SWAPS = [
     (Swap(32 * KIB, 5.0, 2.0, 7), Swap(20 * KIB, 1.0, 1.0, 7), Swap(MIB, 20.0, 10.0), Swap(4 * MIB, 30.0, 9.0)),
 ]
 RATES = st.sampled_from([700.0, 1e5, 1e6])
+ANY_RATE = st.sampled_from([3.0, 700.0, 1e5, 1e6])
 
 NODES = [
     (Node(4 * MIB, 80.0), Node(8 * MIB, 250.0)),
@@ -48,59 +49,42 @@ def draw_plugs(nodes: int) -> st.SearchStrategy[Hotplug]:
     return st.builds(Hotplug, st.booleans(), st.sampled_from([2 * MIB, 4 * MIB]), st.integers(0, max(nodes, 1) - 1))
 
 
-@st.composite
-def accesses(draw: st.DrawFn, area: Area) -> Access:
-    pattern = draw(st.sampled_from(list(Pattern)))
-    return Access(
-        area.name,
-        rate=draw(st.sampled_from([3.0, 700.0, 1e5, 1e6])),
-        pattern=pattern,
-        write_share=draw(st.sampled_from([0.0, 0.01, 0.5, 1.0])),
-        stride=draw(st.sampled_from([64, 1000, 4096, 5000, 12288, 1 << 20])),
-        skew=draw(st.sampled_from([0.3, 1.0, 1.00001, 2.5])),
+def accesses(area: Area, rates: st.SearchStrategy[float] = ANY_RATE) -> st.SearchStrategy[Access]:
+    return st.builds(
+        Access,
+        st.just(area.name),
+        rates,
+        st.sampled_from(Pattern),
+        st.sampled_from([0.0, 0.01, 0.5, 1.0]),
+        st.sampled_from([64, 1000, 4096, 5000, 12288, 1 << 20]),
+        st.sampled_from([0.3, 1.0, 1.00001, 2.5]),
     )
 
 
-# Long: each part is drawn from what was drawn before.
+def events(areas: Sequence[Area]) -> st.SearchStrategy[PhaseEvent]:
+    named = {Event.EXIT: [area.process for area in areas]}
+    return st.sampled_from(Event).flatmap(
+        lambda event: st.builds(
+            PhaseEvent, st.just(event), st.sampled_from(named.get(event) or [area.name for area in areas])
+        )
+    )
+
+
 @st.composite
 def workloads(draw: st.DrawFn) -> Workload:
+    parts = (sizes, st.sampled_from(Kind), st.sampled_from(["one", "one", "two"]), st.booleans())
+    mapped, memcg = st.sampled_from([True, True, True, False]), st.sampled_from(["", "", "a", "a/b", "c"])
     areas = tuple(
-        Area(
-            f"area{n}",
-            draw(sizes),
-            draw(st.sampled_from(list(Kind))),
-            draw(st.sampled_from(["one", "one", "two"])),
-            draw(st.booleans()),
-            draw(st.sampled_from([True, True, True, False])),
-            draw(st.sampled_from(["", "", "a", "a/b", "c"])),
-        )
-        for n in range(draw(st.integers(1, 4)))
+        draw(st.builds(Area, st.just(f"area{n}"), *parts, mapped, memcg)) for n in range(draw(st.integers(1, 4)))
     )
     nodes: tuple[Node, ...] = draw(st.sampled_from([(), (), *NODES]))
     plugs = st.lists(draw_plugs(len(nodes)), max_size=3).map(tuple) if draw(st.booleans()) else st.just(())
     phases = []
     for n in range(draw(st.integers(1, 3))):
-        used = [area for area in areas if draw(st.integers(0, 3))]
-        names = st.sampled_from([area.name for area in areas])
-        events = draw(
-            st.lists(
-                st.one_of(
-                    names.map(lambda name: PhaseEvent(Event.MMAP, name)),
-                    names.map(lambda name: PhaseEvent(Event.MUNMAP, name)),
-                    st.sampled_from([area.process for area in areas]).map(lambda name: PhaseEvent(Event.EXIT, name)),
-                ),
-                max_size=2,
-            )
-        )
-        phases.append(
-            Phase(
-                f"phase{n}",
-                draw(st.sampled_from([900, 5_000, 50_000])),
-                tuple(draw(accesses(area)) for area in used),
-                tuple(events) if n else (),
-                draw(plugs) if n else (),
-            )
-        )
+        used = tuple(draw(accesses(area)) for area in areas if draw(st.integers(0, 3)))
+        happens = tuple(draw(st.lists(events(areas), max_size=2))) if n else ()
+        duration_us = draw(st.sampled_from([900, 5_000, 50_000]))
+        phases.append(Phase(f"phase{n}", duration_us, used, happens, draw(plugs) if n else ()))
     swap = draw(st.sampled_from(SWAPS))
     thp = draw(st.sampled_from(["never", "madvise", "madvise", "always"]))
     spec = MachineSpec(memory=draw(st.sampled_from([16, 8, 6, 4])) * MIB, swap=swap, thp=thp)
@@ -120,7 +104,7 @@ def huge_workloads(draw: st.DrawFn) -> Workload:
     ]
     areas.append(Area("file", MIB, Kind.FILE, populate=draw(st.booleans())))
     used = [area for area in areas if draw(st.integers(0, 3))]
-    phase = Phase("only", 10_000, tuple(replace(draw(accesses(area)), rate=draw(RATES)) for area in used))
+    phase = Phase("only", 10_000, tuple(draw(accesses(area, RATES)) for area in used))
     swap = draw(st.sampled_from([Swap(16 * MIB, 5.0, 2.0), Swap(3 * MIB, 20.0, 10.0), None]))
     given = {"swap": swap, "thp": draw(st.sampled_from(["never", "madvise", "always"])), "huge_us": 30.0}
     nodes = draw(st.sampled_from([(), (Node(12 * MIB, 80.0), Node(16 * MIB, 250.0)), *NODES]))
