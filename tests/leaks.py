@@ -45,19 +45,15 @@ def _shown(process: psutil.Process) -> str:
 
 
 def _environment(pid: int) -> bytes:
-    """While a process is in execve() the kernel shows none of it, although whoever started it has gone on."""
+    """While a process is in execve() the kernel shows none of it, although whoever started it has gone on. Threads of
+    the kernel and processes that have ended have no memory."""
     with contextlib.suppress(OSError):
         for _ in range(100):
             data = Path(f"/proc/{pid}/environ").read_bytes()
-            if data or Path(f"/proc/{pid}/cmdline").read_bytes() or _has_no_memory(pid):
+            if data or Path(f"/proc/{pid}/cmdline").read_bytes() or Path(f"/proc/{pid}/statm").read_text()[:2] == "0 ":
                 return data
             time.sleep(0.01)
     return b""
-
-
-def _has_no_memory(pid: int) -> bool:
-    """A thread of the kernel, or a process that has ended."""
-    return Path(f"/proc/{pid}/statm").read_text().startswith("0 ")
 
 
 def processes(word: str) -> Iterator[psutil.Process]:

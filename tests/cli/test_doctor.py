@@ -21,10 +21,6 @@ from damon.mm.linux.capabilities import BITMAP, Capabilities
 ALL = 0xFFFFFFFFFFFFFFFF
 
 
-def _never(*words: object) -> bool:
-    return False
-
-
 def _capabilities(answer: bool) -> Callable[[Path, Path], Capabilities]:
     """As of a kernel that has all of the system calls, or none."""
     return lambda proc, sys: Capabilities(proc, sys, lambda: answer, lambda: answer, lambda: answer)
@@ -41,7 +37,7 @@ def bare(tmp_path: Path) -> Host:
 
     return Host(
         tmp_path / "proc", tmp_path / "sys", tmp_path / "dev", uid=1000, machine="x86_64",
-        which=lambda name: None, module_there=_never, load=load, capabilities=_capabilities(False),
+        which=lambda name: None, module_there=lambda name: False, load=load, capabilities=_capabilities(False),
     )  # fmt: skip
 
 

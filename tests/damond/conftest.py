@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,21 +78,22 @@ class Damond:
         return self.process.wait(HANG_S)
 
 
+def staged(damond: Damond, files: Mapping[str, object]) -> Path:
+    """A kdamond with one context, whose ``files`` have these values; its directory."""
+    one = damond.admin / "kdamonds/0"
+    (one.parent / "nr_kdamonds").write_text("1\n")
+    (one / "contexts/nr_contexts").write_text("1")
+    for name, given in files.items():
+        (one / "contexts/0" / name).write_text(f"{given}\n")
+    return one
+
+
 def monitor(damond: Damond) -> Path:
     """A kdamond on all memory with one scheme that has everything; its directory."""
-    kdamonds = damond.admin / "kdamonds"
-    (kdamonds / "nr_kdamonds").write_text("1\n")
-    one = kdamonds / "0"
-    (one / "contexts/nr_contexts").write_text("1")
-    ctx = one / "contexts/0"
-    for path, value in {
-        "operations": "paddr", "targets/nr_targets": 1, "targets/0/regions/nr_regions": 1,
-        "targets/0/regions/0/start": 0x100000, "targets/0/regions/0/end": 1 << 30, "schemes/nr_schemes": 1,
-    }.items():  # fmt: skip
-        (ctx / path).write_text(f"{value}\n")
-    for part in ("sz", "nr_accesses", "age"):
-        (ctx / f"schemes/0/access_pattern/{part}/max").write_text(str(2**64 - 1))
-    return one
+    memory = {"operations": "paddr", "targets/nr_targets": 1, "targets/0/regions/nr_regions": 1}
+    span = {"targets/0/regions/0/start": 0x100000, "targets/0/regions/0/end": 1 << 30, "schemes/nr_schemes": 1}
+    most = {f"schemes/0/access_pattern/{part}/max": 2**64 - 1 for part in ("sz", "nr_accesses", "age")}
+    return staged(damond, {**memory, **span, **most})
 
 
 @contextmanager

@@ -132,16 +132,12 @@ def test_there_is_an_end_to_clients(path: Path) -> None:
     until(served)
 
 
-def _lowest_free(pid: int) -> int:
-    used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
-    return min(set(range(len(used) + 1)) - used)
-
-
 def test_out_of_descriptors_it_goes_on(damond: Damond, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(damond.runtime))
     pid = damond.process.pid
     was = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (_lowest_free(pid), was[1]))
+    used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), was[1]))
     kept: list[socket.socket] = []
 
     def refused() -> bool:  # the accept() that waits already has its descriptor

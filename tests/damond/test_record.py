@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from damon.records.read import read
-from tests.damond.conftest import Damond
+from tests.damond.conftest import WORKLOAD, Damond, staged
 from tests.waiting import HANG_S, until
 
 MIB = 1 << 20
@@ -42,15 +42,8 @@ def _recorded(path: Path) -> bool:
 @pytest.fixture
 def working(start: Callable[..., Damond]) -> Damond:
     """Ten virtual seconds a second; one process is monitored."""
-    workload = Path(__file__).parents[2] / "workloads/hot-cold.yaml"
-    damond = start("--sim", str(workload), "--speed", "10").wait()
-    (damond.admin / "kdamonds/nr_kdamonds").write_text("1")
-    one = damond.admin / "kdamonds/0"
-    (one / "contexts/nr_contexts").write_text("1")
-    ctx = one / "contexts/0"
-    (ctx / "targets/nr_targets").write_text("1")
-    (ctx / "targets/0/pid_target").write_text(str(damond.status()["processes"][0]["pid"]))
-    (ctx / "schemes/nr_schemes").write_text("1")
+    damond = start("--sim", str(WORKLOAD), "--speed", "10").wait()
+    one = staged(damond, {"targets/nr_targets": 1, "targets/0/pid_target": damond.pid, "schemes/nr_schemes": 1})
     (one / "state").write_text("on")
     return damond
 

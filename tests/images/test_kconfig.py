@@ -13,10 +13,6 @@ from vmtest import cli
 from vmtest.images import features, kconfig
 
 
-def _shipped() -> dict[str, str | None]:
-    return {option.name: option.value for option in kconfig.requested(kconfig.fragments())}
-
-
 def test_every_feature_is_typed_and_its_options_are_options() -> None:
     for one in features.features().values():
         assert one.about
@@ -27,7 +23,7 @@ def test_every_feature_is_typed_and_its_options_are_options() -> None:
 
 
 def test_the_shipped_kernel_has_what_the_project_asks_of_it() -> None:
-    config = _shipped()
+    config = {option.name: option.value for option in kconfig.requested(kconfig.fragments())}
     for name in ("page_idle", "damon-sysfs", "damon-reclaim", "damon-lru-sort", "fuse", "hotplug", "cgroup", "9p"):
         assert features.feature(name).missing(config) == [], name
     assert [str(need) for need in features.feature("kunit").missing(config)] == ["CONFIG_KUNIT=y"]

@@ -63,12 +63,11 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     return sdist, wheel
 
 
-def _interpreters() -> list[str]:
-    """``$PYTHONS``, space-separated, or the one that runs the tests."""
-    return os.environ.get("PYTHONS", "").split() or [sys.executable]
+#: ``$PYTHONS``, space-separated, or the one that runs the tests.
+INTERPRETERS = os.environ.get("PYTHONS", "").split() or [sys.executable]
 
 
-@pytest.fixture(scope="module", params=_interpreters(), ids=lambda path: Path(path).name)
+@pytest.fixture(scope="module", params=INTERPRETERS, ids=lambda path: Path(path).name)
 def fresh(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, distributions: tuple[Path, Path]
 ) -> Path:

@@ -74,10 +74,6 @@ def _run(
     damon.stop([ctx])
 
 
-def _as_seen(items: list[Item], target: int) -> list[tuple[int, list[tuple[int, int, int, int]]]]:
-    return [(s.end_ns, [row[:4] for row in s.rows]) for record, s in items if record.key.target == target]
-
-
 @pytest.mark.parametrize("form", ["json_compressed", "json", "perf_script"])
 def test_what_was_traced_is_what_is_read(tmp_path: Path, form: str) -> None:
     damon, ctx = _two_targets()
@@ -90,7 +86,8 @@ def test_what_was_traced_is_what_is_read(tmp_path: Path, form: str) -> None:
     assert recorder.nr_snapshots == len(items) == len(seen) >= 58
     for target in (0, 1):
         expected = [(time, rows) for time, index, rows in seen if index == target]
-        assert _as_seen(items, target) == expected
+        found = [(s.end_ns, [row[:4] for row in s.rows]) for record, s in items if record.key.target == target]
+        assert found == expected
         starts = [s.start_ns for record, s in items if record.key.target == target]
         if form != "perf_script":
             assert starts == [expected[0][0] - 100_000_000] + [time for time, _ in expected[:-1]]

@@ -48,14 +48,11 @@ CONSOLE = """\
 """
 
 
-def _outcome() -> Outcome:
-    return Outcome(name="", kernel="k", machine="tcg", workload="kunit", test="", verdict="pass")
-
-
 def _read(text: str, lost: GuestLost | None = None) -> list[Outcome]:
     from vmtest.patterns import message
 
-    return kunit.read([message(line) for line in text.splitlines()], _outcome(), lost)
+    outcome = Outcome(name="", kernel="k", machine="tcg", workload="kunit", test="", verdict="pass")
+    return kunit.read([message(line) for line in text.splitlines()], outcome, lost)
 
 
 def test_kunit_suites_subtests_and_parameters() -> None:

@@ -208,12 +208,9 @@ def test_this_kernel_has_the_system_calls() -> None:
 
 @pytest.fixture
 def machine(system: Path) -> Iterator[LinuxMachine]:
-    with closing(LinuxMachine(proc=system / "proc", sys=system / "sys", pidfd_open=_pidfd_of_ours)) as machine:
-        yield machine
-
-
-def _pidfd_of_ours(pid: int) -> int:
-    return os.pidfd_open(os.getpid())
+    places = system / "proc", system / "sys"
+    with LinuxMachine(*places, pidfd_open=lambda pid: os.pidfd_open(os.getpid())) as made:
+        yield made
 
 
 def test_machine_is_a_machine(machine: LinuxMachine) -> None:
