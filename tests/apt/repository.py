@@ -21,6 +21,7 @@ import pytest
 
 import damon.apt.host
 import vmtest.apt.host
+from tests.files import lay
 
 PROGRAMS = ("apt-get", "apt-cache", "dpkg-deb", "gpg", "gpgconf")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -66,13 +67,8 @@ def _gpg(home: Path) -> list[str]:
 def build_deb(where: Path, name: str, version: str, files: Mapping[str, bytes]) -> Path:
     """A package of all architectures."""
     tree = where / f"tree.{name}.{version}"
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "DEBIAN/control").write_text(
-        f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: T <t@example.org>\nDescription: test\n"
-    )
-    for path, data in files.items():
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_bytes(data)
+    control = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: T <t@example.org>\n"
+    lay(tree, {"DEBIAN/control": f"{control}Description: test\n", **files})
     deb = where / f"{name}_{version}_all.deb"
     words = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(deb)]
     subprocess.run(words, check=True, capture_output=True)
@@ -83,10 +79,7 @@ def build_deb(where: Path, name: str, version: str, files: Mapping[str, bytes]) 
 def build_source(where: Path, series: str, version: str, files: Mapping[str, str]) -> Path:
     """A package of kernel sources with these files."""
     name = f"linux-source-{series}"
-    top = where / f"source.{version}" / name
-    for path, text in files.items():
-        (top / path).parent.mkdir(parents=True, exist_ok=True)
-        (top / path).write_text(text)
+    top = lay(where / f"source.{version}" / name, files)
     archive = where / f"{version}.tar.xz"
     with tarfile.open(archive, "w:xz", preset=0) as tar:
         tar.add(top, name)
@@ -146,12 +139,8 @@ def _architecture() -> str:
 
 def configure(where: Path, root: Path, signed_by: Path | str) -> Path:
     """A host's ``/etc/apt`` with that mirror."""
-    etc = where / "etc-apt"
-    (etc / "sources.list.d").mkdir(parents=True, exist_ok=True)
-    (etc / "sources.list.d/debian.sources").write_text(
-        f"Types: deb\nURIs: copy:{root}\nSuites: bookworm\nComponents: main\nSigned-By: {signed_by}\n"
-    )
-    return etc
+    text = f"Types: deb\nURIs: copy:{root}\nSuites: bookworm\nComponents: main\nSigned-By: {signed_by}\n"
+    return lay(where / "etc-apt", {"sources.list.d/debian.sources": text})
 
 
 def take_as_host(monkeypatch: pytest.MonkeyPatch, etc: Path, options: Mapping[str, str] | None = None) -> None:

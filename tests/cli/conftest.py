@@ -24,22 +24,13 @@ machine:
   memory: 64 MiB
   swap: {size: 16 MiB}
 """
-#: Watermarks that are always open.
 #: Its first process is killed for want of memory.
-TOO_BIG = """\
-areas:
-  other: {size: 1 MiB, process: small}
-  hot:   {size: 2 MiB}
-  grows: {size: 100 MiB, populate: false}
-phases:
-  - duration: 3s
-    access:
-      - {area: hot, pattern: sequential, rate: 150k}
-      - {area: grows, pattern: sequential, rate: 15k}
-machine:
-  memory: 64 MiB
-  swap: {size: 16 MiB}
-"""
+TOO_BIG = (
+    SMALL.replace("areas:\n", "areas:\n  other: {size: 1 MiB, process: small}\n")
+    .replace("  cold: {size: 6 MiB}\n", "  grows: {size: 100 MiB, populate: false}\n")
+    .replace("machine:", "      - {area: grows, pattern: sequential, rate: 15k}\nmachine:")
+)
+#: Watermarks that are always open.
 OPEN = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0")
 
 

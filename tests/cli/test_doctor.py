@@ -17,6 +17,7 @@ import pytest
 from damon.cli.doctor import VMTEST, Host, examine, run
 from damon.errors import InvalidInput
 from damon.mm.linux.capabilities import BITMAP, Capabilities
+from tests.files import lay
 
 ALL = 0xFFFFFFFFFFFFFFFF
 
@@ -29,8 +30,7 @@ def _capabilities(answer: bool) -> Callable[[Path, Path], Capabilities]:
 @pytest.fixture
 def bare(tmp_path: Path) -> Host:
     """A system with nothing."""
-    for name in ("proc", "sys", "dev"):
-        (tmp_path / name).mkdir()
+    lay(tmp_path, {"proc/": "", "sys/": "", "dev/": ""})
 
     def load(name: str) -> object:
         raise ImportError("libdamon.so is for another machine")
@@ -44,16 +44,13 @@ def bare(tmp_path: Path) -> Host:
 @pytest.fixture
 def full(bare: Host) -> Host:
     """One with everything but page frame numbers, which are this kernel's to show."""
-    (bare.proc / "self").mkdir()
-    (bare.proc / "self/status").write_text(f"Name:\tx\nCapEff:\t{ALL:016x}\n")
-    for name in ("kpageflags", "self/pagemap", "iomem"):
-        (bare.proc / name).touch()
-    (bare.proc / "swaps").write_text("Filename Type Size Used Priority\n/dev/zram0 partition 524284 0 -2\n")
-    (bare.sys / BITMAP).parent.mkdir(parents=True)
-    (bare.sys / BITMAP).touch()
-    (bare.sys / "kernel/mm/damon/admin").mkdir(parents=True)
-    for name in ("fuse", "kvm"):
-        (bare.dev / name).touch()
+    status, swaps = (
+        f"Name:\tx\nCapEff:\t{ALL:016x}\n",
+        "Filename Type Size Used Priority\n/dev/zram0 partition 524284 0 -2\n",
+    )
+    lay(bare.proc, {"self/status": status, "kpageflags": "", "self/pagemap": "", "iomem": "", "swaps": swaps})
+    lay(bare.sys, {BITMAP: "", "kernel/mm/damon/admin/": ""})
+    lay(bare.dev, {"fuse": "", "kvm": ""})
     return replace(
         bare, uid=0, which=lambda name: f"/usr/bin/{name}", module_there=lambda name: True, load=lambda name: None,
         capabilities=_capabilities(True),

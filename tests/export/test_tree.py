@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.export.results import POLICIES, export
+from tests.files import lay
 
 MAKEFILE = "obj-$(CONFIG_SAMPLE_DAMON_PRCL) += prcl.o"
 
 
 @pytest.fixture
 def samples(tmp_path: Path) -> Path:
-    directory = tmp_path / "linux/samples/damon"
-    directory.mkdir(parents=True)
-    (directory / "Makefile").write_text(MAKEFILE)  # no end of line
-    return directory
+    return lay(tmp_path / "linux/samples/damon", {"Makefile": MAKEFILE})  # no end of line
 
 
 def test_built_in_once(samples: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -261,15 +261,8 @@ def test_what_others_have_prepared_is_there_again(kernel: Kernel, served: Damond
 
 
 def _victim(kernel: Kernel, pid: int, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "tests.host.victim",
-        str(kernel.admin),
-        str(kernel.modules),
-        str(kernel.state),
-        str(pid),
-    ]
+    places = (kernel.admin, kernel.modules, kernel.state)
+    command = [sys.executable, "-m", "tests.host.victim", *map(str, places), str(pid)]
     return subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.files import lay
 from vmtest.cli import main
 from vmtest.errors import BuildFailed
 from vmtest.images import kernel_build, source
@@ -31,14 +32,10 @@ RECIPE = kernel_build.Recipe((), (("CONFIG_A", "y"),))
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    directory = tmp_path / "linux"
-    (directory / "scripts/kconfig").mkdir(parents=True)
-    (directory / "Makefile").write_text(MAKEFILE)
-    (directory / "Kconfig").write_text("config A\n\tbool\n")
-    (directory / "scripts/kconfig/merge_config.sh").write_text(MERGE)
-    (directory / "scripts/kconfig/merge_config.sh").chmod(0o755)
-    for name in "ab":
-        (directory / f"{name}.c").write_text(f"{name}1\n")
+    merge = "scripts/kconfig/merge_config.sh"
+    files = {"Makefile": MAKEFILE, "Kconfig": "config A\n\tbool\n", merge: MERGE, "a.c": "a1\n", "b.c": "b1\n"}
+    directory = lay(tmp_path / "linux", files)
+    (directory / merge).chmod(0o755)
     return directory
 
 

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.files import lay
 from vmtest.cli.main import main
 from vmtest.errors import InvalidInput
 from vmtest.images import kconfig, kernel_build, source, variants
 
 
 def _tree(directory: Path, text: str) -> Path:
-    (directory / "drivers/block/zram").mkdir(parents=True)
-    (directory / "drivers/block/zram/Kconfig").write_text(text)
-    return directory
+    return lay(directory, {"drivers/block/zram/Kconfig": text})
 
 
 ZSTD = "CONFIG_ZRAM_BACKEND_ZSTD=y\n#where-declared\n"

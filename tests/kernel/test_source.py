@@ -14,6 +14,7 @@ from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.kernel import packages
 from damon.kernel.source import open_source
 from tests.apt.repository import Repository, build_source, needs_apt
+from tests.files import lay
 
 
 def _tree(numbers: str = "7 3 4", extra: str = "", core: str = "int core;\n") -> dict[str, str]:
@@ -34,18 +35,11 @@ def _tree(numbers: str = "7 3 4", extra: str = "", core: str = "int core;\n") ->
     }
 
 
-def _lay(where: Path, files: dict[str, str]) -> Path:
-    for path, text in files.items():
-        (where / path).parent.mkdir(parents=True, exist_ok=True)
-        (where / path).write_text(text)
-    return where
-
-
 @pytest.mark.parametrize(
     ("numbers", "extra", "version"), [("7 3 4", "", "7.3.4"), ("7 4 0", " -rc2", "7.4.0-rc2"), ("6 12 0", "", "6.12.0")]
 )
 def test_a_directory(numbers: str, extra: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree = _lay(tmp_path / "linux", _tree(numbers, extra))
+    tree = lay(tmp_path / "linux", _tree(numbers, extra))
     source = open_source(str(tree))
     assert (source.path, source.version, source.origin, source.note) == (tree, version, str(tree), None)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -69,7 +63,7 @@ def test_a_directory(numbers: str, extra: str, version: str, tmp_path: Path, mon
     ],
 )
 def test_the_hash_is_of_what_damon_depends_on(path: str, counts: bool, tmp_path: Path) -> None:
-    tree = _lay(tmp_path / "a", _tree())
+    tree = lay(tmp_path / "a", _tree())
     before = open_source(str(tree)).sha256
     assert open_source(str(shutil.copytree(tree, tmp_path / "b"))).sha256 == before
     with (tree / path).open("a") as stream:
@@ -78,14 +72,14 @@ def test_the_hash_is_of_what_damon_depends_on(path: str, counts: bool, tmp_path:
 
 
 def test_content_that_moves_to_another_file_is_another_hash(tmp_path: Path) -> None:
-    one = _lay(tmp_path / "a", {**_tree(), "mm/damon/a.c": "ab", "mm/damon/b.c": ""})
-    other = _lay(tmp_path / "b", {**_tree(), "mm/damon/a.c": "a", "mm/damon/b.c": "b"})
+    one = lay(tmp_path / "a", {**_tree(), "mm/damon/a.c": "ab", "mm/damon/b.c": ""})
+    other = lay(tmp_path / "b", {**_tree(), "mm/damon/a.c": "a", "mm/damon/b.c": "b"})
     assert open_source(str(one)).sha256 != open_source(str(other)).sha256
 
 
 @pytest.mark.parametrize("gone", ["mm/damon", "include/linux/damon.h", "include/trace/events/damon.h", "Makefile"])
 def test_a_directory_without_damon_is_refused(gone: str, tmp_path: Path) -> None:
-    tree = _lay(tmp_path / "linux", _tree())
+    tree = lay(tmp_path / "linux", _tree())
     path = tree / gone
     if path.is_dir():
         shutil.rmtree(path)
@@ -123,7 +117,7 @@ def test_what_names_nothing_is_refused_in_a_line(spec: str, why: str) -> None:
 
 
 def test_a_makefile_that_is_none(tmp_path: Path) -> None:
-    tree = _lay(tmp_path, {**_tree(), "Makefile": "all:\n\ttrue\n"})
+    tree = lay(tmp_path, {**_tree(), "Makefile": "all:\n\ttrue\n"})
     with pytest.raises(InvalidInput, match="its Makefile has no VERSION"):
         open_source(str(tree))
 
@@ -200,7 +194,7 @@ def mirror(mirror: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_package_of_any_suite(mirror: Repository, tmp_path: Path) -> None:
     source = open_source("7.3")
     assert (source.version, source.origin, source.note) == ("7.3.4", "linux-source-7.3 7.3.4-1~bpo13+1", None)
-    assert source.sha256 == open_source(str(_lay(tmp_path / "a", _tree("7 3 4", core="int newer;\n")))).sha256
+    assert source.sha256 == open_source(str(lay(tmp_path / "a", _tree("7 3 4", core="int newer;\n")))).sha256
     unpacked = {str(path.relative_to(source.path)) for path in source.path.rglob("*") if path.is_file()}
     assert unpacked == set(_tree()) - {"fs/not.c", "lib/deeper/not.c"}
     mirror.root.rename(tmp_path / "gone")

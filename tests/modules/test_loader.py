@@ -17,6 +17,7 @@ from damon.modules.loader import Loader, find_module, find_modules
 from damon.modules.module import Module
 from damon.modules.params import Value
 from tests.fakes import FakeMachine
+from tests.files import lay
 from tests.modules.loaded import new_loader
 from tests.refusals import refused
 
@@ -49,11 +50,7 @@ DECLARED = "from damon.modules.params import ParamSpec\nSPEC = ParamSpec('knob',
 
 
 def _write(parent: Path, directory: str, text: str) -> Path:
-    place = parent / directory
-    place.mkdir(parents=True)
-    (place / "__init__.py").write_text(text)
-    (place / "declared.py").write_text(DECLARED)
-    return place
+    return lay(parent / directory, {"__init__.py": text, "declared.py": DECLARED})
 
 
 def test_modules_are_found_by_any_spelling() -> None:

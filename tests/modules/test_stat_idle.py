@@ -3,22 +3,21 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.model.arrays import RegionArray
 from damon.modules.stat.idle import idle_ms_percentiles, memory_bandwidth
+from tests.fakes import regions_of
 
 
 def _regions(*rows: tuple[int, int, int]) -> RegionArray:
     """One after the other, from ``(bytes, nr_accesses, age)``."""
-    regions, start = RegionArray(), 0x1000
-    for size, nr_accesses, age in rows:
-        region = regions.append(start, start + size)
-        region.nr_accesses, region.age = nr_accesses, age
-        start += size
-    return regions
+    ends = accumulate((size for size, _, _ in rows), initial=0x1000)
+    return regions_of(*((*span, nr, 0, age) for span, (_, nr, age) in zip(pairwise(ends), rows, strict=True)))
 
 
 def test_percentiles_of_the_specification() -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,24 +26,29 @@ WINDOW_US = 10_000_000
 MIB = 1 << 20
 
 
+@contextmanager
+def _running(machine: SimulatedMachine, seed: int, *words: str) -> Iterator[DamonModule]:
+    with machine:
+        loader = Loader(Damon(machine, seed=seed))
+        module = loader.prepare("damon_reclaim", [*OPEN, *words])
+        loader.load(module)
+        assert isinstance(module, DamonModule)
+        yield module
+        loader.unload_all()
+
+
 def _stalls(seed: int, *words: str, windows: int = 60) -> tuple[list[int], list[int]]:
     """The stall (us) and the effective quota of each quota window. Tuned ones start at a byte and at most double."""
     machine = SimulatedMachine(PRESSURE, seed)
-    loader = Loader(Damon(machine, seed=seed))
-    module = loader.prepare("damon_reclaim", [*OPEN, f"quota_reset_interval_ms={WINDOW_US // 1000}", *words])
-    loader.load(module)
-    assert isinstance(module, DamonModule)
-    assert module.ctx is not None
     totals, sizes = [0], []
-    for _ in range(windows):
-        machine.clock.sleep_us(WINDOW_US)
-        totals.append(machine.psi_some_us())
-        sizes.append(module.ctx.schemes[0].quota.esz)
-    counters = machine.counters()
-    assert counters["pgsteal_kswapd"] == counters["allocstall"] == 0  # every stall is of the scheme's making
-    loader.unload_all()
-    machine.close()
-    return [after - before for before, after in zip(totals, totals[1:], strict=False)], sizes
+    with _running(machine, seed, f"quota_reset_interval_ms={WINDOW_US // 1000}", *words) as module:
+        for _ in range(windows):
+            machine.clock.sleep_us(WINDOW_US)
+            totals.append(machine.psi_some_us())
+            sizes.append(_quota(module).esz)
+        counters = machine.counters()
+        assert counters["pgsteal_kswapd"] == counters["allocstall"] == 0  # every stall is of the scheme's making
+    return [after - before for before, after in pairwise(totals)], sizes
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
@@ -69,14 +76,8 @@ def fed() -> Iterator[tuple[SimulatedMachine, DamonModule]]:
     """A module whose user gives feedback every second; on memory that is all there."""
     workload = replace(PRESSURE, machine=MachineSpec(memory=1 << 30, swap=Swap(1 << 30)))
     machine = SimulatedMachine(workload, 1)
-    loader = Loader(Damon(machine, seed=1))
-    words = (*OPEN, "quota_reset_interval_ms=1000", "quota_autotune_feedback=1")
-    module = loader.prepare("damon_reclaim", words)
-    loader.load(module)
-    assert isinstance(module, DamonModule)
-    yield machine, module
-    loader.unload_all()
-    machine.close()
+    with _running(machine, 1, "quota_reset_interval_ms=1000", "quota_autotune_feedback=1") as module:
+        yield machine, module
 
 
 def _quota(module: DamonModule) -> DamosQuota:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from hypothesis import given
@@ -84,36 +84,23 @@ def workloads(draw: st.DrawFn) -> Workload:
 
 def as_yaml(workload: Workload) -> str:
     """The same workload as a file; JSON is YAML (1.2), with every text in quotes."""
-    machine = workload.machine
-    swap = machine.swap
-    data = {
-        "name": workload.name,
-        "repeat": workload.repeat,
-        "areas": {
-            area.name: {"size": area.size, "kind": area.kind.value, "process": area.process, "populate": area.populate,
-                        "mapped": area.mapped_at_start, "memcg": area.memcg}
-            for area in workload.areas
-        },
-        "processes": {spec.name: {"memcg": spec.memcg, "node": spec.node} for spec in workload.process_specs},
-        "phases": [
-            {"name": phase.name, "duration": phase.duration_us,
-             **{name: [{"size": plug.size, "node": plug.node} for plug in phase.hotplug if plug.online is online]
-                for name, online in (("online", True), ("offline", False))},
-             **{event.value: [e.name for e in phase.events if e.event is event] for event in Event},
-             "access": [{"area": a.area, "rate": a.rate, "pattern": a.pattern.value, "write": a.write_share,
-                         "stride": a.stride, "skew": a.skew} for a in phase.accesses]}
-            for phase in workload.phases
-        ],
-        "machine": {
-            "memory": machine.memory, "reserved": machine.reserved,
-            "swap": "none" if swap is None else [vars(one) for one in swap] if isinstance(swap, tuple) else vars(swap),
-            **{f: getattr(machine, f) for f in ("file_read_us", "file_write_us", "fault_us", "reclaim_us", "scan_us",
-                                                "migrate_us", "thp", "huge_us", "hz")},
-            "nodes": [{"size": node.size, "latency_ns": node.latency_ns, "distances": node.distances}
-                      for node in machine.nodes],
-        },
-    }  # fmt: skip
-    return json.dumps(data)
+    data = asdict(workload)
+    areas, machine = data["areas"], data["machine"]
+    for area in areas:
+        area["mapped"] = area.pop("mapped_at_start")
+    for phase in data["phases"]:
+        phase["duration"] = phase.pop("duration_us")
+        plugs, events = phase.pop("hotplug"), phase.pop("events")
+        for name, online in (("online", True), ("offline", False)):
+            phase[name] = [{"size": plug["size"], "node": plug["node"]} for plug in plugs if plug["online"] is online]
+        phase |= {event.value: [one["name"] for one in events if one["event"] is event] for event in Event}
+        phase["access"] = phase.pop("accesses")
+        for access in phase["access"]:
+            access["write"] = access.pop("write_share")
+    data["areas"] = {area.pop("name"): area for area in areas}
+    data["processes"] = {spec.pop("name"): spec for spec in data.pop("process_specs")}
+    machine["swap"] = machine["swap"] or "none"
+    return json.dumps(data, default=lambda kind: kind.value)
 
 
 @given(workloads())

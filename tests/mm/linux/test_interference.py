@@ -12,32 +12,23 @@ from damon.errors import MissingCapability
 from damon.mm.linux import LinuxMachine
 from damon.mm.linux.capabilities import BITMAP
 from damon.mm.linux.interference import bitmap_readers, kernel_damon, others, warn
-
-
-def _write(root: Path, **files: object) -> None:
-    for name, text in files.items():
-        path = root / name.replace("__", "/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
+from tests.files import lay
 
 
 @pytest.fixture
 def system(tmp_path: Path) -> tuple[Path, Path]:
     """proc and sys of a system whose DAMON is off, with one process."""
     proc, sys = tmp_path / "proc", tmp_path / "sys"
-    _write(sys / "kernel/mm/damon/admin/kdamonds", nr_kdamonds=2)
-    for index in (0, 1):
-        _write(sys / f"kernel/mm/damon/admin/kdamonds/{index}", state="off", pid=-1)
-    _write(sys / "module/damon_reclaim/parameters", enabled="N", kdamond_pid=-1)
-    _write(sys / "module/damon_stat/parameters", enabled="N")
-    _write(sys / "module/other/parameters", enabled="Y")
+    kdamonds = sys / "kernel/mm/damon/admin/kdamonds"
+    lay(kdamonds, {"nr_kdamonds": "2\n", "0/state": "off\n", "0/pid": "-1\n", "1/state": "off\n", "1/pid": "-1\n"})
+    modules = {"damon_reclaim/parameters/kdamond_pid": "-1\n", "other/parameters/enabled": "Y\n"}
+    lay(sys / "module", {**modules, **{f"damon_{name}/parameters/enabled": "N\n" for name in ("reclaim", "stat")}})
     _process(proc, 7, "tool", "/dev/null")
     return proc, sys
 
 
 def _process(proc: Path, pid: int, comm: str, *opened: str) -> None:
-    _write(proc / str(pid), comm=comm)
-    (proc / f"{pid}/fd").mkdir()
+    lay(proc / str(pid), {"comm": f"{comm}\n", "fd/": ""})
     for number, target in enumerate(opened):
         (proc / f"{pid}/fd/{number}").symlink_to(target)
 
@@ -54,9 +45,8 @@ def test_none_of_it_is_there(tmp_path: Path) -> None:
 
 def test_the_kernels_own(system: tuple[Path, Path]) -> None:
     _, sys = system
-    _write(sys / "kernel/mm/damon/admin/kdamonds/1", state="on", pid=66)
-    _write(sys / "module/damon_stat/parameters", enabled="Y")
-    _write(sys / "module/damon_reclaim/parameters", enabled="N", kdamond_pid=77)
+    lay(sys / "kernel/mm/damon/admin/kdamonds/1", {"state": "on\n", "pid": "66\n"})
+    lay(sys / "module", {"damon_stat/parameters/enabled": "Y\n", "damon_reclaim/parameters/kdamond_pid": "77\n"})
     assert kernel_damon(sys) == [
         f"kdamond 1 of {sys}/kernel/mm/damon (process 66)",
         "the kernel's module damon_reclaim (process 77)",
@@ -76,7 +66,7 @@ def test_a_machine_says_it_once_in_one_line(
     system: tuple[Path, Path], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     proc, sys = system
-    _write(sys / "module/damon_stat/parameters", enabled="Y", kdamond_pid=5)
+    lay(sys / "module/damon_stat/parameters", {"enabled": "Y\n", "kdamond_pid": "5\n"})
     _process(proc, 8, "damond", "/sys/kernel/mm/page_idle/bitmap")
     (proc / "kpageflags").touch()
     (sys / BITMAP).parent.mkdir(parents=True)

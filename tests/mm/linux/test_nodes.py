@@ -9,6 +9,7 @@ import pytest
 
 from damon.errors import InvalidInput
 from damon.mm.linux.nodes import LinuxNodes, id_list, joined, zone_spans
+from tests.files import lay
 
 MIB = 1 << 20
 ZONEINFO = """\
@@ -52,29 +53,25 @@ Node {n} Active(file):     4000 kB
 Node {n} Inactive(file):   40000 kB
 Node {n} Unevictable:      400000 kB
 """
+NUMA_STAT = """\
+anon N0=999999 N1=999999
+active_anon N0=4096 N1=8192 N10=4096000
+inactive_anon N0=40960 N1=0
+inactive_file N1=409600 N0=12288
+active_file N0=0 N1=4096
+unevictable N0=999999 N1=999999
+"""
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     nodes = tmp_path / "sys/devices/system/node"
     for nid, blocks in ((0, (0, 1, 4)), (1, (2, 3)), (2, ())):
-        (nodes / f"node{nid}").mkdir(parents=True)
-        (nodes / f"node{nid}/meminfo").write_text(MEMINFO.format(n=nid, total=4000 * (nid + 1), free=400))
-        for block in blocks:
-            (nodes / f"node{nid}/memory{block}").mkdir()
-        (nodes / f"node{nid}/memory_side_cache").mkdir()
-    (nodes / "has_memory").write_text("0-1\n")
-    (tmp_path / "sys/devices/system/memory").mkdir()
-    (tmp_path / "sys/devices/system/memory/block_size_bytes").write_text("8000000\n")
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/zoneinfo").write_text(ZONEINFO)
-    (tmp_path / "sys/fs/cgroup/a/b").mkdir(parents=True)
-    (tmp_path / "sys/fs/cgroup/a/b/memory.numa_stat").write_text(
-        "anon N0=999999 N1=999999\n"
-        "active_anon N0=4096 N1=8192 N10=4096000\ninactive_anon N0=40960 N1=0\n"
-        "inactive_file N1=409600 N0=12288\nactive_file N0=0 N1=4096\nunevictable N0=999999 N1=999999\n"
-    )
-    return tmp_path
+        meminfo = MEMINFO.format(n=nid, total=4000 * (nid + 1), free=400)
+        below = ["memory_side_cache/", *(f"memory{block}/" for block in blocks)]
+        lay(nodes / f"node{nid}", {"meminfo": meminfo, **dict.fromkeys(below, "")})
+    lay(nodes.parent, {"node/has_memory": "0-1\n", "memory/block_size_bytes": "8000000\n"})
+    return lay(tmp_path, {"proc/zoneinfo": ZONEINFO, "sys/fs/cgroup/a/b/memory.numa_stat": NUMA_STAT})
 
 
 def _nodes(tree: Path) -> LinuxNodes:

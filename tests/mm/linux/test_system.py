@@ -26,6 +26,7 @@ from damon.model.machine import Advice, Machine
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from tests.buffers import addresses
+from tests.files import lay
 from tests.mm.linux.dictated import ANON
 from tests.mm.linux.fake import FakeKernel, present, write_u64
 from tests.page_flags import KPF_LRU
@@ -110,16 +111,10 @@ def test_free_memory_is_what_the_kernel_says() -> None:
 @pytest.fixture
 def system(tmp_path: Path) -> Path:
     """A system that lacks nothing but the page frame numbers, which no ordinary file can make up."""
-    proc, sysfs = tmp_path / "proc", tmp_path / "sys"
-    (proc / "self").mkdir(parents=True)
-    (sysfs / BITMAP).parent.mkdir(parents=True)
-    (sysfs / BITMAP).write_bytes(bytes(64))
-    (proc / "self/status").write_text("Name:\tx\nCapEff:\t000001ffffffffff\n")
-    (proc / "self/pagemap").write_bytes(b"")
-    (proc / "kpageflags").write_bytes(bytes(64))
-    (proc / "iomem").write_text(IOMEM)
-    (proc / "swaps").write_text("Filename Type Size Used Priority\n/dev/zram0 partition 1024 0 100\n")
-    return tmp_path
+    swaps = "Filename Type Size Used Priority\n/dev/zram0 partition 1024 0 100\n"
+    status = "Name:\tx\nCapEff:\t000001ffffffffff\n"
+    lay(tmp_path / "proc", {"self/status": status, "self/pagemap": "", "iomem": IOMEM, "swaps": swaps})
+    return lay(tmp_path, {"proc/kpageflags": bytes(64), f"sys/{BITMAP}": bytes(64)})
 
 
 def require(system: Path, ops: str, actions: list[str], there: bool = True) -> str:
