@@ -16,130 +16,104 @@ _CGROUPS: Final = ("/none", "/one", "/two")
 #: Not the engine's: a thread's number.
 _OWN: Final = ("pid",)
 _NUMBERS: Final = ("update_schemes_stats", "update_schemes_effective_quotas", "update_tuned_intervals")
-Staged = Iterator[tuple[str, Any]]
+#: Directories and the values of files, in the order that they are written.
+Tree = dict[str, Any]
 
 
-def _numbered(name: str, parts: list[Any]) -> Staged:
-    yield f"nr_{name}", len(parts)
+def _numbered(name: str, parts: list[Tree]) -> Tree:
+    return {f"nr_{name}": len(parts), **{str(index): part for index, part in enumerate(parts)}}
 
 
-def _attrs(plain: Plain) -> Staged:
+def _attrs(plain: Plain) -> Tree:
     sample, unit = plain["sample"], max(plain["sample"], 1)
-    yield "intervals/sample_us", sample
-    yield "intervals/aggr_us", unit * plain["samples"]
-    yield "intervals/update_us", unit * plain["updates"]
     bp, aggrs, down, up = plain["goal"] or (0, 0, 1, 0)
     goal = {"access_bp": bp, "aggrs": aggrs, "min_sample_us": sample // down, "max_sample_us": sample * up}
-    for name, value in goal.items():
-        yield f"intervals/intervals_goal/{name}", value if plain["goal"] else 0
-    yield "nr_regions/min", plain["min"]
-    yield "nr_regions/max", plain["min"] + plain["more"]
+    intervals = {
+        "sample_us": sample, "aggr_us": unit * plain["samples"], "update_us": unit * plain["updates"],
+        "intervals_goal": goal if plain["goal"] else dict.fromkeys(goal, 0),
+    }  # fmt: skip
+    return {"intervals": intervals, "nr_regions": {"min": plain["min"], "max": plain["min"] + plain["more"]}}
 
 
-def _probes(probes: list[Plain]) -> Staged:
-    yield from _numbered("probes", probes)
-    for index, probe in enumerate(probes):
-        yield f"{index}/weight", probe["weight"]
-        yield f"{index}/filters/nr_filters", len(probe["filters"])
-        for number, (kind, matching, allow, memcg) in enumerate(probe["filters"]):
-            parts = {"type": kind.value, "matching": matching, "allow": allow, "path": _CGROUPS[memcg]}
-            for name, value in parts.items():
-                yield f"{index}/filters/{number}/{name}", value
+def _probe(plain: Plain) -> Tree:
+    filters = [
+        {"type": kind.value, "matching": matching, "allow": allow, "path": _CGROUPS[memcg]}
+        for kind, matching, allow, memcg in plain["filters"]
+    ]
+    return {"weight": plain["weight"], "filters": _numbered("filters", filters)}
 
 
-def _targets(plain: Plain) -> Staged:
-    yield from _numbered("targets", plain["targets"])
-    for index, target in enumerate(plain["targets"]):
-        if plain["ops"] != "paddr":
-            yield f"{index}/pid_target", target["pid"]
-        yield f"{index}/obsolete_target", target["obsolete"]
-        ranges = joined(target["ranges"])
-        yield f"{index}/regions/nr_regions", len(ranges)
-        for number, bounds in enumerate(ranges):
-            for name, page in zip(("start", "end"), bounds, strict=True):
-                yield f"{index}/regions/{number}/{name}", page * PAGE // plain["unit"]
+def _target(target: Plain, plain: Plain) -> Tree:
+    unit = plain["unit"]
+    regions = [{"start": start * PAGE // unit, "end": end * PAGE // unit} for start, end in joined(target["ranges"])]
+    process = {} if plain["ops"] == "paddr" else {"pid_target": target["pid"]}
+    return {**process, "obsolete_target": target["obsolete"], "regions": _numbered("regions", regions)}
 
 
-def _goals(goals: list[Plain]) -> Staged:
-    yield from _numbered("goals", goals)
-    for index, goal in enumerate(goals):
-        parts = {
+def _goals(goals: list[Plain]) -> Tree:
+    parts = [
+        {
             "target_metric": goal["metric"].value, "target_value": goal["target"], "current_value": goal["current"],
             "nid": goal["nid"], "path": _CGROUPS[goal["memcg"]],
-        }  # fmt: skip
-        for name, value in parts.items():
-            yield f"{index}/{name}", value
+        }
+        for goal in goals
+    ]  # fmt: skip
+    return _numbered("goals", parts)
 
 
-def _quota(plain: Plain) -> Staged:
-    yield "ms", plain["ms"]
-    yield "bytes", plain["sz"]
-    yield "reset_interval_ms", plain["reset"]
-    yield "goal_tuner", plain["tuner"].value
-    yield "fail_charge_num", plain["fail"][0]
-    yield "fail_charge_denom", plain["fail"][1]
-    for name, weight in zip(("sz", "nr_accesses", "age"), plain["weights"], strict=True):
-        yield f"weights/{name}_permil", weight
-    for name, value in _goals(plain["goals"]):
-        yield f"goals/{name}", value
+def _quota(plain: Plain) -> Tree:
+    weights = zip(("sz_permil", "nr_accesses_permil", "age_permil"), plain["weights"], strict=True)
+    return {
+        "ms": plain["ms"], "bytes": plain["sz"], "reset_interval_ms": plain["reset"],
+        "goal_tuner": plain["tuner"].value, "fail_charge_num": plain["fail"][0], "fail_charge_denom": plain["fail"][1],
+        "weights": dict(weights), "goals": _goals(plain["goals"]),
+    }  # fmt: skip
 
 
-def _filters(plain: list[Plain], unit: int) -> Staged:
-    yield from _numbered("filters", plain)
-    for index, one in enumerate(plain):
-        start, end = (page * PAGE // unit + one["off"] for page in sorted(one["range"]))
-        parts = {
-            "type": one["type"].value, "matching": one["matching"], "allow": one["allow"],
-            "memcg_path": _CGROUPS[one["memcg"]], "addr_start": start, "addr_end": end,
-            "damon_target_idx": one["index"], "min": one["size"][0], "max": one["size"][1],
-        }  # fmt: skip
-        for name, value in parts.items():
-            yield f"{index}/{name}", value
+def _filter(one: Plain, unit: int) -> Tree:
+    start, end = (page * PAGE // unit + one["off"] for page in sorted(one["range"]))
+    return {
+        "type": one["type"].value, "matching": one["matching"], "allow": one["allow"],
+        "memcg_path": _CGROUPS[one["memcg"]], "addr_start": start, "addr_end": end,
+        "damon_target_idx": one["index"], "min": one["size"][0], "max": one["size"][1],
+    }  # fmt: skip
 
 
-def _scheme(plain: Plain, sample: int, unit: int) -> Staged:
-    pages = {"min": plain["pattern"]["sz"][0], "max": plain["pattern"]["sz"][1]}
-    for name, value in pages.items():
-        yield f"access_pattern/sz/{name}", value * PAGE // unit
-    for what in ("nr_accesses", "age"):
-        for name, value in zip(("min", "max"), plain["pattern"][what], strict=True):
-            yield f"access_pattern/{what}/{name}", value
-    yield "action", plain["action"].value
-    yield "apply_interval_us", plain["apply"] * sample // 2
-    yield "target_nid", plain["nid"]
-    yield "stats/max_nr_snapshots", plain["snapshots"]
-    for name, value in _quota(plain["quota"]) if plain["quota"] else ():
-        yield f"quotas/{name}", value
+def _scheme(plain: Plain, sample: int, unit: int) -> Tree:
+    pattern = {name: dict(zip(("min", "max"), bounds, strict=True)) for name, bounds in plain["pattern"].items()}
+    pattern["sz"] = {name: pages * PAGE // unit for name, pages in pattern["sz"].items()}
+    tree = {
+        "access_pattern": pattern, "action": plain["action"].value, "apply_interval_us": plain["apply"] * sample // 2,
+        "target_nid": plain["nid"], "stats": {"max_nr_snapshots": plain["snapshots"]},
+        "quotas": _quota(plain["quota"]) if plain["quota"] else {},
+    }  # fmt: skip
     if plain["wmarks"]:
         marks = dict(zip(("low", "mid", "high"), sorted(plain["wmarks"]["marks"]), strict=True))
-        parts = {"metric": "free_mem_rate", "interval_us": plain["wmarks"]["interval"], **marks}
-        for name, value in parts.items():
-            yield f"watermarks/{name}", value
-    for name, value in _filters(plain["filters"], unit):
-        yield f"filters/{name}", value
-    yield "dests/nr_dests", len(plain["dests"])
-    for index, (nid, weight) in enumerate(plain["dests"]):
-        yield f"dests/{index}/id", nid
-        yield f"dests/{index}/weight", weight
+        tree["watermarks"] = {"metric": "free_mem_rate", "interval_us": plain["wmarks"]["interval"], **marks}
+    tree["filters"] = _numbered("filters", [_filter(one, unit) for one in plain["filters"]])
+    tree["dests"] = _numbered("dests", [{"id": nid, "weight": weight} for nid, weight in plain["dests"]])
+    return tree
 
 
-def staged(plain: Plain) -> Staged:
+def _files(tree: Tree, place: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _files(value, f"{place}{name}/")
+        else:
+            yield f"{place}{name}", value
+
+
+def staged(plain: Plain) -> Iterator[tuple[str, Any]]:
     """Files below a context's directory, and what to write into them."""
-    yield "operations", plain["ops"]
-    yield "addr_unit", plain["unit"]
-    yield "pause", plain["pause"]
-    parts: dict[str, Staged] = {
-        "monitoring_attrs": _attrs(plain["attrs"]),
-        "monitoring_attrs/probes": _probes(plain["probes"]),
-        "targets": _targets(plain),
-    }
-    for directory, files in parts.items():
-        for name, value in files:
-            yield f"{directory}/{name}", value
-    yield "schemes/nr_schemes", len(plain["schemes"])
-    for index, scheme in enumerate(plain["schemes"]):
-        for name, value in _scheme(scheme, plain["attrs"]["sample"], plain["unit"]):
-            yield f"schemes/{index}/{name}", value
+    probes = {"probes": _numbered("probes", [_probe(probe) for probe in plain["probes"]])}
+    schemes = [_scheme(scheme, plain["attrs"]["sample"], plain["unit"]) for scheme in plain["schemes"]]
+    tree = {
+        "operations": plain["ops"], "addr_unit": plain["unit"], "pause": plain["pause"],
+        "monitoring_attrs": _attrs(plain["attrs"]) | probes,
+        "targets": _numbered("targets", [_target(target, plain) for target in plain["targets"]]),
+        "schemes": _numbered("schemes", schemes),
+    }  # fmt: skip
+    return _files(tree)
 
 
 class SysfsPlayer(Player):
@@ -185,7 +159,7 @@ class SysfsPlayer(Player):
     def goals(self, plain: Any) -> None:
         schemes = len(self.tree.kdamonds[0].contexts[0].schemes)
         for index, goals in enumerate(plain[:schemes]):
-            for name, value in _goals(goals):
+            for name, value in _files(_goals(goals)):
                 self._write(f"kdamonds/0/contexts/0/schemes/{index}/quotas/goals/{name}", value)
         self._command("commit_schemes_quota_goals")
 
