@@ -66,6 +66,12 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+def transcript(text: str) -> list[tuple[str, str]]:
+    """Each command after ``$ `` at the beginning of a line, and what is shown below it."""
+    parts = re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]
+    return [(command, output) for command, _, output in (part.partition("\n") for part in parts)]
+
+
 def _lines(block: Block) -> Iterator[tuple[int, str]]:
     """Command lines of a block. Where one line has a prompt, those without are output."""
     rows = block.text.splitlines()

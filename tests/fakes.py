@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from damon.errors import InvalidInput
@@ -21,6 +22,7 @@ from damon.model.clock import Clock
 from damon.model.context import DamonCtx
 from damon.model.machine import Advice, Closing, Machine
 from damon.model.operations import Operations
+from damon.model.ticks import Ticks
 
 PAGE = 4096
 NODE_SIZE = 1 << 30
@@ -163,15 +165,18 @@ class FakeMachine(Closing):
 
     name = "fake"
 
-    def __init__(self, hot: Callable[[int], bool] = lambda addr: False, /, **processes: FakeSpace) -> None:
-        self.clock: Clock = VirtualClock()
+    def __init__(
+        self, hot: Callable[[int], bool] = lambda addr: False, processes: Iterable[FakeSpace] = (), hz: int = 0,
+        nodes: Mapping[int, tuple[int, int]] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        self.clock: Clock = VirtualClock(ticks=Ticks(hz))
         self.phys = FakeSpace(hot)
-        self.processes = {space.pid: space for space in processes.values()}
+        self.processes = {space.pid: space for space in processes}
         self.free = (500, 1000)
         self.psi = 0
         self.lru = (0, 0)
         self.ram = [(0, NODE_SIZE)]
-        self.nodes: dict[int, tuple[int, int]] = {}  # nid: free and total pages
+        self.nodes = dict(nodes)  # nid: free and total pages
         self.memcg_ids: dict[str, int] = {}  # path: id
         self.memcgs: dict[tuple[int, int], int] = {}  # nid and cgroup id: pages
 
@@ -202,10 +207,9 @@ class FakeMachine(Closing):
         return self.memcgs.get((nid, memcg_id))
 
     def memcg_id(self, path: str) -> int:
-        for name, number in self.memcg_ids.items():
-            if name == path:
-                return number
-        raise InvalidInput(f"no cgroup {path}")
+        if path not in self.memcg_ids:
+            raise InvalidInput(f"no cgroup {path}")
+        return self.memcg_ids[path]
 
     def psi_some_us(self) -> int:
         return self.psi

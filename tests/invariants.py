@@ -210,14 +210,9 @@ class Watch:
 def live_arrays() -> dict[str, int]:
     """Native memory that is alive: objects by type, and the bytes of regions, folios and scratch arrays together."""
     gc.collect()
-    result = dict.fromkeys(("RegionArray", "Buffer", "FolioArray", "Reserve", "DamonCtx", "Kdamond", "bytes"), 0)
-    for thing in gc.get_objects():
-        kind = type(thing)
-        if kind in (RegionArray, Buffer, FolioArray, Reserve, DamonCtx, Kdamond):
-            result[kind.__name__] += 1
-        if kind in (Buffer, FolioArray):
-            result["bytes"] += ctypes.sizeof(thing.rows)
-        elif kind is RegionArray:
-            result["bytes"] += ctypes.sizeof(thing._rows)
-    result["threads"] = threading.active_count()
-    return result
+    alive: list[Any] = gc.get_objects()
+    kinds = (RegionArray, Buffer, FolioArray, Reserve, DamonCtx, Kdamond)
+    result = {kind.__name__: sum(type(thing) is kind for thing in alive) for kind in kinds}
+    rows = [thing.rows for thing in alive if type(thing) in (Buffer, FolioArray)]
+    rows += [thing._rows for thing in alive if type(thing) is RegionArray]
+    return {**result, "bytes": sum(map(ctypes.sizeof, rows)), "threads": threading.active_count()}

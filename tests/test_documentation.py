@@ -8,11 +8,12 @@ import ast
 import contextlib
 import importlib
 import io
+import pkgutil
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -42,11 +43,6 @@ def parser(program: str) -> argparse.ArgumentParser:
     return COMMANDS[program][0]()
 
 
-def after_dashes(words: Sequence[str]) -> tuple[str, ...]:
-    """What a command starts: the words after ``--``."""
-    return tuple(words[words.index("--") + 1 :]) if "--" in words else ()
-
-
 def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The arguments as the command's own parser has them; an error is a failed assertion with the parser's message."""
     program, *rest = words
@@ -70,9 +66,9 @@ def check_parameters(kind: type[Module], words: Sequence[str]) -> None:
 def check_modules(found: argparse.Namespace) -> None:
     """Modules and parameters of ``--module``, ``--cmdline``, ``modprobe``, ``modinfo`` and ``param``."""
     given = [list(words) for words in getattr(found, "module", None) or [] if isinstance(words, list)]
-    pairs = re.findall(r"(?<!\S)(damon_\w+)\.(\w+)", str(getattr(found, "cmdline", "")))
-    pairs += re.findall(r"(?<!\S)(damon_\w+)\.(\w+)", " ".join(map(str, getattr(found, "names", None) or ())))
-    pairs += re.findall(r"(?<!\S)(damon_\w+)\.(\w+)", " ".join(map(str, getattr(found, "words", None) or ())))
+    texts = [str(getattr(found, "cmdline", ""))]
+    texts += [" ".join(map(str, getattr(found, name, None) or ())) for name in ("names", "words")]
+    pairs = re.findall(r"(?<!\S)(damon_\w+)\.(\w+)", " ".join(texts))
     given += [[module, f"{name}="] for module, name in pairs]
     if isinstance(name := getattr(found, "name", None), str):
         given.append([name, *(getattr(found, "words", None) or ())])
@@ -123,7 +119,7 @@ def check(words: tuple[str, ...]) -> None:
         found = parsed([program, *words[1:]])
         check_modules(found)
         check_names(found)
-        if started := after_dashes(words):
+        if "--" in words and (started := words[words.index("--") + 1 :]):
             check(started)
     elif program == "make" and not any(word.startswith(("O=", "-C")) for word in words):  # not a kernel's
         check_make(words)
@@ -248,17 +244,11 @@ def test_lines_of_pages_wrap_at_100() -> None:
 
 def resolves(name: str) -> bool:
     """A dotted name below ``damon`` or ``vmtest``, or of a guest: an attribute or a module."""
-    first, *rest = name.split(".")
-    found: Any = Guest() if first.lower() == "guest" else importlib.import_module(first)
-    for attribute in rest:
-        if not hasattr(found, attribute):
-            if not hasattr(found, "__path__"):
-                return False
-            try:
-                importlib.import_module(f"{found.__name__}.{attribute}")
-            except ModuleNotFoundError:
-                return False
-        found = getattr(found, attribute)
+    first, _, rest = name.partition(".")
+    try:
+        attrgetter(rest)(Guest()) if first.lower() == "guest" else pkgutil.resolve_name(name)
+    except (AttributeError, ImportError):
+        return False
     return True
 
 

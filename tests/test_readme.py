@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from damon.cli.main import main
+from tests.documentation import blocks, transcript
 
 ROOT = Path(__file__).parents[1]
 WALL_TIME = re.compile(r"(virtual seconds in )[\d.]+ s")
@@ -20,14 +20,7 @@ PROGRESS = re.compile(r"^[\d.]+ of [\d.]+ s \(.*\n", re.MULTILINE)
 
 def _transcripts(page: str) -> list[tuple[str, str]]:
     """Commands of ``damon`` with their output as the page shows it."""
-    found = []
-    blocks = re.findall(r"^```(.*?)\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    for block in (text for kind, text in blocks if not kind):
-        starts = [match.start() for match in re.finditer(r"^\$ ", block, re.MULTILINE)] + [len(block)]
-        for start, end in pairwise(starts):
-            command, _, output = block[start + 2 : end].partition("\n")
-            found.append((command, output))
-    return found
+    return [shown for block in blocks(ROOT / page) if not block.language for shown in transcript(block.text)]
 
 
 def _shown(page: str, name: str) -> list[tuple[str, str]]:

@@ -243,7 +243,7 @@ def test_walks_are_cancelled_when_nothing_can_report() -> None:
 def test_a_vaddr_worker_ends_with_its_last_target() -> None:
     space = FakeSpace()
     space.areas = [(0x10000, 0x20000), (0x90000, 0xA0000), (0xF0000, 0x100000)]
-    machine = FakeMachine(main=space)
+    machine = FakeMachine(processes=[space])
     damon = Damon(machine)
     ctx = selected(damon, "vaddr")
     ctx.targets.append(DamonTarget(space=machine.open_process(7)))

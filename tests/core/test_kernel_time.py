@@ -7,23 +7,15 @@ import pytest
 
 from damon.core import Damon
 from damon.core import quota as quotas
-from damon.mm.clock import VirtualClock
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCallControl, DamonCtx
 from damon.model.scheme import Damos, DamosAction, DamosQuota, DamosWatermarks, DamosWmarkMetric
-from damon.model.ticks import Ticks
 from tests.contexts import started
 from tests.core.passes import Recorder, one_pass, recorded
 from tests.fakes import FakeMachine, regions_of
 
 PAGE, MIB = 4096, 1 << 20
 MS = 1_000_000
-
-
-def _machine(hz: int) -> FakeMachine:
-    machine = FakeMachine()
-    machine.clock = VirtualClock(ticks=Ticks(hz))
-    return machine
 
 
 def _started(machine: FakeMachine, sample_us: int, *schemes: Damos) -> tuple[Damon, DamonCtx, list[int]]:
@@ -46,7 +38,7 @@ def _started(machine: FakeMachine, sample_us: int, *schemes: Damos) -> tuple[Dam
 def test_a_sampling_interval_of_four_ticks_or_more_ends_at_the_tick_after(
     hz: int, sample_us: int, interval_ns: int
 ) -> None:
-    machine = _machine(hz)
+    machine = FakeMachine(hz=hz)
     damon, ctx, times = _started(machine, sample_us)
     machine.clock.sleep_us(10 * sample_us)
     assert len(times) >= 5
@@ -55,7 +47,7 @@ def test_a_sampling_interval_of_four_ticks_or_more_ends_at_the_tick_after(
 
 
 def test_a_wait_for_watermarks_ends_where_the_timer_wheel_is_that_coarse() -> None:
-    machine = _machine(250)
+    machine = FakeMachine(hz=250)
     machine.free = (950, 1000)
     marks = DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, 1_000_000, 900, 800, 100)
     damon, ctx, times = _started(machine, 5000, Damos(wmarks=marks))
@@ -66,7 +58,7 @@ def test_a_wait_for_watermarks_ends_where_the_timer_wheel_is_that_coarse() -> No
 
 def test_a_timeout_ends_early_when_the_worker_is_asked_to_end() -> None:
     for hz, sample_us, now_ns in ((250, 10**9, 1000), (250, 15_000, 15 * MS), (1000, 15_000, 1000)):
-        machine = _machine(hz)
+        machine = FakeMachine(hz=hz)
         damon, ctx, _ = _started(machine, sample_us)
         machine.clock.sleep_us(1)
         damon.stop([ctx])
@@ -75,7 +67,7 @@ def test_a_timeout_ends_early_when_the_worker_is_asked_to_end() -> None:
 
 def _ctx(hz: int, cost_us: int, at_us: int, quota: DamosQuota) -> DamonCtx:
     scheme, ops = Damos(action=DamosAction.PAGEOUT, quota=quota), Recorder(cost_us=cost_us)
-    return recorded(scheme, regions=regions_of((0, 4 * MIB)), ops=ops, machine=_machine(hz), at_us=at_us)
+    return recorded(scheme, regions=regions_of((0, 4 * MIB)), ops=ops, machine=FakeMachine(hz=hz), at_us=at_us)
 
 
 @pytest.mark.parametrize(

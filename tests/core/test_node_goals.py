@@ -43,12 +43,6 @@ def _value(machine: FakeMachine, metric: DamosQuotaGoalMetric, nid: int = 0, mem
     return goal.current_value
 
 
-def _machine(**nodes: tuple[int, int]) -> FakeMachine:
-    machine = FakeMachine()
-    machine.nodes = {int(name[1:]): pages for name, pages in nodes.items()}
-    return machine
-
-
 @pytest.mark.parametrize(
     ("free", "total", "used_bp", "free_bp"),
     [
@@ -61,20 +55,20 @@ def _machine(**nodes: tuple[int, int]) -> FakeMachine:
     ],
 )
 def test_memory_of_a_node(free: int, total: int, used_bp: int, free_bp: int) -> None:
-    machine = _machine(n0=(1, 1), n1=(free, total))
+    machine = FakeMachine(nodes={0: (1, 1), 1: (free, total)})
     assert _value(machine, USED, 1) == used_bp
     assert _value(machine, FREE, 1) == free_bp
 
 
 @pytest.mark.parametrize("nid", [-1, 2, 1 << 20])
 def test_no_such_node(nid: int) -> None:
-    machine = _machine(n0=(5, 10))
+    machine = FakeMachine(nodes={0: (5, 10)})
     machine.memcgs[0, 3] = 4
     assert [_value(machine, metric, nid, 3) for metric in (USED, FREE, CG_USED, CG_FREE)] == [0, 10000, 0, 10000]
 
 
 def test_memory_of_a_cgroup_on_a_node() -> None:
-    machine = _machine(n0=(0, 1000), n1=(0, 300))
+    machine = FakeMachine(nodes={0: (0, 1000), 1: (0, 300)})
     machine.memcgs = {(0, 3): 100, (1, 3): 100, (1, 4): 301}
     assert _value(machine, CG_USED, 0, 3) == 1000
     assert _value(machine, CG_FREE, 0, 3) == 9000
@@ -90,7 +84,7 @@ def test_without_numa_support_all_are_0() -> None:
 
 
 def test_eligible_memory_counts_folios_of_matching_regions_only() -> None:
-    machine = _machine(n0=(0, 1), n1=(0, 1), n2=(0, 1))
+    machine = FakeMachine(nodes={0: (0, 1), 1: (0, 1), 2: (0, 1)})
     on_node_1 = NODE_SIZE // PAGE
     machine.phys.pages = dict.fromkeys([0, 1, 3, on_node_1, on_node_1 + 5, 2 * on_node_1], FOLIO_ANON)
     assert _value(machine, M.NODE_ELIGIBLE_MEM_BP, 0, max_nr_accesses=0) == 7500  # 3 of 4; + 5 lies outside
@@ -100,7 +94,7 @@ def test_eligible_memory_counts_folios_of_matching_regions_only() -> None:
 
 
 def test_eligible_memory_is_for_paddr_only() -> None:
-    machine = _machine(n0=(0, 1))
+    machine = FakeMachine(nodes={0: (0, 1)})
     goal = DamosQuotaGoal(M.NODE_ELIGIBLE_MEM_BP, 5000)
     scheme = Damos(quota=DamosQuota(goals=[goal]))
     src = DamonCtx(machine=machine, ops=Vaddr(), schemes=[scheme])
@@ -112,7 +106,7 @@ def test_eligible_memory_is_for_paddr_only() -> None:
 
 
 def test_commit_takes_node_and_cgroup_and_leaves_what_was_measured() -> None:
-    machine = _machine(n0=(0, 1))
+    machine = FakeMachine(nodes={0: (0, 1)})
 
     def context(*goals: DamosQuotaGoal) -> DamonCtx:
         schemes = [Damos(quota=DamosQuota(goals=list(goals)))]

@@ -6,13 +6,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.damond.conftest import WORKLOAD, Damond
+from tests.documentation import DOCS, blocks, transcript
 
-DOCS = Path(__file__).parents[2] / "docs"
 #: Of each block that is played: the page, and the first command.
 PLAYED = (
     ("reference/damond.md", "damon modprobe damon_reclaim min_age=5000000 quota_ms=20"),
@@ -22,9 +21,8 @@ PLAYED = (
 
 def _commands(page: str, first: str) -> list[tuple[str, list[str]]]:
     """Command and expected lines, of the block that begins with ``first``."""
-    blocks = re.findall(r"^```\n(.*?)^```", (DOCS / page).read_text(), re.M | re.S)
-    (block,) = [block for block in blocks if f"$ {first}\n" in block]
-    return [(head, lines) for head, *lines in (part.splitlines() for part in block.split("$ ")[1:])]
+    (block,) = [block for block in blocks(DOCS / page) if f"$ {first}\n" in block.text]
+    return [(command, output.splitlines()) for command, output in transcript(block.text)]
 
 
 def _form(line: str) -> object:

@@ -198,7 +198,7 @@ def test_what_was_changed_is_checked_at_the_start_and_at_a_commit(change: Callab
     "ranges", [[(10, 5)], [(10, 10)], [(0, 1 << 64)], [(-1, 4096)], [(0.5, 4096)], [(0, (1 << 64) - 1)]]
 )
 def test_ranges_of_targets(ranges: list[tuple[int, int]]) -> None:
-    machine = FakeMachine(one=FakeSpace())
+    machine = FakeMachine(processes=[FakeSpace()])
     ctx = selected(Damon(machine), "fvaddr")
     with refused(errno.EINVAL):
         damon.add_process(ctx, 7, ranges)

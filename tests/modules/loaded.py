@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from damon.core import Damon
-from damon.mm.clock import VirtualClock
-from damon.model.ticks import Ticks
 from damon.modules.common import DamonModule
 from damon.modules.loader import Loader
 from damon.modules.module import Module
@@ -15,8 +13,7 @@ from tests.fakes import FakeMachine
 
 
 def new_loader(hot: Callable[[int], bool] = lambda addr: False, hz: int = 0) -> tuple[FakeMachine, Damon, Loader]:
-    machine = FakeMachine(hot)
-    machine.clock = VirtualClock(ticks=Ticks(hz))
+    machine = FakeMachine(hot, hz=hz)
     machine.free = (300, 1000)
     damon = Damon(machine)
     return machine, damon, Loader(damon)

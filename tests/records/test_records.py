@@ -40,11 +40,11 @@ Seen = list[tuple[int, int, list[tuple[int, int, int, int]]]]  # time, target, r
 
 def _two_targets() -> tuple[Damon, DamonCtx]:
     """vaddr on two processes whose first MiB is hot."""
-    spaces = {f"p{pid}": FakeSpace(lambda addr: addr % (1 << 30) < MIB) for pid in (7, 8)}
-    for index, space in enumerate(spaces.values()):
-        space.pid = 7 + index
+    spaces = [FakeSpace(lambda addr: addr % (1 << 30) < MIB) for _ in range(2)]
+    for pid, space in enumerate(spaces, 7):
+        space.pid = pid
         space.areas = [(base, base + 16 * MIB) for base in (1 << 30, 2 << 30, 9 << 30)]
-    machine = FakeMachine(**spaces)
+    machine = FakeMachine(processes=spaces)
     damon = Damon(machine, seed=3)
     ctx = selected(damon, "vaddr")
     ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in (7, 8)]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -99,13 +100,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeGuest]:
     return made
 
 
-def _raise(error: BaseException) -> Callable[..., None]:
-    def call(*_: object) -> None:
-        raise error
-
-    return call
-
-
 def _do(tmp_path: Path, watch: Watch | None = None, **fields: Any) -> Outcome:
     result = perform(job(tmp_path, **fields), tmp_path / "a", watch)
     assert FakeGuest.last.closed
@@ -179,7 +173,7 @@ def test_a_lost_guest_is_lost_wherever_it_was(
 ) -> None:
     """Also after the command ended with 0: what the kernel said before is read before anything is a pass."""
     lost = GuestLost(verdict, "[    1.0] the reason", "excerpt")
-    setattr(fake, where, staticmethod(_raise(lost)) if where == "script" else lost)
+    setattr(fake, where, staticmethod(Mock(side_effect=lost)) if where == "script" else lost)
     result = _do(tmp_path)
     assert (result.verdict, result.status) == (verdict.value, Status.LOST)
     assert result.message == "the reason"
@@ -187,7 +181,7 @@ def test_a_lost_guest_is_lost_wherever_it_was(
 
 
 def test_a_timeout_kills_and_asks_whether_the_guest_is_fine(fake: type[FakeGuest], tmp_path: Path) -> None:
-    fake.script = staticmethod(_raise(CommandTimeout("command 'x' did not end within 5 s")))
+    fake.script = staticmethod(Mock(side_effect=CommandTimeout("command 'x' did not end within 5 s")))
     result = _do(tmp_path, limits=Limits(command=5))
     assert result.verdict == "command-timeout"
     assert FakeGuest.last.limits == [5]

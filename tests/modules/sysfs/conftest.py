@@ -39,8 +39,8 @@ class Handle:
 class Machine(FakeMachine):
     """Keeps each handle of a process that was opened."""
 
-    def __init__(self, **processes: FakeSpace) -> None:
-        super().__init__(**processes)
+    def __init__(self, *processes: FakeSpace) -> None:
+        super().__init__(processes=processes)
         self.handles: list[Handle] = []
 
     def open_process(self, pid: int) -> Any:
@@ -54,7 +54,7 @@ class Tree:
     def __init__(self) -> None:
         self.process = FakeSpace()
         self.process.areas = [(PAGE, 9 * PAGE), (99 * PAGE, 109 * PAGE), (9999 * PAGE, 10000 * PAGE)]
-        self.machine = Machine(a=self.process)
+        self.machine = Machine(self.process)
         self.damon = Damon(self.machine)
         self.admin = Admin(self.damon)
 
