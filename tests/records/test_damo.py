@@ -25,7 +25,7 @@ from damon.records.heatmap import report as summed_up
 from damon.records.recorder import Recorder
 from damon.trace.install import install_perf
 from damon.workload.load import load_workload
-from damon.workload.model import Workload
+from tests.contexts import selected
 
 MIB = 1 << 20
 _COLORS = re.compile(r"\x1b\[[\d;]*m")
@@ -42,18 +42,12 @@ class Recorded:
     perf: Path
 
 
-def _machine(workload: Workload) -> SimulatedMachine:
-    return SimulatedMachine(workload, 3)
-
-
 def _record(directory: Path, form: str, goal: DamonIntervalsGoal | None = None, name: str = "damon.data") -> Recorded:
-    machine = _machine(load_workload("workloads/hot-cold.yaml"))
+    machine = SimulatedMachine(load_workload("workloads/hot-cold.yaml"), 3)
     damon = Damon(machine, seed=3)
-    ctx = damon.new_ctx()
-    damon.select_ops(ctx, "vaddr")
+    ctx = selected(damon, "vaddr")
     ctx.targets += [DamonTarget(space=machine.open_process(pid)) for pid in machine.pids.values()]
-    attrs = DamonAttrs() if goal is None else DamonAttrs(intervals_goal=goal)
-    set_attrs(ctx, attrs)
+    set_attrs(ctx, DamonAttrs() if goal is None else DamonAttrs(intervals_goal=goal))
     recorder = Recorder(damon, directory / name, SimEnvironment(machine), output_type=form, events=["damon_aggregated"])
     truth: list[tuple[int, list[tuple[int, int, int, int]]]] = []
 
@@ -105,22 +99,14 @@ def _number(text: Any) -> int:
     return int(str(text).replace(",", ""))
 
 
-def _regions(text: str) -> list[tuple[int, list[tuple[int, int, int, int]]]]:
+def _regions(text: str) -> list[tuple[int, list[tuple[int, ...]]]]:
     """Of damo's JSON."""
     (record,) = json.loads(text)
-    return [
-        (
-            _number(snapshot["end_time"]),
-            [
-                (
-                    _number(r["start"]), _number(r["end"]), _number(r["nr_accesses"]["samples"]),
-                    _number(r["age"]["aggr_intervals"]),
-                )
-                for r in snapshot["regions"]
-            ],
-        )
-        for snapshot in record["snapshots"]
-    ]  # fmt: skip
+
+    def row(r: Any) -> tuple[int, ...]:
+        return tuple(map(_number, (r["start"], r["end"], r["nr_accesses"]["samples"], r["age"]["aggr_intervals"])))
+
+    return [(_number(one["end_time"]), [row(region) for region in one["regions"]]) for one in record["snapshots"]]
 
 
 ACCESS = ("access", "--json", "--raw_number", "--dont_merge_regions", "--input_file", "damon.data")

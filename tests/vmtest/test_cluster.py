@@ -22,6 +22,7 @@ import dask
 from distributed import LocalCluster
 from msgspec.structs import replace
 
+from tests.files import lay
 from tests.vmtest.suite_fakes import Heard, job
 from tests.waiting import until
 from vmtest.cluster import store
@@ -95,14 +96,10 @@ def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers
 
 
 def _jobs(directory: Path, commands: dict[str, str]) -> list[Job]:
-    tree = directory / "tree"
-    (tree / "inner").mkdir(parents=True, exist_ok=True)
-    (tree / "inner/file").write_text("x")
-    plain = job(directory)
+    tree = lay(directory / "tree", {"inner/file": "x"})
+    plain = job(directory, trees=((str(tree), "/opt/t"),), env={"LOG": str(directory / "log")})
     files = {"kernel": manifest.file_ref(Path(plain.kernel.path)), "rootfs": manifest.file_ref(Path(plain.rootfs.path))}
-    env = {"LOG": str(directory / "log")}
-    made = [replace(plain, test_name=name, command=command, env=env, **files) for name, command in commands.items()]
-    return [replace(one, trees=((str(tree), "/opt/t"),)) for one in made]
+    return [replace(plain, test_name=name, command=command, **files) for name, command in commands.items()]
 
 
 def _log(directory: Path) -> list[list[str]]:
