@@ -91,7 +91,7 @@ def rows() -> list[Row]:
     return [_row(group, entry) for ((group, entries),) in parts for entry in entries]
 
 
-def faults(row: Row, docs: Path = DOCS) -> Iterator[str]:
+def faults(row: Row) -> Iterator[str]:
     """What a row claims without showing it."""
     for cell in (row.sim, row.linux):
         if not is_test(cell) and not re.match("no: .", cell):
@@ -106,7 +106,7 @@ def faults(row: Row, docs: Path = DOCS) -> Iterator[str]:
         yield "has a limit without a link"
     if row.limit:
         page, _, section = row.limit.partition("#")
-        if not (docs / page).is_file() or section not in anchors(docs / page):
+        if not (DOCS / page).is_file() or section not in anchors(DOCS / page):
             yield f"its limit {row.limit!r} is no section of the documentation"
 
 

@@ -136,7 +136,7 @@ def test_weights_that_come_while_the_worker_sleeps_count_from_the_next_iteration
     damon.stop([ctx])
 
 
-def _simulated(reference: bool = False) -> tuple[SimulatedMachine, list[tuple[int, int, bool]]]:
+def _simulated() -> tuple[SimulatedMachine, list[tuple[int, int, bool]]]:
     """12 MiB of anonymous memory, 20 of a file, 8 anonymous again; nothing is ever accessed. Runs of pages by kind."""
     areas = Area("a", 12 * MIB), Area("f", 20 * MIB, Kind.FILE), Area("b", 8 * MIB)
     sim = simulated(*areas, memory=64 * MIB)

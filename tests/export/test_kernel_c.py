@@ -31,8 +31,8 @@ from tests.export.results import (
 from tests.kernel.trees import CURRENT, built, kept, source
 
 
-def with_file(file: Path, name: str = CURRENT) -> Built:
-    return build(source(name).with_files([kept(file)]))
+def with_file(file: Path) -> Built:
+    return build(source().with_files([kept(file)]))
 
 
 def _of_c(library: Built, module: str, workload: str, *words: str) -> list[Any]:

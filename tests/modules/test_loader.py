@@ -184,9 +184,9 @@ def test_any_quoted_value_comes_through(parameters: list[tuple[str, str, str]]) 
     assert parse_cmdline(line) == expected
 
 
-def _off(name: str = "damon_reclaim") -> tuple[FakeMachine, Loader, Module]:
+def _off() -> tuple[FakeMachine, Loader, Module]:
     machine, _, loader = new_loader()
-    module = loader.prepare(name, ["enabled=N"])
+    module = loader.prepare("damon_reclaim", ["enabled=N"])
     loader.load(module)
     return machine, loader, module
 

@@ -25,10 +25,10 @@ MIB = 1 << 20
 class Device:
     """virtio-mem: moves towards the requested size at each look, as far as the guest lets it."""
 
-    def __init__(self, floor: int = 0, ceiling: int = 1 << 40) -> None:
+    def __init__(self, ceiling: int = 1 << 40) -> None:
         self.sizes = [0, 0]
         self.requested = [0, 0]
-        self.floor, self.ceiling = floor, ceiling
+        self.floor, self.ceiling = 0, ceiling
 
     def command(self, name: str, *, path: str, property: str, value: int = 0) -> Any:
         node = int(path[-1])
@@ -43,11 +43,11 @@ class Device:
         return self.sizes[node]
 
 
-def _memory(device: Device, spare: int = 1024, nodes: int = 2, lacks: str = "") -> hotplug.Memory:
+def _memory(device: Device, spare: int = 1024, lacks: str = "") -> hotplug.Memory:
     def run(line: str) -> int:
         return int(bool(lacks) and lacks in line)
 
-    config = SimpleNamespace(spare_bytes=spare * MIB, numa=nodes)
+    config = SimpleNamespace(spare_bytes=spare * MIB, numa=2)
     machine = SimpleNamespace(config=config, monitor=device, running=lambda: device, clock=Clock())
     return hotplug.Memory(cast(Machine, machine), run)
 

@@ -87,10 +87,10 @@ class Block:
         return [self.of | KPF_COMPOUND_HEAD, *[self.tails | huge | KPF_COMPOUND_TAIL] * (self.nr - 1)]
 
 
-def memory(rnd: Random, most: int = 12) -> list[Block]:
-    """Up to ``most`` times 16 page frames: pages and naturally aligned compound pages."""
+def memory(rnd: Random) -> list[Block]:
+    """Up to 192 page frames: pages and naturally aligned compound pages."""
     blocks: list[Block] = []
-    at, end = 0, 16 * rnd.randint(1, most)
+    at, end = 0, 16 * rnd.randint(1, 12)
     while at < end:
         order = rnd.randint(0, 4)
         while at % (1 << order):

@@ -13,10 +13,10 @@ from damon.model.machine import Closing
 from tests.page_flags import PM_EXCLUSIVE, PM_PRESENT
 
 
-def write_u64(path: Path, values: Sequence[int], offset: int = 0) -> None:
-    """``values`` at entry ``offset`` of ``path``, which keeps the rest."""
+def write_u64(path: Path, values: Sequence[int]) -> None:
+    """``values`` at the beginning of ``path``, which keeps the rest."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT)
-    os.pwrite(fd, struct.pack(f"={len(values)}Q", *values), offset * 8)
+    os.pwrite(fd, struct.pack(f"={len(values)}Q", *values), 0)
     os.close(fd)
 
 
