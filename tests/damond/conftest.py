@@ -63,6 +63,21 @@ class Damond:
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout, done.stderr
 
+    def out(self, script: str, *options: str) -> str:
+        """The output; there are no errors."""
+        out, err = self.sh(script, *options)
+        assert err == ""
+        return out
+
+    def said(self, script: str, code: int = 0) -> str:
+        """Output and errors together."""
+        return "".join(self.sh(script, code=code))
+
+    @property
+    def nr(self) -> str:
+        """How many kdamonds there are."""
+        return (self.admin / "kdamonds/nr_kdamonds").read_text().strip()
+
     @property
     def pid(self) -> int:
         """Of the workload's only process."""

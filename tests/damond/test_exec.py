@@ -16,18 +16,12 @@ Start = Callable[..., Damond]
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
 
 
-def _sh(damond: Damond, script: str, *options: str) -> str:
-    out, err = damond.sh(script, *options)
-    assert err == ""
-    return out
-
-
 def test_the_tree_lies_where_the_kernel_has_it(damond: Damond) -> None:
     outside = [sorted(entry.name for entry in Path(path).iterdir()) for path in ("/sys/kernel/mm", "/sys/module")]
-    assert _sh(damond, "cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds") == "0\n"
-    assert _sh(damond, "echo 7 > /sys/module/damon_reclaim/parameters/min_age") == ""
+    assert damond.out("cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds") == "0\n"
+    assert damond.out("echo 7 > /sys/module/damon_reclaim/parameters/min_age") == ""
     assert damond.parameter("damon_reclaim", "min_age").read_text() == "7\n"
-    seen = [_sh(damond, f"ls {path}").split() for path in ("/sys/kernel/mm", "/sys/module")]
+    seen = [damond.out(f"ls {path}").split() for path in ("/sys/kernel/mm", "/sys/module")]
     assert set(seen[0]) == {*outside[0], "damon"}
     assert set(seen[1]) >= {*outside[1], "damon_reclaim", "damon_lru_sort", "damon_stat"}
     again = [sorted(entry.name for entry in Path(path).iterdir()) for path in ("/sys/kernel/mm", "/sys/module")]
@@ -37,16 +31,16 @@ def test_the_tree_lies_where_the_kernel_has_it(damond: Damond) -> None:
 def test_the_rest_of_sys_is_there(damond: Damond) -> None:
     path = "/sys/kernel/mm/transparent_hugepage/enabled"
     if Path(path).exists():
-        assert _sh(damond, f"cat {path}") == Path(path).read_text()
-    assert _sh(damond, "stat -f -c %T /sys") == "sysfs\n"
+        assert damond.out(f"cat {path}") == Path(path).read_text()
+    assert damond.out("stat -f -c %T /sys") == "sysfs\n"
 
 
 def test_exit_codes_and_environment(damond: Damond) -> None:
     assert damond.damon("exec", "--", "sh", "-c", "exit 7").returncode == 7
     assert damond.damon("exec", "--", "sh", "-c", "kill -TERM $$").returncode == -15
-    home = _sh(damond, "echo $HOME").strip()
+    home = damond.out("echo $HOME").strip()
     assert home.startswith(str(damond.runtime))
-    assert _sh(damond, "echo $HOME", "--keep-home").strip() == os.environ.get("HOME", "")
+    assert damond.out("echo $HOME", "--keep-home").strip() == os.environ.get("HOME", "")
     assert os.stat(home).st_mode & 0o777 == 0o700
     missing = damond.damon("exec", "--", "/nonexistent")
     assert missing.returncode == 2
@@ -59,7 +53,7 @@ def test_exit_codes_and_environment(damond: Damond) -> None:
 def test_nothing_of_it_outlives_the_service_but_files_of_others(start: Start) -> None:
     for left in (0, 1):
         damond = start().wait()
-        _sh(damond, "touch $HOME/.damo.sysinfo" + " $HOME/mine" * left)
+        damond.out("touch $HOME/.damo.sysinfo" + " $HOME/mine" * left)
         assert damond.end() == 0
         assert len([entry for entry in damond.runtime.rglob("*") if entry.is_file()]) == left
         assert len(list(damond.runtime.iterdir())) == left
@@ -68,8 +62,7 @@ def test_nothing_of_it_outlives_the_service_but_files_of_others(start: Start) ->
 
 def test_trace_events_reach_a_perf_inside(damond: Damond) -> None:
     monitor(damond)
-    said = _sh(
-        damond,
+    said = damond.out(
         "echo on > /sys/kernel/mm/damon/admin/kdamonds/0/state; cd $HOME; perf --version; "
         "timeout -s INT 3 perf record -a -o data -e damon:damon_aggregated 2>/dev/null; perf script --force -i data",
     )

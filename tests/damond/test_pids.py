@@ -44,12 +44,6 @@ def _shown(damond: Damond) -> dict[str, int]:
     return {"main": status["processes"][0]["pid"], "kdamond.0": status["kdamonds"][0]["pid"]}
 
 
-def _sh(damond: Damond, script: str) -> str:
-    done = damond.damon("exec", "--", "sh", "-c", script)
-    assert done.stderr == "", done
-    return done.stdout
-
-
 Two = tuple[Damond, Damond]
 Stranger = tuple[Path, "subprocess.Popen[bytes]"]
 
@@ -60,8 +54,7 @@ def test_by_name_only_ours(two: Two, stranger: Stranger) -> None:
     assert len({*shown[0].values(), *shown[1].values()}) == 4
     for damond, own in zip(two, shown, strict=True):
         main, worker = own["main"], own["kdamond.0"]
-        said = _sh(
-            damond,
+        said = damond.out(
             "pidof main; pidof -s main kdamond.0 | wc -w; pidof kdamond.0; pgrep -x main; pgrep -xc main; "
             "pgrep -xl main; pgrep -xn 'main|kdamond.0'; pgrep -d, -xo 'main|kdamond.0'; pidof -q main; echo $?",
         ).splitlines()
@@ -72,12 +65,15 @@ def test_by_name_only_ours(two: Two, stranger: Stranger) -> None:
 def test_the_commands_own_processes_and_nothing_else(two: Two, stranger: Stranger) -> None:
     program, process = stranger
     main = _shown(two[0])["main"]
-    said = _sh(
-        two[0],
-        f"cd {program.parent}; ln -s /bin/sleep mine; ./mine 600 & echo $!; until pidof mine; do :; done; "
-        "ln -sf /bin/sleep main2; pgrep -x systemd; pidof nothing; echo $?; "
-        "pkill -e -KILL -x mine; wait; pidof mine; pgrep -x mine; echo $?; pkill -0 -x 'main|mine'; echo $?",
-    ).split()
+    said = (
+        two[0]
+        .out(
+            f"cd {program.parent}; ln -s /bin/sleep mine; ./mine 600 & echo $!; until pidof mine; do :; done; "
+            "ln -sf /bin/sleep main2; pgrep -x systemd; pidof nothing; echo $?; "
+            "pkill -e -KILL -x mine; wait; pidof mine; pgrep -x mine; echo $?; pkill -0 -x 'main|mine'; echo $?",
+        )
+        .split()
+    )
     assert said == [said[0], said[0], "1", "process", said[0], "killed", "1", "0"]
     assert process.poll() is None
     assert Path(f"/proc/{main}").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.export.conftest import Machine
+from tests.damond.conftest import Damond
 from tests.export.results import CASES, POLICIES, asked, contexts, export, exported, given, outcome, outcome_of_policy
 from tests.kernel.trees import built
 
@@ -21,21 +21,21 @@ DAMO = Path(sys.executable).parent / "damo"
 @pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
 @pytest.mark.skipif(not DAMO.exists(), reason="damo is not installed")
 @pytest.mark.parametrize(("policy", "workload"), CASES)
-def test_damo_starts_it(policy: str, workload: str, started: Callable[[str], Machine], tmp_path: Path) -> None:
+def test_damo_starts_it(policy: str, workload: str, started: Callable[[str], Damond], tmp_path: Path) -> None:
     machine = started(workload)
     wanted = asked(policy, workload, lost={"max_nr_snapshots": 0})  # damo 3.4.3 does not read it
     pid = ["--pid", str(machine.pid)] if wanted[0]["ops"] == "vaddr" else []
     file = exported(policy, "damo-json", workload, tmp_path / "policy.json", *pid)
-    assert "Traceback" not in machine.sh(f"cd $HOME; damo start {file}")
-    assert given(machine.damond.admin, workload, machine.pids) == wanted
-    states = [(machine.damond.admin / f"kdamonds/{index}/state").read_text() for index in range(len(wanted))]
+    assert "Traceback" not in machine.said(f"cd $HOME; damo start {file}")
+    assert given(machine.admin, workload, {machine.pid: 1000}) == wanted
+    states = [(machine.admin / f"kdamonds/{index}/state").read_text() for index in range(len(wanted))]
     assert states == ["on\n"] * len(wanted)
     # What it made of the file does what the policy does, with the kernel's C as well.
-    admin, pids = machine.damond.admin, machine.pids
+    admin, pids = machine.admin, {machine.pid: 1000}
     for library in (None, built()):
         found = outcome(workload, library, lambda kernel: contexts(admin, kernel, pids))
         assert found == outcome_of_policy(POLICIES / f"{policy}.py", workload, library)
-    machine.sh("cd $HOME; damo stop")
+    machine.said("cd $HOME; damo stop")
 
 
 def test_processes_and_memory_of_another_machine(capsys: pytest.CaptureFixture[str]) -> None:

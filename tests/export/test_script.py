@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.export.conftest import Machine
+from tests.damond.conftest import Damond
 from tests.export.results import CASES, asked, exported, given
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root")
@@ -20,25 +20,25 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="damon exec needs root
 @needs_root
 @pytest.mark.parametrize(("policy", "workload"), CASES)
 def test_the_context_is_the_policys(
-    policy: str, workload: str, started: Callable[[str], Machine], tmp_path: Path
+    policy: str, workload: str, started: Callable[[str], Damond], tmp_path: Path
 ) -> None:
     script = exported(policy, "sysfs-script", workload, tmp_path / "policy.sh")
     machine = started(workload)
     wanted = asked(policy, workload)
     words = f"sh {script} {machine.pid if wanted[0]['ops'] == 'vaddr' else ''}"
-    assert machine.sh(words) == ""
-    states = [(machine.damond.admin / f"kdamonds/{index}/state").read_text() for index in range(len(wanted))]
+    assert machine.said(words) == ""
+    states = [(machine.admin / f"kdamonds/{index}/state").read_text() for index in range(len(wanted))]
     assert states == ["on\n"] * len(wanted)
-    assert given(machine.damond.admin, workload, machine.pids) == wanted
-    assert "another user has DAMON's tree" in machine.sh(words, 1)
+    assert given(machine.admin, workload, {machine.pid: 1000}) == wanted
+    assert "another user has DAMON's tree" in machine.said(words, 1)
     assert machine.nr == str(len(wanted))  # and what runs goes on
-    assert machine.sh(f"sh {script} stop") == ""
+    assert machine.said(f"sh {script} stop") == ""
     assert machine.nr == "0"
-    assert "nothing of it runs" in machine.sh(f"sh {script} stop", 1)
+    assert "nothing of it runs" in machine.said(f"sh {script} stop", 1)
 
 
 @needs_root
-def test_a_refused_write_leaves_nothing(started: Callable[[str], Machine], tmp_path: Path) -> None:
+def test_a_refused_write_leaves_nothing(started: Callable[[str], Damond], tmp_path: Path) -> None:
     script = exported("tiering", "sysfs-script", "tiering", tmp_path / "policy.sh")
     machine = started("tiering")
     text = script.read_text()
@@ -51,17 +51,17 @@ def test_a_refused_write_leaves_nothing(started: Callable[[str], Machine], tmp_p
             "kdamonds/1/state: on: the kernel refuses it: Invalid argument;",
     }.items():  # fmt: skip
         script.write_text(broken)
-        assert why in machine.sh(f"sh {script}", 1)
+        assert why in machine.said(f"sh {script}", 1)
         assert machine.nr == "0"
 
 
 @needs_root
-def test_processes_are_arguments(started: Callable[[str], Machine], tmp_path: Path) -> None:
+def test_processes_are_arguments(started: Callable[[str], Damond], tmp_path: Path) -> None:
     script = exported("proactive_reclaim", "sysfs-script", "hot-cold", tmp_path / "policy.sh")
     machine = started("hot-cold")
-    assert "0: arguments; give PID" in machine.sh(f"sh {script}", 1)
-    assert "x1: it is not a process id" in machine.sh(f"sh {script} x1", 1)
-    assert "there is no such process" in machine.sh(f"sh {script} 4999999", 1)
+    assert "0: arguments; give PID" in machine.said(f"sh {script}", 1)
+    assert "x1: it is not a process id" in machine.said(f"sh {script} x1", 1)
+    assert "there is no such process" in machine.said(f"sh {script} 4999999", 1)
     assert machine.nr == "0"
 
 

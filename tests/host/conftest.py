@@ -19,13 +19,10 @@ class Kernel:
 
     def __init__(self, damond: Damond, directory: Path) -> None:
         self.admin, self.modules, self.state = damond.admin, damond.mount / "module", directory / "state"
-        self.kdamonds = self.admin / "kdamonds"
+        self.kdamonds, self.parameter = self.admin / "kdamonds", damond.parameter
 
     def open(self) -> HostDamon:
         return HostDamon(self.admin, self.modules, self.state)
-
-    def parameter(self, module: str, name: str) -> Path:
-        return self.modules / module / "parameters" / name
 
     def look(self) -> dict[str, object]:
         """All that can be set, and what runs."""
