@@ -57,7 +57,7 @@ def test_what_the_mirror_does_not_have_is_named_with_what_it_has(repository: Rep
 
 
 @needs_apt
-def test_a_suite_may_be_asked_for(repository: Repository, keys: Keys, tmp_path: Path) -> None:
+def test_a_suite_may_be_asked_for(repository: Repository, tmp_path: Path) -> None:
     assert apt.fetch_package("thing").version == "9"
     repository.publish("own-suite", [build_deb(tmp_path, "thing", "4", {"usr/a": b"4"})])
     assert apt.fetch_package("thing", suite="bookworm").version == "3"

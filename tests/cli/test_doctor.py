@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from damon.cli.doctor import VMTEST, Host, examine, run
-from damon.errors import InvalidInput
+from damon.errors import InvalidInput, MissingCapability
 from damon.mm.linux.capabilities import BITMAP, Capabilities
 from tests.files import lay
 
@@ -24,7 +24,12 @@ ALL = 0xFFFFFFFFFFFFFFFF
 
 def _capabilities(answer: bool) -> Callable[[Path, Path], Capabilities]:
     """As of a kernel that has all of the system calls, or none."""
-    return lambda proc, sys: Capabilities(proc, sys, lambda: answer, lambda: answer, lambda: answer)
+
+    def rwp() -> None:
+        if not answer:
+            raise MissingCapability("rwp: userfaultfd(2): there is none; boot another kernel")
+
+    return lambda proc, sys: Capabilities(proc, sys, *[lambda: answer] * 3, rwp)
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ class Capabilities:
         process_madvise: whether the system call exists; asked of the running kernel unless given.
         process_vm_readv: likewise.
         move_pages: likewise.
+        rwp: raises ``MissingCapability`` unless the kernel has read-write protection.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Capabilities:
         process_madvise: Callable[[], bool] = _process_madvise_there,
         process_vm_readv: Callable[[], bool] = _process_vm_readv_there,
         move_pages: Callable[[], bool] = _move_pages_there,
+        rwp: Callable[[], None] = require_rwp,
     ) -> None:
         self._proc = proc
         self._sys = sys
         self._process_madvise = process_madvise
         self._process_vm_readv = process_vm_readv
         self._move_pages = move_pages
+        self._rwp = rwp
 
     def require(self, ops: str, actions: Sequence[str]) -> None:
         """Raise ``MissingCapability`` for the first thing that is missing."""
@@ -101,7 +104,7 @@ class Capabilities:
         """By name, what can be asked for by itself. Each raises ``MissingCapability``; nothing is changed."""
         return {
             "page_idle": self._page_idle,
-            "rwp": require_rwp,
+            "rwp": self._rwp,
             "pagemap": self._pagemap,
             "system_ram": lambda: self._readable_file(self._proc / "iomem", "CONFIG_PROC_FS"),
             "process_madvise": lambda: self._allowed("lru_deprio", parse.CAP_SYS_NICE),

@@ -125,6 +125,12 @@ FIELDS(T) = {
 };
 #undef T
 
+#define T lx_tracked
+FIELDS(T) = {
+	F(start) F(end) F(how)
+};
+#undef T
+
 #define T lx_result
 FIELDS(T) = {
 	F(wanted) F(missing) F(own) F(stale) F(shared) F(acted) F(left) F(moved)
@@ -239,6 +245,7 @@ static const struct struct_layout struct_layouts[] = {
 	STRUCT(damon_quiet),
 	STRUCT(lx_files),
 	STRUCT(lx_key),
+	STRUCT(lx_tracked),
 	STRUCT(lx_result),
 	STRUCT(sim_page),
 	STRUCT(sim_seg),

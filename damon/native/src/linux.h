@@ -94,6 +94,11 @@ struct lx_scan {
 #define LX_SCAN_HUGE (1ull << 6)
 #define LX_SCAN_ACCESSED (1ull << 9)
 
+/* A part of a process's memory, by how accesses to it are seen. */
+struct lx_tracked {
+	uint64_t start, end, how;
+};
+
 /* A growable scratch array; content is lost when it grows. NULL when memory is out. */
 struct lx_buf {
 	void *rows;

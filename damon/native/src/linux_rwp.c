@@ -153,11 +153,6 @@ static int mark(struct lx_files *files, int fd, struct lx_key *keys, size_t nr, 
 	return 0;
 }
 
-/* A part of a process's memory, by how accesses to it are seen. */
-struct lx_tracked {
-	uint64_t start, end, how;
-};
-
 enum {
 	LX_UNSEEN,
 	LX_BY_RWP,

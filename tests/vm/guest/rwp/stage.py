@@ -11,14 +11,15 @@ from pathlib import Path
 
 from damon.mm.linux import LinuxMachine
 from damon.mm.linux.process import LinuxProcessSpace
+from tests.buffers import addresses, young
 from tests.vm.guest.checks import Checks
-from tests.vm.guest.linux_mm.stage import PAGE, Victim, buffer, victim, young
+from tests.vm.guest.linux_mm.stage import PAGE, Victim, victim
 from tests.vm.guest.pages import pagemap
 
 CHECKS = check = Checks()
 #: In an entry of pagemap: the page table's entry has userfaultfd's mark.
 UFFD_BIT = 1 << 57
-__all__ = ["CHECKS", "PAGE", "Victim", "buffer", "check", "minor_faults", "observed", "protected", "victim", "watched"]
+__all__ = ["CHECKS", "PAGE", "Victim", "check", "minor_faults", "observed", "protected", "victim", "watched"]
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def observed(other: Victim, access: str = "rwp") -> Iterator[LinuxProcessSpace]:
 
 def watched(space: LinuxProcessSpace, other: Victim, pages: Sequence[int], line: str = "", base: int = 0) -> list[int]:
     """Which of those pages (of the area, or from ``base`` on) were accessed while the other process obeyed ``line``."""
-    batch = space.mkold(buffer([(base or other.base) + page * PAGE for page in pages]), len(pages))
+    batch = space.mkold(addresses([(base or other.base) + page * PAGE for page in pages]), len(pages))
     if line:
         other.tell(line)
     else:

@@ -128,14 +128,14 @@ def without_root() -> dict[str, Any]:
 MONITOR = """
 import random, sys, time
 from damon.mm.linux import LinuxMachine
-from tests.vm.guest.rwp.stage import buffer, young
+from tests.buffers import addresses, young
 pids = [(int(pid), int(base)) for pid, base in (word.split(":") for word in sys.argv[1:])]
 machine = LinuxMachine(access="rwp")
 print("ready", flush=True)
 spaces = [(machine.open_process(pid), base) for pid, base in pids]
 while True:
     for space, base in spaces:
-        batch = space.mkold(buffer([base + page * 4096 for page in range(0, 1024, 7)]), 147)
+        batch = space.mkold(addresses([base + page * 4096 for page in range(0, 1024, 7)]), 147)
         young(space, batch)
 """
 
