@@ -29,7 +29,10 @@ def _capabilities(answer: bool) -> Callable[[Path, Path], Capabilities]:
         if not answer:
             raise MissingCapability("rwp: userfaultfd(2): there is none; boot another kernel")
 
-    return lambda proc, sys: Capabilities(proc, sys, *[lambda: answer] * 3, rwp)
+    def there() -> bool:
+        return answer
+
+    return lambda proc, sys: Capabilities(proc, sys, there, there, there, rwp)
 
 
 @pytest.fixture
