@@ -79,6 +79,7 @@ class Rwp:
         self._rows = (Tracked * 1)()
         self._nr = 0
         self._synced_ns: int | None = None
+        self._known: dict[tuple[int, int], int] = {}  # mappings, and the errno of their registration
         #: Mappings that cannot be tracked: start and end (bytes), and the errno of their registration.
         self.unseen: dict[tuple[int, int], int] = {}
 
@@ -117,12 +118,15 @@ class Rwp:
         full = self._synced_ns is None
         rows: list[Tracked] = []
         unseen: dict[tuple[int, int], int] = {}
+        known = {} if full else self._known  # what has the same bounds was not replaced, or turns out to be gone
+        self._known = {}
         for bounds in self._mappings.read(self._files, self._directory):
-            error = self.unseen.get(bounds, 0) if not full else 0
-            error = error or -_register(self._fd, *bounds)
+            error = known[bounds] if bounds in known else -_register(self._fd, *bounds)
             if error == errno.ESRCH:
                 self.forget()
                 raise ProcessLookupError(error, os.strerror(error))
+            if error != errno.EBUSY:  # the other one may go
+                self._known[bounds] = error
             if error:
                 unseen[bounds] = error
             how = OTHERWISE if error else BY_RWP
