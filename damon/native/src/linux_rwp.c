@@ -121,8 +121,8 @@ static int scan(struct lx_files *files, int fd, uint64_t *start, uint64_t end, u
 }
 
 /*
- * Which of keys[0..nr), pages in ascending order, are of a category: aux := 1, else 0. Pages near each other are asked
- * about in one call. 0 or a negative errno.
+ * Which of keys[0..nr), pages in ascending order, are of a category: aux := 1, else it stays. Pages near each other are
+ * asked about in one call. 0 or a negative errno.
  */
 static int mark(struct lx_files *files, int fd, struct lx_key *keys, size_t nr, uint64_t category)
 {
@@ -134,8 +134,6 @@ static int mark(struct lx_files *files, int fd, struct lx_key *keys, size_t nr, 
 
 		for (last = first + 1; last < nr && keys[last].key - keys[last - 1].key <= GAP; last++)
 			;
-		for (size_t i = first; i < last; i++)
-			keys[i].aux = 0;
 		end = (keys[last - 1].key + 1) << LX_PAGE_SHIFT;
 		while (at < end) {
 			int found = scan(files, fd, &at, end, category, ranges, NR_RANGES);

@@ -82,13 +82,12 @@ def a_child_is_not_watched_and_not_disturbed() -> dict[str, Any]:
 
 @check
 def another_program() -> dict[str, Any]:
-    """execve(2): the descriptor is of memory that is gone; the new program's is tracked after the next look at it."""
+    """execve(2): the descriptor is of memory that is gone; the new program's is tracked at once."""
     with victim(4) as other, observed(other) as space:
         other.tell(f"write 0 {other.pages} 1")
         watched(space, other, range(64))
         other.base = int(other.tell("exec"))
         other.tell(f"write 0 {other.pages} 1")
-        time.sleep(SYNC_NS / 1e9)
         seen = watched(space, other, range(64), "touch 0 32 1")
     assert seen == list(range(32)), seen
     return {"seen": len(seen)}
