@@ -129,9 +129,7 @@ class ProcessSample(SampleModule):
         self.damon.call(ctx, DamonCallControl(self._report, repeat=True, results_only=True))
 
     def _report(self, ctx: DamonCtx) -> None:
-        """In the worker, at the end of an aggregation."""
-        if ctx.passed_sample_intervals < ctx.next_aggregation_sis:
-            return
+        """In the worker, at the end of an aggregation: there is nothing else that it waits for, and no scheme apart."""
         self.working_set.add(self._size())
         self._log.info("wss: %d", self.working_set.last)
 

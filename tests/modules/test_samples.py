@@ -177,12 +177,19 @@ def test_a_process_that_does_not_exist_is_refused(machine: SimulatedMachine, nam
 @pytest.mark.parametrize("name", ["wsse", "prcl", "mtier"])
 def test_they_start_exclusively(machine: SimulatedMachine, name: str) -> None:
     words = {"mtier": ("node0_end_addr=4194304", "node1_end_addr=4194304")}
-    loader, _ = _load(machine, "stat", "enabled=Y")
+    damon = Damon(machine, seed=5)
+    loader, other = Loader(damon), damon.new_ctx()
+    damon.select_ops(other, "paddr")
+    damon.start([other])
     module = loader.prepare(name, [*words.get(name, (f"target_pid={machine.pids['main']}",)), "enabled=Y"])
     with refused(errno.EBUSY):
         loader.load(module)
-    assert (module.parameters["enabled"].show(), loader.damon.nr_running_ctxs) == ("N\n", 1)
-    loader.unload_all()
+    assert (module.parameters["enabled"].show(), damon.nr_running_ctxs) == ("N\n", 1)
+    damon.stop()
+    module.parameters["enabled"].store("Y")
+    with refused(errno.EBUSY):
+        damon.start([other])
+    module.exit()
 
 
 def test_mtier_moves_hot_memory_to_node_0_and_cold_memory_away() -> None:
