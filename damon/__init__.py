@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from damon.model.operations import Score as Score
     from damon.model.probe import DamonFilter as DamonFilter
     from damon.model.probe import DamonFilterType as DamonFilterType
+    from damon.model.probe import DamonPrep as DamonPrep
+    from damon.model.probe import DamonPrepAction as DamonPrepAction
     from damon.model.probe import DamonProbe as DamonProbe
     from damon.model.scheme import Damos as Damos
     from damon.model.scheme import DamosAccessPattern as DamosAccessPattern
@@ -79,7 +81,7 @@ _PLACES: Final = {
     "model.custom": "DamosCustomAction DamosCustomMetric DamosFolioFilter DamosRegionFilter",
     "model.machine": "Advice Machine",
     "model.operations": "Operations Score",
-    "model.probe": "DamonFilter DamonFilterType DamonProbe",
+    "model.probe": "DamonFilter DamonFilterType DamonPrep DamonPrepAction DamonProbe",
     "model.scheme": "Damos DamosAccessPattern DamosAction DamosFilter DamosFilterType DamosMigrateDest DamosQuota "
     "DamosQuotaGoal DamosQuotaGoalMetric DamosQuotaGoalTuner DamosWatermarks DamosWmarkMetric",
     "model.target": "DamonTarget",
