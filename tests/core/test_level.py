@@ -60,14 +60,21 @@ def test_what_came_later_is_refused_at_the_start_and_in_a_commit(change: Change,
     kernel, ctx = started(FakeMachine())
     wanted = source(kernel)
     change(wanted)
+    seen: list[object] = []
 
     def commit(ctx: DamonCtx) -> None:
-        before = _parameters(ctx)
-        with pytest.raises(InvalidInput, match=f"^{re.escape(named)}.*give level 'next'") as caught:
+        seen.append(_parameters(ctx))
+        try:
             commit_ctx(ctx, wanted)
-        assert (caught.value.errno, _parameters(ctx)) == (errno.EINVAL, before)
+        except DamonError as error:
+            seen.append(error)
+        seen.append(_parameters(ctx))
 
     kernel.call(ctx, DamonCallControl(commit))
+    before, error, after = seen
+    assert isinstance(error, InvalidInput)
+    assert re.match(f"{re.escape(named)}.*give level 'next'", str(error.strerror))
+    assert (error.errno, after) == (errno.EINVAL, before)
     kernel.stop()
     new = new_ctx(kernel)
     change(new)

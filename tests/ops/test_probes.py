@@ -70,7 +70,7 @@ def _hits(*filters: DamonFilter, reference: bool) -> list[int]:
         ([(SET, True, True)], [0, 2]),  # and is not idle either
         ([(SET, False, True)], [1, 3, 4]),
         ([(SET, True, False), (ANON, True, True)], [1]),
-        ([(SIZE, True, True)], [0, 1]),  # 8 to 16 KiB
+        ([(SIZE, True, True)], [0, 1]),  # of 16 KiB
         ([(SIZE, False, True)], [2, 3, 4]),
         ([(SIZE, True, False), (UNSET, True, True)], [3]),
     ],
@@ -78,7 +78,7 @@ def _hits(*filters: DamonFilter, reference: bool) -> list[int]:
 def test_the_first_hit_decides_else_the_opposite_of_the_last(
     filters: list[tuple[DamonFilterType, bool, bool]], hits: list[int], reference: bool
 ) -> None:
-    chain = [DamonFilter(type_, matching, allow, 7, 2 * PAGE, 4 * PAGE) for type_, matching, allow in filters]
+    chain = [DamonFilter(type_, matching, allow, 7, 4 * PAGE, 4 * PAGE) for type_, matching, allow in filters]
     assert _hits(*chain, reference=reference) == hits
 
 
