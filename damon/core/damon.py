@@ -12,6 +12,7 @@ from typing import Final
 from damon.core.commit import rehearse
 from damon.core.kdamond import Kdamond
 from damon.core.regions import SplitState
+from damon.core.reports import AccessReports
 from damon.core.trace import Trace
 from damon.core.waiting import at_exit, waiting
 from damon.errors import DamonError
@@ -24,6 +25,7 @@ from damon.model.level import Level
 from damon.model.machine import Machine, Placeholder, Show
 from damon.model.operations import Operations
 from damon.model.random import Random, mix64
+from damon.model.report import DamonAccessReport
 from damon.ops.registry import OperationsRegistry
 
 #: Real seconds that workers get to end when the interpreter does.
@@ -47,6 +49,7 @@ class Damon:
         self.level = member("Damon.level", level, Level)
         self.operations = OperationsRegistry()
         self.trace = Trace(machine.clock)
+        self.reports = AccessReports()  #: for operations sets that count them
         self.nr_running_ctxs = 0
         self._seed, self._reference = seed, reference
         self._nr_ctxs = 0
@@ -74,6 +77,10 @@ class Damon:
     def select_ops(self, ctx: DamonCtx, name: str) -> None:
         """Use the set ``name`` (``vaddr``, ``fvaddr``, ``paddr``, or a registered one); EINVAL when unknown."""
         ctx.ops = self.operations.select(name)
+
+    def report_access(self, report: DamonAccessReport) -> None:
+        """An access that a source knows of, for workers whose operations set counts reports; from any thread."""
+        self.reports.add(report)
 
     def is_running(self, ctx: DamonCtx) -> bool:
         return ctx.kdamond is not None
