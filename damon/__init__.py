@@ -49,7 +49,12 @@ if TYPE_CHECKING:
     from damon.model.operations import Score as Score
     from damon.model.probe import DamonFilter as DamonFilter
     from damon.model.probe import DamonFilterType as DamonFilterType
+    from damon.model.probe import DamonPrep as DamonPrep
+    from damon.model.probe import DamonPrepAction as DamonPrepAction
     from damon.model.probe import DamonProbe as DamonProbe
+    from damon.model.report import DamonAccessReport as DamonAccessReport
+    from damon.model.report import DamonSampleFilter as DamonSampleFilter
+    from damon.model.report import DamonSampleFilterType as DamonSampleFilterType
     from damon.model.scheme import Damos as Damos
     from damon.model.scheme import DamosAccessPattern as DamosAccessPattern
     from damon.model.scheme import DamosAction as DamosAction
@@ -64,6 +69,8 @@ if TYPE_CHECKING:
     from damon.model.scheme import DamosWmarkMetric as DamosWmarkMetric
     from damon.model.target import DamonTarget as DamonTarget
     from damon.ops.paddr import Paddr as Paddr
+    from damon.ops.reported import ReportedPaddr as ReportedPaddr
+    from damon.ops.reported import ReportedVaddr as ReportedVaddr
     from damon.ops.vaddr import Fvaddr as Fvaddr
     from damon.ops.vaddr import Vaddr as Vaddr
     from damon.ops.vaddr import process_space as process_space
@@ -79,11 +86,13 @@ _PLACES: Final = {
     "model.custom": "DamosCustomAction DamosCustomMetric DamosFolioFilter DamosRegionFilter",
     "model.machine": "Advice Machine",
     "model.operations": "Operations Score",
-    "model.probe": "DamonFilter DamonFilterType DamonProbe",
+    "model.probe": "DamonFilter DamonFilterType DamonPrep DamonPrepAction DamonProbe",
+    "model.report": "DamonAccessReport DamonSampleFilter DamonSampleFilterType",
     "model.scheme": "Damos DamosAccessPattern DamosAction DamosFilter DamosFilterType DamosMigrateDest DamosQuota "
     "DamosQuotaGoal DamosQuotaGoalMetric DamosQuotaGoalTuner DamosWatermarks DamosWmarkMetric",
     "model.target": "DamonTarget",
     "ops.paddr": "Paddr",
+    "ops.reported": "ReportedPaddr ReportedVaddr",
     "ops.vaddr": "Fvaddr Vaddr process_space",
     "version": "__version__",
 }

@@ -114,9 +114,9 @@ class KernelModule(Module):
         """Write a parameter; 0 or a negative errno. A worker that starts meanwhile is this module's."""
         before = set(self.engine.running())
         result = int(self.engine.lib.shim_param_set(address, text.encode()))
-        for ctx in self.engine.running():
-            if ctx not in before:
-                self.ctx = ctx
+        new = [ctx for ctx in self.engine.running() if ctx not in before]
+        if new:
+            self.ctx, self.more = new[0], new[1:]
         self.engine.raise_failure()
         return result
 
@@ -142,18 +142,20 @@ class KernelModule(Module):
     def _counterpart(self) -> Module | None:
         """pydamon's own module of that name: it describes these parameters and this context."""
         if self._own is not None:
-            self._own.ctx = self.ctx
-            if self.ctx is not None and self.ctx.kdamond is not None:
-                self.engine.refresh(self.ctx)
+            self._own.ctx, self._own.more = self.ctx, self.more
+            for ctx in self.ctxs:
+                if ctx.kdamond is not None:
+                    self.engine.refresh(ctx)
         return self._own
 
     def needs(self) -> tuple[str, Sequence[str]]:
         return self._own.needs() if self._own is not None else super().needs()
 
     def progress(self) -> tuple[int, int] | None:
-        if self._own is not None and self._own.progress() is None:
+        own = self._counterpart()
+        if own is not None and own.progress() is None:
             return None
-        stats = self.engine.stats(self.ctx) if self.ctx is not None else []
+        stats = [stat for ctx in self.ctxs for stat in self.engine.stats(ctx)]
         return sum(stat.sz_tried for stat in stats), sum(stat.sz_applied for stat in stats)
 
     def state(self) -> str:

@@ -104,8 +104,14 @@ def find_modules(extra: Iterable[Path] = ()) -> dict[str, type[Module]]:
     return found
 
 
+def full_names(name: str) -> Sequence[str]:
+    """The modules that ``name`` may mean, the first that there is: it as it is, without ``damon_``, a sample's."""
+    plain = canonical(name)
+    return plain, f"damon_{plain}", f"damon_sample_{plain}"
+
+
 def find_module(name: str, extra: Iterable[Path] = (), known: Mapping[str, type[Module]] | None = None) -> type[Module]:
-    """The module called ``name`` (also without ``damon_``), or in the directory ``name`` when that has a slash.
+    """The module called ``name`` (``full_names``), or in the directory ``name`` when that has a slash.
 
     ``known``: the modules of another engine; then only those count.
 
@@ -118,8 +124,7 @@ def find_module(name: str, extra: Iterable[Path] = (), known: Mapping[str, type[
             raise InvalidInput(f"directory {name!r}: is not a module; it needs an __init__.py with MODULE")
         return kind
     modules = find_modules(extra) if known is None else known
-    wanted = canonical(name)
-    for candidate in (wanted, f"damon_{wanted}"):
+    for candidate in full_names(name):
         if candidate in modules:
             return modules[candidate]
     raise _unknown("module", name, modules)
@@ -245,11 +250,11 @@ class Loader:
 
     def unload(self, name: str) -> None:
         """Stop a module and forget it."""
-        wanted = canonical(name)
-        module = self._loaded.pop(wanted, None) or self._loaded.pop(f"damon_{wanted}", None)
-        if module is None:
-            raise _unknown("loaded module", name, self._loaded)
-        module.exit()
+        for candidate in full_names(name):
+            if candidate in self._loaded:
+                self._loaded.pop(candidate).exit()
+                return
+        raise _unknown("loaded module", name, self._loaded)
 
     def unload_all(self) -> None:
         """In reverse order of loading."""

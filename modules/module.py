@@ -25,9 +25,13 @@ class Module(ABC):
     description: ClassVar[str]
     #: Does it start exclusively? Then nothing else that monitors may run.
     exclusive: ClassVar[bool] = True
+    #: Does damond have it from its start? Else ``damon modprobe`` loads it.
+    built_in: ClassVar[bool] = True
     parameters: Parameters
     #: The monitoring context, once there is one.
     ctx: DamonCtx | None = None
+    #: Those of its further workers.
+    more: Sequence[DamonCtx] = ()
 
     def __init__(self, damon: Damon) -> None:
         self.damon = damon
@@ -62,15 +66,20 @@ class Module(ABC):
         """Raise what starting with the parameters as they are would raise (EINVAL), changing nothing."""
 
     @property
+    def ctxs(self) -> Sequence[DamonCtx]:
+        """The contexts of all its workers."""
+        return self.more if self.ctx is None else (self.ctx, *self.more)
+
+    @property
     def running(self) -> bool:
-        return self.ctx is not None and self.damon.is_running(self.ctx)
+        return any(self.damon.is_running(ctx) for ctx in self.ctxs)
 
     def state(self) -> str:
         """For people: ``off``, ``active``, or what it waits for."""
         return "active" if self.running else "off"
 
     def stats(self) -> dict[str, Value]:
-        """The read-only counters by parameter name."""
+        """What it counts, by name: its read-only parameters, and what the kernel only logs."""
         return {}
 
     def summary(self) -> Sequence[tuple[str, str]]:

@@ -12,6 +12,7 @@ from damon.core import Damon, set_attrs
 from damon.model.arrays import RegionArray
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
+from damon.model.level import Level
 from damon.model.machine import Machine
 from damon.model.operations import Operations
 from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe
@@ -75,9 +76,10 @@ def started(
     regions: Sequence[RegionArray] | None = None,
     attrs: DamonAttrs | None = None,
     probes: Sequence[DamonProbe] = (),
+    level: Level | str = Level.V7_3,
 ) -> tuple[Damon, DamonCtx]:
     """An engine on ``machine``, and its context (``new_ctx``), which runs."""
-    damon = Damon(machine, seed, reference=reference)
+    damon = Damon(machine, seed, reference=reference, level=level)
     ctx = new_ctx(damon, *schemes, ops=ops, regions=regions, attrs=attrs, probes=probes)
     damon.start([ctx])
     return damon, ctx

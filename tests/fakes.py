@@ -51,6 +51,7 @@ class FakeSpace:
         self.areas: list[tuple[int, int]] = []
         self.pages: dict[int, int] = {}  # pfn: flags
         self.charged: dict[int, int] = {}  # pfn: cgroup
+        self.sizes: dict[int, int] = {}  # pfn: pages of its folio
         self.young_pages: set[int] = set()
         self.paged_out: list[int] = []
         self.activated: list[int] = []
@@ -90,12 +91,14 @@ class FakeSpace:
                 batch.nr += 1
         yield batch
 
-    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
+    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray, sizes: bool = False) -> None:
         self.probed.append([addrs[i] for i in range(nr)])
         out.nr = nr
         for index, folio in enumerate(out):
             pfn = addrs[index] // PAGE
             folio.pfn, folio.nr_pages = pfn, int(pfn in self.pages)
+            if sizes and folio.nr_pages:
+                folio.nr_pages = self.sizes.get(pfn, 1)
             folio.flags, folio.memcg = self.pages.get(pfn, 0xFFFF), self.charged.get(pfn, 0)
 
     def folios_young(self, folios: FolioArray) -> None:

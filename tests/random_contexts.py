@@ -6,10 +6,12 @@ from __future__ import annotations
 from random import Random
 
 from damon.core import Damon, set_attrs
+from damon.core.level import of_level
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import U32_MAX, ULONG_MAX, DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx
-from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe
+from damon.model.level import Level
+from damon.model.probe import DamonFilter, DamonFilterType, DamonPrep, DamonProbe
 from damon.model.scheme import (
     Damos,
     DamosAccessPattern,
@@ -136,12 +138,13 @@ def _quota(rnd: Random, space: str) -> DamosQuota:
     return quota
 
 
-def _filter(rnd: Random, span: tuple[int, int]) -> DamosFilter:
-    kind = rnd.choice(list(DamosFilterType))
+def _filter(rnd: Random, span: tuple[int, int], level: Level) -> DamosFilter:
+    kind = rnd.choice(of_level(level, DamosFilterType))
     start = rnd.randint(*span)
+    low = rnd.choice([0, 0, 20, 500]) if level is Level.NEXT else 0
     return DamosFilter(
         kind, rnd.random() < 0.5, rnd.random() < 0.5, rnd.randint(0, 2), start, rnd.randint(start, span[1]),
-        rnd.randint(0, 1), 0, rnd.choice([PAGE, 2 * MIB]),
+        rnd.randint(0, 1), 0, rnd.choice([PAGE, 2 * MIB]), low, low + 1000,
     )  # fmt: skip
 
 
@@ -152,26 +155,31 @@ def _watermarks(rnd: Random) -> DamosWatermarks:
     return DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, rnd.choice([30_000, 200_000]), 1000, low + 600, low)
 
 
-def random_scheme(rnd: Random, space: str, span: tuple[int, int], sample_us: int) -> Damos:
+def random_scheme(rnd: Random, ctx: DamonCtx, span: tuple[int, int], sample_us: int) -> Damos:
     scheme = Damos(
-        _pattern(rnd), rnd.choice(list(DamosAction)), rnd.choice([0, 0, 1, 3, 25]) * sample_us, _quota(rnd, space),
+        _pattern(rnd), rnd.choice(list(DamosAction)), rnd.choice([0, 0, 1, 3, 25]) * sample_us, _quota(rnd, ctx.ops.id),
         _watermarks(rnd), rnd.choice([-1, 0, 1, 7]), max_nr_snapshots=rnd.choice([0, 0, 0, 5]),
     )  # fmt: skip
     if rnd.random() < 0.2:
         scheme.migrate_dests = [DamosMigrateDest(rnd.randint(0, 2), rnd.randint(0, 3)) for _ in range(2)]
     for _ in range(rnd.choice([0, 0, 1, 2])):
-        scheme.add_filter(_filter(rnd, span))
+        scheme.add_filter(_filter(rnd, span, ctx.level))
     return scheme
 
 
-def _probes(rnd: Random, attrs: DamonAttrs) -> list[DamonProbe]:
+def _probes(rnd: Random, attrs: DamonAttrs, level: Level) -> list[DamonProbe]:
     if rnd.random() < 0.8 or attrs.max_nr_accesses() > 255:
         return []
-    kinds = list(DamonFilterType)
-    return [
-        DamonProbe(rnd.choice([0, 0, 1, 100]), [DamonFilter(rnd.choice(kinds), rnd.random() < 0.5, True, 1)])
+    kinds = of_level(level, DamonFilterType)
+    probes = [
+        DamonProbe(
+            rnd.choice([0, 0, 1, 100]), [DamonFilter(rnd.choice(kinds), rnd.random() < 0.5, True, 1, PAGE, 2 * MIB)]
+        )
         for _ in range(rnd.randint(1, 4))
     ]
+    if level is Level.NEXT:
+        probes[0].preps += [DamonPrep() for _ in range(rnd.randint(0, 2))]
+    return probes
 
 
 def spans(machine: SimulatedMachine, space: str, process: str) -> list[tuple[int, int]]:
@@ -186,9 +194,9 @@ def fill(rnd: Random, ctx: DamonCtx, span: tuple[int, int], slow: int = 1) -> No
     """Parameters other than targets."""
     set_attrs(ctx, random_attrs(rnd, slow))
     sample = ctx.attrs.sample_interval
-    ctx.schemes += [random_scheme(rnd, ctx.ops.id, span, sample) for _ in range(rnd.choice([0, 1, 1, 2, 3]))]
+    ctx.schemes += [random_scheme(rnd, ctx, span, sample) for _ in range(rnd.choice([0, 1, 1, 2, 3]))]
     ctx.min_region_sz = rnd.choice([PAGE, PAGE, PAGE, 4 * PAGE])
-    ctx.probes = _probes(rnd, ctx.attrs)
+    ctx.probes = _probes(rnd, ctx.attrs, ctx.level)
 
 
 def _cover(target: DamonTarget, ranges: list[tuple[int, int]]) -> None:
@@ -235,7 +243,7 @@ def alive(machine: SimulatedMachine, process: str) -> bool:
 
 def random_commit(rnd: Random, ctx: DamonCtx, slow: int = 1) -> DamonCtx:
     """New parameters for a running context, which are valid; targets stay, and now and then so do the attributes."""
-    src = DamonCtx(machine=ctx.machine, ops=ctx.ops)
+    src = DamonCtx(machine=ctx.machine, ops=ctx.ops, level=ctx.level)
     regions = [target.regions for target in ctx.targets if target.regions.nr]
     span = (regions[0][0].start, regions[0][-1].end) if regions else (0, 0)
     fill(rnd, src, span, slow)

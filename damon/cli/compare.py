@@ -23,6 +23,7 @@ from damon.errors import DamonError, InvalidInput
 from damon.guests.engine import FORMS as GUEST_FORMS
 from damon.guests.engine import GuestEngine, GuestFailed
 from damon.library.engine import FORMS, HOST, Engine
+from damon.model.level import Level
 from damon.modules.loader import Loader
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _run(arguments: argparse.Namespace, place: Place, base: Path) -> dict[str, A
     """One engine's run of one workload, the kernel's C in a process of its own."""
     own = copy.copy(arguments)
     own.sim, own.engine = arguments.sim[place[0]], arguments.engines[place[1]]
-    own.sanitize, own.linux, own.extra = False, False, []
+    own.sanitize, own.linux, own.extra, own.level = False, False, [], Level.V7_3.value
     result = base.with_suffix(".json")
 
     def work(arguments: argparse.Namespace, engine: Engine) -> int:

@@ -28,7 +28,8 @@ the sysfs tree, DIR/module/damon_*/parameters are the modules' parameters. 'damo
 that sees them where the kernel has them. Stops on SIGTERM and SIGINT, and leaves everything as it was.
 """
 EPILOG = """\
-The modules damon_reclaim, damon_lru_sort and damon_stat are built in, and off unless --cmdline has enabled=Y.
+The modules damon_reclaim, damon_lru_sort and damon_stat are built in, and off unless --cmdline has enabled=Y;
+the kernel's samples (damon_sample_*) are loaded by damon modprobe.
 One damond serves one directory; several can run beside each other.
 
 examples:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.library.engine import FORMS, HOST, OWN, Engine, KernelEngine, open_engine
+from damon.model.level import Level
 
 if TYPE_CHECKING:
     from damon.core import Damon
@@ -32,6 +33,10 @@ def add(command: Any) -> None:
         help="build a C file into the kernel's C, such as one of damon export; its parameters make a module",
     )  # fmt: skip
     command.add_argument("--sanitize", action="store_true", help="build the kernel's C with AddressSanitizer and UBSan")
+    command.add_argument(
+        "--level", choices=[level.value for level in Level], default=Level.V7_3.value,
+        help="the kernel whose features pydamon's own engine has: 7.3 (default), or next: also those merged since",
+    )  # fmt: skip
 
 
 def refuse_host(arguments: argparse.Namespace, command: str) -> None:
@@ -50,6 +55,7 @@ def of(arguments: argparse.Namespace, *, look: bool = False) -> Engine:
         extra=arguments.extra,
         say=lambda text: print(f"damon: {text}", file=sys.stderr),
         look=look,
+        level=arguments.level,
     )
 
 

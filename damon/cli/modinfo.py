@@ -21,7 +21,9 @@ def add(commands: Any) -> None:
         epilog="example: damon modinfo damon_reclaim",
     )
     command.add_argument(
-        "name", help="damon_reclaim, damon_lru_sort, damon_stat, one of $DAMON_MODULES_PATH, or a directory"
+        "name",
+        help="damon_reclaim, damon_lru_sort, damon_stat, damon_sample_wsse, damon_sample_prcl, damon_sample_mtier, "
+        "one of $DAMON_MODULES_PATH, or a directory",
     )
     engines.add(command)
     command.add_argument("--json", action="store_true", help="one JSON object instead of a table")

@@ -92,7 +92,7 @@ class Job:
         """Those that there are now."""
         if self._ctx is not None:
             return [self._ctx]
-        return [module.ctx for module in self._modules if module.ctx is not None]
+        return [ctx for module in self._modules for ctx in module.ctxs]
 
     def start(self) -> None:
         if self._ctx is not None:

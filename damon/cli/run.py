@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Load modules with parameters and run them in the foreground: cold memory leaves (damon_reclaim), lists get sorted
-(damon_lru_sort), idle time is measured (damon_stat). --sim plays a workload on a simulated machine in virtual time,
-as fast as it can; --linux works on this machine's memory (root, CONFIG_IDLE_PAGE_TRACKING). Ctrl-C or SIGTERM ends
-the run; the summary is printed all the same. --linux --workload performs a workload for real beside it, and reports
-it what --sim would: how much of each area is in memory, what came back, and how much longer the work took.
+(damon_lru_sort), idle time is measured (damon_stat); the kernel's samples are damon_sample_wsse, damon_sample_prcl and
+damon_sample_mtier. --sim plays a workload on a simulated machine in virtual time, as fast as it can; --linux works on
+this machine's memory (root, CONFIG_IDLE_PAGE_TRACKING). Ctrl-C or SIGTERM ends the run; the summary is printed all the
+same. --linux --workload performs a workload for real beside it, and reports it what --sim would: how much of each area
+is in memory, what came back, and how much longer the work took.
 """
 EPILOG = """\
 A module of --module is enabled unless its parameters set enabled; one of --cmdline only if enabled=Y is there,

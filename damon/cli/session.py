@@ -67,7 +67,7 @@ class Session:
                 left = None if duration is None else round((duration - self.seconds()) * 1e6)
                 if left is not None and left <= 0:
                     break
-                steps.sleep(left, [module.ctx for module in self._modules if module.ctx is not None])
+                steps.sleep(left, [ctx for module in self._modules for ctx in module.ctxs])
                 self._look_for_dead_workers()
                 if progress.due(self.seconds()):
                     progress.show(self.seconds(), self._memory(self._observer.look()), self._rows())
@@ -76,8 +76,8 @@ class Session:
 
     def _look_for_dead_workers(self) -> None:
         for module in self._modules:
-            if module.ctx is not None and module.ctx.error is not None:
-                self.error = module.ctx.error
+            for ctx in module.ctxs:
+                self.error = ctx.error or self.error
 
     @staticmethod
     def _memory(seen: Seen) -> str:

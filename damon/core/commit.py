@@ -13,6 +13,7 @@ from dataclasses import replace
 from damon.core.attrs import damos_set_next_apply_sis, set_attrs
 from damon.core.damos_filter import damos_set_filters_default_reject
 from damon.core.damos_walk import forget_target
+from damon.core.level import check_level
 from damon.core.probes import damon_commit_probes, damon_valid_probe_params
 from damon.errors import DamonError, InvalidInput
 from damon.model.arrays import RegionArray
@@ -70,12 +71,13 @@ def _check_eligible_goals(ctx: DamonCtx) -> None:
 
 def rehearse(dst: DamonCtx, src: DamonCtx) -> None:
     """Raise what committing ``src`` into ``dst`` would raise; both stay as they are. ``dst`` is looked at first."""
-    scratch = DamonCtx(machine=dst.machine, ops=dst.ops)
+    scratch = DamonCtx(machine=dst.machine, ops=dst.ops, level=dst.level)
     try:
         _rehearse(scratch, dst)
     except InvalidInput as error:
         raise DamonError(errno.ENOMEM, f"the context to change: {error.strerror}") from error
     check_types(src)
+    check_level(dst.level, src.probes, src.schemes)
     _rehearse(scratch, src)
 
 

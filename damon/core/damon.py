@@ -12,16 +12,20 @@ from typing import Final
 from damon.core.commit import rehearse
 from damon.core.kdamond import Kdamond
 from damon.core.regions import SplitState
+from damon.core.reports import AccessReports
 from damon.core.trace import Trace
 from damon.core.waiting import at_exit, waiting
 from damon.errors import DamonError
 from damon.mm.clock import VirtualClock
 from damon.model import refused
+from damon.model.checks import member
 from damon.model.clock import Event
 from damon.model.context import DamonCallControl, DamonCtx, DamosWalkControl
+from damon.model.level import Level
 from damon.model.machine import Machine, Placeholder, Show
 from damon.model.operations import Operations
 from damon.model.random import Random, mix64
+from damon.model.report import DamonAccessReport
 from damon.ops.registry import OperationsRegistry
 
 #: Real seconds that workers get to end when the interpreter does.
@@ -34,13 +38,18 @@ class Damon:
     Args:
         machine: the memory to work on.
         seed: contexts' generators derive from it, each from its number.
+        level: the kernel whose features there are: ``7.3``, or ``next`` with those merged for the release after it.
         reference: use the plain Python twins instead of the C routines.
     """
 
-    def __init__(self, machine: Machine, seed: int = 0, *, reference: bool = False) -> None:
+    def __init__(
+        self, machine: Machine, seed: int = 0, *, reference: bool = False, level: Level | str = Level.V7_3
+    ) -> None:
         self.machine = machine
+        self.level = member("Damon.level", level, Level)
         self.operations = OperationsRegistry()
         self.trace = Trace(machine.clock)
+        self.reports = AccessReports()  #: for operations sets that count them
         self.nr_running_ctxs = 0
         self._seed, self._reference = seed, reference
         self._nr_ctxs = 0
@@ -59,7 +68,7 @@ class Damon:
         """An empty context with default attributes and a generator of its own."""
         self._nr_ctxs += 1
         rnd = Random(mix64((self._seed << 16) + self._nr_ctxs & (1 << 64) - 1))
-        return DamonCtx(machine=self.machine, rnd=rnd, reference=self._reference, trace=self.trace)
+        return DamonCtx(machine=self.machine, rnd=rnd, reference=self._reference, trace=self.trace, level=self.level)
 
     def register_ops(self, operations: Operations) -> None:
         """Add an operations set; EINVAL when its id is taken."""
@@ -68,6 +77,10 @@ class Damon:
     def select_ops(self, ctx: DamonCtx, name: str) -> None:
         """Use the set ``name`` (``vaddr``, ``fvaddr``, ``paddr``, or a registered one); EINVAL when unknown."""
         ctx.ops = self.operations.select(name)
+
+    def report_access(self, report: DamonAccessReport) -> None:
+        """An access that a source knows of, for workers whose operations set counts reports; from any thread."""
+        self.reports.add(report)
 
     def is_running(self, ctx: DamonCtx) -> bool:
         return ctx.kdamond is not None
@@ -90,7 +103,7 @@ class Damon:
         for ctx in ctxs:
             if ctx.ops is None:
                 raise refused.no_operations()
-            rehearse(DamonCtx(machine=ctx.machine, ops=ctx.ops), ctx)
+            rehearse(DamonCtx(machine=ctx.machine, ops=ctx.ops, level=self.level), ctx)
             check = getattr(ctx.machine, "check_ctx", None)  # what a machine cannot do; not all have such
             if check is not None:
                 check(ctx)
@@ -116,7 +129,7 @@ class Damon:
         worker = Kdamond(ctx, self._split_state)
         ctx.kdamond_stop = False
         ctx.error = None
-        ctx.trace = self.trace
+        ctx.trace, ctx.level = self.trace, self.level
         started = self.machine.clock.event()
         with self._lock:
             name = f"kdamond.{self.nr_running_ctxs}"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from damon.core.priority import left_window_bp
+from damon.core.probes import damon_probe_hits_wsum
 from damon.model.arrays import DamonRegion
 from damon.model.checks import called, truth
 from damon.model.context import DamonCtx
@@ -44,9 +46,15 @@ def damos_filter_match(ctx: DamonCtx, target: DamonTarget, index: int, wanted: D
     if wanted.type is DamosFilterType.ADDR:
         inside = _inside(ctx, target, index, wanted)
     else:
-        position = next(i for i, other in enumerate(ctx.targets) if other is target)
-        inside = position == wanted.target_idx
+        inside = _whole_inside(ctx, target, target.regions[index], wanted)
     return inside == wanted.matching
+
+
+def _whole_inside(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, wanted: DamosFilter) -> bool:
+    """The test of a filter for which a region counts as a whole, and any part of it the same."""
+    if wanted.type is DamosFilterType.PROBE_HITS_WSUM:
+        return wanted.range_min <= damon_probe_hits_wsum(region, ctx, left_window_bp(ctx)) <= wanted.range_max
+    return next(i for i, other in enumerate(ctx.targets) if other is target) == wanted.target_idx
 
 
 def _rejects(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, wanted: DamosFilter) -> bool | None:
@@ -58,7 +66,7 @@ def _rejects(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, wanted: Da
         if not inside and region.start < end and start < region.end:
             return None
     else:
-        inside = next(i for i, other in enumerate(ctx.targets) if other is target) == wanted.target_idx
+        inside = _whole_inside(ctx, target, region, wanted)
     if inside != wanted.matching:
         return False
     return None if wanted.allow else True

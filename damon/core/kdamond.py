@@ -23,7 +23,7 @@ from damon.model import refused
 from damon.model.checks import U32_MAX, whole
 from damon.model.context import NEVER, DamonCallControl, DamonCtx
 from damon.model.operations import Stretch
-from damon.model.probe import has_weights
+from damon.model.probe import has_preps, has_weights
 
 
 class _Ended(Exception):
@@ -128,12 +128,11 @@ class Kdamond:
             next_aggregation = ctx.next_aggregation_sis
             aggregated = ctx.passed_sample_intervals >= next_aggregation
         else:
-            if not attributes_only:
-                ctx.ops.prepare_access_checks(ctx)
+            prepared = self._prepare(attributes_only)
             self._sleep_a_sample(max(sample_interval, 1))  # usleep_range(0) still lets others run
             ctx.passed_sample_intervals += 1
             aggregated = ctx.passed_sample_intervals >= next_aggregation
-            highest = self._check(attributes_only, aggregated)
+            highest = self._check(attributes_only, aggregated, prepared)
 
         if aggregated:
             if self._quiet.stage is Stage.SAMPLED:
@@ -188,7 +187,17 @@ class Kdamond:
             due = min(due, next_ops_update)
         return max(due - ctx.passed_sample_intervals, 1)
 
-    def _check(self, attributes_only: bool, aggregated: bool) -> int:
+    def _prepare(self, attributes_only: bool) -> bool:
+        """Before the interval; were the pages prepared that probes look at?"""
+        ctx = self.ctx
+        if not attributes_only:
+            ctx.ops.prepare_access_checks(ctx)
+        if not has_preps(ctx.probes) or inherited(ctx.ops, "prep_probes"):
+            return False
+        ctx.ops.prep_probes(ctx, set_samples=attributes_only)
+        return True
+
+    def _check(self, attributes_only: bool, aggregated: bool, prepared: bool) -> int:
         """One sample of accesses and attributes: the highest count, or weighted sum of attributes, of all regions."""
         ctx = self.ctx
         if not attributes_only:
@@ -196,7 +205,7 @@ class Kdamond:
             if ctx.probes:
                 ctx.ops.apply_probes(ctx, set_samples=False, return_max_wsum=False)
             return highest
-        highest = ctx.ops.apply_probes(ctx, set_samples=True, return_max_wsum=aggregated)
+        highest = ctx.ops.apply_probes(ctx, set_samples=not prepared, return_max_wsum=aggregated)
         return whole(self._returned("apply_probes"), highest, high=U32_MAX)
 
     def _returned(self, name: str) -> str:

@@ -40,7 +40,8 @@ def damon_commit_probes(dst: DamonCtx, src: DamonCtx) -> None:
     """By position; the regions' hits survive."""
     del dst.probes[len(src.probes) :]
     for ours, theirs in zip(dst.probes, src.probes, strict=False):
-        ours.weight, ours.filters = theirs.weight, theirs.copy().filters
+        new = theirs.copy()
+        ours.weight, ours.filters, ours.preps = new.weight, new.filters, new.preps
     dst.probes.extend(probe.copy() for probe in src.probes[len(dst.probes) :])
 
 
@@ -50,3 +51,9 @@ def damon_probe_hits_mvsum(region: DamonRegion, probe: int, left_bp: int) -> int
     if left_bp == 10000:
         return int(last)
     return (region.probe_hits[probe] + last * left_bp // 10000) & _U8_MAX
+
+
+def damon_probe_hits_wsum(region: DamonRegion, ctx: DamonCtx, left_bp: int) -> int:
+    """The moving sums of all probes' hits by their weights; a u32 (core 2.7)."""
+    sums = (damon_probe_hits_mvsum(region, index, left_bp) * probe.weight for index, probe in enumerate(ctx.probes))
+    return sum(sums) & U32_MAX

@@ -123,7 +123,7 @@ class Service:
         built_in = [
             kind
             for kind in (find_modules() if self._known is None else self._known).values()
-            if kind.__module__.startswith("damon.modules.")
+            if kind.built_in and kind.__module__.startswith("damon.modules.")
         ]
         modules = [
             self.loader.prepare(kind, ["enabled=N", *words.get(kind, ())])
@@ -175,9 +175,9 @@ class Service:
         self._reported_kills = len(kills)
 
     def _contexts(self) -> list[DamonCtx]:
-        modules = (module.ctx for module in self.loader.loaded.values())
         kdamonds = (kdamond.ctx for kdamond in self._kdamonds())
-        return [ctx for ctx in (*modules, *kdamonds) if ctx is not None]
+        modules = [ctx for module in self.loader.loaded.values() for ctx in module.ctxs]
+        return modules + [ctx for ctx in kdamonds if ctx is not None]
 
     def _kdamonds(self) -> list[Kdamond]:
         return list(self.admin.kdamonds.made())

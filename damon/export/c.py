@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from damon.errors import InvalidInput
 from damon.export.c_scheme import add_scheme
 from damon.export.c_text import Parameters, block, designated
 from damon.export.policy import Policy
 from damon.model.context import DAMON_MIN_REGION_SZ, DamonCtx
+from damon.model.probe import DamonFilterType, DamonProbe
 from damon.version import __version__
 
 _HEAD: Final = """\
@@ -178,7 +180,7 @@ def _context(policy: Policy, ctx: DamonCtx, name: str, prefix: str, parameters: 
     parts = []
     for index, probe in enumerate(ctx.probes):
         steps.append(f"{name}_add_probe{index}(ctx)")
-        parts.append(_probe(f"{name}_add_probe{index}", probe.weight, list(_probe_filters(ctx, index))))
+        parts.append(_probe(f"{name}_add_probe{index}", probe, list(_probe_filters(ctx, index))))
     for index, scheme in enumerate(ctx.schemes):
         steps.append(f"{name}_add_scheme{index}(ctx)")
         own = f"{prefix}scheme{index}_" if len(ctx.schemes) > 1 else prefix
@@ -236,13 +238,23 @@ def _probe_filters(ctx: DamonCtx, index: int) -> Iterator[str]:
         matching, allow = (str(value).lower() for value in (wanted.matching, wanted.allow))
         yield f"filter = damon_new_filter(DAMON_FILTER_TYPE_{wanted.type.value.upper()}, {matching}, {allow});"
         yield from ("if (!filter)", "\treturn -ENOMEM;")
+        if wanted.type is DamonFilterType.HUGEPAGE_SIZE:
+            raise InvalidInput(
+                f"probes[{index}].filters: {wanted.type.value}: the fields of its range in C are not known; "
+                "export the policy as a script"
+            )
         if wanted.memcg_id:
             yield f"filter->memcg_id = {wanted.memcg_id}; /* of the simulated machine */"
         yield "damon_add_filter(probe, filter);"
 
 
-def _probe(name: str, weight: int, filters: list[str]) -> str:
-    lines = ["struct damon_probe *probe = damon_new_probe();", *(["struct damon_filter *filter;"] if filters else [])]
+def _probe(name: str, probe: DamonProbe, filters: list[str]) -> str:
+    lines = ["struct damon_probe *probe = damon_new_probe();"]
+    lines += ["struct damon_prep *prep;"] if probe.preps else []
+    lines += ["struct damon_filter *filter;"] if filters else []
     lines += ["", "if (!probe)", "\treturn -ENOMEM;", "damon_add_probe(ctx, probe);"]
-    lines += [f"probe->weight = {weight};"] if weight else []
+    lines += [f"probe->weight = {probe.weight};"] if probe.weight else []
+    for prep in probe.preps:
+        lines += [f"prep = damon_new_prep(DAMON_PREP_{prep.action.value.upper()});", "if (!prep)", "\treturn -ENOMEM;"]
+        lines += ["damon_add_prep(probe, prep);"]
     return block(f"static int {name}(struct damon_ctx *ctx)", [*lines, *filters, "return 0;"])

@@ -115,6 +115,10 @@ def _filter(rule: DamosFilter, prefix: str, parameters: Parameters) -> Iterator[
         for edge in ("min", "max"):
             value = parameters.ulong(f"{prefix}sz_{edge}", getattr(rule, f"sz_{edge}"), always=True)
             yield f"filter->sz_range.{edge} = {value};"
+    elif rule.type is DamosFilterType.PROBE_HITS_WSUM:
+        for edge in ("min", "max"):
+            value = parameters.ulong(f"{prefix}range_{edge}", getattr(rule, f"range_{edge}"), always=True)
+            yield f"filter->range_{edge} = {value};"
     yield "damos_add_filter(scheme, filter);"
 
 

@@ -18,6 +18,7 @@ from damon.errors import DamonError, InvalidInput
 from damon.host.operations import SETS, HostSpace
 from damon.model.context import DamonCtx
 from damon.model.custom import DamosCustomAction, DamosCustomMetric
+from damon.model.level import Level
 from damon.model.operations import Operations
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosQuotaGoal, DamosQuotaGoalMetric
 from damon.model.target import DamonTarget
@@ -87,7 +88,7 @@ def read_policy(path: Path, machine: SimulatedMachine) -> Policy:
         InvalidInput: the file has no policy, or an empty policy.
         DamonError: what its contexts are refused for.
     """
-    ctxs = made(path, Damon(machine))
+    ctxs = made(path, Damon(machine, level=Level.NEXT))  # the kernel that it goes to refuses what it lacks
     name = re.sub(r"\W", "_", path.stem, flags=re.ASCII).lower()
     policy = Policy(name if name[:1].isalpha() else f"policy_{name}", path.name, [])
     policy.cgroups = {number: f"/{place}" for place, number in machine.state.memcgs.items()}

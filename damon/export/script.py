@@ -18,6 +18,8 @@ _FILTER: Final = re.compile(r"schemes/(\d+)/(core_filters|ops_filters|filters)/"
 _PID: Final = re.compile(r"targets/\d+/pid_target")
 _REGION: Final = re.compile(r"targets/(\d+)/regions/\d+/(start|end)")
 
+_COUNTS: Final = ("nr_filters", "nr_preps", "nr_probes", "nr_dests", "nr_goals")
+
 _HEAD: Final = """\
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
@@ -166,7 +168,7 @@ def _indented(lines: Sequence[Line]) -> Iterator[str]:
 
 def _says_nothing(line: Line) -> bool:
     """A list of a fresh context is empty, and kernels without it have none."""
-    return line.text == "0" and line.path.rpartition("/")[2] in ("nr_filters", "nr_probes", "nr_dests", "nr_goals")
+    return line.text == "0" and line.path.rpartition("/")[2] in _COUNTS
 
 
 def _put(line: Line) -> str:

@@ -128,6 +128,9 @@ def _probes(probes: Sequence[DamonProbe], cgroups: Cgroups) -> Iterator[Line]:
     for index, probe in enumerate(probes):
         place = f"monitoring_attrs/probes/{index}"
         yield Line(f"{place}/weight", probe.weight, 0)
+        yield Line(f"{place}/preps/nr_preps", len(probe.preps), 0)
+        for number, prep in enumerate(probe.preps):
+            yield Line(f"{place}/preps/{number}/prep_action", prep.action.value)
         yield Line(f"{place}/filters/nr_filters", len(probe.filters))
         for number, wanted in enumerate(probe.filters):
             yield Line(f"{place}/filters/{number}/type", wanted.type.value)
@@ -135,6 +138,9 @@ def _probes(probes: Sequence[DamonProbe], cgroups: Cgroups) -> Iterator[Line]:
             yield Line(f"{place}/filters/{number}/allow", wanted.allow)
             if wanted.type is DamonFilterType.MEMCG:
                 yield Line(f"{place}/filters/{number}/path", cgroups(wanted.memcg_id))
+            elif wanted.type is DamonFilterType.HUGEPAGE_SIZE:
+                yield Line(f"{place}/filters/{number}/min", wanted.range_min)
+                yield Line(f"{place}/filters/{number}/max", wanted.range_max)
 
 
 def _scheme(place: str, scheme: Damos, has: Callable[[str], bool], cgroups: Cgroups) -> Iterator[Line]:
@@ -226,3 +232,6 @@ def _filter(place: str, wanted: DamosFilter, cgroups: Cgroups) -> Iterator[Line]
     elif wanted.type is DamosFilterType.HUGEPAGE_SIZE:
         yield Line(f"{place}/min", wanted.sz_min)
         yield Line(f"{place}/max", wanted.sz_max)
+    elif wanted.type is DamosFilterType.PROBE_HITS_WSUM:
+        yield Line(f"{place}/min", wanted.range_min)
+        yield Line(f"{place}/max", wanted.range_max)

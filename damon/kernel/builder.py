@@ -106,7 +106,11 @@ class Builder:
         one = lib.damon_new_probe()
         lib.damon_add_probe(at, one)
         lib.set(one, "damon_probe", "weight", probe.weight)
+        if probe.preps:
+            raise lib.lacks(f"preps: {probe.preps[0].action.value}")
         for wanted in probe.filters:
+            if wanted.type is DamonFilterType.HUGEPAGE_SIZE:
+                raise lib.lacks(f"probe filter: {wanted.type.value}")
             kind = lib.constant(constant_of("DAMON_FILTER_TYPE_", wanted.type.value))
             made = lib.damon_new_filter(kind, wanted.matching, wanted.allow)
             if wanted.type is DamonFilterType.MEMCG:
@@ -201,6 +205,9 @@ class Builder:
             at = lib.at(one, "damos_filter", "sz_range")
             lib.set(at, "damon_size_range", "min", wanted.sz_min)
             lib.set(at, "damon_size_range", "max", wanted.sz_max)
+        elif wanted.type is DamosFilterType.PROBE_HITS_WSUM:
+            for name in ("range_min", "range_max"):
+                lib.set(one, "damos_filter", name, getattr(wanted, name))
         return int(one)
 
     def _write_dests(self, at: int, dests: list[DamosMigrateDest]) -> None:

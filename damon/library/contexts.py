@@ -129,7 +129,7 @@ def add_memory(ctx: DamonCtx, start: int = 0, end: int = 0) -> DamonTarget:
 
 def _copy(ctx: DamonCtx) -> DamonCtx:
     """The parameters of ``ctx`` in a context of their own. Targets have no regions: a commit leaves theirs alone."""
-    wanted = DamonCtx(machine=ctx.machine, ops=ctx.ops)
+    wanted = DamonCtx(machine=ctx.machine, ops=ctx.ops, level=ctx.level)
     commit_ctx(wanted, ctx)
     for target in wanted.targets:
         target.regions.clear()

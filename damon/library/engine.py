@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from damon.errors import InvalidInput
+from damon.model.checks import member
+from damon.model.level import Level
 from damon.model.machine import Machine
 from damon.modules.loader import find_modules
 from damon.modules.module import Module
@@ -52,9 +54,14 @@ class Engine(Protocol):
 
 
 class OwnEngine:
-    """``damon.core``."""
+    """``damon.core``, at ``level``: the kernel whose features there are."""
 
     identity = Identity(OWN, __version__, "pydamon")
+
+    def __init__(self, level: Level | str = Level.V7_3) -> None:
+        self.level = member("level", level, Level)
+        if self.level is not Level.V7_3:
+            self.identity = Identity(OWN, __version__, f"pydamon, level {self.level.value}")
 
     def modules(self) -> Mapping[str, type[Module]]:
         return find_modules()
@@ -62,7 +69,7 @@ class OwnEngine:
     def open(self, machine: Machine, seed: int = 0) -> Damon:
         from damon.core import Damon
 
-        return Damon(machine, seed=seed)
+        return Damon(machine, seed=seed, level=self.level)
 
 
 class KernelEngine:
@@ -117,6 +124,7 @@ def open_engine(
     extra: Sequence[Path] = (),
     say: Callable[[str], None] = lambda text: None,
     look: bool = False,
+    level: Level | str = Level.V7_3,
 ) -> Engine:
     """The engine that ``spec`` names: ``pydamon``, ``host``, ``kernel:DIR``, ``linux-source-7.3``.
 
@@ -129,6 +137,7 @@ def open_engine(
         extra: C files that are built into the kernel's C; their parameters make modules.
         say: called with a line that names the source when it is not what was asked for.
         look: its modules will be looked at and not run: the running kernel's DAMON is not taken.
+        level: of ``pydamon``: the kernel whose features there are, ``7.3`` or ``next``. Others have those of their own.
 
     Raises:
         InvalidInput: it names nothing, or the tree does not build.
@@ -138,7 +147,9 @@ def open_engine(
     if extra and spec in (OWN, HOST):
         raise InvalidInput(f"engine: {spec}: it takes no C files; give kernel:DIR or linux-source-VERSION")
     if spec == OWN:
-        return OwnEngine()
+        return OwnEngine(level)
+    if member("level", level, Level) is not Level.V7_3:
+        raise InvalidInput(f"level: {Level(level).value}: engine {spec} has the features of its own; leave it out")
     if spec == HOST:
         from damon.host import engine
         from damon.host.modules import HostModules

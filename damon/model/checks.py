@@ -77,6 +77,12 @@ def member(what: str, value: object, kind: type[Member]) -> Member:
     raise InvalidInput(f"{what}: {shown(value)}: is not a {kind.__name__}; give one of {known_names}")
 
 
+def check_range(owner: str, low: int, high: int) -> None:
+    """``range_min`` and ``range_max`` of ``owner`` are in order; EINVAL if not."""
+    if low > high:
+        raise InvalidInput(f"{owner}.range_min: {low}: is above range_max, {high}; lower it")
+
+
 def instance(what: str, value: object, *kinds: type) -> None:
     """``value`` is of one of ``kinds``; EINVAL for anything else."""
     if not isinstance(value, kinds):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from damon.model.attrs import DamonAttrs
 from damon.model.clock import Event, Thread
+from damon.model.level import Level
 from damon.model.probe import DamonProbe
 from damon.model.random import Random
 from damon.model.scheme import Damos, DamosQuota
@@ -95,6 +96,7 @@ class DamonCtx:
     addr_unit: int = 1
     min_region_sz: int = DAMON_MIN_REGION_SZ
     probes: list[DamonProbe] = field(default_factory=list)  #: at most ``MAX_PROBES``
+    level: Level = Level.V7_3  #: what it may use; ``Damon`` sets its own
     pause: bool = False  #: sample nothing and apply nothing, keep the results; requests still run
     rnd: Random = field(default_factory=lambda: Random(0))
     reference: bool = False  #: use the plain Python twins instead of the C routines

@@ -93,11 +93,11 @@ class ProcessSpace(TargetSpace, AccessBits, FolioSpace, Protocol):
 class PhysicalSpace(AccessBits, FolioSpace, Protocol):
     """Physical memory as folios on LRU lists."""
 
-    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
+    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray, sizes: bool = False) -> None:
         """Row ``i`` of ``out`` := the folio that ``addrs[i]`` (u64, bytes) is in; ``out`` has room for ``nr`` rows.
 
         No folio there: its ``nr_pages`` is 0 and the rest of the row means nothing. Of a folio that is there, ``flags``
-        and ``memcg`` are as ``folios`` has them; ``nr_pages`` may be 1 whatever its size.
+        and ``memcg`` are as ``folios`` has them; so is ``nr_pages`` with ``sizes``, else it may be 1 whatever its size.
         """
 
     def pageout(self, folios: FolioArray) -> int:

@@ -73,11 +73,18 @@ class Operations(ABC):
         """
         return 0, 0
 
+    def prep_probes(self, ctx: DamonCtx, set_samples: bool) -> None:
+        """Carry out the preparations of ``ctx.probes`` on each region's sampled page, before the interval.
+
+        Args:
+            set_samples: pick the sampling addresses, as no access check does (only attributes are monitored).
+        """
+
     def apply_probes(self, ctx: DamonCtx, set_samples: bool, return_max_wsum: bool) -> int:
         """Count for each region which of ``ctx.probes`` its sampled page passes.
 
         Args:
-            set_samples: pick the sampling addresses, as no access check did (only attributes are monitored).
+            set_samples: pick the sampling addresses, as neither an access check nor ``prep_probes`` did.
             return_max_wsum: return the highest weighted sum of hits of all regions; else 0.
         """
         return 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from damon.errors import InvalidInput
-from damon.model.checks import INT_MIN, U32_MAX, ULONG_MAX, instance, member, truths, wholes
+from damon.model.checks import INT_MIN, U32_MAX, ULONG_MAX, check_range, instance, member, truths, wholes
 from damon.model.custom import DamosCustomAction, DamosCustomMetric, DamosFolioFilter, DamosRegionFilter
 from damon.model.target import DamonTarget
 
@@ -193,10 +193,11 @@ class DamosFilterType(enum.Enum):
     UNMAPPED = "unmapped"
     ADDR = "addr"
     TARGET = "target"
+    PROBE_HITS_WSUM = "probe_hits_wsum"  #: level next: the weighted sum of probe hits is in ``range_min..range_max``
 
 
 #: Types that the core evaluates on regions; the others are evaluated on folios by the operations set.
-CORE_FILTER_TYPES: Final = frozenset({DamosFilterType.ADDR, DamosFilterType.TARGET})
+CORE_FILTER_TYPES: Final = frozenset({DamosFilterType.ADDR, DamosFilterType.TARGET, DamosFilterType.PROBE_HITS_WSUM})
 
 
 @dataclass
@@ -212,6 +213,8 @@ class DamosFilter:
     target_idx: int = 0
     sz_min: int = 0
     sz_max: int = 0
+    range_min: int = 0
+    range_max: int = 0
 
     def __post_init__(self) -> None:
         self.check()
@@ -220,7 +223,7 @@ class DamosFilter:
         """Refuse a type, truth values and numbers that are none, and the ranges that the kernel refuses (EINVAL)."""
         self.type = member("DamosFilter.type", self.type, DamosFilterType)
         truths(self, "matching", "allow")
-        wholes(self, ("memcg_id", "addr_start", "addr_end", "sz_min", "sz_max"))
+        wholes(self, ("memcg_id", "addr_start", "addr_end", "sz_min", "sz_max", "range_min", "range_max"))
         wholes(self, ("target_idx",), INT_MIN, U32_MAX)
         if self.type is DamosFilterType.ADDR and self.addr_end < self.addr_start:
             start, end = self.addr_start, self.addr_end
@@ -228,6 +231,8 @@ class DamosFilter:
         if self.type is DamosFilterType.HUGEPAGE_SIZE and self.sz_min > self.sz_max:
             low, high = self.sz_min, self.sz_max
             raise InvalidInput(f"DamosFilter.sz_min: {low}: is above sz_max, {high}; lower it")
+        if self.type is DamosFilterType.PROBE_HITS_WSUM:
+            check_range("DamosFilter", self.range_min, self.range_max)
 
 
 @dataclass

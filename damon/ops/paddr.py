@@ -45,6 +45,10 @@ class Paddr(Operations):
             return ahead.NONE
         return ahead.sample_ahead(ctx, [ctx.machine.phys] * len(ctx.targets), nr, stretch, ctx.addr_unit)
 
+    def prep_probes(self, ctx: DamonCtx, set_samples: bool) -> None:
+        for target in ctx.targets:
+            probes.prepare(ctx, target, ctx.machine.phys, set_samples)
+
     def apply_probes(self, ctx: DamonCtx, set_samples: bool, return_max_wsum: bool) -> int:
         phys: PhysicalSpace = ctx.machine.phys
         return max((probes.apply(ctx, target, phys, set_samples, return_max_wsum) for target in ctx.targets), default=0)

@@ -8,11 +8,26 @@ from collections.abc import Sequence
 from ctypes import c_uint32, c_uint64, c_void_p
 from typing import Final
 
-from damon.model.arrays import FOLIO_ANON, MAX_PROBES, DamonFolio, FolioArray, RegionArray
+from damon.model.arrays import (
+    FOLIO_ANON,
+    FOLIO_DECIDED,
+    FOLIO_YOUNG,
+    MAX_PROBES,
+    DamonFolio,
+    FolioArray,
+    RegionArray,
+)
 from damon.model.attrs import U32_MAX
 from damon.model.context import DamonCtx
-from damon.model.machine import PhysicalSpace
-from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe, Weights, probe_weights
+from damon.model.machine import PAGE_SIZE, PhysicalSpace
+from damon.model.probe import (
+    DamonFilter,
+    DamonFilterType,
+    DamonPrepAction,
+    DamonProbe,
+    Weights,
+    probe_weights,
+)
 from damon.model.target import DamonTarget
 from damon.native import bind
 from damon.native.layout import shared
@@ -23,8 +38,12 @@ _apply = bind(
     c_uint32, c_void_p, c_uint32, c_void_p, c_void_p, c_uint32, c_uint32, c_void_p,
 )  # fmt: skip
 
+_probe_begin = bind("damon_probe_begin", None, c_void_p, c_uint32)
+
 #: ``enum probe_test`` of the C side.
-_TESTS: Final = {DamonFilterType.ANON: 0, DamonFilterType.MEMCG: 1}
+_TESTS: Final = {kind: number for number, kind in enumerate(DamonFilterType)}
+#: Those that ask whether the page was accessed.
+_OF_ACCESS: Final = (DamonFilterType.PGIDLE_UNSET, DamonFilterType.PGIDLE_SET)
 
 
 @shared("damon_probe_filter")
@@ -33,6 +52,8 @@ class _Filter(ctypes.Structure):
 
     _fields_ = (
         ("memcg", c_uint64),
+        ("min", c_uint64),
+        ("max", c_uint64),
         ("probe", c_uint32),
         ("type", c_uint32),
         ("matching", c_uint32),
@@ -42,7 +63,7 @@ class _Filter(ctypes.Structure):
 
 def _native_filters(probes: Sequence[DamonProbe]) -> ctypes.Array[_Filter]:
     rows = [
-        _Filter(f.memcg_id, index, _TESTS[f.type], f.matching, f.allow)
+        _Filter(f.memcg_id, f.range_min, f.range_max, index, _TESTS[f.type], f.matching, f.allow)
         for index, probe in enumerate(probes)
         for f in probe.filters
     ]
@@ -54,6 +75,10 @@ def _matches(wanted: DamonFilter, folio: DamonFolio) -> bool:
         test = False
     elif wanted.type is DamonFilterType.ANON:
         test = bool(folio.flags & FOLIO_ANON)
+    elif wanted.type in _OF_ACCESS:
+        test = bool(folio.flags & FOLIO_YOUNG) == (wanted.type is DamonFilterType.PGIDLE_UNSET)
+    elif wanted.type is DamonFilterType.HUGEPAGE_SIZE:
+        test = wanted.range_min <= folio.nr_pages * PAGE_SIZE <= wanted.range_max
     else:
         test = folio.memcg != 0 and folio.memcg == wanted.memcg_id
     return test == wanted.matching
@@ -83,17 +108,47 @@ def apply_probes(
     return highest
 
 
+def _begin(folios: FolioArray) -> None:
+    """Reference: rows without a folio need not be asked whether they are young."""
+    for folio in folios:
+        folio.flags = folio.flags & ~(FOLIO_YOUNG | FOLIO_DECIDED) if folio.nr_pages else FOLIO_DECIDED
+
+
+def prepare(ctx: DamonCtx, target: DamonTarget, space: PhysicalSpace, set_samples: bool) -> None:
+    """Carry out the preparations of all probes on the sampled page of each region of ``target``."""
+    if set_samples:
+        sampling.pick(ctx, target, ctx.addr_unit)
+    for probe in ctx.probes:
+        for prep in probe.preps:
+            assert prep.action is DamonPrepAction.SET_PGIDLE
+            space.mkold(target.addrs, target.regions.nr)
+
+
+def _look_up(ctx: DamonCtx, target: DamonTarget, space: PhysicalSpace) -> FolioArray:
+    """The folios that the probes test, with what their filters ask about."""
+    regions, folios = target.regions, target.folios
+    types = {wanted.type for probe in ctx.probes for wanted in probe.filters}
+    folios.reserve(regions.nr)
+    space.folios_at(target.addrs, regions.nr, folios, sizes=DamonFilterType.HUGEPAGE_SIZE in types)
+    if not types.isdisjoint(_OF_ACCESS):
+        if ctx.reference:
+            _begin(folios)
+        else:
+            _probe_begin(folios.pointer_to(regions.nr), regions.nr)
+        space.folios_young(folios)
+    return folios
+
+
 def apply(ctx: DamonCtx, target: DamonTarget, space: PhysicalSpace, set_samples: bool, return_max_wsum: bool) -> int:
     """Probe the sampled page of each region of ``target``; the highest weighted sum of hits if wanted, else 0.
 
     Args:
-        set_samples: pick the addresses here; else they are those of this sample's access check.
+        set_samples: pick the addresses here; else they are those of this sample's access check, or preparation.
     """
-    regions, folios = target.regions, target.folios
+    regions = target.regions
     if set_samples:
         sampling.pick(ctx, target, ctx.addr_unit)
-    folios.reserve(regions.nr)
-    space.folios_at(target.addrs, regions.nr, folios)
+    folios = _look_up(ctx, target, space)
     weights = probe_weights(ctx.probes) if return_max_wsum else None
     if ctx.reference:
         return apply_probes(regions, folios, ctx.probes, weights)

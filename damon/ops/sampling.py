@@ -46,6 +46,11 @@ def prepare(ctx: DamonCtx, target: DamonTarget, space: AccessBits, addr_unit: in
     target.batch = space.mkold(target.addrs, target.regions.nr)
 
 
+def count(regions: RegionArray, accessed: Buffer) -> int:
+    """Count one sample natively; the highest ``nr_accesses``."""
+    return int(_update(regions.pointer, regions.nr, accessed.pointer_to(regions.nr)))
+
+
 def check(ctx: DamonCtx, target: DamonTarget, space: AccessBits) -> int:
     """Ask and count, for all regions of ``target`` at once; the highest ``nr_accesses``."""
     regions, accessed, batch = target.regions, target.accessed, target.batch
@@ -55,4 +60,4 @@ def check(ctx: DamonCtx, target: DamonTarget, space: AccessBits) -> int:
     space.young(batch, accessed)
     if ctx.reference:
         return damon_update_region_access_rate(regions, accessed)
-    return int(_update(regions.pointer, regions.nr, accessed.pointer_to(regions.nr)))
+    return count(regions, accessed)

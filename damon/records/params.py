@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from damon.model.context import DamonCtx
-from damon.model.probe import DamonProbe
+from damon.model.probe import DamonFilterType, DamonProbe
 from damon.model.scheme import Damos, DamosFilter, DamosFilterType, DamosQuota, DamosQuotaGoal
 from damon.model.target import DamonTarget
 from damon.records.form import intervals
@@ -63,12 +63,13 @@ def _probe(probe: DamonProbe, cgroups: Cgroups) -> Pairs:
             "matching": rule.matching,
             "allow": rule.allow,
             "path": cgroups(rule.memcg_id) if rule.memcg_id else None,
-            "range_min": None,
-            "range_max": None,
+            "range_min": str(rule.range_min) if rule.type is DamonFilterType.HUGEPAGE_SIZE else None,
+            "range_max": str(rule.range_max) if rule.type is DamonFilterType.HUGEPAGE_SIZE else None,
         }
         for rule in probe.filters
     ]
-    return {"preps": [], "filters": filters, "weight": probe.weight}
+    preps = [{"prep_action": prep.action.value} for prep in probe.preps]
+    return {"preps": preps, "filters": filters, "weight": probe.weight}
 
 
 def _scheme(scheme: Damos, cgroups: Cgroups) -> Pairs:
@@ -144,6 +145,7 @@ def _goal(goal: DamosQuotaGoal, cgroups: Cgroups) -> Pairs:
 def _filter(rule: DamosFilter, cgroups: Cgroups) -> Pairs:
     kind = rule.type
     of_addresses, of_sizes = kind is DamosFilterType.ADDR, kind is DamosFilterType.HUGEPAGE_SIZE
+    of_sums = kind is DamosFilterType.PROBE_HITS_WSUM
     return {
         "filter_type": kind.value,
         "matching": rule.matching,
@@ -152,5 +154,5 @@ def _filter(rule: DamosFilter, cgroups: Cgroups) -> Pairs:
         "address_range": {"start": str(rule.addr_start), "end": str(rule.addr_end)} if of_addresses else None,
         "damon_target_idx": str(rule.target_idx) if kind is DamosFilterType.TARGET else None,
         "hugepage_size": [str(rule.sz_min), str(rule.sz_max)] if of_sizes else None,
-        "probe_hits_wsum_range": None,
+        "probe_hits_wsum_range": [str(rule.range_min), str(rule.range_max)] if of_sums else None,
     }

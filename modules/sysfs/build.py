@@ -13,7 +13,7 @@ from damon.core import Damon, set_attrs, set_regions
 from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import U32_MAX, DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DAMON_MIN_REGION_SZ, DamonCtx
-from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe
+from damon.model.probe import DamonFilter, DamonFilterType, DamonPrep, DamonProbe
 from damon.model.scheme import (
     NODE_MEMCG_METRICS,
     Damos,
@@ -86,11 +86,14 @@ def memcg_id(damon: Damon, path: str) -> int:
 
 
 def _probe(damon: Damon, tree: filters.Probe) -> DamonProbe:
-    probe = DamonProbe(tree.weight.value)
+    probe = DamonProbe(tree.weight.value, preps=[DamonPrep(part.prep_action.member) for part, _ in tree.preps.staged()])
     for part, _ in tree.filters.staged():
         wanted = DamonFilter(part.type.member, part.matching.value, part.allow.value)
         if wanted.type is DamonFilterType.MEMCG:
             wanted.memcg_id = memcg_id(damon, part.path.value)
+        elif wanted.type is DamonFilterType.HUGEPAGE_SIZE:
+            wanted.range_min, wanted.range_max = part.min.value, part.max.value
+            wanted.check()
         probe.filters.append(wanted)
     return probe
 
@@ -164,6 +167,9 @@ def _filter(damon: Damon, tree: filters.Filter) -> DamosFilter:
         wanted.sz_min, wanted.sz_max = tree.min.value, tree.max.value
         if wanted.sz_min > wanted.sz_max:
             raise InvalidInput(f"filter.min: {wanted.sz_min}: is above max, {wanted.sz_max}; lower it")
+    elif wanted.type is DamosFilterType.PROBE_HITS_WSUM:
+        wanted.range_min, wanted.range_max = tree.min.value, tree.max.value
+        wanted.check()
     return wanted
 
 

@@ -7,6 +7,7 @@ import enum
 from collections.abc import Callable, Sequence
 
 from damon.errors import InvalidInput
+from damon.model.level import Level
 from damon.modules.sysfs.filters import Probe, probes
 from damon.modules.sysfs.node import Directory, File, TreeLock
 from damon.modules.sysfs.schemes import Schemes
@@ -47,11 +48,11 @@ class NrRegions(Directory):
 
 
 class MonitoringAttrs(Directory):
-    def __init__(self, lock: TreeLock) -> None:
+    def __init__(self, lock: TreeLock, level: Level) -> None:
         super().__init__()
         self.intervals = self.add("intervals", Intervals())
         self.nr_regions = self.add("nr_regions", NrRegions())
-        self.probes: Numbered[Probe] = self.add("probes", probes(lock))
+        self.probes: Numbered[Probe] = self.add("probes", probes(lock, level))
 
 
 class Region(Directory):
@@ -81,14 +82,15 @@ class Context(Directory):
 
     Args:
         available: names of the operations sets that are registered.
+        level: which files there are.
     """
 
-    def __init__(self, lock: TreeLock, available: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, lock: TreeLock, available: Callable[[], Sequence[str]], level: Level) -> None:
         super().__init__()
         self.add("avail_operations", File(lambda: "".join(f"{name}\n" for name in available())))
         self.operations = self.add("operations", Keyword(Ops.VADDR))
         self.addr_unit = self.add("addr_unit", ulong(1, check=_no_zero))
         self.pause = self.add("pause", boolean())
-        self.attrs = self.add("monitoring_attrs", MonitoringAttrs(lock))
+        self.attrs = self.add("monitoring_attrs", MonitoringAttrs(lock, level))
         self.targets: Numbered[Target] = self.add("targets", Numbered("targets", lambda: Target(lock), lock.held))
-        self.schemes = self.add("schemes", Schemes(lock))
+        self.schemes = self.add("schemes", Schemes(lock, level))

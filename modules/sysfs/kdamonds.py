@@ -51,7 +51,8 @@ class Kdamond(Directory):
         self.add("pid", File(self._show_pid))
         self.refresh_ms = self.add("refresh_ms", uint(check=self._refresh_at))
         self.contexts: Numbered[Context] = self.add(
-            "contexts", Numbered("contexts", lambda: Context(lock, damon.operations.names), lock.held, limit=1)
+            "contexts",
+            Numbered("contexts", lambda: Context(lock, damon.operations.names, damon.level), lock.held, limit=1),
         )
 
     @property

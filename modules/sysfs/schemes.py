@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from damon.model.level import Level
 from damon.model.scheme import (
     DamosAction,
     DamosQuotaGoalMetric,
@@ -140,8 +141,8 @@ class Schemes(Numbered["Scheme"]):
 
     __slots__ = ("_effective_bytes", "_stats")
 
-    def __init__(self, lock: TreeLock) -> None:
-        super().__init__("schemes", lambda: Scheme(lock), lock.held)
+    def __init__(self, lock: TreeLock, level: Level) -> None:
+        super().__init__("schemes", lambda: Scheme(lock, level), lock.held)
         self._stats: Sequence[DamosStat] = ()
         self._effective_bytes: Sequence[int] = ()
 
@@ -175,7 +176,7 @@ class Schemes(Numbered["Scheme"]):
 
 
 class Scheme(Directory):
-    def __init__(self, lock: TreeLock) -> None:
+    def __init__(self, lock: TreeLock, level: Level) -> None:
         super().__init__()
         self.action = self.add("action", Keyword(DamosAction.STAT))
         self.apply_interval_us = self.add("apply_interval_us", ulong())
@@ -184,7 +185,7 @@ class Scheme(Directory):
         self.quotas = self.add("quotas", Quotas(lock))
         self.watermarks = self.add("watermarks", Watermarks())
         self.filters: list[Numbered[Filter]] = [
-            self.add(layer.value, filters(layer, lock)) for layer in (Layer.CORE, Layer.OPS, Layer.BOTH)
+            self.add(layer.value, filters(layer, lock, level)) for layer in (Layer.CORE, Layer.OPS, Layer.BOTH)
         ]
         self.dests: Numbered[Dest] = self.add("dests", Numbered("dests", Dest, lock.held))
         self.stats = self.add("stats", Stats())

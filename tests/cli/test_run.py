@@ -59,6 +59,21 @@ def test_cold_memory_leaves_and_hot_memory_stays(damon: Damon, tmp_path: Path, s
     assert set(result["timing"]) == {"seconds", "wall_seconds", "kdamond_cpu_seconds"}
 
 
+def test_the_level_is_in_the_result(damon: Damon, tmp_path: Path, small: str) -> None:
+    """It changes nothing of what 7.3 has, and is refused for an engine that has features of its own."""
+    common = (*RECLAIM, "--sim", small, "--seed", "7")
+    usual, later = (
+        _result(damon, tmp_path / "r.json", *common, "--level", level) for level in ("7.3", "next")
+    )  # fmt: skip
+    assert (usual["engine"]["origin"], later["engine"]["origin"]) == ("pydamon", "pydamon, level next")
+    for result in (usual, later):
+        del result["engine"], result["timing"]
+    assert usual == later
+    refused = damon(["run", *common, "--level", "next", "--engine", "linux-source-7.3"])
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("damon: level: next: engine linux-source-7.3 ")
+
+
 def test_one_seed_one_result(damon: Damon, tmp_path: Path, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether its state is read all the time, or never; another seed is another run."""
     arguments = ["run", *RECLAIM, "--sim", small, "--duration", "2"]

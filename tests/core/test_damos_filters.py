@@ -13,7 +13,9 @@ from damon.core import damos_walk
 from damon.core.damos import try_scheme
 from damon.core.damos_filter import damos_core_filter_out, damos_set_filters_default_reject
 from damon.model.arrays import RegionArray
+from damon.model.probe import DamonProbe
 from damon.model.scheme import (
+    CORE_FILTER_TYPES,
     Damos,
     DamosAccessPattern,
     DamosAction,
@@ -30,13 +32,15 @@ K = 1024
 PAGE = 4096
 
 
+_KINDS = sorted(CORE_FILTER_TYPES, key=str)
 _core_filters = st.lists(
     st.builds(
-        lambda addr, matching, allow, target, start, end: DamosFilter(
-            DamosFilterType.ADDR if addr else DamosFilterType.TARGET, matching, allow,
-            addr_start=min(start, end) * PAGE, addr_end=max(start, end) * PAGE, target_idx=target,
+        lambda kind, matching, allow, target, start, end: DamosFilter(
+            kind, matching, allow, addr_start=min(start, end) * PAGE, addr_end=max(start, end) * PAGE,
+            target_idx=target, range_min=min(start, end), range_max=max(start, end),
         ),
-        st.booleans(), st.booleans(), st.booleans(), st.integers(0, 1), st.integers(0, 400), st.integers(0, 400),
+        st.sampled_from(_KINDS), st.booleans(), st.booleans(), st.integers(0, 1), st.integers(0, 400),
+        st.integers(0, 400),
     ),
     min_size=1, max_size=3,
 )  # fmt: skip
@@ -56,6 +60,9 @@ def test_pieces_that_filters_reject_in_one_go(
         damos_set_filters_default_reject(scheme)
         ctx = recorded(scheme, regions=copied(regions))
         ctx.reference, ctx.attrs.min_nr_regions = use_reference, min_nr
+        ctx.probes = [DamonProbe(1), DamonProbe(30)]
+        for index, region in enumerate(ctx.targets[0].regions):
+            region.last_probe_hits[0], region.last_probe_hits[1] = index % 20, index % 9
         seen = [one_pass(ctx, 60) for _ in range(4)]
         # Not core_allowed: it belongs to the last attempt, is set before the next, and read only while that applies.
         results.append((seen, ctx.targets[0].regions.snapshot(), scheme.stat, scheme.quota.charged_sz))
@@ -132,3 +139,36 @@ def test_default_reject_follows_the_last_filter(
     assert (scheme.core_filters_default_reject, scheme.ops_filters_default_reject) == (reject_core, reject_ops)
     ctx = recorded(scheme)
     assert damos_core_filter_out(ctx, ctx.targets[0], 0, scheme) == reject_core
+
+
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize(
+    ("matching", "allow", "tried"),
+    [(True, True, [2, 3]), (True, False, [0, 1, 4]), (False, True, [0, 1, 4]), (False, False, [2, 3])],
+)
+def test_a_filter_by_the_weighted_sum_of_hits(matching: bool, allow: bool, tried: list[int], reference: bool) -> None:
+    """Moving sums, as all else that a scheme looks at; both bounds belong to the range, and no region is split."""
+    scheme = Damos(action=DamosAction.PAGEOUT)
+    scheme.add_filter(DamosFilter(DamosFilterType.PROBE_HITS_WSUM, matching, allow, range_min=100, range_max=200))
+    assert scheme.ops_filters == []
+    damos_set_filters_default_reject(scheme)
+    regions = regions_of(*((n * PAGE, (n + 1) * PAGE) for n in range(5)))
+    ctx = recorded(scheme, regions=regions)
+    ctx.reference, ctx.probes = reference, [DamonProbe(10), DamonProbe(), DamonProbe(1)]
+    ctx.next_aggregation_sis, ctx.passed_sample_intervals = 20, 10  # half of the window is to come
+    hits = [(0, 0, 99), (4, 10, 9), (5, 10, 0), (20, 0, 0), (20, 0, 1)]  # the first probe's, those before, the last's
+    for region, (now, last, other) in zip(regions, hits, strict=True):
+        region.probe_hits[0], region.last_probe_hits[0], region.probe_hits[2] = now, last, other
+        region.probe_hits[1] = 255
+    assert [start // PAGE for start, *_ in one_pass(ctx, 10)] == tried
+    assert ctx.targets[0].regions.nr == 5
+
+
+def test_the_weighted_sum_wraps_at_32_bits() -> None:
+    scheme = Damos(action=DamosAction.STAT)
+    scheme.add_filter(DamosFilter(DamosFilterType.PROBE_HITS_WSUM, True, True, range_min=4, range_max=4))
+    damos_set_filters_default_reject(scheme)
+    ctx = recorded(scheme, regions=regions_of((0, PAGE)))
+    ctx.probes = [DamonProbe(1 << 31), DamonProbe(2)]
+    ctx.targets[0].regions[0].probe_hits[:2] = [2, 2]
+    assert not damos_core_filter_out(ctx, ctx.targets[0], 0, scheme)

@@ -9,14 +9,22 @@ from damon.core import Damon, commit_ctx
 from damon.core import regions as adjust
 from damon.core.kdamond import Kdamond
 from damon.mm.sim import SimulatedMachine
-from damon.model.arrays import FOLIO_ANON
+from damon.model.arrays import FOLIO_ANON, Batch, Buffer, FolioArray, RegionArray
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCallControl, DamonCtx
-from damon.model.probe import DamonFilterType, DamonProbe, has_weights
-from damon.model.scheme import Damos, DamosAction, DamosWatermarks, DamosWmarkMetric
+from damon.model.probe import DamonFilter, DamonFilterType, DamonPrep, DamonProbe, has_weights
+from damon.model.scheme import (
+    Damos,
+    DamosAccessPattern,
+    DamosAction,
+    DamosFilter,
+    DamosFilterType,
+    DamosWatermarks,
+    DamosWmarkMetric,
+)
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
-from damon.workload.model import Area, Kind
+from damon.workload.model import Access, Area, Kind, Pattern
 from tests.contexts import anon_probe, source, started
 from tests.fakes import FakeMachine, regions_of
 from tests.mm.sim.machines import machine as simulated
@@ -182,4 +190,130 @@ def test_anonymous_and_file_memory_separate_although_nothing_is_accessed(referen
     sim.clock.sleep_us(3_000_000)
     assert _share_right(ctx, anonymous, low // PAGE, high // PAGE) < 0.03
     damon.stop([ctx])
+    sim.close()
+
+
+# -- preparations: accesses as one more attribute
+
+
+def _ram(sim: SimulatedMachine) -> RegionArray:
+    return RegionArray(sim.system_ram())
+
+
+def _pgidle(weight: int = 0) -> DamonProbe:
+    return DamonProbe(weight, [DamonFilter(DamonFilterType.PGIDLE_UNSET, True, True)], [DamonPrep()])
+
+
+@pytest.mark.parametrize("weight", [0, 1])
+def test_pages_are_prepared_before_the_interval_and_looked_at_after_it(weight: int) -> None:
+    fake = FakeMachine()
+    events: list[tuple[str, int, list[int]]] = []
+    mkold, folios_at = fake.phys.mkold, fake.phys.folios_at
+
+    def note(name: str, addrs: Buffer, nr: int) -> None:
+        events.append((name, fake.clock.now_ns() // 1000, [addrs[i] for i in range(nr)]))
+
+    def noted_mkold(addrs: Buffer, nr: int) -> Batch:
+        note("old", addrs, nr)
+        return mkold(addrs, nr)
+
+    def noted_folios(addrs: Buffer, nr: int, out: FolioArray, sizes: bool = False) -> None:
+        note("look", addrs, nr)
+        folios_at(addrs, nr, out, sizes)
+
+    fake.phys.mkold, fake.phys.folios_at = noted_mkold, noted_folios  # type: ignore[method-assign]
+    damon, _ = started(fake, level="next", probes=[DamonProbe(weight), _pgidle()])
+    fake.clock.sleep_us(12_500)
+    damon.stop()
+    access = [] if weight else ["old"]
+    assert [(name, now) for name, now, _ in events[: 2 * (2 + len(access))]] == [
+        *((name, 0) for name in (*access, "old")), ("look", 5000),
+        *((name, 5000) for name in (*access, "old")), ("look", 10000),
+    ]  # fmt: skip
+    of_first = [addrs for _, now, addrs in events[: 2 + len(access)]]
+    assert all(addrs == of_first[0] for addrs in of_first), "one sample, for all of it"
+
+
+def test_without_preparations_addresses_are_picked_when_attributes_are_looked_at() -> None:
+    fake = FakeMachine()
+    damon, _ = started(fake, level="next", probes=[DamonProbe(1)])
+    fake.clock.sleep_us(12_500)
+    damon.stop()
+    assert fake.phys.sampled == []
+    assert len(fake.phys.probed) >= 2
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_accesses_as_an_attribute_are_those_that_access_checks_find(reference: bool) -> None:
+    """Both at once, on the same pages: the hits are the accesses, and what is idle is the rest."""
+    sim = simulated(
+        Area("hot", 8 * MIB), Area("cold", 24 * MIB), memory=64 * MIB,
+        accesses=(Access("hot", 400_000.0, Pattern.RANDOM),),
+    )  # fmt: skip
+    probes = [_pgidle(), DamonProbe(filters=[DamonFilter(DamonFilterType.PGIDLE_SET, True, True)])]
+    damon, ctx = started(sim, level="next", reference=reference, regions=[_ram(sim)], probes=probes)
+    seen: list[tuple[int, int, int]] = []
+
+    def look(ctx: DamonCtx) -> None:
+        seen.extend((r.nr_accesses, r.probe_hits[0], r.probe_hits[1]) for r in ctx.targets[0].regions)
+
+    damon.call(ctx, DamonCallControl(look, repeat=True))
+    sim.clock.sleep_us(95_000)
+    damon.stop()
+    assert len(seen) > 100
+    assert {accesses - hits for accesses, hits, _ in seen} == {0}
+    assert max(accesses for accesses, _, _ in seen) >= 8
+    assert max(idle for _, _, idle in seen) >= 18
+    assert all(hits + idle <= 19 for _, hits, idle in seen)
+    sim.close()
+
+
+def test_accesses_can_be_monitored_by_attributes_only() -> None:
+    """Weights turn access checks off; regions then separate by the probe that stands for them."""
+    sim = simulated(
+        Area("a", 12 * MIB), Area("hot", 12 * MIB), Area("b", 16 * MIB), memory=64 * MIB,
+        accesses=(Access("hot", 2_000_000.0, Pattern.SEQUENTIAL),),
+    )  # fmt: skip
+    damon, ctx = started(sim, level="next", regions=[_ram(sim)], probes=[_pgidle(1)])
+    sim.clock.sleep_us(5_000_000)
+    rows = [(r.size, r.last_nr_accesses, r.last_probe_hits[0]) for r in ctx.targets[0].regions]
+    damon.stop()
+    assert {accesses for _, accesses, _ in rows} == {0}
+    hot = sum(size for size, _, hits in rows if hits >= 18)
+    assert hot == pytest.approx(12 * MIB, rel=0.05)
+    assert sum(size for size, _, hits in rows if 2 < hits < 18) <= 0.05 * 12 * MIB
+    sim.close()
+
+
+def test_huge_pages_are_found_by_their_size() -> None:
+    areas = Area("huge", 16 * MIB), Area("small", 16 * MIB, Kind.FILE)
+    sim = simulated(*areas, memory=64 * MIB, thp="always")
+    kind = DamonFilterType.HUGEPAGE_SIZE
+    probe = DamonProbe(1, [DamonFilter(kind, True, True, range_min=2 * MIB, range_max=2 * MIB)])
+    damon, ctx = started(sim, level="next", regions=[_ram(sim)], probes=[probe])
+    sim.clock.sleep_us(5_000_000)
+    found = sum(r.size for r in ctx.targets[0].regions if r.last_probe_hits[0] >= 18)
+    damon.stop()
+    assert sim.counters()["nr_anon_transparent_hugepages"] == 8
+    assert found == pytest.approx(16 * MIB, rel=0.06)
+    sim.close()
+
+
+def test_a_scheme_acts_on_what_its_attributes_weigh() -> None:
+    """Anonymous memory that is idle is paged out: neither what is in use, nor the file, of as many hits."""
+    areas = Area("cold", 12 * MIB), Area("hot", 8 * MIB), Area("file", 12 * MIB, Kind.FILE)
+    sim = simulated(*areas, memory=64 * MIB, accesses=(Access("hot", 2_000_000.0, Pattern.SEQUENTIAL),))
+    idle = DamonFilter(DamonFilterType.PGIDLE_SET, True, True)
+    anon = DamonFilter(DamonFilterType.ANON, False, False)
+    scheme = Damos(DamosAccessPattern(min_age_region=5), DamosAction.PAGEOUT)
+    scheme.add_filter(DamosFilter(DamosFilterType.PROBE_HITS_WSUM, True, True, range_min=18, range_max=20))
+    damon, _ = started(
+        sim, scheme, level="next", regions=[_ram(sim)], probes=[DamonProbe(1, [anon, idle], [DamonPrep()])]
+    )
+    sim.clock.sleep_us(10_000_000)
+    damon.stop()
+    left = {area.name: area.resident_bytes for area in sim.areas()}
+    assert left["cold"] <= 0.1 * 12 * MIB
+    assert left["hot"] == 8 * MIB
+    assert left["file"] >= 0.95 * 12 * MIB
     sim.close()

@@ -203,3 +203,46 @@ def test_stop(machine: Machine) -> None:
         f"damo start --ops paddr --damos_action stat; cat {kdamond}/state; damo stop; cat {kdamond}/state {kdamond}/pid"
     )
     assert said == "on\noff\n-1\n"
+
+
+LATER = {
+    "sysfs/probe_preps", "sysfs/probe_prep_set_pgidle", "sysfs/probe_type_pgidle_unset",
+    "sysfs/probe_type_pgidle_set", "sysfs/damos_filter_probe_hits_wsum", "sysfs/probe_type_hugepage_size",
+}  # fmt: skip
+
+
+def _found(machine: Machine) -> set[str]:
+    said = json.loads(machine.sh("damo report sysinfo >/dev/null; cat .damo.sysinfo"))
+    return {feature["name"] for feature in said["avail_damon_features"]}
+
+
+def test_what_damo_finds_of_the_level_next(machine: Machine, tmp_path: Path) -> None:
+    """What is merged for the release after 7.3 is there at that level only, and damo's options for it arrive."""
+    found = _found(machine)
+    assert found & LATER == set()
+    with serving(tmp_path) as start:
+        damond = start("--sim", str(WORKLOAD), "--level", "next").wait()
+        later = Machine(damond)
+        assert _found(later) - found == LATER
+        later.sh(
+            "damo start --ops paddr --probe --probe_prep set_pgidle --probe_filter allow pgidle_unset --probe_weight 3 "
+            "--probe --probe_filter reject hugepage_size 2M 2M --probe_filter allow pgidle_set "
+            "--damos_scheme --damos_action stat --damos_filter allow probe_hits_wsum 10 60"
+        )
+        for path, value in {
+            "monitoring_attrs/probes/0/preps/0/prep_action": "set_pgidle",
+            "monitoring_attrs/probes/0/filters/0/type": "pgidle_unset", "monitoring_attrs/probes/0/weight": "3",
+            "monitoring_attrs/probes/1/preps/nr_preps": "0",
+            "monitoring_attrs/probes/1/filters/0/type": "hugepage_size",
+            "monitoring_attrs/probes/1/filters/0/min": "2097152",
+            "monitoring_attrs/probes/1/filters/0/max": "2097152",
+            "monitoring_attrs/probes/1/filters/1/type": "pgidle_set",
+            "schemes/0/core_filters/0/type": "probe_hits_wsum", "schemes/0/core_filters/0/min": "10",
+            "schemes/0/core_filters/0/max": "60",
+        }.items():  # fmt: skip
+            assert later.read(path) == value, path
+        (said,) = json.loads(later.sh("damo report damon --format json --raw"))
+        first = said["contexts"][0]["probes"][0]
+        assert (first["preps"], first["weight"]) == ([{"prep_action": "set_pgidle"}], 3)
+        assert said["state"] == "on"
+        damond.end()

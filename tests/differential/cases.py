@@ -9,7 +9,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from damon.core.level import of_level
 from damon.model.arrays import MAX_PROBES
+from damon.model.level import Level
 from damon.model.probe import DamonFilterType
 from damon.model.scheme import DamosAction, DamosFilterType, DamosQuotaGoalMetric, DamosQuotaGoalTuner
 from tests.differential.memory import PAGES, Pattern
@@ -159,11 +161,14 @@ def _scheme(focus: Focus) -> Draws:
 
 
 QUOTA, SCHEME = _quota(Focus()), _scheme(Focus())
+_PROBE_FILTERS = of_level(Level.V7_3, DamonFilterType)
 _PROBE = st.fixed_dictionaries(
     {
         "weight": mostly(st.integers(0, 3), st.just(U32), 39),
         "filters": st.lists(
-            st.tuples(st.sampled_from(list(DamonFilterType)), st.booleans(), st.booleans(), st.integers(0, 2)),
+            st.tuples(
+                st.sampled_from(of_level(Level.V7_3, DamonFilterType)), st.booleans(), st.booleans(), st.integers(0, 2)
+            ),
             max_size=2,
         ),
     }

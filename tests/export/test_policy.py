@@ -81,3 +81,47 @@ def test_files_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     policy = str(POLICIES / "goals.py")
     assert main(["export", policy, "--to", "sysfs-script", "-o", str(tmp_path / "no/p.sh")]) == 2
     assert "--output" in capsys.readouterr().err
+
+
+LATER = """
+import damon
+
+def policy(kernel):
+    ctx = kernel.new_ctx()
+    kernel.select_ops(ctx, "paddr")
+    damon.add_memory(ctx)
+    {kind} = damon.DamonFilter("{kind}", True, True, range_max=4096)
+    ctx.probes.append(damon.DamonProbe(1, [{kind}], [damon.DamonPrep()]))
+    scheme = damon.Damos()
+    scheme.add_filter(damon.DamosFilter("probe_hits_wsum", True, range_min=3, range_max=30))
+    ctx.schemes.append(scheme)
+    return ctx
+"""
+
+
+def _exported(tmp_path: Path, kind: str, form: str) -> tuple[int, str]:
+    file, target = tmp_path / "later.py", tmp_path / "out"
+    file.write_text(LATER.format(kind=kind))
+    code = main(["export", str(file), "--to", form, "--sim", "hot-cold", "-o", str(target)])
+    return code, target.read_text() if target.exists() else ""
+
+
+def test_features_of_the_level_next_are_exported(tmp_path: Path) -> None:
+    """The kernel that lacks them refuses them."""
+    code, script = _exported(tmp_path, "hugepage_size", "sysfs-script")
+    assert code == 0
+    for line in (
+        "probes/0/preps/nr_preps 1 0", "probes/0/preps/0/prep_action set_pgidle", "probes/0/filters/0/max 4096",
+        "core_filters/0/type probe_hits_wsum", "core_filters/0/min 3",
+    ):  # fmt: skip
+        assert line in script
+    code, text = _exported(tmp_path, "pgidle_unset", "kernel-c")
+    assert code == 0
+    for line in ("damon_new_prep(DAMON_PREP_SET_PGIDLE)", "DAMON_FILTER_TYPE_PGIDLE_UNSET", "filter->range_max = "):
+        assert line in text
+
+
+def test_a_range_without_a_form_in_c_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = _exported(tmp_path, "hugepage_size", "kernel-c")
+    assert (code, text) != (0, "")
+    assert "probes[0].filters: hugepage_size: " in capsys.readouterr().err

@@ -313,7 +313,7 @@ def _sysfs(data: bytes) -> None:
     from damon.modules.sysfs import Admin, File
     from tests.fakes import FakeMachine, FakeSpace
 
-    damon = Damon(FakeMachine(processes=[FakeSpace()]))
+    damon = Damon(FakeMachine(processes=[FakeSpace()]), level="next")  # which has all files
     admin = Admin(damon)
     refusal: DamonError | None = None
     try:

@@ -18,6 +18,7 @@ from damon.host.engine import HostDamon
 from damon.host.found import restore_parameters
 from damon.host.journal import STATE
 from damon.host.staging import Line
+from damon.model.probe import DamonFilter, DamonFilterType, DamonPrep, DamonProbe
 from damon.model.scheme import (
     Damos,
     DamosAccessPattern,
@@ -373,4 +374,22 @@ def test_a_commit_that_was_asked_for_and_not_done_is_taken_back(tmp_path: Path) 
     assert restore_parameters(tmp_path, {"min_age": "7"}) == []
     assert {path.name: path.read_text().strip() for path in tmp_path.iterdir()} == {
         "enabled": "N", "commit_inputs": "N", "min_age": "7"
+    }  # fmt: skip
+
+
+def test_what_came_after_7_3_is_written_where_the_kernel_has_it() -> None:
+    """Preparations, and the ranges of filters; without any, an older kernel is asked for nothing that it lacks."""
+    size = DamonFilter(DamonFilterType.HUGEPAGE_SIZE, True, range_min=1, range_max=2)
+    scheme = Damos()
+    scheme.add_filter(DamosFilter(DamosFilterType.PROBE_HITS_WSUM, True, range_min=3, range_max=4))
+    probes = [DamonProbe(), DamonProbe(0, [size], [DamonPrep()])]
+    p = "monitoring_attrs/probes"
+    lines = {line.path: line for line in (*staging._probes(probes, str), *staging._filters("s", scheme, bool, str))}
+    assert lines[f"{p}/0/preps/nr_preps"] == Line(f"{p}/0/preps/nr_preps", 0, 0)
+    assert {path: lines[path].text for path in (
+        f"{p}/1/preps/nr_preps", f"{p}/1/preps/0/prep_action", f"{p}/1/filters/0/min", f"{p}/1/filters/0/max",
+        "s/core_filters/0/min", "s/core_filters/0/max",
+    )} == {
+        f"{p}/1/preps/nr_preps": "1", f"{p}/1/preps/0/prep_action": "set_pgidle", f"{p}/1/filters/0/min": "1",
+        f"{p}/1/filters/0/max": "2", "s/core_filters/0/min": "3", "s/core_filters/0/max": "4",
     }  # fmt: skip

@@ -24,6 +24,7 @@ from damon.kernel.engine import KernelDamon
 from damon.mm.sim import SimulatedMachine
 from damon.modules.sysfs import Admin, File
 from damon.workload.load import load_workload
+from tests.contexts import new_ctx
 from tests.kernel.trees import built
 from tests.refusals import refused
 
@@ -214,3 +215,18 @@ def test_workers_take_turns_as_ours_do(kernel: KernelDamon, workers: list[tuple[
         texts.append(found)
     assert len(texts[0]) > 200
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("kind", ["pgidle_unset", "pgidle_set", "hugepage_size"])
+def test_what_the_tree_lacks_is_refused(kernel: KernelDamon, kind: str) -> None:
+    """What is merged for a later release."""
+    filters = damon.DamonProbe(0, [damon.DamonFilter(kind, True, range_max=1)])  # type: ignore[arg-type]
+    for probe in (filters, damon.DamonProbe(preps=[damon.DamonPrep()])):
+        with pytest.raises(InvalidInput, match="does not have it") as caught:
+            kernel.start([new_ctx(kernel, probes=[probe])])
+        assert caught.value.errno == errno.EINVAL
+    scheme = damon.Damos()
+    scheme.add_filter(damon.DamosFilter(damon.DamosFilterType.PROBE_HITS_WSUM, True))
+    with pytest.raises(InvalidInput, match=r"PROBE_HITS_WSUM: .* does not have it"):
+        kernel.start([new_ctx(kernel, scheme)])
+    assert kernel.nr_running_ctxs == 0

@@ -17,7 +17,7 @@ from damon.mm.sim import SimulatedMachine
 from damon.modules.loader import Loader
 from damon.modules.module import Module
 from damon.workload.load import load_workload
-from tests.kernel.trees import CURRENT, built, changed
+from tests.kernel.trees import CURRENT, built, changed, kept, source
 
 AWAKE = ("wmarks_high=1000", "wmarks_mid=999", "wmarks_low=0")
 RUNS = [
@@ -59,6 +59,34 @@ def test_the_same_result_byte_for_byte(run: tuple[str, ...], tmp_path: Path) -> 
     engines = [result.pop("engine") for result in (ours, theirs)]
     assert [engine["engine"] for engine in engines] == ["pydamon", "kernel"]
     assert engines[1]["sha256"]
+    assert json.dumps(theirs) == json.dumps(ours)
+
+
+#: The pid of the simulator's first process.
+PID = "target_pid=1000"
+SAMPLES = [
+    ("wsse", "hot-cold", PID),
+    ("wsse", "phases", PID),
+    ("prcl", "hot-cold", PID),
+    ("prcl", "zipf", PID),
+    ("mtier", "tiering", "detect_node_addresses=Y", "node0_mem_free_bp=3000"),
+    ("mtier", "tiering", "node0_end_addr=0x4000000", "node1_start_addr=0x10000000", "node1_end_addr=0x50000000"),
+]
+
+
+@pytest.mark.parametrize("run", SAMPLES, ids=" ".join)
+def test_samples_as_the_trees_own(run: tuple[str, ...], tmp_path: Path) -> None:
+    """The C of samples/damon, built into the tree's core: the memory ends the same."""
+    sample, workload, *words = run
+    file = kept(source().path / f"samples/damon/{sample}.c")
+    common = ["--module", f"damon_sample_{sample}", *words, "--sim", workload, "--duration", "15", "--seed", "3"]
+    ours = _result(tmp_path / "own.json", *common)
+    theirs = _result(tmp_path / "kernel.json", "--engine", CURRENT, "--with", str(file), *common)
+    for result in (ours, theirs):
+        del result["engine"]
+        module = result["modules"][f"damon_sample_{sample}"]
+        del module["stats"]  # the kernel has none
+        del module["state"]  # with the working set in an aggregation that is not complete
     assert json.dumps(theirs) == json.dumps(ours)
 
 

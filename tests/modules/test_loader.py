@@ -21,6 +21,8 @@ from tests.files import lay
 from tests.modules.loaded import new_loader
 from tests.refusals import refused
 
+SAMPLES = {f"damon_sample_{name}" for name in ("mtier", "prcl", "wsse")}
+SHIPPED = {"damon_reclaim", "damon_lru_sort", "damon_stat", *SAMPLES}
 MINE = """\
 from damon.modules.module import Module
 from damon.modules.params import Parameters, Parameter, ParamSpec
@@ -54,11 +56,11 @@ def _write(parent: Path, directory: str, text: str) -> Path:
 
 
 def test_modules_are_found_by_any_spelling() -> None:
-    assert set(find_modules()) == {"damon_reclaim", "damon_lru_sort", "damon_stat"}
+    assert set(find_modules()) == SHIPPED
     assert find_module("damon-lru-sort") is find_module("lru_sort") is find_module("damon_lru_sort")
     with pytest.raises(DamonError, match="did you mean damon_reclaim"):
         find_module("damon_reclam")
-    with pytest.raises(DamonError, match="known: damon_lru_sort, damon_reclaim, damon_stat"):
+    with pytest.raises(DamonError, match="known: damon_lru_sort, damon_reclaim, damon_sample_mtier, "):
         find_module("zswap")
 
 
@@ -68,7 +70,7 @@ def test_a_directory_of_modules_of_the_user(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "a" / "no-module").mkdir()
     _write(tmp_path / "a", "helpers", "")
     monkeypatch.setenv("DAMON_MODULES_PATH", f"{tmp_path}/a:{tmp_path}/b")
-    assert set(find_modules()) == {"damon_reclaim", "damon_lru_sort", "damon_stat", "mine", "another"}
+    assert set(find_modules()) == {*SHIPPED, "mine", "another"}
     assert find_module("mine") is find_module("mine") is find_module(f"{tmp_path}/a/mine")
     _, _, loader = new_loader()
     module = loader.prepare("mine", ["knob=4"])

@@ -13,7 +13,7 @@ from damon.core.damos_filter import damos_set_filters_default_reject
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, FOLIO_PASS, FolioArray
 from damon.model.context import DamonCtx
 from damon.model.operations import Score
-from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType
+from damon.model.scheme import CORE_FILTER_TYPES, Damos, DamosAction, DamosFilter, DamosFilterType
 from damon.model.target import DamonTarget
 from damon.ops.folio_filter import Native, Reference, filter_folios
 from damon.ops.paddr import Paddr
@@ -152,7 +152,7 @@ def test_a_folio_that_reaches_over_regions_is_met_once() -> None:
 filters = st.lists(
     st.builds(
         DamosFilter,
-        st.sampled_from([t for t in DamosFilterType if t not in (DamosFilterType.ADDR, DamosFilterType.TARGET)]),
+        st.sampled_from([t for t in DamosFilterType if t not in CORE_FILTER_TYPES]),
         st.booleans(), st.booleans(), memcg_id=st.integers(0, 2), sz_min=st.integers(0, 9000),
         sz_max=st.integers(9000, 90000),
     ),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from damon.model.arrays import FOLIO_ANON, MAX_PROBES, RegionArray
 from damon.model.context import DamonCtx
-from damon.model.probe import DamonFilter, DamonFilterType, DamonProbe
+from damon.model.probe import DamonFilter, DamonFilterType, DamonPrep, DamonProbe
 from damon.model.random import Random
 from damon.model.target import DamonTarget
 from damon.ops import sampling
@@ -21,15 +22,19 @@ from tests.fakes import FakeMachine, fake, regions_of
 from tests.regions import copied, region_arrays
 
 PAGE = 4096
-ANON, MEMCG = DamonFilterType.ANON, DamonFilterType.MEMCG
+ANON, MEMCG, SIZE = DamonFilterType.ANON, DamonFilterType.MEMCG, DamonFilterType.HUGEPAGE_SIZE
+UNSET, SET = DamonFilterType.PGIDLE_UNSET, DamonFilterType.PGIDLE_SET
 #: Page frame -> flags, and the cgroup: 0 and 1 anonymous, 1 and 2 charged to cgroup 7, 3 to 8; 4 has no folio.
 PAGES = {0: FOLIO_ANON, 1: FOLIO_ANON, 2: 0, 3: 0}
 CHARGED = {1: 7, 2: 7, 3: 8, 4: 7}
+#: Of these the first two are in a folio of 16 KiB; 1, 3 and 4 were accessed.
+SIZES, ACCESSED = {0: 4, 1: 4}, {1, 3, 4}
 
 
 def _ctx(regions: RegionArray, *probes: DamonProbe, reference: bool = False, **values: Any) -> DamonCtx:
     machine = FakeMachine()
     machine.phys.pages, machine.phys.charged = dict(PAGES), dict(CHARGED)
+    machine.phys.sizes, machine.phys.young_pages = dict(SIZES), set(ACCESSED)
     return DamonCtx(
         machine=machine, ops=Paddr(), rnd=Random(4), reference=reference, targets=[DamonTarget(regions=regions)],
         probes=[*probes], **values,
@@ -60,12 +65,20 @@ def _hits(*filters: DamonFilter, reference: bool) -> list[int]:
         ([(ANON, True, True), (MEMCG, True, False)], [0, 1, 3, 4]),  # the first hit decides, the last one's opposite
         ([(ANON, True, False), (MEMCG, True, True)], [2]),
         ([(MEMCG, True, False), (ANON, True, True)], [0]),
+        ([(UNSET, True, True)], [1, 3]),
+        ([(UNSET, False, True)], [0, 2, 4]),  # no folio was not accessed,
+        ([(SET, True, True)], [0, 2]),  # and is not idle either
+        ([(SET, False, True)], [1, 3, 4]),
+        ([(SET, True, False), (ANON, True, True)], [1]),
+        ([(SIZE, True, True)], [0, 1]),  # of 16 KiB
+        ([(SIZE, False, True)], [2, 3, 4]),
+        ([(SIZE, True, False), (UNSET, True, True)], [3]),
     ],
 )
 def test_the_first_hit_decides_else_the_opposite_of_the_last(
     filters: list[tuple[DamonFilterType, bool, bool]], hits: list[int], reference: bool
 ) -> None:
-    chain = [DamonFilter(type_, matching, allow, memcg_id=7) for type_, matching, allow in filters]
+    chain = [DamonFilter(type_, matching, allow, 7, 4 * PAGE, 4 * PAGE) for type_, matching, allow in filters]
     assert _hits(*chain, reference=reference) == hits
 
 
@@ -116,6 +129,29 @@ def test_addresses_are_picked_only_when_asked_else_those_of_the_access_check_are
     assert len(phys.sampled) == 1  # nothing is made old for attributes
 
 
+@pytest.mark.parametrize("reference", [False, True])
+def test_preparations_make_the_sampled_pages_old(reference: bool) -> None:
+    """For each of them, whichever probe it belongs to; addresses are picked here when no access check did."""
+    prep = DamonPrep("set_pgidle")  # type: ignore[arg-type]
+    ctx = _ctx(
+        regions_of((0, 2 * PAGE), (2 * PAGE, 4 * PAGE)), DamonProbe(preps=[prep]), DamonProbe(), DamonProbe(1),
+        addr_unit=2, reference=reference,
+    )  # fmt: skip
+    phys, regions = fake(ctx.machine).phys, ctx.targets[0].regions
+    sampling.prepare(ctx, ctx.targets[0], phys, ctx.addr_unit)
+    checked = ctx.targets[0].batch
+    ctx.ops.prep_probes(ctx, False)
+    assert phys.sampled == [[region.sampling_addr * 2 for region in regions]] * 2
+    assert ctx.targets[0].batch is checked, "which the access check asks about"
+    ctx.ops.prep_probes(ctx, True)
+    assert phys.sampled[2] == [region.sampling_addr * 2 for region in regions] != phys.sampled[1]
+    ctx.probes[2].preps.append(DamonPrep())
+    ctx.ops.prep_probes(ctx, False)
+    assert phys.sampled[3:] == [phys.sampled[2]] * 2
+    ctx.ops.apply_probes(ctx, False, True)
+    assert phys.probed == [phys.sampled[2]]
+
+
 @pytest.mark.parametrize("ops", [Vaddr(), Fvaddr()])
 def test_only_paddr_runs_probes(ops: Fvaddr) -> None:
     ctx = _ctx(regions_of((0, PAGE)), DamonProbe(1))
@@ -135,20 +171,26 @@ chains = st.lists(
                 st.booleans(),
                 st.booleans(),
                 memcg_id=st.integers(0, 2),
+                range_min=st.integers(0, 4) | st.just(PAGE),
+                range_max=st.sampled_from([PAGE, 2 * PAGE, 2**64 - 1]),
             ),
             max_size=4,
         ),
+        st.lists(st.builds(DamonPrep), max_size=2),
     ),
     max_size=MAX_PROBES,
 )
-memory = st.dictionaries(st.integers(0, 200), st.tuples(st.integers(0, 15), st.integers(0, 2)))
+#: Flags, cgroup, pages of the folio, accessed.
+memory = st.dictionaries(
+    st.integers(0, 200), st.tuples(st.integers(0, 15), st.integers(0, 2), st.integers(1, 3), st.booleans())
+)
 
 
 @given(region_arrays(most=10), chains, memory, st.booleans(), st.booleans(), st.integers(0, 2**64 - 1))
 def test_native_equals_reference(
     regions: RegionArray,
     probes: list[DamonProbe],
-    pages: dict[int, tuple[int, int]],
+    pages: dict[int, tuple[int, int, int, bool]],
     set_samples: bool,
     wsum: bool,
     seed: int,
@@ -156,33 +198,44 @@ def test_native_equals_reference(
     results = []
     for reference in (False, True):
         machine = FakeMachine()
-        machine.phys.pages = {pfn: flags for pfn, (flags, _) in pages.items()}
-        machine.phys.charged = {pfn: memcg for pfn, (_, memcg) in pages.items()}
+        machine.phys.pages = {pfn: page[0] for pfn, page in pages.items()}
+        machine.phys.charged = {pfn: page[1] for pfn, page in pages.items()}
+        machine.phys.sizes = {pfn: page[2] for pfn, page in pages.items()}
+        machine.phys.young_pages = {pfn for pfn, page in pages.items() if page[3]}
         ctx = DamonCtx(machine=machine, ops=Paddr(), rnd=Random(seed), reference=reference, probes=probes)
         ctx.targets += [DamonTarget(regions=copied(regions)), DamonTarget(regions=copied(regions))]
         for target in ctx.targets:
             sampling.prepare(ctx, target, machine.phys)
+        ctx.ops.prep_probes(ctx, set_samples)
         highest = [ctx.ops.apply_probes(ctx, set_samples, wsum) for _ in range(3)]
         rows = [target.regions.snapshot() for target in ctx.targets]
-        results.append((highest, rows, machine.phys.probed, ctx.rnd.state))
+        results.append((highest, rows, machine.phys.probed, machine.phys.sampled, ctx.rnd.state))
         if not wsum:
             assert highest == [0, 0, 0]
     assert results[0] == results[1]
 
 
-@given(chains, st.booleans(), st.integers(0, 2), st.booleans())
-def test_written_from_the_text(probes: list[DamonProbe], anon: bool, memcg: int, there: bool) -> None:
+@given(chains, st.booleans(), st.integers(0, 2), st.integers(1, 3), st.booleans(), st.booleans())
+def test_written_from_the_text(
+    probes: list[DamonProbe], anon: bool, memcg: int, size: int, accessed: bool, there: bool
+) -> None:
     """Ops 2.4 once more, filter by filter."""
     machine = FakeMachine()
     if there:
         machine.phys.pages[0] = FOLIO_ANON if anon else 0
         machine.phys.charged[0] = memcg
+        machine.phys.sizes[0] = size
+    machine.phys.young_pages = {0} if accessed else set()
     ctx = DamonCtx(machine=machine, ops=Paddr(), probes=probes)
     regions = regions_of((0, PAGE))
     ctx.targets.append(DamonTarget(regions=regions))
     ctx.ops.apply_probes(ctx, True, False)
+    tests_of: dict[DamonFilterType, Callable[[DamonFilter], bool]] = {
+        ANON: lambda f: anon, MEMCG: lambda f: memcg != 0 and memcg == f.memcg_id, UNSET: lambda f: accessed,
+        SET: lambda f: not accessed, SIZE: lambda f: f.range_min <= size * PAGE <= f.range_max,
+    }  # fmt: skip
     for index, probe in enumerate(probes):
-        tests = [there and (anon if f.type is ANON else memcg != 0 and memcg == f.memcg_id) for f in probe.filters]
+        tests = [there and tests_of[f.type](f) for f in probe.filters]
         deciding = [f.allow for f, test in zip(probe.filters, tests, strict=True) if test == f.matching]
         expected = deciding[0] if deciding else not probe.filters[-1].allow if probe.filters else True
         assert regions[0].probe_hits[index] == expected

@@ -21,7 +21,7 @@ from damon.core.trace import TraceEvent
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx
-from damon.model.probe import DamonProbe
+from damon.model.probe import DamonFilter, DamonFilterType, DamonPrep, DamonProbe
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType, DamosQuota, DamosQuotaGoal
 from damon.model.scheme import DamosQuotaGoalMetric as Metric
 from damon.model.target import DamonTarget
@@ -332,3 +332,21 @@ def test_a_damaged_file_is_read_up_to_there(tmp_path: Path) -> None:
     report = heatmap.report(path, 5, 5)
     assert report.damaged is not None
     assert sum(target.nr_snapshots for target in report.targets) == len(got)
+
+
+def test_parameters_of_the_level_next() -> None:
+    """As damo has them."""
+    idle = DamonFilter(DamonFilterType.PGIDLE_SET, True, True)
+    size = DamonFilter(DamonFilterType.HUGEPAGE_SIZE, True, range_min=4096, range_max=8192)
+    scheme = Damos()
+    scheme.add_filter(DamosFilter(DamosFilterType.PROBE_HITS_WSUM, True, range_min=3, range_max=30))
+    ctx = new_ctx(Damon(FakeMachine()), scheme, probes=[DamonProbe(1, [idle, size], [DamonPrep()])])
+    (context,) = params.kdamond(ctx, 5)["contexts"]
+    (probe,) = context["probes"]
+    assert probe["preps"] == [{"prep_action": "set_pgidle"}]
+    ranges = [(rule["filter_type"], rule["range_min"], rule["range_max"]) for rule in probe["filters"]]
+    assert ranges == [("pgidle_set", None, None), ("hugepage_size", "4096", "8192")]
+    (rule,) = context["schemes"][0]["filters"]
+    assert (rule["filter_type"], rule["probe_hits_wsum_range"], rule["hugepage_size"]) == (
+        "probe_hits_wsum", ["3", "30"], None,
+    )  # fmt: skip

@@ -120,7 +120,7 @@ _young_virt = bind("linux_young_virt", c_int, c_void_p, c_void_p, c_int, c_uint3
 walk_new = bind("linux_walk_new", c_void_p, c_void_p, c_uint64, c_uint64)
 walk_next = bind("linux_walk_next", c_uint32, c_void_p, c_void_p, c_void_p, c_uint32)
 walk_free = bind("linux_walk_free", None, c_void_p)
-folios_at = bind("linux_folios_at", c_int, c_void_p, c_void_p, c_uint32, c_void_p)
+folios_at = bind("linux_folios_at", c_int, c_void_p, c_void_p, c_uint32, c_int, c_void_p)
 folios_young = bind("linux_folios_young", c_int, c_void_p, c_void_p, c_uint32)
 folios_mkold = bind("linux_folios_mkold", c_int, c_void_p, c_void_p, c_uint32)
 

@@ -74,8 +74,9 @@ class LinuxPhysicalSpace:
         finally:
             native.walk_free(walk)
 
-    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
-        native.checked(native.folios_at(self._open().pointer, addrs.pointer_to(nr), nr, out.pointer_to(nr)))
+    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray, sizes: bool = False) -> None:
+        files, at = self._open().pointer, addrs.pointer_to(nr)
+        native.checked(native.folios_at(files, at, nr, sizes, out.pointer_to(nr)))
         out.nr = nr
 
     def folios_young(self, folios: FolioArray) -> None:

@@ -58,7 +58,7 @@ class SimulatedPhysical:
         finally:
             self._spare.append(batch)
 
-    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray) -> None:
+    def folios_at(self, addrs: Buffer, nr: int, out: FolioArray, sizes: bool = False) -> None:
         self.engine.folios_at(addrs.pointer_to(nr), nr, out)
 
     def folios_young(self, folios: FolioArray) -> None:

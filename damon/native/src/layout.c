@@ -66,7 +66,7 @@ FIELDS(T) = {
 
 #define T damon_probe_filter
 FIELDS(T) = {
-	F(memcg) F(probe) F(type) F(matching) F(allow)
+	F(memcg) F(min) F(max) F(probe) F(type) F(matching) F(allow)
 };
 #undef T
 

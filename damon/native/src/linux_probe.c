@@ -34,8 +34,24 @@ static size_t lru_heads(struct lx_files *files, struct lx_key *keys, size_t nr, 
 	return left;
 }
 
-/* Row i: the folio at addrs[i], nr_pages 0 if there is none, else 1. Which pages of it are mapped is not looked at. */
-EXPORT int linux_folios_at(struct lx_files *files, const uint64_t *addrs, uint32_t nr, struct damon_folio *out)
+/* The pages of the folio that begins at pfn: a power of two, so the first power that is not in it. */
+static uint32_t folio_pages(struct lx_files *files, uint64_t pfn)
+{
+	uint32_t nr = 1;
+	uint64_t flags;
+
+	while (nr < 1u << 30 && lx_read(files, LX_READ_KPAGEFLAGS, files->kpageflags, pfn + nr, &flags, 1) &&
+	       flags & KPF_COMPOUND_TAIL)
+		nr <<= 1;
+	return nr;
+}
+
+/*
+ * Row i: the folio at addrs[i], nr_pages 0 if there is none; else its pages if sizes is not 0, or 1. Which pages of it
+ * are mapped is not looked at.
+ */
+EXPORT int linux_folios_at(struct lx_files *files, const uint64_t *addrs, uint32_t nr, int sizes,
+			   struct damon_folio *out)
 {
 	struct lx_key *keys = calloc(nr ? 2 * (size_t)nr : 1, sizeof(*keys));
 	uint64_t *words = calloc(nr ? 2 * (size_t)nr : 1, sizeof(*words));
@@ -57,7 +73,9 @@ EXPORT int linux_folios_at(struct lx_files *files, const uint64_t *addrs, uint32
 	for (size_t i = 0; i < left; i++)
 		out[keys[i].row] = (struct damon_folio){ .pfn = keys[i].key,
 							 .memcg = memcg[i],
-							 .nr_pages = 1,
+							 .nr_pages = sizes && flags[i] & KPF_COMPOUND_HEAD ?
+									     folio_pages(files, keys[i].key) :
+									     1,
 							 .flags = lx_folio_flags(flags[i]),
 							 .target_nid = -1 };
 	free(keys);

@@ -6,9 +6,26 @@ static uint32_t test(const struct damon_probe_filter *filter, const struct damon
 {
 	if (!folio->nr_pages)
 		return 0;
-	if (filter->type == PROBE_ANON)
+	switch (filter->type) {
+	case PROBE_ANON:
 		return (folio->flags & FOLIO_ANON) != 0;
-	return folio->memcg && folio->memcg == filter->memcg;
+	case PROBE_PGIDLE_UNSET:
+		return (folio->flags & FOLIO_YOUNG) != 0;
+	case PROBE_PGIDLE_SET:
+		return !(folio->flags & FOLIO_YOUNG);
+	case PROBE_HUGEPAGE_SIZE:
+		return filter->min <= folio->nr_pages * 4096ull && folio->nr_pages * 4096ull <= filter->max;
+	default:
+		return folio->memcg && folio->memcg == filter->memcg;
+	}
+}
+
+/* Rows without a folio need not be asked whether they are young. */
+EXPORT void damon_probe_begin(struct damon_folio *folios, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		folios[i].flags =
+			folios[i].nr_pages ? folios[i].flags & ~(uint32_t)(FOLIO_YOUNG | FOLIO_DECIDED) : FOLIO_DECIDED;
 }
 
 /*

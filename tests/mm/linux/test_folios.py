@@ -30,7 +30,12 @@ from damon.model.arrays import (
     DamonFolio,
     FolioArray,
 )
+from damon.model.context import DamonCtx
+from damon.model.probe import DamonFilter, DamonFilterType, DamonPrep, DamonProbe
+from damon.model.target import DamonTarget
+from damon.ops.paddr import Paddr
 from tests.buffers import addresses
+from tests.fakes import FakeMachine, regions_of
 from tests.mm.linux.dictated import ANON, PHASES, Block, folio_at, memory, page_flags
 from tests.mm.linux.fake import FakeKernel, present, write_u64
 from tests.mm.linux.golden import fake_kernel, row, walk
@@ -81,20 +86,42 @@ def test_folios_of_a_range(seed: int, charged: bool, capacity: int) -> None:
 
 
 @settings(max_examples=100, phases=PHASES)
-@given(st.integers(0, 2**32), st.booleans())
-def test_folios_at_addresses(seed: int, charged: bool) -> None:
-    """The folio behind each address, as its first page has it; of its pages nothing is counted."""
+@given(st.integers(0, 2**32), st.booleans(), st.booleans())
+def test_folios_at_addresses(seed: int, charged: bool, sizes: bool) -> None:
+    """The folio behind each address, as its first page has it; its pages are counted only if that is asked for."""
     rnd = Random(seed)
     blocks = memory(rnd)
     pfns = [rnd.randrange(blocks[-1].end + 5) for _ in range(rnd.randint(0, 40))]
     with fake_kernel(page_flags(blocks), charged=charged) as kernel:
         out = FolioArray(max(1, len(pfns)))
         addrs = addresses([pfn * 4096 + rnd.randrange(4096) for pfn in pfns])
-        LinuxPhysicalSpace(lambda: kernel.files).folios_at(addrs, len(pfns), out)
+        LinuxPhysicalSpace(lambda: kernel.files).folios_at(addrs, len(pfns), out, sizes)
         found = [folio_at(blocks, pfn) for pfn in pfns]
         assert [row(folio) for folio in out] == [
-            (b.pfn, memcg(b, charged), 0, 0, 1, b.flags, -1) if b else (0,) * 7 for b in found
+            (b.pfn, memcg(b, charged), 0, 0, b.nr if sizes else 1, b.flags, -1) if b else (0,) * 7 for b in found
         ]
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_probes_by_the_idle_bitmap(reference: bool) -> None:
+    """Level next: a preparation makes the folio idle, by its first page; the probes see what was accessed since."""
+    head, tail = ANON | KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
+    kinds = [DamonFilterType.PGIDLE_UNSET, DamonFilterType.PGIDLE_SET, DamonFilterType.HUGEPAGE_SIZE]
+    probes = [
+        DamonProbe(filters=[DamonFilter(kind, True, True, range_min=16384, range_max=16384)], preps=[DamonPrep()])
+        for kind in kinds
+    ]
+    with fake_kernel([ANON, ANON, 0, 0, head, tail, tail, tail]) as kernel:
+        machine = FakeMachine()
+        machine.phys = LinuxPhysicalSpace(lambda: kernel.files)  # type: ignore[assignment]
+        regions = regions_of(*((n << 12, n + 1 << 12) for n in (0, 1, 2, 6)))
+        ctx = DamonCtx(machine, Paddr(), targets=[DamonTarget(regions=regions)], probes=probes, reference=reference)
+        ctx.ops.prep_probes(ctx, True)
+        assert kernel.bitmap() == [0, 1, 4]
+        kernel.clear_idle([1, 4])
+        ctx.ops.apply_probes(ctx, False, False)
+        assert [list(region.probe_hits[:3]) for region in regions] == [[0, 1, 0], [1, 0, 0], [0, 0, 0], [1, 0, 1]]
+        assert kernel.bitmap() == [0], "asking changes nothing"
 
 
 def test_folio_of_a_middle_page_and_of_a_range_not_page_aligned() -> None:

@@ -51,11 +51,11 @@ class Machine(FakeMachine):
 class Tree:
     """``admin`` of a machine with a process 7."""
 
-    def __init__(self) -> None:
+    def __init__(self, level: str = "7.3") -> None:
         self.process = FakeSpace()
         self.process.areas = [(PAGE, 9 * PAGE), (99 * PAGE, 109 * PAGE), (9999 * PAGE, 10000 * PAGE)]
         self.machine = Machine(self.process)
-        self.damon = Damon(self.machine)
+        self.damon = Damon(self.machine, level=level)
         self.admin = Admin(self.damon)
 
     def write(self, path: str, value: object) -> None:
@@ -118,6 +118,14 @@ class Tree:
 
     def aggregations(self, count: float = 1) -> None:
         self.machine.clock.sleep_us(round(count * 100_000))
+
+
+@pytest.fixture
+def next_tree() -> Iterator[Tree]:
+    """At the level after 7.3."""
+    made = Tree("next")
+    yield made
+    made.admin.stop()
 
 
 @pytest.fixture
