@@ -302,7 +302,8 @@ def test_the_unit_is_hardened_and_its_mount_is_seen() -> None:
     assert {
         "Type=notify", "RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes", "NoNewPrivileges=yes",
         "RestrictAddressFamilies=AF_UNIX", "MemoryDenyWriteExecute=yes", "DevicePolicy=closed",
-        "DeviceAllow=/dev/fuse rw", "RestrictNamespaces=yes", "SystemCallFilter=@system-service @mount pidfd_getfd ptrace",
+        "DeviceAllow=/dev/fuse rw", "RestrictNamespaces=yes",
+        "SystemCallFilter=@system-service @mount pidfd_getfd ptrace",
     } <= set(UNIT.splitlines())  # fmt: skip
     assert {line.partition("=")[0] for line in UNIT.splitlines()} & HIDING == set()
 
