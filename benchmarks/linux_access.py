@@ -69,7 +69,7 @@ class Toucher:
 
 
 def touch(mib: int) -> None:
-    """What the process does: for as many seconds as each line says."""
+    """What the process does: for the seconds that each line of its input has."""
     area = mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     base = ctypes.addressof(ctypes.c_char.from_buffer(area))
     ctypes.memset(base, 1, mib << 20)

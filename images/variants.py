@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidInput, MachineLacks
+from ..errors import BuildFailed, InvalidInput, MachineLacks
 from ..terminal import say
 from ..yaml12 import compose, plain
 from . import arch, kconfig, kernel_build, kernel_package, source
@@ -81,7 +81,7 @@ class Variant:
             one = variant(name)
             try:
                 one.tree(fetch=fetch)
-            except MachineLacks as error:
+            except (MachineLacks, BuildFailed) as error:  # none, or its download failed
                 if fetch:
                     say(f"NOTICE: kernel {self.name}: not {name}, but {self.first_of[-1]}: {error}")
                 continue

@@ -290,6 +290,10 @@ class Kdamond:
             if control.repeat and not isinstance(error, OSError):
                 raise
             control.error = error
+        except BaseException:  # ends the worker; its caller must not wait for ever
+            control.canceled = True
+            control.done.set()
+            raise
         if not control.repeat:
             control.done.set()
 

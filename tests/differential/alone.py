@@ -2,7 +2,7 @@
 """A version that is too old to be compared: what its log must show all the same.
 
 6.12 parts from 7.3 at the first sample of each case: it does not split the regions that a context starts with, and its
-sleeps end elsewhere. So it is played twice, which shows what depends on memory that nobody wrote, and each observation
+sleeps end elsewhere. So it is played twice, which shows what depends on uninitialized memory, and each observation
 must be one that any version of DAMON can make.
 """
 

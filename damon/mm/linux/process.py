@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from damon.errors import DamonError, MissingCapability
@@ -24,21 +24,6 @@ log = logging.getLogger("damon.linux")
 #: Folios of a batch at most.
 BATCH: Final = 4096
 T = TypeVar("T")
-
-
-def _common(ranges: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What is in a range of both; each ascending and apart."""
-    found: list[tuple[int, int]] = []
-    waiting = iter(others)
-    other = next(waiting, None)
-    for start, end in ranges:
-        while other is not None and other[0] < end:
-            if other[1] > start:
-                found.append((max(start, other[0]), min(end, other[1])))
-            if other[1] > end:
-                break
-            other = next(waiting, None)
-    return found
 
 
 class TrackedBatch(SampledBatch):
@@ -223,16 +208,12 @@ class LinuxProcessSpace:
                 "take vaddr"
             )
 
-        def work() -> None:
-            tracker.sync()
-            tracker.protect(_common(ranges, tracker.tracked()))
-
-        self._protected(work)
+        self._protected(lambda: tracker.protect(ranges))
 
     def accessed(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The parts of ``[start, end)`` with pages that were accessed since, or came since, in ascending order."""
         if self._rwp is not None and self._pagemap >= 0:
-            for low, high in _common([(start, end)], self._rwp.tracked()):
+            for low, high in rwp.common([(start, end)], self._rwp.armed):
                 yield from self._rwp.accessed(self._pagemap, low, high)
 
     def madvise(self, start: int, length: int, advice: Advice) -> int:

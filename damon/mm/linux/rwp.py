@@ -12,7 +12,7 @@ import ctypes
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ctypes import c_int, c_uint32, c_uint64, c_void_p
 from typing import Final
 
@@ -60,6 +60,21 @@ def lack() -> int:
     return -int(_there())
 
 
+def common(ranges: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is in a range of both; each ascending and apart."""
+    found: list[tuple[int, int]] = []
+    waiting = iter(others)
+    other = next(waiting, None)
+    for start, end in ranges:
+        while other is not None and other[0] < end:
+            if other[1] > start:
+                found.append((max(start, other[0]), min(end, other[1])))
+            if other[1] > end:
+                break
+            other = next(waiting, None)
+    return found
+
+
 class Rwp:
     """One process's memory.
 
@@ -80,6 +95,8 @@ class Rwp:
         self._nr = 0
         self._synced_ns: int | None = None
         self._known: dict[tuple[int, int], int] = {}  # mappings, and the errno of their registration
+        #: Ranges that the last :meth:`protect` protected (bytes, ascending).
+        self.armed: list[tuple[int, int]] = []
         #: Mappings that cannot be tracked: start and end (bytes), and the errno of their registration.
         self.unseen: dict[tuple[int, int], int] = {}
 
@@ -178,28 +195,40 @@ class Rwp:
             checked(result)
 
     def protect(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Protect all present pages of ranges that are registered.
+        """Protect all present pages of ranges (ascending) where they are tracked; ``armed`` is what was protected.
+
+        A range in which a mapping was replaced is refused as a whole: then the mappings are read, and
+        it is tried again.
 
         Raises:
             ProcessLookupError: as of :meth:`sync`.
         """
-        self.sync()
-        for start, end in ranges:
-            result = _protect(self._files.pointer, self._fd, start, end)
-            if result == -errno.ESRCH:
-                raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-            if result:
+        self.armed = []
+        for fresh in (False, True):
+            if fresh:
                 self.forget()
+            self.sync()
+            left: list[tuple[int, int]] = []
+            for start, end in common(ranges, self.tracked()):
+                result = _protect(self._files.pointer, self._fd, start, end)
+                if result == -errno.ESRCH:
+                    raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+                (left if result else self.armed).append((start, end))
+            if not left:
+                break
+            ranges = left
+        self.armed.sort()
 
     def accessed(self, pagemap: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The parts of a registered range that were accessed since they were protected, in order."""
+        """The parts of an armed range that were accessed since they were protected, in order."""
         at, rows = c_uint64(start), (c_uint64 * (2 * _CAPACITY))()
         while at.value < end:
             found = _accessed(
                 self._files.pointer, pagemap, ctypes.addressof(at), end, ctypes.addressof(rows), _CAPACITY
             )
-            if found < 0:
+            if found == -errno.ESRCH:
                 return
+            checked(found)
             yield from zip(rows[0 : 2 * found : 2], rows[1 : 2 * found : 2], strict=True)
 
     def close(self) -> None:
@@ -208,5 +237,6 @@ class Rwp:
             os.close(self._fd)
         self._fd = -1
         self._nr = 0
+        self.armed = []
         self.unseen = {}
         self.forget()

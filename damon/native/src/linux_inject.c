@@ -3,7 +3,7 @@
  * What the kernel takes from a process itself only, advice and userfaultfd(2): one of its threads is stopped, makes the
  * system call, and goes on as if nothing had been. Registers, signal mask and an interrupted system call are as before;
  * signals wait meanwhile, and a stop of the process holds it again when we let go. A process of its own does it, which
- * shares our memory and nobody's end: if we are killed meanwhile, it ends what it has begun. How one call is made is
+ * shares our memory and goes on when we are killed: it ends what it has begun. How one call is made is
  * the processor's part: linux_inject_x86_64.c, linux_inject_aarch64.c.
  */
 #define _GNU_SOURCE

@@ -17,7 +17,7 @@ from damon.core import Damon
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.mm.linux import LinuxMachine, access, inject, rwp
 from damon.mm.linux.access import Access
-from damon.mm.linux.process import _common
+from damon.mm.linux.rwp import common
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosFilterType
 from damon.model.target import DamonTarget
 
@@ -125,5 +125,5 @@ def test_what_two_lists_of_ranges_have_in_common(one: list[tuple[int, int]], oth
     both = {at for start, end in one for at in range(start, end)} & {
         at for start, end in other for at in range(start, end)
     }
-    found = _common(one, other)
+    found = common(one, other)
     assert [at for start, end in found for at in range(start, end)] == sorted(both)

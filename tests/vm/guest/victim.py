@@ -18,6 +18,7 @@ move PAGES              mremap() what grew to twice its size, elsewhere; the ans
 file PATH               map that file's first 2 MiB for reading; the answer is its address
 peek FIRST END          read those pages of it
 readinto FIRST END      have read(2) write those pages
+replace FIRST END       map fresh memory in place of those pages
 uffd                    make a userfaultfd
 exec                    become a fresh victim with the same number
 """
@@ -41,6 +42,7 @@ LIBC.mprotect.argtypes = LIBC.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size
 FLUSH_PAGES = 4096
 MAP_NORESERVE, MAP_HUGETLB = 0x4000, 0x40000
 MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
+MAP_FIXED = 0x10
 SYS_USERFAULTFD = 323 if os.uname().machine == "x86_64" else 282
 LIBC.mmap.restype = LIBC.mremap.restype = ctypes.c_size_t
 LIBC.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
@@ -77,9 +79,9 @@ class Victim:
         for protection in (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE):
             assert LIBC.mprotect(address_of(self.scratch), FLUSH_PAGES * PAGE, protection) == 0
 
-    def keep(self, words: list[str]) -> None:
+    def keep(self, *words: int) -> None:
         while True:
-            self.obey(["touch", *words])
+            self.do_touch(*words)
             time.sleep(0.001)
 
     def spin(self, first: int, end: int, step: int) -> None:
@@ -108,75 +110,100 @@ class Victim:
         self.place = mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
         return address_of(self.place)
 
-    # Long: a branch for each command.
     def obey(self, words: list[str]) -> str:
-        name, numbers = words[0], [int(word) for word in words[1:] if word.isdigit()]
-        if name == "touch":
-            self.flush()
-            for page in range(*numbers):
+        """The answer to one command: ``do_NAME``, "done" where that has none."""
+        return getattr(self, f"do_{words[0]}")(*(int(word) if word.isdigit() else word for word in words[1:])) or "done"
+
+    def at(self, page: int) -> int:
+        return self.base + page * PAGE
+
+    def do_touch(self, first: int, end: int, step: int) -> None:
+        self.flush()
+        for page in range(first, end, step):
+            self.area[self.start + page * PAGE]
+
+    def do_keep(self, *words: int) -> None:
+        threading.Thread(target=self.keep, args=words, daemon=True).start()
+
+    def do_write(self, first: int, end: int, step: int) -> None:
+        self.flush()
+        for page in range(first, end, step):
+            at = self.start + page * PAGE
+            self.area[at : at + 8] = struct.pack("=Q", page)
+            self.written.add(page)
+
+    def do_verify(self) -> str:
+        places = ((page, self.start + page * PAGE) for page in self.written)
+        return "same" if all(self.area[at : at + 8] == struct.pack("=Q", page) for page, at in places) else "differs"
+
+    def do_share(self) -> None:
+        if os.fork() == 0:
+            for page in range(self.pages):
                 self.area[self.start + page * PAGE]
-        elif name == "keep":
-            threading.Thread(target=self.keep, args=(words[1:],), daemon=True).start()
-        elif name == "write":
-            self.flush()
-            for page in range(*numbers):
-                at = self.start + page * PAGE
-                self.area[at : at + 8] = struct.pack("=Q", page)
-                self.written.add(page)
-        elif name == "verify":
-            fine = all(
-                self.area[self.start + page * PAGE : self.start + page * PAGE + 8] == struct.pack("=Q", page)
-                for page in self.written
-            )
-            return "same" if fine else "differs"
-        elif name == "share":
-            if os.fork() == 0:
-                for page in range(self.pages):
-                    self.area[self.start + page * PAGE]
-                while os.getppid() != 1:
-                    time.sleep(0.05)
-                os._exit(0)
-        elif name == "collapse":
-            assert LIBC.madvise(self.base, self.pages * PAGE, 14) == 0
-            self.obey(["write", "0", str(self.pages), "1"])
-        elif name == "lock":
-            assert LIBC.mlock(self.base + numbers[0] * PAGE, (numbers[1] - numbers[0]) * PAGE) == 0
-        elif name in ("hide", "show"):
-            protection = mmap.PROT_READ | mmap.PROT_WRITE if name == "show" else 0
-            assert LIBC.mprotect(self.base + numbers[0] * PAGE, (numbers[1] - numbers[0]) * PAGE, protection) == 0
-        elif name == "reserve":
-            self.reserved = mmap.mmap(-1, numbers[0] << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
-            return str(address_of(self.reserved))
-        elif name == "spin":
-            threading.Thread(target=self.spin, args=numbers, daemon=True).start()
-        elif name == "drop":
-            assert LIBC.madvise(self.base + numbers[0] * PAGE, (numbers[1] - numbers[0]) * PAGE, 4) == 0
-        elif name == "grow":
-            return self.map_more(numbers[0], 0)
-        elif name == "huge":
-            return self.map_more(numbers[0], MAP_HUGETLB)
-        elif name == "move":
-            return self.move(numbers[0])
-        elif name == "again":
-            ctypes.memset(self.grown, 2, self.grown_pages * PAGE)
-        elif name == "readinto":
-            with open("/dev/zero", "rb", buffering=0) as zero:
-                first, end = (self.start + number * PAGE for number in numbers)
-                assert zero.readinto(memoryview(self.area)[first:end]) == end - first
-        elif name == "file":
-            with open(words[1], "rb") as file:
-                self.file = mmap.mmap(file.fileno(), 2 << 20, flags=mmap.MAP_PRIVATE)
-            return str(address_of(self.file))
-        elif name == "peek":
-            self.flush()
-            for page in range(*numbers):
-                self.file[page * PAGE]
-        elif name == "uffd":
-            self.uffd = LIBC.syscall(SYS_USERFAULTFD, 1)
-            assert self.uffd >= 0
-        elif name == "exec":
-            os.execv(sys.executable, [sys.executable, *sys.argv])
-        return "done"
+            while os.getppid() != 1:
+                time.sleep(0.05)
+            os._exit(0)
+
+    def do_collapse(self) -> None:
+        assert LIBC.madvise(self.base, self.pages * PAGE, 14) == 0
+        self.do_write(0, self.pages, 1)
+
+    def do_lock(self, first: int, end: int) -> None:
+        assert LIBC.mlock(self.at(first), (end - first) * PAGE) == 0
+
+    def do_hide(self, first: int, end: int, protection: int = 0) -> None:
+        assert LIBC.mprotect(self.at(first), (end - first) * PAGE, protection) == 0
+
+    def do_show(self, first: int, end: int) -> None:
+        self.do_hide(first, end, mmap.PROT_READ | mmap.PROT_WRITE)
+
+    def do_reserve(self, gib: int) -> str:
+        self.reserved = mmap.mmap(-1, gib << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
+        return str(address_of(self.reserved))
+
+    def do_spin(self, *words: int) -> None:
+        threading.Thread(target=self.spin, args=words, daemon=True).start()
+
+    def do_drop(self, first: int, end: int) -> None:
+        assert LIBC.madvise(self.at(first), (end - first) * PAGE, 4) == 0
+
+    def do_grow(self, pages: int) -> str:
+        return self.map_more(pages, 0)
+
+    def do_huge(self, pages: int) -> str:
+        return self.map_more(pages, MAP_HUGETLB)
+
+    def do_move(self, pages: int) -> str:
+        return self.move(pages)
+
+    def do_replace(self, first: int, end: int) -> None:
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
+        assert LIBC.mmap(self.at(first), (end - first) * PAGE, 3, flags, -1, 0) == self.at(first)
+
+    def do_again(self) -> None:
+        ctypes.memset(self.grown, 2, self.grown_pages * PAGE)
+
+    def do_readinto(self, first: int, end: int) -> None:
+        with open("/dev/zero", "rb", buffering=0) as zero:
+            place = memoryview(self.area)[self.start + first * PAGE : self.start + end * PAGE]
+            assert zero.readinto(place) == len(place)
+
+    def do_file(self, path: str) -> str:
+        with open(path, "rb") as file:
+            self.file = mmap.mmap(file.fileno(), 2 << 20, flags=mmap.MAP_PRIVATE)
+        return str(address_of(self.file))
+
+    def do_peek(self, first: int, end: int) -> None:
+        self.flush()
+        for page in range(first, end):
+            self.file[page * PAGE]
+
+    def do_uffd(self) -> None:
+        self.uffd = LIBC.syscall(SYS_USERFAULTFD, 1)
+        assert self.uffd >= 0
+
+    def do_exec(self) -> None:
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from damon.core import set_attrs, set_regions
 from damon.mm.linux import LinuxMachine
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCallControl
-from tests.vm.guest.rwp.stage import PAGE, Victim, check, victim
+from tests.vm.guest.rwp.stage import PAGE, Victim, check, observed, victim
 
 #: Runs of pages that are hot, in an area of 16 MiB: not one of them is aligned.
 HOT = [(3, 5), (100, 612), (1000, 1001), (2047, 2600), (4000, 4095)]
@@ -53,6 +53,21 @@ def every_page_is_right() -> dict[str, Any]:
 
 
 @check
+def a_mapping_that_was_replaced_spoils_no_other() -> dict[str, Any]:
+    """The kernel refuses a range with memory in it that is not registered: what is around it is still protected."""
+    with victim(4) as other, observed(other) as space:
+        other.tell(f"write 0 {other.pages} 1")
+        area = other.base, other.base + other.pages * PAGE
+        space.protect([area])
+        other.tell("replace 100 200")
+        space.protect([area])
+        other.tell("touch 0 10 1")
+        seen = [((start - area[0]) // PAGE, (end - area[0]) // PAGE) for start, end in space.accessed(*area)]
+    assert seen == [(0, 10)], seen
+    return {"seen": seen}
+
+
+@check
 def a_worker_finds_the_hot_pages() -> dict[str, Any]:
     """Threads touch them all the time; one that does not run for an interval touches nothing in it."""
     with victim(16) as other, LinuxMachine(access="rwp") as machine:
@@ -82,7 +97,7 @@ def a_worker_finds_the_hot_pages() -> dict[str, Any]:
 
 
 def _wrong(rows: list[tuple[int, int, int]], other: Victim, runs: Runs) -> int:
-    """Pages of the area whose region says another thing."""
+    """Pages of the area whose region has another answer."""
     hot = {page for first, end in runs for page in range(first, end)}
     return sum(
         bool(nr_accesses) != ((at - other.base) // PAGE in hot)

@@ -20,12 +20,12 @@ from damon.errors import DamonError
 from damon.mm.linux.access import Access
 from tests.vm.guest.rwp.stage import Victim, check, observed, protected, registered, victim, watched
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 
 @check
 def a_second_monitor() -> dict[str, Any]:
-    """The first one keeps the memory; the second one sees it by page_idle, and says so."""
+    """The first one keeps the memory; the second one sees it by page_idle, and logs a warning."""
     with victim(4) as other, observed(other) as first:
         other.tell(f"write 0 {other.pages} 1")
         watched(first, other, [0])
@@ -106,14 +106,14 @@ print(json.dumps(found))
 
 @check
 def without_root() -> dict[str, Any]:
-    """One's own processes: seen, and acted on by a call from within; nobody else's, and nothing that needs frames."""
+    """The user's own processes are seen, and acted on by a call from within. Others', and page frames, are refused."""
     words = [sys.executable, "-c", WITHOUT_ROOT, "rwp", str(os.getpid())]
     done = subprocess.run(
-        words, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False
+        words, user=UNPRIVILEGED, group=UNPRIVILEGED, extra_groups=[], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert found["uid"] == NOBODY, found
+    assert found["uid"] == UNPRIVILEGED, found
     assert found["seen"] == list(range(32)), found
     assert found["pageout"] == 0, found
     assert found["gone"] > 1024, found
