@@ -161,3 +161,19 @@ def test_nothing_is_stopped_when_one_of_them_is_refused() -> None:
     kernel.stop()
     kernel.stop()
     assert kernel.nr_running_ctxs == 0
+
+
+def test_a_caller_does_not_wait_for_a_worker_that_its_call_ended() -> None:
+    """Also by what is not an ``Exception``, such as a failed check of a test."""
+    damon = Damon(FakeMachine())
+    ctx = new_ctx(damon)
+    damon.start([ctx])
+
+    def end(_: DamonCtx) -> None:
+        raise SystemExit(1)
+
+    control = DamonCallControl(end)
+    damon.call(ctx, control)
+    assert control.canceled
+    assert isinstance(ctx.error, SystemExit)
+    damon.stop()
