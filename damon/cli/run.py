@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from damon.cli import engines, outcome, output
+from damon.cli import engines, out, outcome, output
 from damon.cli.arguments import add_modules, add_pace
 from damon.cli.observe import LinuxObserver, Observer, PerformedObserver, SimObserver
 from damon.cli.session import Session, print_summary
@@ -73,6 +73,7 @@ def add(commands: Any) -> None:
         "else with --sim or --workload the workload's own, or 60 if it repeats, and with --linux until Ctrl-C",
     )
     command.add_argument("--json", metavar="FILE", help="write the result as one object; - for standard output")
+    out.add(command)
     engines.add(command)
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")
     command.set_defaults(function=run)
@@ -153,6 +154,7 @@ def run(arguments: argparse.Namespace) -> int:
     """The exit code."""
     if arguments.json is not None:
         output.check_writable(arguments.json)
+    out.check(arguments)
     if arguments.workload is not None:
         from damon.workload.load import load_workload
 
@@ -194,6 +196,10 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
             try:
                 for module in modules:
                     loader.load(module)
+                if arguments.out is not None:
+                    request = _request(arguments, session, seconds)
+                    session.recording = out.Recording(arguments, request, observer, damon)
+                    session.recording.watch([ctx for module in modules for ctx in module.ctxs])
                 session.loop(seconds, stopped)
             finally:
                 session.end()
@@ -202,9 +208,28 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     return code
 
 
+def _request(arguments: argparse.Namespace, session: Session, seconds: float | None) -> dict[str, Any]:
+    """What ``run.json`` says that was asked."""
+    from damon.mm.sim.machine import SimulatedMachine
+    from damon.results.request import request, workload_request
+
+    machine = session.machine
+    workload = None
+    if isinstance(machine, SimulatedMachine):
+        workload = workload_request(machine.workload, machine)
+    elif arguments.workload is not None:
+        workload = workload_request(arguments.workload)
+    return request(
+        command="damon run", machine=machine.name, engine=session.engine, seed=arguments.seed, seconds=seconds,
+        modules=session.parameters(), workload=workload, every_ns=out.every_ns(arguments), regions=arguments.regions,
+    )  # fmt: skip
+
+
 def _report(session: Session, arguments: argparse.Namespace) -> int:
     """The exit code. What went wrong comes first, and the summary last: its reader may leave before its end."""
     result = session.result()
+    if session.recording is not None:
+        session.recording.finish(result)
     code = outcome.report(session.error, session.kills)
     if arguments.json is not None:
         output.write_json(arguments.json, result)

@@ -20,7 +20,9 @@ from damon.modules.module import Module
 from damon.modules.params import Value
 
 if TYPE_CHECKING:
+    from damon.cli.out import Recording
     from damon.mm.sim import Kill
+    from damon.model.machine import Machine
 
 _COLUMNS = ("module", "tried", "applied", "state")
 
@@ -51,6 +53,22 @@ class Session:
         self._states: dict[str, str] = {}
         self._parameters: dict[str, dict[str, Value]] = {}
         self.error: BaseException | None = None  #: what ended a worker
+        self.recording: Recording | None = None  #: results over time
+
+    @property
+    def machine(self) -> Machine:
+        return self._observer.machine
+
+    @property
+    def engine(self) -> Identity:
+        return self._engine
+
+    def parameters(self) -> dict[str, dict[str, Value]]:
+        """Of each module, as they are now."""
+        found = {module.name: module.parameters.values_by_name() for module in self._modules}
+        for parameters in found.values():
+            parameters.pop("kdamond_pid", None)
+        return found
 
     def seconds(self) -> float:
         """Of the machine's time since the start."""
@@ -67,6 +85,8 @@ class Session:
                 left = None if duration is None else round((duration - self.seconds()) * 1e6)
                 if left is not None and left <= 0:
                     break
+                if self.recording is not None:
+                    self.recording.recorder.tick()
                 steps.sleep(left, [ctx for module in self._modules for ctx in module.ctxs])
                 self._look_for_dead_workers()
                 if progress.due(self.seconds()):
@@ -97,6 +117,8 @@ class Session:
     def end(self) -> None:
         """Take down the parameters and CPU times while the workers live, then stop them."""
         self._ran = round(self.seconds(), 6)
+        if self.recording is not None:
+            self.recording.recorder.sample()
         for module in self._modules:
             self._states[module.name] = module.state()
             self._parameters[module.name] = module.parameters.values_by_name() | {"kdamond_pid": -1}

@@ -140,6 +140,8 @@ class Kdamond:
                 kdamond_merge_regions(ctx, highest // 10, self._sz_limit)
             self._sz_limit = damon_apply_min_nr_regions(ctx)
         if self._quiet.stage is not Stage.APPLIED:
+            if aggregated:
+                self._keep_results()
             self.kdamond_call(results=aggregated or self._applies())
             self._wait_resume()
             if ctx.schemes:
@@ -232,6 +234,7 @@ class Kdamond:
             if not shortest:
                 return
             self.kdamond_usleep(shortest)
+            self._keep_results()
             self.kdamond_call()
             damos_walk_cancel(ctx, canceled=True)
         raise _Ended
@@ -242,9 +245,14 @@ class Kdamond:
         while ctx.pause:
             damos_walk_cancel(ctx, canceled=True)
             self.kdamond_usleep(max(ctx.attrs.sample_interval, 1))
+            self._keep_results()
             self.kdamond_call()
             if self.kdamond_need_stop():
                 raise _Ended
+
+    def _keep_results(self) -> None:
+        if self.ctx.results is not None:
+            self.ctx.results.keep(self.ctx)
 
     def _applies(self) -> bool:
         """Is a scheme due?"""

@@ -31,6 +31,8 @@ _MOST: Final = 1 << 62
 #: Fields of a quota and of statistics that C changes.
 _KEPT: Final = ("esz", "charged_sz", "charged_from", "total_charged_sz", "total_charged_ns")
 _COUNTED: Final = ("nr_tried", "sz_tried", "qt_exceeds", "nr_snapshots")
+#: Of statistics, that it only keeps with results.
+_APPLIED: Final = ("nr_applied", "sz_applied", "sz_ops_filter_passed")
 
 
 class Stage(enum.IntEnum):
@@ -55,7 +57,7 @@ class _Scheme(ctypes.Structure):
         *((name, c_uint32) for name in ("limited", "scored", "acts", "ages")),
         *((name, c_uint64) for name in ("ms", "sz", "window_ticks", *_KEPT)),
         *((name, c_uint64) for name in ("resumes", "resume_target", "resume_addr", "next_apply", "apply_samples")),
-        *((name, c_uint64) for name in _COUNTED),
+        *((name, c_uint64) for name in (*_COUNTED, *_APPLIED)),
         ("position", c_uint64),
     )
 
@@ -72,6 +74,7 @@ class _Quiet(ctypes.Structure):
         *((name, c_uint64) for name in ("min_region_sz", "min_nr_regions", "max_nr_regions", "sz_limit")),
         *((name, c_uint64) for name in ("max_threshold", "last_nr_regions", "rotation", "tick_ns", "first_tick")),
         ("rates", DamosRates),
+        ("results", c_void_p),
         *((name, c_uint64) for name in ("done", "stage")),
     )
 
@@ -143,6 +146,7 @@ class Quiet:
         q.last_nr_regions, q.rotation = self._split_state.last_nr_regions, self._split_state.rotation
         q.tick_ns, q.first_tick = ticks.tick_ns, ticks.jiffies(0)
         q.rates.aggr_us, q.rates.left_bp, q.rates.max_nr_accesses = attrs.aggr_interval, 0, attrs.max_nr_accesses()
+        q.results = ctx.results.prepare(ctx) if ctx.results is not None else None
         q.done = q.stage = 0
         return ctypes.addressof(q)
 
@@ -181,7 +185,7 @@ class Quiet:
         row.window_ticks = ctx.machine.clock.ticks.ms_to_jiffies(quota.reset_interval)
         for name in _KEPT:
             setattr(row, name, getattr(quota, name))
-        for name in _COUNTED:
+        for name in (*_COUNTED, *_APPLIED):
             setattr(row, name, getattr(scheme.stat, name))
         row.next_apply, row.apply_samples = scheme.next_apply_sis, ctx.attrs.samples(interval)
         return True

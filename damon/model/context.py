@@ -42,6 +42,16 @@ class Tracepoints(Protocol):
     def enabled(self, name: str) -> bool: ...
 
 
+class Results(Protocol):
+    """Where results are kept for a reader that comes later: ``core.results.ResultsLog``."""
+
+    def keep(self, ctx: DamonCtx) -> None:
+        """Keep the results of the aggregation that has just ended, or that none ends while the worker waits."""
+
+    def prepare(self, ctx: DamonCtx) -> int:
+        """The address of the native record, for aggregations that C ends."""
+
+
 class Engine(Protocol):
     """Another engine than ``damon.core``."""
 
@@ -102,6 +112,8 @@ class DamonCtx:
     reference: bool = False  #: use the plain Python twins instead of the C routines
     trace: Tracepoints | None = None  #: ``core.trace.Trace``
     sampled: object = field(default=None, repr=False)  #: scratch of the operations set: the native view of its targets
+
+    results: Results | None = field(default=None, repr=False)  #: where the results of each aggregation are kept
 
     passed_sample_intervals: int = 0
     next_aggregation_sis: int = 0

@@ -3,7 +3,7 @@
  * The ends of aggregation intervals at which schemes find nothing to act on, without Python. Step by step the same as
  * Kdamond._iteration() of damon/core/kdamond.py, which does all others.
  */
-#include "boundary.h"
+#include "results.h"
 
 static uint64_t nr_regions(const struct damon_sampled *targets, uint32_t nr_targets)
 {
@@ -120,6 +120,8 @@ static uint32_t reach(struct damon_boundary *this, struct damon_sampled *targets
 	merge(q, targets, nr_targets, highest / 10);
 	q->stage = STAGE_MERGED;
 	if (!split_big(q, targets, nr_targets))
+		return 0;
+	if (q->results && !damon_results_keep(q->results, q, targets, nr_targets, addr_unit, now))
 		return 0;
 	/* statistics are copied before schemes act, and again when somebody looks after one more sample at least */
 	if (!damos_quiet_pass(q, targets, nr_targets, addr_unit, now, region_sz_limit(q, targets, nr_targets),

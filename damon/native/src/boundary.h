@@ -21,8 +21,11 @@ struct damos_quiet {
 	uint64_t resumes, resume_target, resume_addr; /* where the next window goes on; the number of a target */
 	uint64_t next_apply, apply_samples;
 	uint64_t nr_tried, sz_tried, qt_exceeds, nr_snapshots;
+	uint64_t nr_applied, sz_applied, sz_ops_filter_passed; /* nothing here changes these */
 	uint64_t position; /* scratch: its number in the context */
 };
+
+struct damon_results;
 
 struct damon_quiet {
 	struct damon_boundary boundary; /* what the sampling loop calls */
@@ -36,6 +39,7 @@ struct damon_quiet {
 	uint64_t last_nr_regions, rotation; /* of splitting */
 	uint64_t tick_ns, first_tick;
 	struct damos_rates rates;
+	struct damon_results *results; /* where results are kept; NULL: nowhere */
 	uint64_t done; /* boundaries that were all done here */
 	uint64_t stage; /* how far the one at hand has come */
 };

@@ -9,6 +9,7 @@
 #include "damos.h"
 #include "linux.h"
 #include "probe.h"
+#include "results.h"
 #include "sample.h"
 #include "sim.h"
 
@@ -100,7 +101,8 @@ FIELDS(T) = {
 FIELDS(T) = {
 	F(spec) F(limited) F(scored) F(acts) F(ages) F(ms) F(sz) F(window_ticks) F(esz) F(charged_sz)
 	F(charged_from) F(total_charged_sz) F(total_charged_ns) F(resumes) F(resume_target) F(resume_addr)
-	F(next_apply) F(apply_samples) F(nr_tried) F(sz_tried) F(qt_exceeds) F(nr_snapshots) F(position)
+	F(next_apply) F(apply_samples) F(nr_tried) F(sz_tried) F(qt_exceeds) F(nr_snapshots) F(nr_applied)
+	F(sz_applied) F(sz_ops_filter_passed) F(position)
 };
 #undef T
 
@@ -108,7 +110,21 @@ FIELDS(T) = {
 FIELDS(T) = {
 	F(boundary) F(schemes) F(due) F(specs) F(nr_schemes) F(acts) F(passed) F(next_aggregation)
 	F(next_ops_update) F(aggr_samples) F(min_region_sz) F(min_nr_regions) F(max_nr_regions) F(sz_limit)
-	F(max_threshold) F(last_nr_regions) F(rotation) F(tick_ns) F(first_tick) F(rates) F(done) F(stage)
+	F(max_threshold) F(last_nr_regions) F(rotation) F(tick_ns) F(first_tick) F(rates) F(results) F(done)
+	F(stage)
+};
+#undef T
+
+#define T damon_words
+FIELDS(T) = {
+	F(at) F(nr)
+};
+#undef T
+
+#define T damon_results
+FIELDS(T) = {
+	F(words) F(capacity) F(used) F(beside) F(nr_beside) F(every) F(next) F(regions) F(last) F(sample_us)
+	F(aggr_us) F(max_nr_accesses)
 };
 #undef T
 
@@ -232,34 +248,14 @@ FIELDS(T) = {
 /* clang-format on */
 
 static const struct struct_layout struct_layouts[] = {
-	STRUCT(damon_region),
-	STRUCT(damon_folio),
-	STRUCT(damos_spec),
-	STRUCT(damos_rates),
-	STRUCT(damon_probe_filter),
-	STRUCT(damon_access),
-	STRUCT(damon_time),
-	STRUCT(damon_sampled),
-	STRUCT(damon_boundary),
-	STRUCT(damos_quiet),
-	STRUCT(damon_quiet),
-	STRUCT(lx_files),
-	STRUCT(lx_key),
-	STRUCT(lx_tracked),
-	STRUCT(lx_result),
-	STRUCT(sim_page),
-	STRUCT(sim_seg),
-	STRUCT(sim_ext),
-	STRUCT(sim_area),
-	STRUCT(sim_process),
-	STRUCT(sim_run),
-	STRUCT(sim_free),
-	STRUCT(sim_event),
-	STRUCT(sim_res),
-	STRUCT(sim_node),
-	STRUCT(sim_swap),
-	STRUCT(sim_machine),
-	STRUCT(sim_space),
+	STRUCT(damon_region),	    STRUCT(damon_folio),  STRUCT(damos_spec),  STRUCT(damos_rates),
+	STRUCT(damon_probe_filter), STRUCT(damon_access), STRUCT(damon_time),  STRUCT(damon_sampled),
+	STRUCT(damon_boundary),	    STRUCT(damos_quiet),  STRUCT(damon_quiet), STRUCT(damon_words),
+	STRUCT(damon_results),	    STRUCT(lx_files),	  STRUCT(lx_key),      STRUCT(lx_tracked),
+	STRUCT(lx_result),	    STRUCT(sim_page),	  STRUCT(sim_seg),     STRUCT(sim_ext),
+	STRUCT(sim_area),	    STRUCT(sim_process),  STRUCT(sim_run),     STRUCT(sim_free),
+	STRUCT(sim_event),	    STRUCT(sim_res),	  STRUCT(sim_node),    STRUCT(sim_swap),
+	STRUCT(sim_machine),	    STRUCT(sim_space),
 };
 
 /* The table, and how many rows it has. */

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Counters of a simulated machine over time: copies of its native words, and the tables that they are.
+
+Copying is cheap, so it may be done at every aggregation (``damon.core.results``). Each time has the same words, so a
+column is every n-th word of many copies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from damon.mm.sim.layout import COUNTERS, SimArea, SimNode, SimProc, SimState
+from damon.model.machine import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from damon.mm.sim.machine import SimulatedMachine
+    from damon.mm.sim.state import PlacedArea
+
+Column = list[int] | list[float] | list[str]
+
+_MACHINE: Final = ("psi_ns", "psi_end", *COUNTERS)
+_NODE: Final = ("total", "wmark_min", "wmark_low", "wmark_high", "nr_free")
+_AREA: Final = ("nr_present", "nr_swapped", "nr_active", "nr_huge", "faults", "refaults", "reclaimed", "touches")
+_PROCESS: Final = ("busy_until", "stall_ns", "faults", "refaults", "nr_present", "nr_swapped")
+#: Columns of tables: the word, and what one of it is worth.
+_COMMON: Final = {
+    "resident_bytes": ("nr_present", PAGE_SIZE),
+    "swapped_bytes": ("nr_swapped", PAGE_SIZE),
+    "faults": ("faults", 1),
+    "refaults": ("refaults", 1),
+}
+_AREA_COLUMNS: Final = {**_COMMON, "reclaimed_bytes": ("reclaimed", PAGE_SIZE)}
+
+
+class Counters:
+    """The words of ``machine`` that its tables come from; it must not be closed while they are copied."""
+
+    def __init__(self, machine: SimulatedMachine) -> None:
+        self._machine, state = machine, machine.state
+        self._names: dict[tuple[str, int, str], int] = {}
+        self.words: list[tuple[int, int]] = []  #: address and number of each part
+        self._nr = 0
+        m = ctypes.addressof(state.m)
+        self._add("machine", 0, m, SimState, _MACHINE)
+        for index in range(state.m.nr_node):
+            self._add("node", index, m + SimState.node.offset + index * ctypes.sizeof(SimNode), SimNode, _NODE)
+        self._areas = list(state.placed.values())
+        for placed in self._areas:
+            row = ctypes.addressof(state.area.rows[placed.id])
+            self._add("area", placed.id, row, SimArea, _AREA)
+            self._add("area", placed.id, row, SimArea, ("touch_ns",))
+            names = [f"node_present.{node}" for node in range(state.m.nr_node)]
+            self._part("area", placed.id, row + SimArea.node_present.offset, names)
+        for index in range(len(state.processes)):
+            self._add("process", index, ctypes.addressof(state.process.rows[index]), SimProc, _PROCESS)
+
+    def _add(self, kind: str, index: int, base: int, record: type[ctypes.Structure], names: Sequence[str]) -> None:
+        """Fields of a record that lie side by side."""
+        first = getattr(record, names[0]).offset
+        assert [getattr(record, name).offset - first for name in names] == list(range(0, 8 * len(names), 8))
+        self._part(kind, index, base + first, names)
+
+    def _part(self, kind: str, index: int, at: int, names: Sequence[str]) -> None:
+        self.words.append((at, len(names)))
+        for name in names:
+            self._names[kind, index, name] = self._nr
+            self._nr += 1
+
+    @property
+    def nr(self) -> int:
+        """Words of one time."""
+        return self._nr
+
+    def refresh(self) -> None:
+        """The words are the machine's own."""
+
+    def read(self) -> array[int]:
+        """The words now."""
+        words = array("Q")
+        for at, nr in self.words:
+            words.frombytes(ctypes.string_at(at, 8 * nr))
+        return words
+
+    def tables(self, times: Sequence[int], words: array[int]) -> dict[str, dict[str, Column]]:
+        """Rows of the tables ``machine``, ``areas``, ``processes``, ``cgroups`` and ``nodes``.
+
+        Args:
+            times: ns, of each copy.
+            words: the copies, one after the other.
+        """
+        at = _Words(times, words, self._names, self._nr)
+        state = self._machine.state
+        return {
+            "machine": self._machine_table(at),
+            "areas": _joined([self._area_table(at, placed) for placed in self._areas]),
+            "processes": _joined([self._process_table(at, index) for index in range(len(state.processes))]),
+            "cgroups": _joined([self._cgroup_table(at, name, memcg) for name, memcg in state.memcgs.items()]),
+            "nodes": _joined([self._node_table(at, node) for node in range(state.m.nr_node)]),
+        }
+
+    def _machine_table(self, at: _Words) -> dict[str, Column]:
+        state = self._machine.state
+        areas, processes = [placed.id for placed in self._areas], range(len(state.processes))
+        stalls = zip(*(at.column("process", index, "stall_ns") for index in processes), strict=True)
+        psi = zip(at.times, at.column("machine", 0, "psi_ns"), at.column("machine", 0, "psi_end"), strict=True)
+        return {
+            "time_ns": list(at.times),
+            "free_bytes": at.total("node", range(state.m.nr_node), "nr_free", PAGE_SIZE),
+            "resident_bytes": at.total("process", processes, "nr_present", PAGE_SIZE),
+            "swapped_bytes": at.total("process", processes, "nr_swapped", PAGE_SIZE),
+            "faults": at.total("area", areas, "faults"),
+            "refaults": at.total("area", areas, "refaults"),
+            "swap_ins": list(at.column("machine", 0, "pswpin")),
+            "swap_outs": list(at.column("machine", 0, "pswpout")),
+            # Waits that have begun, or queue, count as time passes.
+            "psi_some_us": [(ns - max(end - now, 0)) // 1000 for now, ns, end in psi],
+            "slowdown": [1.0 + (max(row) / now if now else 0.0) for now, row in zip(at.times, stalls, strict=True)],
+        }
+
+    @staticmethod
+    def _area_table(at: _Words, placed: PlacedArea) -> dict[str, Column]:
+        return {
+            "time_ns": list(at.times),
+            "area": [placed.area.name] * len(at.times),
+            **at.columns("area", placed.id, _AREA_COLUMNS),
+            "touch_ns": at.doubles("area", placed.id, "touch_ns"),
+        }
+
+    def _process_table(self, at: _Words, index: int) -> dict[str, Column]:
+        return {
+            "time_ns": list(at.times),
+            "process": [self._machine.state.processes[index]] * len(at.times),
+            **at.columns("process", index, _COMMON),
+            "stall_us": [ns // 1000 for ns in at.column("process", index, "stall_ns")],
+        }
+
+    def _cgroup_table(self, at: _Words, name: str, memcg: int) -> dict[str, Column]:
+        below, rows = self._machine.state.memcg_tree(memcg), self._machine.state.area.rows
+        charged = [placed.id for placed in self._areas if rows[placed.id].memcg in below]
+        return {
+            "time_ns": list(at.times),
+            "cgroup": [name] * len(at.times),
+            "resident_bytes": at.total("area", charged, "nr_present", PAGE_SIZE),
+        }
+
+    def _node_table(self, at: _Words, node: int) -> dict[str, Column]:
+        return {
+            "time_ns": list(at.times),
+            "node": [node] * len(at.times),
+            **at.columns("node", node, {"free_bytes": ("nr_free", PAGE_SIZE)}),
+            "resident_bytes": at.total("area", [area.id for area in self._areas], f"node_present.{node}", PAGE_SIZE),
+        }
+
+
+@dataclass(frozen=True)
+class _Words:
+    """Copies of the words at several times."""
+
+    times: Sequence[int]
+    words: array[int]
+    names: Mapping[tuple[str, int, str], int]
+    nr: int
+
+    def column(self, kind: str, index: int, name: str) -> array[int]:
+        """One word of each time."""
+        return self.words[self.names[kind, index, name] :: self.nr]
+
+    def columns(self, kind: str, index: int, named: Mapping[str, tuple[str, int]]) -> dict[str, Column]:
+        return {
+            name: [factor * value for value in self.column(kind, index, word)] for name, (word, factor) in named.items()
+        }
+
+    def total(self, kind: str, indices: Sequence[int], name: str, factor: int = 1) -> list[int]:
+        """The sum over ``indices`` at each time."""
+        if not indices:
+            return [0] * len(self.times)
+        return [factor * sum(row) for row in zip(*(self.column(kind, at, name) for at in indices), strict=True)]
+
+    def doubles(self, kind: str, index: int, name: str) -> list[float]:
+        found = array("d")
+        found.frombytes(self.column(kind, index, name).tobytes())
+        return list(found)
+
+
+def _joined(parts: Sequence[dict[str, Column]]) -> dict[str, Column]:
+    """The rows of all ``parts`` by time, and at each time in the order of the parts."""
+    if not parts:
+        return {}
+    result: dict[str, Column] = {}
+    for name in parts[0]:
+        columns = [part[name] for part in parts]
+        result[name] = [value for row in zip(*columns, strict=True) for value in row]
+    return result

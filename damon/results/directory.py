@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A run directory while it is written: ``run.json``, and a file for each table that has rows.
+
+Rows are written in chunks, each complete: what is there when the program is killed can be read. A table is an Arrow
+stream (``NAME.arrows``, with pyarrow) or lines of JSON (``NAME.jsonl``), each a chunk: an object of columns.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+from damon import format_version
+from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.records.convert import replace
+from damon.results.tables import TABLES, Columns, Kind
+
+#: Of ``run.json`` and the tables.
+FORMAT: Final = 1
+NAME: Final = "run.json"
+TIMING: Final = "timing.json"
+FORMS: Final = ("arrow", "jsonl")
+_CHUNK: Final = 1 << 13
+
+
+class _File(Protocol):
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _JsonLines:
+    def __init__(self, path: Path, table: str) -> None:
+        self._file = _create(path / f"{table}.jsonl")
+
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        self._file.write(json.dumps(columns, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Arrow:
+    def __init__(self, path: Path, table: str) -> None:
+        import pyarrow as pa
+
+        kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
+        self._schema = pa.schema([pa.field(column.name, kinds[column.kind]) for column in TABLES[table]])
+        self._file = _create(path / f"{table}.arrows")
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        self._writer = pa.ipc.new_stream(self._file, self._schema, options=options)
+
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        import pyarrow as pa
+
+        arrays = [pa.array(columns[field.name], field.type) for field in self._schema]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+        self._file.close()
+
+
+def _create(path: Path) -> IO[bytes]:
+    """A new file, which a link must not lead elsewhere."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "wb")
+
+
+def has_arrow() -> bool:
+    """Is pyarrow installed?"""
+    from importlib.util import find_spec
+
+    return find_spec("pyarrow") is not None
+
+
+def check_form(form: str | None) -> str:
+    """``form``, or the one that is used without.
+
+    Raises:
+        InvalidInput: there is no such form.
+        MissingCapability: it needs pyarrow.
+    """
+    if form is None:
+        return "arrow" if has_arrow() else "jsonl"
+    if form not in FORMS:
+        raise InvalidInput(f"form: {form!r}: is unknown; give one of {', '.join(FORMS)}")
+    if form == "arrow" and not has_arrow():
+        raise MissingCapability("pyarrow: is not installed; install pydamon[results], or give the form jsonl")
+    return form
+
+
+def check_place(path: Path, option: str = "--out") -> None:
+    """Refuse a place that is not a new or empty directory, before anything starts."""
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise InvalidInput(f"{option}: {str(path)!r}: is not a directory; give a new one")
+    if path.is_dir():
+        if any(path.iterdir()):
+            raise DamonError(errno.ENOTEMPTY, f"{option}: {str(path)!r}: is not empty; give a new directory")
+        place = path
+    else:
+        place = path.resolve().parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InvalidInput(f"{option}: {str(path)!r}: cannot be made: {place} does not exist or is read only")
+
+
+class DirectorySink:
+    """Writes the tables of one run to the directory ``path``, which is made.
+
+    Args:
+        path: new, or empty.
+        request: what the run was asked; see ``damon.results.request``.
+        form: of the tables: ``arrow`` or ``jsonl``; None: ``arrow`` where pyarrow is installed.
+
+    Raises:
+        InvalidInput: ``path`` is something else.
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, path: Path, request: Mapping[str, Any], form: str | None = None) -> None:
+        self.form = check_form(form)
+        check_place(path)
+        path.mkdir(exist_ok=True)
+        self.path = path
+        self._files: dict[str, _File] = {}
+        self._waiting: dict[str, dict[str, list[Any]]] = {}
+        self.rows: dict[str, int] = {}
+        self._head = {format_version.FIELD: FORMAT, "form": self.form, "request": dict(request)}
+        self.describe()
+
+    def describe(self, *, contexts: Sequence[Any] = (), result: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """Write ``run.json``: ``contexts`` as they were started, and the ``result`` once there is one.
+
+        Raises:
+            OSError: it is as before.
+        """
+        head = {**self._head, "state": "running" if result is None else "complete", **more}
+        self._put(NAME, {**head, "contexts": list(contexts), "rows": self.rows, "result": result})
+
+    def write_timing(self, timing: Mapping[str, Any]) -> None:
+        """What depends on this machine's speed, in a file of its own: all else is the same for the same request.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._put(TIMING, timing)
+
+    def _put(self, name: str, value: Mapping[str, Any]) -> None:
+        replace(self.path / name, [json.dumps(value, indent=1), "\n"])
+        os.chmod(self.path / name, 0o644)
+
+    def append(self, table: str, columns: Columns) -> None:
+        waiting = self._waiting.setdefault(table, {column.name: [] for column in TABLES[table]})
+        for name, values in columns.items():
+            waiting[name].extend(values)
+        nr = len(next(iter(waiting.values())))
+        if nr >= _CHUNK:
+            self._write(table)
+
+    def _write(self, table: str) -> None:
+        waiting = self._waiting.pop(table, None)
+        if waiting is None:
+            return
+        nr = len(next(iter(waiting.values())))
+        if table not in self._files:
+            self._files[table] = (_Arrow if self.form == "arrow" else _JsonLines)(self.path, table)
+        self._files[table].write(waiting)
+        self.rows[table] = self.rows.get(table, 0) + nr
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+        for table in list(self._waiting):
+            self._write(table)
+
+    def close(self) -> None:
+        try:
+            self.flush()
+        finally:
+            for file in self._files.values():
+                file.close()
+            self._files = {}

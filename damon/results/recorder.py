@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fills the tables of results while contexts run: at each aggregation, or once in each interval of the machine's time.
+
+The machine's counters come with the results of the first context that is watched, and when ``sample()`` is called.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, runtime_checkable
+
+from damon.core import Damon
+from damon.core.events import BEFORE_APPLY
+from damon.core.results import SCHEME, Head, Result, ResultsLog, split
+from damon.core.trace import TraceEvent, event_name
+from damon.mm.clock import VirtualClock
+from damon.model.context import DamonCallControl, DamonCtx
+from damon.results.regions import Budget, Encoder
+from damon.results.sink import Sink
+from damon.results.tables import TABLES, Columns
+
+#: On a machine in real time: for how long rows wait to be written at most, and the least interval between them.
+FRESH_NS: Final = 1_000_000_000
+
+
+class MachineCounters(Protocol):
+    """The words that the tables of a machine come from: ``damon.mm.sim.counters``, ``damon.results.linux``."""
+
+    @property
+    def words(self) -> Sequence[tuple[int, int]]:
+        """Address and number of each part."""
+
+    @property
+    def nr(self) -> int:
+        """Of all parts."""
+
+    def refresh(self) -> None:
+        """Bring the words up to date, where they are copies."""
+
+    def read(self) -> array[int]:
+        """The words now."""
+
+    def tables(self, times: Sequence[int], words: array[int]) -> Mapping[str, Columns]:
+        """The rows of the tables at ``times``, ns."""
+
+
+@runtime_checkable
+class Refreshing(Protocol):
+    """An engine whose contexts are brought up to date on request."""
+
+    def refresh(self, ctx: DamonCtx) -> None: ...
+
+
+@dataclass
+class _Watched:
+    """A context and what is remembered of it from result to result."""
+
+    number: int
+    ctx: DamonCtx
+    log: ResultsLog
+    first: bool  #: the machine's counters come with its results
+    control: DamonCallControl | None = None
+    encoders: dict[int, Encoder] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+    passed: int = 0  #: aggregations since the last snapshot that was kept
+    goals: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    acting: tuple[dict[str, int], int] | None = None  #: an action, and what its scheme had applied before
+
+
+class ResultsRecorder:
+    """Records the results of contexts from ``watch()`` on until ``finish()``.
+
+    Args:
+        damon: whose contexts run.
+        sink: where rows go; it is closed by ``finish()``.
+        counters: of its machine; None: its tables stay empty.
+        every_ns: of the machine's clock: rows once in each such interval; 0: at each aggregation.
+        regions: record the regions of each aggregation, and the ranges that schemes act on, too.
+        events: names of tracepoints to record.
+    """
+
+    def __init__(
+        self,
+        damon: Damon,
+        sink: Sink,
+        counters: MachineCounters | None,
+        *,
+        every_ns: int = 0,
+        regions: bool = False,
+        events: Sequence[str] = (),
+    ) -> None:
+        self._damon, self._sink, self._counters = damon, sink, counters
+        self._every_ns, self._regions = every_ns, regions
+        self._traced = frozenset(map(event_name, events))
+        self._fresh_ns = 0 if isinstance(damon.machine.clock, VirtualClock) else FRESH_NS
+        self._watched: dict[DamonCtx, _Watched] = {}
+        self._lock = threading.RLock()
+        self._epoch_ns = damon.machine.clock.now_ns()
+        self._next_ns = 0
+        self.error: OSError | None = None  #: why nothing more is recorded
+        wanted = {*self._traced, *((BEFORE_APPLY,) if regions else ())}
+        self._subscription = damon.trace.subscribe(self._take_event, wanted) if wanted else None
+
+    @property
+    def contexts(self) -> Sequence[DamonCtx]:
+        """Those that are watched, by their numbers."""
+        return list(self._watched)
+
+    @property
+    def strides(self) -> Mapping[int, int]:
+        """By context: every so many snapshots one is kept by now."""
+        return {watched.number: watched.budget.stride for watched in self._watched.values()}
+
+    def watch(self, ctx: DamonCtx) -> None:
+        """Record the results of ``ctx`` from now on; nothing if it is watched."""
+        if ctx in self._watched:
+            return
+        first = not self._watched
+        counters = self._counters if first else None
+
+        def also(ctx: DamonCtx, now: int) -> None:
+            if counters is not None:
+                counters.refresh()
+            self._take_goals(watched, now)
+
+        log = ResultsLog(
+            lambda words: self._take(watched, words), counters.words if counters else (), every_ns=self._every_ns,
+            regions=self._regions, fresh_ns=self._fresh_ns, also=also,
+        )  # fmt: skip
+        watched = _Watched(len(self._watched), ctx, log, first)
+        self._watched[ctx] = watched
+        if type(self._damon) is Damon:
+            ctx.results = log
+            return
+        watched.control = DamonCallControl(log.keep, repeat=True, results_only=True)
+        self._damon.call(ctx, watched.control)
+
+    def sample(self) -> None:
+        """Record what there is now; on a simulated machine, from a thread that lets its time pass."""
+        for watched in self._watched.values():
+            if isinstance(self._damon, Refreshing):
+                self._damon.refresh(watched.ctx)
+            if self._damon.is_running(watched.ctx):
+                watched.log.keep(watched.ctx, force=True)
+        if not self._watched and self._counters is not None:
+            self._counters.refresh()
+            self._append_all(self._counters.tables([self._now()], self._counters.read()))
+
+    def tick(self) -> None:
+        """Let some time have passed: where no context is watched, record the machine once in each interval."""
+        now = self._now()
+        if not self._watched and now >= self._next_ns:
+            self._next_ns = now + (self._every_ns or FRESH_NS)
+            self.sample()
+            self._flush_sink()
+
+    def flush(self) -> None:
+        """Record all that waits; on a simulated machine, while no worker runs."""
+        for watched in self._watched.values():
+            watched.log.flush()
+
+    def finish(self) -> None:
+        """Record the rest and close the sink; the workers have ended, or wait.
+
+        Raises:
+            OSError: something could not be written; what was written before is kept.
+        """
+        try:
+            self.flush()
+            for watched in self._watched.values():
+                watched.ctx.results = None
+                if watched.control is not None:
+                    watched.control.repeat = False
+                self._end_action(watched)
+        finally:
+            if self._subscription is not None:
+                self._subscription.close()
+            self._sink.close()
+        if self.error is not None:
+            raise self.error
+
+    def _now(self) -> int:
+        return self._damon.machine.clock.now_ns() - self._epoch_ns
+
+    # -- rows
+
+    def _append(self, table: str, columns: Columns) -> None:
+        nr = max(map(len, columns.values()), default=0)
+        with self._lock:
+            if self.error is None and nr:
+                unknown = [column.name for column in TABLES[table] if column.name not in columns]
+                try:
+                    self._sink.append(table, {**columns, **{name: [None] * nr for name in unknown}})
+                except OSError as error:  # the worker goes on
+                    self.error = error
+
+    def _flush_sink(self) -> None:
+        with self._lock:
+            if self.error is None:
+                try:
+                    self._sink.flush()
+                except OSError as error:
+                    self.error = error
+
+    def _append_all(self, tables: Mapping[str, Columns]) -> None:
+        for table, columns in tables.items():
+            self._append(table, columns)
+
+    def _take(self, watched: _Watched, words: array[int]) -> None:
+        results = list(split(words))
+        times = [result.head[Head.TIME] - self._epoch_ns for result in results]
+        nr = len(results)
+        if watched.first and self._counters is not None:
+            beside = array("Q")
+            for result in results:
+                beside.extend(result.beside)
+            self._append_all(self._counters.tables(times, beside))
+        heads = [result.head for result in results]
+        self._append("contexts", {
+            "time_ns": times,
+            "context": [watched.number] * nr,
+            "sample_us": [head[Head.SAMPLE_US] for head in heads],
+            "aggr_us": [head[Head.AGGR_US] for head in heads],
+            "nr_regions": [head[Head.NR_REGIONS] for head in heads],
+            "accessed_bytes": [head[Head.ACCESSED] for head in heads],
+        })  # fmt: skip
+        self._append("schemes", _schemes(watched.number, times, results))
+        if self._regions:
+            self._take_regions(watched, times, results)
+        if self._fresh_ns:
+            self._flush_sink()
+
+    def _take_regions(self, watched: _Watched, times: Sequence[int], results: Sequence[Result]) -> None:
+        heads: dict[str, list[int]] = {name: [] for name in ("time_ns", "context", "target", "nr_rows", "aged")}
+        rows: list[tuple[int, int, int, int]] = []
+        for time_ns, result in zip(times, results, strict=True):
+            if not any(result.regions):
+                continue
+            watched.passed += 1
+            if not watched.budget.keeps():
+                continue
+            before = len(rows)
+            for target, words in enumerate(result.regions):
+                encoder = watched.encoders.setdefault(target, Encoder())
+                more, aged = encoder.encode(words, watched.passed)
+                rows += more
+                values = time_ns, watched.number, target, len(more), aged
+                for column, value in zip(heads.values(), values, strict=True):
+                    column.append(value)
+            watched.passed = 0
+            watched.budget.spend(len(rows) - before)
+        with self._lock:  # other contexts' rows must not come between
+            self._append("snapshots", heads)
+            self._append("regions", dict(zip(("start", "end", "nr_accesses", "age"), zip(*rows, strict=True))))  # noqa: B905
+
+    def _take_goals(self, watched: _Watched, now: int) -> None:
+        """The goals that have changed since they were looked at last."""
+        for number, scheme in enumerate(watched.ctx.schemes):
+            for index, goal in enumerate(scheme.quota.goals):
+                values = goal.current_value, goal.target_value
+                if watched.goals.get((number, index)) != values:
+                    watched.goals[number, index] = values
+                    row = now - self._epoch_ns, watched.number, number, index, *values
+                    names = ("time_ns", "context", "scheme", "goal", "current_value", "target_value")
+                    self._append("goals", {name: [value] for name, value in zip(names, row, strict=True)})
+
+    # -- events
+
+    def _take_event(self, event: TraceEvent) -> None:
+        watched = self._watched.get(event.ctx)
+        if watched is None:
+            return
+        if event.name in self._traced:
+            texts = list(event.texts())
+            self._append("events", {
+                "time_ns": [event.time_ns - self._epoch_ns] * len(texts), "context": [watched.number] * len(texts),
+                "event": [event.name] * len(texts), "fields": texts,
+            })  # fmt: skip
+        if self._regions and event.name == BEFORE_APPLY:
+            self._end_action(watched)
+            _, scheme, target, _, start, end, *_ = event.fields
+            action = {
+                "time_ns": event.time_ns - self._epoch_ns, "context": watched.number, "scheme": scheme,
+                "target": target, "start": start, "end": end,
+            }  # fmt: skip
+            watched.acting = action, event.ctx.schemes[scheme].stat.sz_applied
+
+    def _end_action(self, watched: _Watched) -> None:
+        """The last action is over: its scheme's statistics tell what it has applied to."""
+        if watched.acting is None:
+            return
+        action, before = watched.acting
+        watched.acting = None
+        schemes = watched.ctx.schemes
+        if action["scheme"] < len(schemes):
+            applied = schemes[action["scheme"]].stat.sz_applied - before
+            self._append("actions", {name: [value] for name, value in {**action, "applied_bytes": applied}.items()})
+
+
+def _schemes(context: int, times: Sequence[int], results: Sequence[Result]) -> Columns:
+    columns: dict[str, list[int]] = {name: [] for name in ("time_ns", "context", "scheme", *SCHEME)}
+    lists = list(columns.values())
+    for time_ns, result in zip(times, results, strict=True):
+        for number, words in enumerate(result.schemes):
+            for values, value in zip(lists, (time_ns, context, number, *words), strict=True):
+                values.append(value)
+    return columns

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Snapshots of regions as rows: most regions of one are those of the one before, and only older.
+
+So a snapshot has the rows of the others only. A reader starts at one that has all (``aged`` is 0). What a run may take
+is bounded: each time that half of what is left of ``MAX_ROWS`` is used up, every second snapshot is left out from then
+on.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Final
+
+#: Rows of a run at most, of all contexts and targets.
+MAX_ROWS: Final = 1 << 26
+#: Every so many snapshots of a target there is one that has all its regions.
+KEY_EVERY: Final = 256
+
+#: START, END, NR_ACCESSES, AGE.
+Region = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The regions of one target at the end of an aggregation, before schemes act on them; addresses are the core's."""
+
+    time_ns: int
+    context: int
+    target: int
+    regions: Sequence[Region]
+
+
+def _rows(words: array[int]) -> list[Region]:
+    return list(zip(words[0::4], words[1::4], words[2::4], words[3::4], strict=True))
+
+
+def _covered(regions: Iterable[Region]) -> list[tuple[int, int]]:
+    """The ranges that ``regions`` are in."""
+    ranges: list[list[int]] = []
+    for start, end, *_ in regions:
+        if ranges and ranges[-1][1] == start:
+            ranges[-1][1] = end
+        else:
+            ranges.append([start, end])
+    return [(start, end) for start, end in ranges]
+
+
+class Encoder:
+    """The snapshots of one target, one after the other."""
+
+    def __init__(self) -> None:
+        self._last: list[Region] = []
+        self._covered: list[tuple[int, int]] = []
+        self._since_key = 0
+
+    def encode(self, words: array[int], passed: int) -> tuple[list[Region], int]:
+        """The rows of the next snapshot, and ``aged``.
+
+        Args:
+            words: ``core.results.REGION`` of each region.
+            passed: aggregations since the snapshot before.
+        """
+        regions = _rows(words)
+        covered = _covered(regions)
+        key = not self._last or self._since_key >= KEY_EVERY - 1 or covered != self._covered
+        rows = regions
+        if not key:
+            older = {(start, end, nr, age + passed) for start, end, nr, age in self._last}
+            rows = [region for region in regions if region not in older]
+        self._since_key = 0 if key else self._since_key + 1
+        self._last, self._covered = regions, covered
+        return rows, 0 if key else passed
+
+
+def decode(before: Sequence[Region], rows: Sequence[Region], aged: int) -> list[Region]:
+    """The regions of a snapshot, from those of the one before."""
+    if not aged:
+        return list(rows)
+    kept = iter(before)
+    region = next(kept, None)
+    found: list[Region] = []
+    for row in rows:
+        while region is not None and region[1] <= row[0]:
+            found.append((*region[:3], region[3] + aged))
+            region = next(kept, None)
+        while region is not None and region[0] < row[1]:
+            region = next(kept, None)
+        found.append(row)
+    while region is not None:
+        found.append((*region[:3], region[3] + aged))
+        region = next(kept, None)
+    return found
+
+
+def snapshots(heads: Iterable[tuple[int, int, int, int, int]], rows: Iterator[Region]) -> Iterator[Snapshot]:
+    """All snapshots in order.
+
+    Args:
+        heads: of the table ``snapshots``: ``time_ns``, ``context``, ``target``, ``nr_rows``, ``aged``.
+        rows: of the table ``regions``.
+    """
+    last: dict[tuple[int, int], list[Region]] = {}
+    for time_ns, context, target, nr, aged in heads:
+        key = context, target
+        mine = list(islice(rows, nr))
+        if len(mine) < nr:  # the end of a run that was killed
+            return
+        last[key] = decode(last.get(key, ()), mine, aged)
+        yield Snapshot(time_ns, context, target, last[key])
+
+
+def in_order(regions: Sequence[Region]) -> bool:
+    """Are they sorted, disjoint and not empty?"""
+    return all(start < end for start, end, *_ in regions) and all(a[1] <= b[0] for a, b in pairwise(regions))
+
+
+class Budget:
+    """Which snapshots of a context are kept, so that a run has at most ``MAX_ROWS`` rows."""
+
+    def __init__(self, rows: int = MAX_ROWS) -> None:
+        self._left = rows
+        self._next_step = rows // 2
+        self.stride = 1  #: every so many snapshots one is kept
+        self._nr = 0
+
+    def keeps(self) -> bool:
+        """The next snapshot's turn."""
+        self._nr += 1
+        return (self._nr - 1) % self.stride == 0
+
+    def spend(self, rows: int) -> None:
+        self._left -= rows
+        while self._left < self._next_step:
+            self._next_step //= 2
+            self.stride *= 2
+            self._nr = 1  # the last one was kept
+            if not self._next_step:
+                break

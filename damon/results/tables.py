@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tables of results and their columns: names, kinds, units. The same for each engine and machine.
+
+Times are ns of the machine's clock since recording began, sizes are bytes. Counts are since the start.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+#: The values of one column, one for each row; None: it is not known there.
+Values = Sequence[int] | Sequence[float] | Sequence[str] | Sequence[int | None] | Sequence[float | None]
+#: Rows of one table: equally many values of each column.
+Columns = Mapping[str, Values]
+
+
+class Kind(enum.Enum):
+    """What the values of a column are; integers are unsigned and have 64 bits."""
+
+    INT = "int"
+    FLOAT = "float"
+    TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; ``unit`` as users read it."""
+
+    name: str
+    unit: str
+    text: str
+    kind: Kind = Kind.INT
+    optional: bool = False  #: a machine may not know it
+
+
+def _text(name: str, text: str) -> Column:
+    return Column(name, "name", text, Kind.TEXT)
+
+
+_TIME: Final = Column("time_ns", "ns", "of the machine's clock")
+_CONTEXT: Final = Column("context", "number", "of the context, by run.json")
+_SCHEME: Final = Column("scheme", "number", "of the scheme in its context")
+_TARGET: Final = Column("target", "number", "of the target in its context")
+_RESIDENT: Final = Column("resident_bytes", "bytes", "in memory")
+_SWAPPED: Final = Column("swapped_bytes", "bytes", "in swap", optional=True)
+_FAULTS: Final = Column("faults", "count", "accesses that found their page absent", optional=True)
+_REFAULTS: Final = Column("refaults", "count", "of these, pages that had been reclaimed", optional=True)
+_START: Final = Column("start", "address unit", "of the range")
+_END: Final = Column("end", "address unit", "after the range")
+
+TABLES: Final[Mapping[str, Sequence[Column]]] = {
+    "machine": (
+        _TIME, Column("free_bytes", "bytes", "free memory"), _RESIDENT, _SWAPPED, _FAULTS, _REFAULTS,
+        Column("swap_ins", "pages", "read from swap", optional=True),
+        Column("swap_outs", "pages", "written to swap", optional=True),
+        Column("psi_some_us", "us", "memory pressure: time in which some process waited"),
+        Column("slowdown", "ratio", "of the process that waited longest, since the start", Kind.FLOAT, optional=True),
+    ),
+    "areas": (
+        _TIME, _text("area", "of the workload"), _RESIDENT, _SWAPPED, _FAULTS, _REFAULTS,
+        Column("reclaimed_bytes", "bytes", "taken out of memory", optional=True),
+        Column("touch_ns", "ns", "mean cost of an access, by the nodes of its pages", Kind.FLOAT, optional=True),
+    ),
+    "processes": (
+        _TIME, _text("process", "of the workload"), _RESIDENT, _SWAPPED, _FAULTS, _REFAULTS,
+        Column("stall_us", "us", "that it waited for memory"),
+    ),
+    "cgroups": (_TIME, _text("cgroup", "below the root"), _RESIDENT),
+    "nodes": (_TIME, Column("node", "number", "of the NUMA node"), Column("free_bytes", "bytes", "free"), _RESIDENT),
+    "contexts": (
+        _TIME, _CONTEXT,
+        Column("sample_us", "us", "sampling interval"), Column("aggr_us", "us", "aggregation interval"),
+        Column("nr_regions", "count", "of all targets"), Column("accessed_bytes", "bytes", "in regions with accesses"),
+    ),
+    "schemes": (
+        _TIME, _CONTEXT, _SCHEME,
+        Column("nr_tried", "regions", "the kernel's statistic"), Column("sz_tried", "bytes", "the kernel's statistic"),
+        Column("nr_applied", "regions", "the kernel's statistic"),
+        Column("sz_applied", "bytes", "the kernel's statistic"),
+        Column("sz_ops_filter_passed", "bytes", "the kernel's statistic"),
+        Column("qt_exceeds", "count", "the kernel's statistic"),
+        Column("nr_snapshots", "count", "the kernel's statistic"),
+        Column("esz", "bytes", "effective size quota"), Column("charged_sz", "bytes", "charged in the quota window"),
+        Column("min_score", "0..99", "the least priority that is applied"),
+        Column("active", "0 or 1", "by the watermarks"),
+    ),
+    "goals": (
+        _TIME, _CONTEXT, _SCHEME, Column("goal", "number", "of the goal in its scheme"),
+        Column("current_value", "the metric's", "as measured last"), Column("target_value", "the metric's", "wanted"),
+    ),
+    "snapshots": (
+        _TIME, _CONTEXT, _TARGET, Column("nr_rows", "count", "of its rows in the table regions"),
+        Column("aged", "aggregations", "0: its rows are all regions; else all others are as before, and so much older"),
+    ),
+    "regions": (
+        _START, _END, Column("nr_accesses", "samples", "in an aggregation interval"),
+        Column("age", "aggregations", "for which it is like that"),
+    ),
+    "actions": (
+        _TIME, _CONTEXT, _SCHEME, _TARGET, _START, _END, Column("applied_bytes", "bytes", "that the action applied to"),
+    ),
+    "events": (_TIME, _CONTEXT, _text("event", "the kernel's name of the tracepoint"), _text("fields", "its text")),
+}  # fmt: skip
