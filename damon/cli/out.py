@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from damon.core import Damon
     from damon.results.recorder import ResultsRecorder
 
-_NEEDS_OUT: Final = ("every", "regions", "event", "out_form")
+_NEEDS_OUT: Final = ("every", "regions", "why", "event", "out_form")
 
 
 def add(command: Any) -> None:
@@ -30,6 +30,9 @@ def add(command: Any) -> None:
         help="rows once in so much time of the machine, instead of each aggregation (--linux: default 1s)",
     )  # fmt: skip
     group.add_argument("--regions", action="store_true", help="the regions of each aggregation, and each action, too")
+    group.add_argument(
+        "--why", action="store_true", help="how far memory gets in each scheme, for damon why (takes longer)"
+    )
     group.add_argument(
         "--event", action="append", default=[], metavar="NAME", choices=EVENTS,
         help=f"a tracepoint to record; can be given several times: {', '.join(EVENTS)}",
@@ -79,7 +82,7 @@ class Recording:
         self._sink = DirectorySink(arguments.out, request, arguments.out_form)
         self.recorder: ResultsRecorder = ResultsRecorder(
             damon, self._sink, counters, every_ns=request["every_ns"], regions=arguments.regions,
-            events=arguments.event,
+            events=arguments.event, why=arguments.why,
         )  # fmt: skip
         self._contexts: list[Any] = []
 

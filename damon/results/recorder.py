@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from damon.core import Damon
 from damon.core.events import BEFORE_APPLY
@@ -18,6 +18,7 @@ from damon.core.results import SCHEME, Head, Result, ResultsLog, split
 from damon.core.trace import TraceEvent, event_name
 from damon.mm.clock import VirtualClock
 from damon.model.context import DamonCallControl, DamonCtx
+from damon.results.funnel import Funnel
 from damon.results.regions import Budget, Encoder
 from damon.results.sink import Sink
 from damon.results.tables import TABLES, Columns
@@ -62,10 +63,12 @@ class _Watched:
     ctx: DamonCtx
     log: ResultsLog
     first: bool  #: the machine's counters come with its results
-    control: DamonCallControl | None = None
+    controls: list[DamonCallControl] = field(default_factory=list)
+    funnel: Funnel | None = None
     encoders: dict[int, Encoder] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
     passed: int = 0  #: aggregations since the last snapshot that was kept
+    funnel_ns: int = 0  #: the time of the next row of the funnel
     goals: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     acting: tuple[dict[str, int], int] | None = None  #: an action, and what its scheme had applied before
 
@@ -80,6 +83,7 @@ class ResultsRecorder:
         every_ns: of the machine's clock: rows once in each such interval; 0: at each aggregation.
         regions: record the regions of each aggregation, and the ranges that schemes act on, too.
         events: names of tracepoints to record.
+        why: record how far eligible bytes get in each scheme (table ``funnel``).
     """
 
     def __init__(
@@ -91,9 +95,10 @@ class ResultsRecorder:
         every_ns: int = 0,
         regions: bool = False,
         events: Sequence[str] = (),
+        why: bool = False,
     ) -> None:
         self._damon, self._sink, self._counters = damon, sink, counters
-        self._every_ns, self._regions = every_ns, regions
+        self._every_ns, self._regions, self._why = every_ns, regions, why
         self._traced = frozenset(map(event_name, events))
         self._fresh_ns = 0 if isinstance(damon.machine.clock, VirtualClock) else FRESH_NS
         self._watched: dict[DamonCtx, _Watched] = {}
@@ -101,7 +106,7 @@ class ResultsRecorder:
         self._epoch_ns = damon.machine.clock.now_ns()
         self._next_ns = 0
         self.error: OSError | None = None  #: why nothing more is recorded
-        wanted = {*self._traced, *((BEFORE_APPLY,) if regions else ())}
+        wanted = {*self._traced, *((BEFORE_APPLY,) if regions or why else ())}
         self._subscription = damon.trace.subscribe(self._take_event, wanted) if wanted else None
 
     @property
@@ -132,11 +137,28 @@ class ResultsRecorder:
         )  # fmt: skip
         watched = _Watched(len(self._watched), ctx, log, first)
         self._watched[ctx] = watched
+        if self._why:
+            watched.funnel = Funnel(ctx, lambda row: self._append_row("funnel", watched, row), self._epoch_ns)
+            self._ask(watched, lambda ctx: self._look(watched))
         if type(self._damon) is Damon:
             ctx.results = log
-            return
-        watched.control = DamonCallControl(log.keep, repeat=True, results_only=True)
-        self._damon.call(ctx, watched.control)
+        else:
+            self._ask(watched, log.keep)
+
+    def _ask(self, watched: _Watched, function: Callable[[DamonCtx], None]) -> None:
+        """Have ``function`` called at each result, if the context runs."""
+        if self._damon.is_running(watched.ctx):
+            watched.controls.append(DamonCallControl(function, repeat=True, results_only=True))
+            self._damon.call(watched.ctx, watched.controls[-1])
+
+    def _look(self, watched: _Watched) -> None:
+        """Of the funnel: at the end of an aggregation, before schemes act; or while the worker waits."""
+        ctx, now = watched.ctx, self._damon.machine.clock.now_ns()
+        waits = not any(scheme.wmarks.activated for scheme in ctx.schemes)
+        ended = waits or ctx.passed_sample_intervals >= ctx.next_aggregation_sis
+        if watched.funnel is not None and ended and now >= watched.funnel_ns:
+            watched.funnel_ns = (now // self._every_ns + 1) * self._every_ns if self._every_ns else 0
+            watched.funnel.look()
 
     def sample(self) -> None:
         """Record what there is now; on a simulated machine, from a thread that lets its time pass."""
@@ -145,6 +167,8 @@ class ResultsRecorder:
                 self._damon.refresh(watched.ctx)
             if self._damon.is_running(watched.ctx):
                 watched.log.keep(watched.ctx, force=True)
+            if watched.funnel is not None:
+                watched.funnel.finish()
         if not self._watched and self._counters is not None:
             self._counters.refresh()
             self._append_all(self._counters.tables([self._now()], self._counters.read()))
@@ -172,8 +196,8 @@ class ResultsRecorder:
             self.flush()
             for watched in self._watched.values():
                 watched.ctx.results = None
-                if watched.control is not None:
-                    watched.control.repeat = False
+                for control in watched.controls:
+                    control.repeat = False
                 self._end_action(watched)
         finally:
             if self._subscription is not None:
@@ -196,6 +220,10 @@ class ResultsRecorder:
                     self._sink.append(table, {**columns, **{name: [None] * nr for name in unknown}})
                 except OSError as error:  # the worker goes on
                     self.error = error
+
+    def _append_row(self, table: str, watched: _Watched, row: Mapping[str, int | str | None]) -> None:
+        columns: dict[str, Any] = {"context": [watched.number], **{name: [value] for name, value in row.items()}}
+        self._append(table, columns)
 
     def _flush_sink(self) -> None:
         with self._lock:
@@ -279,6 +307,8 @@ class ResultsRecorder:
                 "time_ns": [event.time_ns - self._epoch_ns] * len(texts), "context": [watched.number] * len(texts),
                 "event": [event.name] * len(texts), "fields": texts,
             })  # fmt: skip
+        if watched.funnel is not None and event.name == BEFORE_APPLY:
+            watched.funnel.take(event)
         if self._regions and event.name == BEFORE_APPLY:
             self._end_action(watched)
             _, scheme, target, _, start, end, *_ = event.fields

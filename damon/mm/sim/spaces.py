@@ -103,7 +103,7 @@ class SimulatedProcess:
 
     def __init__(self, phys: SimulatedPhysical, pids: Mapping[str, int], index: int, pid: int) -> None:
         self.pid = pid
-        self._phys, self._pids, self._index = phys, pids, index
+        self._phys, self._pids, self.index = phys, pids, index
         self._engine, self._state, self._clock = phys.engine, phys.state, phys.clock
         self._closed = False
         self._access = phys.engine.access(index)
@@ -117,20 +117,20 @@ class SimulatedProcess:
         if self._closed or self._state.released:
             return False
         state = self._state
-        here = self._pids[state.processes[self._index]] == self.pid  # else a later one of that name
-        return here and bool(state.process.rows[self._index].alive)
+        here = self._pids[state.processes[self.index]] == self.pid  # else a later one of that name
+        return here and bool(state.process.rows[self.index].alive)
 
     def mkold(self, addrs: Buffer, nr: int) -> Batch:
         rows = addrs.pointer_to(nr)
         if self.alive():
-            self._engine.virt_mkold(self._index, rows, nr, self._clock.now_ns())
+            self._engine.virt_mkold(self.index, rows, nr, self._clock.now_ns())
         return Batch(addrs, nr)
 
     def young(self, batch: Batch, out: Buffer) -> None:
         addrs, nr = batch.addrs.pointer_to(batch.nr), batch.nr
         answers = out.pointer_to(nr)
         if self.alive():
-            self._engine.virt_young(self._index, addrs, nr, answers, self._clock.now_ns())
+            self._engine.virt_young(self.index, addrs, nr, answers, self._clock.now_ns())
         else:
             ctypes.memset(answers, 0, nr)
 
@@ -138,7 +138,7 @@ class SimulatedProcess:
         """From now on accesses to the present pages of ``ranges`` (bytes, ascending) are noticed (``vaddr-exact``)."""
         for start, end in ranges:
             for pages in self._pages(start, end):
-                self._engine.virt_mkold(self._index, pages.buffer_info()[0], len(pages), self._clock.now_ns())
+                self._engine.virt_mkold(self.index, pages.buffer_info()[0], len(pages), self._clock.now_ns())
 
     def accessed(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The parts of ``[start, end)`` with pages that were accessed since, or came since, in ascending order."""
@@ -146,7 +146,7 @@ class SimulatedProcess:
             answers = bytearray(len(pages) + 1)
             rows = (ctypes.c_uint8 * len(pages)).from_buffer(answers)
             self._engine.virt_young(
-                self._index, pages.buffer_info()[0], len(pages), ctypes.addressof(rows), self._clock.now_ns()
+                self.index, pages.buffer_info()[0], len(pages), ctypes.addressof(rows), self._clock.now_ns()
             )
             first = answers.find(1)
             while first >= 0:
@@ -166,7 +166,7 @@ class SimulatedProcess:
         areas = [
             (placed.start, placed.end, placed.id)
             for placed in state.placed.values()
-            if state.area.rows[placed.id].process == self._index and state.area.rows[placed.id].mapped
+            if state.area.rows[placed.id].process == self.index and state.area.rows[placed.id].mapped
         ]
         return sorted([(*PROGRAM, -1), *areas, (*STACK, -1)])
 
@@ -210,7 +210,7 @@ class SimulatedProcess:
     def folios(self, start: int, end: int) -> Iterator[FolioArray]:
         batch = FolioArray(BATCH)
         while start < end and self.alive():
-            start = self._engine.walk(self._index, start, end, batch)
+            start = self._engine.walk(self.index, start, end, batch)
             if batch.nr:
                 yield batch
 
