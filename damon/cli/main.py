@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "modinfo": ("modinfo",),
     "record": ("record",),
     "report": ("report",),
+    "why": ("why",),
     "trace": ("trace",),
     "exec": ("exec",),
     "export": ("export",),

@@ -222,6 +222,7 @@ def _request(arguments: argparse.Namespace, session: Session, seconds: float | N
     return request(
         command="damon run", machine=machine.name, engine=session.engine, seed=arguments.seed, seconds=seconds,
         modules=session.parameters(), workload=workload, every_ns=out.every_ns(arguments), regions=arguments.regions,
+        why=arguments.why,
     )  # fmt: skip
 
 

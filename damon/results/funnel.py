@@ -57,7 +57,8 @@ class _Notes:
     mixed: float = 0.0  #: eligible bytes in regions with the wrong frequency and much else in them
     largest_mixed: int = 0  #: bytes of the largest such region
     areas: Counter[str] = field(default_factory=Counter)  #: what is in them
-    oldest_us: int = 0  #: the highest age of a region with eligible bytes and the wanted frequency
+    outside: Counter[str] = field(default_factory=Counter)  #: eligible bytes that are in no region
+    oldest_us: int = 0  #: the highest age of a region with memory and the wanted frequency
 
     def mixes(self, areas: Mapping[str, int], fits: float, size: int) -> None:
         self.mixed += fits
@@ -65,10 +66,12 @@ class _Notes:
         self.areas.update(areas)
 
     def row(self) -> dict[str, int | str | None]:
-        names = "+".join(name for name, _ in self.areas.most_common(_NAMES))
+        mixed, outside = (
+            "+".join(name for name, count in areas.most_common(_NAMES) if count) for areas in (self.areas, self.outside)
+        )
         return {
-            "mixed": round(self.mixed), "largest_mixed": self.largest_mixed, "mixed_areas": names,
-            "oldest_us": self.oldest_us,
+            "mixed": round(self.mixed), "largest_mixed": self.largest_mixed, "mixed_areas": mixed,
+            "outside_areas": outside, "oldest_us": self.oldest_us,
         }  # fmt: skip
 
 
@@ -142,6 +145,7 @@ class Funnel:
         for index, (target, areas) in enumerate(zip(ctx.targets, places, strict=True)):
             if areas is not None:
                 sums["eligible"] += _eligible(areas[-1], share)
+                notes.outside.update({name: round(count * share[name]) for name, count in areas[-1].items()})
             for at, region in enumerate(target.regions):
                 here, size = areas[at] if areas is not None else {}, region.size * unit
                 present = float(sum(here.values()) if areas is not None else size)
@@ -156,7 +160,7 @@ class Funnel:
                     piece.allowed = allowed_share(ctx, index, region.start, region.end, scheme)
                 if STAGES[reached] == "active" and fits and present - fits > _MIXED * present:
                     notes.mixes(here, fits, size)
-                elif reached >= STAGES.index("observed") and fits:
+                elif reached >= STAGES.index("observed") and present:
                     notes.oldest_us = max(notes.oldest_us, region.age * ctx.attrs.aggr_interval)
         stat = scheme.stat
         counts = stat.sz_ops_filter_passed, stat.sz_applied

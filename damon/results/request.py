@@ -50,6 +50,7 @@ def request(
     workload: Mapping[str, Any] | None,
     every_ns: int,
     regions: bool,
+    why: bool = False,
 ) -> dict[str, Any]:
     """The field ``request`` of ``run.json``.
 
@@ -63,6 +64,7 @@ def request(
         workload: see ``workload_request``; None: there was none.
         every_ns: interval between rows; 0: each aggregation.
         regions: are regions recorded?
+        why: is the funnel of each scheme recorded?
     """
     return {
         "command": command,
@@ -75,4 +77,5 @@ def request(
         "workload": workload,
         "every_ns": every_ns,
         "regions": regions,
+        "why": why,
     }

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon why``: constructed failures, the cause that is found for each, and whether its remedy helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import pytest
+
+from damon.model.attrs import ULONG_MAX, DamonAttrs
+from damon.model.scheme import (
+    Damos,
+    DamosAccessPattern,
+    DamosAction,
+    DamosFilter,
+    DamosFilterType,
+    DamosQuota,
+    DamosQuotaGoal,
+    DamosQuotaGoalMetric,
+    DamosWatermarks,
+    DamosWmarkMetric,
+)
+from damon.results.why import Cause, Explanation, explain
+from tests.results.runs import machine_of, recorded
+
+_M: Final = 1 << 20
+_U32: Final = (1 << 32) - 1
+_HOT_COLD: Final = {
+    "areas": {"hot": {"size": "32M"}, "cold": {"size": "128M"}},
+    "phases": [{"duration": "10s", "access": [{"area": "hot", "rate": "200k"}]}],
+    "machine": {"memory": "512M"},
+}
+#: Small areas in turn: one is accessed, the next one is not.
+_STRIPES: Final = {
+    "areas": {f"{'hc'[index % 2]}{index}": {"size": "2M"} for index in range(40)},
+    "phases": [{"duration": "10s", "access": [{"area": f"h{index}", "rate": "20k"} for index in range(0, 40, 2)]}],
+    "machine": {"memory": "256M"},
+}
+#: Each page is accessed every 8 s.
+_SPARSE: Final = {
+    "areas": {"warm": {"size": "128M"}},
+    "phases": [{"duration": "10s", "access": [{"area": "warm", "rate": "4k"}]}],
+    "machine": {"memory": "512M"},
+}
+_NODES: Final = {**_HOT_COLD, "machine": {"nodes": [{"size": "512M"}, {"size": "512M"}]}}
+
+
+def _scheme(age: int = 20, action: DamosAction = DamosAction.PAGEOUT, **fields: Any) -> Damos:
+    """For what is not accessed for ``age`` aggregation intervals."""
+    pattern = fields.pop("pattern", DamosAccessPattern(4096, ULONG_MAX, 0, 0, age, _U32))
+    return Damos(pattern=pattern, action=action, **fields)
+
+
+def _quota(size: int) -> DamosQuota:
+    return DamosQuota(sz=size, reset_interval=1000, weight_age=1000)
+
+
+def _marks(high: int, mid: int) -> DamosWatermarks:
+    return DamosWatermarks(DamosWmarkMetric.FREE_MEM_RATE, 1_000_000, high, mid, 0)
+
+
+def _addr(end: int) -> list[DamosFilter]:
+    return [DamosFilter(DamosFilterType.ADDR, True, addr_start=0, addr_end=end)]
+
+
+def _goal(target: int) -> DamosQuota:
+    goal = DamosQuotaGoal(DamosQuotaGoalMetric.NODE_MEM_FREE_BP, target)
+    return DamosQuota(reset_interval=1000, goals=[goal])
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A run in which something keeps the scheme from its work."""
+
+    workload: Mapping[str, Any]
+    scheme: Callable[[], Damos]
+    cause: Cause
+    remedy: Mapping[str, Any]  #: what the remedy changes of this case; empty: none is needed
+    words: tuple[str, ...] = ()  #: of sentence and remedy
+    seconds: float = 20
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_CASES: Final = {
+    "watermarks": _Case(
+        _HOT_COLD, lambda: _scheme(wmarks=_marks(500, 400)), Cause.WATERMARKS,
+        {"scheme": lambda: _scheme(wmarks=_marks(1000, 1000))}, ("677", "high 500"),
+    ),
+    "quota": _Case(
+        _HOT_COLD, lambda: _scheme(quota=DamosQuota(sz=_M, reset_interval=1000)), Cause.QUOTA,
+        {"scheme": lambda: _scheme(quota=DamosQuota(sz=128 * _M, reset_interval=1000))}, ("1.0 MiB in 1 s",),
+    ),
+    "core filters": _Case(
+        _HOT_COLD, lambda: _scheme(core_filters=_addr(1 << 40)), Cause.CORE_FILTERS, {"scheme": _scheme},
+        ("reject addr",),
+    ),
+    "operations filters": _Case(
+        _HOT_COLD, lambda: _scheme(ops_filters=[DamosFilter(DamosFilterType.ANON, True)]), Cause.OPS_FILTERS,
+        {"scheme": _scheme}, ("reject anon",),
+    ),
+    "priority": _Case(
+        {**_HOT_COLD, "machine": {"memory": "4G"}}, lambda: _scheme(quota=_quota(64 * _M)), Cause.PRIORITY,
+        {"options": {"ranges": [(4096 * _M, 4352 * _M)]}}, ("64.0 MiB in 1 s", "hold none"),
+    ),
+    "mixed regions": _Case(
+        _STRIPES, _scheme, Cause.MIXED, {"options": {"attrs": DamonAttrs(5000, 100_000, 1_000_000, 3, 256)}},
+        ("h0", "raise max_nr_regions to 255"), 20, {"attrs": DamonAttrs(5000, 100_000, 1_000_000, 3, 8)},
+    ),
+    "age too high": _Case(
+        _HOT_COLD, lambda: _scheme(600), Cause.AGE, {"scheme": lambda: _scheme(50)}, ("60 s", "19.5 s"),
+    ),
+    "intervals too short": _Case(
+        _SPARSE, lambda: _scheme(2), Cause.INTERVALS_SHORT,
+        {"options": {"attrs": DamonAttrs(800_000, 16_000_000, 60_000_000, 10, 1000)}},
+        ("10 ms", "8.192 s", "32.77 s"), 40, {"attrs": DamonAttrs(1000, 5000, 1_000_000, 10, 1000)},
+    ),
+    "intervals too long": _Case(
+        _HOT_COLD, lambda: _scheme(1), Cause.INTERVALS_LONG,
+        {"options": {"attrs": DamonAttrs(150_000, 3_000_000, 60_000_000, 10, 1000)}},
+        ("10 s", "3.333 s"), 20, {"attrs": DamonAttrs(500_000, 10_000_000, 60_000_000, 10, 1000)},
+    ),
+    "wrong node": _Case(
+        _NODES, lambda: _scheme(action=DamosAction.MIGRATE_COLD, target_nid=0), Cause.WRONG_NODE,
+        {"scheme": lambda: _scheme(action=DamosAction.MIGRATE_COLD, target_nid=1)}, ("node 0", "target_nid"),
+    ),
+    "no swap": _Case(
+        {**_HOT_COLD, "machine": {"memory": "512M", "swap": {"size": "8M"}}}, _scheme, Cause.NO_SWAP,
+        {"workload": _HOT_COLD}, ("8.0 MiB",),
+    ),
+    "goal reached": _Case(
+        _HOT_COLD, lambda: _scheme(quota=_goal(3000)), Cause.GOAL, {"scheme": lambda: _scheme(quota=_goal(9000))},
+        ("node_mem_free_bp", "of 3000"), 60,
+    ),
+    "unreachable memory": _Case(
+        _HOT_COLD, _scheme, Cause.UNREACHED, {"options": {}}, ("cold", "4096-67108864"), 20,
+        {"ranges": [(4096, 64 * _M)]},
+    ),
+    "size bounds": _Case(
+        _HOT_COLD, lambda: _scheme(pattern=DamosAccessPattern(4096, 16384, 0, 0, 20, _U32)), Cause.SIZE,
+        {"scheme": _scheme}, ("16.0 KiB",),
+    ),
+}  # fmt: skip
+
+
+def _explained(case: _Case) -> Explanation:
+    with machine_of(case.workload) as machine:
+        (found,) = explain(recorded(machine, [case.scheme()], case.seconds, why=True, **case.options))
+    return found
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_the_cause_is_found(name: str) -> None:
+    case = _CASES[name]
+    found = _explained(case)
+    assert found.cause is case.cause, found.sentence
+    text = f"{found.sentence} {found.remedy}"
+    assert [word for word in case.words if word not in text] == []
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_the_remedy_helps(name: str) -> None:
+    """More is applied, or less comes back."""
+    case = _CASES[name]
+    before, after = _explained(case), _explained(replace(case, **case.remedy))
+    if case.cause is Cause.INTERVALS_SHORT:
+        assert (after.stages["came_back"] or 0) * 2 < (before.stages["came_back"] or 0)
+    else:
+        assert after.applied_bytes > 2 * before.applied_bytes
+        assert after.applied_bytes > _M
+
+
+def test_a_scheme_that_works() -> None:
+    found = _explained(_Case(_HOT_COLD, _scheme, Cause.WORKS, {}))
+    assert found.cause is Cause.WORKS
+    assert found.applied_bytes >= 128 * _M
+
+
+def test_accesses_that_are_too_rare_for_a_hot_scheme() -> None:
+    hot = DamosAccessPattern(4096, ULONG_MAX, 3, 100, 2, _U32)
+    found = _explained(_Case(_SPARSE, lambda: _scheme(pattern=hot, action=DamosAction.LRU_PRIO), Cause.WORKS, {}))
+    assert found.cause is Cause.INTERVALS_SHORT
+    assert "8.192 s" in found.sentence
+
+
+def test_stages_do_not_grow() -> None:
+    """Each stage of memory that fits has at most what the one before has, at each aggregation."""
+    with machine_of(_STRIPES) as machine:
+        run = recorded(machine, [_scheme(5, quota=_quota(4 * _M))], 20, why=True)
+    table = run.table("funnel").columns
+    names = ("eligible", "monitored", "active", "observed", "old_enough", "right_size", "in_quota", "tried")
+    assert len(table["time_ns"]) > 100
+    for row in zip(*(table[name] for name in names), strict=True):
+        assert list(row) == sorted(row, reverse=True)
