@@ -25,6 +25,8 @@ NAME: Final = "run.json"
 TIMING: Final = "timing.json"
 FORMS: Final = ("arrow", "jsonl")
 _CHUNK: Final = 1 << 13
+#: Neither can be read without the other.
+_TOGETHER: Final = ("regions", "snapshots")
 
 
 class _File(Protocol):
@@ -160,7 +162,8 @@ class DirectorySink:
             waiting[name].extend(values)
         nr = len(next(iter(waiting.values())))
         if nr >= _CHUNK:
-            self._write(table)
+            for one in _TOGETHER if table in _TOGETHER else (table,):
+                self._write(one)
 
     def _write(self, table: str) -> None:
         waiting = self._waiting.pop(table, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final
 
 import pytest
@@ -144,6 +145,11 @@ _CASES: Final = {
 }  # fmt: skip
 
 
+@cache
+def _before(name: str) -> Explanation:
+    return _explained(_CASES[name])
+
+
 def _explained(case: _Case) -> Explanation:
     with machine_of(case.workload) as machine:
         (found,) = explain(recorded(machine, [case.scheme()], case.seconds, why=True, **case.options))
@@ -152,8 +158,7 @@ def _explained(case: _Case) -> Explanation:
 
 @pytest.mark.parametrize("name", _CASES)
 def test_the_cause_is_found(name: str) -> None:
-    case = _CASES[name]
-    found = _explained(case)
+    case, found = _CASES[name], _before(name)
     assert found.cause is case.cause, found.sentence
     text = f"{found.sentence} {found.remedy}"
     assert [word for word in case.words if word not in text] == []
@@ -163,7 +168,7 @@ def test_the_cause_is_found(name: str) -> None:
 def test_the_remedy_helps(name: str) -> None:
     """More is applied, or less comes back."""
     case = _CASES[name]
-    before, after = _explained(case), _explained(replace(case, **case.remedy))
+    before, after = _before(name), _explained(replace(case, **case.remedy))
     if case.cause is Cause.INTERVALS_SHORT:
         assert (after.stages["came_back"] or 0) * 2 < (before.stages["came_back"] or 0)
     else:
