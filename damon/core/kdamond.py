@@ -140,9 +140,7 @@ class Kdamond:
                 kdamond_merge_regions(ctx, highest // 10, self._sz_limit)
             self._sz_limit = damon_apply_min_nr_regions(ctx)
         if self._quiet.stage is not Stage.APPLIED:
-            if aggregated:
-                self._keep_results()
-            self.kdamond_call(results=aggregated or self._applies())
+            self.kdamond_call(results=aggregated or self._applies(), kept=aggregated)
             self._wait_resume()
             if ctx.schemes:
                 kdamond_apply_schemes(ctx)
@@ -234,7 +232,6 @@ class Kdamond:
             if not shortest:
                 return
             self.kdamond_usleep(shortest)
-            self._keep_results()
             self.kdamond_call()
             damos_walk_cancel(ctx, canceled=True)
         raise _Ended
@@ -245,30 +242,28 @@ class Kdamond:
         while ctx.pause:
             damos_walk_cancel(ctx, canceled=True)
             self.kdamond_usleep(max(ctx.attrs.sample_interval, 1))
-            self._keep_results()
             self.kdamond_call()
             if self.kdamond_need_stop():
                 raise _Ended
-
-    def _keep_results(self) -> None:
-        if self.ctx.results is not None:
-            self.ctx.results.keep(self.ctx)
 
     def _applies(self) -> bool:
         """Is a scheme due?"""
         passed = self.ctx.passed_sample_intervals
         return any(scheme.next_apply_sis <= passed and scheme.wmarks.activated for scheme in self.ctx.schemes)
 
-    def kdamond_call(self, results: bool = True) -> None:
+    def kdamond_call(self, results: bool = True, kept: bool = True) -> None:
         """Run the requests that are pending now, each once. Repeating ones are queued again, behind those that came.
 
-        ``results``: there is something to see for those that want results or actions only.
+        ``results``: there is something to see for those that want results or actions only. ``kept``: an aggregation has
+        ended, or the worker waits.
 
         The worker ends when a commit failed half way.
         """
         ctx = self.ctx
         if ctx.maybe_corrupted:
             raise _Ended
+        if kept and ctx.results is not None:
+            ctx.results.keep(ctx)
         if not ctx.call_controls:
             return
         now = ctx.machine.clock.now_ns()

@@ -108,7 +108,9 @@ def check_place(path: Path, option: str = "--out") -> None:
     else:
         place = path.resolve().parent
     if not os.access(place, os.W_OK | os.X_OK):
-        raise InvalidInput(f"{option}: {str(path)!r}: cannot be made: {place} does not exist or is read only")
+        raise InvalidInput(
+            f"{option}: {str(path)!r}: cannot be made in {place}, which is missing or read only; give another place"
+        )
 
 
 class DirectorySink:

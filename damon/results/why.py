@@ -246,7 +246,7 @@ def _age(facts: Facts, lost: float) -> _Found:
     most = f"{_share(facts, lost)} of the eligible bytes are not" if lost else "no memory is"
     return (
         Cause.AGE,
-        f"{most} old enough: the scheme wants {span(wanted)}, the oldest region reached {span(oldest)} in "
+        f"{most} old enough: the scheme needs {span(wanted)}, the oldest region reached {span(oldest)} in "
         f"{span(facts.seconds)}",
         f"lower the minimum age below {span(oldest)}, or let it run for longer",
     )

@@ -33,29 +33,53 @@ static uint64_t *keep_regions(uint64_t *to, const struct damon_sampled *target)
 	return to;
 }
 
+static uint64_t accessed_bytes(const struct damon_sampled *target)
+{
+	uint64_t bytes = 0;
+
+	for (uint64_t i = 0; i < target->nr; i++)
+		if (target->regions[i].nr_accesses)
+			bytes += damon_region_sz(&target->regions[i]);
+	return bytes;
+}
+
+static uint64_t *keep_words(uint64_t *to, const struct damon_results *results)
+{
+	for (uint64_t i = 0; i < results->nr_beside; i++) {
+		memcpy(to, results->beside[i].at, results->beside[i].nr * sizeof(*to));
+		to += results->beside[i].nr;
+	}
+	return to;
+}
+
+/* Words of a result with so many regions. */
+static uint64_t length_of(const struct damon_results *results, const struct damon_quiet *q, uint32_t nr_targets,
+			  uint64_t nr)
+{
+	uint64_t length = RESULT_HEAD + q->nr_schemes * RESULT_SCHEME_WORDS + nr_targets;
+
+	for (uint64_t i = 0; i < results->nr_beside; i++)
+		length += results->beside[i].nr;
+	return length + (results->regions ? 4 * nr : 0);
+}
+
 int damon_results_keep(struct damon_results *results, const struct damon_quiet *q, const struct damon_sampled *targets,
 		       uint32_t nr_targets, uint64_t addr_unit, int64_t now)
 {
-	uint64_t nr = 0, accessed = 0, length = RESULT_HEAD + q->nr_schemes * RESULT_SCHEME_WORDS + nr_targets;
-	uint64_t *head, *to;
+	uint64_t nr = 0, accessed = 0, length, *head = results->words + results->used, *to = head + RESULT_HEAD;
 
 	if (now < results->next)
 		return 1;
 	for (uint32_t n = 0; n < nr_targets; n++) {
 		nr += targets[n].nr;
-		for (uint64_t i = 0; i < targets[n].nr; i++)
-			if (targets[n].regions[i].nr_accesses)
-				accessed += damon_region_sz(&targets[n].regions[i]) * addr_unit;
+		accessed += accessed_bytes(&targets[n]) * addr_unit;
 	}
-	length += results->regions ? 4 * nr : 0;
-	for (uint64_t i = 0; i < results->nr_beside; i++)
-		length += results->beside[i].nr;
+	length = length_of(results, q, nr_targets, nr);
 	if (length > results->capacity - results->used)
 		return 0;
-	head = results->words + results->used;
 	head[RESULT_LENGTH] = length;
 	head[RESULT_TIME] = (uint64_t)now;
-	head[RESULT_PASSED] = q->passed;
+	head[RESULT_PASSED] = results->last = q->passed;
 	head[RESULT_SAMPLE_US] = results->sample_us;
 	head[RESULT_AGGR_US] = results->aggr_us;
 	head[RESULT_MAX_NR_ACCESSES] = results->max_nr_accesses;
@@ -63,19 +87,14 @@ int damon_results_keep(struct damon_results *results, const struct damon_quiet *
 	head[RESULT_ACCESSED] = accessed;
 	head[RESULT_NR_SCHEMES] = q->nr_schemes;
 	head[RESULT_NR_TARGETS] = nr_targets;
-	to = head + RESULT_HEAD;
 	for (uint64_t i = 0; i < q->nr_schemes; i++)
 		to = keep_scheme(to, &q->schemes[i]);
 	for (uint32_t n = 0; n < nr_targets; n++)
 		*to++ = results->regions ? targets[n].nr : 0;
 	for (uint32_t n = 0; results->regions && n < nr_targets; n++)
 		to = keep_regions(to, &targets[n]);
-	for (uint64_t i = 0; i < results->nr_beside; i++) {
-		memcpy(to, results->beside[i].at, results->beside[i].nr * sizeof(*to));
-		to += results->beside[i].nr;
-	}
+	keep_words(to, results);
 	results->used += length;
-	results->last = q->passed;
 	results->next = results->every ? (now / results->every + 1) * results->every : 0;
 	return 1;
 }
