@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from damon.ops.vaddr import Fvaddr as Fvaddr
     from damon.ops.vaddr import Vaddr as Vaddr
     from damon.ops.vaddr import process_space as process_space
+    from damon.results.run import Run as Run
+    from damon.results.session import Recording as Recording
     from damon.version import __version__ as __version__
 
 _PLACES: Final = {
@@ -94,6 +96,8 @@ _PLACES: Final = {
     "ops.paddr": "Paddr",
     "ops.reported": "ReportedPaddr ReportedVaddr",
     "ops.vaddr": "Fvaddr Vaddr process_space",
+    "results.run": "Run",
+    "results.session": "Recording",
     "version": "__version__",
 }
 _NAMES: Final = {name: f"damon.{place}" for place, names in _PLACES.items() for name in names.split()}

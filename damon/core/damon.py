@@ -51,7 +51,7 @@ class Damon:
         self.trace = Trace(machine.clock)
         self.reports = AccessReports()  #: for operations sets that count them
         self.nr_running_ctxs = 0
-        self._seed, self._reference = seed, reference
+        self.seed, self._reference = seed, reference
         self._nr_ctxs = 0
         self._exclusive = False
         self._split_state = SplitState()
@@ -67,7 +67,7 @@ class Damon:
     def new_ctx(self) -> DamonCtx:
         """An empty context with default attributes and a generator of its own."""
         self._nr_ctxs += 1
-        rnd = Random(mix64((self._seed << 16) + self._nr_ctxs & (1 << 64) - 1))
+        rnd = Random(mix64((self.seed << 16) + self._nr_ctxs & (1 << 64) - 1))
         return DamonCtx(machine=self.machine, rnd=rnd, reference=self._reference, trace=self.trace, level=self.level)
 
     def register_ops(self, operations: Operations) -> None:

@@ -11,6 +11,7 @@ import ctypes
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from damon.model import html
 from damon.model.attrs import ULONG_MAX
 from damon.native.layout import shared
 
@@ -166,6 +167,11 @@ class RegionArray:
 
     def clear(self) -> None:
         self.nr = 0
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = ((f"{row.start:#x}", f"{row.end:#x}", str(row.nr_accesses), str(row.age)) for row in self)
+        return html.table(f"{self.nr} regions", ("start", "end", "nr_accesses", "age"), rows)
 
     def total_size(self) -> int:
         return sum(region.size for region in self)

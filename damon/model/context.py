@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from damon.model import html
 from damon.model.attrs import DamonAttrs
 from damon.model.clock import Event, Thread
 from damon.model.level import Level
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from damon.model.operations import Operations
 
 DAMON_MIN_REGION_SZ: Final = 4096
+_SHOWN: Final = ("sample_interval", "aggr_interval", "ops_update_interval", "min_nr_regions", "max_nr_regions")
 #: A time that never comes.
 NEVER: Final = 2**63 - 1
 
@@ -137,3 +139,17 @@ class DamonCtx:
         for target in self.targets:
             nr += target.regions.nr
         return nr
+
+    def _repr_html_(self) -> str:
+        """For notebooks: attributes, targets and schemes."""
+        targets = (f"{target.regions.nr} regions, {target.regions.total_size()} in all" for target in self.targets)
+        rows = [
+            ("operations set", html.text(getattr(self.ops, "id", "none"))),
+            *((name, html.text(getattr(self.attrs, name))) for name in _SHOWN),
+            *((f"target {number}", shown) for number, shown in enumerate(targets)),
+            *((f"scheme {number}", html.text(scheme.action)) for number, scheme in enumerate(self.schemes)),
+            ("worker", "runs" if self.kdamond is not None else "none"),
+        ]
+        return html.table("context", ("field", "value"), rows) + "".join(
+            scheme._repr_html_() for scheme in self.schemes
+        )

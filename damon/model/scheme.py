@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from damon.errors import InvalidInput
+from damon.model import html
 from damon.model.checks import INT_MIN, U32_MAX, ULONG_MAX, check_range, instance, member, truths, wholes
 from damon.model.custom import DamosCustomAction, DamosCustomMetric, DamosFolioFilter, DamosRegionFilter
 from damon.model.target import DamonTarget
@@ -311,6 +312,12 @@ class Damos:
         for ops in self.ops_filters:
             instance("Damos.ops_filters", ops, DamosFilter, DamosFolioFilter)
             ops.check()
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what was set, and the statistics."""
+        return html.table(
+            f"scheme: {html.text(self.action)}", ("field", "value"), html.fields(self, until="next_apply_sis")
+        )
 
     def add_filter(self, new: DamosFilter | DamosRegionFilter | DamosFolioFilter) -> None:
         """Route by type to the core or the ops list, keeping order (DAMON spec, damos 7.1)."""

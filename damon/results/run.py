@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from damon import format_version
 from damon.errors import InvalidInput, MissingCapability
+from damon.model import html
 from damon.quoting import cut, quoted
 from damon.results.directory import FORMAT, FORMS, NAME, has_arrow
 from damon.results.regions import Snapshot, in_order, snapshots
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
+_ASKED: Final = ("command", "machine", "seed", "seconds", "every_ns")
 _MAX_HEAD: Final = 64 << 20
 _MAX_LINE: Final = 64 << 20
 _TYPES: Final[Mapping[Kind, tuple[type, ...]]] = {Kind.INT: (int,), Kind.FLOAT: (float, int), Kind.TEXT: (str,)}
@@ -39,6 +41,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = zip(*(map(html.text, column) for column in self.columns.values()), strict=True)
+        return html.table(f"{self.name}: {len(self)} rows", list(self.columns), rows)
 
     def where(self, **wanted: object) -> Table:
         """The rows with these values, e.g. ``where(area="hot")``."""
@@ -116,6 +123,12 @@ class Run:
             for column, values in chunk.items():
                 found[column].extend(values)
         return Table(name, found)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what was asked, and how many rows each table has."""
+        asked = [(name, html.text(self.request[name])) for name in _ASKED if name in self.request]
+        tables = [(f"table {name}", f"{len(self.table(name))} rows") for name in TABLES]
+        return html.table(f"run {self.name}: {self.state}", ("field", "value"), [*asked, *tables])
 
     def snapshots(self) -> Iterator[Snapshot]:
         """The regions of each target at each aggregation that was recorded (``--regions``)."""
