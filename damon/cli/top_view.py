@@ -16,7 +16,7 @@ from damon.units import SECOND_US
 _NAME: Final = 14
 _WORKERS: Final = ("kdamond", "pid", "cpu", "ops", "intervals", "regions", "working set")
 _SCHEMES: Final = ("scheme", "action", "tried", "applied", "/s", "quota", "goal")
-_REGIONS: Final = ("target", "most accessed", "size", "accesses", "for")
+_REGIONS: Final = ("target", "most accessed", "size", "accesses", "age")
 
 
 def parts(now: Snapshot, before: Snapshot | None, width: int, regions: int) -> Iterator[Any]:

@@ -33,7 +33,7 @@ _PLAIN: Final = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\
 
 
 class _Place:
-    """What wsgiref wants to know of a server."""
+    """What wsgiref needs of a server."""
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
