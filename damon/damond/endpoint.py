@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from damon.damond.runtime import open_directory
+from damon.damond.runtime import open_directory, runtime_directory
 from damon.errors import DamonError, InvalidInput
 from damon.quoting import quoted
 from damon.trace.listener import bound_at
@@ -89,6 +89,9 @@ def _bound_path(what: str, path: Path) -> socket.socket:
     remedy = "give a path in a directory of your own"
     if len(os.fsencode(path)) > 107:
         raise InvalidInput(f"{what}: is longer than 107 bytes; give a shorter path")
+    runtime = runtime_directory()
+    if path.parent == runtime.path:  # which damond makes itself
+        runtime.check(make=True)
     os.close(open_directory("--metrics", path.parent, None, remedy))
     if os.path.lexists(path):
         with socket.socket(socket.AF_UNIX) as client:

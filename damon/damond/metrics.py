@@ -197,10 +197,11 @@ def _filled(
 
 def families(snapshot: Snapshot | None) -> Iterator[Metric]:
     """All metrics of ``snapshot``; without one, all without a value."""
-    about = InfoMetricFamily("damon_build", "Version of damond, its engine (whose DAMON) and its machine.")
+    about = InfoMetricFamily("damon_build", "Version of damond, whose DAMON its engine is, and its machine.")
     kdamonds = snapshot.kdamonds if snapshot is not None else ()
     if snapshot is not None:
-        about.add_metric((), {"version": snapshot.version, "engine": snapshot.engine, "machine": snapshot.machine})
+        names = ("version", "engine", "engine_version", "machine")
+        about.add_metric((), {name: getattr(snapshot, name) for name in names})
     contexts = [
         ((kdamond.name, str(index)), context) for kdamond in kdamonds for index, context in enumerate(kdamond.contexts)
     ]

@@ -142,13 +142,14 @@ class Kdamond:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One damond. ``now_ns`` is its machine's clock; ``virtual``: time is simulated."""
+    """One damond. ``engine``: whose DAMON; ``now_ns`` is the machine's clock; ``virtual``: time is simulated."""
 
     pid: int
     mount: str
     machine: str
-    engine: str
     version: str
+    engine: str
+    engine_version: str
     virtual: bool
     now_ns: int
     free_bytes: int

@@ -24,8 +24,8 @@ EMPTY = replace(
     CONTEXT, schemes=(), nr_schemes=0, targets=(), monitored_sz=0, working_set_sz=0, regions_age_s=None
 )  # fmt: skip
 SNAPSHOT = Snapshot(
-    pid=7, mount="/tmp/sys", machine="sim", engine="pydamon", version="1.2.3", virtual=True, now_ns=2_500_000_000,
-    free_bytes=256 * MIB, total_bytes=1024 * MIB,
+    pid=7, mount="/tmp/sys", machine="sim", version="1.2.3", engine="kernel", engine_version="7.3.4",
+    virtual=True, now_ns=2_500_000_000, free_bytes=256 * MIB, total_bytes=1024 * MIB,
     kdamonds=(
         Kdamond("0", None, True, 77, 1.5, None, (CONTEXT,)),
         Kdamond("damon_reclaim", "damon_reclaim", False, -1, None, None, (EMPTY,)),

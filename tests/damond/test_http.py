@@ -83,6 +83,10 @@ def test_a_request_has_an_end(path: Path, head: bytes) -> None:
     assert _answer(path, GET).endswith(b"GET /metrics\n")
 
 
+def test_a_request_that_is_too_long_by_a_byte(path: Path) -> None:
+    assert _answer(path, (b"GET / HTTP/1.0\r\nA: " + b"x" * MAX_HEAD)[:MAX_HEAD]).startswith(b"HTTP/1.0 431 ")
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.0\r\nA: b\r\n"])
 def test_a_slow_request_is_ended(path: Path, sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "HEAD_S", 0.05)

@@ -56,7 +56,8 @@ GOAL = (("action", "pageout"), ("context", "0"), ("goal", "0"), ("kdamond", "0")
 
 def test_values_of_a_snapshot() -> None:
     values = _values(SNAPSHOT)
-    assert _of(values, "damon_build_info") == {(("engine", "pydamon"), ("machine", "sim"), ("version", "1.2.3")): 1}
+    about = (("engine", "kernel"), ("engine_version", "7.3.4"), ("machine", "sim"), ("version", "1.2.3"))
+    assert _of(values, "damon_build_info") == {about: 1}
     assert values["damon_clock_seconds", ()] == 2.5
     assert _of(values, "damon_kdamond_up") == {
         (("kdamond", "0"),): 1, (("kdamond", "damon_reclaim"),): 0, (("kdamond", "5"),): 0,
@@ -194,6 +195,12 @@ def test_a_path(tmp_path: Path) -> None:
     with pytest.raises(DamonError, match="others can write there") as others:
         bind(str(own / "other"))
     assert others.value.errno == errno.EPERM
+
+
+def test_a_path_in_the_runtime_directory_which_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    with bound(f"{tmp_path}/run/metrics"):
+        assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
 
 
 # A service.

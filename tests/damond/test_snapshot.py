@@ -62,6 +62,8 @@ def test_regions_have_the_moving_sum_of_their_accesses() -> None:
     """As ``tried_regions``: the part of the last interval that the current one has not replaced yet counts too."""
     ctx = _ctx()
     ctx.passed_sample_intervals, ctx.next_aggregation_sis = 10, 20  # half of the interval is to come
+    late = ctx.targets[0].regions[2]
+    late.nr_accesses, late.last_nr_accesses = 0, 4
     context = records.with_regions(read_context(ctx), copy_rows(ctx), 0.5, 10)
     first, second = context.targets
     assert [(one.start, one.nr_accesses, one.age) for one in first.regions] == [
