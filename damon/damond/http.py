@@ -66,6 +66,9 @@ class _Request(WSGIRequestHandler):
     def address_string(self) -> str:
         return ""
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        super().send_error(code)  # without what the client sent
+
     def log_message(self, format: str, *args: Any) -> None:
         """What clients send is not logged."""
 

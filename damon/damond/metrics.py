@@ -37,6 +37,7 @@ T = TypeVar("T")
 #: A worker is asked at most so often, however many clients scrape.
 FRESH_S: Final = 1.0
 PATH: Final = "/metrics"
+_OPEN_METRICS: Final = "application/openmetrics-text"
 _Family = GaugeMetricFamily | CounterMetricFamily
 
 
@@ -247,6 +248,9 @@ def application(take: Callable[[], Snapshot]) -> WSGIApplication:
         if environ.get("PATH_INFO") != PATH:
             start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [f"metrics are at {PATH}\n".encode()]
+        # prometheus-client does not take every version that a client may ask for, and repeats it in its answer.
+        wanted = _OPEN_METRICS in environ.pop("HTTP_ACCEPT", "")
+        environ["HTTP_ACCEPT"] = f"{_OPEN_METRICS}; version=1.0.0" if wanted else ""
         try:
             found: Iterable[bytes] = metrics(environ, start_response)
         except Exception:

@@ -270,5 +270,5 @@ def from_object(data: Mapping[str, Any]) -> Snapshot:
         raise InvalidInput(f"snapshot: {later}")
     try:
         return msgspec.convert(data, Snapshot)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise InvalidInput(f"snapshot: {error}; use a damond of this version") from None

@@ -146,6 +146,10 @@ def test_what_is_no_request(head: bytes, status: bytes) -> None:
     assert (b" " + status) in answer.split(b"\r\n")[0], answer[:200]
 
 
+def test_an_error_does_not_repeat_what_was_sent() -> None:
+    assert b"secret" not in respond(_app, b"GET secret secret secret\r\n\r\n")
+
+
 def test_clients_end_with_the_server(tmp_path: Path) -> None:
     server = HttpServer(bound_at(str(tmp_path / "socket")), _app, "http")
     with _connect(tmp_path / "socket") as client:

@@ -118,6 +118,9 @@ def test_parts_by_name_and_other_formats() -> None:
     app = application(lambda: SNAPSHOT)
     open_metrics = b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n"
     assert respond(app, open_metrics).endswith(b"# EOF\n")
+    other = respond(app, open_metrics.replace(b"1.0.0", b"x\r\n y")).partition(b"\r\n\r\n")
+    assert b"version=1.0.0;" in other[0], "no version of a client's own"
+    assert other[2].endswith(b"# EOF\n")
     assert b" 404 " in respond(app, b"GET / HTTP/1.1\r\n\r\n").split(b"\r\n")[0]
     assert b" 405 " in respond(app, b"POST /metrics HTTP/1.1\r\n\r\n").split(b"\r\n")[0]
 
