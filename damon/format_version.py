@@ -16,6 +16,7 @@ FIELD: Final = "format"
 #: The latest versions of what one package writes and another reads.
 RUN_RESULT: Final = 1  #: ``damon run --json``
 CONTROL: Final = 1  #: requests to damond
+SNAPSHOT: Final = 1  #: ``damon top --json``, and damond's answer that it is made of
 
 
 def refusal(data: object, known: int) -> str | None:

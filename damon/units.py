@@ -15,6 +15,7 @@ _SECONDS: Final = {
     "ns": Fraction(1, 10**9), "us": Fraction(1, 10**6), "ms": Fraction(1, 1000), "s": Fraction(1), "m": Fraction(60),
     "min": Fraction(60), "h": Fraction(3600), "d": Fraction(86400),
 }  # fmt: skip
+SECOND_US: Final = 1_000_000
 _BYTES: Final = {"": 1} | {
     f"{letter}{end}": 1 << 10 * power for power, letter in enumerate("KMGT", 1) for end in ("", "B", "iB")
 }

@@ -25,46 +25,46 @@ examples:
 
 
 def add(commands: Any) -> None:
-    status = _command(commands, "status", "what a running damond does", _status)
+    status = command(commands, "status", "what a running damond does", _status)
     status.add_argument("--json", action="store_true", help="one object, for machines")
-    pid = _command(commands, "pid", "process ids of a running damond's processes and workers, by name", _pid)
+    pid = command(commands, "pid", "process ids of a running damond's processes and workers, by name", _pid)
     pid.add_argument("names", metavar="NAME", nargs="+")
-    lsmod = _command(commands, "lsmod", "modules that a running damond has loaded", _lsmod)
+    lsmod = command(commands, "lsmod", "modules that a running damond has loaded", _lsmod)
     lsmod.add_argument("--json", action="store_true", help="one object, for machines")
-    modprobe = _command(
+    modprobe = command(
         commands, "modprobe", "load a module into a running damond, or set up one that is off", _modprobe
     )
     modprobe.add_argument("name", metavar="MODULE")
     modprobe.add_argument("words", nargs="*", metavar="param=value")
-    rmmod = _command(commands, "rmmod", "unload a module of a running damond", _rmmod)
+    rmmod = command(commands, "rmmod", "unload a module of a running damond", _rmmod)
     rmmod.add_argument("name", metavar="MODULE")
-    param = _command(commands, "param", "parameters of a running damond's modules", _param, PARAM_EPILOG)
+    param = command(commands, "param", "parameters of a running damond's modules", _param, PARAM_EPILOG)
     param.add_argument("what", choices=("get", "set", "list"))
     param.add_argument("names", metavar="MODULE[.PARAM[=VALUE]]", nargs="+", help="several of get: as PARAM=VALUE")
     param.add_argument("--json", action="store_true", help="of list: one object, for machines")
 
 
-def _command(commands: Any, name: str, text: str, function: Any, epilog: str = "") -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
+def command(commands: Any, name: str, text: str, function: Any, epilog: str = "") -> argparse.ArgumentParser:
+    """A command of a running damond, with ``--mount`` and ``--timeout``."""
+    made: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    command.add_argument(
-        "--mount", type=Path, metavar="DIR", help="the damond to ask (default: $DAMOND_MOUNT, or root's)"
-    )
-    command.add_argument(
+    made.add_argument("--mount", type=Path, metavar="DIR", help="the damond to ask (default: $DAMOND_MOUNT, or root's)")
+    made.add_argument(
         "--timeout", type=duration, default=PATIENCE_S, metavar="S",
         help=f"wait for an answer so many seconds at most (default {PATIENCE_S:g})",
     )  # fmt: skip
-    command.set_defaults(function=function)
-    return command
+    made.set_defaults(function=function)
+    return made
 
 
-def _client(arguments: argparse.Namespace) -> Client:
+def connect(arguments: argparse.Namespace) -> Client:
+    """To the damond that ``--mount`` or the environment names."""
     return Client(socket_path(arguments.mount or default_mount()), arguments.timeout)
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with _client(arguments) as client:
+    with connect(arguments) as client:
         status = client.call("status")
     if arguments.json:
         print(json.dumps(status))
@@ -93,7 +93,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _pid(arguments: argparse.Namespace) -> int:
     """One a line; 1 when one of the names has none."""
-    with _client(arguments) as client:
+    with connect(arguments) as client:
         answer = client.call("processes")
     code = 0
     for name in arguments.names:
@@ -120,7 +120,7 @@ def _module_row(module: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _lsmod(arguments: argparse.Namespace) -> int:
-    with _client(arguments) as client:
+    with connect(arguments) as client:
         modules = client.call("lsmod")
     if arguments.json:
         print(json.dumps(modules))
@@ -130,13 +130,13 @@ def _lsmod(arguments: argparse.Namespace) -> int:
 
 
 def _modprobe(arguments: argparse.Namespace) -> int:
-    with _client(arguments) as client:
+    with connect(arguments) as client:
         client.call("modprobe", module=arguments.name, words=arguments.words)
     return 0
 
 
 def _rmmod(arguments: argparse.Namespace) -> int:
-    with _client(arguments) as client:
+    with connect(arguments) as client:
         client.call("rmmod", module=arguments.name)
     return 0
 
@@ -148,7 +148,7 @@ def _param(arguments: argparse.Namespace) -> int:
     if what == "list":
         return _list(arguments, names[0])
     wanted = [_split(what, name) for name in names]
-    with _client(arguments) as client:
+    with connect(arguments) as client:
         if what == "set":
             module, parameter, value = wanted[0]
             client.call("param_set", module=module, parameter=parameter, value=value)
@@ -169,7 +169,7 @@ def _split(what: str, name: str) -> tuple[str, str, str]:
 
 
 def _list(arguments: argparse.Namespace, module: str) -> int:
-    with _client(arguments) as client:
+    with connect(arguments) as client:
         found = client.call("param_list", module=module)
     if arguments.json:
         print(json.dumps(found))

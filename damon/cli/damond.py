@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +38,7 @@ examples:
   damond --sim hot-cold &
   damon exec -- damo start            # needs root
   damond --linux --cmdline "damon_reclaim.enabled=Y damon_reclaim.min_age=30000000"
+  damond --sim hot-cold --metrics 127.0.0.1:9464 & curl http://127.0.0.1:9464/metrics
 
 exit codes:
   0  stopped as asked    1  the mount was lost, an unexpected error, or stopped by force (it took more than 4 s)
@@ -94,6 +97,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--seed", type=seed, default=0, metavar="N", help="of every random choice (default 0)")
     top.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="virtual seconds a second (default 1)")
     engines.add(top)
+    top.add_argument(
+        "--metrics", metavar="ADDRESS",
+        help="serve metrics for Prometheus at 127.0.0.1:PORT, [::1]:PORT (port 0: any; the log has it) or at the "
+        "absolute path of a Unix socket",
+    )  # fmt: skip
     top.add_argument("--log-level", choices=LEVELS, default="info", help="what is printed on stderr (default: info)")
     return top
 
@@ -119,11 +127,23 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"damond: {line}", file=sys.stderr)
         unmount(directory)
 
-    with engines.serving(arguments, broken) as opened:
-        return _serve_at(directory, arguments, opened)
+    with engines.serving(arguments, broken) as opened, _metrics(arguments.metrics) as metrics:
+        return _serve_at(directory, arguments, opened, metrics)
 
 
-def _serve_at(directory: Path, arguments: argparse.Namespace, opened: Callable[[], Engine]) -> int:
+def _metrics(address: str | None) -> AbstractContextManager[socket.socket | None]:
+    """The bound socket; refused before anything starts."""
+    if address is None:
+        return nullcontext()
+    from damon.damond import metrics  # noqa: F401 - says what is missing
+    from damon.damond.endpoint import bound
+
+    return bound(address)
+
+
+def _serve_at(
+    directory: Path, arguments: argparse.Namespace, opened: Callable[[], Engine], metrics: socket.socket | None
+) -> int:
     from damon.damond.service import Service
     from damon.damond.watchdog import SIGNALS, Watchdog
 
@@ -145,7 +165,9 @@ def _serve_at(directory: Path, arguments: argparse.Namespace, opened: Callable[[
     for number in SIGNALS:
         signal.signal(number, stop)
     with Watchdog(abandon):
-        service = Service(_machine(arguments), directory, arguments.cmdline, arguments.seed, arguments.speed, opened())
+        service = Service(
+            _machine(arguments), directory, arguments.cmdline, arguments.seed, arguments.speed, opened(), metrics
+        )
         why = "by an error"
         try:
             if not asked:

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "exec": ("exec",),
     "export": ("export",),
     "client": ("status", "pid", "lsmod", "modprobe", "rmmod", "param"),
+    "top": ("top",),
     "doctor": ("doctor",),
 }
 

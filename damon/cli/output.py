@@ -31,6 +31,15 @@ def size(count: float) -> str:
     raise AssertionError
 
 
+def short_size(count: float) -> str:
+    """The same in at most five characters: ``9.8M``, ``244M``, ``1.0G``; units are powers of 1024."""
+    for unit in ("", "K", "M", "G", "T", "P", "E"):
+        if abs(count) < 999.5 or unit == "E":
+            return f"{count:.1f}{unit}" if unit and abs(count) < 9.95 else f"{count:.0f}{unit}"
+        count /= 1024
+    raise AssertionError
+
+
 def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int = LOG_COLUMNS) -> Any:
     """A rich table; columns of numbers to the right. Where ``width`` is too narrow for columns that can be read, each
     row is a list of names and values instead."""

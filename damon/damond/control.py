@@ -13,16 +13,15 @@ import inspect
 import json
 import logging
 import socket
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
 
 from damon import format_version
+from damon.damond.clients import ClientThreads
 from damon.errors import InvalidInput, MissingCapability
 from damon.quoting import quoted
-from damon.trace.listener import Lines, LineTooLong, Listener
+from damon.trace.listener import Lines, LineTooLong
 
 log = logging.getLogger("damon.damond")
 
@@ -71,41 +70,13 @@ class ControlServer:
 
     def __init__(self, path: Path, calls: Calls) -> None:
         self._calls = calls
-        self._lock = threading.Lock()
-        self._clients: set[socket.socket] = set()
-        self._closing = False
-        self._listener = Listener(path, self._accepted, "damond-control")
-
-    def _accepted(self, client: socket.socket) -> None:
-        with self._lock:
-            full = len(self._clients) >= MAX_CLIENTS
-            if not full and not self._closing:
-                self._clients.add(client)
-        if full or self._closing:
-            with client, suppress(OSError):
-                client.setblocking(False)
-                client.send(
-                    _line({"errno": errno.EUSERS, "error": f"clients: {MAX_CLIENTS}: no more can connect; end one"})
-                )
-            return
-        try:
-            threading.Thread(target=self._talk, args=(client,), name="damond-client", daemon=True).start()
-        except BaseException:
-            self._forget(client)
-            raise
-
-    def _forget(self, client: socket.socket) -> None:
-        with self._lock:
-            self._clients.discard(client)
+        full = _line({"errno": errno.EUSERS, "error": f"clients: {MAX_CLIENTS}: no more can connect; end one"})
+        self._clients = ClientThreads(path, self._talk, MAX_CLIENTS, full, "damond-control", "damond-client")
 
     def _talk(self, client: socket.socket) -> None:
         lines = Lines(client, MAX_REQUEST, REQUEST_S)
-        try:
-            with client, suppress(OSError):
-                while (line := self._next(client, lines)) is not None:
-                    self._send(client, self._answer(line))
-        finally:
-            self._forget(client)
+        while (line := self._next(client, lines)) is not None:
+            self._send(client, self._answer(line))
 
     def _next(self, client: socket.socket, lines: Lines) -> bytes | None:
         try:
@@ -147,13 +118,7 @@ class ControlServer:
 
     def close(self) -> None:
         """Let all clients go; one that waits for an answer finds its connection ended."""
-        with self._lock:
-            self._closing = True
-            clients = list(self._clients)
-        self._listener.close()
-        for client in clients:
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+        self._clients.close()
 
 
 def _line(answer: dict[str, Any]) -> bytes:

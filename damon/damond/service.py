@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -18,25 +17,28 @@ from damon.damond.control import ControlServer
 from damon.damond.fusefs import Mount
 from damon.damond.fusemount import unmount
 from damon.damond.instance import Instance
+from damon.damond.module_calls import ModuleCalls
 from damon.damond.placeholder import Placeholders
 from damon.damond.proc import Proc, simulated
 from damon.damond.recording import Answers
 from damon.damond.runner import DirectRunner, PacedRunner, Runner
+from damon.damond.snapshot import Snapshot
 from damon.damond.tree import Root
-from damon.errors import InvalidInput
+from damon.damond.workers import Worker, Workers
 from damon.library.engine import Engine, open_engine, other_modules
 from damon.mm.clock import VirtualClock
 from damon.model.context import DamonCtx
-from damon.model.machine import Machine
+from damon.model.machine import PAGE_SIZE, Machine
 from damon.modules.cmdline import parse_cmdline
-from damon.modules.loader import Loader, find_module, find_modules, parameter_of
+from damon.modules.loader import Loader, find_module, find_modules
 from damon.modules.module import Module
-from damon.modules.params import Parameter, show_value
 from damon.modules.sysfs import Admin
 from damon.modules.sysfs.kdamonds import Kdamond
 from damon.trace.server import TraceServer
+from damon.version import __version__
 
 if TYPE_CHECKING:
+    from damon.damond.metrics import MetricsServer
     from damon.mm.sim import Kill
 
 log = logging.getLogger("damon.damond")
@@ -63,6 +65,7 @@ class Service:
         seed: of every random choice.
         speed: virtual seconds in one real second, of a simulated machine.
         engine: whose DAMON; pydamon's own without it.
+        metrics: a bound socket where metrics are served; closed by ``close()``.
     """
 
     # Long: the parts start in one order and end in its reverse, which is to be seen in one place.
@@ -74,10 +77,12 @@ class Service:
         seed: int = 0,
         speed: float = 1.0,
         engine: Engine | None = None,
+        metrics: socket.socket | None = None,
     ) -> None:
         self.machine = machine
         self._simulated = simulated(machine)
         engine = engine or open_engine()
+        self._engine = engine.identity
         self.damon = engine.open(machine, seed)
         self._known = other_modules(engine)
         self.loader = Loader(self.damon, known=self._known)
@@ -88,6 +93,8 @@ class Service:
         self._began = time.monotonic()
         self._reported: set[int] = set()
         self._reported_kills = 0
+        self.workers = Workers(self.damon, self._workers, self.run_request, self._about)
+        self.metrics: MetricsServer | None = None
         self._closing = ExitStack()
         try:
             self._closing.callback(machine.close)
@@ -102,10 +109,11 @@ class Service:
                 self._simulated.show_processes(placeholders.show)
                 root.add("proc", Proc(self._simulated))
             self._mount = Mount(root, str(self.instance.directory))
+            self._modules = ModuleCalls(self.loader, self._known, machine, self.run_request, self._unloaded)
             self._closing.callback(self._mount.join)
             self._closing.callback(self._stop_workers)
             for module in modules:
-                self._load(module)
+                self._modules.load(module)
             self._closing.callback(unmount, self.instance.directory)
             self._mount.open()
             events = TraceServer(self.damon.trace, self.instance.trace_socket)
@@ -113,6 +121,8 @@ class Service:
             self._closing.callback(events.close)
             self._control = ControlServer(self.instance.socket, self._calls())
             self._closing.callback(self._control.close)
+            if metrics is not None:
+                self._serve_metrics(metrics)
         except BaseException:
             self._closing.close()
             raise
@@ -136,10 +146,6 @@ class Service:
                 module.check()
                 self.machine.require(*module.needs())
         return modules
-
-    def _load(self, module: Module) -> None:
-        self.loader.load(module)
-        log.info("%s: loaded, %s", module.name, module.state())
 
     def run(self) -> None:
         """Serve until ``stop()``."""
@@ -175,12 +181,34 @@ class Service:
         self._reported_kills = len(kills)
 
     def _contexts(self) -> list[DamonCtx]:
-        kdamonds = (kdamond.ctx for kdamond in self._kdamonds())
-        modules = [ctx for module in self.loader.loaded.values() for ctx in module.ctxs]
+        kdamonds = (kdamond.ctx for _, kdamond in self._kdamonds())
+        modules = [ctx for module in list(self.loader.loaded.values()) for ctx in module.ctxs]
         return modules + [ctx for ctx in kdamonds if ctx is not None]
 
-    def _kdamonds(self) -> list[Kdamond]:
-        return list(self.admin.kdamonds.made())
+    def _kdamonds(self) -> list[tuple[int, Kdamond]]:
+        return self.admin.kdamonds.numbered()
+
+    def _workers(self) -> list[Worker]:
+        """Those of ``kdamonds/``, then those of modules."""
+        own = [Worker(str(index), None, kdamond.ctx) for index, kdamond in self._kdamonds()]
+        modules = [
+            Worker(f"{name}.{index}" if index else name, name, ctx)
+            for name, module in list(self.loader.loaded.items())
+            for index, ctx in enumerate(module.ctxs)
+        ]
+        return own + modules
+
+    def _serve_metrics(self, bound: socket.socket) -> None:
+        from damon.damond.metrics import MetricsServer
+
+        self.metrics = MetricsServer(bound, self.workers)
+        self._closing.callback(self.metrics.close)
+        log.info("metrics at %s", self.metrics.url)
+
+    def _unloaded(self) -> None:
+        """The directory of a module is gone, also from what the kernel has cached."""
+        self._root.modules.tidy()
+        self._mount.settle()
 
     def _stop_workers(self) -> None:
         """On virtual time this is the clock's own thread: it needs no other."""
@@ -203,15 +231,12 @@ class Service:
     def _calls(self) -> dict[str, Any]:
         return {
             "status": self.status,
-            "lsmod": self._lsmod,
-            "modprobe": self._modprobe,
-            "rmmod": self._rmmod,
             "processes": self._shown,
             "requests": self._requests,
-            "param_get": self._param_get,
-            "param_set": self._param_set,
-            "param_list": self._param_list,
-        } | Answers(self.damon, self._contexts, self.run_request).calls()
+            **self._modules.calls(),
+            **Answers(self.damon, self._contexts, self.run_request).calls(),
+            **self.workers.calls(),
+        }
 
     def status(self) -> dict[str, Any]:
         """One object: the service, its modules, its kdamonds."""
@@ -224,12 +249,29 @@ class Service:
             "uptime_s": round(time.monotonic() - self._began, 3),
             "virtual_s": now / 1e9 if isinstance(self.machine.clock, VirtualClock) else None,
             "late_s": self.run_request.late_ns / 1e9 if isinstance(self.run_request, PacedRunner) else 0.0,
-            "memory": {"free_bytes": free * 4096, "total_bytes": total * 4096},
+            "memory": {"free_bytes": free * PAGE_SIZE, "total_bytes": total * PAGE_SIZE},
             "processes": self._processes(),
             "killed": [kill.as_object() for kill in self._kills()],
-            "modules": self._lsmod(),
-            "kdamonds": [self._kdamond(index, kdamond) for index, kdamond in enumerate(self._kdamonds())],
+            "modules": self._modules.lsmod(),
+            "kdamonds": [self._kdamond(index, kdamond) for index, kdamond in self._kdamonds()],
+            "metrics": self.metrics.url if self.metrics is not None else None,
         }
+
+    def _about(self) -> Snapshot:
+        free, total = self.machine.free_mem()
+        return Snapshot(
+            pid=os.getpid(),
+            mount=str(self.instance.directory),
+            machine=self.machine.name,
+            version=__version__,
+            engine=self._engine.engine,
+            engine_version=self._engine.version,
+            virtual=isinstance(self.machine.clock, VirtualClock),
+            now_ns=self.machine.clock.now_ns(),
+            free_bytes=free * PAGE_SIZE,
+            total_bytes=total * PAGE_SIZE,
+            kdamonds=(),
+        )
 
     def _processes(self) -> list[dict[str, Any]]:
         """Of a simulated machine: those that live, with the numbers that they have for everybody."""
@@ -263,52 +305,9 @@ class Service:
         }
         return answer
 
-    def _lsmod(self) -> list[dict[str, Any]]:
-        return [
-            {"name": module.name, "state": module.state(), "kdamond_pid": self.loader.kdamond_pid(module)}
-            for module in list(self.loader.loaded.values())
-        ]
-
-    def _modprobe(self, module: str, words: Sequence[str] = ()) -> None:
-        kind = find_module(module, known=self._known)
-
-        def load() -> None:
-            there = self.loader.loaded.get(kind.name)
-            if there is not None:
-                self.loader.reconfigure(there, words)
-                log.info("%s: %s, %s", there.name, " ".join(words) or "loaded already", there.state())
-                return
-            new = self.loader.prepare(kind, words)
-            if new.wanted:
-                self.machine.require(*new.needs())
-            self._load(new)
-
-        self.run_request(load)
-
-    def _rmmod(self, module: str) -> None:
-        self.run_request(lambda: self.loader.unload(module))
-        self._root.modules.tidy()
-        self._mount.settle()
-
     def _requests(self) -> dict[str, int]:
         """How many requests of each kind the kernel has sent."""
         return self._mount.tree.requests() if self._mount.tree is not None else {}
-
-    def _module(self, name: str) -> Module:
-        kind = find_module(name, known=self._known)
-        if kind.name not in self.loader.loaded:
-            raise InvalidInput(f"module: {kind.name}: is not loaded; load it: damon modprobe {kind.name}")
-        return self.loader.loaded[kind.name]
-
-    def _param_get(self, module: str, parameter: str) -> str:
-        return parameter_of(self._module(module), parameter).show()
-
-    def _param_set(self, module: str, parameter: str, value: str) -> None:
-        found = parameter_of(self._module(module), parameter)
-        self.run_request(lambda: found.store(value))
-
-    def _param_list(self, module: str) -> list[dict[str, Any]]:
-        return [_described(parameter) for parameter in self._module(module).parameters.values()]
 
 
 def _comm(pid: int) -> str:
@@ -317,16 +316,3 @@ def _comm(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
     except OSError:
         return ""
-
-
-def _described(parameter: Parameter) -> dict[str, Any]:
-    spec = parameter.spec
-    return {
-        "name": spec.name,
-        "value": show_value(parameter.value),
-        "default": show_value(spec.default),
-        "type": spec.type,
-        "unit": spec.unit,
-        "writable": spec.writable,
-        "description": spec.description,
-    }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Unix sockets that a service listens at: one thread accepts, and nothing but ``close()`` ends it. Lines that a peer
-sends are bounded in length and time; connecting is bounded in time.
+"""Sockets that a service listens at: one thread accepts, and nothing but ``close()`` ends it. Lines that a peer sends
+are bounded in length and time.
 """
 
 from __future__ import annotations
@@ -21,14 +21,30 @@ log = logging.getLogger("damon.listener")
 BACK_OFF_S: Final = (0.01, 1.0)
 
 
+def bound_at(path: str) -> socket.socket:
+    """A Unix socket at ``path``, where nothing is, that only the own user can connect to.
+
+    Raises:
+        OSError: it cannot be made there.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(made.fileno(), 0o600)  # what bind() makes has this mode, without a look at the umask
+        made.bind(path)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 class Listener:
-    """Accepts connections at ``path`` until ``close()``; only the own user can connect.
+    """Accepts connections at a socket until ``close()``.
 
     Running out of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or of threads, costs the connection that
     cannot be served and a pause. Connections wait in the backlog meanwhile.
 
     Args:
-        path: of the socket; nothing may be there.
+        where: a bound socket, or the path of one that is made (``bound_at``). A path is removed in the end.
         accepted: takes over a connection, in the accepting thread: must not wait for its peer.
         name: of the thread, and of the service in the log.
         backlog: connections that wait to be accepted at most.
@@ -38,15 +54,15 @@ class Listener:
     """
 
     def __init__(
-        self, path: str | Path, accepted: Callable[[socket.socket], None], name: str, backlog: int = 128
-    ) -> None:
-        self._path, self._accepted, self._name = os.fspath(path), accepted, name
+        self, where: str | Path | socket.socket, accepted: Callable[[socket.socket], None], name: str,
+        backlog: int = 128,
+    ) -> None:  # fmt: skip
+        self._accepted, self._name = accepted, name
         self._closed = threading.Event()
         self._pause_s = 0.0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = where if isinstance(where, socket.socket) else bound_at(os.fspath(where))
+        self._path = self._socket.getsockname() if self._socket.family is socket.AF_UNIX else None
         try:
-            os.fchmod(self._socket.fileno(), 0o600)  # what bind() makes has this mode, without a look at the umask
-            self._socket.bind(self._path)
             self._socket.listen(backlog)
             threading.Thread(target=self._run, name=name, daemon=True).start()
         except BaseException:
@@ -65,8 +81,9 @@ class Listener:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self._socket.close()
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
+        if self._path is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
 
     def _run(self) -> None:
         while not self._closed.is_set():

@@ -204,6 +204,11 @@ class Numbered(Directory, Generic[D]):
             if name != self._name and found is not None:
                 yield found  # type: ignore[misc]
 
+    def numbered(self) -> list[tuple[int, D]]:
+        """The same with their numbers, in that order."""
+        found = ((name, super(Numbered, self).child(name)) for name in super().names() if name != self._name)
+        return sorted((int(name), child) for name, child in found if child is not None)  # type: ignore[misc]
+
     def clear(self) -> None:
         """Remove all children."""
         self.nr = 0

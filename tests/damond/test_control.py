@@ -194,7 +194,7 @@ def impostor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 COMMANDS = (
     "status", "lsmod", "modprobe damon_stat", "rmmod damon_stat", "param get damon_stat.enabled",
-    "param set damon_stat.enabled=Y", "param list damon_stat",
+    "param set damon_stat.enabled=Y", "param list damon_stat", "top --once", "top --json",
 )  # fmt: skip
 
 

@@ -93,6 +93,15 @@ def test_a_workload_is_monitored_in_real_time(damond: Damond) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_kdamonds_have_their_numbers_whichever_were_opened(damond: Damond) -> None:
+    (damond.admin / "kdamonds/nr_kdamonds").write_text("12\n")
+    for number in (10, 2):
+        assert (damond.admin / f"kdamonds/{number}/pid").read_text() == "-1\n"
+    assert [one["index"] for one in damond.status()["kdamonds"]] == [2, 10]
+    found = json.loads(damond.damon("top", "--json", "--once").stdout)["kdamonds"]
+    assert [one["name"] for one in found if one["module"] is None] == ["2", "10"]
+
+
 def test_reading_again_and_from_the_middle(damond: Damond) -> None:
     path = damond.parameter("damon_reclaim", "min_age")
     fd = os.open(path, os.O_RDWR)

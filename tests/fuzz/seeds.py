@@ -229,6 +229,26 @@ def requests() -> list[bytes]:
     return [json.dumps({"call": name, "args": arguments}).encode() + b"\n" for name, arguments in calls]
 
 
+def http() -> list[bytes]:
+    return [
+        b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9464\r\nAccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\nAccept-Encoding: gzip\r\nUser-Agent: Prometheus/3.1.0\r\n\r\n",
+        b"GET /metrics?name[]=damon_kdamond_up&name[]=damon_build_info HTTP/1.0\r\n\r\n",
+        b"POST /metrics HTTP/1.1\nContent-Length: 5\nExpect: 100-continue\n\nhello",
+        b"GET /metrics\r\n\r\n",
+    ]
+
+
+def addresses() -> list[bytes]:
+    return [b"127.0.0.1:0", b"[::1]:0", b"0.0.0.0:9464", b"[::ffff:127.0.0.1]:0", b"localhost:1", b"127.1:0"]
+
+
+def snapshots() -> list[bytes]:
+    from damon.damond.snapshot import as_object
+    from tests.damond.snapshots import SNAPSHOT
+
+    return [json.dumps(as_object(SNAPSHOT)).encode()]
+
+
 def subscriptions() -> list[bytes]:
     return [
         b"damon-trace 1 script all\n",

@@ -297,6 +297,47 @@ def _control(data: bytes) -> None:
         raise _Said(answer["error"])
 
 
+@cache
+def _metrics() -> Any:
+    from damon.damond.metrics import application
+    from tests.damond.snapshots import SNAPSHOT
+
+    return application(lambda: SNAPSHOT)
+
+
+def _http(data: bytes) -> None:
+    """What comes to ``damond --metrics``, behind the bound of its length."""
+    from damon.damond.http import MAX_HEAD, respond
+
+    answer = respond(_metrics(), data[:MAX_HEAD])
+    status = answer.split(b"\r\n")[0]
+    if not status.startswith(b"HTTP/1.0 "):  # a request of HTTP/0.9 gets the content alone
+        return
+    assert b" 500 " not in status, answer[:200]
+    if b" 200 " not in status:
+        raise _Said(status.decode("latin-1"))
+
+
+def _address(data: bytes) -> None:
+    """Of ``--metrics``. No address is bound that others could connect to."""
+    from damon.damond.endpoint import bind
+
+    text = _text(data)
+    if not text.startswith("/"):
+        with bind(text) as made:
+            assert made.getsockname()[0] in ("::1", "127.0.0.1") or made.getsockname()[0].startswith("127.")
+
+
+def _snapshot_answer(data: bytes) -> None:
+    from damon.damond.snapshot import from_object
+
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    from_object(value)
+
+
 def _trace(data: bytes) -> None:
     from damon.core.trace import Trace
     from damon.mm.clock import VirtualClock
@@ -374,6 +415,9 @@ def _targets() -> list[Target]:
         Target("parameters", "text", seeds.parameters, _parameters, (DamonError,), 600),
         Target("cmdline", "text", seeds.cmdlines, _cmdline, (DamonError,), 600),
         Target("control", "json", seeds.requests, _control, (_Said,), 600),
+        Target("http", "text", seeds.http, _http, (_Said,), 300),
+        Target("address", "text", seeds.addresses, _address, (DamonError,), 300),
+        Target("snapshot", "json", seeds.snapshots, _snapshot_answer, ours, 300),
         Target("trace", "text", seeds.subscriptions, _trace, (DamonError,), 600),
         Target("sysfs", "text", seeds.stores, _sysfs, (DamonError,), 200),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import queue
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -162,10 +163,10 @@ def workload(guest: Guest, path: Path) -> Iterator[RunningWorkload]:
         yield running
 
 
-def start_damond(guest: Guest) -> None:
+def start_damond(guest: Guest, *words: str) -> None:
     """A damond on the guest's own memory; it logs to ``/tmp/damond.log``."""
     script = (
-        f"cd {PROJECT} && {PYTHON} -m damon.cli.damond --linux >/tmp/damond.log 2>&1 & "
+        f"cd {PROJECT} && {PYTHON} -m damon.cli.damond --linux {shlex.join(words)} >/tmp/damond.log 2>&1 & "
         "pid=$!; until grep -q 'mounted at' /tmp/damond.log; do kill -0 $pid || break; sleep 0.2; done; "
         "grep -q 'mounted at' /tmp/damond.log || { cat /tmp/damond.log; exit 1; }"
     )

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import prometheus_client
 import pytest
 
 from tests.vm import damo, trees
 from tests.vm.damo import Damo
-from tests.vm.job import COUNTED, HOT_COLD, RunningWorkload, pause, start_damond, workload
+from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, RunningWorkload, pause, start_damond, workload
 from tests.waiting import until
 from vmtest import Guest, Tree
 
@@ -25,7 +28,8 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def guest_trees() -> tuple[Tree, ...]:
-    return (*trees.project(), damo.tree())
+    package = Path(prometheus_client.__file__).parent
+    return (*trees.project(), damo.tree(), Tree(package, f"{PROJECT}/{package.name}"))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def running(shared_guest: Guest) -> Iterator[RunningWorkload]:
     """A workload, and a damond; the kernel has nothing of DAMON."""
     assert shared_guest.run("ls -d /sys/kernel/mm/damon /sys/module/damon* 2>/dev/null | wc -l").text == "0\n"
     with workload(shared_guest, HOT_COLD) as started:
-        start_damond(shared_guest)
+        start_damond(shared_guest, "--metrics", "/run/damond/metrics")
         yield started
     assert "Traceback" not in shared_guest.run(["cat", "/tmp/damond.log"]).text
 
@@ -118,6 +122,46 @@ def test_a_recording(running: RunningWorkload, call: Damo) -> None:
     assert len(cells) == 3 * 64
     print(f"  heat: {hot:.1f} in the hot area, {cold:.2f} in the cold one")
     assert hot > 3 * cold
+
+
+#: Prints what damond serves at the socket of ``--metrics``.
+SCRAPE = """
+import socket
+client = socket.socket(socket.AF_UNIX)
+client.connect("/run/damond/metrics")
+client.sendall(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")
+print(client.makefile("rb").read().partition(b"\\r\\n\\r\\n")[2].decode())
+"""
+
+
+def test_top_and_metrics(running: RunningWorkload, call: Damo) -> None:
+    hot = running.areas["hot"]
+    call("start", "--ops", "fvaddr", "--target_pid", running.pid, "--regions", f"{hot[0]}-{hot[1]}",
+         "--damos_action", "stat")  # fmt: skip
+    labels = '{action="stat",context="0",kdamond="0",scheme="0"}'
+
+    def metric(name: str) -> float:
+        found = re.search(rf"^{re.escape(name)} (\S+)$", scraped(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def scraped() -> str:
+        return running.guest.run([PYTHON, "-c", SCRAPE]).check().text
+
+    until(lambda: metric("damon_scheme_tried_bytes_total" + labels) > 0)
+    until(lambda: metric('damon_context_working_set_bytes{context="0",kdamond="0"}') > 0.8 * (hot[1] - hot[0]))
+    assert metric('damon_context_monitored_bytes{context="0",kdamond="0"}') == hot[1] - hot[0]
+    assert metric('damon_kdamond_cpu_seconds_total{kdamond="0"}') > 0
+    command = [PYTHON, "-m", "damon.cli.main", "top", "--once"]
+    found = json.loads(running.guest.run([*command, "--json", "--regions", "1000"]).check().text)
+    table = running.guest.run(command).check().text
+    call("stop")
+    print(table)
+    (kdamond,) = [one for one in found["kdamonds"] if one["name"] == "0"]
+    (target,) = kdamond["contexts"][0]["targets"]
+    assert (found["virtual"], kdamond["running"], target["pid"]) == (False, True, running.pid)
+    assert (target["regions"][0]["start"], target["regions"][-1]["end"]) == hot
+    assert len(target["regions"]) == target["nr_regions"]
+    assert "0/0" in table
 
 
 def _pages(running: RunningWorkload) -> dict[str, Any]:
