@@ -27,6 +27,10 @@ examples:
 def add(commands: Any) -> None:
     status = command(commands, "status", "what a running damond does", _status)
     status.add_argument("--json", action="store_true", help="one object, for machines")
+    status.add_argument("--follow", action="store_true", help="record what it does in a directory, until Ctrl-C")
+    status.add_argument("--out", type=Path, metavar="DIR", help="with --follow: a new directory for results")
+    status.add_argument("--every", type=duration, metavar="S", help="with --follow: seconds between rows (default 1)")
+    status.add_argument("--out-form", choices=("arrow", "jsonl"), help="of the tables (default: arrow, with pyarrow)")
     pid = command(commands, "pid", "process ids of a running damond's processes and workers, by name", _pid)
     pid.add_argument("names", metavar="NAME", nargs="+")
     lsmod = command(commands, "lsmod", "modules that a running damond has loaded", _lsmod)
@@ -64,6 +68,11 @@ def connect(arguments: argparse.Namespace) -> Client:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    if arguments.follow or arguments.out is not None or arguments.every is not None or arguments.out_form is not None:
+        from damon.cli import follow
+
+        follow.check(arguments)
+        return follow.follow(arguments)
     with connect(arguments) as client:
         status = client.call("status")
     if arguments.json:

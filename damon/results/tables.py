@@ -53,10 +53,11 @@ _END: Final = Column("end", "address unit", "after the range")
 
 TABLES: Final[Mapping[str, Sequence[Column]]] = {
     "machine": (
-        _TIME, Column("free_bytes", "bytes", "free memory"), _RESIDENT, _SWAPPED, _FAULTS, _REFAULTS,
+        _TIME, Column("free_bytes", "bytes", "free memory"),
+        Column("resident_bytes", "bytes", "in memory, of all processes", optional=True), _SWAPPED, _FAULTS, _REFAULTS,
         Column("swap_ins", "pages", "read from swap", optional=True),
         Column("swap_outs", "pages", "written to swap", optional=True),
-        Column("psi_some_us", "us", "memory pressure: time in which some process waited"),
+        Column("psi_some_us", "us", "memory pressure: time in which some process waited", optional=True),
         Column("slowdown", "ratio", "of the process that waited longest, since the start", Kind.FLOAT, optional=True),
     ),
     "areas": (
@@ -84,7 +85,7 @@ TABLES: Final[Mapping[str, Sequence[Column]]] = {
         Column("qt_exceeds", "count", "the kernel's statistic"),
         Column("nr_snapshots", "count", "the kernel's statistic"),
         Column("esz", "bytes", "effective size quota"), Column("charged_sz", "bytes", "charged in the quota window"),
-        Column("min_score", "0..99", "the least priority that is applied"),
+        Column("min_score", "0..99", "the least priority that is applied", optional=True),
         Column("active", "0 or 1", "by the watermarks"),
     ),
     "goals": (
