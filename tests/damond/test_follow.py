@@ -44,7 +44,8 @@ def test_a_running_damond(damond: Damond, tmp_path: Path) -> None:
     """Until Ctrl-C, and what was written can be read."""
     out = tmp_path / "followed"
     words = [sys.executable, "-m", "damon", "status", "--mount", str(damond.mount), "--follow", "--out", str(out)]
-    process = subprocess.Popen([*words, "--every", "10ms", "--out-form", "jsonl"])
+    more = ["--every", "10ms", "--out-form", "jsonl"]
+    process = subprocess.Popen([*words, *more], env=damond.environment)
     try:
         while process.poll() is None and not (out / "machine.jsonl").exists():
             pass
