@@ -18,8 +18,10 @@ from typing import Final
 
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
+from damon.native import bind
 from damon.native.layout import shared
 
+_new = bind("damon_regions_new", c_uint64, c_void_p, c_uint64, c_void_p, c_uint64, c_uint64, c_void_p)
 #: Words of regions and counters that wait for their reader at most.
 CAPACITY: Final = 1 << 17
 _WORD: Final = (1 << 64) - 1
@@ -208,3 +210,20 @@ def split(words: array[int]) -> Iterator[Result]:
             at += nr * len(REGION)
         yield Result(head, schemes, regions, words[at:end])
         at = end
+
+
+def new_regions(before: array[int], now: array[int], older: int) -> array[int] | None:
+    """The regions of ``now`` that are not those of ``before``, but for being ``older`` aggregations older.
+
+    None: they lie in other ranges. Both have the words of ``REGION`` of each.
+    """
+    width = len(REGION)
+    found = array("Q", now)
+    nr = _new(
+        before.buffer_info()[0], len(before) // width, now.buffer_info()[0], len(now) // width, older,
+        found.buffer_info()[0],
+    )  # fmt: skip
+    if nr == _WORD:
+        return None
+    del found[nr * width :]
+    return found

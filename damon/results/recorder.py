@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from damon.core import Damon
 from damon.core.events import BEFORE_APPLY
-from damon.core.results import SCHEME, Head, Result, ResultsLog, split
+from damon.core.results import REGION, SCHEME, Head, Result, ResultsLog, split
 from damon.core.trace import TraceEvent, event_name
 from damon.mm.clock import VirtualClock
 from damon.model.context import DamonCallControl, DamonCtx
@@ -263,7 +263,7 @@ class ResultsRecorder:
 
     def _take_regions(self, watched: _Watched, times: Sequence[int], results: Sequence[Result]) -> None:
         heads: dict[str, list[int]] = {name: [] for name in ("time_ns", "context", "target", "nr_rows", "aged")}
-        rows: list[tuple[int, int, int, int]] = []
+        rows = array("Q")
         for time_ns, result in zip(times, results, strict=True):
             if not any(result.regions):
                 continue
@@ -274,15 +274,16 @@ class ResultsRecorder:
             for target, words in enumerate(result.regions):
                 encoder = watched.encoders.setdefault(target, Encoder())
                 more, aged = encoder.encode(words, watched.passed)
-                rows += more
-                values = time_ns, watched.number, target, len(more), aged
+                rows.extend(more)
+                values = time_ns, watched.number, target, len(more) // len(REGION), aged
                 for column, value in zip(heads.values(), values, strict=True):
                     column.append(value)
             watched.passed = 0
-            watched.budget.spend(len(rows) - before)
+            watched.budget.spend((len(rows) - before) // len(REGION))
         with self._lock:  # other contexts' rows must not come between
             self._append("snapshots", heads)
-            self._append("regions", dict(zip(("start", "end", "nr_accesses", "age"), zip(*rows, strict=True))))  # noqa: B905
+            columns = {name: rows[place :: len(REGION)] for place, name in enumerate(REGION)}
+            self._append("regions", columns)
 
     def _take_goals(self, watched: _Watched, now: int) -> None:
         """The goals that have changed since they were looked at last."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Final
 
+from damon.core.results import new_regions
+
 #: Rows of a run at most, of all contexts and targets.
 MAX_ROWS: Final = 1 << 26
 #: Every so many snapshots of a target there is one that has all its regions.
@@ -33,46 +35,26 @@ class Snapshot:
     regions: Sequence[Region]
 
 
-def _rows(words: array[int]) -> list[Region]:
-    return list(zip(words[0::4], words[1::4], words[2::4], words[3::4], strict=True))
-
-
-def _covered(regions: Iterable[Region]) -> list[tuple[int, int]]:
-    """The ranges that ``regions`` are in."""
-    ranges: list[list[int]] = []
-    for start, end, *_ in regions:
-        if ranges and ranges[-1][1] == start:
-            ranges[-1][1] = end
-        else:
-            ranges.append([start, end])
-    return [(start, end) for start, end in ranges]
-
-
 class Encoder:
     """The snapshots of one target, one after the other."""
 
     def __init__(self) -> None:
-        self._last: list[Region] = []
-        self._covered: list[tuple[int, int]] = []
+        self._last = array("Q")
         self._since_key = 0
 
-    def encode(self, words: array[int], passed: int) -> tuple[list[Region], int]:
-        """The rows of the next snapshot, and ``aged``.
+    def encode(self, words: array[int], passed: int) -> tuple[array[int], int]:
+        """The words of the next snapshot's rows, and ``aged``.
 
         Args:
             words: ``core.results.REGION`` of each region.
             passed: aggregations since the snapshot before.
         """
-        regions = _rows(words)
-        covered = _covered(regions)
-        key = not self._last or self._since_key >= KEY_EVERY - 1 or covered != self._covered
-        rows = regions
-        if not key:
-            older = {(start, end, nr, age + passed) for start, end, nr, age in self._last}
-            rows = [region for region in regions if region not in older]
-        self._since_key = 0 if key else self._since_key + 1
-        self._last, self._covered = regions, covered
-        return rows, 0 if key else passed
+        found = None
+        if self._last and self._since_key < KEY_EVERY - 1:
+            found = new_regions(self._last, words, passed)
+        self._since_key = 0 if found is None else self._since_key + 1
+        self._last = words
+        return (words, 0) if found is None else (found, passed)
 
 
 def decode(before: Sequence[Region], rows: Sequence[Region], aged: int) -> list[Region]:

@@ -98,3 +98,45 @@ int damon_results_keep(struct damon_results *results, const struct damon_quiet *
 	results->next = results->every ? (now / results->every + 1) * results->every : 0;
 	return 1;
 }
+
+/* Do two lists of regions, START, END, NR_ACCESSES, AGE each, lie in the same ranges? */
+static int same_ranges(const uint64_t *a, uint64_t nr_a, const uint64_t *b, uint64_t nr_b)
+{
+	uint64_t i = 0, j = 0;
+
+	while (i < nr_a && j < nr_b) {
+		if (a[4 * i] != b[4 * j])
+			return 0;
+		while (i + 1 < nr_a && a[4 * i + 1] == a[4 * i + 4])
+			i++;
+		while (j + 1 < nr_b && b[4 * j + 1] == b[4 * j + 4])
+			j++;
+		if (a[4 * i++ + 1] != b[4 * j++ + 1])
+			return 0;
+	}
+	return i == nr_a && j == nr_b;
+}
+
+/*
+ * The regions of now that are not those of before, but for being so much older; to out, which has room for all. The
+ * number of them; UINT64_MAX: they lie in other ranges.
+ */
+EXPORT uint64_t damon_regions_new(const uint64_t *before, uint64_t nr_before, const uint64_t *now, uint64_t nr_now,
+				  uint64_t older, uint64_t *out)
+{
+	uint64_t nr = 0, j = 0;
+
+	if (!same_ranges(before, nr_before, now, nr_now))
+		return UINT64_MAX;
+	for (uint64_t i = 0; i < nr_now; i++) {
+		const uint64_t *r = &now[4 * i], *was;
+
+		while (j < nr_before && before[4 * j] < r[0])
+			j++;
+		was = &before[4 * j];
+		if (j < nr_before && was[0] == r[0] && was[1] == r[1] && was[2] == r[2] && was[3] + older == r[3])
+			continue;
+		memcpy(&out[4 * nr++], r, 4 * sizeof(*r));
+	}
+	return nr;
+}
