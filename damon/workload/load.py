@@ -13,39 +13,27 @@ import yaml
 
 from damon import format_version
 from damon.errors import InvalidInput
-from damon.quoting import cut, listed
+from damon.quoting import cut
+from damon.workload.expand import is_expanded
+from damon.workload.fields import area_of, phase_of, process_of
 from damon.workload.find import find_workload
 from damon.workload.masim import FULL_SPEED, parse_masim
 from damon.workload.model import (
-    HOTPLUG,
-    Access,
     Area,
-    Event,
-    Hotplug,
-    Kind,
     MachineSpec,
     Node,
-    Pattern,
     Phase,
-    PhaseEvent,
-    ProcessSpec,
     Swap,
     Workload,
 )
-from damon.workload.quantities import parse_bytes, parse_duration, parse_rate, parse_size, refusal
+from damon.workload.quantities import parse_duration, parse_size, refusal
 from damon.workload.schema import (
-    PHASE_NAME,
     TAKES,
-    AccessFields,
     AreaFields,
     FileFields,
-    HotplugFields,
     MachineFields,
     NodeFields,
-    PhaseFields,
-    ProcessFields,
     SwapFields,
-    check_memcg,
     check_name,
     convert,
     steps,
@@ -55,65 +43,6 @@ from damon.workload.yaml12 import Malformed, compose, plain, read_text
 
 #: The version of the file format.
 FORMAT: Final = 1
-
-
-def _area(name: str, raw: AreaFields) -> Area:
-    field = f"areas.{name}"
-    process = check_name(raw.process, f"{field}.process")
-    memcg = check_memcg(raw.memcg, f"{field}.memcg")
-    return Area(name, parse_size(raw.size, f"{field}.size"), Kind(raw.kind), process, raw.populate, raw.mapped, memcg)
-
-
-def _process(name: str, spec: Any, known: dict[str, None], nodes: int) -> ProcessSpec:
-    if name not in known:
-        raise refusal("processes", name, f"maps no area; those that do are {listed(known)}")
-    raw = convert(spec, ProcessFields, f"processes.{name}")
-    if raw.node >= max(nodes, 1):
-        raise refusal(f"processes.{name}.node", raw.node, f"is not a node; machine.nodes has {nodes or 'none'}")
-    return ProcessSpec(name, check_memcg(raw.memcg, f"processes.{name}.memcg"), raw.node)
-
-
-def _access(raw: AccessFields, field: str, areas: dict[str, Area]) -> Access:
-    if raw.area not in areas:
-        raise refusal(f"{field}.area", raw.area, f"is not an area; known are {listed(areas)}")
-    stride = parse_bytes(raw.stride, f"{field}.stride")
-    if stride > areas[raw.area].size:
-        raise refusal(
-            f"{field}.stride", raw.stride, f"is more than the area has; give at most {areas[raw.area].size} bytes"
-        )
-    rate = parse_rate(raw.rate, f"{field}.rate")
-    return Access(raw.area, rate, Pattern(raw.pattern), float(raw.write), stride, float(raw.skew))
-
-
-def _phase(index: int, raw: PhaseFields, areas: dict[str, Area]) -> Phase:
-    field = f"phases[{index}]"
-    duration = parse_duration(raw.duration, f"{field}.duration")
-    name = check_name(raw.name, f"{field}.name", PHASE_NAME) if raw.name else f"phase {index}"
-    accesses = tuple(_access(access, f"{field}.access[{i}]", areas) for i, access in enumerate(raw.access))
-    touched = [access.area for access in accesses]
-    for i, area in enumerate(touched):
-        if area in touched[:i]:
-            raise refusal(f"{field}.access[{i}].area", area, "is given twice; an area has one pattern a phase")
-    processes = dict.fromkeys(area.process for area in areas.values())
-    events = []
-    for event, names, known in (
-        (Event.MUNMAP, raw.munmap, areas), (Event.EXIT, raw.exit, processes), (Event.MMAP, raw.mmap, areas)
-    ):  # fmt: skip
-        for i, one in enumerate(names):
-            if one not in known:
-                what = "a process" if event is Event.EXIT else "an area"
-                raise refusal(f"{field}.{event.value}[{i}]", one, f"is not {what}; known are {listed(known)}")
-            events.append(PhaseEvent(event, one))
-    hotplug = [_hotplug(True, one, f"{field}.online[{i}]") for i, one in enumerate(raw.online)]
-    hotplug += [_hotplug(False, one, f"{field}.offline[{i}]") for i, one in enumerate(raw.offline)]
-    return Phase(name, duration, accesses, tuple(events), tuple(hotplug))
-
-
-def _hotplug(online: bool, raw: HotplugFields, field: str) -> Hotplug:
-    size = parse_size(raw.size, f"{field}.size")
-    if size % HOTPLUG:
-        raise refusal(f"{field}.size", raw.size, f"is not a multiple of {HOTPLUG >> 20}M; give one")
-    return Hotplug(online, size, raw.node)
 
 
 def _node(index: int, raw: NodeFields, count: int) -> Node:
@@ -174,20 +103,44 @@ def parse_workload(data: Any, name: str = "workload") -> Workload:
     if later is not None:
         raise InvalidInput(later)
     raw = convert(data, FileFields)
-    for field, given in (("areas", raw.areas), ("phases", raw.phases)):
-        if not given:
-            raise refusal(field, given, "is empty; give at least one")
-    areas = {
-        check_name(area, "areas"): _area(area, convert(spec, AreaFields, f"areas.{area}"))
-        for area, spec in raw.areas.items()
-    }
-    used = dict.fromkeys(area.process for area in areas.values())
-    specs = tuple(_process(process, spec, used, len(raw.machine.nodes)) for process, spec in raw.processes.items())
-    phases = tuple(_phase(index, phase, areas) for index, phase in enumerate(raw.phases))
+    areas = _areas(raw)
+    nodes = len(raw.machine.nodes)
+    specs = tuple(process_of(process, spec, areas.values(), nodes) for process, spec in raw.processes.items())
+    phases = _phases(raw, areas)
     workload = Workload(raw.name or name, tuple(areas.values()), phases, raw.repeat, _machine(raw.machine), specs)
     check_story(workload)
     check_hotplug(workload)
-    return workload
+    if not is_expanded(raw):
+        return workload
+    from damon.workload.timeline import expand
+
+    return expand(raw, workload)
+
+
+def _areas(raw: FileFields) -> dict[str, Area]:
+    if not isinstance(raw.areas, dict):
+        if raw.instances:
+            return {}
+        raise InvalidInput(f"areas: is missing; give {TAKES['areas']}")
+    if not raw.areas and not raw.instances:
+        raise refusal("areas", raw.areas, "is empty; give at least one")
+    return {
+        check_name(area, "areas"): area_of(area, convert(spec, AreaFields, f"areas.{area}"), f"areas.{area}")
+        for area, spec in raw.areas.items()
+    }
+
+
+def _phases(raw: FileFields, areas: dict[str, Area]) -> tuple[Phase, ...]:
+    """Those of the file; one without a name for its ``duration``."""
+    if not isinstance(raw.phases, list):
+        if raw.duration is not msgspec.UNSET:
+            return (Phase("", parse_duration(raw.duration, "duration")),)
+        raise InvalidInput(f"phases: is missing; give {TAKES['phases']}, or a duration")
+    if raw.duration is not msgspec.UNSET:
+        raise refusal("duration", raw.duration, "is for a file without phases, which have their own; leave it out")
+    if not raw.phases:
+        raise refusal("phases", raw.phases, "is empty; give at least one")
+    return tuple(phase_of(index, phase, areas) for index, phase in enumerate(raw.phases))
 
 
 def _is_yaml(path: Path, text: str) -> bool:

@@ -42,6 +42,7 @@ class Area:
     populate: bool = True  #: touch every page once when it is mapped; else pages appear at their first touch
     mapped_at_start: bool = True  #: else an mmap event maps it
     memcg: str = ""  #: cgroup that its pages are charged to; empty: the process's
+    part_of: str = ""  #: the area of the file that this is a part of; empty: it is one itself
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class ProcessSpec:
     name: str
     memcg: str = ""  #: cgroup, e.g. ``web/worker``; empty: none
     node: int = 0  #: NUMA node of its processors
+    late: bool = False  #: starts when its first area is mapped, and again when that is so after an exit
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ MAX_SIZE = 1 << 46  #: bytes of one area: half of an x86-64 process's address sp
 MAX_DURATION = 10**15  #: microseconds, some 31 years
 MAX_RATE = 1e10  #: touches a second; no machine does more
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
-_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?) ?(us|ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?) ?(us|ms|s|min|m|h|d)", re.ASCII)
 _RATE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?) ?([kKMG]?)(?:/s)?", re.ASCII)
 _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_TIMES = {"us": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
+_TIMES = {"us": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "min": 60 * 10**6, "h": 3600 * 10**6}
+_TIMES["d"] = 24 * _TIMES["h"]
 _RATES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -58,6 +59,17 @@ def parse_duration(value: Any, field: str) -> int:
     if us is None or not 1 <= us <= MAX_DURATION:
         raise refusal(field, value, "is not a duration; give 1us or more, e.g. 60s, 250ms or 250000 (microseconds)")
     return int(us)
+
+
+def parse_time(value: Any, field: str) -> int:
+    """Microseconds from a beginning: as ``parse_duration``, or 0."""
+    us = _number(value, _DURATION, _TIMES)
+    return 0 if us == 0 or value == "0" else parse_duration(value, field)
+
+
+def parse_offset(value: Any, field: str) -> int:
+    """Bytes from a beginning: as ``parse_size``, or 0."""
+    return 0 if _number(value, _SIZE, _SIZES) == 0 else parse_size(value, field)
 
 
 def parse_rate(value: Any, field: str) -> float:

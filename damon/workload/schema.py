@@ -11,9 +11,10 @@ import msgspec
 
 from damon.errors import InvalidInput
 from damon.quoting import quoted
+from damon.workload import generators
+from damon.workload.generators import GrowFields, HotFields, InstanceFields, Quantity
 from damon.workload.quantities import refusal
 
-Quantity = int | float | str
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: A cgroup below the root: names with slashes between.
 MEMCG: Final = re.compile(rf"/?{NAME.pattern}(?:/{NAME.pattern}){{0,15}}")
@@ -33,11 +34,13 @@ class AreaFields(Strict, frozen=True):
     populate: bool = True
     mapped: bool = True
     memcg: str = ""
+    grow: GrowFields | None = None
 
 
 class ProcessFields(Strict, frozen=True):
     memcg: str = ""
     node: Annotated[int, msgspec.Meta(ge=0)] = 0
+    late: bool = False
 
 
 class AccessFields(Strict, frozen=True):
@@ -47,6 +50,8 @@ class AccessFields(Strict, frozen=True):
     write: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     stride: Quantity = 4096
     skew: Annotated[float, msgspec.Meta(ge=0.001, le=8)] = 1.0
+    rhythm: str = ""
+    hot: HotFields | None = None
 
 
 class HotplugFields(Strict, frozen=True):
@@ -95,18 +100,28 @@ class MachineFields(Strict, frozen=True):
 
 
 class FileFields(Strict, frozen=True):
-    areas: dict[str, Any]  # each an AreaFields; converted one by one, so that messages can name it
-    phases: list[PhaseFields]
+    areas: dict[str, Any] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # each an AreaFields; one by one, so that messages name it
+    phases: list[PhaseFields] | msgspec.UnsetType = msgspec.UNSET
     format: int = 1
     name: str = ""
     repeat: bool = False
     processes: dict[str, Any] = {}  # each a ProcessFields
     machine: MachineFields = MachineFields()
+    # What expand.py writes out as areas and phases.
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    duration: Quantity | msgspec.UnsetType = msgspec.UNSET
+    access: list[AccessFields] = []
+    rhythms: dict[str, Any] = {}  # each a RhythmFields
+    programs: dict[str, Any] = {}  # each a ProgramFields
+    instances: list[InstanceFields] = []
 
 
 _LATENCY: Final = "microseconds from 0 to 1e9"
 #: What each field takes; the key is the end of its path.
 TAKES: Final[Mapping[str, str]] = {
+    **generators.TAKES,
     "format": "1",
     "areas": "a mapping of names to areas, e.g. {hot: {size: 32M}}",
     "areas.*": "an area, e.g. {size: 32M}",
@@ -125,7 +140,7 @@ TAKES: Final[Mapping[str, str]] = {
     "exit[]": "the name of a process",
     "name": "text",
     "process": "a name",
-    **dict.fromkeys(("repeat", "populate", "mapped"), "true or false"),
+    **dict.fromkeys(("repeat", "populate", "mapped", "late"), "true or false"),
     **dict.fromkeys(("size", "stride", "memory", "reserved"), "a size, e.g. 32M"),
     "duration": "a duration, e.g. 60s",
     "rate": "touches a second, e.g. 200k",
@@ -147,15 +162,15 @@ TAKES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("read_us", "write_us", "file_read_us", "file_write_us", "fault_us"), _LATENCY),
     **dict.fromkeys(("reclaim_us", "scan_us", "migrate_us", "huge_us"), _LATENCY),
 }
-_FIELDS: Final[Mapping[str, type[Strict]]] = {
+_FIELDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "": FileFields, "areas.*": AreaFields, "processes.*": ProcessFields, "phases[]": PhaseFields,
     "online[]": HotplugFields, "offline[]": HotplugFields,
     "access[]": AccessFields, "machine": MachineFields, "nodes[]": NodeFields,
-    "swap[]": SwapFields,
+    "swap[]": SwapFields, **generators.FIELDS,
 }  # fmt: skip
 _FAILURE: Final = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<place>[^`]*)`)?", re.DOTALL)
 _STEP: Final = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
-T = TypeVar("T", bound=Strict)
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 def steps(field: str) -> list[str | int]:
@@ -163,7 +178,7 @@ def steps(field: str) -> list[str | int]:
     return [int(match[1]) if match[1] else match[2] for match in _STEP.finditer(field)]
 
 
-def _end(place: str, into: type[Strict]) -> str:
+def _end(place: str, into: type[msgspec.Struct]) -> str:
     """The key in ``TAKES`` of ``place`` within ``into``."""
     if not place:
         return next((end for end, fields in _FIELDS.items() if fields is into), "")

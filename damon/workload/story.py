@@ -11,7 +11,8 @@ def check_story(workload: Workload) -> None:
     """Refuse a workload that maps twice, unmaps or touches what is not mapped, or revives a process."""
     areas = {area.name: area for area in workload.areas}
     mapped = {area.name for area in workload.areas if area.mapped_at_start}
-    dead: set[str] = set()
+    late = {spec.name for spec in workload.process_specs if spec.late}
+    dead = set(late)
     # What is mapped after a round depends on the round alone, so two rounds show what any number does.
     rounds = 2 if workload.repeat else 1
     for index, phase in list(enumerate(workload.phases)) * rounds:
@@ -19,7 +20,7 @@ def check_story(workload: Workload) -> None:
             field = f"phases[{index}].{event.event.value}"
             if event.event is Event.EXIT:
                 if event.name in dead:
-                    raise refusal(field, event.name, "has exited already; leave it out")
+                    raise refusal(field, event.name, "has exited already, or not yet started; leave it out")
                 dead.add(event.name)
                 mapped -= {name for name, area in areas.items() if area.process == event.name}
             elif event.event is Event.MMAP:
@@ -27,6 +28,7 @@ def check_story(workload: Workload) -> None:
                     raise refusal(
                         field, event.name, "is mapped already; write mapped: false in the area, or munmap it first"
                     )
+                dead -= {areas[event.name].process} & late
                 if areas[event.name].process in dead:
                     raise refusal(
                         field,

@@ -88,6 +88,7 @@ def as_yaml(workload: Workload) -> str:
     areas, machine = data["areas"], data["machine"]
     for area in areas:
         area["mapped"] = area.pop("mapped_at_start")
+        del area["part_of"]
     for phase in data["phases"]:
         phase["duration"] = phase.pop("duration_us")
         plugs, events = phase.pop("hotplug"), phase.pop("events")

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Phases from everything that changes: one between each two times at which something does."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Final
+
+from damon.workload.expand import MAX_PHASES, Parts, Stream, cut_all, gather
+from damon.workload.model import Access, Area, Event, Hotplug, Phase, PhaseEvent, Workload
+from damon.workload.quantities import refusal
+from damon.workload.schema import FileFields
+
+MAX_ACCESSES: Final = 200_000  #: of all phases, after expansion
+_NAME: Final = 40  # characters of a phase's name; its time follows
+
+
+def expand(raw: FileFields, plain: Workload) -> Workload:
+    """The workload of a file with rhythms, moving hot spots, growth or instances.
+
+    Args:
+        raw: its fields.
+        plain: what of it needs no expansion, checked: areas, phases, machine.
+
+    Raises:
+        InvalidInput: path, value and remedy.
+    """
+    parts = gather(raw, plain)
+    return _Timeline(parts, plain).workload()
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of an area of the file."""
+
+    offset: int
+    area: Area
+
+
+class _Timeline:
+    """The state of all areas while time passes."""
+
+    def __init__(self, parts: Parts, plain: Workload) -> None:
+        self._parts, self._plain = parts, plain
+        self._pieces = {name: [_Piece(*row) for row in rows] for name, rows in cut_all(parts).items()}
+        self._mapped = {one.area.name for one in self._all() if one.area.mapped_at_start}
+        self._versions = dict.fromkeys(self._pieces, 0)  # of what is mapped of each area
+        self._dead: set[str] = set()
+        self._sizes: dict[int, list[tuple[str, int]]] = {}
+        self._exits: dict[int, dict[str, None]] = {}
+        for name, mapping in parts.mappings.items():
+            for t, size in mapping.sizes:
+                self._sizes.setdefault(t, []).append((name, size))
+            if mapping.late:
+                for life in mapping.lives:
+                    self._exits.setdefault(life.end, {})[mapping.area.process] = None
+        ends = list(accumulate((phase.duration_us for phase in plain.phases), initial=0))
+        self._phases = dict(zip(ends, range(len(plain.phases)), strict=False))
+        self._cache: dict[int, tuple[tuple[float, int, int], tuple[Access, ...]]] = {}
+
+    def _all(self) -> list[_Piece]:
+        return [piece for pieces in self._pieces.values() for piece in pieces]
+
+    def workload(self) -> Workload:
+        """Everything, written out."""
+        plain = self._plain
+        areas = tuple(piece.area for piece in self._all())
+        return replace(plain, areas=areas, phases=tuple(self._written()), process_specs=self._parts.specs)
+
+    def _times(self) -> list[int]:
+        total, streams = self._parts.total_us, self._parts.streams
+        times = {0, total, *self._sizes, *self._exits, *self._phases}
+        for rhythm in {stream.rhythm for stream in streams} - {None}:
+            assert rhythm is not None
+            times.update(rhythm.changes(total))
+        for stream in streams:
+            times.update((stream.begin, stream.end))
+            times.update(t for t, _ in stream.path)
+        if len(times) > MAX_PHASES + 1:
+            why = f"phases are more than {MAX_PHASES}; give longer steps of rhythms, hot spots, growth or arrivals"
+            raise refusal("phases", len(times) - 1, why)
+        return sorted(times)
+
+    def _written(self) -> list[Phase]:
+        starts: dict[int, list[int]] = {}
+        for index, stream in enumerate(self._parts.streams):
+            starts.setdefault(stream.begin, []).append(index)
+        active: list[int] = []
+        phases: list[Phase] = []
+        written, current, began = 0, 0, 0
+        for t, end in pairwise(self._times()):
+            events = self._events(t)
+            active = sorted([index for index in active if self._parts.streams[index].end > t] + starts.get(t, []))
+            accesses = tuple(access for index in active for access in self._accesses(index, t))
+            hotplug: tuple[Hotplug, ...] = ()
+            if t in self._phases:
+                current, began = self._phases[t], t
+                hotplug = self._plain.phases[current].hotplug
+            elif phases and not events and accesses == phases[-1].accesses:
+                phases[-1] = replace(phases[-1], duration_us=phases[-1].duration_us + end - t)
+                continue
+            written += len(accesses)
+            if written > MAX_ACCESSES:
+                why = f"accesses of phases are more than {MAX_ACCESSES}; give longer steps, or hot spots bigger ones"
+                raise refusal("phases", written, why)
+            phases.append(Phase(self._title(current, t - began), end - t, accesses, events, hotplug))
+        return phases
+
+    def _title(self, index: int, t: int) -> str:
+        name = self._plain.phases[index].name
+        if not name:
+            return clock(t)
+        return f"{name[:_NAME]} {clock(t)}" if t else name
+
+    def _events(self, t: int) -> tuple[PhaseEvent, ...]:
+        plain = self._plain.phases[self._phases[t]].events if t in self._phases else ()
+        gone = [piece for event in plain if event.event is Event.MUNMAP for piece in self._pieces[event.name]]
+        exits = dict.fromkeys(event.name for event in plain if event.event is Event.EXIT) | self._exits.get(t, {})
+        if t == self._parts.total_us:
+            exits = {}
+        come = [piece for event in plain if event.event is Event.MMAP for piece in self._pieces[event.name]]
+        ended = {piece.area.name for piece in self._all() if piece.area.process in exits} if exits else set()
+        for name, size in self._sizes.get(t, ()):
+            process = self._parts.mappings[name].area.process
+            if (process in self._dead or process in exits) and not self._parts.mappings[name].late:
+                continue
+            for piece in self._pieces[name]:
+                there = piece.area.name in self._mapped and piece.area.name not in ended
+                if piece.offset < size and not there:
+                    come.append(piece)
+                elif piece.offset >= size and there:
+                    gone.append(piece)
+        self._change(gone, ended, exits, come)
+        return (
+            *(PhaseEvent(Event.MUNMAP, piece.area.name) for piece in gone),
+            *(PhaseEvent(Event.EXIT, process) for process in exits),
+            *(PhaseEvent(Event.MMAP, piece.area.name) for piece in come),
+        )
+
+    def _change(self, gone: list[_Piece], ended: set[str], exits: dict[str, None], come: list[_Piece]) -> None:
+        self._mapped -= {piece.area.name for piece in gone} | ended
+        self._mapped |= {piece.area.name for piece in come}
+        self._dead |= exits.keys()
+        self._dead -= {piece.area.process for piece in come}
+        for piece in (*gone, *come):
+            self._versions[piece.area.part_of or piece.area.name] += 1
+        for name, pieces in self._pieces.items():
+            if ended and pieces[0].area.process in exits:
+                self._versions[name] += 1
+
+    def _accesses(self, index: int, t: int) -> tuple[Access, ...]:
+        """Of one stream from ``t`` on; the same ones while nothing of it changes."""
+        stream = self._parts.streams[index]
+        factor = stream.rhythm.factor(t) if stream.rhythm is not None else 1.0
+        offset = stream.path[bisect_right(stream.path, (t, 1 << 62)) - 1][1] if stream.path else 0
+        key = factor, offset, self._versions[stream.access.area]
+        known = self._cache.get(index)
+        if known is None or known[0] != key:
+            known = self._cache[index] = key, self._shared_out(stream, factor, offset)
+        return known[1]
+
+    def _shared_out(self, stream: Stream, factor: float, offset: int) -> tuple[Access, ...]:
+        pieces = [one for one in self._pieces[stream.access.area] if one.area.name in self._mapped]
+        hot = stream.hot
+        inside = {one.area.name for one in pieces if hot and offset <= one.offset < offset + hot.size}
+        rest = sum(one.area.size for one in pieces if one.area.name not in inside)
+        found = []
+        for one in pieces:
+            name, size = one.area.name, one.area.size
+            rate = hot.rate * size / hot.size if hot and name in inside else stream.access.rate * size / rest
+            if rate * factor > 0:
+                found.append(replace(stream.access, area=name, rate=rate * factor))
+        return tuple(found)
+
+
+def clock(us: int) -> str:
+    """A time as ``[hours:]minutes:seconds``, with a fraction if it has one."""
+    minutes, rest = divmod(us, 60_000_000)
+    seconds, fraction = divmod(rest, 1_000_000)
+    tail = f".{fraction:06}".rstrip("0") if fraction else ""
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}{tail}"
