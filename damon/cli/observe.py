@@ -147,7 +147,7 @@ class PerformedObserver(LinuxObserver):
             machine.clock.sleep_us(round(baseline_s * 1e6) // _PARTS)
             before, self._begin = self._begin, workload.reports()
             for name, report in self._begin.items():
-                part = _due_by_done(before[name], report)
+                part = _due_by_done(before[name], report) if name in before else None
                 if part is not None:
                     self._baseline[name] = min(part, self._baseline.get(name, part))
         self._start = self._resident(self._begin)
@@ -191,7 +191,7 @@ class PerformedObserver(LinuxObserver):
         lost = [
             (_due_by_done(self._begin[name], report) or 1.0) / self._baseline.get(name, 1.0)
             for name, report in now.items()
-            if name in self._begin
+            if name in self._begin and report.pid == self._begin[name].pid
         ]
         return round(max(lost), 9) if lost else None
 

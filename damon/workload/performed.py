@@ -105,7 +105,8 @@ class Performed:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
-            self._wait(lambda: all(self._number.values()))
+            at_once = [name for name in workload.processes if not workload.process_spec(name).late]
+            self._wait(lambda: all(self._number[name] for name in at_once))
         except BaseException:
             self.close()
             raise
@@ -153,7 +154,7 @@ class Performed:
             self._program.send_signal(signal.SIGUSR1)
 
         def answered() -> bool:
-            return all(number > before[name] or self._latest[name].ended for name, number in self._number.items())
+            return all(self._number[name] > before[name] or report.ended for name, report in self._latest.items())
 
         self._wait(answered)
         with self._changed:

@@ -38,12 +38,13 @@ def _options_line(options: Options, repeat: bool) -> str:
 
 def compile_plan(workload: Workload, options: Options = Options()) -> str:
     """The plan of ``workload``, text."""
-    processes, areas = workload.processes, [area.name for area in workload.areas]
+    processes = {name: index for index, name in enumerate(workload.processes)}
+    areas = {area.name: index for index, area in enumerate(workload.areas)}
     lines = [
         _options_line(options, workload.repeat),
-        *(f"process {name}" for name in processes),
+        *(f"process {name}" + " late" * workload.process_spec(name).late for name in processes),
         *(
-            f"area {processes.index(area.process)} {area.kind is Kind.FILE:d} {area.size} {area.populate:d} "
+            f"area {processes[area.process]} {area.kind is Kind.FILE:d} {area.size} {area.populate:d} "
             f"{area.mapped_at_start:d} {area.name}"
             for area in workload.areas
         ),
@@ -52,9 +53,9 @@ def compile_plan(workload: Workload, options: Options = Options()) -> str:
         lines.append(f"phase {phase.duration_us} {phase.name}")
         for event in phase.events:
             names = processes if event.event is Event.EXIT else areas
-            lines.append(f"event {_EVENTS.index(event.event)} {names.index(event.name)}")
+            lines.append(f"event {_EVENTS.index(event.event)} {names[event.name]}")
         lines += (
-            f"access {areas.index(access.area)} {_PATTERNS.index(access.pattern)} {access.rate!r} "
+            f"access {areas[access.area]} {_PATTERNS.index(access.pattern)} {access.rate!r} "
             f"{access.write_share!r} {access.stride} {access.skew!r}"
             for access in phase.accesses
         )

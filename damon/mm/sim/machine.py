@@ -73,7 +73,7 @@ class SimulatedMachine(Closing, Releasable):
         self.clock = self.virtual_clock = VirtualClock(self._advance, Ticks(workload.machine.hz))
         self.phys = self._phys = SimulatedPhysical(self._engine, self.state, self.virtual_clock)
         self._time, self._passes = self._engine.time(), self.virtual_clock.advance
-        self.pids: dict[str, int] = {}
+        self.pids: dict[str, int] = dict.fromkeys(workload.processes, 0)  # 0: not yet started
         self._next_pid = FIRST_PID
         self._show: Show | None = None
         self._placeholders: dict[str, Placeholder] = {}
@@ -81,7 +81,8 @@ class SimulatedMachine(Closing, Releasable):
         self.offline_failures = 0  #: memory that should have gone offline and could not
         self._accesses: dict[str, Access | None] = {}
         for name in workload.processes:
-            self._start_process(name)
+            if not workload.process_spec(name).late:
+                self._start_process(name)
         for area in workload.areas:
             if area.mapped_at_start:
                 self._map(area.name, 0)

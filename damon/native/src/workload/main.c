@@ -2,10 +2,12 @@
 /* damon-workload: performs a compiled plan (standard input) for real, one process of ours a process of the plan. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -38,19 +40,18 @@ static int all_ready(int fd)
 	return 1;
 }
 
-static int reap(void)
+/* Take leave of children that have ended; with flags 0 wait for all of them. 0, or the code of one that failed. */
+static int reap(int flags)
 {
-	int code = 0, left = nr_children;
+	int code = 0, status;
+	pid_t pid;
 
-	while (left) {
-		int status;
-		pid_t pid = waitpid(-1, &status, 0);
-
-		if (pid < 0 && errno != EINTR)
-			break;
-		if (pid <= 0)
+	for (;;) {
+		pid = waitpid(-1, &status, flags);
+		if (pid < 0 && errno == EINTR)
 			continue;
-		left--;
+		if (pid <= 0)
+			return code;
 		for (int i = 0; i < nr_children; i++)
 			if (children[i] == pid)
 				children[i] = 0;
@@ -62,7 +63,45 @@ static int reap(void)
 			code = WEXITSTATUS(status);
 		}
 	}
-	return code;
+}
+
+/* Room for one more child; signals are blocked. */
+static pid_t *new_child(void)
+{
+	pid_t *more;
+
+	for (int i = 0; i < nr_children; i++)
+		if (!children[i])
+			return &children[i];
+	more = realloc(children, (size_t)(nr_children + 1) * sizeof(*children));
+	if (!more)
+		return NULL;
+	children = more;
+	children[nr_children] = 0;
+	return &children[nr_children++];
+}
+
+/* A process of the plan; signals are blocked. 0, or -1. */
+static int begin(struct plan *plan, int index, pid_t self, const struct birth *birth, const int *unused)
+{
+	pid_t *child = new_child();
+
+	if (!child)
+		return -1;
+	fflush(NULL);
+	*child = fork();
+	if (!*child) {
+		if (unused) {
+			close(unused[0]);
+			close(unused[1]);
+		}
+		_exit(process_run(plan, index, self, birth));
+	}
+	if (*child > 0)
+		return 0;
+	perror("damon-workload: fork");
+	*child = 0;
+	return -1;
 }
 
 /* Handlers of the parent; all three signals are blocked until there is somebody to pass them on to. */
@@ -79,6 +118,68 @@ static void catch_signals(sigset_t *blocked)
 		sigaction(numbers[i], &action, NULL);
 }
 
+/* Until the time, a signal, or the output has no reader; children that end meanwhile are reaped. The code as of reap. */
+static int sleep_until(uint64_t at)
+{
+	int code = 0;
+
+	for (uint64_t now = now_us(); !asked && now < at; now = now_us()) {
+		struct timespec ts = { 0, (long)(at - now < 100000 ? at - now : 100000) * 1000 };
+		struct pollfd out = { .fd = STDOUT_FILENO };
+
+		nanosleep(&ts, NULL);
+		code |= reap(WNOHANG);
+		if (poll(&out, 1, 0) > 0 && out.revents & POLLERR)
+			asked = 1;
+	}
+	return code;
+}
+
+/* The late processes that begin with a phase. 0, or 1. */
+static int begin_late(struct plan *plan, pid_t self, const struct birth *birth, char *alive)
+{
+	for (int i = 0; i < birth->phase->nr_events; i++) {
+		struct event *e = &birth->phase->events[i];
+		int process = e->kind == EV_EXIT ? e->index : plan->areas[e->index].process;
+
+		if (e->kind == EV_EXIT)
+			alive[process] = 0;
+		if (e->kind != EV_MMAP || alive[process] || !plan->processes[process].late)
+			continue;
+		alive[process] = 1;
+		if (begin(plan, process, self, birth, NULL))
+			return 1;
+	}
+	return 0;
+}
+
+/* Phase after phase, as the processes go through them, as long as late ones can begin. 0, or 1. */
+static int walk_phases(struct plan *plan, pid_t self, const sigset_t *blocked)
+{
+	struct birth birth = { .phase = plan->phases, .began_us = now_us() };
+	char *alive = calloc((size_t)plan->nr_processes, 1);
+	int failed = !alive;
+
+	birth.phase_began_us = birth.began_us;
+	while (!failed) {
+		failed |= sleep_until(birth.phase_began_us);
+		if (asked ||
+		    (plan->duration_us && birth.phase_began_us - birth.began_us >= plan->duration_us))
+			break;
+		sigprocmask(SIG_BLOCK, blocked, NULL);
+		failed |= !asked && begin_late(plan, self, &birth, alive);
+		sigprocmask(SIG_UNBLOCK, blocked, NULL);
+		birth.phase_began_us += birth.phase->duration_us;
+		if (++birth.phase == plan->phases + plan->nr_phases) {
+			if (!plan->repeat)
+				break;
+			birth.phase = plan->phases;
+		}
+	}
+	free(alive);
+	return failed;
+}
+
 /*
  * With --check, read the plan and say whether it can be used. Long: pipes and children from their start to their end.
  */
@@ -87,32 +188,23 @@ int main(int argc, char **argv)
 	struct plan plan;
 	sigset_t blocked;
 	pid_t self = getpid();
-	int ready[2], start[2], failed = 0;
+	int ready[2], start[2], failed = 0, late = 0;
 
 	if (plan_read(stdin, &plan))
 		return 2;
 	if (argc == 2 && !strcmp(argv[1], "--check"))
 		return 0;
-	children = calloc((size_t)plan.nr_processes, sizeof(*children));
-	if (!children || pipe(ready) || pipe(start)) {
+	if (pipe(ready) || pipe(start)) {
 		perror("damon-workload");
 		return 1;
 	}
 	catch_signals(&blocked);
-	for (int i = 0; i < plan.nr_processes; i++) {
-		pid_t pid = fork();
+	for (int i = 0; i < plan.nr_processes && !failed; i++) {
+		const struct birth birth = { .ready_fd = ready[1], .start_fd = start[0] };
+		const int unused[] = { ready[0], start[1] };
 
-		if (!pid) {
-			close(ready[0]);
-			close(start[1]);
-			_exit(process_run(&plan, i, self, ready[1], start[0]));
-		}
-		if (pid < 0) {
-			perror("damon-workload: fork");
-			failed = 1;
-			break;
-		}
-		children[nr_children++] = pid;
+		late |= plan.processes[i].late;
+		failed = !plan.processes[i].late && begin(&plan, i, self, &birth, unused);
 	}
 	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	close(ready[1]);
@@ -122,7 +214,12 @@ int main(int argc, char **argv)
 		pass_on(SIGTERM);
 	}
 	close(start[1]);
-	failed |= reap();
+	close(ready[0]);
+	if (late && !failed)
+		failed |= walk_phases(&plan, self, &blocked);
+	if (failed)
+		pass_on(SIGTERM);
+	failed |= reap(0);
 	free(children);
 	return failed;
 }

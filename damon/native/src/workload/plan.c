@@ -92,8 +92,11 @@ static int read_line(struct plan *plan, const char *line)
 		return nr == 9 && plan->interval_us && plan->round_us - 1 < MAX_ROUND_US ? 0 : -1;
 	}
 	if (!strcmp(word, "process")) {
-		GROW(plan->processes, plan->nr_processes);
-		return sscanf(line, "process %64s", plan->processes[plan->nr_processes++]) == 1 ? 0 : -1;
+		struct process *p = (GROW(plan->processes, plan->nr_processes), &plan->processes[plan->nr_processes++]);
+		int nr = sscanf(line, "process %64s %15s", p->name, word);
+
+		p->late = nr == 2 && !strcmp(word, "late");
+		return nr == 1 || p->late ? 0 : -1;
 	}
 	if (!strcmp(word, "area"))
 		return read_area(plan, line);

@@ -49,13 +49,18 @@ struct phase {
 	int nr_accesses, nr_events;
 };
 
+struct process {
+	char name[NAME_MAX_LEN + 1];
+	int late; /* begins with the phase that maps its first area, also after an exit */
+};
+
 struct plan {
 	uint64_t seed, interval_us, duration_us, report_us;
 	uint64_t round_us; /* of touches, and between two flushes of the TLB */
 	int tlb_flush; /* 2: only where the processor is emulated */
 	int huge_pages, repeat;
 	char dir[256];
-	char (*processes)[NAME_MAX_LEN + 1];
+	struct process *processes;
 	struct area *areas;
 	struct phase *phases;
 	int nr_processes, nr_areas, nr_phases;

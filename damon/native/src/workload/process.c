@@ -31,19 +31,22 @@ uint64_t now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* Enter the phase: its events, then its accesses. 1: this process exits here, -1: failed. */
-static int enter_phase(struct state *s, struct phase *phase, uint64_t at)
+/*
+ * Enter the phase: its events, then its accesses. 1: this process exits here, -1: failed. What goes in the phase that a
+ * process is born in was its predecessor's.
+ */
+static int enter_phase(struct state *s, struct phase *phase, uint64_t at, int born)
 {
 	count_time(s);
 	for (int i = 0; i < phase->nr_events; i++) {
 		struct event *e = &phase->events[i];
 
 		if (e->kind == EV_EXIT) {
-			if (e->index == s->index)
+			if (e->index == s->index && !born)
 				return 1;
 			continue;
 		}
-		if (s->plan->areas[e->index].process != s->index)
+		if (s->plan->areas[e->index].process != s->index || (born && e->kind == EV_MUNMAP))
 			continue;
 		if (e->kind == EV_MUNMAP)
 			unmap_area(&s->plan->areas[e->index]);
@@ -65,7 +68,7 @@ static int next_phase(struct state *s, uint64_t now)
 	if (now - s->phase_began_us < s->phase->duration_us || (s->phase == last && !s->plan->repeat))
 		return 0;
 	return enter_phase(s, s->phase == last ? s->plan->phases : s->phase + 1,
-			   s->phase_began_us + s->phase->duration_us);
+			   s->phase_began_us + s->phase->duration_us, 0);
 }
 
 /* The exit code. */
@@ -129,7 +132,27 @@ static int wait_for_start(int ready_fd, int start_fd)
 	return 0;
 }
 
-int process_run(struct plan *plan, int index, pid_t parent, int ready_fd, int start_fd)
+/* Everything that is there before the first phase; 0, or -1. */
+static int set_up(struct state *s, const struct birth *birth)
+{
+	struct plan *plan = s->plan;
+
+	if (set_up_flush(s))
+		return -1;
+	for (int i = 0; i < plan->nr_areas && !birth->phase; i++)
+		if (plan->areas[i].process == s->index && plan->areas[i].mapped && map_area(s, &plan->areas[i]))
+			return -1;
+	if (!birth->phase && wait_for_start(birth->ready_fd, birth->start_fd))
+		return -1;
+	s->reported_us = now_us();
+	s->began_us = birth->phase ? birth->began_us : s->reported_us;
+	for (int i = 0; i < plan->nr_areas; i++)
+		plan->areas[i].counted_us = s->reported_us;
+	s->next_report_us = s->reported_us + plan->report_us;
+	return 0;
+}
+
+int process_run(struct plan *plan, int index, pid_t parent, const struct birth *birth)
 {
 	struct state s = { .plan = plan, .index = index, .rnd = plan->seed * 1000003 + (uint64_t)index };
 	int code;
@@ -138,19 +161,16 @@ int process_run(struct plan *plan, int index, pid_t parent, int ready_fd, int st
 	if (getppid() != parent)
 		return 1;
 	catch_signals();
-	if (set_up_flush(&s))
+	if (set_up(&s, birth))
 		return 1;
-	for (int i = 0; i < plan->nr_areas; i++)
-		if (plan->areas[i].process == index && plan->areas[i].mapped && map_area(&s, &plan->areas[i]))
-			return 1;
-	if (wait_for_start(ready_fd, start_fd))
-		return 1;
-	s.began_us = s.reported_us = now_us();
-	for (int i = 0; i < plan->nr_areas; i++)
-		plan->areas[i].counted_us = s.began_us;
-	s.next_report_us = s.began_us + plan->report_us;
-	report(&s, "ready");
-	code = enter_phase(&s, plan->phases, s.began_us);
+	if (birth->phase) {
+		s.rnd += birth->phase_began_us - birth->began_us;
+		code = enter_phase(&s, birth->phase, birth->phase_began_us, 1);
+		report(&s, "ready");
+	} else {
+		report(&s, "ready");
+		code = enter_phase(&s, plan->phases, s.began_us, 0);
+	}
 	code = code ? code < 0 : loop(&s);
 	report(&s, "end");
 	return code;

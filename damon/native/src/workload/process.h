@@ -23,9 +23,16 @@ extern volatile sig_atomic_t stop_asked, report_asked;
 
 uint64_t now_us(void);
 
+/* When a process begins: with the plan, together with others through two pipes, or late with one of its phases. */
+struct birth {
+	int ready_fd, start_fd;
+	struct phase *phase; /* NULL: with the plan */
+	uint64_t began_us, phase_began_us; /* of the plan, of the phase */
+};
+
 /* Perform process number index of the plan until its end, a signal or its exit event; the exit code. Signals are
  * blocked when it is called. */
-int process_run(struct plan *plan, int index, pid_t parent, int ready_fd, int start_fd);
+int process_run(struct plan *plan, int index, pid_t parent, const struct birth *birth);
 
 /* area.c: 0, or -1 with one line on stderr. */
 int map_area(struct state *s, struct area *a);
