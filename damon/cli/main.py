@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "record": ("record",),
     "report": ("report",),
     "why": ("why",),
+    "workload": ("workload",),
     "trace": ("trace",),
     "exec": ("exec",),
     "export": ("export",),

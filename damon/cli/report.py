@@ -98,7 +98,7 @@ def _show(summary: Summary, known: Sequence[Mapping], absolute: bool) -> None:
         where = f"0x{area.start:x}-0x{area.end:x} ({output.size(area.end - area.start)})" + (names and f" {names}")
         if any(cell for row in area.heat for cell in row):
             print(where)
-            _heatmap(area, span, top)
+            draw(area, span, top)
         else:
             print(f"{where}: no access seen")
 
@@ -108,7 +108,8 @@ def level(percent: float, top: float = 100.0) -> int:
     return min(math.ceil(percent / top * 9 - 1e-9), 9)
 
 
-def _heatmap(area: Area, span: float, top: float) -> None:
+def draw(area: Area, span: float, top: float) -> None:
+    """The heat of one area as coloured digits, a line for each part of ``span`` seconds."""
     from rich.text import Text
 
     console = output.console()

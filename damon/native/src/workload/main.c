@@ -214,7 +214,6 @@ int main(int argc, char **argv)
 		pass_on(SIGTERM);
 	}
 	close(start[1]);
-	close(ready[0]);
 	if (late && !failed)
 		failed |= walk_phases(&plan, self, &blocked);
 	if (failed)
