@@ -19,6 +19,7 @@ from damon.workload.residence import major_faults, process_resident_bytes, resid
 
 if TYPE_CHECKING:
     from damon.mm.sim import Kill, SimulatedMachine
+    from damon.workload.model import Workload
     from damon.workload.performed import Performed, Report
 
 
@@ -32,8 +33,13 @@ class Seen:
     refaults: int
 
 
-#: By name: sizes in bytes, ``refaults`` (None where they are not known by area), and ``hot``: accessed in this phase.
-Areas = dict[str, dict[str, int | bool | None]]
+#: By name: sizes in bytes, ``refaults`` (None where they are not known by area), ``hot``: accessed in this phase, and
+#: ``part_of``: the area of the workload file that this is a part of, where it is one.
+Areas = dict[str, dict[str, int | bool | str | None]]
+
+
+def _part_of(workload: Workload, name: str) -> dict[str, str]:
+    return next(({"part_of": area.part_of} for area in workload.areas if area.name == name and area.part_of), {})
 
 
 class Observer(Protocol):
@@ -80,6 +86,7 @@ class SimObserver:
                 "resident_bytes_end": area.resident_bytes,
                 "refaults": area.refaults,
                 "hot": area.name in hot,
+                **_part_of(self.machine.workload, area.name),
             }
             for area in self.machine.areas()
         }
@@ -181,6 +188,7 @@ class PerformedObserver(LinuxObserver):
                 "resident_bytes_end": resident.get(name, 0),
                 "refaults": None,
                 "hot": name in hot,
+                **_part_of(self._workload.workload, name),
             }
             for name, size in self._sizes.items()
         }

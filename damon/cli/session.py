@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from damon.model.machine import Machine
 
 _COLUMNS = ("module", "tried", "applied", "state")
+_SUMS = ("size_bytes", "resident_bytes_start", "resident_bytes_end", "refaults")
 
 
 class Session:
@@ -190,7 +191,7 @@ def print_summary(result: dict[str, Any], statistics: Sequence[tuple[str, str, s
     output.killed(result["killed"])
     if result["areas"]:
         columns = ("area", "size", "resident at start", "at end", "share", "refaults")
-        output.table(columns, [_area_row(name, area) for name, area in result["areas"].items()])
+        output.table(columns, [_area_row(name, area) for name, area in _whole(result["areas"]).items()])
     memory, timing = result["memory"], result["timing"]
     print(
         f"free {output.size(memory['free_bytes_start'])} -> {output.size(memory['free_bytes'])}"
@@ -206,6 +207,16 @@ def print_summary(result: dict[str, Any], statistics: Sequence[tuple[str, str, s
             f"estimated slowdown {result['slowdown']:.4f};"
             f" {result['virtual_seconds']:g} virtual seconds in {timing['wall_seconds']:.2f} s"
         )
+
+
+def _whole(areas: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The areas of the workload file: the parts of each together."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, area in areas.items():
+        one = found.setdefault(area.get("part_of", name), dict.fromkeys(_SUMS, 0))
+        for key in _SUMS:
+            one[key] = None if area[key] is None else one[key] + area[key]
+    return found
 
 
 def _area_row(name: str, area: dict[str, Any]) -> Sequence[str]:

@@ -116,8 +116,10 @@ def _check(workload: Workload, as_json: bool) -> int:
     again = ", then again" if workload.repeat else ""
     print(f"{len(workload.phases)} phases in {result.seconds:g} s{again}; {len(workload.processes)} processes, "
           f"{len(workload.areas)} areas and parts")  # fmt: skip
-    print(f"at most {output.size(result.most_mapped)} mapped, at {result.most_mapped_at:g} s; the simulated machine "
-          f"has {output.size(free)} free of {output.size(machine.memory)}, and {output.size(swap)} of swap")  # fmt: skip
+    print(
+        f"at most {output.size(result.most_mapped)} mapped, at {result.most_mapped_at:g} s; the simulated machine has"
+    )
+    print(f"  {output.size(free)} free of {output.size(machine.memory)}, and {output.size(swap)} of swap")
     print(f"touches a second: {result.mean_rate:,.0f} in the mean, {result.peak_rate:,.0f} at most")
     for warning in warnings:
         print(f"warning: {warning}")

@@ -223,15 +223,15 @@ def cut(mapping: Mapping) -> list[tuple[int, Area]]:
     """The parts of an area, each with its offset: the area itself where there is one only."""
     area = mapping.area
     edges = [0, *sorted(mapping.cuts), area.size]
-    if len(edges) == 2:
-        return [(0, replace(area, mapped_at_start=area.mapped_at_start and not mapping.late))]
     width = len(str(len(edges) - 2))
     initial = mapping.growth.initial if mapping.growth is not None else area.size
     parts = []
     for n, (begin, end) in enumerate(pairwise(edges)):
-        name = check_name(f"{area.name}.{n:0{width}}", "areas")
         mapped = area.mapped_at_start and not mapping.late and begin < initial
-        parts.append((begin, replace(area, name=name, size=end - begin, mapped_at_start=mapped, part_of=area.name)))
+        part = replace(area, size=end - begin, mapped_at_start=mapped)
+        if len(edges) > 2:
+            part = replace(part, name=check_name(f"{area.name}.{n:0{width}}", "areas"), part_of=area.name)
+        parts.append((begin, part))
     return parts
 
 

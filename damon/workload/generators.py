@@ -89,7 +89,7 @@ TAKES: Final[Mapping[str, str]] = {
     "programs": "a mapping of names to programs, e.g. {web: {areas: {heap: {size: 64M}}}}",
     "programs.*": "a program, e.g. {areas: {heap: {size: 64M}}, access: [{area: heap, rate: 10k}]}",
     "params": _PARAMETERS,
-    "params[...]": "a value, e.g. 64M",
+    "params[]": "a value, e.g. 64M",
     "instances": "a list of instances, e.g. [{program: web, count: 3}]",
     "instances[]": "an instance, e.g. {program: web, count: 3}",
     "program": "the name of a program",
@@ -99,7 +99,7 @@ TAKES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("lifetime", "lifetime[]"), "a duration, e.g. 10m, or a range, e.g. [5m, 20m]"),
     "most": "a whole number from 1 to 1000",
     "set": _PARAMETERS,
-    **dict.fromkeys(("set[...]", "set[...][]"), "a value, or a list of them, e.g. [64M, 128M]"),
+    **dict.fromkeys(("set[]", "set[][]"), "a value, or a list of them, e.g. [64M, 128M]"),
 }
 FIELDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "rhythms.*": RhythmFields, "hot": HotFields, "grow": GrowFields, "programs.*": ProgramFields,

@@ -182,7 +182,7 @@ def _end(place: str, into: type[msgspec.Struct]) -> str:
     """The key in ``TAKES`` of ``place`` within ``into``."""
     if not place:
         return next((end for end, fields in _FIELDS.items() if fields is into), "")
-    return re.sub(r"\[\d+\]", "[]", place).rpartition(".")[2]
+    return re.sub(r"\[(?:\d+|\.\.\.)\]", "[]", place).rpartition(".")[2]
 
 
 def _at(data: Any, path: str) -> Any:

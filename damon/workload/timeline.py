@@ -47,7 +47,7 @@ class _Timeline:
         self._pieces = {name: [_Piece(*row) for row in rows] for name, rows in cut_all(parts).items()}
         self._mapped = {one.area.name for one in self._all() if one.area.mapped_at_start}
         self._versions = dict.fromkeys(self._pieces, 0)  # of what is mapped of each area
-        self._dead: set[str] = set()
+        self._dead = {spec.name for spec in parts.specs if spec.late}
         self._sizes: dict[int, list[tuple[str, int]]] = {}
         self._exits: dict[int, dict[str, None]] = {}
         for name, mapping in parts.mappings.items():
@@ -117,9 +117,9 @@ class _Timeline:
     def _events(self, t: int) -> tuple[PhaseEvent, ...]:
         plain = self._plain.phases[self._phases[t]].events if t in self._phases else ()
         gone = [piece for event in plain if event.event is Event.MUNMAP for piece in self._pieces[event.name]]
-        exits = dict.fromkeys(event.name for event in plain if event.event is Event.EXIT) | self._exits.get(t, {})
-        if t == self._parts.total_us:
-            exits = {}
+        exits = dict.fromkeys(event.name for event in plain if event.event is Event.EXIT)
+        # One of which nothing was ever mapped has not started.
+        exits |= {process: None for process in self._exits.get(t, ()) if process not in self._dead}
         come = [piece for event in plain if event.event is Event.MMAP for piece in self._pieces[event.name]]
         ended = {piece.area.name for piece in self._all() if piece.area.process in exits} if exits else set()
         for name, size in self._sizes.get(t, ()):

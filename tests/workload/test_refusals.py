@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from damon.errors import InvalidInput
+from damon.workload.generators import GrowFields, HotFields, InstanceFields, ProgramFields, RhythmFields
 from damon.workload.load import load_workload, parse_workload
 from damon.workload.schema import (
     TAKES,
@@ -23,7 +24,8 @@ from damon.workload.schema import (
     ProcessFields,
     SwapFields,
 )
-from tests.changed import changed
+from tests.changed import GONE, changed
+from tests.workload.bad_generated import BAD_GENERATED, GENERATED
 from tests.workload.bad_values import BAD, GOOD
 
 
@@ -33,6 +35,26 @@ def test_refusals_name_the_place(path: str, value: Any, message: str) -> None:
         parse_workload(changed(GOOD, path, value))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"), BAD_GENERATED, ids=[f"{path}={value}"[:60] for path, value, _ in BAD_GENERATED]
+)
+def test_refusals_of_what_is_expanded(path: str, value: Any, message: tuple[str, str]) -> None:
+    parse_workload(GENERATED)
+    with pytest.raises(InvalidInput) as caught:
+        parse_workload(changed(GENERATED, path, value))
+    first, _, rest = str(caught.value).partition(message[0])
+    assert not first, caught.value
+    assert message[1] in rest, caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_missing_without_phases() -> None:
+    for gone, message in (("duration", "phases: is missing; give a list of phases"), ("areas", "areas: is missing")):
+        data = changed(GOOD if gone == "areas" else GENERATED, gone, GONE)
+        with pytest.raises(InvalidInput, match=message):
+            parse_workload(data)
 
 
 def test_every_field_is_refused_somewhere_and_has_its_remedy() -> None:
@@ -46,9 +68,15 @@ def test_every_field_is_refused_somewhere_and_has_its_remedy() -> None:
         MachineFields,
         NodeFields,
         SwapFields,
+        RhythmFields,
+        HotFields,
+        GrowFields,
+        ProgramFields,
+        InstanceFields,
     )
     names = {name for struct in structs for name in struct.__struct_fields__}
     messages = " ".join(message for _, _, message in BAD)
+    messages += " " + " ".join("".join(message) for _, _, message in BAD_GENERATED)
     assert {name for name in names if name not in TAKES} == set()
     assert {name for name in names if not re.search(rf"\b{name}(:|\[)", messages)} == set()
 
