@@ -44,7 +44,7 @@ def spans(workload: Workload) -> Iterator[Span]:
     """The phases one after the other, once."""
     areas = {area.name: area for area in workload.areas}
     mapped = {area.name for area in workload.areas if area.mapped_at_start}
-    begin = 0
+    begin, there = 0, frozenset(mapped)
     for phase in workload.phases:
         for event in phase.events:
             if event.event is Event.MMAP:
@@ -53,8 +53,9 @@ def spans(workload: Workload) -> Iterator[Span]:
                 mapped.discard(event.name)
             else:
                 mapped -= {name for name in mapped if areas[name].process == event.name}
+        there = frozenset(mapped) if phase.events else there
         end = begin + phase.duration_us
-        yield Span(begin, end, frozenset(mapped), {access.area: access.rate for access in phase.accesses})
+        yield Span(begin, end, there, {access.area: access.rate for access in phase.accesses})
         begin = end
 
 
@@ -125,7 +126,7 @@ class Summary:
 
 def summary(workload: Workload) -> Summary:
     """What all phases come to, once."""
-    total, areas = total_us(workload), {area.name: area for area in workload.areas}
+    total, titles = total_us(workload), {area.name: _title(area) for area in workload.areas}
     found: dict[str, AreaSummary] = {}
     for area in workload.areas:
         one = found.setdefault(_title(area), AreaSummary(_title(area), area.process, area.kind.value))
@@ -136,17 +137,32 @@ def summary(workload: Workload) -> Summary:
         share = (span.end_us - span.begin_us) / total
         rates = dict.fromkeys(found, 0.0)
         for name, rate in span.rates.items():
-            rates[_title(areas[name])] += rate
+            rates[titles[name]] += rate
         for title, rate in rates.items():
             found[title].mean_rate += rate * share
             found[title].peak_rate = max(found[title].peak_rate, rate)
-        for name in span.mapped:
-            one = found[_title(areas[name])]
-            one.mapped += areas[name].size / one.size * share
         now = sum(rates.values())
         mean, peak = mean + now * share, max(peak, now)
+    there = _mapped_us(workload)
+    for area in workload.areas:
+        one = found[titles[area.name]]
+        one.mapped += area.size / one.size * there[area.name] / total
     most, at = most_mapped(workload)
     return Summary(total / 1e6, most, at / 1e6, mean, peak, list(found.values()))
+
+
+def _mapped_us(workload: Workload) -> dict[str, int]:
+    """How long each area is mapped."""
+    found = dict.fromkeys((area.name for area in workload.areas), 0)
+    since, before = 0, frozenset[str]()
+    for span in spans(workload):
+        if span.mapped is not before:
+            for name in before:
+                found[name] += span.begin_us - since
+            since, before = span.begin_us, span.mapped
+    for name in before:
+        found[name] += total_us(workload) - since
+    return found
 
 
 def _title(area: Area) -> str:
@@ -157,8 +173,11 @@ def most_mapped(workload: Workload) -> tuple[int, int]:
     """The most bytes that are mapped at a time, and the first time (microseconds) at which they are."""
     sizes = {area.name: area.size for area in workload.areas}
     most, at = 0, 0
+    before: frozenset[str] = frozenset()
     for span in spans(workload):
-        now = sum(sizes[name] for name in span.mapped)
+        if span.mapped is before:
+            continue
+        before, now = span.mapped, sum(sizes[name] for name in span.mapped)
         if now > most:
             most, at = now, span.begin_us
     return most, at

@@ -11,6 +11,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from tests.workload.bad_generated import GENERATED
+
 ROOT = Path(__file__).parents[2]
 _REGION: dict[str, Any] = {
     "start": "4,096", "end": "8,192", "nr_accesses": {"samples": 7, "percent": None},
@@ -55,7 +57,9 @@ def workloads() -> list[bytes]:
     return [path.read_bytes() for path in sorted((ROOT / "workloads").glob("*.yaml"))] + [
         b"areas: &a {x: &x {size: 4K}, y: {<<: *x, kind: file}}\nphases: [{duration: 1s, access: [{area: x, rate: 5}]}]\n"
         b"machine: {nodes: [{size: 1G}, {size: 1G, distances: [20, 10]}], swap: [{size: 1M, priority: 3}]}\n"
-        b"processes: {main: {memcg: a/b, node: 1}}\nrepeat: true\n"
+        b"processes: {main: {memcg: a/b, node: 1}}\nrepeat: true\n",
+        json.dumps(GENERATED).encode(),
+        json.dumps(GENERATED | {"repeat": True, "machine": {"nodes": [{"size": "1G"}]}}).encode(),
     ]
 
 

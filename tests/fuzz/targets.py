@@ -76,10 +76,13 @@ def _convert(data: bytes) -> None:
 
 
 def _workload(data: bytes) -> None:
+    from damon.workload import rates
     from damon.workload.load import load_workload
     from damon.workload.plan import Options, compile_plan
 
-    compile_plan(load_workload(_file(data, "w.yaml")), Options())
+    workload = load_workload(_file(data, "w.yaml"))
+    compile_plan(workload, Options())
+    rates.summary(workload)
 
 
 def _masim(data: bytes) -> None:
