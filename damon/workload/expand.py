@@ -168,6 +168,7 @@ def _mappings(
         found[area.name] = mapping = Mapping(area, growth, lives, late)
         if growth is not None or late:
             initial = growth.initial if growth is not None else area.size
+            budget.take(len(lives), len(lives), "instances")
             for life in lives:
                 mapping.sizes.append((life.begin, initial))
                 if growth is not None:

@@ -13,7 +13,7 @@ from damon.workload.generators import GrowFields, HotFields
 from damon.workload.quantities import parse_duration, parse_offset, parse_rate, parse_size, refusal
 
 MAX_PLACES: Final = 2000  #: of one hot spot
-MAX_CHANGES: Final = 200_000  #: of all hot spots and growing areas of a file
+MAX_CHANGES: Final = 100_000  #: of all hot spots and growing areas of a file
 
 
 def generator(seed: int, *what: Any) -> random.Random:

@@ -10,7 +10,7 @@ from damon.errors import InvalidInput
 from damon.quoting import quoted
 from damon.workload.model import Event, Kind, Pattern, Workload
 
-_PATTERNS: Final = (Pattern.SEQUENTIAL, Pattern.STRIDED, Pattern.RANDOM, Pattern.ZIPF)
+_PATTERNS: Final = {Pattern.SEQUENTIAL: 0, Pattern.STRIDED: 1, Pattern.RANDOM: 2, Pattern.ZIPF: 3}
 _FLUSH: Final[tuple[Literal["off", "on", "auto"], ...]] = ("off", "on", "auto")
 _EVENTS: Final = (Event.MMAP, Event.MUNMAP, Event.EXIT)
 
@@ -55,7 +55,7 @@ def compile_plan(workload: Workload, options: Options = Options()) -> str:
             names = processes if event.event is Event.EXIT else areas
             lines.append(f"event {_EVENTS.index(event.event)} {names[event.name]}")
         lines += (
-            f"access {areas[access.area]} {_PATTERNS.index(access.pattern)} {access.rate!r} "
+            f"access {areas[access.area]} {_PATTERNS[access.pattern]} {access.rate!r} "
             f"{access.write_share!r} {access.stride} {access.skew!r}"
             for access in phase.accesses
         )

@@ -151,17 +151,27 @@ def summary(workload: Workload) -> Summary:
     return Summary(total / 1e6, most, at / 1e6, mean, peak, list(found.values()))
 
 
+def _changes(workload: Workload) -> Iterator[tuple[int, frozenset[str], frozenset[str]]]:
+    """When areas come and go: the time, those that come, those that go."""
+    before: frozenset[str] = frozenset()
+    for span in spans(workload):
+        if span.mapped is not before:
+            yield span.begin_us, span.mapped - before, before - span.mapped
+            before = span.mapped
+
+
 def _mapped_us(workload: Workload) -> dict[str, int]:
     """How long each area is mapped."""
     found = dict.fromkeys((area.name for area in workload.areas), 0)
-    since, before = 0, frozenset[str]()
-    for span in spans(workload):
-        if span.mapped is not before:
-            for name in before:
-                found[name] += span.begin_us - since
-            since, before = span.begin_us, span.mapped
-    for name in before:
-        found[name] += total_us(workload) - since
+    since: dict[str, int] = {}
+    for t, come, gone in _changes(workload):
+        for name in gone:
+            found[name] += t - since.pop(name)
+        for name in come:
+            since[name] = t
+    total = total_us(workload)
+    for name, t in since.items():
+        found[name] += total - t
     return found
 
 
@@ -172,12 +182,12 @@ def _title(area: Area) -> str:
 def most_mapped(workload: Workload) -> tuple[int, int]:
     """The most bytes that are mapped at a time, and the first time (microseconds) at which they are."""
     sizes = {area.name: area.size for area in workload.areas}
-    most, at = 0, 0
-    before: frozenset[str] = frozenset()
-    for span in spans(workload):
-        if span.mapped is before:
-            continue
-        before, now = span.mapped, sum(sizes[name] for name in span.mapped)
+    now, most, at = 0, 0, 0
+    for t, come, gone in _changes(workload):
+        for name in come:
+            now += sizes[name]
+        for name in gone:
+            now -= sizes[name]
         if now > most:
-            most, at = now, span.begin_us
+            most, at = now, t
     return most, at

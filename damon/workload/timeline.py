@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
@@ -13,7 +13,7 @@ from damon.workload.model import Access, Area, Event, Hotplug, Phase, PhaseEvent
 from damon.workload.quantities import refusal
 from damon.workload.schema import FileFields
 
-MAX_ACCESSES: Final = 200_000  #: of all phases, after expansion
+MAX_ACCESSES: Final = 100_000  #: and events, of all phases, after expansion
 _NAME: Final = 40  # characters of a phase's name; its time follows
 
 
@@ -46,14 +46,19 @@ class _Timeline:
         self._parts, self._plain = parts, plain
         self._pieces = {name: [_Piece(*row) for row in rows] for name, rows in cut_all(parts).items()}
         self._mapped = {one.area.name for one in self._all() if one.area.mapped_at_start}
+        self._offsets = {name: [piece.offset for piece in pieces] for name, pieces in self._pieces.items()}
+        #: How many parts are mapped, from the first on, of what grows or comes late.
+        self._grown = {name: sum(one.area.mapped_at_start for one in pieces) for name, pieces in self._pieces.items()}
         self._versions = dict.fromkeys(self._pieces, 0)  # of what is mapped of each area
         self._dead = {spec.name for spec in parts.specs if spec.late}
         self._sizes: dict[int, list[tuple[str, int]]] = {}
         self._exits: dict[int, dict[str, None]] = {}
+        seen: set[str] = set()
         for name, mapping in parts.mappings.items():
             for t, size in mapping.sizes:
                 self._sizes.setdefault(t, []).append((name, size))
-            if mapping.late:
+            if mapping.late and mapping.area.process not in seen:
+                seen.add(mapping.area.process)
                 for life in mapping.lives:
                     self._exits.setdefault(life.end, {})[mapping.area.process] = None
         ends = list(accumulate((phase.duration_us for phase in plain.phases), initial=0))
@@ -101,9 +106,9 @@ class _Timeline:
             elif phases and not events and accesses == phases[-1].accesses:
                 phases[-1] = replace(phases[-1], duration_us=phases[-1].duration_us + end - t)
                 continue
-            written += len(accesses)
+            written += len(accesses) + len(events)
             if written > MAX_ACCESSES:
-                why = f"accesses of phases are more than {MAX_ACCESSES}; give longer steps, or hot spots bigger ones"
+                why = f"accesses and events of phases are more than {MAX_ACCESSES}; give longer steps, or fewer parts"
                 raise refusal("phases", written, why)
             phases.append(Phase(self._title(current, t - began), end - t, accesses, events, hotplug))
         return phases
@@ -126,12 +131,10 @@ class _Timeline:
             process = self._parts.mappings[name].area.process
             if (process in self._dead or process in exits) and not self._parts.mappings[name].late:
                 continue
-            for piece in self._pieces[name]:
-                there = piece.area.name in self._mapped and piece.area.name not in ended
-                if piece.offset < size and not there:
-                    come.append(piece)
-                elif piece.offset >= size and there:
-                    gone.append(piece)
+            now, then = 0 if process in exits else self._grown[name], bisect_left(self._offsets[name], size)
+            come += self._pieces[name][now:then]
+            gone += self._pieces[name][then:now]
+            self._grown[name] = then
         self._change(gone, ended, exits, come)
         return (
             *(PhaseEvent(Event.MUNMAP, piece.area.name) for piece in gone),
@@ -163,7 +166,7 @@ class _Timeline:
 
     def _shared_out(self, stream: Stream, factor: float, offset: int) -> tuple[Access, ...]:
         pieces = [one for one in self._pieces[stream.access.area] if one.area.name in self._mapped]
-        hot = stream.hot
+        hot, like = stream.hot, stream.access
         inside = {one.area.name for one in pieces if hot and offset <= one.offset < offset + hot.size}
         rest = sum(one.area.size for one in pieces if one.area.name not in inside)
         found = []
@@ -171,7 +174,7 @@ class _Timeline:
             name, size = one.area.name, one.area.size
             rate = hot.rate * size / hot.size if hot and name in inside else stream.access.rate * size / rest
             if rate * factor > 0:
-                found.append(replace(stream.access, area=name, rate=rate * factor))
+                found.append(Access(name, rate * factor, like.pattern, like.write_share, like.stride, like.skew))
         return tuple(found)
 
 

@@ -86,7 +86,7 @@ _BAD: list[tuple[str, Any, str]] = [
     (f"{_H}.size", "2M", ": is more than the area has; give at most 1048576"),
     (f"{_H}.rate", 0, ": is not a rate"),
     (f"{_H}.every", "often", ": is not a duration"),
-    (f"{_H}.every", 1, ": makes more than 200000 changes"),
+    (f"{_H}.every", 1, ": makes more than 100000 changes"),
     (f"{_H}.every", "100ms", "phases: "),
     (f"{_H}.move", "fly", ": is not valid; give sweep, bounce, walk or jump"),
     (f"{_H}.move", "jump", f"{_H}.at: []: goes with move: jump, instead of step"),
