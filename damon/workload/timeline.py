@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
@@ -126,31 +127,33 @@ class _Timeline:
         # One of which nothing was ever mapped has not started.
         exits |= {process: None for process in self._exits.get(t, ()) if process not in self._dead}
         come = [piece for event in plain if event.event is Event.MMAP for piece in self._pieces[event.name]]
-        ended = {piece.area.name for piece in self._all() if piece.area.process in exits} if exits else set()
+        self._end(exits)
         for name, size in self._sizes.get(t, ()):
-            process = self._parts.mappings[name].area.process
-            if (process in self._dead or process in exits) and not self._parts.mappings[name].late:
+            mapping = self._parts.mappings[name]
+            if mapping.area.process in self._dead and not mapping.late:
                 continue
-            now, then = 0 if process in exits else self._grown[name], bisect_left(self._offsets[name], size)
+            now, then = self._grown[name], bisect_left(self._offsets[name], size)
             come += self._pieces[name][now:then]
             gone += self._pieces[name][then:now]
             self._grown[name] = then
-        self._change(gone, ended, exits, come)
+        for piece in (*gone, *come):
+            self._versions[piece.area.part_of or piece.area.name] += 1
+        self._mapped -= {piece.area.name for piece in gone}
+        self._mapped |= {piece.area.name for piece in come}
+        self._dead -= {piece.area.process for piece in come}
         return (
             *(PhaseEvent(Event.MUNMAP, piece.area.name) for piece in gone),
             *(PhaseEvent(Event.EXIT, process) for process in exits),
             *(PhaseEvent(Event.MMAP, piece.area.name) for piece in come),
         )
 
-    def _change(self, gone: list[_Piece], ended: set[str], exits: dict[str, None], come: list[_Piece]) -> None:
-        self._mapped -= {piece.area.name for piece in gone} | ended
-        self._mapped |= {piece.area.name for piece in come}
-        self._dead |= exits.keys()
-        self._dead -= {piece.area.process for piece in come}
-        for piece in (*gone, *come):
-            self._versions[piece.area.part_of or piece.area.name] += 1
-        for name, pieces in self._pieces.items():
-            if ended and pieces[0].area.process in exits:
+    def _end(self, exits: Collection[str]) -> None:
+        """Nothing of these processes is mapped any more."""
+        self._dead |= set(exits)
+        for name, pieces in self._pieces.items() if exits else ():
+            if pieces[0].area.process in exits:
+                self._mapped -= {piece.area.name for piece in pieces}
+                self._grown[name] = 0
                 self._versions[name] += 1
 
     def _accesses(self, index: int, t: int) -> tuple[Access, ...]:
