@@ -117,7 +117,15 @@ def free_memory() -> str:
     return _svg(left + width + 20, top + height + 30, parts)
 
 
-PICTURES: Final = {"heatmap.svg": heatmap, "free-memory.svg": free_memory}
+def daily() -> str:
+    """What ``damon workload plot daily -o`` writes."""
+    from damon.cli.workload_plot import svg
+    from damon.workload.load import load_workload
+
+    return svg(load_workload("daily"))
+
+
+PICTURES: Final = {"heatmap.svg": heatmap, "free-memory.svg": free_memory, "daily.svg": daily}
 
 
 def main() -> int:
