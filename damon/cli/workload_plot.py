@@ -128,7 +128,8 @@ def svg(workload: Workload) -> str:
     title = escape(f"{workload.name}: touches of each area over time")
     width, height = _LEFT + _COLUMNS * _CELL + 30, y + 86
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" role="img" shape-rendering="crispEdges" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" role="img" '
+        f'shape-rendering="crispEdges" '
         f'font-family="sans-serif" font-size="12">\n<title>{title}</title>\n<rect width="100%" height="100%" '
         f'fill="white"/>\n<text x="12" y="24" font-size="15">{title}</text>\n'
     )
