@@ -6,7 +6,9 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -49,29 +51,48 @@ def parse_lives(raw: InstanceFields, field: str, total_us: int, rng: random.Rand
             f"{field}.every", raw.every, f"makes more than {MAX_STARTS} starts; give a longer time or a count"
         )
     least, most = _lifetime(raw.lifetime, f"{field}.lifetime", total_us)
-    slots: list[list[Life]] = []
-    running: list[tuple[int, int]] = []  # ends and slots
-    free: list[int] = []
     limit = raw.most if raw.most is not msgspec.UNSET else MAX_STARTS
-    arrival = start
-    for number in range(min(count, MAX_STARTS)):
-        if raw.arrivals == "poisson":
-            arrival += _milliseconds(-math.log(1.0 - rng.random()) * gap)
-        elif number:
-            arrival += gap
-        begin = max(arrival, running[0][0]) if len(running) >= limit and running else arrival
+    slots = _Slots()
+    for arrival in islice(_arrivals(raw, start, gap, rng), min(count, MAX_STARTS)):
+        begin = slots.room(arrival, limit)
         if begin >= total_us:
             break
-        while running and running[0][0] <= begin:
-            heapq.heappush(free, heapq.heappop(running)[1])
-        slot = heapq.heappop(free) if free else len(slots)
-        if slot == len(slots):
-            slots.append([])
         length = least if least == most else least + _milliseconds(rng.random() * (most - least))
-        end = min(begin + length, total_us)
-        slots[slot].append(Life(begin, end))
-        heapq.heappush(running, (end, slot))
-    return slots
+        slots.start(Life(begin, min(begin + length, total_us)))
+    return slots.lives
+
+
+def _arrivals(raw: InstanceFields, start: int, gap: int, rng: random.Random) -> Iterator[int]:
+    arrival = start
+    while True:
+        if raw.arrivals == "poisson":
+            arrival += _milliseconds(-math.log(1.0 - rng.random()) * gap)
+        yield arrival
+        if raw.arrivals == "regular":
+            arrival += gap
+
+
+class _Slots:
+    """Who runs where: lives by slot, and the slots that are taken or free."""
+
+    def __init__(self) -> None:
+        self.lives: list[list[Life]] = []
+        self._running: list[tuple[int, int]] = []  # ends and slots
+        self._free: list[int] = []
+
+    def room(self, arrival: int, limit: int) -> int:
+        """When one that arrives then can start."""
+        return max(arrival, self._running[0][0]) if len(self._running) >= limit else arrival
+
+    def start(self, life: Life) -> None:
+        """In the lowest slot that is free."""
+        while self._running and self._running[0][0] <= life.begin:
+            heapq.heappush(self._free, heapq.heappop(self._running)[1])
+        slot = heapq.heappop(self._free) if self._free else len(self.lives)
+        if slot == len(self.lives):
+            self.lives.append([])
+        self.lives[slot].append(life)
+        heapq.heappush(self._running, (life.end, slot))
 
 
 def _lifetime(raw: Any, field: str, total_us: int) -> tuple[int, int]:

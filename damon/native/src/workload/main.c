@@ -118,7 +118,8 @@ static void catch_signals(sigset_t *blocked)
 		sigaction(numbers[i], &action, NULL);
 }
 
-/* Until the time, a signal, or the output has no reader; children that end meanwhile are reaped. The code as of reap. */
+/* Until the time, a signal, or the output has no reader; children that end meanwhile are reaped. The code as of reap.
+ */
 static int sleep_until(uint64_t at)
 {
 	int code = 0;
@@ -163,8 +164,7 @@ static int walk_phases(struct plan *plan, pid_t self, const sigset_t *blocked)
 	birth.phase_began_us = birth.began_us;
 	while (!failed) {
 		failed |= sleep_until(birth.phase_began_us);
-		if (asked ||
-		    (plan->duration_us && birth.phase_began_us - birth.began_us >= plan->duration_us))
+		if (asked || (plan->duration_us && birth.phase_began_us - birth.began_us >= plan->duration_us))
 			break;
 		sigprocmask(SIG_BLOCK, blocked, NULL);
 		failed |= !asked && begin_late(plan, self, &birth, alive);
