@@ -32,6 +32,9 @@ class AreaStat:
     touch_ns: float = 0.0  #: mean cost of its touches now, those of absent pages counted as 0
     latency_us: float = 0.0  #: what all touches of resident pages have cost
     huge_bytes: int = 0  #: resident in huge pages: ``AnonHugePages`` of ``smaps``
+    evicted_bytes: int = 0  #: out of memory, and were in it since the area was mapped
+    resident_byte_seconds: float = 0.0  #: ``resident_bytes`` over all time so far: exact, not sampled
+    evicted_byte_seconds: float = 0.0  #: ... and ``evicted_bytes``: the memory that reclaim has saved
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class SwapStat:
 def area_stat(state: State, area: Area, now: int) -> AreaStat:
     """An area at the time ``now`` of the machine."""
     row = state.row(area.name)
+    ahead, page_s = now - row.residence_t, PAGE_SIZE / 1e9
     return AreaStat(
         name=area.name, process=area.process, kind=area.kind.value, start=row.start, size_bytes=area.size,
         mapped=bool(row.mapped), resident_bytes=row.nr_present * PAGE_SIZE, swapped_bytes=row.nr_swapped * PAGE_SIZE,
@@ -69,6 +73,9 @@ def area_stat(state: State, area: Area, now: int) -> AreaStat:
         touches=touches(row, now), huge_bytes=row.nr_huge * BLOCK * PAGE_SIZE,
         node_bytes=tuple(pages * PAGE_SIZE for pages in row.node_present[: state.m.nr_node]),
         touch_ns=row.touch_ns, latency_us=_latency_ns(row, now) / 1000,
+        evicted_bytes=row.nr_evicted * PAGE_SIZE,
+        resident_byte_seconds=(row.present_ns + row.nr_present * ahead) * page_s,
+        evicted_byte_seconds=(row.evicted_ns + row.nr_evicted * ahead) * page_s,
     )  # fmt: skip
 
 

@@ -95,6 +95,9 @@ struct sim_area {
 	int64_t t_mapped;
 	uint64_t nr_bulk, nr_bulk_idle;
 	uint64_t nr_present, nr_swapped, nr_active, nr_huge;
+	uint64_t nr_evicted; /* pages out of memory that were in it since the area was mapped */
+	int64_t residence_t; /* the next two count up to here: pages x ns */
+	double present_ns, evicted_ns;
 	uint64_t faults, refaults, reclaimed, touches;
 	uint64_t bulk_seq[SIM_MAX_NODE], node_present[SIM_MAX_NODE], node_active[SIM_MAX_NODE];
 	int64_t latency_t; /* latency_ns counts up to here */
@@ -215,6 +218,16 @@ static inline uint64_t sim_head(const struct sim_area *a, uint64_t index)
 static inline uint64_t sim_folio_nr(const struct sim_area *a, uint64_t index)
 {
 	return sim_valid(a, index) && a->page[index].flags & PG_HUGE ? SIM_BLOCK : 1;
+}
+
+/* Before nr_present or nr_evicted changes at t. */
+static inline void sim_residence_settle(struct sim_area *a, int64_t t)
+{
+	double ns = (double)(t - a->residence_t);
+
+	a->present_ns += ns * (double)a->nr_present;
+	a->evicted_ns += ns * (double)a->nr_evicted;
+	a->residence_t = t;
 }
 
 /* Can there be a page in this frame? */

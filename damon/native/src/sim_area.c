@@ -48,6 +48,7 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 		else if (sim_valid(a, i) && a->page[i].flags & PG_SWAPPED)
 			sim_swap_free(m, &a->page[i]);
 	sim_latency_settle(a, t);
+	sim_residence_settle(a, t);
 	a->touch_ns = 0.0;
 	for (uint64_t n = 0; n < m->nr_node; n++) {
 		m->node[n].nr[list + LIST_ACTIVE] -= a->node_active[n];
@@ -58,7 +59,7 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 	process->nr_present -= a->nr_present;
 	process->nr_swapped -= a->nr_swapped;
 	close_seg(a, t);
-	a->nr_present = a->nr_swapped = a->nr_active = a->nr_huge = 0;
+	a->nr_present = a->nr_swapped = a->nr_active = a->nr_huge = a->nr_evicted = 0;
 	a->nr_bulk = a->nr_bulk_idle = 0;
 	a->nr_ext = 0;
 	a->mapped = 0;

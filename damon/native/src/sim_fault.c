@@ -68,6 +68,8 @@ void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	struct sim_process *process = &m->process[a->process];
 	uint64_t node = sim_node(m, p->frame);
 
+	sim_residence_settle(a, t);
+	a->nr_evicted -= (p->flags & PG_EVICTED) != 0;
 	if (p->flags & PG_SWAPPED) {
 		sim_swap_free(m, p);
 		a->nr_swapped--;
@@ -179,7 +181,7 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 
 	a->mapped = 1;
 	a->epoch++;
-	a->t_mapped = a->latency_t = t;
+	a->t_mapped = a->latency_t = a->residence_t = t;
 	a->nr_seg = 1;
 	s->t0 = t;
 	s->rate = s->share = s->skew = s->write = 0.0;

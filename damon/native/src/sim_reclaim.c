@@ -73,7 +73,9 @@ uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, 
 	p->flags = PG_EVICTED | (a->kind == KIND_ANON ? PG_SWAPPED : 0);
 	p->seq = 0;
 	p->shadow = ++m->age;
+	sim_residence_settle(a, t);
 	a->nr_present--;
+	a->nr_evicted++;
 	a->node_present[node]--;
 	sim_latency(m, area, index, 1, node, -1, t);
 	a->reclaimed++;

@@ -40,6 +40,7 @@ static void insert(struct sim_machine *m, uint32_t area, uint64_t head, uint64_t
 	p->t_ref = t - 1;
 	p->frame = (uint32_t)frame;
 	p->flags = PG_PRESENT | PG_HUGE;
+	sim_residence_settle(a, t);
 	a->nr_huge++;
 	a->nr_present += SIM_BLOCK;
 	a->node_present[node] += SIM_BLOCK;
@@ -110,11 +111,13 @@ static void take(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t
 	struct sim_page *p = &a->page[index];
 	uint64_t active = 0, frame, node;
 
+	sim_residence_settle(a, t);
 	if (!sim_page_present(a, index)) {
 		if (sim_valid(a, index) && p->flags & PG_SWAPPED) {
 			sim_swap_free(m, p);
 			m->pswpin++;
 			a->nr_swapped--;
+			a->nr_evicted--;
 			process->nr_swapped--;
 			*cost += m->swap[p->swap].read_ns;
 		}

@@ -17,6 +17,8 @@ from damon.mm.sim.layout import (
     LEAF,
     MAX_NODE,
     PG_ACTIVE,
+    PG_EVICTED,
+    PG_PRESENT,
     PG_SWAPPED,
     ST_TAIL,
     SimPattern,
@@ -98,12 +100,14 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
     owner: dict[int, tuple[int, int]] = {}
     for area in range(s.m.nr_area):
         a = s.area.rows[area]
-        swapped = huge = 0
+        swapped = huge = evicted = 0
         present, active = [0] * MAX_NODE, [0] * MAX_NODE
         for index in range(a.nr_pages):
             if valid(a, index):
                 p = a.page[index]
                 swapped += bool(p.flags & PG_SWAPPED)
+                evicted += bool(p.flags & PG_EVICTED)
+                assert not (p.flags & PG_EVICTED and p.flags & PG_PRESENT)
                 active[node_of(s, p.frame) if page_present(a, index) else 0] += (
                     folio_nr(a, index) if p.flags & PG_ACTIVE else 0
                 )
@@ -119,7 +123,7 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
                 present[node_of(s, frame)] += 1
                 assert frame not in owner, "two pages in one frame"
                 owner[frame] = area, index
-        assert huge == a.nr_huge
+        assert (huge, evicted) == (a.nr_huge, a.nr_evicted)
         assert (present, active) == (list(a.node_present), list(a.node_active))
         assert (sum(present), swapped, sum(active)) == (a.nr_present, a.nr_swapped, a.nr_active)
         assert a.mapped or not (sum(present) or swapped)
