@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The best possible reclaim of a workload, against which runs are held (docs/explanation/best-reclaim.md)."""
+
+from damon.results.best.curve import Best, best_reclaim
+
+__all__ = ["Best", "best_reclaim"]
