@@ -25,6 +25,7 @@ from damon.guests.engine import GuestEngine, GuestFailed
 from damon.library.engine import FORMS, HOST, Engine
 from damon.model.level import Level
 from damon.modules.loader import Loader
+from damon.results.figures import totals
 
 if TYPE_CHECKING:
     from damon.guests.job import Job
@@ -124,7 +125,7 @@ def _label(arguments: argparse.Namespace, place: Place) -> str:
 def _whole(arguments: argparse.Namespace, place: Place, result: dict[str, Any]) -> dict[str, Any]:
     """A result with what it was asked for and its figures; where it parts from another is not known yet."""
     asked = {"workload": arguments.sim[place[0]], "asked": arguments.engines[place[1]]}
-    return {**asked, **result, **figures.figures(result), "difference": None}
+    return {**asked, **result, **totals(result), "difference": None}
 
 
 def _guest(arguments: argparse.Namespace, place: Place, job: Job) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The figures by which runs are compared: the same ones for each engine and machine, of results of ``damon run``."""
+"""The table of ``damon compare``: the same figures for each engine and machine."""
 
 from __future__ import annotations
 
@@ -9,39 +9,13 @@ from typing import Any, Final
 
 from damon.cli import output
 from damon.quoting import cut
+from damon.results.figures import NO_COUNTS, SIMULATED_CPU
 
 COLUMNS: Final = (
     "workload", "engine", "applied", "reclaimed", "hot kept", "refaults", "slowdown", "CPU", "first difference",
 )  # fmt: skip
 #: Why there is none, by figure.
 REAL_TIME: Final = "in a guest time is real: no two runs have the same samples"
-SIMULATED_CPU: Final = "a simulated machine's worker has no processor; what simulating it took is in timing"
-NO_COUNTS: Final = "the modules of this engine count no bytes"
-
-
-def figures(result: dict[str, Any]) -> dict[str, Any]:
-    """Of one result, in bytes, pages and seconds.
-
-    ``reclaimed_bytes``: of the workload's areas, what was in memory when the modules were loaded, less what is there at
-    the end. ``hot_bytes``: of the areas that the workload accesses in the phase that it is in at the end.
-    """
-    areas = result["areas"].values()
-    hot = [area for area in areas if area["hot"]]
-    return {
-        "tried_bytes": _sum(result, "tried_bytes"),
-        "applied_bytes": _sum(result, "applied_bytes"),
-        "reclaimed_bytes": sum(area["resident_bytes_start"] - area["resident_bytes_end"] for area in areas),
-        "hot_bytes": sum(area["size_bytes"] for area in hot),
-        "hot_bytes_kept": sum(area["resident_bytes_end"] for area in hot),
-        "refaults": result["memory"]["refaults"],
-        "kdamond_cpu_seconds": sum(result["timing"]["kdamond_cpu_seconds"].values()),
-    }
-
-
-def _sum(result: dict[str, Any], name: str) -> int | None:
-    """Over the modules that count; None when none does."""
-    counts = [module[name] for module in result["modules"].values() if module[name] is not None]
-    return sum(counts) if counts else None
 
 
 def missing(run: dict[str, Any], beside_guests: bool) -> dict[str, str]:

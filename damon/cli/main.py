@@ -38,6 +38,7 @@ exit codes:
        result could not be written, or damond ended or stayed silent while it was asked
   2    invalid input; nothing was started
   3    this machine lacks something; the message names it, and the remedy
+  4    damon run --require: the run does not meet a condition
   130  interrupted before anything was started
 """
 

@@ -34,8 +34,9 @@ class Seen:
 
 
 #: By name: sizes in bytes, ``refaults`` (None where they are not known by area), ``hot``: accessed in this phase, and
-#: ``part_of``: the area of the workload file that this is a part of, where it is one.
-Areas = dict[str, dict[str, int | bool | str | None]]
+#: ``part_of``: the area of the workload file that this is a part of, where it is one; bytes x seconds that were in
+#: memory, and that had left it (None where they are not known).
+Areas = dict[str, dict[str, int | float | bool | str | None]]
 
 
 def _part_of(workload: Workload, name: str) -> dict[str, str]:
@@ -58,6 +59,9 @@ class Observer(Protocol):
 
     def slowdown(self) -> float | None:
         """How much longer the workload takes than with all of its memory present; None where it is not known."""
+
+    def best(self) -> dict[str, Any] | None:
+        """The run, held against the best possible one; None where that is not known."""
 
 
 def _free(machine: Machine) -> tuple[int, int]:
@@ -87,6 +91,8 @@ class SimObserver:
                 "refaults": area.refaults,
                 "hot": area.name in hot,
                 **_part_of(self.machine.workload, area.name),
+                "resident_byte_seconds": round(area.resident_byte_seconds, 3),
+                "evicted_byte_seconds": round(area.evicted_byte_seconds, 3),
             }
             for area in self.machine.areas()
         }
@@ -96,6 +102,16 @@ class SimObserver:
 
     def slowdown(self) -> float | None:
         return round(self.machine.slowdown(), 9)
+
+    def best(self) -> dict[str, Any] | None:
+        from damon.results.best import held_against_best
+
+        if self.kills():  # the workload was another one from then on
+            return None
+        areas = self.machine.areas()
+        saved = sum(area.evicted_byte_seconds for area in areas)
+        seconds = self.machine.clock.now_ns() / 1e9
+        return held_against_best(self.machine.workload, seconds, saved, sum(area.refaults for area in areas))
 
 
 class LinuxObserver:
@@ -126,6 +142,9 @@ class LinuxObserver:
         return []
 
     def slowdown(self) -> float | None:
+        return None
+
+    def best(self) -> dict[str, Any] | None:
         return None
 
 
@@ -189,6 +208,8 @@ class PerformedObserver(LinuxObserver):
                 "refaults": None,
                 "hot": name in hot,
                 **_part_of(self._workload.workload, name),
+                "resident_byte_seconds": None,
+                "evicted_byte_seconds": None,
             }
             for name, size in self._sizes.items()
         }

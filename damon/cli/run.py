@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from damon.cli import engines, out, outcome, output
+from damon.cli import engines, out, outcome, output, require
 from damon.cli.arguments import add_modules, add_pace
 from damon.cli.observe import LinuxObserver, Observer, PerformedObserver, SimObserver
 from damon.cli.session import Session, print_summary
@@ -45,6 +45,7 @@ examples:
   damon run --engine linux-source-7.3 --module damon_reclaim min_age=5000000 --sim hot-cold
   damon run --cmdline "damon_reclaim.enabled=Y damon_reclaim.min_age=30000000" --linux --json result.json
   damon run --module damon_reclaim min_age=5000000 --linux --workload hot-cold
+  damon run --module damon_reclaim min_age=5000000 --sim hot-cold --require 'saved>=50%,refaults_per_s<10'
 """
 DEFAULT_DURATION_S: Final = 60.0
 _PATIENCE_S: Final = 2.0  # a second Ctrl-C after so long ends a run whose worker does not come back
@@ -73,6 +74,7 @@ def add(commands: Any) -> None:
         "else with --sim or --workload the workload's own, or 60 if it repeats, and with --linux until Ctrl-C",
     )
     command.add_argument("--json", metavar="FILE", help="write the result as one object; - for standard output")
+    require.add(command)
     out.add(command)
     engines.add(command)
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")
@@ -155,6 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         output.check_writable(arguments.json)
     out.check(arguments)
+    arguments.require = require.read(arguments.require)
     if arguments.workload is not None:
         from damon.workload.load import load_workload
 
@@ -188,6 +191,8 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         damon = engine.open(machine, arguments.seed)
         loader = Loader(damon)
         modules = prepare_modules(loader, words)
+        has_workload = not arguments.linux or arguments.workload is not None
+        require.refuse_unknown(arguments.require, modules, not arguments.linux, has_workload)
         if not arguments.quiet and not any(module.wanted for module in modules):
             print("damon: no module is enabled; give enabled=Y for one to work", file=sys.stderr)
         observer, seconds = _observed(arguments, machine, seconds, closing)
@@ -229,9 +234,11 @@ def _request(arguments: argparse.Namespace, session: Session, seconds: float | N
 def _report(session: Session, arguments: argparse.Namespace) -> int:
     """The exit code. What went wrong comes first, and the summary last: its reader may leave before its end."""
     result = session.result()
+    conditions = require.checked(arguments.require, result)
     if session.recording is not None:
         session.recording.finish(result)
     code = outcome.report(session.error, session.kills)
+    code = code or require.report(conditions)
     if arguments.json is not None:
         output.write_json(arguments.json, result)
     if not arguments.quiet and arguments.json != "-":

@@ -18,6 +18,7 @@ from damon.mm.clock import VirtualClock
 from damon.modules.loader import Loader
 from damon.modules.module import Module
 from damon.modules.params import Value
+from damon.results.best import sentence
 
 if TYPE_CHECKING:
     from damon.cli.out import Recording
@@ -49,6 +50,7 @@ class Session:
         self._start_ns = self._clock.now_ns()
         self._wall = time.perf_counter()
         self._start = observer.look()
+        self._psi_start_us = observer.machine.psi_some_us()
         self._ran = 0.0
         self._cpu: dict[str, float] = {}
         self._states: dict[str, str] = {}
@@ -155,6 +157,7 @@ class Session:
             "killed": [kill.as_object() for kill in self.kills],
             "areas": self._observer.areas(),
             "slowdown": self._observer.slowdown(),
+            "best": self._observer.best(),
             "memory": {
                 "total_bytes": now.total,
                 "free_bytes_start": start.free,
@@ -163,6 +166,7 @@ class Session:
                 "resident_bytes": now.resident,
                 "refaults": now.refaults,
             },
+            "psi_some_us_start": self._psi_start_us,
             "psi_some_us": self._observer.machine.psi_some_us(),
             "timing": {
                 "seconds": None if self._simulated else self._ran,
@@ -199,6 +203,8 @@ def print_summary(result: dict[str, Any], statistics: Sequence[tuple[str, str, s
         f" RSS {output.size(memory['resident_bytes_start'])} -> {output.size(memory['resident_bytes'])},"
         f" {memory['refaults']} refaults"
     )
+    if result["best"] is not None:
+        print(sentence(result["best"]))
     if result["virtual_seconds"] is None:
         slowed = "" if result["slowdown"] is None else f"slowdown {result['slowdown']:.4f}; "
         print(f"{slowed}{timing['seconds']:.1f} s")

@@ -39,7 +39,11 @@ def test_cold_memory_leaves_and_hot_memory_stays(damon: Damon, tmp_path: Path, s
     result = _result(damon, tmp_path / "r.json", *RECLAIM, "--sim", small, "--seed", "7")
     assert (result["seed"], result["virtual_seconds"], result["machine"]) == (7, 3.0, "sim")
     hot, cold = result["areas"]["hot"], result["areas"]["cold"]
-    assert list(hot) == ["size_bytes", "resident_bytes_start", "resident_bytes_end", "refaults", "hot"]
+    assert list(hot) == [
+        "size_bytes", "resident_bytes_start", "resident_bytes_end", "refaults", "hot", "resident_byte_seconds",
+        "evicted_byte_seconds",
+    ]  # fmt: skip
+    assert hot["resident_byte_seconds"] + hot["evicted_byte_seconds"] == pytest.approx(2 * MIB * 3.0, rel=0.01)
     assert (hot["hot"], cold["hot"]) == (True, False)
     assert (hot["size_bytes"], hot["resident_bytes_start"]) == (2 * MIB, 2 * MIB)
     assert hot["resident_bytes_end"] >= 0.98 * 2 * MIB

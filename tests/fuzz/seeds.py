@@ -104,6 +104,15 @@ def quantities() -> list[bytes]:
     return [bytes([number]) + word.encode() for number in range(8) for word in words]
 
 
+def conditions() -> list[bytes]:
+    """Of each unit and comparison."""
+    return [
+        b"saved>=50%,refaults_per_s<10,slowdown<1.02",
+        b"free > 1.5 GiB, applied<=64K,psi_some_us==0",
+        b"regret<3.2e0",
+    ]
+
+
 def arguments() -> list[bytes]:
     words = ("60", "5min", "1h", "0.5", "7", "0x10", "4096-8192", "0x1000-0x2000", "250", "1e3", "65535")
     return [bytes([number]) + word.encode() for number in range(16) for word in words]

@@ -380,6 +380,15 @@ def _sysfs(data: bytes) -> None:
         raise refusal
 
 
+def _conditions(data: bytes) -> None:
+    """Those of ``--require`` and of study files."""
+    from damon.results.conditions import check, read_conditions
+    from damon.results.figures import FIGURES
+
+    found = read_conditions(_text(data), "require")
+    assert all(len(str(one)) < 300 for one in check(found, dict.fromkeys(FIGURES, 0.5)))
+
+
 def _native_plan(data: bytes) -> None:
     """The program that performs workloads, built with it."""
     import subprocess
@@ -406,6 +415,7 @@ def _targets() -> list[Target]:
         Target("plan", "text", seeds.plans, _plan, ours, 800),
         Target("native-plan", "text", seeds.plans, _native_plan, (_Said,), 150),
         Target("quantities", "text", seeds.quantities, _quantities, ours, 2000),
+        Target("conditions", "text", seeds.conditions, _conditions, ours, 2000),
         Target("arguments", "text", seeds.arguments, _arguments, (_Said,), 800),
         Target("suite", "yaml", seeds.suites, _suite, theirs, 120),
         Target("manifest", "json", seeds.manifests, _manifest, theirs, 300),

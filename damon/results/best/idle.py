@@ -113,7 +113,7 @@ class Rates:
         heads, rounds = len(self.head), len(self.cycle) * self.times
         if number < heads:
             return self.head[number]
-        if number < heads + rounds or not self.tail and rounds:
+        if number < heads + rounds or (not self.tail and rounds):
             return self.cycle[(number - heads) % len(self.cycle)]
         return self.tail[min(number - heads - rounds, len(self.tail) - 1)] if self.tail else self.head[-1]
 
@@ -194,8 +194,7 @@ class Rates:
             by_v, by_t = begins[i + 1], begins[j + 1] - tau
             part = (by_v if by_v < by_t else by_t) - v
             end = c + (at_t - at_v) * part
-            if end < 0.0:
-                end = 0.0
+            end = max(end, 0.0)
             if at_t > 0.0 and part > 0.0 and (c < _NEVER or end < _NEVER):
                 ended = at_t * part * _mean(c, end)
                 slope = -exp(-c) * expm1(-at_t * part)

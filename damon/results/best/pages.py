@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import pairwise
 from math import ceil, exp, floor, log
 from typing import Final
 
@@ -47,7 +48,7 @@ class Idle:
 class Detail:
     """How finely pages are told apart."""
 
-    few: int = 64  #: pages that stand for an area with passes
+    few: int = 1024  #: pages that stand for an area with passes
     alike: float = 0.2  #: by which the logarithms of the rates of a class differ
 
     @classmethod
@@ -60,7 +61,7 @@ class Detail:
             if any(access.pattern in _PASSES for access in accesses):
                 passes += sum(len(stretches) for stretches, _ in _alike(area, life))
             zipf += life.stretches() * min(skew * log(area.size // PAGE + 1), area.size // PAGE)
-        return cls(max(4, min(64, int(_EFFORT / max(passes, 1.0)))), max(0.2, min(1.0, 5.0 * zipf / _EFFORT)))
+        return cls(max(4, min(1024, int(_EFFORT / max(passes, 1.0)))), max(0.2, min(1.0, 5.0 * zipf / _EFFORT)))
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def _classes(nr_pages: int, accesses: set[Access], few: int, alike: float) -> It
     if skews:
         cuts.update(_zipf_cuts(nr_pages, alike / max(skews)))
     ends = sorted(cuts)
-    for number, (first, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    for number, (first, end) in enumerate(pairwise(ends)):
         # Not always the middle where strides differ: all of these could be pages that one of them passes over.
         where = 0.5 if len(strides) < 2 and max(strides, default=0) <= PAGE else (number * _GOLDEN) % 1.0
         yield _Class(first + floor((end - first) * where), first, end, float(end - first))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from random import Random
 from typing import NamedTuple
 
@@ -94,7 +94,7 @@ def _touch(
 
 def gaps(pages: Sequence[Page]) -> Iterator[Gap]:
     for points, end in pages:
-        for before, after in zip(points, points[1:], strict=False):
+        for before, after in pairwise(points):
             yield Gap(after - before, 1)
         if points:
             yield Gap(end - points[-1], 0)
