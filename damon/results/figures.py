@@ -112,32 +112,32 @@ def _total(name: str) -> Callable[[Result], float | None]:
 
 def _table() -> list[Figure]:
     return [
-        Figure("saved", "share", "memory that had left and was not back, of all that the workload would have had there,"
-               " on average over time", _saved, "sim"),
-        Figure("saved_bytes", "bytes", "the same in bytes, on average over time",
+        Figure("saved", "share", "memory that had left and was not back, on average over time; of all that the workload"
+               " would have had in memory", _saved, "sim"),
+        Figure("saved_bytes", "bytes", "the same in bytes",
                lambda result: _divided(_memory_time(result, "evicted_byte_seconds"), seconds(result)), "sim"),
-        Figure("resident_bytes", "bytes", "the workload's memory that was there, on average over time",
+        Figure("resident_bytes", "bytes", "memory that was there, on average over time",
                lambda result: _divided(_memory_time(result, "resident_byte_seconds"), seconds(result)), "sim"),
-        Figure("refaults", "", "pages that came back", lambda result: result["memory"]["refaults"]),
-        Figure("refaults_per_s", "", "... a second",
+        Figure("refaults", "", "reclaimed pages that came back", lambda result: result["memory"]["refaults"]),
+        Figure("refaults_per_s", "", "the same a second",
                lambda result: _divided(result["memory"]["refaults"], seconds(result))),
-        Figure("regret", "", "refaults by those that were necessary for the memory saved", _regret, "sim"),
+        Figure("regret", "", "refaults, divided by those that were necessary for the memory saved", _regret, "sim"),
         Figure("of_possible", "share", "memory saved, of the most that could be saved at the same refaults",
                _best("of_possible"), "sim"),
-        Figure("slowdown", "", "time that the slowest process takes, by that with all of its memory there",
+        Figure("slowdown", "", "time that the slowest process takes, divided by that with all of its memory there",
                lambda result: result["slowdown"], "workload"),
         Figure("psi_some_us", "", "microseconds in which some process waited for memory",
                lambda result: result["psi_some_us"] - (result.get("psi_some_us_start") or 0)),
-        Figure("psi_some", "share", "... of the time", lambda result: _divided(
+        Figure("psi_some", "share", "the same, of the run's time", lambda result: _divided(
             (result["psi_some_us"] - (result.get("psi_some_us_start") or 0)) / 1e6, seconds(result))),
         Figure("free", "bytes", "free memory at the end", lambda result: result["memory"]["free_bytes"]),
         Figure("reclaimed", "bytes", "memory of the workload's areas at the start, less that at the end",
                _total("reclaimed_bytes"), "workload"),
-        Figure("hot_kept", "share", "of the areas that are accessed at the end, what is in memory then",
+        Figure("hot_kept", "share", "what is in memory at the end, of the areas that are accessed then",
                lambda result: _divided(*(totals(result)[name] for name in ("hot_bytes_kept", "hot_bytes"))),
                "workload"),
-        Figure("tried", "bytes", "that modules tried their schemes on", _total("tried_bytes"), "counts"),
-        Figure("applied", "bytes", "that they applied them to", _total("applied_bytes"), "counts"),
+        Figure("tried", "bytes", "memory that modules tried their schemes on", _total("tried_bytes"), "counts"),
+        Figure("applied", "bytes", "memory that modules applied their schemes to", _total("applied_bytes"), "counts"),
         Figure("cpu_s", "", "processor seconds of the workers", _total("kdamond_cpu_seconds"), "processor"),
     ]  # fmt: skip
 

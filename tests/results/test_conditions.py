@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from math import inf
+from pathlib import Path
 
 import pytest
 
@@ -120,3 +121,14 @@ def test_a_run_has_what_is_not_refused_before_it_starts() -> None:
     assert lacking(FIGURES["saved"], simulated=False, workload=True, counts=True) is not None
     assert lacking(FIGURES["slowdown"], simulated=False, workload=False, counts=True) is not None
     assert lacking(FIGURES["applied"], simulated=True, workload=True, counts=False) is not None
+
+
+def test_the_page_has_all_figures() -> None:
+    units = {"share": "share", "bytes": "bytes", "": "number"}
+    known = {
+        "": "always", "sim": "simulated machine", "workload": "with a workload", "counts": "modules that count bytes",
+        "processor": "real machine",
+    }  # fmt: skip
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "run.md").read_text()
+    rows = [f"| `{one.name}` | {units[one.unit]} | {one.what} | {known[one.needs]} |" for one in FIGURES.values()]
+    assert "\n".join(["| figure | unit | meaning | known |", "|---|---|---|---|", *rows, "\n"]) in page

@@ -66,3 +66,16 @@ def test_no_module_is_compiled_in_the_guest(shared_guest: Guest) -> None:
     shared_guest.run([*damon_run(["damon_reclaim"], duration=0)[:5], "--help"]).check()
     compiled = f"find {PROJECT} -name '*.pyc' -newer /run/vmtest/settings"
     assert shared_guest.run(compiled).check().text == ""
+
+
+def test_conditions_on_real_memory(shared_guest: Guest) -> None:
+    """``--require``: what is not met is a line and exit code 4; what only a simulated machine has is refused."""
+    result = shared_guest.run([*FILE_ONLY, "--require", "refaults_per_s<1e9,cpu_s<1e9,free>1T"])
+    assert result.returncode == 4
+    assert result.errors.startswith("damon: --require: free>1T: is ")
+    assert result.errors.count("\n") == 1
+    found = json.loads(shared_guest.run(["cat", "/tmp/run.json"]).text)["require"]
+    assert [one["met"] for one in found] == [True, True, False]
+    refused = shared_guest.run([*FILE_ONLY, "--require", "regret<3"])
+    assert (refused.returncode, refused.errors.count("\n")) == (2, 1)
+    assert refused.errors.startswith("damon: --require: regret: is known on the simulated machine only")

@@ -48,7 +48,7 @@ class Idle:
 class Detail:
     """How finely pages are told apart."""
 
-    few: int = 1024  #: pages that stand for an area with passes
+    few: int = 256  #: pages that stand for an area with passes
     alike: float = 0.2  #: by which the logarithms of the rates of a class differ
 
     @classmethod
@@ -61,7 +61,7 @@ class Detail:
             if any(access.pattern in _PASSES for access in accesses):
                 passes += sum(len(stretches) for stretches, _ in _alike(area, life))
             zipf += life.stretches() * min(skew * log(area.size // PAGE + 1), area.size // PAGE)
-        return cls(max(4, min(1024, int(_EFFORT / max(passes, 1.0)))), max(0.2, min(1.0, 5.0 * zipf / _EFFORT)))
+        return cls(max(4, min(256, int(_EFFORT / max(passes, 1.0)))), max(0.2, min(1.0, 5.0 * zipf / _EFFORT)))
 
 
 @dataclass(frozen=True)
