@@ -133,26 +133,26 @@ class Session:
         """Module, name and value of each readable figure."""
         return [(module.name, *row) for module in self._modules for row in module.summary()]
 
+    def _module(self, module: Module) -> dict[str, Any]:
+        tried, applied = module.progress() or (None, None)
+        return {
+            "parameters": self._parameters[module.name],
+            "stats": module.stats(),
+            "state": self._states[module.name],
+            "tried_bytes": tried,
+            "applied_bytes": applied,
+        }
+
     def result(self) -> dict[str, Any]:
         """One object, after ``end()``; all but ``timing`` is the same for the same seed in the simulator."""
         start, now = self._start, self._observer.look()
-        done = {module.name: module.progress() or (None, None) for module in self._modules}
         return {
             format_version.FIELD: format_version.RUN_RESULT,
             "seed": self._seed,
             "engine": self._engine.as_object(),
             "machine": self._observer.machine.name,
             "virtual_seconds": self._ran if self._simulated else None,
-            "modules": {
-                module.name: {
-                    "parameters": self._parameters[module.name],
-                    "stats": module.stats(),
-                    "state": self._states[module.name],
-                    "tried_bytes": done[module.name][0],
-                    "applied_bytes": done[module.name][1],
-                }
-                for module in self._modules
-            },
+            "modules": {module.name: self._module(module) for module in self._modules},
             "error": in_words(self.error),
             "killed": [kill.as_object() for kill in self.kills],
             "areas": self._observer.areas(),

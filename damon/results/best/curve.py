@@ -22,7 +22,7 @@ from damon.workload.model import Kind, Workload
 
 #: Refaults, and bytes x seconds saved.
 Point = tuple[float, float]
-#: Idle times that are shorter are not told apart.
+#: Idle times that are shorter are not distinguished.
 _SHORTEST_S: Final = 1e-6
 _STEPS: Final = 200
 _ACCURACY: Final = 1e-4

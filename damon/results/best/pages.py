@@ -46,7 +46,7 @@ class Idle:
 
 @dataclass(frozen=True)
 class Detail:
-    """How finely pages are told apart."""
+    """How finely pages are distinguished."""
 
     few: int = 256  #: pages that stand for an area with passes
     alike: float = 0.2  #: by which the logarithms of the rates of a class differ
