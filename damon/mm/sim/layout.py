@@ -105,13 +105,14 @@ class SimArea(ctypes.Structure):
         *((name, c_uint32) for name in ("process", "kind", "memcg", "pad", "mapped", "epoch", "nr_seg", "nr_ext")),
         ("t_mapped", c_int64),
         *((name, c_uint64) for name in ("nr_bulk", "nr_bulk_idle")),
-        *((name, c_uint64) for name in ("nr_present", "nr_swapped", "nr_active", "nr_huge", "nr_evicted")),
-        ("residence_t", c_int64),
-        *((name, c_double) for name in ("present_ns", "evicted_ns")),
+        *((name, c_uint64) for name in ("nr_present", "nr_swapped", "nr_active", "nr_huge")),
         *((name, c_uint64) for name in ("faults", "refaults", "reclaimed", "touches")),
         *((name, c_uint64 * MAX_NODE) for name in ("bulk_seq", "node_present", "node_active")),
         ("latency_t", c_int64),
         *((name, c_double) for name in ("latency_ns", "touch_ns")),
+        ("nr_evicted", c_uint64),
+        ("residence_t", c_int64),
+        *((name, c_double) for name in ("present_ns", "evicted_ns")),
     )
 
 

@@ -95,13 +95,13 @@ struct sim_area {
 	int64_t t_mapped;
 	uint64_t nr_bulk, nr_bulk_idle;
 	uint64_t nr_present, nr_swapped, nr_active, nr_huge;
-	uint64_t nr_evicted; /* pages out of memory that were in it since the area was mapped */
-	int64_t residence_t; /* the next two count up to here: pages x ns */
-	double present_ns, evicted_ns;
 	uint64_t faults, refaults, reclaimed, touches;
 	uint64_t bulk_seq[SIM_MAX_NODE], node_present[SIM_MAX_NODE], node_active[SIM_MAX_NODE];
 	int64_t latency_t; /* latency_ns counts up to here */
 	double latency_ns, touch_ns; /* what touches of pages in memory cost: in all, and the mean touch now */
+	uint64_t nr_evicted; /* pages out of memory that were in it since the area was mapped */
+	int64_t residence_t; /* the next two count up to here: pages x ns */
+	double present_ns, evicted_ns;
 };
 
 struct sim_process {
