@@ -154,6 +154,32 @@ def test_a_stride_passes_over_pages() -> None:
     assert best.refaults(best.most_byte_seconds) == pytest.approx(30 * 1000, rel=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_passes_are_exact(seed: int) -> None:
+    """Where nothing is random, the curve is that of the one trace: a pass goes on where the last phase left it, unless
+    it has another stride."""
+    rnd = Random(seed)
+    area = Area("a", 40 * PAGE, populate=rnd.random() < 0.5)
+    strides = [rnd.choice([1000, 4096, 8192, 20480]), 4096]
+    phases = tuple(
+        Phase(
+            f"phase{n}", rnd.choice([713_100, 1_131_700]),
+            (Access("a", rnd.choice([17.0, 31.0, 90.0]), Pattern.STRIDED, stride=rnd.choice(strides)),)
+            if rnd.random() < 0.8
+            else (),
+        )
+        for n in range(6)
+    )  # fmt: skip
+    workload = Workload("passes", (area,), phases, rnd.random() < 0.5, SWAP)
+    found = list(gaps(trace(workload, 9.7, rnd)))
+    best = best_reclaim(workload, 9.7)
+    paid = sorted((gap.seconds for gap in found if gap.cost), reverse=True)
+    idle = sum(gap.seconds for gap in found if not gap.cost)
+    for refaults in range(0, len(paid), max(len(paid) // 7, 1)):
+        assert best.byte_seconds(refaults) == pytest.approx((idle + sum(paid[:refaults])) * PAGE, rel=2e-3)
+    assert best.most_byte_seconds == pytest.approx((idle + sum(paid)) * PAGE)
+
+
 @pytest.mark.parametrize("pattern", list(Pattern))
 def test_a_round_that_repeats_is_as_good_as_all_of_its_rounds(pattern: Pattern) -> None:
     """200 rounds as a cycle, and as phases one after the other."""

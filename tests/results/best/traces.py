@@ -20,6 +20,16 @@ class Page(NamedTuple):
     end: float
 
 
+class Run(NamedTuple):
+    """Passes at one rate: from when on, from which touch of a pass on, and how many touches there were."""
+
+    access: Access
+    stride: int
+    since: float
+    base: int
+    done: int
+
+
 class Gap(NamedTuple):
     """An idle time: seconds, and whether a touch ends it, which is a refault if the page was out meanwhile."""
 
@@ -30,7 +40,7 @@ class Gap(NamedTuple):
 def trace(workload: Workload, seconds: float, rnd: Random) -> list[Page]:
     """Every page of every mapping."""
     mapped: dict[str, list[list[float]]] = {}
-    cursors: dict[str, tuple[int, int]] = {}
+    cursors: dict[str, Run] = {}
     done: list[Page] = []
     areas = {area.name: area for area in workload.areas}
     now, number = 0.0, 0
@@ -71,17 +81,19 @@ def trace(workload: Workload, seconds: float, rnd: Random) -> list[Page]:
 
 def _touch(
     area: Area, access: Access, pages: list[list[float]], now: float, length: float,
-    cursors: dict[str, tuple[int, int]], rnd: Random,
+    cursors: dict[str, Run], rnd: Random,
 ) -> None:  # fmt: skip
     if access.pattern in (Pattern.SEQUENTIAL, Pattern.STRIDED):
         stride = access.stride if access.pattern is Pattern.STRIDED else PAGE
-        before, cursor = cursors.get(area.name, (stride, 0))
         period = -(-area.size // stride)
-        cursor = cursor % period if before == stride else 0
-        for touch in range(int(length * access.rate)):
-            pages[cursor % period * stride // PAGE].append(now + (touch + 1) / access.rate)
-            cursor += 1
-        cursors[area.name] = (stride, cursor)
+        run = cursors.get(area.name)
+        if run is None or run.access != access:  # else it goes on as if there were no new phase
+            base = (run.base + run.done) % period if run is not None and run.stride == stride else 0
+            run = Run(access, stride, now, base, 0)
+        due = int((now + length - run.since) * access.rate)
+        for touch in range(run.done, due):
+            pages[(run.base + touch) % period * stride // PAGE].append(run.since + (touch + 1) / access.rate)
+        cursors[area.name] = run._replace(done=due)
         return
     cursors.pop(area.name, None)
     skew = access.skew if access.pattern is Pattern.ZIPF else 0.0
