@@ -72,7 +72,8 @@ def _status(arguments: argparse.Namespace) -> int:
         from damon.cli import follow
 
         follow.check(arguments)
-        return follow.follow(arguments)
+        with connect(arguments) as client:
+            return follow.follow(arguments, client)
     with connect(arguments) as client:
         status = client.call("status")
     if arguments.json:

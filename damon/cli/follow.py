@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
-from damon.cli.client import connect
 from damon.command.process import raise_interrupts
+from damon.damond.client import Client
 from damon.damond.snapshot import Context, Snapshot, from_object
 from damon.errors import InvalidInput
 from damon.library.engine import Identity
@@ -35,20 +35,19 @@ def check(arguments: argparse.Namespace) -> None:
     check_form(arguments.out_form)
 
 
-def follow(arguments: argparse.Namespace) -> int:
+def follow(arguments: argparse.Namespace, client: Client) -> int:
     """Until Ctrl-C, or damond's end."""
     raise_interrupts()
     every = arguments.every or 1.0
-    with connect(arguments) as client:
-        first = from_object(client.call("snapshot", regions=0))
-        sink = DirectorySink(arguments.out, _request(first, every), arguments.out_form)
-        try:
-            record(lambda: from_object(client.call("snapshot", regions=0)), sink, first, lambda: time.sleep(every))
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            sink.close()
-            sink.describe(contexts=[], result={"damond": first.mount})
+    first = from_object(client.call("snapshot", regions=0))
+    sink = DirectorySink(arguments.out, _request(first, every), arguments.out_form)
+    try:
+        record(lambda: from_object(client.call("snapshot", regions=0)), sink, first, lambda: time.sleep(every))
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        sink.close()
+        sink.describe(contexts=[], result={"damond": first.mount})
 
 
 def _request(first: Snapshot, every: float) -> dict[str, Any]:
