@@ -143,6 +143,11 @@ class Session:
             "applied_bytes": applied,
         }
 
+    def _unreached(self) -> dict[str, int] | None:
+        """Of physical memory on a real machine: bytes by the reason why no action reached them."""
+        physical = getattr(self._observer.machine, "physical", None)
+        return physical.unreached() if physical is not None else None
+
     def result(self) -> dict[str, Any]:
         """One object, after ``end()``; all but ``timing`` is the same for the same seed in the simulator."""
         start, now = self._start, self._observer.look()
@@ -166,6 +171,7 @@ class Session:
                 "resident_bytes": now.resident,
                 "refaults": now.refaults,
             },
+            "unreached_bytes": self._unreached(),
             "psi_some_us_start": self._psi_start_us,
             "psi_some_us": self._observer.machine.psi_some_us(),
             "timing": {
@@ -174,6 +180,12 @@ class Session:
                 "kdamond_cpu_seconds": self._cpu,
             },
         }
+
+
+def _reasons(unreached: dict[str, int]) -> str:
+    """Of bytes that passed a scheme's filters: how many no advice reached, by reason."""
+    found = ", ".join(f"{output.size(count)} {name}" for name, count in unreached.items() if count and name != "wanted")
+    return f"not reached from user space: {found or 'none'} of {output.size(unreached['wanted'])} that passed filters"
 
 
 def _thread_cpu(tid: int) -> float:
@@ -197,6 +209,8 @@ def print_summary(result: dict[str, Any], statistics: Sequence[tuple[str, str, s
         columns = ("area", "size", "resident at start", "at end", "share", "refaults")
         output.table(columns, [_area_row(name, area) for name, area in _whole(result["areas"]).items()])
     memory, timing = result["memory"], result["timing"]
+    if result.get("unreached_bytes") and result["unreached_bytes"]["wanted"]:
+        print(_reasons(result["unreached_bytes"]))
     print(
         f"free {output.size(memory['free_bytes_start'])} -> {output.size(memory['free_bytes'])}"
         f" of {output.size(memory['total_bytes'])},"

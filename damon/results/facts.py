@@ -145,6 +145,12 @@ class Facts:
         return 1000.0 * sum(free) / len(free) / self.memory_bytes if free and self.memory_bytes else 0.0
 
     @property
+    def unreached(self) -> Mapping[str, int]:
+        """On a real machine: bytes that passed filters (``wanted``), and of these what no advice reached, by reason."""
+        found = (self.run.result or {}).get("unreached_bytes") or {}
+        return {str(name): _number(count) for name, count in found.items()} if isinstance(found, dict) else {}
+
+    @property
     def swap_bytes(self) -> int:
         workload = self.run.request.get("workload") or {}
         devices = workload.get("machine", {}).get("swap")

@@ -41,6 +41,7 @@ class Cause(enum.Enum):
     OPS_FILTERS = "operations filters"
     NO_SWAP = "no swap"
     WRONG_NODE = "wrong node"
+    UNREACHABLE = "out of reach from user space"
     ACTION = "action fails"
 
 
@@ -171,6 +172,14 @@ def _failed(facts: Facts) -> _Found | None:
     if not passed or facts.applied >= _HALF * passed or not _tried_enough(facts):
         return None
     what = f"{size(passed)} passed all filters, and the action applied to {size(facts.applied)}"
+    unreached = {name: count for name, count in facts.unreached.items() if name != "wanted" and count}
+    if sum(unreached.values()) > _HALF * facts.unreached.get("wanted", 0):
+        reasons = ", ".join(f"{size(count)} {name}" for name, count in unreached.items())
+        return (
+            Cause.UNREACHABLE,
+            f"{what}: no advice from user space reached the rest ({reasons})",
+            "run the kernel's own DAMON on it (--engine host)",
+        )
     if facts.action == "pageout":
         return (
             Cause.NO_SWAP,

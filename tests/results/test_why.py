@@ -189,6 +189,18 @@ def test_accesses_that_are_too_rare_for_a_hot_scheme() -> None:
     assert "8.192 s" in found.sentence
 
 
+def test_memory_that_no_advice_reaches() -> None:
+    """On a real machine; the run is made up: most of what passed is mapped by several processes."""
+    with machine_of({**_HOT_COLD, "machine": {"memory": "512M", "swap": {"size": "8M"}}}) as machine:
+        run = recorded(machine, [_scheme()], 20, why=True)
+    assert run.result is not None
+    unreached = {"wanted": 100 * _M, "missing": _M, "own": 0, "stale": 0, "shared": 80 * _M}
+    run.result = {**run.result, "unreached_bytes": unreached}
+    (found,) = explain(run)
+    assert found.cause is Cause.UNREACHABLE
+    assert "80.0 MiB shared" in found.sentence
+
+
 def test_stages_do_not_grow() -> None:
     """Each stage of memory that fits has at most what the one before has, at each aggregation."""
     with machine_of(_STRIPES) as machine:

@@ -16,6 +16,10 @@ from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
 BATCH: Final = 16384
 
 
+#: Why pages are not acted on; fields of ``Result``.
+UNREACHED: Final = ("missing", "own", "stale", "shared")
+
+
 class SampledBatch(Batch):
     """With what "make old" found behind the addresses. ``sampler`` None: there was no memory to sample."""
 
@@ -44,8 +48,8 @@ class LinuxPhysicalSpace:
     def __init__(self, files: Callable[[], Files]) -> None:
         self._open = files
         self._rmap: ReverseMap | None = None
-        #: What became of the pages of the last action.
-        self.last_result = Result()
+        #: What became of the pages of the last action, and of all actions but moves.
+        self.last_result, self.total = Result(), Result()
 
     def mkold(self, addrs: Buffer, nr: int) -> Batch:
         batch = SampledBatch(addrs, nr, self)
@@ -96,16 +100,29 @@ class LinuxPhysicalSpace:
         return self._rmap
 
     def pageout(self, folios: FolioArray) -> int:
-        self.last_result = self.rmap.act(folios, native.PAGEOUT)
-        return self.last_result.left
+        return self._act(folios, native.PAGEOUT).left
 
     def activate(self, folios: FolioArray) -> int:
-        self.last_result = self.rmap.act(folios, native.ACTIVATE)
+        self._act(folios, native.ACTIVATE)
         return int(native.passing_pages(folios.pointer, folios.nr))
 
     def deactivate(self, folios: FolioArray) -> int:
-        self.last_result = self.rmap.act(folios, native.DEACTIVATE)
+        self._act(folios, native.DEACTIVATE)
         return int(native.passing_pages(folios.pointer, folios.nr))
+
+    def _act(self, folios: FolioArray, action: int) -> Result:
+        self.last_result = result = self.rmap.act(folios, action)
+        for name in ("wanted", "acted", "left", *UNREACHED):
+            setattr(self.total, name, getattr(self.total, name) + getattr(result, name))
+        return result
+
+    def unreached(self) -> dict[str, int]:
+        """Bytes that passed a scheme's filters and that no advice reached, by reason; ``wanted``: all that passed.
+
+        ``missing``: no process maps them, or the reverse map is behind. ``own``: this process's. ``stale``: gone from
+        where they were. ``shared``: mapped by several processes, which the kernel refuses from outside.
+        """
+        return {name: getattr(self.total, name) * PAGE_SIZE for name in ("wanted", *UNREACHED)}
 
     def close(self) -> None:
         if self._rmap is not None:
