@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.examples import examples
 from tests.mm.sim.machines import MIB, advise, check, page_addrs
 from tests.mm.sim.operations import do, draw
 from tests.mm.sim.replayed import replayed
+from tests.refusals import refused
 from tests.workload.traces import MS, Window, random_trace, random_windows, write
 
 _MASK = 2**64 - 1
@@ -422,3 +424,26 @@ def test_memory_does_not_grow_with_the_trace(tmp_path: Path) -> None:
             sim.clock.sleep_us(1_000_000)
             resident.append((sim.state.area.rows[0].nr_seg, sim.state.m.nr_event))
     assert resident[0] == resident[1]
+
+
+def test_traces_beside_what_is_written_out(tmp_path: Path) -> None:
+    """Hot spots that move and instances are expanded; the areas of the trace stay as they are."""
+    _steady(tmp_path / "t.trace", loop=True)
+    data = {
+        "duration": "4s", "machine": {"hz": 0, "memory": "64M"},
+        "areas": {"one": {"trace": "t.trace"}, "cache": {"size": "64K"}},
+        "access": [{"area": "cache", "rate": "1k", "hot": {"size": "16K", "rate": "9k", "every": "1s"}}],
+        "programs": {"job": {"areas": {"data": {"size": "16K"}}, "access": [{"area": "data", "rate": "1k"}]}},
+        "instances": [{"program": "job", "every": "1s", "lifetime": "500ms"}],
+    }  # fmt: skip
+    workload = parse_workload(data, directory=tmp_path)
+    assert [area.name for area in workload.areas if area.replay is not None] == ["one.heap"]
+    assert len(workload.areas) > 5
+    with SimulatedMachine(workload, 1) as sim:
+        sim.clock.sleep_us(2_350_000)
+        assert _hot(sim, "one.heap") == [3]
+        check(sim)
+    with refused(errno.EINVAL) as caught:
+        areas = {**data["areas"], "one": {"trace": "t.trace", "process": "job"}}  # type: ignore[dict-item]
+        parse_workload({**data, "areas": areas}, directory=tmp_path)
+    assert "areas: 'job': is a process of a trace" in str(caught.value)
