@@ -26,6 +26,8 @@ from damon.records.form import Key
 from damon.records.read import read as read_records
 from damon.workload.load import load_workload
 from damon.workload.model import Access, Area, Event, Kind, MachineSpec, Phase, PhaseEvent, ProcessSpec, Workload
+from damon.workload.tracefile.form import TracedArea, unpack_rows
+from damon.workload.tracefile.reader import Trace
 from vmtest.errors import HarnessError
 from vmtest.results import manifest, writers
 from vmtest.results.job import Limits
@@ -45,6 +47,29 @@ def test_a_workload_of_format_1() -> None:
         machine=MachineSpec(memory=256 << 20, swap=None),
         process_specs=(ProcessSpec("server", "web"),),
     )
+
+
+def test_a_trace_of_format_1() -> None:
+    trace = Trace(FORMATS / "trace-1.trace")
+    what = trace.description
+    assert (what.duration_ns, what.loop, what.origin) == (2000, True, "records")
+    assert [(space.process, space.nr_pages) for space in what.spaces] == [("web", 20)]
+    assert what.areas == (
+        TracedArea("heap", 0, 0, 8, "anon", 0x10000, ((0, 1000), (1500, 2000))),
+        TracedArea("data", 0, 8, 12, "file", 0, ((0, 2000),)),
+    )
+    assert [(t0, t1, unpack_rows(rows)) for t0, t1, rows in trace.windows(0)] == [
+        (n * 100, n * 100 + 100, [(n % 3, n % 3 + 2, 0.5, 0.2), (10, 12 + n % 2, 3.0, 1.0)]) for n in range(18)
+    ]
+    assert [area.name for area in load_workload(FORMATS / "trace-1.trace").areas] == ["heap", "data"]
+
+
+def test_a_later_trace_is_refused(tmp_path: Path) -> None:
+    data = bytearray((FORMATS / "trace-1.trace").read_bytes())
+    data[8] = 2
+    (tmp_path / "later").write_bytes(data)
+    with pytest.raises(InvalidInput, match="format: 2: is not known here; 1 is"):
+        Trace(tmp_path / "later")
 
 
 def test_a_configuration_of_masim() -> None:

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "report": ("report",),
     "why": ("why",),
     "workload": ("workload",),
+    "importing": ("import",),
     "trace": ("trace",),
     "exec": ("exec",),
     "export": ("export",),

@@ -59,6 +59,10 @@ def perform(arguments: argparse.Namespace) -> int:
         return _check(workload, arguments.json)
     from damon.cli import workload_plot
 
+    if all(area.replay is not None for area in workload.areas):
+        raise InvalidInput(
+            f"WORKLOAD: {arguments.file!r}: has areas of traces only; give their recording to damon report"
+        )
     if arguments.json:
         print(json.dumps(workload_plot.as_object(workload, arguments.rows)))
     elif arguments.output is not None:
@@ -104,6 +108,9 @@ def _check(workload: Workload, as_json: bool) -> int:
     swap = sum(device.size for device, _ in machine.swaps)
     free = machine.memory - machine.reserved
     warnings = _warnings(result.most_mapped, free, swap, result.peak_rate, result.areas)
+    traced = sum(area.replay is not None for area in workload.areas)
+    if traced:
+        warnings.append(f"{traced} areas are of traces: their touches, and when they are mapped, are not counted here")
     if as_json:
         print(json.dumps(_object(workload, result, warnings)))
         return 0

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -49,11 +49,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was found out until ``end_ns``. ``start_ns`` is None in forms that do not have it."""
+    """What was found out until ``end_ns``. ``start_ns`` is None in forms that do not have it; ``sample_us`` is the
+    sampling interval of this snapshot where tuning has changed it."""
 
     start_ns: int | None
     end_ns: int
     rows: tuple[Row, ...]
+    sample_us: int | None = None
 
 
 class _Rate(msgspec.Struct):
@@ -76,6 +78,7 @@ class _Snapshot(msgspec.Struct):
     start_time: Number
     end_time: Number
     regions: list[_Region]
+    sample_interval_us: Any = None
 
 
 class _Intervals(msgspec.Struct):
@@ -150,7 +153,18 @@ def _snapshot(one: _Snapshot) -> Snapshot:
         raise Refused(f"end_time: {end}: lies before start_time, {start}")
     rows = tuple(_row(index, region) for index, region in enumerate(one.regions))
     check_order(rows)
-    return Snapshot(start, end, rows)
+    return Snapshot(start, end, rows, _tuned(one.sample_interval_us, start, end))
+
+
+def _tuned(value: Any, start: int, end: int) -> int | None:
+    """The microseconds of a tuned sampling interval; None for what is none. damo writes nanoseconds there."""
+    try:
+        us = _us("sample_us", value) if isinstance(value, (int, float, str)) else None
+    except Refused:
+        return None
+    if us and us * 1000 > end - start:  # more than the snapshot
+        us //= 1000
+    return us or None
 
 
 def _row(index: int, region: _Region) -> Row:

@@ -39,6 +39,8 @@ def process_of(name: str, spec: Any, areas: Collection[Area], nodes: int) -> Pro
         raise refusal(f"processes.{name}.node", raw.node, f"is not a node; machine.nodes has {nodes or 'none'}")
     if raw.late and any(area.process == name and area.mapped_at_start for area in areas):
         raise refusal(f"processes.{name}.late", True, "has an area mapped from the start; give it mapped: false")
+    if raw.late and any(area.process == name and area.replay is not None for area in areas):
+        raise refusal(f"processes.{name}.late", True, "has areas of a trace, which begins at the start; leave it out")
     return ProcessSpec(name, check_memcg(raw.memcg, f"processes.{name}.memcg"), raw.node, raw.late)
 
 
@@ -46,6 +48,7 @@ def access_of(raw: AccessFields, field: str, areas: dict[str, Area]) -> Access:
     """The access at ``field``. Beside a hot spot the rate of the rest can be 0."""
     if raw.area not in areas:
         raise refusal(f"{field}.area", raw.area, f"is not an area; known are {listed(areas)}")
+    _check_free([areas[raw.area]], f"{field}.area", raw.area)
     stride = parse_bytes(raw.stride, f"{field}.stride")
     if stride > areas[raw.area].size:
         raise refusal(
@@ -53,6 +56,12 @@ def access_of(raw: AccessFields, field: str, areas: dict[str, Area]) -> Access:
         )
     rate = 0.0 if raw.hot is not None and raw.rate in (0, "0") else parse_rate(raw.rate, f"{field}.rate")
     return Access(raw.area, rate, Pattern(raw.pattern), float(raw.write), stride, float(raw.skew))
+
+
+def _check_free(areas: Collection[Area], field: str, value: str) -> None:
+    """Refuse what a phase says of a trace's areas."""
+    if any(area.replay is not None for area in areas):
+        raise refusal(field, value, "is of a trace, which has its own times and accesses; leave it out")
 
 
 def phase_of(index: int, raw: PhaseFields, areas: dict[str, Area]) -> Phase:
@@ -74,6 +83,8 @@ def phase_of(index: int, raw: PhaseFields, areas: dict[str, Area]) -> Phase:
             if one not in known:
                 what = "a process" if event is Event.EXIT else "an area"
                 raise refusal(f"{field}.{event.value}[{i}]", one, f"is not {what}; known are {listed(known)}")
+            hit = [area for area in areas.values() if one == (area.process if event is Event.EXIT else area.name)]
+            _check_free(hit, f"{field}.{event.value}[{i}]", one)
             events.append(PhaseEvent(event, one))
     hotplug = [_hotplug(True, one, f"{field}.online[{i}]") for i, one in enumerate(raw.online)]
     hotplug += [_hotplug(False, one, f"{field}.offline[{i}]") for i, one in enumerate(raw.offline)]

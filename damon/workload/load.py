@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -27,6 +28,7 @@ from damon.workload.model import (
     Workload,
 )
 from damon.workload.quantities import parse_duration, parse_size, refusal
+from damon.workload.replays import check_apart, is_replay, memory_for, own_phase, replayed_areas, workload_of
 from damon.workload.schema import (
     TAKES,
     AreaFields,
@@ -39,6 +41,7 @@ from damon.workload.schema import (
     steps,
 )
 from damon.workload.story import check_hotplug, check_story
+from damon.workload.tracefile.reader import is_trace
 from damon.workload.yaml12 import Malformed, compose, plain, read_text
 
 #: The version of the file format.
@@ -73,9 +76,12 @@ def _swap_device(raw: Any, field: str) -> Swap:
     return Swap(parse_size(given.size, f"{field}.size"), given.read_us, given.write_us, given.priority)
 
 
-def _machine(raw: MachineFields) -> MachineSpec:
+def _machine(raw: MachineFields, areas: tuple[Area, ...]) -> MachineSpec:
+    """With as much memory and swap as ``areas`` of traces need, where the file does not give them."""
+    replays = any(area.replay is not None for area in areas)
+    memory = memory_for(areas) if replays else MachineSpec.memory
     nodes = tuple(_node(index, node, len(raw.nodes)) for index, node in enumerate(raw.nodes))
-    memory = sum(node.size for node in nodes) or 1 << 30
+    memory = sum(node.size for node in nodes) or memory
     if raw.memory is not msgspec.UNSET:
         given_memory = parse_size(raw.memory, "machine.memory")
         if nodes and given_memory != memory:
@@ -86,7 +92,7 @@ def _machine(raw: MachineFields) -> MachineSpec:
     reserved = parse_size(raw.reserved, "machine.reserved") if raw.reserved not in (0, "0") else 0
     if reserved >= memory:
         raise refusal("machine.reserved", raw.reserved, f"leaves nothing of the {memory} bytes of memory; give less")
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"swap": Swap(memory)} if replays else {}
     if raw.swap is not msgspec.UNSET:
         given["swap"] = _swap(raw.swap)
     return MachineSpec(
@@ -97,37 +103,63 @@ def _machine(raw: MachineFields) -> MachineSpec:
     )  # fmt: skip
 
 
-def parse_workload(data: Any, name: str = "workload") -> Workload:
-    """The workload that parsed YAML ``data`` describes; ``InvalidInput`` names the field."""
+def parse_workload(data: Any, name: str = "workload", directory: Path = Path()) -> Workload:
+    """The workload that parsed YAML ``data`` describes; ``InvalidInput`` names the field.
+
+    Args:
+        data: the file's.
+        name: of the workload, unless the file gives one.
+        directory: where the trace files are that it names.
+    """
     later = format_version.refusal(data, FORMAT)
     if later is not None:
         raise InvalidInput(later)
     raw = convert(data, FileFields)
-    areas = _areas(raw)
+    areas = _areas(raw, directory)
     nodes = len(raw.machine.nodes)
     specs = tuple(process_of(process, spec, areas.values(), nodes) for process, spec in raw.processes.items())
     phases = _phases(raw, areas)
-    workload = Workload(raw.name or name, tuple(areas.values()), phases, raw.repeat, _machine(raw.machine), specs)
+    machine = _machine(raw.machine, tuple(areas.values()))
+    workload = Workload(raw.name or name, tuple(areas.values()), phases, raw.repeat, machine, specs)
     check_story(workload)
     check_hotplug(workload)
     if not is_expanded(raw):
         return workload
+    return _expanded(raw, workload)
+
+
+def _expanded(raw: FileFields, workload: Workload) -> Workload:
+    """With everything written out; areas of traces stay as they are."""
     from damon.workload.timeline import expand
 
-    return expand(raw, workload)
+    traced = [area for area in workload.areas if area.replay is not None]
+    own = {name: spec for name, spec in (raw.areas or {}).items() if not is_replay(spec)}
+    plain = replace(workload, areas=tuple(area for area in workload.areas if area.replay is None))
+    written = expand(msgspec.structs.replace(raw, areas=own), plain) if traced else expand(raw, workload)
+    check_apart(traced, written)
+    return replace(written, areas=(*written.areas, *traced))
 
 
-def _areas(raw: FileFields) -> dict[str, Area]:
+def _areas(raw: FileFields, directory: Path) -> dict[str, Area]:
     if not isinstance(raw.areas, dict):
         if raw.instances:
             return {}
         raise InvalidInput(f"areas: is missing; give {TAKES['areas']}")
     if not raw.areas and not raw.instances:
         raise refusal("areas", raw.areas, "is empty; give at least one")
-    return {
-        check_name(area, "areas"): area_of(area, convert(spec, AreaFields, f"areas.{area}"), f"areas.{area}")
-        for area, spec in raw.areas.items()
-    }
+    areas: dict[str, Area] = {}
+    for name, spec in raw.areas.items():
+        field = f"areas.{name}"
+        found = (
+            replayed_areas(name, spec, directory)
+            if is_replay(spec)
+            else [area_of(check_name(name, "areas"), convert(spec, AreaFields, field), field)]
+        )
+        for area in found:
+            if area.name in areas:
+                raise refusal(field, area.name, "is there already; give one of the two another name")
+            areas[area.name] = area
+    return areas
 
 
 def _phases(raw: FileFields, areas: dict[str, Area]) -> tuple[Phase, ...]:
@@ -135,6 +167,8 @@ def _phases(raw: FileFields, areas: dict[str, Area]) -> tuple[Phase, ...]:
     if not isinstance(raw.phases, list):
         if raw.duration is not msgspec.UNSET:
             return (Phase("", parse_duration(raw.duration, "duration")),)
+        if any(area.replay is not None for area in areas.values()):
+            return (own_phase(tuple(areas.values())),)
         raise InvalidInput(f"phases: is missing; give {TAKES['phases']}, or a duration")
     if raw.duration is not msgspec.UNSET:
         raise refusal("duration", raw.duration, "is for a file without phases, which have their own; leave it out")
@@ -154,7 +188,7 @@ def _is_yaml(path: Path, text: str) -> bool:
 def load_workload(
     path: str | Path, form: Literal["auto", "yaml", "masim"] = "auto", full_speed: float = FULL_SPEED
 ) -> Workload:
-    """Read ``path``; ``form`` is its form, else its name (``.yaml``, ``.yml``, ``.cfg``) or first line does.
+    """Read ``path``; ``form`` is its form, else its begin (a trace file's), its name or its first line shows it.
 
     Args:
         path: a file, or the name of a shipped workload (``hot-cold``).
@@ -164,6 +198,8 @@ def load_workload(
         InvalidInput: the file can't be read, or is wrong; one line with file, line, place, value and remedy.
     """
     path = find_workload(path)
+    if form == "auto" and is_trace(path):
+        return workload_of(path)
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
@@ -175,7 +211,7 @@ def load_workload(
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error.strerror}") from None
     try:
-        return parse_workload(data, path.stem)
+        return parse_workload(data, path.stem, path.parent)
     except InvalidInput as error:
         line = line_of(root, steps(str(error.strerror).partition(": ")[0]))
         place = f"{path}: line {line}" if line is not None else str(path)

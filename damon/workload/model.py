@@ -32,6 +32,24 @@ class Pattern(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Replay:
+    """Where the accesses of an area come from: a part of a trace file (``damon.workload.tracefile``)."""
+
+    path: str
+    area: int  #: its number in the file
+    begin_ns: int  #: the part of the file's time
+    end_ns: int
+    loop: bool = False  #: begin again at its end; else nothing is accessed from then on
+    time_scale: float = 1.0  #: the time that it takes, by the time that it took
+    size_scale: float = 1.0  #: the area's size, by the size that it had
+
+    @property
+    def duration_us(self) -> int:
+        """The time that it takes."""
+        return max(round((self.end_ns - self.begin_ns) * self.time_scale / 1000), 1)
+
+
+@dataclass(frozen=True)
 class Area:
     """A named mapping of one process. Unique by ``name`` in the whole file."""
 
@@ -43,6 +61,7 @@ class Area:
     mapped_at_start: bool = True  #: else an mmap event maps it
     memcg: str = ""  #: cgroup that its pages are charged to; empty: the process's
     part_of: str = ""  #: the area of the file that this is a part of; empty: it is one itself
+    replay: Replay | None = None  #: its accesses, and when it is mapped, are those of a trace; no phase has any of it
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,16 @@ def _options_line(options: Options, repeat: bool) -> str:
 
 
 def compile_plan(workload: Workload, options: Options = Options()) -> str:
-    """The plan of ``workload``, text."""
+    """The plan of ``workload``, text.
+
+    Raises:
+        InvalidInput: it replays a trace.
+    """
+    for area in workload.areas:
+        if area.replay is not None:
+            raise InvalidInput(
+                f"trace: {quoted(area.replay.path)}: is replayed by simulated machines only; give it to --sim"
+            )
     processes = {name: index for index, name in enumerate(workload.processes)}
     areas = {area.name: index for index, area in enumerate(workload.areas)}
     lines = [

@@ -20,6 +20,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MEMCG: Final = re.compile(rf"/?{NAME.pattern}(?:/{NAME.pattern}){{0,15}}")
 #: Names of phases are shown to users: printable ASCII without quotes and backslashes, not beginning with a blank.
 PHASE_NAME: Final = re.compile(r"[!#-\[\]-~][ !#-\[\]-~]{0,63}")
+Scale = Annotated[float, msgspec.Meta(ge=0.001, le=1000)]
 Latency = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
 
@@ -35,6 +36,20 @@ class AreaFields(Strict, frozen=True):
     mapped: bool = True
     memcg: str = ""
     grow: GrowFields | None = None
+
+
+class TraceFields(Strict, frozen=True):
+    """An entry of ``areas`` that stands for the areas of a trace file."""
+
+    trace: str
+    begin: Quantity | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
+    end: Quantity | msgspec.UnsetType = msgspec.field(name="to", default=msgspec.UNSET)
+    loop: bool | msgspec.UnsetType = msgspec.UNSET
+    time_scale: Scale = 1.0
+    size_scale: Scale = 1.0
+    process: str = ""
+    populate: bool = True
+    memcg: str = ""
 
 
 class ProcessFields(Strict, frozen=True):
@@ -125,6 +140,7 @@ TAKES: Final[Mapping[str, str]] = {
     "format": "1",
     "areas": "a mapping of names to areas, e.g. {hot: {size: 32M}}",
     "areas.*": "an area, e.g. {size: 32M}",
+    "areas.* of a trace": "a trace, e.g. {trace: web.trace}",
     "processes": "a mapping of names to processes, e.g. {main: {memcg: web}}",
     "processes.*": "a process, e.g. {memcg: web, node: 0}",
     "memcg": "the name of a cgroup, e.g. web/worker",
@@ -140,7 +156,10 @@ TAKES: Final[Mapping[str, str]] = {
     "exit[]": "the name of a process",
     "name": "text",
     "process": "a name",
-    **dict.fromkeys(("repeat", "populate", "mapped", "late"), "true or false"),
+    **dict.fromkeys(("repeat", "populate", "mapped", "late", "loop"), "true or false"),
+    "trace": "the path of a file of `damon import`",
+    **dict.fromkeys(("from", "to"), "a duration, e.g. 60s"),
+    **dict.fromkeys(("time_scale", "size_scale"), "a number from 0.001 to 1000"),
     **dict.fromkeys(("size", "stride", "memory", "reserved"), "a size, e.g. 32M"),
     "duration": "a duration, e.g. 60s",
     "rate": "touches a second, e.g. 200k",
@@ -163,7 +182,8 @@ TAKES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("reclaim_us", "scan_us", "migrate_us", "huge_us"), _LATENCY),
 }
 _FIELDS: Final[Mapping[str, type[msgspec.Struct]]] = {
-    "": FileFields, "areas.*": AreaFields, "processes.*": ProcessFields, "phases[]": PhaseFields,
+    "": FileFields, "areas.*": AreaFields, "areas.* of a trace": TraceFields,
+    "processes.*": ProcessFields, "phases[]": PhaseFields,
     "online[]": HotplugFields, "offline[]": HotplugFields,
     "access[]": AccessFields, "machine": MachineFields, "nodes[]": NodeFields,
     "swap[]": SwapFields, **generators.FIELDS,
@@ -210,7 +230,7 @@ def convert(data: Any, into: type[T], field: str = "") -> T:
         full = f"{field}.{place}".strip(".")
         named = re.search(r"(unknown|missing required) field `(.*)`", failure["what"], re.DOTALL)
         if named and named[1] == "unknown":
-            known = ", ".join(_FIELDS[_end(place, into)].__struct_fields__)
+            known = ", ".join(_FIELDS[_end(place, into)].__struct_encode_fields__)
             raise InvalidInput(f"{full or 'file'}: {quoted(named[2])}: is not a field; known are {known}") from None
         if named:
             raise InvalidInput(f"{f'{full}.{named[2]}'.lstrip('.')}: is missing; give {TAKES[named[2]]}") from None

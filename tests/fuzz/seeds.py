@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def workloads() -> list[bytes]:
         json.dumps(GENERATED).encode(),
         json.dumps(GENERATED | {"repeat": True, "machine": {"nodes": [{"size": "1G"}]}}).encode(),
     ]
+
+
+def traces() -> list[bytes]:
+    from tests.workload.traces import random_trace
+
+    with tempfile.TemporaryDirectory() as scratch:
+        return [random_trace(Path(scratch, "t"), seed, 20).read_bytes() for seed in range(6)]
 
 
 def masim() -> list[bytes]:

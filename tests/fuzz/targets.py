@@ -67,6 +67,53 @@ def _report(data: bytes) -> None:
         raise _Said(err.getvalue().rstrip("\n"))
 
 
+def _import(data: bytes) -> None:
+    """As a user sees it; what it makes can be opened."""
+    from damon.cli.main import main
+    from damon.workload.tracefile.reader import Trace
+
+    path = _file(data)
+    made = path.with_name("made.trace")
+    made.unlink(missing_ok=True)
+    err = io.StringIO()
+    with redirect_stderr(err):
+        code = main(["import", str(path), "-o", str(made), "--quiet", *(["--size-scale=0.3"] if len(data) % 2 else [])])
+    assert code in {0, 1, 2}, code
+    if code != 2:
+        Trace(made)
+    if err.getvalue():
+        assert err.getvalue().count("\n") <= 2, err.getvalue()
+        raise _Said(err.getvalue().rstrip("\n"))
+
+
+def _trace_file(data: bytes) -> None:
+    """Opened, copied or mapped; scaled; replayed if it is small."""
+    from unittest.mock import patch
+
+    from damon.mm.sim import SimulatedMachine
+    from damon.workload.load import load_workload
+    from damon.workload.tracefile import reader
+    from damon.workload.tracefile.change import Change, change_trace
+    from damon.workload.tracefile.form import HEADER, MAGIC
+    from damon.workload.tracefile.writer import TraceWriter
+
+    begin = data.rfind(b'{"format"')
+    if len(data) % 3 and begin >= HEADER.size:  # else most inputs fail at their length
+        head = HEADER.pack(MAGIC, 1, HEADER.size, begin, len(data) - begin, len(data))
+        data = head + data[HEADER.size :]
+    path = _file(data, "w.trace")
+    with patch.object(reader, "MAX_COPIED", len(data) % 2 << 20):
+        workload = load_workload(path)
+        trace = reader.Trace(path)
+        with TraceWriter(path.with_name("changed.trace")) as writer:
+            change_trace(trace, writer, Change(size_scale=0.5, time_scale=2.0, anonymise=True))
+        if sum(area.size for area in workload.areas) < 64 << 20:
+            with SimulatedMachine(workload, 1) as machine:
+                for _ in range(3):
+                    machine.clock.sleep_us(100_000)
+                    machine.areas()
+
+
 def _convert(data: bytes) -> None:
     from damon.records.convert import CONVERTERS, regroup
 
@@ -409,6 +456,8 @@ def _targets() -> list[Target]:
         Target("records", "json", seeds.records, _records, ours, 400),
         Target("records-packed", "zlib", lambda: [zlib.compress(one) for one in seeds.records()], _records, ours, 250),
         Target("report", "json", seeds.records, _report, (_Said,), 40),
+        Target("import", "json", seeds.records, _import, (_Said,), 60),
+        Target("trace-file", "text", seeds.traces, _trace_file, ours, 150),
         Target("convert", "zlib", lambda: [zlib.compress(one) for one in seeds.recordings()], _convert, ours, 150),
         Target("workload", "yaml", seeds.workloads, _workload, ours, 200),
         Target("masim", "text", seeds.masim, _masim, ours, 600),

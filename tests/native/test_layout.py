@@ -24,6 +24,7 @@ SOURCES = Path(damon.__file__).parent / "native/src"
 PROTOTYPE = re.compile(r"^EXPORT\s+([\w\s]+?[\s*]+)(\w+)\(([^)]*)\)", re.MULTILINE)
 VALUES = {
     "void": None,
+    "double": ctypes.c_double,
     "int": ctypes.c_int,
     "int32_t": ctypes.c_int32,
     "int64_t": ctypes.c_int64,
@@ -37,7 +38,7 @@ VALUES = {
 @pytest.fixture(scope="module", autouse=True)
 def _everything_bound() -> None:
     for module in pkgutil.walk_packages(damon.__path__, "damon."):
-        if module.name.split(".")[1] in ("core", "damond", "mm", "model", "ops"):
+        if module.name.split(".")[1] in ("core", "damond", "mm", "model", "ops", "workload"):
             importlib.import_module(module.name)
 
 
@@ -51,7 +52,7 @@ def test_every_structure_of_these_packages_is_compared() -> None:
     """A record that is not declared as shared would go unchecked."""
     known = {f"{record.__module__}.{record.__qualname__}" for record in layout.SHARED.values()}
     found = set()
-    for package in ("core", "mm", "model", "ops"):
+    for package in ("core", "mm", "model", "ops", "workload"):
         for path in (SOURCES.parents[1] / package).rglob("*.py"):
             module = ".".join(("damon", *path.relative_to(SOURCES.parents[1]).with_suffix("").parts))
             names = re.findall(r"^class (\w+)\(ctypes\.Structure\)", path.read_text(), re.MULTILINE)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 import damon.native
 
@@ -20,12 +22,15 @@ if "PYDAMON_SANITIZED" in os.environ:
 from damon.mm.linux import native
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import U64, Buffer
+from damon.workload.tracefile import reader
 from tests.core.ahead import Counted, RandomRun, empty_run
 from tests.mm.linux import golden as linux_golden
 from tests.mm.sim import golden
 from tests.mm.sim.machines import check
 from tests.mm.sim.operations import do, draw
+from tests.mm.sim.replayed import damage, replayed
 from tests.random_contexts import random_workload
+from tests.workload.traces import random_trace
 
 
 def simulator(seed: int) -> None:
@@ -38,6 +43,23 @@ def simulator(seed: int) -> None:
             do(sim, draw(rnd, huge))
         check(sim)
         sim.close()
+
+
+def replays(seed: int) -> None:
+    """Machines that replay traces; one with damaged rows, as a file has that is too big to be checked whole."""
+    rnd = Random(seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        for damaged in (False, True):
+            path = random_trace(Path(scratch, "t"), seed)
+            if damaged:
+                damage(path, rnd)
+            with patch.object(reader, "MAX_COPIED", 0 if damaged else reader.MAX_COPIED):
+                sim = SimulatedMachine(replayed(rnd, path), seed)
+            for _ in range(20):
+                do(sim, draw(rnd, rnd.random() < 0.5))
+            if not damaged:
+                check(sim)
+            sim.close()
 
 
 def contexts(seed: int) -> None:
@@ -70,7 +92,7 @@ def main() -> int:
     number, first = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
     for seed in range(first, first + number):
         print(f"seed {seed}", flush=True)
-        for part in (simulator, contexts, linux):
+        for part in (simulator, replays, contexts, linux):
             part(seed)
     print(f"{number} seeds, and no report")
     return 0

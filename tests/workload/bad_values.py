@@ -170,3 +170,31 @@ BAD = [
     (path, value, {":": f"{path}: {value!r}{said}", ".": f"{path}{said}", "[": f"{path}{said}"}.get(said[0], said))
     for path, value, said in _BAD
 ]
+
+
+#: As ``_BAD``, of an area ``t`` that is a trace: area ``heap``, two seconds of which it is mapped in the first.
+BAD_TRACES: list[tuple[str, Any, str]] = [
+    ("areas.t.trace", 5, "areas.t.trace: 5: is not valid; give the path of a file of `damon import`"),
+    ("areas.t.trace", "none.trace", "none.trace: No such file or directory; give a file of `damon import`"),
+    ("areas.t.trace", "damaged", "8 bytes: are not a trace file; import the recording again"),
+    ("areas.t.from", "2s", "areas.t.from: '2s': is not before 2000000 microseconds"),
+    ("areas.t.from", "1500ms", "is where nothing is mapped"),
+    ("areas.t.from", "soon", "areas.t.from: 'soon': is not a duration"),
+    ("areas.t.from", True, "areas.t.from: True: is not valid; give a duration"),
+    ("areas.t.to", "3s", "areas.t.to: '3s': is after the trace's end; give up to 2000000 (microseconds)"),
+    ("areas.t.to", 0, "areas.t.to: 0: is not a duration"),
+    ("areas.t.loop", "yes", "areas.t.loop: 'yes': is not valid; give true or false"),
+    ("areas.t.time_scale", 0, "areas.t.time_scale: 0: is not valid; give a number from 0.001 to 1000"),
+    ("areas.t.time_scale", float("nan"), "areas.t.time_scale: nan: is not valid"),
+    ("areas.t.size_scale", "half", "areas.t.size_scale: 'half': is not valid; give a number from 0.001"),
+    ("areas.t.process", "a b", "areas.t.process: 'a b': is not a name"),
+    ("areas.t.populate", "no", "areas.t.populate: 'no': is not valid; give true or false"),
+    ("areas.t.memcg", "..", "areas.t.memcg: '..': is not a cgroup"),
+    ("areas.t.size", "4K", "areas.t: 'size': is not a field; known are trace, from, to, loop"),
+    ("areas", {"t.heap": {"size": 4096}, "t": {"trace": "t.trace"}}, "areas.t: 't.heap': is there already"),
+    ("areas", {"a b": {"trace": "t.trace"}}, "areas: 'a b': is not a name"),
+    ("areas", {"n" * 62: {"trace": "t.trace"}}, "its area"),
+    ("phases[0].access", [{"area": "t.heap", "rate": 1}], "access[0].area: 't.heap': is of a trace, which has its own"),
+    ("phases[1].munmap", ["t.heap"], "munmap[0]: 't.heap': is of a trace"),
+    ("phases[1].exit", ["t"], "exit[0]: 't': is of a trace"),
+]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from damon.errors import InvalidInput
 from damon.workload.generators import GrowFields, HotFields, InstanceFields, ProgramFields, RhythmFields
 from damon.workload.load import load_workload, parse_workload
+from damon.workload.plan import compile_plan
 from damon.workload.schema import (
     TAKES,
     AccessFields,
@@ -23,10 +25,14 @@ from damon.workload.schema import (
     PhaseFields,
     ProcessFields,
     SwapFields,
+    TraceFields,
 )
+from damon.workload.tracefile.form import TracedArea
 from tests.changed import GONE, changed
+from tests.refusals import refused
 from tests.workload.bad_generated import BAD_GENERATED, GENERATED
-from tests.workload.bad_values import BAD, GOOD
+from tests.workload.bad_values import BAD, BAD_TRACES, GOOD
+from tests.workload.traces import Window, write
 
 
 @pytest.mark.parametrize(("path", "value", "message"), BAD, ids=[f"{path}={value}" for path, value, _ in BAD])
@@ -73,9 +79,10 @@ def test_every_field_is_refused_somewhere_and_has_its_remedy() -> None:
         GrowFields,
         ProgramFields,
         InstanceFields,
+        TraceFields,
     )
-    names = {name for struct in structs for name in struct.__struct_fields__}
-    messages = " ".join(message for _, _, message in BAD)
+    names = {name for struct in structs for name in struct.__struct_encode_fields__}
+    messages = " ".join(message for _, _, message in (*BAD, *BAD_TRACES))
     messages += " " + " ".join("".join(message) for _, _, message in BAD_GENERATED)
     assert {name for name in names if name not in TAKES} == set()
     assert {name for name in names if not re.search(rf"\b{name}(:|\[)", messages)} == set()
@@ -137,3 +144,31 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_workload(tmp_path / "nothing.yaml")
     with pytest.raises(InvalidInput, match=r"^workload file: '.*': Is a directory; "):
         load_workload(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"), BAD_TRACES, ids=[f"{path}={value}" for path, value, _ in BAD_TRACES]
+)
+def test_refusals_of_traces_name_the_place(tmp_path: Path, path: str, value: Any, message: str) -> None:
+    areas = [TracedArea("heap", 0, 0, 4, mapped=((0, 10**9),))]
+    write(tmp_path / "t.trace", [("p", 4, [Window(0, 10**9, [(0, 4, 1.0, 1.0)])])], areas, 2 * 10**9)
+    (tmp_path / "damaged").write_bytes(b"DAMTRACE")
+    data = {**GOOD, "areas": {**GOOD["areas"], "t": {"trace": "t.trace"}}}
+    assert parse_workload(data, directory=tmp_path).areas[2].name == "t.heap"
+    with pytest.raises(InvalidInput) as caught:
+        parse_workload(changed(data, path, value), directory=tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_trace_is_not_performed(tmp_path: Path) -> None:
+    write(tmp_path / "t", [("p", 4, [])], [TracedArea("heap", 0, 0, 4, mapped=((0, 9),))], 9)
+    with refused(errno.EINVAL) as caught:
+        compile_plan(load_workload(tmp_path / "t"))
+    assert "is replayed by simulated machines only" in str(caught.value)
+
+
+def test_a_trace_without_areas_is_no_workload(tmp_path: Path) -> None:
+    with refused(errno.EINVAL) as caught:
+        load_workload(write(tmp_path / "t", [], [], 9))
+    assert "maps no area" in str(caught.value)

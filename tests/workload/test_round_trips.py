@@ -89,6 +89,7 @@ def as_yaml(workload: Workload) -> str:
     for area in areas:
         area["mapped"] = area.pop("mapped_at_start")
         del area["part_of"]
+        assert area.pop("replay") is None
     for phase in data["phases"]:
         phase["duration"] = phase.pop("duration_us")
         plugs, events = phase.pop("hotplug"), phase.pop("events")

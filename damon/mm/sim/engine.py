@@ -7,12 +7,12 @@ Times are ns of virtual time, costs ns of the caller's, pages and areas numbers 
 from __future__ import annotations
 
 import ctypes
-from ctypes import byref, c_int, c_int64, c_uint32, c_uint64, c_void_p
+from ctypes import byref, c_double, c_int, c_int64, c_uint32, c_uint64, c_void_p
 from typing import Any
 
 from damon.mm.ahead import NativeAccess, NativeTime
 from damon.mm.sim.closed import Releasable
-from damon.mm.sim.layout import SimSeg, SimSpace
+from damon.mm.sim.layout import SimArea, SimSeg, SimSpace
 from damon.mm.sim.state import State
 from damon.model.arrays import FolioArray
 from damon.native import bind
@@ -39,8 +39,27 @@ _advise = bind("sim_advise", c_uint64, c_void_p, c_uint32, c_uint64, c_uint64, c
 _thp_advise = bind("sim_thp_advise", c_int, c_void_p, c_uint32, c_uint64, c_uint64, c_int, c_int64, c_void_p)
 _offline = bind("sim_offline", c_int, c_void_p, c_uint64, c_uint64, c_int64)
 _online = bind("sim_online", None, c_void_p, c_uint64, c_uint64)
+_trace_stage = bind("sim_trace_stage", c_int64, c_void_p, c_uint32, c_int64)
+_trace_touches = bind("sim_trace_touches", c_double, c_void_p, c_int64, c_int64)
+_trace_page = bind("sim_trace_page", c_int64, c_void_p, c_int64, c_double, c_double)
+_trace_write = bind("sim_trace_write", c_double, c_void_p, c_uint64, c_int64)
 _access = bind("sim_access", None, c_void_p, c_void_p, c_int)
 _time = bind("sim_time", None, c_void_p, c_void_p)
+
+
+def trace_touches(area: SimArea, lo: int, to: int) -> float:
+    """Touches after ``lo`` and not after ``to`` of an area that replays a trace."""
+    return float(_trace_touches(byref(area), lo, to))
+
+
+def trace_page(area: SimArea, t: int, which: float, slot: float) -> int:
+    """The page that one of the touches at ``t`` hits, by two numbers above 0 and up to 1; -1: there is none."""
+    return int(_trace_page(byref(area), t, which, slot))
+
+
+def trace_write(area: SimArea, page: int, t: int) -> float:
+    """The share of writes among the touches of a page at ``t``."""
+    return float(_trace_write(byref(area), page, t))
 
 
 class Engine(Releasable):
@@ -139,6 +158,10 @@ class Engine(Releasable):
     def online(self, res: int, nr: int) -> None:
         """The next pages of a resource."""
         _online(self._m, res, nr)
+
+    def trace_stage(self, area: int, t: int) -> int:
+        """The area's rates are those of the trace's stage at ``t`` from now on; when the next one begins."""
+        return int(_trace_stage(self._m, area, t))
 
     def access(self, process: int | None) -> NativeAccess:
         """Physical memory, or a process, for C."""

@@ -9,6 +9,7 @@ from ctypes import c_double, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
 from typing import Final
 
 from damon.native.layout import shared
+from damon.workload.tracefile.form import MAX_LEVELS
 
 NEVER: Final = 2**63 - 1
 BLOCK_SHIFT: Final = 9
@@ -39,6 +40,7 @@ class SimPattern(enum.IntEnum):
     STRIDED = 1
     RANDOM = 2
     ZIPF = 3
+    TRACE = 4
 
 
 class Thp(enum.IntEnum):
@@ -93,6 +95,18 @@ class SimExt(ctypes.Structure):
     _fields_ = tuple((name, c_uint64) for name in ("page", "nr", "frame"))
 
 
+@shared("sim_trace")
+class SimTrace(ctypes.Structure):
+    _fields_ = (
+        ("data", c_void_p),
+        *((name, c_uint64 * MAX_LEVELS) for name in ("table", "nr")),
+        *((name, c_uint64) for name in ("first", "nr_pages")),
+        *((name, c_int64) for name in ("origin", "begin", "length")),
+        *((name, c_double) for name in ("time_scale", "size_scale")),
+        *((name, c_uint32) for name in ("nr_levels", "loop")),
+    )
+
+
 @shared("sim_area")
 class SimArea(ctypes.Structure):
     _fields_ = (
@@ -101,6 +115,7 @@ class SimArea(ctypes.Structure):
         ("seg", ctypes.POINTER(SimSeg)),
         ("ext", ctypes.POINTER(SimExt)),
         ("thp", ctypes.POINTER(c_uint8)),
+        ("trace", ctypes.POINTER(SimTrace)),
         *((name, c_uint64) for name in ("start", "nr_pages")),
         *((name, c_uint32) for name in ("process", "kind", "memcg", "pad", "mapped", "epoch", "nr_seg", "nr_ext")),
         ("t_mapped", c_int64),

@@ -16,6 +16,7 @@ from damon.mm.sim.engine import Engine
 from damon.mm.sim.kills import Kill, Kills
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.phases import segment, truth
+from damon.mm.sim.replay import Replays
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat, touches
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import PlacedArea, State
@@ -80,6 +81,7 @@ class SimulatedMachine(Closing, Releasable):
         self._kills = Kills(self.state, self.pids)
         self.offline_failures = 0  #: memory that should have gone offline and could not
         self._accesses: dict[str, Access | None] = {}
+        self._replays = Replays(self.state, self._engine)
         for name in workload.processes:
             if not workload.process_spec(name).late:
                 self._start_process(name)
@@ -220,7 +222,9 @@ class SimulatedMachine(Closing, Releasable):
     def truth(self, area: str, interval_us: int) -> float:
         """The size-weighted share of sampling intervals of that length in which a page of ``area`` is touched, in the
         phase that is running: what monitoring should see of it while it is in memory (0..1)."""
-        row = self.row(area)
+        row, placed = self.row(area), self.state.placed[area]
+        if row.mapped and placed.area.replay is not None:
+            return self._replays.truth(placed, interval_us * 1000, self.clock.now_ns())
         return truth(row.seg[row.nr_seg - 1], row.nr_pages, interval_us * 1000) if row.mapped else 0.0
 
     def touches(self, area: str) -> int:
@@ -238,26 +242,35 @@ class SimulatedMachine(Closing, Releasable):
 
     # -- time
 
+    @property
+    def _change_ns(self) -> int:
+        """When the next phase begins, or a mapping of a trace changes."""
+        return min(self._phase_end, self._replays.next_ns)
+
     def _advance(self, now: int) -> None:
         """The clock has moved to ``now``."""
-        if now < self._phase_end and now < self._m.next_event:
+        change = self._change_ns
+        if now < change and now < self._m.next_event:
             return
-        while self._phase_end <= now:
-            self._engine.advance(self._phase_end)
-            self._phase = (self._phase + 1) % len(self.workload.phases)
-            self._start_phase(self._phase_end)
+        while change <= now:
+            self._engine.advance(change)
+            if self._phase_end == change:
+                self._phase = (self._phase + 1) % len(self.workload.phases)
+                self._start_phase(change)
+            self._replays.pass_to(change, self._replay)
+            change = self._change_ns
         self._engine.advance(now)
         if self._m.oom_kill != len(self._kills):
             self._note_kills()
 
     def begin_stretch(self, us: int, stretch: Stretch) -> int | None:
-        """The address of this machine's ``NativeTime``, up to the next phase or another thread's turn; None: no sleep
-        of ``us`` ends before."""
+        """The address of this machine's ``NativeTime``, up to the next phase, mapping of a trace or another thread's
+        turn; None: no sleep of ``us`` ends before."""
         clock, time = self.virtual_clock, self._time
         if self.closed or clock.advance is not self._passes:
             return None
         now, wake = clock.now_ns(), clock.next_wake_ns()
-        limit = self._phase_end if wake is None else min(wake, self._phase_end)
+        limit = self._change_ns if wake is None else min(wake, self._change_ns)
         if now + us * 1000 >= limit or us >> 50:
             return None
         time.now, time.limit, time.due = now, limit, min(stretch.due_ns, NEVER)
@@ -289,7 +302,7 @@ class SimulatedMachine(Closing, Releasable):
         changed = []
         for name, placed in self.state.placed.items():
             access = wanted.get(name)
-            if self.row(name).mapped and access != self._accesses.get(name):
+            if placed.area.replay is None and self.row(name).mapped and access != self._accesses.get(name):
                 self._engine.area_access(placed.id, self._segment(placed, access, t))
                 self._accesses[name] = access
                 changed.append(placed.id)
@@ -333,9 +346,15 @@ class SimulatedMachine(Closing, Releasable):
         if row.mapped:
             return
         if not self.state.process.rows[row.process].alive:  # it has exited: another one of that name starts
+            if placed.area.replay is not None:  # it was killed
+                return
             self._start_process(placed.area.process)
         self._engine.area_map(placed.id, placed.area.populate, t)
         self._accesses[area] = None
+        self._replays.begin(placed, t)
+
+    def _replay(self, area: str, mapped: bool, t: int) -> None:
+        (self._map if mapped else self._unmap)(area, t)
 
     def _unmap(self, area: str, t: int) -> None:
         self._engine.area_clear(self.state.placed[area].id, t)

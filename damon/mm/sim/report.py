@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from damon.mm.sim.layout import BLOCK, SimArea
+from damon.mm.sim.engine import trace_touches
+from damon.mm.sim.layout import BLOCK, SimArea, SimPattern
 from damon.mm.sim.state import State
 from damon.model.machine import PAGE_SIZE
 from damon.workload.model import Area
@@ -95,6 +96,8 @@ def touches(row: SimArea, now: int) -> int:
     if not row.mapped:
         return int(row.touches)
     seg = row.seg[row.nr_seg - 1]
+    if seg.pattern == SimPattern.TRACE:
+        return int(row.touches) + int(trace_touches(row, seg.t0, now))
     return int(row.touches) + int(float(now - seg.t0) * seg.rate)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from damon.errors import InvalidInput
 from damon.mm.sim.arithmetic import exp, log
+from damon.mm.sim.engine import trace_page, trace_touches, trace_write
 from damon.mm.sim.layout import SimArea, SimPattern, SimSeg
 from damon.mm.sim.machine import SimulatedMachine
 from damon.model.arrays import FolioArray
@@ -21,6 +22,15 @@ from damon.model.report import DamonAccessReport
 
 #: Resolution of shares.
 _PARTS: Final = 1 << 32
+#: A page of a scaled trace is found at once with a probability of a half or, for a smaller one, its scale.
+_TRIES: Final = 20
+
+
+def _accesses(row: SimArea, seg: SimSeg, t: int) -> int:
+    """Of an area, up to ``t``; from any moment on that only changes with its accesses."""
+    if seg.pattern == SimPattern.TRACE:
+        return int(trace_touches(row, seg.t0, max(t, seg.t0)))
+    return int(seg.base) + int(max(t - seg.t0, 0) * seg.rate)
 
 
 class AccessSampler:
@@ -97,24 +107,28 @@ class AccessSampler:
         seg: SimSeg = row.seg[row.nr_seg - 1]
         if seg.pattern == SimPattern.NONE:
             return
-        first, end = (seg.base + int(max(t - seg.t0, 0) * seg.rate) for t in (since, now))
+        first, end = (_accesses(row, seg, t) for t in (since, now))
         at = first + self._ahead.get(name, self._period - 1)
         while at < end:
             if self._share() < self._loss:
                 self.nr_lost += 1
             else:
-                self._sample(row, seg, at + (self._random.rand(0, self._skid + 1) if self._skid else 0))
+                t = since + (now - since) * (at - first) // (end - first)
+                self._sample(row, seg, at + (self._random.rand(0, self._skid + 1) if self._skid else 0), t)
             at += self._period
         self._ahead[name] = at - end
 
     def _share(self) -> int:
         return self._random.rand(0, _PARTS)
 
-    def _sample(self, row: SimArea, seg: SimSeg, number: int) -> None:
-        """Access ``number`` of the area, if its page is in memory."""
-        offset = self._offset(row, seg, number)
+    def _sample(self, row: SimArea, seg: SimSeg, number: int, t: int) -> None:
+        """Access ``number`` of the area, about at ``t``, if its page is in memory."""
+        offset = self._offset(row, seg, number, t)
+        if offset is None:
+            return
         vaddr, batch, process = row.start + offset, self._folio, row.process
-        is_write = self._share() < int(seg.write * _PARTS)
+        writes = trace_write(row, offset // PAGE_SIZE, t) if seg.pattern == SimPattern.TRACE else seg.write
+        is_write = self._share() < int(writes * _PARTS)
         self._machine.engine.walk(process, vaddr & -PAGE_SIZE, (vaddr & -PAGE_SIZE) + PAGE_SIZE, batch)
         if not batch.nr:
             return
@@ -129,8 +143,15 @@ class AccessSampler:
             )
         )  # fmt: skip
 
-    def _offset(self, row: SimArea, seg: SimSeg, number: int) -> int:
-        """Bytes from the area's start."""
+    def _offset(self, row: SimArea, seg: SimSeg, number: int, t: int) -> int | None:
+        """Bytes from the area's start; None: a trace has nothing at that moment."""
+        if seg.pattern == SimPattern.TRACE:
+            page = -1
+            tries = 0
+            while page < 0 and tries < _TRIES:  # scaled traces reject some
+                page = trace_page(row, t, (self._share() + 1) / _PARTS, (self._share() + 1) / _PARTS)
+                tries += 1
+            return None if page < 0 else page * PAGE_SIZE
         if seg.pattern == SimPattern.STRIDED:
             return int(number % seg.period * seg.stride)
         if seg.pattern == SimPattern.RANDOM:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from damon.errors import InvalidInput
@@ -25,12 +26,17 @@ from damon.mm.sim.layout import (
     SimProc,
     SimSeg,
     SimState,
+    SimTrace,
     Thp,
 )
 from damon.mm.sim.ram import Ram
 from damon.mm.sim.reserve import Reserve
 from damon.model.machine import PAGE_SIZE
-from damon.workload.model import Area, Kind, MachineSpec, Workload
+from damon.quoting import quoted
+from damon.workload.model import Area, Kind, MachineSpec, Replay, Workload
+from damon.workload.tracefile.change import scaled_page
+from damon.workload.tracefile.form import TracedArea
+from damon.workload.tracefile.reader import Trace
 
 #: Processes have their program and their stack at the usual places; both stay without memory here.
 PROGRAM: Final = (0x5555_5555_4000, 0x5555_5556_4000)
@@ -71,6 +77,8 @@ class State(Releasable):
         self._costs(workload.machine)
         self.placed: dict[str, PlacedArea] = {}
         self.memcgs: dict[str, int] = {}
+        self.traces: dict[str, Trace] = {}
+        self.traced: dict[str, TracedArea] = {}  #: what each area that replays a trace is in its file
         self._areas(workload)
 
     def _costs(self, spec: MachineSpec) -> None:
@@ -169,8 +177,33 @@ class State(Releasable):
         row.start, row.nr_pages, row.process = start, nr, process
         row.memcg = memcg
         row.kind = FILE if area.kind is Kind.FILE else ANON
+        if area.replay is not None:
+            row.trace = ctypes.pointer(self._trace(area, area.replay))
         self.placed[area.name] = PlacedArea(area, len(self.maps), start)
         self.maps.append(maps)
+
+    def _trace(self, area: Area, replay: Replay) -> SimTrace:
+        """The native record of what an area replays.
+
+        Raises:
+            InvalidInput: the file is another one than when the workload was read.
+        """
+        if replay.path not in self.traces:
+            self.traces[replay.path] = Trace(Path(replay.path))
+        trace = self.traces[replay.path]
+        found = trace.description.areas[replay.area : replay.area + 1]
+        if not found or max(scaled_page(found[0].nr_pages, replay.size_scale), 1) * PAGE_SIZE != area.size:
+            raise InvalidInput(f"trace: {quoted(replay.path)}: is another file than before; start again")
+        self.traced[area.name] = traced = found[0]
+        levels = trace.description.spaces[traced.space].levels
+        record = SimTrace(
+            data=trace.data, first=traced.first, nr_pages=traced.nr_pages, begin=replay.begin_ns,
+            length=replay.end_ns - replay.begin_ns, time_scale=replay.time_scale, size_scale=replay.size_scale,
+            nr_levels=len(levels), loop=replay.loop,
+        )  # fmt: skip
+        for number, level in enumerate(levels):
+            record.table[number], record.nr[number] = level.offset, level.nr
+        return record
 
     def snapshot(self) -> dict[str, bytes]:
         """The whole state as bytes, addresses left out: equal bytes, equal machines."""

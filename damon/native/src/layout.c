@@ -171,9 +171,22 @@ FIELDS(T) = {
 };
 #undef T
 
+#define T trace_window
+FIELDS(T) = {
+	F(t0) F(t1) F(offset) F(total) F(nr) F(pad)
+};
+#undef T
+
+#define T sim_trace
+FIELDS(T) = {
+	F(data) F(table) F(nr) F(first) F(nr_pages) F(origin) F(begin) F(length) F(time_scale) F(size_scale)
+	F(nr_levels) F(loop)
+};
+#undef T
+
 #define T sim_area
 FIELDS(T) = {
-	F(page) F(st) F(seg) F(ext) F(thp) F(start) F(nr_pages) F(process) F(kind) F(memcg) F(pad) F(mapped)
+	F(page) F(st) F(seg) F(ext) F(thp) F(trace) F(start) F(nr_pages) F(process) F(kind) F(memcg) F(pad) F(mapped)
 	F(epoch) F(nr_seg) F(nr_ext) F(t_mapped) F(nr_bulk) F(nr_bulk_idle) F(nr_present) F(nr_swapped)
 	F(nr_active) F(nr_huge) F(faults) F(refaults) F(reclaimed) F(touches) F(bulk_seq) F(node_present)
 	F(node_active) F(latency_t) F(latency_ns) F(touch_ns) F(nr_evicted) F(residence_t) F(present_ns)
@@ -249,14 +262,14 @@ FIELDS(T) = {
 /* clang-format on */
 
 static const struct struct_layout struct_layouts[] = {
-	STRUCT(damon_region),	    STRUCT(damon_folio),  STRUCT(damos_spec),  STRUCT(damos_rates),
-	STRUCT(damon_probe_filter), STRUCT(damon_access), STRUCT(damon_time),  STRUCT(damon_sampled),
-	STRUCT(damon_boundary),	    STRUCT(damos_quiet),  STRUCT(damon_quiet), STRUCT(damon_words),
-	STRUCT(damon_results),	    STRUCT(lx_files),	  STRUCT(lx_key),      STRUCT(lx_tracked),
-	STRUCT(lx_result),	    STRUCT(sim_page),	  STRUCT(sim_seg),     STRUCT(sim_ext),
-	STRUCT(sim_area),	    STRUCT(sim_process),  STRUCT(sim_run),     STRUCT(sim_free),
-	STRUCT(sim_event),	    STRUCT(sim_res),	  STRUCT(sim_node),    STRUCT(sim_swap),
-	STRUCT(sim_machine),	    STRUCT(sim_space),
+	STRUCT(damon_region),	    STRUCT(damon_folio),  STRUCT(damos_spec),	STRUCT(damos_rates),
+	STRUCT(damon_probe_filter), STRUCT(damon_access), STRUCT(damon_time),	STRUCT(damon_sampled),
+	STRUCT(damon_boundary),	    STRUCT(damos_quiet),  STRUCT(damon_quiet),	STRUCT(damon_words),
+	STRUCT(damon_results),	    STRUCT(lx_files),	  STRUCT(lx_key),	STRUCT(lx_tracked),
+	STRUCT(lx_result),	    STRUCT(sim_page),	  STRUCT(sim_seg),	STRUCT(sim_ext),
+	STRUCT(sim_area),	    STRUCT(sim_process),  STRUCT(sim_run),	STRUCT(sim_free),
+	STRUCT(sim_event),	    STRUCT(sim_res),	  STRUCT(sim_node),	STRUCT(sim_swap),
+	STRUCT(sim_machine),	    STRUCT(sim_space),	  STRUCT(trace_window), STRUCT(sim_trace),
 };
 
 /* The table, and how many rows it has. */

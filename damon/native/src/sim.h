@@ -7,6 +7,7 @@
 #define PYDAMON_SIM_H
 
 #include "damon.h"
+#include "trace.h"
 
 #define SIM_NEVER INT64_MAX
 #define SIM_BLOCK_SHIFT 9 /* frames of one entry of the block table: 2 MiB */
@@ -25,7 +26,7 @@
 #define SIM_SWAPPINESS 60
 #define SIM_FAILURES 16 /* MAX_RECLAIM_RETRIES */
 
-enum sim_pattern { PATTERN_NONE, PATTERN_STRIDED, PATTERN_RANDOM, PATTERN_ZIPF };
+enum sim_pattern { PATTERN_NONE, PATTERN_STRIDED, PATTERN_RANDOM, PATTERN_ZIPF, PATTERN_TRACE };
 enum sim_kind { KIND_ANON, KIND_FILE };
 enum sim_thp { THP_NEVER, THP_MADVISE, THP_ALWAYS };
 enum sim_thp_advice { ADVISED_NOTHING, ADVISED_HUGE, ADVISED_NOHUGE, ADVISED_PARTLY }; /* PARTLY: no folio fits */
@@ -68,11 +69,11 @@ struct sim_page {
 struct sim_seg {
 	int64_t t0;
 	double rate; /* touches a ns, whole area */
-	double share; /* random: 1/pages; zipf: 1/sum of r^-skew */
+	double share; /* random: 1/pages; zipf: 1/sum of r^-skew; trace: 1/touches in a stage */
 	double skew;
 	double write; /* share of writes */
 	uint64_t stride, period; /* bytes; touches until it starts over */
-	uint64_t base; /* touches that the cursor was ahead at t0 */
+	uint64_t base; /* touches that the cursor was ahead at t0; trace: the stage that rate and share are of */
 	uint32_t pattern;
 	uint32_t pad;
 };
@@ -82,12 +83,24 @@ struct sim_ext {
 	uint64_t page, nr, frame;
 };
 
+/* What an area replays: pages and a time of a trace file, both scaled. */
+struct sim_trace {
+	const uint8_t *data;
+	uint64_t table[TRACE_LEVELS], nr[TRACE_LEVELS]; /* of each level: offset in data, windows */
+	uint64_t first, nr_pages; /* in the file's space */
+	int64_t origin; /* the machine's time at which it begins */
+	int64_t begin, length; /* the part of the file's time */
+	double time_scale, size_scale; /* the machine's ns, or pages, for one of the file's */
+	uint32_t nr_levels, loop;
+};
+
 struct sim_area {
 	struct sim_page *page;
 	uint8_t *st; /* four pages a byte */
 	struct sim_seg *seg;
 	struct sim_ext *ext;
 	uint8_t *thp; /* advice, by SIM_BLOCK pages */
+	const struct sim_trace *trace; /* of PATTERN_TRACE */
 	uint64_t start, nr_pages;
 	uint32_t process, kind, memcg, pad;
 	/* from here on: changes */
@@ -255,11 +268,22 @@ uint64_t sim_seg_count(const struct sim_seg *s, int64_t t);
 int64_t sim_seg_time(const struct sim_seg *s, uint64_t k);
 int sim_seg_next(const struct sim_seg *s, uint64_t page, uint64_t nr, uint64_t from, uint64_t *k);
 double sim_seg_weight(const struct sim_seg *s, uint64_t index);
+double sim_seg_write(const struct sim_area *a, uint64_t index, int64_t t);
 double sim_seg_weights(const struct sim_seg *s, uint64_t page, uint64_t nr);
 static inline const struct sim_seg *sim_seg_now(const struct sim_area *a)
 {
 	return &a->seg[a->nr_seg - 1];
 }
+
+/* sim_trace.c */
+int64_t sim_trace_last(const struct sim_area *a, uint64_t page, uint64_t nr, int64_t lo, int64_t to, double *left);
+int64_t sim_trace_next(const struct sim_area *a, uint64_t page, uint64_t nr, int64_t t, double left);
+int sim_trace_pick(const struct sim_area *a, uint64_t page, uint64_t nr, int64_t t, double u, double slot,
+		   uint64_t *index);
+double sim_trace_writes(const struct sim_area *a, uint64_t page, int64_t lo, int64_t to);
+double sim_trace_write(const struct sim_area *a, uint64_t page, int64_t t);
+double sim_trace_touches(const struct sim_area *a, int64_t lo, int64_t to);
+double sim_trace_weights(const struct sim_area *a, uint64_t page, uint64_t nr);
 
 /* sim_frame.c */
 uint64_t sim_frame_alloc(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index);

@@ -127,8 +127,10 @@ double sim_seg_weights(const struct sim_seg *s, uint64_t page, uint64_t nr)
 }
 
 /* The logarithm of the probability that the touches in (lo, hi] are all reads. */
-static double log_no_write(const struct sim_seg *s, uint64_t index, int64_t lo, int64_t hi)
+static double log_no_write(const struct sim_area *a, const struct sim_seg *s, uint64_t index, int64_t lo, int64_t hi)
 {
+	if (s->pattern == PATTERN_TRACE)
+		return -sim_trace_writes(a, index, lo, hi);
 	if (s->pattern == PATTERN_NONE || s->write <= 0.0)
 		return 0.0;
 	if (s->pattern == PATTERN_STRIDED) {
@@ -145,6 +147,17 @@ static double log_no_write(const struct sim_seg *s, uint64_t index, int64_t lo, 
 	return -s->write * sim_seg_weight(s, index) * s->rate * (double)(hi - lo);
 }
 
+/* The share of writes of a page's touches at t. */
+static double seg_write(const struct sim_area *a, const struct sim_seg *s, uint64_t index, int64_t t)
+{
+	return s->pattern == PATTERN_TRACE ? sim_trace_write(a, index, t) : s->write;
+}
+
+double sim_seg_write(const struct sim_area *a, uint64_t index, int64_t t)
+{
+	return seg_write(a, sim_seg_now(a), index, t);
+}
+
 /* Was one of the touches in (from, to] a write? The last one happened at t in segment at. */
 static int written(struct sim_machine *m, uint32_t area, uint64_t index, int64_t from, int64_t t, uint32_t at)
 {
@@ -157,12 +170,12 @@ static int written(struct sim_machine *m, uint32_t area, uint64_t index, int64_t
 		int64_t lo = from > s->t0 ? from : s->t0;
 
 		if (lo < hi)
-			logp += log_no_write(s, index, lo, hi);
+			logp += log_no_write(a, s, index, lo, hi);
 		hi = s->t0;
 		if (s->t0 <= from)
 			break;
 	}
-	last = a->seg[at].pattern == PATTERN_STRIDED ? 1.0 : 1.0 - a->seg[at].write;
+	last = a->seg[at].pattern == PATTERN_STRIDED ? 1.0 : 1.0 - seg_write(a, &a->seg[at], index, t);
 	return sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index, (uint64_t)from, DRAW_WRITE) >
 	       sim_exp(logp) * last;
 }
@@ -188,6 +201,15 @@ static int64_t last_touch(struct sim_machine *m, uint32_t area, uint64_t index, 
 		if (lo < to && s->pattern == PATTERN_STRIDED) {
 			if (seg_prev(s, index, nr, sim_seg_count(s, to), &k) && k >= sim_seg_count(s, lo))
 				return sim_seg_time(s, k);
+		} else if (lo < to && s->pattern == PATTERN_TRACE) {
+			int64_t t;
+
+			if (left < 0.0)
+				left = -sim_log(sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index,
+							    (uint64_t)from, DRAW_TOUCH));
+			t = sim_trace_last(a, index, nr, lo, to, &left);
+			if (t >= 0)
+				return t;
 		} else if (lo < to && s->pattern != PATTERN_NONE) {
 			double weight = nr == 1 ? sim_seg_weight(s, index) : sim_seg_weights(s, index, nr);
 			double rate = weight * s->rate, mean = rate * (double)(to - lo);

@@ -9,7 +9,10 @@ static void close_seg(struct sim_area *a, int64_t t)
 {
 	const struct sim_seg *s = sim_seg_now(a);
 
-	a->touches += (uint64_t)((double)(t - s->t0) * s->rate);
+	if (s->pattern == PATTERN_TRACE)
+		a->touches += (uint64_t)sim_trace_touches(a, s->t0, t);
+	else
+		a->touches += (uint64_t)((double)(t - s->t0) * s->rate);
 }
 
 /* Free the frames of pages that only a run of the area's bulk state stands for. */

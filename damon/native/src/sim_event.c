@@ -92,7 +92,7 @@ static void schedule_touch(struct sim_machine *m, uint32_t area, uint64_t page, 
 void sim_event_schedule(struct sim_machine *m, uint32_t area, uint64_t page, uint64_t nr, int64_t t)
 {
 	const struct sim_seg *s = sim_seg_now(&m->area[area]);
-	double rate, dt;
+	double rate, dt, left;
 
 	if (s->pattern == PATTERN_NONE || !nr)
 		return;
@@ -100,8 +100,18 @@ void sim_event_schedule(struct sim_machine *m, uint32_t area, uint64_t page, uin
 		schedule_touch(m, area, page, nr, sim_seg_count(s, t));
 		return;
 	}
+	left = -sim_log(sim_uniform(m->seed, area, m->next_id, DRAW_NEXT));
+	if (s->pattern == PATTERN_TRACE) {
+		int64_t next = sim_trace_next(&m->area[area], page, nr, t, left);
+
+		if (next != SIM_NEVER)
+			sim_event_push(m, next, area, page, nr);
+		else
+			m->next_id++; /* the same draw must not decide for others */
+		return;
+	}
 	rate = sim_seg_weight(s, page) * (double)nr * s->rate;
-	dt = -sim_log(sim_uniform(m->seed, area, m->next_id, DRAW_NEXT)) / rate;
+	dt = left / rate;
 	if (dt < 1e18)
 		sim_event_push(m, t + 1 + (int64_t)dt, area, page, nr);
 }
@@ -152,6 +162,13 @@ EXPORT void sim_event_area(struct sim_machine *m, uint32_t area, int64_t t)
 	schedule_range(m, area, run, a->nr_pages, t);
 }
 
+/* What is left of a group without page i. */
+static void schedule_rest(struct sim_machine *m, const struct sim_event *ev, uint64_t i)
+{
+	sim_event_schedule(m, ev->area, ev->page, i - ev->page, ev->t);
+	sim_event_schedule(m, ev->area, i + 1, ev->page + ev->nr - i - 1, ev->t);
+}
+
 /*
  * A group's time has come: which page is it? What is left of the group gets new events (a Poisson process may be
  * drawn afresh from any moment). 1: *index is touched at ev->t and was not in memory when the event was made.
@@ -168,6 +185,13 @@ int sim_event_fire(struct sim_machine *m, const struct sim_event *ev, uint64_t *
 		i = k % s->period * s->stride / 4096;
 		schedule_touch(m, ev->area, ev->page, i - ev->page, k + 1);
 		schedule_touch(m, ev->area, i + 1, ev->page + ev->nr - i - 1, k + 1);
+	} else if (s->pattern == PATTERN_TRACE) {
+		if (!sim_trace_pick(a, ev->page, ev->nr, ev->t, sim_uniform(m->seed, ev->area, ev->id, DRAW_WHICH),
+				    sim_uniform(m->seed, ev->area, ev->id, DRAW_ACCEPT), &i)) {
+			sim_event_schedule(m, ev->area, ev->page, ev->nr, ev->t);
+			return 0;
+		}
+		schedule_rest(m, ev, i);
 	} else {
 		i = ev->page;
 		if (ev->nr > 1)
@@ -180,8 +204,7 @@ int sim_event_fire(struct sim_machine *m, const struct sim_event *ev, uint64_t *
 			sim_event_schedule(m, ev->area, ev->page, ev->nr, ev->t);
 			return 0;
 		}
-		sim_event_schedule(m, ev->area, ev->page, i - ev->page, ev->t);
-		sim_event_schedule(m, ev->area, i + 1, ev->page + ev->nr - i - 1, ev->t);
+		schedule_rest(m, ev, i);
 	}
 	*index = i;
 	return 1;

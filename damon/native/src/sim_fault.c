@@ -112,7 +112,6 @@ static void fault(struct sim_machine *m, uint32_t area, uint64_t index, struct s
 	struct sim_process *process = &m->process[a->process];
 	int64_t wait = 0, latency = m->fault_ns;
 	int active, refault = (p->flags & PG_EVICTED) != 0;
-	double write = sim_seg_now(a)->write;
 
 	m->pgfault++;
 	a->faults++;
@@ -141,8 +140,8 @@ static void fault(struct sim_machine *m, uint32_t area, uint64_t index, struct s
 	sim_page_insert(m, area, index, p, t, active);
 	p->t_last = t;
 	p->t_ref = t - 1;
-	if (a->kind == KIND_FILE &&
-	    sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index, (uint64_t)t, DRAW_FAULT) <= write)
+	if (a->kind == KIND_FILE && sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index, (uint64_t)t,
+						DRAW_FAULT) <= sim_seg_write(a, index, t))
 		p->flags |= PG_DIRTY;
 	stall(m, process, t, wait + latency, wait || refault);
 }

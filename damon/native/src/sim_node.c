@@ -60,7 +60,10 @@ void sim_latency_settle(struct sim_area *a, int64_t t)
 
 static double cost(const struct sim_machine *m, const struct sim_area *a, uint64_t page, uint64_t nr, uint64_t node)
 {
-	return sim_seg_weights(sim_seg_now(a), page, nr) * (double)m->node[m->process[a->process].node].touch_ns[node];
+	double weights = sim_seg_now(a)->pattern == PATTERN_TRACE ? sim_trace_weights(a, page, nr) :
+								    sim_seg_weights(sim_seg_now(a), page, nr);
+
+	return weights * (double)m->node[m->process[a->process].node].touch_ns[node];
 }
 
 void sim_latency_change(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t nr, uint64_t node, int sign,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -39,6 +40,8 @@ from tests.mm.sim.pages import (
     page_present,
     page_state,
     share,
+    traced_again,
+    traced_share,
     valid,
 )
 
@@ -216,7 +219,8 @@ def _check_latency(sim: SimulatedMachine) -> None:
             continue
         seg, costs = a.seg[a.nr_seg - 1], s.m.node[s.process.rows[a.process].node].touch_ns
         here = [index for index in range(a.nr_pages) if page_present(a, index)]
-        each = [share(seg, index) * costs[node_of(s, page_frame(a, index))] for index in here]
+        of = share if seg.pattern != SimPattern.TRACE else partial(traced_share, s, area)
+        each = [of(seg, index) * costs[node_of(s, page_frame(a, index))] for index in here]
         assert a.touch_ns == pytest.approx(sum(each), rel=1e-5, abs=1e-6), area
 
 
@@ -244,6 +248,8 @@ def _check_events(sim: SimulatedMachine) -> None:
                 assert events == 0
                 continue
             touched = seg.pattern != SimPattern.STRIDED or share(seg, index) > 0.0
+            if seg.pattern == SimPattern.TRACE and not events:
+                touched = not page_present(a, index) and traced_again(s, area, index)
             if not page_present(a, index):
                 assert events == 1 or not touched, "an absent page's next touch is lost"
             assert events <= 1, "two next touches of one page"

@@ -16,6 +16,7 @@ from damon.mm.sim.layout import (
     SimSeg,
 )
 from damon.mm.sim.state import State
+from damon.workload.tracefile.form import unpack_rows
 
 
 def page_state(a: SimArea, index: int) -> int:
@@ -90,3 +91,31 @@ def share(seg: SimSeg, index: int) -> float:
         return float((index + 1) ** -seg.skew * seg.share)
     first, end = (min(-(-page * 4096 // seg.stride), seg.period) for page in (index, index + 1))
     return float((end - first) / seg.period)
+
+
+def traced_share(s: State, area: int, seg: SimSeg, index: int) -> float:
+    """As ``share()``, of an area that replays a trace: in the stage that it is in."""
+    placed = next(one for one in s.placed.values() if one.id == area)
+    assert placed.area.replay is not None
+    trace, traced = s.traces[placed.area.replay.path], s.traced[placed.area.name]
+    if not seg.share:
+        return 0.0
+    page = traced.first + min(int(index / placed.area.replay.size_scale), traced.nr_pages - 1)
+    level = trace.description.spaces[traced.space].levels[seg.period]
+    rows = unpack_rows(trace.rows(trace._window(level, seg.base)))
+    return next((touches * float(seg.share) for start, end, touches, _ in rows if start <= page < end), 0.0)
+
+
+def traced_again(s: State, area: int, index: int) -> bool:
+    """Does the next round of a trace certainly touch a page? Of one without rounds the next touch can be never."""
+    placed = next(one for one in s.placed.values() if one.id == area)
+    replay = placed.area.replay
+    assert replay is not None
+    trace, traced = s.traces[replay.path], s.traced[placed.area.name]
+    page = traced.first + min(int(index / replay.size_scale), traced.nr_pages - 1)
+    return replay.loop and any(
+        start <= page < end
+        for t0, t1, rows in trace.windows(traced.space)
+        if t0 < replay.end_ns and t1 > replay.begin_ns
+        for start, end, _, _ in unpack_rows(rows)
+    )

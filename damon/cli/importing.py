@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon import``: recordings as trace files, which the simulated machine replays."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from damon.cli import output
+from damon.cli.arguments import duration, number
+from damon.errors import InvalidInput
+from damon.progress import Progress
+from damon.quoting import quoted
+
+if TYPE_CHECKING:
+    from damon.workload.tracefile.reader import Trace
+
+DESCRIPTION = """\
+Make a trace file of a recording: a workload of the simulated machine, so that policies can be compared and tuned on
+what a real program did. RECORD is a file of `damon record` or `damo record` (any of damo's forms but perf.data), or a
+trace file that is to be cut, scaled or anonymised.
+
+Each target becomes a process. Ranges that it had at the same times are an area, which is mapped and unmapped at these
+times; with the mappings that `damon record` keeps in FILE.vmas only what was mapped counts. A region that DAMON saw
+accessed in a share p of its samples has pages that are touched -ln(1 - p) times a sampling interval, at random.
+"""
+EPILOG = """\
+A record has no writes, no page contents and nothing finer than its regions: docs/how-to/import.md says how much that
+matters, measured.
+
+examples:
+  damon import damon.data -o web.trace
+  damon run --sim web.trace --module damon_reclaim min_age=5000000
+  damon import web.trace -o part.trace --from 5min --to 10min
+  damon import web.trace -o small.trace --time-scale 0.1 --size-scale 0.25   a tenth of the time, a quarter of the size
+  damon import damon.data -o shared.trace --anonymise                       no names, no addresses
+
+in a workload file, beside other areas and phases:
+  areas:
+    web:   {trace: web.trace, loop: true}
+    cache: {size: 256M}
+"""
+_SCALES: Final = 0.001, 1000.0
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser(
+        "import",
+        help="turn a recording into a workload",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("file", metavar="RECORD", help="a file of records, or a trace file")
+    command.add_argument("-o", "--output", required=True, metavar="FILE", help="the trace file to write")
+    change = command.add_argument_group("what to change")
+    change.add_argument("--from", dest="begin", type=_time, metavar="T", help="leave out what came before, e.g. 90s")
+    change.add_argument("--to", dest="end", type=_time, metavar="T", help="leave out what comes after")
+    change.add_argument(
+        "--loop", action="store_true", help="a replay begins again at the end, unless it says otherwise"
+    )
+    change.add_argument(
+        "--time-scale", type=_scale, default=1.0, metavar="X", help="take X times as long, with the same touches"
+    )
+    change.add_argument(
+        "--size-scale", type=_scale, default=1.0, metavar="X", help="X times as many pages, touched as the old ones"
+    )
+    change.add_argument(
+        "--anonymise", action="store_true", help="no names and no addresses: area-0, process-0, pages from 0 on"
+    )
+    lacks = command.add_argument_group("what a record lacks")
+    lacks.add_argument(
+        "--write-share", type=_share, default=1.0, metavar="X", help="share of accesses that write, 0 to 1 (default 1)"
+    )
+    lacks.add_argument(
+        "--spread", type=_time, default=5 * 10**9, metavar="T",
+        help="spread the accesses of regions with few hits over so long (default 5s; 0: not at all)",
+    )  # fmt: skip
+    for name in ("sample-us", "aggr-us"):
+        lacks.add_argument(
+            f"--{name}", type=number(1, 10**12), metavar="N", help="interval, instead of what the record has"
+        )
+    command.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    command.set_defaults(function=import_file)
+
+
+def _time(text: str) -> int:
+    """ns."""
+    return 0 if text in ("0", "0s") else round(duration(text) * 1e9)
+
+
+def _float(least: float, most: float, what: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not least <= value <= most or len(text) > 40:
+            raise argparse.ArgumentTypeError(f"{quoted(text)}: is not {what} from {least:g} to {most:g}; give one")
+        return value
+
+    return parse
+
+
+_scale = _float(*_SCALES, "a number")
+_share = _float(0.0, 1.0, "a share")
+
+
+def import_file(arguments: argparse.Namespace) -> int:
+    """The exit code; 1 if the file's end could not be read."""
+    from damon.workload.tracefile.reader import Trace, is_trace
+
+    path, target = Path(arguments.file), _output(arguments)
+    if not path.is_file():
+        raise InvalidInput(f"record: {quoted(arguments.file)}: is not a file; give one of `damon record`")
+    damaged = None
+    with Progress(f"import {path.name}") if not arguments.quiet else _Silent() as progress:
+        if is_trace(path):
+            _change(arguments, Trace(path), target, progress.update)
+        else:
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+                raw = target if not _changes(arguments) else Path(scratch, "trace")
+                damaged = _import(arguments, path, raw, progress.update)
+                if raw != target:
+                    _change(arguments, Trace(raw), target, progress.update)
+    if damaged is not None:
+        print(f"damon: {damaged}; this is what came before", file=sys.stderr)
+    if not arguments.quiet:
+        _summary(Trace(target))
+    return 0 if damaged is None else 1
+
+
+class _Silent:
+    """Shows nothing."""
+
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, note: str = "") -> None: ...
+
+
+def _output(arguments: argparse.Namespace) -> Path:
+    """Where to write; refused here if that is not possible."""
+    path = Path(arguments.output)
+    directory = path.resolve().parent
+    if not arguments.output or (path.exists() and not path.is_file()):
+        raise InvalidInput(f"--output: {quoted(arguments.output)}: is not a file; give the name of one")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise InvalidInput(
+            f"--output: {quoted(arguments.output)}: its directory does not exist or is read only; give another place"
+        )
+    return directory / path.name
+
+
+def _changes(arguments: argparse.Namespace) -> bool:
+    scaled = (arguments.time_scale, arguments.size_scale) != (1.0, 1.0)
+    cut = arguments.begin is not None or arguments.end is not None
+    return bool(scaled or cut or arguments.loop or arguments.anonymise)
+
+
+def _import(arguments: argparse.Namespace, path: Path, target: Path, progress: Callable[[str], None]) -> str | None:
+    """Why the file's end could not be read."""
+    from damon.records.importing import Options, import_records
+    from damon.workload.tracefile.writer import TraceWriter
+
+    options = Options(arguments.sample_us, arguments.aggr_us, arguments.write_share, arguments.spread / 1e9)
+    with TraceWriter(target) as writer:
+        done = import_records(path, writer, options, progress)
+    if done.skipped:
+        print(f"damon: {done.skipped} snapshots do not follow the one before and were left out", file=sys.stderr)
+    return done.damaged
+
+
+def _change(arguments: argparse.Namespace, trace: Trace, target: Path, progress: Callable[[str], None]) -> None:
+    from damon.workload.tracefile.change import Change, change_trace
+    from damon.workload.tracefile.writer import TraceWriter
+
+    change = Change(
+        arguments.begin or 0, arguments.end, arguments.time_scale, arguments.size_scale, arguments.anonymise,
+        True if arguments.loop else None,
+    )  # fmt: skip
+    with TraceWriter(target) as writer:
+        change_trace(trace, writer, change, progress)
+
+
+def _summary(trace: Trace) -> None:
+    what = trace.description
+    rows = []
+    for index, space in enumerate(what.spaces):
+        areas = [area for area in what.areas if area.space == index]
+        size = sum(area.nr_pages for area in areas) * 4096
+        rows.append((space.process, str(len(areas)), output.size(size), str(trace.nr_windows(index))))
+    output.table(("process", "areas", "size", "windows"), rows)
+    loop = ", repeats" if what.loop else ""
+    print(f"{trace.path.name}: {what.duration_ns / 1e9:g} s{loop}, {output.size(trace.size)}")
