@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from damon.errors import InvalidInput
+from damon.mm.sim.machine import SimulatedMachine
+from damon.model.machine import Machine
 from damon.modules.module import Module
 from damon.results.conditions import Checked, Condition, check, read_conditions
 from damon.results.figures import FIGURES, figures, lacking
@@ -30,12 +32,16 @@ def read(text: str | None) -> Sequence[Condition]:
     return read_conditions(text, "--require") if text is not None else ()
 
 
-def refuse_unknown(conditions: Sequence[Condition], modules: Sequence[Module], simulated: bool, workload: bool) -> None:
+def refuse_unknown(
+    conditions: Sequence[Condition], modules: Sequence[Module], machine: Machine, workload: bool
+) -> None:
     """Refuse a figure that the run will not have, before it starts."""
+    simulated = isinstance(machine, SimulatedMachine)
+    rates = isinstance(machine, SimulatedMachine) and not any(area.replay for area in machine.workload.areas)
     wanted = [module for module in modules if module.wanted]
     counts = any(module.progress() is not None or module.needs()[1] for module in wanted)
     for condition in conditions:
-        why = lacking(condition.figure, simulated=simulated, workload=workload, counts=counts)
+        why = lacking(condition.figure, simulated=simulated, workload=workload, counts=counts, rates=rates)
         if why is not None:
             remedy = "" if "; give" in why else "; leave it out"
             raise InvalidInput(f"--require: {condition.figure.name}: {why}{remedy}")

@@ -192,7 +192,7 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         loader = Loader(damon)
         modules = prepare_modules(loader, words)
         has_workload = not arguments.linux or arguments.workload is not None
-        require.refuse_unknown(arguments.require, modules, not arguments.linux, has_workload)
+        require.refuse_unknown(arguments.require, modules, machine, has_workload)
         if not arguments.quiet and not any(module.wanted for module in modules):
             print("damon: no module is enabled; give enabled=Y for one to work", file=sys.stderr)
         observer, seconds = _observed(arguments, machine, seconds, closing)

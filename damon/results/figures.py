@@ -18,6 +18,7 @@ _NEEDS: Final = {
     "workload": "is that of a workload; give --sim, or --linux with --workload",
     "counts": NO_COUNTS,
     "processor": SIMULATED_CPU,
+    "rates": "is known of a simulated workload with rates only; give --sim and a workload without a trace",
 }
 
 
@@ -121,9 +122,9 @@ def _table() -> list[Figure]:
         Figure("refaults", "", "reclaimed pages that came back", lambda result: result["memory"]["refaults"]),
         Figure("refaults_per_s", "", "the same a second",
                lambda result: _divided(result["memory"]["refaults"], seconds(result))),
-        Figure("regret", "", "refaults, divided by those that were necessary for the memory saved", _regret, "sim"),
+        Figure("regret", "", "refaults, divided by those that were necessary for the memory saved", _regret, "rates"),
         Figure("of_possible", "share", "memory saved, of the most that could be saved at the same refaults",
-               _best("of_possible"), "sim"),
+               _best("of_possible"), "rates"),
         Figure("slowdown", "", "time that the slowest process takes, divided by that with all of its memory there",
                lambda result: result["slowdown"], "workload"),
         Figure("psi_some_us", "", "microseconds in which some process waited for memory",
@@ -150,10 +151,11 @@ def figures(result: Result) -> dict[str, float | None]:
     """All figures of a result by name; None of one that it does not have. ``regret`` can be ``inf``."""
     simulated = result["virtual_seconds"] is not None
     has = {"sim": simulated, "processor": not simulated, "workload": bool(result["areas"]), "counts": True, "": True}
+    has["rates"] = result.get("best") is not None
     return {name: figure.of(result) if has[figure.needs] else None for name, figure in FIGURES.items()}
 
 
-def lacking(figure: Figure, *, simulated: bool, workload: bool, counts: bool) -> str | None:
+def lacking(figure: Figure, *, simulated: bool, workload: bool, counts: bool, rates: bool = True) -> str | None:
     """Why a run will not have ``figure``; None when it will.
 
     Args:
@@ -161,6 +163,8 @@ def lacking(figure: Figure, *, simulated: bool, workload: bool, counts: bool) ->
         simulated: is the machine simulated?
         workload: is a workload played or performed?
         counts: does a module count what it acts on?
+        rates: does the workload have phases with rates, and no trace?
     """
     has = {"sim": simulated, "workload": workload, "counts": counts, "processor": not simulated}
+    has["rates"] = simulated and rates
     return None if has.get(figure.needs, True) else _NEEDS[figure.needs]

@@ -101,7 +101,9 @@ class Funnel:
         self._ctx, self._append, self._epoch_ns = ctx, append, epoch_ns
         machine = ctx.machine
         self._machine = machine if isinstance(machine, SimulatedMachine) else None
-        self._truth = Truth(machine.workload) if isinstance(machine, SimulatedMachine) else None
+        self._truth = None
+        if isinstance(machine, SimulatedMachine) and not any(area.replay for area in machine.workload.areas):
+            self._truth = Truth(machine.workload)
         self._passes: dict[int, _Pass] = {}
 
     def take(self, event: TraceEvent) -> None:
@@ -170,7 +172,7 @@ class Funnel:
     def _shares(self, scheme: Damos, now_ns: int) -> dict[str, float]:
         """Of each area, the share that fits ``scheme``'s pattern of accesses and age in truth."""
         if self._truth is None:
-            return {}
+            return dict.fromkeys(self._machine.state.placed, 1.0) if self._machine is not None else {}
         attrs, pattern, now = self._ctx.attrs, scheme.pattern, now_ns / 1000
         most, age = attrs.max_nr_accesses(), pattern.min_age_region * attrs.aggr_interval
         found = {}
@@ -204,11 +206,13 @@ class Funnel:
         sums["ops_passed"] = max(stat.sz_ops_filter_passed - done.stat[0], 0)
         sums["applied"] = max(stat.sz_applied - done.stat[1], 0)
         sums["came_back"] = (self._refaults() - done.refaults) * PAGE_SIZE
-        known = self._machine is not None
+        known = self._truth is not None
         row: dict[str, int | str | None] = {"time_ns": done.time_ns - self._epoch_ns, "scheme": number}
         row |= {name: round(value) for name, value in sums.items()}
         if not known:
-            row["eligible"] = row["came_back"] = None
+            row["eligible"] = None
+        if self._machine is None:
+            row["came_back"] = None
         row["in_use"] = round(max(tried_present - sums["tried"], 0)) if known else None
         row["tried_present"] = round(tried_present)
         return row | done.more

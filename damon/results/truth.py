@@ -16,8 +16,10 @@ def truth_of(run: Run) -> Truth | None:
     if not isinstance(given, dict):
         return None
     try:
+        if any(area.get("replay") for area in given["areas"]):
+            return None
         return Truth(_workload(given))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 

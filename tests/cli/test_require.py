@@ -17,6 +17,7 @@ from damon.results.best import held_against_best, sentence
 from damon.results.conditions import read_conditions
 from damon.workload.model import Access, Area, Pattern
 from tests.cli.conftest import OPEN, Damon
+from tests.fakes import FakeMachine
 from tests.mm.sim.machines import MIB, SWAP, advise, machine
 
 RECLAIM = ("--module", "damon_reclaim", "min_age=500000", "quota_ms=0", *OPEN)
@@ -78,9 +79,21 @@ def test_a_real_machine_does_not_have_all() -> None:
     module = find_module("damon_reclaim")(Core(machine(Area("a", MIB), memory=64 * MIB, swap=SWAP)))
     for text, workload in (("saved>1%", True), ("regret<9", True), ("slowdown<2", False), ("hot_kept>1%", False)):
         with pytest.raises(InvalidInput, match=r"^--require: [a-z_]+: .*; give --sim"):
-            require.refuse_unknown(read_conditions(text, "x"), [module], False, workload)
+            require.refuse_unknown(read_conditions(text, "x"), [module], FakeMachine(), workload)
     known = read_conditions("refaults<9,slowdown<2,cpu_s<1,psi_some_us<9,free>1M,reclaimed>1M,hot_kept>1%", "x")
-    require.refuse_unknown(known, [module], False, True)
+    require.refuse_unknown(known, [module], FakeMachine(), True)
+
+
+def test_a_trace_has_no_best(damon: Damon, tmp_path: Path) -> None:
+    record, trace = str(tmp_path / "rec.data"), str(tmp_path / "rec.trace")
+    assert damon(["record", "--sim", "stairs", "--ops", "vaddr", "--duration", "3", "-o", record]).code == 0
+    assert damon(["import", record, "-o", trace]).code == 0
+    words = ["run", "--module", "damon_reclaim", "--sim", trace, "--duration", "2", "--quiet"]
+    done = damon([*words, "--require", "regret<9"])
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("damon: --require: regret: ")
+    assert damon([*words, "--require", "saved>=0%", "--json", str(tmp_path / "r.json")]).code == 0
+    assert json.loads((tmp_path / "r.json").read_text())["best"] is None
 
 
 def test_a_killed_process_leaves_no_best_and_fails_the_condition(damon: Damon, tmp_path: Path) -> None:
