@@ -260,3 +260,20 @@ class Loader:
         """In reverse order of loading."""
         for name in reversed(list(self._loaded)):
             self.unload(name)
+
+
+def prepare_modules(loader: Loader, words: Mapping[type[Module], Sequence[str]]) -> list[Module]:
+    """All modules with their parameters stored and checked, and what they need is there; nothing is started."""
+    modules = [loader.prepare(kind, given) for kind, given in words.items()]
+    enabled = [module for module in modules if module.wanted]
+    exclusive = [module.name for module in enabled if module.exclusive]
+    if exclusive and len(enabled) > 1:
+        first, second = [*exclusive, *(module.name for module in enabled if not module.exclusive)][:2]
+        raise DamonError(errno.EBUSY, f"modules: {first}, {second}: they start exclusively; enable one")
+    for module in enabled:
+        try:
+            module.check()
+        except DamonError as error:
+            raise DamonError(error.errno or 0, f"{module.name}: {error.strerror}") from None
+        loader.machine.require(*module.needs())
+    return modules

@@ -16,7 +16,7 @@ from damon.cli import compare_guests, engines, figures, output
 from damon.cli.arguments import add_modules, add_pace
 from damon.cli.comparison import Difference, Events, first_difference
 from damon.cli.observe import SimObserver
-from damon.cli.run import module_words, open_machine, prepare_modules, stop_flag
+from damon.cli.run import module_words, open_machine, stop_flag
 from damon.cli.session import Session
 from damon.command.process import raise_interrupts
 from damon.errors import DamonError, InvalidInput
@@ -26,6 +26,7 @@ from damon.library.engine import FORMS, HOST, Engine
 from damon.model.level import Level
 from damon.modules.loader import Loader
 from damon.results.figures import totals
+from damon.modules.loader import Loader, prepare_modules
 
 if TYPE_CHECKING:
     from damon.guests.job import Job

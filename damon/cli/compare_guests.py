@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli.doctor import Host, guests_needs
-from damon.cli.run import module_words, own_seconds, prepare_modules
+from damon.cli.run import module_words, own_seconds
 from damon.errors import InvalidInput, MissingCapability
 from damon.guests.engine import GuestEngine
 from damon.library.engine import OwnEngine
 from damon.modules.cmdline import canonical, parse_cmdline
-from damon.modules.loader import Loader
+from damon.modules.loader import Loader, prepare_modules
 from damon.progress import Progress
 from damon.workload.find import find_workload
 

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "trace": ("trace",),
     "exec": ("exec",),
     "export": ("export",),
+    "study": ("sweep", "tune"),
     "client": ("status", "pid", "lsmod", "modprobe", "rmmod", "param"),
     "top": ("top",),
     "doctor": ("doctor",),

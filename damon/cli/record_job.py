@@ -7,14 +7,14 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from damon.cli.run import module_words, prepare_modules
+from damon.cli.run import module_words
 from damon.core import Damon, set_attrs, set_regions, system_ram_region
 from damon.errors import InvalidInput
 from damon.library.engine import Engine
 from damon.model.attrs import DamonAttrs, DamonIntervalsGoal
 from damon.model.context import DamonCtx
 from damon.model.target import DamonTarget
-from damon.modules.loader import Loader
+from damon.modules.loader import Loader, prepare_modules
 
 
 def attrs_of(arguments: argparse.Namespace) -> DamonAttrs:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import signal
 import sys
@@ -17,10 +16,10 @@ from damon.cli import engines, out, outcome, output, require
 from damon.cli.arguments import add_modules, add_pace
 from damon.cli.observe import LinuxObserver, Observer, PerformedObserver, SimObserver
 from damon.cli.session import Session, print_summary
-from damon.errors import DamonError, InvalidInput
+from damon.errors import InvalidInput
 from damon.library.engine import Engine, other_modules
 from damon.modules.cmdline import canonical, parse_cmdline, split_assignment
-from damon.modules.loader import Loader, find_module
+from damon.modules.loader import Loader, find_module, prepare_modules
 from damon.modules.module import Module
 
 if TYPE_CHECKING:
@@ -93,23 +92,6 @@ def module_words(arguments: argparse.Namespace, engine: Engine) -> Words:
     if not words:
         raise InvalidInput("--module: none is given; give --module NAME or --cmdline NAME.enabled=Y")
     return words
-
-
-def prepare_modules(loader: Loader, words: Words) -> list[Module]:
-    """All modules with their parameters stored and checked, and what they need is there; nothing is started."""
-    modules = [loader.prepare(kind, given) for kind, given in words.items()]
-    enabled = [module for module in modules if module.wanted]
-    exclusive = [module.name for module in enabled if module.exclusive]
-    if exclusive and len(enabled) > 1:
-        first, second = [*exclusive, *(module.name for module in enabled if not module.exclusive)][:2]
-        raise DamonError(errno.EBUSY, f"modules: {first}, {second}: they start exclusively; enable one")
-    for module in enabled:
-        try:
-            module.check()
-        except DamonError as error:
-            raise DamonError(error.errno or 0, f"{module.name}: {error.strerror}") from None
-        loader.machine.require(*module.needs())
-    return modules
 
 
 @contextmanager

@@ -89,6 +89,11 @@ def read_policy(path: Path, machine: SimulatedMachine) -> Policy:
         DamonError: what its contexts are refused for.
     """
     ctxs = made(path, Damon(machine, level=Level.NEXT))  # the kernel that it goes to refuses what it lacks
+    return as_policy(path, ctxs, machine)
+
+
+def as_policy(path: Path, ctxs: Sequence[DamonCtx], machine: SimulatedMachine) -> Policy:
+    """The contexts ``ctxs``, made on ``machine``, as the policy of the file ``path``, which need not exist."""
     name = re.sub(r"\W", "_", path.stem, flags=re.ASCII).lower()
     policy = Policy(name if name[:1].isalpha() else f"policy_{name}", path.name, [])
     policy.cgroups = {number: f"/{place}" for place, number in machine.state.memcgs.items()}

@@ -198,10 +198,10 @@ def steps(field: str) -> list[str | int]:
     return [int(match[1]) if match[1] else match[2] for match in _STEP.finditer(field)]
 
 
-def _end(place: str, into: type[msgspec.Struct]) -> str:
+def _end(place: str, into: type[msgspec.Struct], known: Mapping[str, type[msgspec.Struct]]) -> str:
     """The key in ``TAKES`` of ``place`` within ``into``."""
     if not place:
-        return next((end for end, fields in _FIELDS.items() if fields is into), "")
+        return next((end for end, fields in known.items() if fields is into), "")
     return re.sub(r"\[(?:\d+|\.\.\.)\]", "[]", place).rpartition(".")[2]
 
 
@@ -215,8 +215,18 @@ def _at(data: Any, path: str) -> Any:
     return data
 
 
-def convert(data: Any, into: type[T], field: str = "") -> T:
+def convert(
+    data: Any, into: type[T], field: str = "", takes: Mapping[str, str] = TAKES,
+    structs: Mapping[str, type[msgspec.Struct]] = _FIELDS,
+) -> T:  # fmt: skip
     """``data`` as ``into``; ``field`` is the path of it in the file.
+
+    Args:
+        data: of a file, as plain values.
+        into: the structure.
+        field: where ``data`` stands in the file.
+        takes: what each field takes, by the end of its path; the default is of a workload file, as that of ``structs``.
+        structs: the structure at the end of each path.
 
     Raises:
         InvalidInput: path, value and what would be valid, or the fields that there are.
@@ -231,15 +241,17 @@ def convert(data: Any, into: type[T], field: str = "") -> T:
         named = re.search(r"(unknown|missing required) field `(.*)`", failure["what"], re.DOTALL)
         if named and named[1] == "unknown":
             known = ", ".join(_FIELDS[_end(place, into)].__struct_encode_fields__)
+            known = ", ".join(structs[_end(place, into, structs)].__struct_encode_fields__)
             raise InvalidInput(f"{full or 'file'}: {quoted(named[2])}: is not a field; known are {known}") from None
         if named:
-            raise InvalidInput(f"{f'{full}.{named[2]}'.lstrip('.')}: is missing; give {TAKES[named[2]]}") from None
+            raise InvalidInput(f"{f'{full}.{named[2]}'.lstrip('.')}: is missing; give {takes[named[2]]}") from None
         if "`key` in" in str(error):
             raise InvalidInput(f"{full or 'file'}: a key: is not text; put it in quotes") from None
         value = _at(data, place)
         if not full:
-            raise refusal("file", value, "is not a mapping; give one with the fields areas and phases") from None
-        raise refusal(full, value, f"is not valid; give {TAKES[_end(place, into)]}") from None
+            known = " and ".join(structs[""].__struct_fields__[:2])
+            raise refusal("file", value, f"is not a mapping; give one with the fields {known}") from None
+        raise refusal(full, value, f"is not valid; give {takes[_end(place, into, structs)]}") from None
 
 
 def check_name(value: str, field: str, form: re.Pattern[str] = NAME) -> str:

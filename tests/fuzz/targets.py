@@ -306,7 +306,8 @@ def _parameters(data: bytes) -> None:
 
 
 def _cmdline(data: bytes) -> None:
-    from damon.cli.run import module_words, prepare_modules
+    from damon.cli.run import module_words
+    from damon.modules.loader import prepare_modules
     from damon.library import open_engine
 
     text = _text(data)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from damon.cli.main import main
-from damon.cli.run import prepare_modules
+from damon.modules.loader import prepare_modules
 from damon.errors import DamonError
 from damon.host import engine
 from damon.host.engine import HostDamon

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon sweep`` and ``damon tune``: searches over many runs that a study file describes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from damon.cli import output
+from damon.cli.arguments import number, seed
+from damon.command.process import raise_interrupts
+from damon.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from damon.tune.evaluate import Evaluator
+    from damon.tune.pool import Runner
+    from damon.tune.search import Found
+    from damon.tune.study import Study
+
+_COMMON = """\
+Each run plays a workload on a simulated machine, and is a line of the result file: a search that was killed goes on
+where it was, with the same file. The file is the same, byte for byte, however many workers there are.
+"""
+SWEEP = f"""\
+Run every combination of a study file's parameters, engines, workloads and seeds on all processors, and show which keep
+the constraints, which are best, and what each parameter matters.
+
+{_COMMON}"""
+TUNE = f"""\
+Search a study file's parameters for the best configuration that keeps the constraints (optuna: TPE, or NSGA-II for
+several objectives). Runs that cannot keep a constraint any more, or are worse than most before, are given up.
+
+{_COMMON}"""
+EPILOG = """\
+exit codes: 0 done; 1 a run could not be performed; 2 and 3 as for damon run, before anything was started; 4 no
+configuration keeps the constraints; 130 interrupted, the result file has what was done.
+
+examples:
+  damon sweep examples/studies/day.yaml -o day.jsonl
+  damon tune examples/studies/day.yaml --trials 60 --seed 1 --export chosen/
+  damon tune examples/studies/day.yaml --cluster tcp://10.0.0.1:8786 --json -
+"""
+NONE_KEEPS: Final = 4
+
+
+def add(commands: Any) -> None:
+    for name, text, description in (
+        ("sweep", "run every combination of a study's parameters", SWEEP),
+        ("tune", "search a study's parameters for the best", TUNE),
+    ):
+        command = commands.add_parser(
+            name, help=text, description=description, epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        command.add_argument("study", metavar="STUDY", help="a study file (YAML)")
+        command.add_argument(
+            "-o", "--output", type=Path, metavar="FILE",
+            help=f"the result file, also of an interrupted search to go on with (default NAME.{name}.jsonl)",
+        )  # fmt: skip
+        command.add_argument(
+            "-j", "--jobs", type=number(1, 4096), default=0, metavar="N", help="worker processes (default: processors)"
+        )
+        if name == "tune":
+            command.add_argument("--trials", type=number(1, 1_000_000), metavar="N", help="in place of the study's")
+            command.add_argument("--seed", type=seed, metavar="N", help="of the search, in place of the study's")
+        command.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers: tcp:// or tls://")
+        for option, text in (("ca", "authority"), ("cert", "certificate"), ("key", "key")):
+            command.add_argument(f"--tls-{option}", type=Path, metavar="FILE", help=f"for tls://: the {text}")
+        command.add_argument("--export", type=Path, metavar="DIR", help="write the chosen configuration's files there")
+        command.add_argument("--json", metavar="FILE", help="write what was found as one object; - for standard output")
+        command.add_argument("--quiet", action="store_true", help="no progress, no tables")
+        command.set_defaults(function=sweep if name == "sweep" else tune)
+
+
+def sweep(arguments: argparse.Namespace) -> int:
+    """The exit code."""
+    from damon.tune import search
+
+    return _run(arguments, "sweep", search.sweep)
+
+
+def tune(arguments: argparse.Namespace) -> int:
+    """The exit code."""
+    from damon.tune import search
+
+    search.optuna_module()  # missing: before anything starts
+    return _run(arguments, "tune", search.tune)
+
+
+def _read(arguments: argparse.Namespace, name: str) -> Study:
+    """The study with what the command line replaces."""
+    from dataclasses import replace
+
+    import msgspec
+
+    from damon.tune.study import load_study
+
+    study = load_study(arguments.study)
+    given = {key: getattr(arguments, key, None) for key in ("trials", "seed")}
+    settings = msgspec.structs.replace(study.tune, **{key: value for key, value in given.items() if value is not None})
+    study = replace(study, tune=settings)
+    if name == "tune" and len(study.engines) > 1:
+        raise InvalidInput(f"engines: {', '.join(study.engines)}: a search has one; leave the others out, or sweep")
+    if name == "tune" and not study.space.free:
+        raise InvalidInput("modules: no parameter has several values: nothing can be searched; give a list or a range")
+    return study
+
+
+def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
+    from damon.tune.pool import Pool
+
+    paths = {workload.sha256: workload.path for workload in study.workloads}
+    if arguments.cluster is None:
+        return Pool(paths, arguments.jobs)
+    from damon.tune.cluster import Cluster
+
+    own = [place for place in study.given.values() if "/" in place]
+    if own:
+        raise InvalidInput(f"--cluster: module {own[0]}: a directory is not sent to workers; run it without --cluster")
+    return Cluster(arguments.cluster, paths, (arguments.tls_ca, arguments.tls_cert, arguments.tls_key))
+
+
+def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator], Found]) -> int:
+    from damon.cli.study_report import Watch, as_object, show
+    from damon.tune.choice import choice
+    from damon.tune.evaluate import Evaluator
+    from damon.tune.results import Results
+
+    study = _read(arguments, name)
+    if arguments.json is not None:
+        output.check_writable(arguments.json)
+    if arguments.export is not None and arguments.export.exists() and not arguments.export.is_dir():
+        raise InvalidInput(f"--export: {str(arguments.export)!r}: is no directory; give another place")
+    raise_interrupts()
+    with ExitStack() as closing:
+        results = closing.enter_context(Results(arguments.output or Path(f"{study.name}.{name}.jsonl")))
+        runner = _runner(arguments, study)
+        closing.callback(runner.close)
+        watch = closing.enter_context(Watch(arguments.quiet))
+        evaluator = Evaluator(study, results, runner, watch)
+        found = search(evaluator)
+        results.finish(evaluator.order)
+    best = found.best(study)
+    chosen = None if best is None else choice(study, best.point)
+    if arguments.export is not None and chosen is not None:
+        arguments.export.mkdir(parents=True, exist_ok=True)
+        for file, text in chosen.files.items():
+            output.write_text(str(arguments.export / file), text, "--export")
+    if arguments.json is not None:
+        output.write_text(arguments.json, json.dumps(as_object(study, found, best, chosen), indent=2) + "\n")
+    if not arguments.quiet and arguments.json != "-":
+        with output.reader_may_leave():
+            show(study, found, best, chosen, evaluator.performed)
+    if best is None:
+        print("damon: no configuration keeps the constraints; widen the values, or loosen a bound", file=sys.stderr)
+    return 0 if best is not None else NONE_KEEPS

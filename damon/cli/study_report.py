@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a search is doing, and what it found: the live view, tables, one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from damon import format_version
+from damon.cli import output
+from damon.progress import Progress
+from damon.tune import analysis
+from damon.tune.figures import FIGURES
+from damon.tune.figures import show as show_figure
+
+if TYPE_CHECKING:
+    from damon.tune.choice import Choice
+    from damon.tune.evaluate import Config
+    from damon.tune.request import Request, Result
+    from damon.tune.search import Found
+    from damon.tune.study import Study
+
+#: The version of the object.
+FORMAT: Final = 1
+#: Configurations that the table shows.
+_ROWS: Final = 12
+
+
+class Watch:
+    """Hears of each run, and shows how far the search is."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._progress = None if quiet else Progress("damon")
+        self._what, self._total, self._done, self._all = "", 0, 0, 0
+        self._outcomes: dict[str, int] = {}
+
+    def __enter__(self) -> Watch:
+        if self._progress is not None:
+            self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(kind, error, trace)
+
+    def begins(self, what: str, total: int) -> None:
+        self._what, self._total, self._done = what, total, 0
+
+    def ran(self, request: Request, result: Result, known: bool) -> None:
+        self._done += 1
+        self._all += 1
+        outcome = "known" if known else result.outcome
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+        if self._progress is not None:
+            counts = ", ".join(f"{count} {name}" for name, count in self._outcomes.items())
+            self._progress.update(f"{self._what}: {self._done} of {self._total} runs ({counts} in all)")
+
+
+def as_object(study: Study, found: Found, best: Config | None, chosen: Choice | None) -> dict[str, Any]:
+    """One object; the same for the same study and seeds."""
+    front = analysis.pareto(study, found.configs)
+    return {
+        format_version.FIELD: FORMAT,
+        "study": study.name,
+        "objectives": [str(objective) for objective in study.objectives],
+        "constraints": [str(constraint) for constraint in study.constraints],
+        "runs": {"asked": found.runs, "complete": found.complete, "grid": found.grid},
+        "default": [_config(study, config) for config in found.default],
+        "chosen": None if best is None else _config(study, best),
+        "load": None
+        if chosen is None
+        else {
+            "cmdline": chosen.cmdline, "modprobe": list(chosen.modprobe), "damo": chosen.damo(),
+            "files": dict(chosen.files),
+        },
+        "pareto": [_config(study, config) for config in front],
+        "importance": found.importance,
+        "configurations": [_config(study, config) for config in found.configs],
+    }  # fmt: skip
+
+
+def _config(study: Study, config: Config) -> dict[str, Any]:
+    values = {} if config.point is None else study.space.values(config.point)
+    return {
+        "engine": config.engine,
+        "parameters": {f"{module}.{name}": value for (module, name), value in values.items()},
+        "outcome": config.outcome,
+        "why": config.why,
+        "keeps_constraints": config.feasible,
+        "figures": dict(config.figures),
+        "spread": dict(config.spread),
+        "by_workload": {name: dict(figures) for name, figures in config.by_workload.items()},
+    }
+
+
+def _figures(study: Study) -> list[str]:
+    """Those of the study first, then what every table has."""
+    asked = [one.figure for one in (*study.objectives, *study.constraints)]
+    return list(dict.fromkeys([*asked, "saved", "refaulted_wss_per_min", "slowdown"]))
+
+
+def _row(study: Study, config: Config, label: str) -> list[str]:
+    point = config.point
+    cells = [domain.show(index) for domain, index in zip(study.space.free, point, strict=True)] if point else []
+    cells = cells or ["-"] * len(study.space.free)
+    shown = [show_figure(name, config.figures[name]) if config.figures else "-" for name in _figures(study)]
+    spread = config.spread.get(study.objectives[0].figure)
+    return [
+        label, *([config.engine] if len(study.engines) > 1 else []), *cells, *shown,
+        "-" if spread is None else show_figure(study.objectives[0].figure, spread),
+        "yes" if config.feasible else "no",
+    ]  # fmt: skip
+
+
+def _columns(study: Study) -> list[str]:
+    names = [domain.label.partition(".")[2] if len(study.given) == 1 else domain.label for domain in study.space.free]
+    engine = ["engine"] if len(study.engines) > 1 else []
+    return ["", *engine, *names, *_figures(study), "spread", "keeps"]
+
+
+def show(study: Study, found: Found, best: Config | None, chosen: Choice | None, performed: int) -> None:
+    """Tables on standard output."""
+    rows = [_row(study, config, "default") for config in found.default]
+    ordered = analysis.ranked(study, found.configs)
+    rows += [_row(study, config, str(rank)) for rank, config in enumerate(ordered[:_ROWS], 1)]
+    output.table(_columns(study), rows)
+    print(f"{found.runs} runs, {found.complete} to the end; every combination takes {found.grid}; {performed} made now")
+    if len(study.objectives) > 1:
+        print(f"no other is better in every objective (Pareto front): {len(analysis.pareto(study, found.configs))}")
+        front = analysis.pareto(study, found.configs)
+        output.table(_columns(study), [_row(study, config, "") for config in front[:_ROWS]])
+    if found.importance:
+        shares = sorted(found.importance.items(), key=lambda item: -item[1])
+        print("what matters: " + ", ".join(f"{name} {share:.0%}" for name, share in shares))
+    if best is None or chosen is None:
+        return
+    for default in found.default:
+        _compare(study, best, default)
+    print(f"kernel command line: {chosen.cmdline}")
+    for line in chosen.modprobe:
+        print(line)
+    if chosen.damo() is not None:
+        print(f"{chosen.damo()}, or sh {next(name for name in chosen.files if name.endswith('.sh'))}: --export DIR")
+
+
+def _compare(study: Study, best: Config, default: Config) -> None:
+    kept = "keep" if default.feasible else "do not keep"
+    parts = [f"{name} {change:+.1%}" for name, change in analysis.gain(study, best, default).items()]
+    print(f"better than the defaults, which {kept} the constraints: {', '.join(parts) or 'from nothing'}")
+
+
