@@ -69,8 +69,8 @@ def add(commands: Any) -> None:
             command.add_argument("--trials", type=number(1, 1_000_000), metavar="N", help="in place of the study's")
             command.add_argument("--seed", type=seed, metavar="N", help="of the search, in place of the study's")
         command.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers: tcp:// or tls://")
-        for option, text in (("ca", "authority"), ("cert", "certificate"), ("key", "key")):
-            command.add_argument(f"--tls-{option}", type=Path, metavar="FILE", help=f"for tls://: the {text}")
+        for option, what in (("ca", "authority"), ("cert", "certificate"), ("key", "key")):
+            command.add_argument(f"--tls-{option}", type=Path, metavar="FILE", help=f"for tls://: the {what}")
         command.add_argument("--export", type=Path, metavar="DIR", help="write the chosen configuration's files there")
         command.add_argument("--json", metavar="FILE", help="write what was found as one object; - for standard output")
         command.add_argument("--quiet", action="store_true", help="no progress, no tables")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +10,6 @@ from damon import format_version
 from damon.cli import output
 from damon.progress import Progress
 from damon.tune import analysis
-from damon.tune.figures import FIGURES
 from damon.tune.figures import show as show_figure
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 #: The version of the object.
 FORMAT: Final = 1
 #: Configurations that the table shows.
-_ROWS: Final = 12
+_ROWS: Final = 8
 
 
 class Watch:
@@ -62,6 +60,7 @@ class Watch:
 def as_object(study: Study, found: Found, best: Config | None, chosen: Choice | None) -> dict[str, Any]:
     """One object; the same for the same study and seeds."""
     front = analysis.pareto(study, found.configs)
+    domains = {domain.label: domain for domain in study.space.free}
     return {
         format_version.FIELD: FORMAT,
         "study": study.name,
@@ -78,6 +77,10 @@ def as_object(study: Study, found: Found, best: Config | None, chosen: Choice | 
         },
         "pareto": [_config(study, config) for config in front],
         "importance": found.importance,
+        "near": {
+            label: {"from": str(domains[label].values[low]), "to": str(domains[label].values[high])}
+            for label, (low, high) in analysis.region(study, found.configs).items()
+        },
         "configurations": [_config(study, config) for config in found.configs],
     }  # fmt: skip
 
@@ -97,28 +100,32 @@ def _config(study: Study, config: Config) -> dict[str, Any]:
 
 
 def _figures(study: Study) -> list[str]:
-    """Those of the study first, then what every table has."""
-    asked = [one.figure for one in (*study.objectives, *study.constraints)]
-    return list(dict.fromkeys([*asked, "saved", "refaulted_wss_per_min", "slowdown"]))
+    """Those that the study asks about."""
+    objectives = [objective.figure for objective in study.objectives]
+    return list(dict.fromkeys([*objectives, *(constraint.figure for constraint in study.constraints)]))
 
 
 def _row(study: Study, config: Config, label: str) -> list[str]:
     point = config.point
     cells = [domain.show(index) for domain, index in zip(study.space.free, point, strict=True)] if point else []
     cells = cells or ["-"] * len(study.space.free)
-    shown = [show_figure(name, config.figures[name]) if config.figures else "-" for name in _figures(study)]
-    spread = config.spread.get(study.objectives[0].figure)
+    several = len(study.seeds) > 1
+    shown = [
+        show_figure(name, config.figures[name], config.spread.get(name) if several else None)
+        if config.figures else "-"
+        for name in _figures(study)
+    ]  # fmt: skip
     return [
         label, *([config.engine] if len(study.engines) > 1 else []), *cells, *shown,
-        "-" if spread is None else show_figure(study.objectives[0].figure, spread),
-        "yes" if config.feasible else "no",
+        "yes" if config.feasible else "no" if config.outcome == "complete" else config.outcome,
     ]  # fmt: skip
 
 
 def _columns(study: Study) -> list[str]:
-    names = [domain.label.partition(".")[2] if len(study.given) == 1 else domain.label for domain in study.space.free]
+    """Names with spaces, so that they can be folded."""
+    names = [_short(study, domain.label) for domain in study.space.free]
     engine = ["engine"] if len(study.engines) > 1 else []
-    return ["", *engine, *names, *_figures(study), "spread", "keeps"]
+    return ["", *engine, *(name.replace("_", " ") for name in (*names, *_figures(study))), "keeps"]
 
 
 def show(study: Study, found: Found, best: Config | None, chosen: Choice | None, performed: int) -> None:
@@ -132,9 +139,12 @@ def show(study: Study, found: Found, best: Config | None, chosen: Choice | None,
         print(f"no other is better in every objective (Pareto front): {len(analysis.pareto(study, found.configs))}")
         front = analysis.pareto(study, found.configs)
         output.table(_columns(study), [_row(study, config, "") for config in front[:_ROWS]])
+    near = _region(study, found)
+    if near:
+        print(f"nearly as good as the best ({analysis.NEAR:.0%}): " + ", ".join(near))
     if found.importance:
         shares = sorted(found.importance.items(), key=lambda item: -item[1])
-        print("what matters: " + ", ".join(f"{name} {share:.0%}" for name, share in shares))
+        print("what matters: " + ", ".join(f"{_short(study, name)} {share:.0%}" for name, share in shares))
     if best is None or chosen is None:
         return
     for default in found.default:
@@ -146,9 +156,21 @@ def show(study: Study, found: Found, best: Config | None, chosen: Choice | None,
         print(f"{chosen.damo()}, or sh {next(name for name in chosen.files if name.endswith('.sh'))}: --export DIR")
 
 
+def _region(study: Study, found: Found) -> list[str]:
+    domains = {domain.label: domain for domain in study.space.free}
+    ranges = analysis.region(study, found.configs)
+    return [
+        f"{_short(study, label)} {' to '.join(dict.fromkeys(map(domains[label].show, ends)))}"
+        for label, ends in ranges.items()
+    ]
+
+
+def _short(study: Study, label: str) -> str:
+    """Without the module's name where there is one only."""
+    return label.partition(".")[2] if len(study.given) == 1 else label
+
+
 def _compare(study: Study, best: Config, default: Config) -> None:
     kept = "keep" if default.feasible else "do not keep"
     parts = [f"{name} {change:+.1%}" for name, change in analysis.gain(study, best, default).items()]
     print(f"better than the defaults, which {kept} the constraints: {', '.join(parts) or 'from nothing'}")
-
-

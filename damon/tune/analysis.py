@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from damon.tune.evaluate import Config
 from damon.tune.figures import Objective
 from damon.tune.study import Study
+
+#: As good as the best but for so much of it.
+NEAR: Final = 0.05
 
 
 def _better(objective: Objective, config: Config) -> float:
@@ -90,3 +94,23 @@ def gain(study: Study, config: Config, default: Config) -> Mapping[str, float]:
             change = config.figures[objective.figure] / before - 1.0
             found[objective.figure] = change if objective.maximize else -change
     return found
+
+
+def region(study: Study, configs: Sequence[Config]) -> dict[str, tuple[int, int]]:
+    """Of each ordered free parameter the indices of its least and its largest value in configurations that keep the
+    constraints and are nearly as good as the best (``NEAR``): where to look, and how exactly it matters."""
+    best = chosen(study, configs)
+    if best is None:
+        return {}
+    near = [
+        config.point
+        for config in configs
+        if config.feasible and config.point is not None and all(
+            _better(one, config) >= _better(one, best) - NEAR * abs(_better(one, best)) for one in study.objectives
+        )
+    ]  # fmt: skip
+    return {
+        domain.label: (min(point[nr] for point in near), max(point[nr] for point in near))
+        for nr, domain in enumerate(study.space.free)
+        if domain.ordered and near
+    }

@@ -21,6 +21,10 @@ from damon.workload.schema import convert
 
 #: Of one parameter.
 MOST_VALUES: Final = 10_000
+#: Names of the units of a parameter, each so many times the one before.
+_UNITS: Final[Mapping[str, tuple[Sequence[str], int]]] = {
+    "us": (("us", "ms", "s"), 1000), "ms": (("ms", "s"), 1000), "bytes": (("B", "KiB", "MiB", "GiB"), 1024),
+}  # fmt: skip
 #: Digits that are kept of the inner values of a logarithmic range.
 _DIGITS: Final = 3
 
@@ -37,6 +41,7 @@ class Domain:
     values: tuple[Value | Fraction, ...]
     of: str | None = None
     ordered: bool = True  #: numbers from the least to the largest; else the order means nothing
+    unit: str = ""  #: of the parameter
 
     @property
     def label(self) -> str:
@@ -44,9 +49,19 @@ class Domain:
         return f"{self.module}.{self.name}" + (f"/{self.of}" if self.of is not None else "")
 
     def show(self, index: int) -> str:
-        """The value of this index as a parameter shows it, or the factor."""
+        """The value of this index for people, or the factor."""
         value = self.values[index]
-        return f"{float(value):g}" if isinstance(value, Fraction) else show_value(value)
+        if isinstance(value, Fraction):
+            return f"{float(value):g}"
+        if isinstance(value, bool) or not isinstance(value, int):
+            return show_value(value)
+        names, many = _UNITS.get(self.unit, ((), 1))
+        exact = float(value)
+        for name in names[:-1]:
+            if exact < many:
+                return f"{exact:.3g} {name}"
+            exact /= many
+        return f"{exact:.4g} {names[-1]}" if names else str(value)
 
 
 #: Of each free domain of a space the index of its value.
@@ -111,7 +126,7 @@ def read_domain(module: str, spec: ParamSpec, raw: Any, field: str, specs: Mappi
         raise refusal(field, raw, f"is a range, and {spec.name} is of type {spec.type}; give a value or a list")
     values = _values(raw, field, lambda value, place: _value(spec, value, place))
     if _is_number(spec):
-        return Domain(module, spec.name, tuple(sorted(set(values))))
+        return Domain(module, spec.name, tuple(sorted(set(values))), unit=spec.unit)
     return Domain(module, spec.name, tuple(dict.fromkeys(values)), ordered=False)
 
 

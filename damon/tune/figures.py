@@ -196,11 +196,11 @@ def read_constraint(text: str, field: str) -> Constraint:
     return Constraint(figure.name, match[2], bound)
 
 
-def show(figure: str, value: float) -> str:
-    """``value`` of the figure for people."""
+def show(figure: str, value: float, spread: float | None = None) -> str:
+    """``value`` of the figure for people, with its ``spread`` if there is one: ``130.0±1.1 MiB``."""
     unit = FIGURES[figure].unit
-    if unit == "share":
-        return f"{value:.3%}"
-    if unit == "bytes":
-        return f"{value / (1 << 20):.1f} MiB"
-    return f"{value:.5g}"
+    factor, form, end = {"share": (100.0, ".3f", "%"), "bytes": (1 / (1 << 20), ".1f", " MiB")}.get(
+        unit, (1.0, ".5g", "")
+    )
+    beside = "" if spread is None else f"\N{PLUS-MINUS SIGN}{spread * factor:{form}}"
+    return f"{value * factor:{form}}{beside}{end}"

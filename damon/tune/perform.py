@@ -16,7 +16,7 @@ from damon.mm.sim import SimulatedMachine
 from damon.modules.loader import Loader, find_module, prepare_modules
 from damon.modules.module import Module
 from damon.tune.figures import FIGURES, Measured, Meter
-from damon.tune.request import CHECKPOINTS, LOOKS, Request, Result, Rules
+from damon.tune.request import CHECKPOINTS, LOOKS, Outcome, Request, Result, Rules
 from damon.workload.model import Workload
 
 _WHY: Final = 300
@@ -60,7 +60,7 @@ class _Run:
         self, machine: SimulatedMachine, request: Request, modules: Sequence[Module], base: Sequence[Measured]
     ) -> None:
         self._machine, self._request, self._modules, self._base = machine, request, modules, base
-        self.outcome = "complete"
+        self.outcome: Outcome = "complete"
         self.why = ""
 
     def measured(self) -> list[Measured]:

@@ -15,6 +15,7 @@ CHECKPOINTS: Final = 16
 #: Looks between two of them.
 LOOKS: Final = 90
 _Name = Annotated[str, msgspec.Meta(max_length=300)]
+Outcome = Literal["complete", "pruned", "refused", "failed"]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
@@ -69,7 +70,7 @@ class Result(msgspec.Struct, frozen=True):
         measured: at each checkpoint that it came to.
     """
 
-    outcome: Literal["complete", "pruned", "refused", "failed"]
+    outcome: Outcome
     measured: Annotated[list[Measured], msgspec.Meta(max_length=CHECKPOINTS)] = []
     why: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 

@@ -18,7 +18,7 @@ Seed = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 class CoarseFields(Strict, frozen=True):
     trials: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
     duration: Quantity | msgspec.UnsetType = msgspec.UNSET
-    scale: dict[str, Annotated[float, msgspec.Meta(gt=0, le=1e6)]] = {}
+    scale: dict[str, Annotated[float, msgspec.Meta(gt=0, le=1e6)]] = msgspec.field(default_factory=dict)
     keep: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
 
 
@@ -50,9 +50,13 @@ class FileFields(Strict, frozen=True):
     objectives: Annotated[list[str], msgspec.Meta(min_length=1, max_length=4)]
     format: int = FORMAT
     name: str = ""
-    engines: Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)] = msgspec.field(default_factory=lambda: ["pydamon"])
-    seeds: Annotated[list[Seed], msgspec.Meta(min_length=1, max_length=1000)] = msgspec.field(default_factory=lambda: [0])
-    constraints: Annotated[list[str], msgspec.Meta(max_length=20)] = []
+    engines: Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)] = msgspec.field(
+        default_factory=lambda: ["pydamon"]
+    )
+    seeds: Annotated[list[Seed], msgspec.Meta(min_length=1, max_length=1000)] = msgspec.field(
+        default_factory=lambda: [0]
+    )
+    constraints: Annotated[list[str], msgspec.Meta(max_length=20)] = msgspec.field(default_factory=list)
     default: bool = True
     tune: TuneFields = TuneFields()
 

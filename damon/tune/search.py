@@ -166,7 +166,6 @@ class Search:
             return self._optuna.samplers.NSGAIISampler(seed=settings.seed, population_size=max(settings.startup, 2))
         return self._optuna.samplers.TPESampler(
             seed=settings.seed, n_startup_trials=settings.startup, multivariate=True, constant_liar=True,
-            warn_independent_sampling=False,
         )  # fmt: skip
 
     def _named(self, point: Point) -> dict[str, Any]:
@@ -182,9 +181,7 @@ class Search:
             domain.label: values for domain, values in zip(self._study.space.free, self._domains, strict=True)
         }
         while asked < self._trials and stale < _STALE and len(self.configs) < total:
-            trials = [
-                self._asked.ask(distributions) for _ in range(min(self._study.tune.batch, self._trials - asked))
-            ]
+            trials = [self._asked.ask(distributions) for _ in range(min(self._study.tune.batch, self._trials - asked))]
             points = [tuple(trial.params[domain.label] for domain in self._study.space.free) for trial in trials]
             new = [point for point in dict.fromkeys(points) if point not in self.configs]
             asked += len(new)
@@ -210,9 +207,7 @@ class Search:
         for place, (workload, seed) in enumerate(self._evaluator.pairs()):
             rules = self._rules(place)
             requests = [
-                msgspec.structs.replace(
-                    self._study.run(workload, self._engine, seed, point, self._stage), rules=rules
-                )
+                msgspec.structs.replace(self._study.run(workload, self._engine, seed, point, self._stage), rules=rules)
                 for point in alive
             ]
             if not requests:

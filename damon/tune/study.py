@@ -70,6 +70,7 @@ class Study:
     def words(self, point: Point | None, stage: Stage) -> dict[str, list[str]]:
         """What each module is given at ``point``, by how a worker finds it; None: free parameters are left alone."""
         free = {(domain.module, domain.name) for domain in self.space.free}
+        free |= {(one.module, one.name) for one in self.space.domains if (one.module, one.of) in free}
         values = self.space.values(point if point is not None else (0,) * len(self.space.free))
         result: dict[str, list[str]] = {}
         for module, called in self.given.items():
