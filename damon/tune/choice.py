@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def _files(study: Study, words: Mapping[str, Sequence[str]]) -> dict[str, str]:
         known = [ctx for ctx in ctxs if ctx is not None]
         if len(known) < len(ctxs):
             return {}
-        path = Path(f"{study.name}-chosen.py")
+        path = Path(re.sub(r"\W", "_", f"{study.name}_chosen", flags=re.ASCII) + ".py")
 
         def policy() -> Policy:
             return as_policy(path, known, machine)

@@ -18,7 +18,7 @@ Seed = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 class CoarseFields(Strict, frozen=True):
     trials: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
     duration: Quantity | msgspec.UnsetType = msgspec.UNSET
-    scale: dict[str, Annotated[float, msgspec.Meta(gt=0, le=1e6)]] = msgspec.field(default_factory=dict)
+    scale: dict[str, Any] = msgspec.field(default_factory=dict)  # numbers above 0; checked one by one
     keep: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
 
 
@@ -45,7 +45,7 @@ class CoupledFields(Strict, frozen=True):
 
 class FileFields(Strict, frozen=True):
     workloads: Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
-    modules: dict[str, dict[str, Any]]  # each value fixed, a list, a range or coupled; converted one by one
+    modules: dict[str, Any]  # each a mapping of parameters to values, converted one by one, so that messages name it
     duration: Quantity
     objectives: Annotated[list[str], msgspec.Meta(min_length=1, max_length=4)]
     format: int = FORMAT
@@ -87,7 +87,6 @@ TAKES: Final[Mapping[str, str]] = {
     "tune": "settings of damon tune, e.g. {trials: 100, seed: 1}",
     "coarse": "a first stage, e.g. {trials: 40, duration: 6h, scale: {sample_interval: 4, aggr_interval: 4}}",
     "scale": "factors of parameters, e.g. {sample_interval: 4, max_nr_regions: 0.5}",
-    "...": "a number above 0",
     **dict.fromkeys(("trials", "batch", "startup", "keep"), _WHOLE),
 }  # fmt: skip
 STRUCTS: Final[Mapping[str, type[Strict]]] = {

@@ -30,6 +30,7 @@ from damon.workload.schema import convert, steps
 from damon.workload.yaml12 import read_text
 
 MOST_COMBINATIONS: Final = 10_000_000
+MOST_SCALE: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,9 @@ def _modules(
 ) -> dict[str, tuple[str, type[Module]]]:
     """By its name in the file: how a worker finds it, and the module, that of the first engine."""
     found: dict[str, tuple[str, type[Module]]] = {}
-    for name in given:
+    for name, parameters in given.items():
+        if not isinstance(parameters, dict):
+            raise refusal(f"modules.{name}", parameters, f"is not valid; give {TAKES['modules.*']}")
         place = str((directory / name).resolve()) if "/" in name else name
         for engine in engines.values():
             try:
@@ -236,9 +239,11 @@ def _coarse(tune: TuneFields, duration: int, specs: Mapping[str, Mapping[str, Pa
     if tune.coarse is None:
         return None
     known = {name for one in specs.values() for name in one}
-    for name in tune.coarse.scale:
+    for name, factor in tune.coarse.scale.items():
         if name not in known:
             raise refusal("tune.coarse.scale", name, f"is not a parameter; known are {listed(sorted(known))}")
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= MOST_SCALE:
+            raise refusal(f"tune.coarse.scale.{name}", factor, f"is not a factor; give one above 0, up to {MOST_SCALE}")
     given = tune.coarse.duration
     own = duration if isinstance(given, msgspec.UnsetType) else parse_duration(given, "tune.coarse.duration")
     return Stage(own, tune.coarse.scale)

@@ -69,6 +69,28 @@ def traces() -> list[bytes]:
 
     with tempfile.TemporaryDirectory() as scratch:
         return [random_trace(Path(scratch, "t"), seed, 20).read_bytes() for seed in range(6)]
+def studies() -> list[bytes]:
+    return [
+        b"format: 1\nworkloads: [hot-cold, phases]\nmodules:\n  damon_reclaim:\n    min_age: {from: 1s, to: 1h, log: 12}\n"
+        b"    sample_interval: [5ms, 100ms]\n    aggr_interval: {of: sample_interval, times: [10, 20]}\n    skip_anon: [Y, N]\n"
+        b"seeds: [1, 2]\nduration: 24h\nobjectives: [maximize saved_bytes]\nconstraints: [refaulted_wss_per_min <= 0.2%]\n"
+        b"tune: {trials: 20, batch: 4, coarse: {trials: 9, duration: 6h, scale: {sample_interval: 2}}}\n",
+        b"workloads: [stairs]\nmodules: {damon_lru_sort: {hot_thres_access_freq: {from: 10, to: 900, step: 50}}, damon_stat: {}}\n"
+        b"duration: 60s\nobjectives: [minimize slowdown, 'maximise saved']\nname: x\ndefault: false\n",
+    ]
+
+
+def study_results() -> list[bytes]:
+    from damon.tune.figures import Constraint, Measured, Objective
+    from damon.tune.request import Request, Result, Rules
+    from damon.tune.results import encode
+
+    rules = Rules((Constraint("slowdown", "<", 1.02),), Objective("saved", True), (None, 0.5))
+    counts = Measured(1.0, 2.0, 3.0, 4, 5, 6, 7.0, 0)
+    requests = [Request("h", "w", "pydamon", "1", {"m": ["a=1"]}, nr, 10, rules if nr else None) for nr in range(3)]
+    head = b'{"format":1,"what":"damon study results"}\n'
+    lines = [encode(request, Result("complete", [counts, counts])) for request in requests]
+    return [head, head + b"".join(lines), head + lines[0] + lines[1][:50]]
 
 
 def masim() -> list[bytes]:

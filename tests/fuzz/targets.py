@@ -132,6 +132,24 @@ def _workload(data: bytes) -> None:
     rates.summary(workload)
 
 
+def _study(data: bytes) -> None:
+    """What a file names is looked for in an empty directory, and only pydamon's own engine may be opened."""
+    from damon.tune.study import load_study
+
+    if b"linux" in data or b"kernel" in data:
+        return  # a package would be fetched
+    study = load_study(_file(data, "studies/s.yaml"))
+    for point in itertools.islice(study.space.points(), 20):
+        study.words(point, study.coarse or study.stage)
+
+
+def _study_results(data: bytes) -> None:
+    from damon.tune.results import Results
+
+    with Results(_file(data, "study.jsonl")) as results:
+        results.finish([])
+
+
 def _masim(data: bytes) -> None:
     from damon.workload.load import load_workload
     from damon.workload.plan import Options, compile_plan
@@ -461,6 +479,8 @@ def _targets() -> list[Target]:
         Target("trace-file", "text", seeds.traces, _trace_file, ours, 150),
         Target("convert", "zlib", lambda: [zlib.compress(one) for one in seeds.recordings()], _convert, ours, 150),
         Target("workload", "yaml", seeds.workloads, _workload, ours, 200),
+        Target("study", "yaml", seeds.studies, _study, ours, 200),
+        Target("study-results", "json", seeds.study_results, _study_results, ours, 300),
         Target("masim", "text", seeds.masim, _masim, ours, 600),
         Target("plan", "text", seeds.plans, _plan, ours, 800),
         Target("native-plan", "text", seeds.plans, _native_plan, (_Said,), 150),

@@ -84,7 +84,17 @@ def test_runs_without_hope_are_given_up_and_the_best_is_the_same(
 
 
 def _command(directory: Path, words: list[str]) -> list[str]:
-    return [sys.executable, "-m", "damon", *words, str(directory / "s.yaml"), "-j", "2", "-o", str(directory / "killed")]
+    return [
+        sys.executable,
+        "-m",
+        "damon",
+        *words,
+        str(directory / "s.yaml"),
+        "-j",
+        "2",
+        "-o",
+        str(directory / "killed"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["sweep", "tune"])

@@ -32,7 +32,13 @@ def _values(raw: Any, name: str = "min_age") -> Any:
 def test_values() -> None:
     assert _values("5s") == (5_000_000,)
     assert _values(["2s", 1_000_000, "1000ms"]) == (1_000_000, 2_000_000)
-    assert _values({"from": "1s", "to": "2s", "step": "250ms"}) == (1_000_000, 1_250_000, 1_500_000, 1_750_000, 2_000_000)
+    assert _values({"from": "1s", "to": "2s", "step": "250ms"}) == (
+        1_000_000,
+        1_250_000,
+        1_500_000,
+        1_750_000,
+        2_000_000,
+    )
     assert _values({"from": 1, "to": 10, "step": 4}) == (1, 5, 9)
     assert _values({"from": "1s", "to": "1000s", "log": 4}) == (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
     assert _values({"from": 1, "to": 3, "log": 9}) == (1, 2, 3), "whole values, each once"
@@ -59,7 +65,9 @@ def test_every_combination_with_coupled_intervals() -> None:
     assert words == ["min_age=1000000", "sample_interval=10000", "aggr_interval=100000", "quota_ms=0", "enabled=Y"]
     assert study.words(None, study.stage)["damon_reclaim"] == ["quota_ms=0", "enabled=Y"], "the default"
     labels = [domain.label for domain in study.space.free]
-    assert labels == [f"damon_reclaim.{name}" for name in ("min_age", "sample_interval", "aggr_interval/sample_interval")]
+    assert labels == [
+        f"damon_reclaim.{name}" for name in ("min_age", "sample_interval", "aggr_interval/sample_interval")
+    ]
 
 
 def test_what_is_coupled_to_a_parameter_that_is_not_given_follows_its_default() -> None:
@@ -68,7 +76,11 @@ def test_what_is_coupled_to_a_parameter_that_is_not_given_follows_its_default() 
 
 
 def test_a_coarse_stage_scales_values_and_defaults(written: Written) -> None:
-    coarse = {"trials": 3, "duration": "3s", "scale": {"sample_interval": 2, "max_nr_regions": 0.5, "min_nr_regions": 0.4}}
+    coarse = {
+        "trials": 3,
+        "duration": "3s",
+        "scale": {"sample_interval": 2, "max_nr_regions": 0.5, "min_nr_regions": 0.4},
+    }
     study = load_study(written(tune={"coarse": coarse}))
     assert study.coarse is not None
     words = study.words((0, 1), study.coarse)["damon_reclaim"]

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Two Dask workers, one of which is killed: the same result file as here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed", reason="the extra cluster is not installed")
+pytest.importorskip("optuna", reason="the extra tune is not installed")
+
+import dask
+from distributed import LocalCluster
+
+from damon.errors import InvalidInput, MissingCapability
+from damon.tune import cluster as cluster_module
+from damon.tune import search
+from damon.tune.cluster import Cluster, check_address, perform_there
+from damon.tune.evaluate import Evaluator
+from damon.tune.results import Results
+from damon.tune.study import load_study
+from tests.tune.conftest import Quiet
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """The address of a scheduler, and its two workers."""
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 600.0)  # how long a worker takes to start is the machine's affair
+    processes: list[subprocess.Popen[bytes]] = []
+    with dask.config.set({"temporary-directory": str(tmp_path / "dask")}):
+        made = LocalCluster(
+            n_workers=0, dashboard_address="127.0.0.1:0", host="127.0.0.1", processes=True, silence_logs=50,
+            local_directory=str(tmp_path / "dask"),
+        )  # fmt: skip
+        try:
+            for name in ("one", "two"):
+                (tmp_path / name).mkdir()
+                env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / name)}
+                words = [sys.executable, "-m", "distributed.cli.dask_worker", made.scheduler_address, "--no-nanny"]
+                words += ["--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path / name)]
+                quiet = subprocess.DEVNULL
+                processes.append(subprocess.Popen(words, env=env, cwd=tmp_path, stdout=quiet, stderr=quiet))
+            yield made.scheduler_address, processes
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+            made.close()
+    asyncio.set_event_loop(None)
+
+
+@pytest.mark.parametrize("name", ["sweep", "tune"])
+def test_a_worker_is_killed_and_the_file_is_the_same(
+    workers: tuple[str, list[subprocess.Popen[bytes]]], written: Callable[..., Path],
+    searched: Callable[..., object], tmp_path: Path, name: str,
+) -> None:  # fmt: skip
+    address, processes = workers
+    path = written(duration="60s")
+    wanted, _ = searched(path, getattr(search, name), "here")
+    study = load_study(path)
+    there, killed = tmp_path / "there", []
+
+    def kill() -> None:
+        until(lambda: there.exists() and there.read_bytes().count(b"\n") >= 5)
+        killed.append(processes[0].pid)
+        os.kill(processes[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    runner = Cluster(address, {one.sha256: one.path for one in study.workloads})
+    try:
+        until(lambda: len(runner._client.nthreads()) == 2)
+        killer.start()
+        with Results(there) as results:
+            evaluator = Evaluator(study, results, runner, Quiet())
+            found = getattr(search, name)(evaluator)
+            results.finish(evaluator.order)
+    finally:
+        runner.close()
+    killer.join()
+    assert killed
+    assert processes[0].wait() == -signal.SIGKILL
+    assert found == wanted
+    assert there.read_bytes() == (tmp_path / "here").read_bytes()
+
+
+def test_addresses(tmp_path: Path) -> None:
+    for address in ("host:1", "http://host:1", "tcp://host", ""):
+        with pytest.raises(InvalidInput, match="is no address"):
+            check_address(address, (None, None, None))
+    with pytest.raises(InvalidInput, match="needs certificates"):
+        check_address("tls://host:1", (None, None, None))
+    with pytest.raises(InvalidInput, match="does not exist"):
+        check_address("tls://host:1", (tmp_path / "no", None, None))
+    with pytest.raises(MissingCapability, match="does not answer"):
+        Cluster("tcp://127.0.0.1:1", {})
+
+
+def test_what_travels_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Callable[..., Path]
+) -> None:
+    import tempfile
+
+    import msgspec
+
+    from damon.tune.pool import perform_encoded
+    from damon.tune.request import Task
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    study = load_study(written(duration="1s"))
+    (workload,) = study.workloads
+    data = msgspec.msgpack.encode(Task(study.run(workload, "", 1, None)))
+    content = workload.path.read_bytes()
+    wanted = perform_encoded(data, str(workload.path))
+    assert perform_there(data, "w.yaml", content) == wanted
+    (file,) = (tmp_path / f"pydamon-study-{os.getuid()}").rglob("w.yaml")
+    file.write_text("not what was sent")
+    assert perform_there(data, "w.yaml", content) == wanted
+    assert file.read_bytes() == content
