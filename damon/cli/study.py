@@ -68,6 +68,10 @@ def add(commands: Any) -> None:
         if name == "tune":
             command.add_argument("--trials", type=number(1, 1_000_000), metavar="N", help="in place of the study's")
             command.add_argument("--seed", type=seed, metavar="N", help="of the search, in place of the study's")
+            command.add_argument(
+                "--validate", type=number(1, 100), metavar="N",
+                help="then run the N best configurations, the default and N random ones on real page tables in guests",
+            )  # fmt: skip
         command.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers: tcp:// or tls://")
         for option, what in (("ca", "authority"), ("cert", "certificate"), ("key", "key")):
             command.add_argument(f"--tls-{option}", type=Path, metavar="FILE", help=f"for tls://: the {what}")
@@ -75,6 +79,8 @@ def add(commands: Any) -> None:
         command.add_argument("--json", metavar="FILE", help="write what was found as one object; - for standard output")
         command.add_argument("--quiet", action="store_true", help="no progress, no tables")
         command.set_defaults(function=sweep if name == "sweep" else tune)
+        if name == "sweep":
+            command.set_defaults(validate=None)
 
 
 def sweep(arguments: argparse.Namespace) -> int:
@@ -126,6 +132,7 @@ def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
 
 
 def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator], Found]) -> int:
+    from damon.cli import study_validate
     from damon.cli.study_report import Watch, as_object, show
     from damon.tune.choice import choice
     from damon.tune.evaluate import Evaluator
@@ -136,6 +143,8 @@ def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator],
         output.check_writable(arguments.json)
     if arguments.export is not None and arguments.export.exists() and not arguments.export.is_dir():
         raise InvalidInput(f"--export: {str(arguments.export)!r}: is no directory; give another place")
+    if arguments.validate is not None:
+        study_validate.check(study)
     raise_interrupts()
     with ExitStack() as closing:
         results = closing.enter_context(Results(arguments.output or Path(f"{study.name}.{name}.jsonl")))
@@ -151,11 +160,17 @@ def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator],
         arguments.export.mkdir(parents=True, exist_ok=True)
         for file, text in chosen.files.items():
             output.write_text(str(arguments.export / file), text, "--export")
+    validation = None
+    if arguments.validate is not None:
+        validation = study_validate.validate(study, found, arguments.validate, arguments.quiet)
     if arguments.json is not None:
-        output.write_text(arguments.json, json.dumps(as_object(study, found, best, chosen), indent=2) + "\n")
+        result = as_object(study, found, best, chosen) | {"validation": validation}
+        output.write_text(arguments.json, json.dumps(result, indent=2) + "\n")
     if not arguments.quiet and arguments.json != "-":
         with output.reader_may_leave():
             show(study, found, best, chosen, evaluator.performed)
+            if validation is not None:
+                study_validate.show(validation)
     if best is None:
         print("damon: no configuration keeps the constraints; widen the values, or loosen a bound", file=sys.stderr)
     return 0 if best is not None else NONE_KEEPS

@@ -325,8 +325,8 @@ def _parameters(data: bytes) -> None:
 
 def _cmdline(data: bytes) -> None:
     from damon.cli.run import module_words
-    from damon.modules.loader import prepare_modules
     from damon.library import open_engine
+    from damon.modules.loader import prepare_modules
 
     text = _text(data)
     if "/" not in text:  # would be the path of a module to run

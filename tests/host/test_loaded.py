@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from damon.cli.main import main
-from damon.modules.loader import prepare_modules
 from damon.errors import DamonError
 from damon.host import engine
 from damon.host.engine import HostDamon
 from damon.modules.host import HostModule, HostRun, host_modules
-from damon.modules.loader import Loader
+from damon.modules.loader import Loader, prepare_modules
 from tests.host.conftest import Kernel
 from tests.waiting import until
 

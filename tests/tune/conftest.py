@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,9 @@ class Quiet:
         self.made += not known
 
 
+Searched = Callable[..., tuple[Found, Quiet]]
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[..., Path]:
     """Writes a study file; its keywords replace fields."""
@@ -83,7 +86,7 @@ def written(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def searched(tmp_path: Path) -> Iterator[Callable[..., tuple[Found, Quiet]]]:
+def searched(tmp_path: Path) -> Searched:
     """Runs a search with a result file; what it found, and what it heard."""
 
     def run(
@@ -101,4 +104,4 @@ def searched(tmp_path: Path) -> Iterator[Callable[..., tuple[Found, Quiet]]]:
             pool.close()
         return found, heard
 
-    yield run
+    return run

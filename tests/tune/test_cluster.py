@@ -27,7 +27,7 @@ from damon.tune.cluster import Cluster, check_address, perform_there
 from damon.tune.evaluate import Evaluator
 from damon.tune.results import Results
 from damon.tune.study import load_study
-from tests.tune.conftest import Quiet
+from tests.tune.conftest import Quiet, Searched
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
 @pytest.mark.parametrize("name", ["sweep", "tune"])
 def test_a_worker_is_killed_and_the_file_is_the_same(
     workers: tuple[str, list[subprocess.Popen[bytes]]], written: Callable[..., Path],
-    searched: Callable[..., object], tmp_path: Path, name: str,
+    searched: Searched, tmp_path: Path, name: str,
 ) -> None:  # fmt: skip
     address, processes = workers
     path = written(duration="60s")

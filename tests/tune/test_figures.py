@@ -96,7 +96,7 @@ def _counts(**counts: float) -> Measured:
         (Constraint("refaults_per_s", "<=", 1.0), {"refaults": 100}, {"refaults": 101}),
         (Constraint("slowdown", "<=", 1.01), {"stall_us": 999_999}, {"stall_us": 1_000_100}),
         (Constraint("psi_some", "<", 0.01), {"psi_us": 999_999}, {"psi_us": 1_000_001}),
-        # 100 bytes are there for 100 s without a module; what is not resident from now on is the most that can be saved.
+        # 100 bytes are there for 100 s without a module; at best nothing is resident from now on.
         (Constraint("saved", ">=", 0.95), {"resident_byte_s": 500.0}, {"resident_byte_s": 501.0}),
         (Constraint("saved_bytes", ">", 95.0), {"resident_byte_s": 499.0}, {"resident_byte_s": 500.0}),
     ],

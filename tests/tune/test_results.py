@@ -81,6 +81,7 @@ def test_a_key_is_of_all_that_decides_a_result() -> None:
     changed = [
         Request("i", "w", "pydamon", "1", {"m": ["a=0"]}, 0, 10), Request("h", "w", "", "1", {"m": ["a=0"]}, 0, 10),
         Request("h", "w", "pydamon", "2", {"m": ["a=0"]}, 0, 10), Request("h", "w", "pydamon", "1", {"m": []}, 0, 10),
-        Request("h", "w", "pydamon", "1", {"m": ["a=0"]}, 1, 10), Request("h", "w", "pydamon", "1", {"m": ["a=0"]}, 0, 11),
+        Request("h", "w", "pydamon", "1", {"m": ["a=0"]}, 1, 10),
+        Request("h", "w", "pydamon", "1", {"m": ["a=0"]}, 0, 11),
     ]  # fmt: skip
     assert len({one.key() for one in [request, *changed]}) == 7

@@ -18,6 +18,7 @@ from damon.tune.pool import Pool, WorkerDied
 from damon.tune.request import Task
 from damon.tune.results import read
 from damon.tune.study import load_study
+from tests.tune.conftest import Searched
 from tests.waiting import until
 
 pytest.importorskip("optuna", reason="the extra tune is not installed")
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_sweep_has_every_combination_and_the_same_file_for_any_number_of_workers(
-    written: Written, searched: Callable[..., object], tmp_path: Path
+    written: Written, searched: Searched, tmp_path: Path
 ) -> None:
     path = written()
     one, heard = searched(path, search.sweep, "one", jobs=1)
@@ -49,7 +50,7 @@ def test_a_sweep_has_every_combination_and_the_same_file_for_any_number_of_worke
 
 @pytest.mark.parametrize("objectives", [["maximize saved_bytes"], ["maximize saved_bytes", "minimize refaults_per_s"]])
 def test_a_search_takes_the_same_way_with_any_number_of_workers(
-    written: Written, searched: Callable[..., object], tmp_path: Path, objectives: list[str]
+    written: Written, searched: Searched, tmp_path: Path, objectives: list[str]
 ) -> None:
     coarse = {"trials": 4, "keep": 2, "scale": {"sample_interval": 2}}
     tune = {"trials": 4, "batch": 2, "startup": 2, "seed": 3, "coarse": coarse}
@@ -65,7 +66,7 @@ def test_a_search_takes_the_same_way_with_any_number_of_workers(
 
 
 def test_runs_without_hope_are_given_up_and_the_best_is_the_same(
-    written: Written, searched: Callable[..., object], tmp_path: Path
+    written: Written, searched: Searched, tmp_path: Path
 ) -> None:
     whole, _ = searched(written(), search.sweep, "grid")
     found, _ = searched(written(tune={"trials": 8, "batch": 2, "startup": 2}), search.tune, "pruned")
@@ -74,7 +75,10 @@ def test_runs_without_hope_are_given_up_and_the_best_is_the_same(
     assert "pruned" in outcomes
     assert found.complete < found.runs <= 16
     study = load_study(tmp_path / "s.yaml")
-    assert found.best(study).point == whole.best(study).point
+    best, wanted = found.best(study), whole.best(study)
+    assert best is not None
+    assert wanted is not None
+    assert best.point == wanted.point
     by_point = {config.point: config for config in whole.configs}
     for config in found.configs:
         if config.feasible:
@@ -100,7 +104,7 @@ def _command(directory: Path, words: list[str]) -> list[str]:
 @pytest.mark.parametrize("name", ["sweep", "tune"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_search_goes_on_and_ends_with_the_same_file(
-    written: Written, searched: Callable[..., object], tmp_path: Path, name: str, number: signal.Signals
+    written: Written, searched: Searched, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
     path = written(duration="60s")
     whole, _ = searched(path, getattr(search, name), "whole")

@@ -50,8 +50,8 @@ def test_values() -> None:
 def test_every_combination_with_coupled_intervals() -> None:
     study = parse_study(
         _reclaim(
-            min_age=["1s", "2s"], sample_interval=["5ms", "10ms"], aggr_interval={"of": "sample_interval", "times": [10, 20]},
-            quota_ms=0,
+            min_age=["1s", "2s"], sample_interval=["5ms", "10ms"],
+            aggr_interval={"of": "sample_interval", "times": [10, 20]}, quota_ms=0,
         )
     )  # fmt: skip
     assert len(study.space) == 8

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon tune --validate N``: configurations of a study on real page tables in guests, beside what was predicted."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from damon.cli import compare_guests, figures, output
+from damon.cli.observe import SimObserver
+from damon.cli.run import module_words, stop_flag
+from damon.cli.session import Session
+from damon.errors import InvalidInput
+from damon.guests.engine import GuestEngine
+from damon.library.engine import OWN, OwnEngine
+from damon.modules.loader import Loader, prepare_modules
+from damon.tune.analysis import ranked
+
+if TYPE_CHECKING:
+    from damon.guests.job import Job
+    from damon.tune.domain import Point
+    from damon.tune.search import Found
+    from damon.tune.study import Study, WorkloadFile
+
+#: A run in a guest takes at least as long as the guest's time does, and many times that where it is emulated.
+LONGEST_S: Final = 3600.0
+#: What both machines have: ``saved_bytes`` at the end of the run, not on average.
+COMPARED: Final = ("saved_bytes", "refaults_per_s", "slowdown")
+ENGINE: Final = GuestEngine(OWN)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One configuration on one workload. ``label``: ``best 1``, ``default`` or ``random 1``."""
+
+    label: str
+    point: Point | None
+    workload: WorkloadFile
+    arguments: argparse.Namespace
+
+
+def check(study: Study) -> None:
+    """Refuse what cannot run in guests, before anything starts."""
+    seconds = study.stage.duration_us / 1e6
+    if seconds > LONGEST_S:
+        raise InvalidInput(
+            f"--validate: duration {seconds:.0f} s: is too long for guests, whose time is real; give a study of at "
+            f"most {LONGEST_S:.0f} s"
+        )
+    for workload in study.workloads:
+        compare_guests.prepare(_arguments(study, None), ENGINE, str(workload.path))
+
+
+def _arguments(study: Study, point: Point | None) -> argparse.Namespace:
+    """As those of ``damon run``."""
+    modules = [[called, *words] for called, words in study.words(point, study.stage).items()]
+    return argparse.Namespace(
+        module=modules, cmdline="", seed=study.seeds[0], duration=study.stage.duration_us / 1e6
+    )  # fmt: skip
+
+
+def cases(study: Study, found: Found, number: int) -> list[Case]:
+    """The ``number`` best, the default, and ``number`` random ones of the study's space, on every workload."""
+    best = [config.point for config in ranked(study, found.configs)[:number]]
+    chance, anywhere = random.Random(study.tune.seed), list[Point]()
+    for _ in range(100 * number):
+        point = tuple(chance.randrange(len(domain.values)) for domain in study.space.free)
+        if point not in best and point not in anywhere and len(anywhere) < number:
+            anywhere.append(point)
+    points: list[tuple[str, Point | None]] = [(f"best {nr}", point) for nr, point in enumerate(best, 1)]
+    points += [("default", None), *((f"random {nr}", point) for nr, point in enumerate(anywhere, 1))]
+    return [
+        Case(label, point, workload, _arguments(study, point))
+        for label, point in points
+        for workload in study.workloads
+    ]
+
+
+def validate(
+    study: Study, found: Found, number: int, quiet: bool, run: Callable[[Job, str, bool], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Run them; predicted and measured figures of each, the rank correlation of each figure, and its errors.
+
+    Args:
+        study: whose modules run.
+        found: what a search found.
+        number: of best and of random configurations.
+        quiet: no progress.
+        run: performs one job in a guest; default the real one.
+
+    Raises:
+        GuestFailed: a run has no result.
+    """
+    rows = []
+    todo = cases(study, found, number)
+    for nr, case in enumerate(todo, 1):
+        label = f"damon: validate {nr} of {len(todo)}: {case.label}, {case.workload.name}"
+        job = compare_guests.prepare(case.arguments, ENGINE, str(case.workload.path))
+        result = (run or compare_guests.run)(job, label, quiet)
+        rows.append(
+            {
+                "configuration": case.label, "workload": case.workload.name,
+                "words": [word for module in case.arguments.module for word in module[1:]],
+                "predicted": _figures(_simulated(case), case), "measured": _figures(result, case),
+                "kdamond_cpu_seconds": sum(result["timing"]["kdamond_cpu_seconds"].values()),
+            }
+        )  # fmt: skip
+    return {"engine": str(ENGINE), "runs": rows, "figures": {name: agreement(rows, name) for name in COMPARED}}
+
+
+def _simulated(case: Case) -> dict[str, Any]:
+    """The result of the same run on the simulated machine."""
+    from damon.mm.sim import SimulatedMachine
+    from damon.workload.load import load_workload
+
+    engine, seed = OwnEngine(), case.arguments.seed
+    with SimulatedMachine(load_workload(case.workload.path), seed) as machine:
+        loader = Loader(engine.open(machine, seed))
+        modules = prepare_modules(loader, module_words(case.arguments, engine))
+        with stop_flag() as stopped:
+            session = Session(SimObserver(machine), modules, loader, seed, True, engine.identity)
+            try:
+                for module in modules:
+                    loader.load(module)
+                session.loop(case.arguments.duration, stopped)
+            finally:
+                session.end()
+        if stopped[0]:
+            raise KeyboardInterrupt
+        return session.result()
+
+
+def _figures(result: dict[str, Any], case: Case) -> dict[str, float | None]:
+    found = figures.figures(result)
+    return {
+        "saved_bytes": float(found["reclaimed_bytes"]),
+        "refaults_per_s": found["refaults"] / case.arguments.duration,
+        "slowdown": result["slowdown"],
+    }
+
+
+def agreement(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float | None]:
+    """Spearman's rank correlation of a figure, None where all are equal; the mean and the largest error, absolute."""
+    pairs = [(row["predicted"][name], row["measured"][name]) for row in rows]
+    known = [(one, other) for one, other in pairs if one is not None and other is not None]
+    if not known:
+        return {"rank_correlation": None, "mean_error": None, "largest_error": None}
+    errors = [abs(one - other) for one, other in known]
+    return {
+        "rank_correlation": rank_correlation(*zip(*known, strict=True)),
+        "mean_error": statistics.fmean(errors), "largest_error": max(errors),
+    }  # fmt: skip
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Spearman's, from -1 to 1; equal values share their ranks. None: one of both does not vary."""
+    ranks = [_ranks(one), _ranks(other)]
+    if len(one) < 2 or any(len(set(own)) == 1 for own in ranks):
+        return None
+    return statistics.correlation(*ranks)
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    ordered = sorted(values)
+    return [ordered.index(value) + (ordered.count(value) - 1) / 2 for value in values]
+
+
+def show(validation: dict[str, Any]) -> None:
+    """Tables on standard output."""
+    columns = ("configuration", "workload", "saved: predicted", "measured", "refaults/s", "measured", "slowdown", "CPU")
+    rows = []
+    for row in validation["runs"]:
+        ours, theirs = row["predicted"], row["measured"]
+        rows.append(
+            (
+                row["configuration"], row["workload"], output.size(ours["saved_bytes"]),
+                output.size(theirs["saved_bytes"]), f"{ours['refaults_per_s']:.2f}", f"{theirs['refaults_per_s']:.2f}",
+                "-" if theirs["slowdown"] is None else f"{theirs['slowdown']:.4f}",
+                f"{row['kdamond_cpu_seconds']:.2f} s",
+            )
+        )  # fmt: skip
+    output.table(columns, rows)
+    for name, found in validation["figures"].items():
+        if found["mean_error"] is None:
+            continue
+        rank = "does not vary" if found["rank_correlation"] is None else f"{found['rank_correlation']:.2f}"
+        number = output.size if name == "saved_bytes" else lambda value: f"{value:.4g}"
+        print(
+            f"{name}: rank correlation {rank}, mean error {number(found['mean_error'])}, "
+            f"largest {number(found['largest_error'])}"
+        )
+    sys.stdout.flush()
