@@ -67,7 +67,8 @@ def _arguments(study: Study, point: Point | None) -> argparse.Namespace:
 def cases(study: Study, found: Found, number: int) -> list[Case]:
     """The ``number`` best, the default, and ``number`` random ones of the study's space, on every workload."""
     best = [config.point for config in ranked(study, found.configs)[:number]]
-    chance, anywhere = random.Random(study.tune.seed), list[Point]()
+    chance = random.Random(study.tune.seed)
+    anywhere: list[Point] = []
     for _ in range(100 * number):
         point = tuple(chance.randrange(len(domain.values)) for domain in study.space.free)
         if point not in best and point not in anywhere and len(anywhere) < number:
