@@ -24,6 +24,11 @@ from damon.host.found import Found
 from damon.records.checked import Record, Snapshot
 from damon.records.form import Key
 from damon.records.read import read as read_records
+from damon.tune.figures import Constraint, Measured, Objective
+from damon.tune.request import Request, Result, Rules
+from damon.tune.results import Results
+from damon.tune.results import read as read_study_results
+from damon.tune.study import Stage, load_study
 from damon.workload.load import load_workload
 from damon.workload.model import Access, Area, Event, Kind, MachineSpec, Phase, PhaseEvent, ProcessSpec, Workload
 from damon.workload.tracefile.form import TracedArea, unpack_rows
@@ -70,6 +75,35 @@ def test_a_later_trace_is_refused(tmp_path: Path) -> None:
     (tmp_path / "later").write_bytes(data)
     with pytest.raises(InvalidInput, match="format: 2: is not known here; 1 is"):
         Trace(tmp_path / "later")
+def test_a_study_of_format_1() -> None:
+    study = load_study(FORMATS / "study-1.yaml")
+    assert (study.name, study.seeds, study.default) == ("small", (3,), False)
+    assert (len(study.space), study.stage.duration_us) == (8, 60_000_000)
+    assert study.words((1, 1), study.stage) == {
+        "damon_reclaim": [
+            "quota_ms=0", "min_age=2000000", "sample_interval=10000", "aggr_interval=200000", "enabled=Y",
+        ]
+    }  # fmt: skip
+    assert (study.objectives, study.constraints) == ((Objective("saved", True),), (Constraint("slowdown", "<", 1.02),))
+    assert study.coarse == Stage(60_000_000, {"max_nr_regions": 0.5})
+    assert msgspec.structs.asdict(study.tune) | {"coarse": None} == {
+        "trials": 5, "batch": 2, "startup": 3, "seed": 9, "prune": False, "coarse": None,
+    }  # fmt: skip
+
+
+def test_results_of_a_study_of_format_1(tmp_path: Path) -> None:
+    stored = FORMATS / "study-results-1.jsonl"
+    base, pruned, refused = (line for _, line in read_study_results(stored))
+    assert base.request == Request("0f", "hot-cold", "", "", {}, 3, 60_000_000)
+    assert base.result == Result("complete", [Measured(60.0, 1e9, 2e8, 0, 0, 0, 0.0, 0)])
+    constraint = Constraint("slowdown", "<", 1.02)
+    assert pruned.request.rules == Rules((constraint,), Objective("saved", True), (None, 0.5))
+    assert (pruned.result.outcome, refused.result.why) == ("pruned", "max_nr_regions: 2: no")
+    copy = tmp_path / "copy"
+    copy.write_bytes(stored.read_bytes())
+    with Results(copy) as results:
+        results.finish([base.request, pruned.request, refused.request])
+    assert copy.read_bytes() == stored.read_bytes()
 
 
 def test_a_configuration_of_masim() -> None:

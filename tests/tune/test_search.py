@@ -102,7 +102,7 @@ def _command(directory: Path, words: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["sweep", "tune"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
 def test_a_killed_search_goes_on_and_ends_with_the_same_file(
     written: Written, searched: Searched, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
