@@ -131,20 +131,25 @@ def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
     return Cluster(arguments.cluster, paths, (arguments.tls_ca, arguments.tls_cert, arguments.tls_key))
 
 
-def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator], Found]) -> int:
-    from damon.cli import study_validate
-    from damon.cli.study_report import Watch, as_object, show
-    from damon.tune.choice import choice
-    from damon.tune.evaluate import Evaluator
-    from damon.tune.results import Results
-
-    study = _read(arguments, name)
+def _check(arguments: argparse.Namespace, study: Study) -> None:
+    """Refuse what could not be written or run at the end, before anything starts."""
     if arguments.json is not None:
         output.check_writable(arguments.json)
     if arguments.export is not None and arguments.export.exists() and not arguments.export.is_dir():
         raise InvalidInput(f"--export: {str(arguments.export)!r}: is no directory; give another place")
     if arguments.validate is not None:
+        from damon.cli import study_validate
+
         study_validate.check(study)
+
+
+def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator], Found]) -> int:
+    from damon.cli.study_report import Watch
+    from damon.tune.evaluate import Evaluator
+    from damon.tune.results import Results
+
+    study = _read(arguments, name)
+    _check(arguments, study)
     raise_interrupts()
     with ExitStack() as closing:
         results = closing.enter_context(Results(arguments.output or Path(f"{study.name}.{name}.jsonl")))
@@ -154,6 +159,15 @@ def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator],
         evaluator = Evaluator(study, results, runner, watch)
         found = search(evaluator)
         results.finish(evaluator.order)
+    return _report(arguments, study, found, evaluator.performed)
+
+
+def _report(arguments: argparse.Namespace, study: Study, found: Found, performed: int) -> int:
+    """Write and print what was found; the exit code."""
+    from damon.cli import study_validate
+    from damon.cli.study_report import as_object, show
+    from damon.tune.choice import choice
+
     best = found.best(study)
     chosen = None if best is None else choice(study, best.point)
     if arguments.export is not None and chosen is not None:
@@ -168,7 +182,7 @@ def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator],
         output.write_text(arguments.json, json.dumps(result, indent=2) + "\n")
     if not arguments.quiet and arguments.json != "-":
         with output.reader_may_leave():
-            show(study, found, best, chosen, evaluator.performed)
+            show(study, found, best, chosen, performed)
             if validation is not None:
                 study_validate.show(validation)
     if best is None:

@@ -2,7 +2,7 @@
 """The result file of a study: JSON lines, appended one by one, each with the hash of its request as the key.
 
 A killed search leaves at most its last line torn. ``finish()`` puts the lines in the study's own order, so that the
-same study ends with the same bytes, however often it was interrupted and whoever did its runs.
+same study ends with the same bytes, however often it was interrupted and whatever worker did its runs.
 """
 
 from __future__ import annotations
