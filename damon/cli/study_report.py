@@ -148,7 +148,8 @@ def show(study: Study, found: Found, best: Config | None, chosen: Choice | None,
     if best is None or chosen is None:
         return
     for default in found.default:
-        _compare(study, best, default)
+        if default.engine == best.engine:
+            _compare(study, best, default)
     print(f"kernel command line: {chosen.cmdline}")
     for line in chosen.modprobe:
         print(line)

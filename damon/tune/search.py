@@ -146,7 +146,8 @@ class Search:
         self._study = evaluator.study
         (self._engine,) = self._study.engines
         self.configs: dict[Point, Config] = {}  #: in the order in which they were asked for
-        self._finals: list[list[Result]] = [[] for _ in evaluator.pairs()]  #: complete runs of each workload and seed
+        #: Of each workload and seed the complete runs that keep the constraints.
+        self._finals: list[list[Result]] = [[] for _ in evaluator.pairs()]
         self.runs = self.complete = 0
         self._optuna = optuna_module()
         directions = ["maximize" if one.maximize else "minimize" for one in self._study.objectives]
@@ -222,9 +223,9 @@ class Search:
             self.configs[point] = self._evaluator.sum_up(self._engine, point, own)
             if self.configs[point].outcome == "complete" and len(own) < len(self._evaluator.pairs()):
                 self.configs[point] = replace(self.configs[point], outcome="pruned", why="a constraint is broken")
-            for place, (*_, result) in enumerate(own):
-                if result.outcome == "complete":
-                    self._finals[place].append(result)
+            for place, run in enumerate(own):
+                if self._evaluator.sum_up(self._engine, point, [run]).feasible:
+                    self._finals[place].append(run[-1])
 
     def _goes_on(self, runs: Sequence[Run]) -> bool:
         found = self._evaluator.sum_up(self._engine, (), runs)
