@@ -123,11 +123,16 @@ def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
     paths = {workload.sha256: workload.path for workload in study.workloads}
     if arguments.cluster is None:
         return Pool(paths, arguments.jobs)
-    from damon.tune.cluster import Cluster
+    from damon.tune.cluster import Cluster, is_open
 
     own = [place for place in study.given.values() if "/" in place]
     if own:
         raise InvalidInput(f"--cluster: module {own[0]}: a directory is not sent to workers; run it without --cluster")
+    if is_open(arguments.cluster):
+        print(
+            f"damon: cluster {arguments.cluster!r} is neither encrypted nor authenticated: anyone who reaches it can "
+            "run programs on its workers; use tls://, or a private network", file=sys.stderr,
+        )  # fmt: skip
     return Cluster(arguments.cluster, paths, (arguments.tls_ca, arguments.tls_cert, arguments.tls_key))
 
 

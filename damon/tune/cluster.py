@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ipaddress
 import logging
 import os
 import tempfile
@@ -36,6 +37,16 @@ def check_address(address: str, tls: Tls) -> None:
             raise InvalidInput(f"TLS file: {quoted(str(path))}: does not exist; correct the path")
     if scheme == "tls" and None in tls:
         raise InvalidInput(f"--cluster: {quoted(address)}: needs certificates; give --tls-ca, --tls-cert and --tls-key")
+
+
+def is_open(address: str) -> bool:
+    """Can other machines reach it, without encryption?"""
+    scheme, _, rest = address.partition("://")
+    host = rest.rpartition(":")[0].strip("[]")
+    try:
+        return scheme == "tcp" and not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return scheme == "tcp" and host != "localhost"
 
 
 def about() -> str:

@@ -23,7 +23,7 @@ from distributed import LocalCluster
 from damon.errors import InvalidInput, MissingCapability
 from damon.tune import cluster as cluster_module
 from damon.tune import search
-from damon.tune.cluster import Cluster, check_address, perform_there
+from damon.tune.cluster import Cluster, check_address, is_open, perform_there
 from damon.tune.evaluate import Evaluator
 from damon.tune.results import Results
 from damon.tune.study import load_study
@@ -102,6 +102,9 @@ def test_addresses(tmp_path: Path) -> None:
         check_address("tls://host:1", (None, None, None))
     with pytest.raises(InvalidInput, match="does not exist"):
         check_address("tls://host:1", (tmp_path / "no", None, None))
+    closed = ["tcp://127.0.0.1:1", "tcp://[::1]:1", "tcp://localhost:1", "tls://rack:1"]
+    opened = {address: is_open(address) for address in (*closed, "tcp://rack:1", "tcp://10.0.0.1:1")}
+    assert list(opened.values()) == [False] * 4 + [True] * 2
     with pytest.raises(MissingCapability, match="does not answer"):
         Cluster("tcp://127.0.0.1:1", {})
 

@@ -49,6 +49,16 @@ def test_a_torn_line_is_dropped_wherever_it_was_torn(tmp_path: Path) -> None:
         assert path.read_bytes() == whole, end
 
 
+def test_nothing_is_left_of_a_torn_line_that_was_longer(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    with Results(path) as results:
+        results.add(REQUESTS[0], Result("refused", why="no" * 200))
+    path.write_bytes(path.read_bytes()[:-1])
+    _write(path, REQUESTS[1:2])
+    assert [line.request for _, line in read(path)] == REQUESTS[1:2]
+    assert path.read_bytes().endswith(encode(REQUESTS[1], DONE))
+
+
 def test_another_process_cannot_append(tmp_path: Path) -> None:
     with Results(tmp_path / "r"), pytest.raises(InvalidInput, match="another search"):
         Results(tmp_path / "r")
