@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from damon.workload.schema import Quantity, Strict
+from damon.workload.generators import Quantity
+from damon.workload.schema import Strict
 
 #: The version of the file format.
 FORMAT: Final = 1
