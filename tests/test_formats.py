@@ -75,6 +75,8 @@ def test_a_later_trace_is_refused(tmp_path: Path) -> None:
     (tmp_path / "later").write_bytes(data)
     with pytest.raises(InvalidInput, match="format: 2: is not known here; 1 is"):
         Trace(tmp_path / "later")
+
+
 def test_a_study_of_format_1() -> None:
     study = load_study(FORMATS / "study-1.yaml")
     assert (study.name, study.seeds, study.default) == ("small", (3,), False)

@@ -24,9 +24,8 @@ from damon.guests.engine import FORMS as GUEST_FORMS
 from damon.guests.engine import GuestEngine, GuestFailed
 from damon.library.engine import FORMS, HOST, Engine
 from damon.model.level import Level
-from damon.modules.loader import Loader
-from damon.results.figures import totals
 from damon.modules.loader import Loader, prepare_modules
+from damon.results.figures import totals
 
 if TYPE_CHECKING:
     from damon.guests.job import Job

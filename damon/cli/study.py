@@ -128,6 +128,9 @@ def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
     own = [place for place in study.given.values() if "/" in place]
     if own:
         raise InvalidInput(f"--cluster: module {own[0]}: a directory is not sent to workers; run it without --cluster")
+    traced = [workload.name for workload in study.workloads if workload.traced]
+    if traced:
+        raise InvalidInput(f"--cluster: {traced[0]}: a trace is not sent to workers; run it without --cluster")
     if is_open(arguments.cluster):
         print(
             f"damon: cluster {arguments.cluster!r} is neither encrypted nor authenticated: anyone who reaches it can "

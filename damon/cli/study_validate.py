@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from damon.cli import compare_guests, figures, output
+from damon.cli import compare_guests, output
 from damon.cli.observe import SimObserver
 from damon.cli.run import module_words, stop_flag
 from damon.cli.session import Session
@@ -19,6 +19,7 @@ from damon.errors import InvalidInput
 from damon.guests.engine import GuestEngine
 from damon.library.engine import OWN, OwnEngine
 from damon.modules.loader import Loader, prepare_modules
+from damon.results.figures import totals
 from damon.tune.analysis import ranked
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _simulated(case: Case) -> dict[str, Any]:
 
 
 def _figures(result: dict[str, Any], case: Case) -> dict[str, float | None]:
-    found = figures.figures(result)
+    found = totals(result)
     return {
         "saved_bytes": float(found["reclaimed_bytes"]),
         "refaults_per_s": found["refaults"] / case.arguments.duration,

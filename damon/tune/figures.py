@@ -58,6 +58,7 @@ class Meter:
         self._last_ns = machine.clock.now_ns()
         self._resident = self._wss = self._samples = 0.0
         self._sets: dict[int, float] = {}  # by the phase's identity
+        self._traced = [area.name for area in machine.workload.areas if area.replay is not None]
 
     def look(self, ctxs: Sequence[DamonCtx] = ()) -> None:
         """Add the time since the last look, with what is there now; ``ctxs`` are those whose workers run."""
@@ -72,14 +73,14 @@ class Meter:
             self._samples += regions * seconds * 1e6 / max(ctx.attrs.sample_interval, 1)
 
     def _working_set(self) -> float:
-        """Bytes that are touched within the window, as the running phase goes on."""
+        """Bytes that are touched within the window, as the running phase goes on, or the trace at this time."""
         phase = self._machine.phase
         if id(phase) not in self._sets:
-            self._sets[id(phase)] = sum(
-                self._machine.truth(access.area, WSS_WINDOW_US) * self._machine.row(access.area).nr_pages * PAGE_SIZE
-                for access in phase.accesses
-            )
-        return self._sets[id(phase)]
+            self._sets[id(phase)] = sum(self._touched(access.area) for access in phase.accesses)
+        return self._sets[id(phase)] + sum(map(self._touched, self._traced))
+
+    def _touched(self, area: str) -> float:
+        return self._machine.truth(area, WSS_WINDOW_US) * int(self._machine.row(area).nr_pages) * PAGE_SIZE
 
     def read(self) -> Measured:
         """All counts now."""

@@ -35,11 +35,12 @@ MOST_SCALE: Final = 1_000_000
 
 @dataclass(frozen=True)
 class WorkloadFile:
-    """A workload of a study: its name, its file, and the hash of the file's content."""
+    """A workload of a study: its name, its file, and the hash of the file's content, traces that it names included."""
 
     name: str
     path: Path
     sha256: str
+    traced: bool = False  #: its accesses are in another file, or that is a trace
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,13 @@ def _workload(given: str, field: str, directory: Path) -> WorkloadFile:
     beside = directory / given
     try:
         path = beside if beside.is_file() else find_workload(given)
-        load_workload(path)  # refused here, not by a worker
-        return WorkloadFile(path.stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
+        workload = load_workload(path)  # refused here, not by a worker
+        digest = hashlib.sha256(path.read_bytes())
+        traces = dict.fromkeys(area.replay.path for area in workload.areas if area.replay is not None)
+        for trace in traces:
+            with open(trace, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return WorkloadFile(path.stem, path, digest.hexdigest(), bool(traces))
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, DamonError) else str(error)
         raise InvalidInput(f"{field}: {said}") from None

@@ -240,7 +240,6 @@ def convert(
         full = f"{field}.{place}".strip(".")
         named = re.search(r"(unknown|missing required) field `(.*)`", failure["what"], re.DOTALL)
         if named and named[1] == "unknown":
-            known = ", ".join(_FIELDS[_end(place, into)].__struct_encode_fields__)
             known = ", ".join(structs[_end(place, into, structs)].__struct_encode_fields__)
             raise InvalidInput(f"{full or 'file'}: {quoted(named[2])}: is not a field; known are {known}") from None
         if named:

@@ -69,6 +69,8 @@ def traces() -> list[bytes]:
 
     with tempfile.TemporaryDirectory() as scratch:
         return [random_trace(Path(scratch, "t"), seed, 20).read_bytes() for seed in range(6)]
+
+
 def studies() -> list[bytes]:
     return [
         b"format: 1\nworkloads: [hot-cold, phases]\nmodules:\n  damon_reclaim:\n    min_age: {from: 1s, to: 1h, log: 12}\n"

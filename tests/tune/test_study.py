@@ -12,7 +12,10 @@ import pytest
 from damon.errors import InvalidInput
 from damon.tune.domain import Domain
 from damon.tune.figures import Constraint, Objective
+from damon.tune.perform import perform
 from damon.tune.study import load_study, parse_study
+from damon.workload.load import load_workload
+from tests.workload.traces import random_trace
 
 Written = Callable[..., Path]
 
@@ -111,6 +114,21 @@ def test_a_module_of_the_users_own(written: Written, tmp_path: Path) -> None:
     )
     study = load_study(written(modules={"./mine/": {"min_age": ["1s", "2s"]}}))
     assert study.words((1,), study.stage) == {str(tmp_path / "mine"): ["min_age=2000000", "enabled=Y"]}
+
+
+def test_a_trace_is_a_workload_and_part_of_what_decides_a_result(written: Written, tmp_path: Path) -> None:
+    random_trace(tmp_path / "t.trace", 5)
+    (tmp_path / "u.yaml").write_text("areas: {a: {trace: t.trace}}\n")
+    path = written(workloads=["t.trace", "u.yaml", "w.yaml"])
+    before = load_study(path).workloads
+    assert [workload.traced for workload in before] == [True, True, False]
+    study = load_study(path)
+    base = perform(study.run(study.workloads[1], "", 1, None), load_workload(before[1].path)).measured[-1]
+    assert base.wss_byte_s > 0
+    random_trace(tmp_path / "t.trace", 6)
+    after = load_study(path).workloads
+    changed = [one.sha256 != other.sha256 for one, other in zip(before, after, strict=True)]
+    assert changed == [True, True, False]
 
 
 @pytest.mark.parametrize(
