@@ -22,7 +22,7 @@ from damon.ops import ahead
 from damon.ops.vaddr import Vaddr
 
 #: Bytes of a target's regions up to which all pages are asked about; above, one block of each region.
-EXACT_MAX: Final = 4 << 30
+EXACT_MAX = 4 << 30
 #: Bytes of such a block: what one entry of a page table for huge pages maps.
 BLOCK: Final = 2 << 20
 Ranges = Sequence[tuple[int, int]]
