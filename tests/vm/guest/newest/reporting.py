@@ -113,7 +113,6 @@ def _found(who: type[ReportedPaddr] | type[ReportedVaddr], *filters: DamonSample
 
             def told_apart() -> bool:
                 seen.append(_shares(ctx, hot))
-                print("#", ctx.targets[0].regions.nr, source.nr, seen[-1], flush=True)
                 enough = source.nr > 20 * (HOT[1] - HOT[0])
                 return enough if filters else seen[-1][0] >= 0.9 and seen[-1][1] <= 0.05
 
