@@ -16,7 +16,7 @@ PYTEST_FLAGS ?=
 OUTCOMES := build/outcomes.json
 NORMAL := -q -n 4 --dist loadfile --no-loadscope-reorder --durations=20 --ignore=tests/rules
 
-.PHONY: dist docs docs-images share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
+.PHONY: dist docs docs-images docs-images-vm share help build system demo demo-vm test test-long test-debug test-arm64 test-fast features lint bench fuzz clean sanitize
 
 help:
 	@echo "make demo     proactive reclaim on the simulated machine: no root, no guest"
@@ -32,6 +32,7 @@ help:
 	@echo "make test-fast  only what needs no guest"
 	@echo "make docs     the pages as HTML, in build/docs; a warning is an error"
 	@echo "make docs-images  the pictures of the pages, from runs on the simulated machine"
+	@echo "make docs-images-vm  the pictures that show real page tables, from runs in a guest of Linux 7.3"
 	@echo "make dist     sdist and wheel, in dist/; the wheel is built from the sdist"
 	@echo "make share    man pages, completions and pages of commands, from the commands' parsers"
 	@echo "make features  docs/reference/features.md: what works where, from the last 'make test'"
@@ -129,6 +130,11 @@ docs: $(STAMP)
 
 docs-images: $(STAMP)
 	@$(BIN)/python -m share.images
+
+docs-images-vm: $(STAMP) system
+	@$(BIN)/vmtest build kernel
+	@$(BIN)/vmtest build image
+	@$(BIN)/python -m benchmarks.heatmaps
 
 # auditwheel names the oldest C library that the wheel runs on, and refuses one that needs others.
 dist: $(STAMP)

@@ -11,35 +11,18 @@ import io
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import damon
 from damon.cli.main import main as damon_command
+from share import drawing
+from share.drawing import svg, text
 
 IMAGES: Final = Path(__file__).parents[1] / "docs/images"
 MIB: Final = 1 << 20
 #: Columns and rows of the heatmap, and the size of one in pixels.
 COLUMNS, ROWS, WIDE, HIGH = 120, 40, 6, 7
-#: White to dark red.
-COLDEST, HOTTEST = (255, 247, 236), (127, 0, 0)
-
-
-def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{text}</text>'
-
-
-def _svg(width: int, height: int, parts: Sequence[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    style = 'font-family="sans-serif" font-size="12" fill="#222"'
-    background = f'<rect width="{width}" height="{height}" fill="#fff"/>'
-    return "\n".join([f"{head} {style}>", background, *parts, "</svg>"]) + "\n"
-
-
-def _colour(share: float) -> str:
-    mixed = (round(cold + (hot - cold) * share) for cold, hot in zip(COLDEST, HOTTEST, strict=True))
-    return "#" + "".join(f"{one:02x}" for one in mixed)
 
 
 def _output(*words: str) -> str:
@@ -61,18 +44,13 @@ def heatmap() -> str:
     most = max(heat for row in rows for heat in row if heat is not None)
     left, top = 52, 28
     size = (area["end"] - area["start"]) / MIB
-    parts = [_text(left, 18, f"damon record --sim stairs: accesses by time (down) and address ({size:.0f} MiB)")]
-    for nr, row in enumerate(rows):
-        for column, heat in enumerate(row):
-            if heat:
-                place = f'x="{left + column * WIDE}" y="{top + nr * HIGH}" width="{WIDE}" height="{HIGH}"'
-                parts.append(f'<rect {place} fill="{_colour(heat / most)}"/>')
+    parts = [text(left, 18, f"damon record --sim stairs: accesses by time (down) and address ({size:.0f} MiB)")]
+    parts += drawing.heatmap(rows, most, left, top, WIDE, HIGH)
     height = len(rows) * HIGH
-    parts.append(f'<rect x="{left}" y="{top}" width="{COLUMNS * WIDE}" height="{height}" fill="none" stroke="#888"/>')
     seconds = target["end_seconds"]
     for nr in range(7):
-        parts.append(_text(left - 6, top + 4 + height * nr / 6, f"{seconds * nr / 6:.0f} s", anchor="end"))
-    return _svg(left + COLUMNS * WIDE + 12, top + height + 14, parts)
+        parts.append(text(left - 6, top + 4 + height * nr / 6, f"{seconds * nr / 6:.0f} s", anchor="end"))
+    return svg(left + COLUMNS * WIDE + 12, top + height + 14, parts)
 
 
 def _free_memory(seconds: int, age: int) -> list[int]:
@@ -99,13 +77,13 @@ def free_memory() -> str:
     lines = [_free_memory(60, age) for age in ages]
     left, top, width, height = 52, 28, 600, 220
     low, high = 200, 500
-    parts = [_text(left, 18, "MiB free: pageout of memory not accessed for 2, 10 and 30 s, 32 MiB a second at most")]
+    parts = [text(left, 18, "MiB free: pageout of memory not accessed for 2, 10 and 30 s, 32 MiB a second at most")]
     for mib in range(low, high + 1, 100):
         y = top + height * (high - mib) / (high - low)
-        parts += [_text(left - 6, y + 4, str(mib), anchor="end")]
+        parts += [text(left - 6, y + 4, str(mib), anchor="end")]
         parts += [f'<path d="M{left} {y:g}H{left + width}" stroke="#ddd"/>']
     for second in range(0, 61, 10):
-        parts.append(_text(left + width * second / 60, top + height + 18, f"{second} s", anchor="middle"))
+        parts.append(text(left + width * second / 60, top + height + 18, f"{second} s", anchor="middle"))
     for age, colour, line in zip(ages, colours, lines, strict=True):
         points = " ".join(
             f"{left + width * (second + 1) / 60:g},{top + height * (high - mib) / (high - low):.1f}"
@@ -113,8 +91,8 @@ def free_memory() -> str:
         )
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
         middle = next(second for second, mib in enumerate(line) if mib > 350)
-        parts.append(_text(left + width * (middle + 2) / 60, top + height / 2, f"{age // 10} s"))
-    return _svg(left + width + 20, top + height + 30, parts)
+        parts.append(text(left + width * (middle + 2) / 60, top + height / 2, f"{age // 10} s"))
+    return svg(left + width + 20, top + height + 30, parts)
 
 
 def daily() -> str:

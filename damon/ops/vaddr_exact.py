@@ -21,8 +21,10 @@ from damon.model.target import DamonTarget
 from damon.ops import ahead
 from damon.ops.vaddr import Vaddr
 
-#: Bytes of a target's regions up to which all pages are asked about; above, one block of each region.
-EXACT_MAX: Final = 4 << 30
+#: Bytes of a target's regions up to which all pages are asked about; above, one block of each region. An emulated
+#: processor reads so much in half of an aggregation interval of 100 ms (docs/explanation/linux.md). No constant: the
+#: benchmark changes it.
+EXACT_MAX = 4 << 30
 #: Bytes of such a block: what one entry of a page table for huge pages maps.
 BLOCK: Final = 2 << 20
 Ranges = Sequence[tuple[int, int]]

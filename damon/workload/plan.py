@@ -11,7 +11,8 @@ from damon.quoting import quoted
 from damon.workload.model import Event, Kind, Pattern, Workload
 
 _PATTERNS: Final = {Pattern.SEQUENTIAL: 0, Pattern.STRIDED: 1, Pattern.RANDOM: 2, Pattern.ZIPF: 3}
-_FLUSH: Final[tuple[Literal["off", "on", "auto"], ...]] = ("off", "on", "auto")
+TlbFlush = Literal["auto", "on", "off"]
+_FLUSH: Final[tuple[TlbFlush, ...]] = ("off", "on", "auto")
 _EVENTS: Final = (Event.MMAP, Event.MUNMAP, Event.EXIT)
 
 
@@ -24,7 +25,7 @@ class Options:
     duration_us: int = 0  #: 0: until it is stopped
     report_us: int = 1_000_000
     round_us: int = 1000  #: touches are made in rounds of it, and the TLB is flushed once in each
-    tlb_flush: Literal["auto", "on", "off"] = "auto"  #: auto: where the processor is emulated
+    tlb_flush: TlbFlush = "auto"  #: auto: where the processor is emulated
     huge_pages: bool = False
     directory: str = "/var/tmp"  #: of the files behind file areas
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from damon.native import WORKLOAD_PROGRAM
 from damon.workload.load import load_workload
-from damon.workload.plan import Options, compile_plan
+from damon.workload.plan import Options, TlbFlush, compile_plan
 from tests.waiting import HANG_S, until
 from vmtest import Guest
 from vmtest.ssh.process import Process
@@ -140,13 +140,14 @@ def pause(guest: Guest, seconds: float) -> None:
 
 
 @contextmanager
-def workload(guest: Guest, path: Path) -> Iterator[RunningWorkload]:
+def workload(guest: Guest, path: Path, *, tlb_flush: TlbFlush = "auto") -> Iterator[RunningWorkload]:
     """Run a workload file in the guest until the block ends.
 
     The plan is compiled here: for the file an emulated processor takes 4 s. ``damon-workload`` as a whole is
     ``test_workload.py``'s.
     """
-    plan = compile_plan(load_workload(path), Options(round_us=ROUND_US.get(path, Options.round_us)))
+    options = Options(round_us=ROUND_US.get(path, Options.round_us), tlb_flush=tlb_flush)
+    plan = compile_plan(load_workload(path), options)
     program = f"{PROJECT}/{WORKLOAD_PROGRAM.relative_to(ROOT)}"
     process = guest.popen([program], input=plan.encode())
     try:

@@ -36,10 +36,11 @@ def stage(
     regions: tuple[tuple[int, int], ...] = (),
     min_regions: int = 10,
     max_regions: int = 200,
+    kdamonds: Path = KDAMONDS,
 ) -> Path:
     """One kdamond, one context, one target; returns the context's directory."""
-    put(KDAMONDS / "nr_kdamonds", 1)
-    kdamond = KDAMONDS / "0"
+    put(kdamonds / "nr_kdamonds", 1)
+    kdamond = kdamonds / "0"
     put(kdamond / "contexts/nr_contexts", 1)
     context = kdamond / "contexts/0"
     put(context / "operations", operations)
@@ -73,12 +74,12 @@ def stage_pageout(context: Path, *, min_age: int, quota_ms: int, quota_sz: int, 
 
 
 @contextmanager
-def running() -> Iterator[int]:
+def running(kdamonds: Path = KDAMONDS) -> Iterator[int]:
     """Switch kdamond 0 on, and off at the end; its pid."""
-    state = KDAMONDS / "0/state"
+    state = kdamonds / "0/state"
     put(state, "on")
     try:
-        yield int((KDAMONDS / "0/pid").read_text())
+        yield int((kdamonds / "0/pid").read_text())
     finally:
         put(state, "off")
 

@@ -15,6 +15,7 @@ from damon.library import add_process, running
 from damon.mm.linux import LinuxMachine
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DAMON_MIN_REGION_SZ, DamonCallControl, DamonCtx
+from damon.model.probe import DamonProbe
 from damon.model.scheme import Damos, DamosAction, DamosFilter, DamosQuota
 from damon.model.target import DamonTarget
 from tests.vm.guest.checks import Checks
@@ -106,11 +107,18 @@ def on_processes(
 
 @contextmanager
 def on_memory(
-    ours: LinuxMachine, ranges: Sequence[tuple[int, int]], *schemes: Damos, addr_unit: int = 1, **attrs: int
+    ours: LinuxMachine,
+    ranges: Sequence[tuple[int, int]],
+    *schemes: Damos,
+    addr_unit: int = 1,
+    probes: Sequence[DamonProbe] = (),
+    level: str = "7.3",
+    **attrs: int,
 ) -> Iterator[Worker]:
     """A worker on physical memory; ``ranges`` are in units of ``addr_unit``."""
-    damon = Damon(ours, seed=1)
+    damon = Damon(ours, seed=1, level=level)
     ctx = context(damon, "paddr", *schemes, **attrs)
+    ctx.probes.extend(probes)
     ctx.addr_unit, ctx.min_region_sz = addr_unit, max(DAMON_MIN_REGION_SZ // addr_unit, 1)
     target = DamonTarget()
     set_regions(target, ranges, ctx.min_region_sz)
