@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli.arguments import duration
+from damon.cli.steps import STEP_US
 from damon.core.events import EVENTS
 from damon.errors import InvalidInput
 from damon.model.context import DamonCtx
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from damon.core import Damon
     from damon.results.recorder import ResultsRecorder
 
+#: Times at which areas' places in physical memory are recorded, in a run of known duration.
+_PLACEMENTS: Final = 64
+_NEVER: Final = 1 << 62
 _NEEDS_OUT: Final = ("every", "regions", "why", "event", "out_form")
 
 
@@ -85,6 +89,9 @@ class Recording:
             events=arguments.event, why=arguments.why,
         )  # fmt: skip
         self._contexts: list[Any] = []
+        seconds = request["seconds"]
+        self._beats = max(round(seconds * 1e6) // STEP_US // _PLACEMENTS, 1) if seconds else _NEVER
+        self._next_beat = 0
 
     def watch(self, ctxs: Sequence[DamonCtx]) -> None:
         """Record these from now on."""
@@ -95,6 +102,15 @@ class Recording:
             self._contexts.append(kdamond(ctx, 0)["contexts"][0])
         self._sink.describe(contexts=self._contexts)
         self.recorder.sample()
+
+    def beat(self, seconds: float) -> int:
+        """Called at each beat of the run, ``seconds`` since its start: the number of beats until something is due."""
+        now = round(seconds * 1e6) // STEP_US
+        self.recorder.tick()
+        if now >= self._next_beat:
+            self.recorder.place()
+            self._next_beat = now - now % self._beats + self._beats
+        return self._next_beat - now
 
     def finish(self, result: dict[str, Any]) -> None:
         """The workers have ended, with ``result``.

@@ -133,21 +133,26 @@ def write_text(path: str, text: str, option: str = "--json") -> None:
         with reader_may_leave():
             sys.stdout.write(text)
         return
+    write_bytes(path, text.encode(errors="replace"), option)
+
+
+def write_bytes(path: str, content: bytes, option: str) -> None:
+    """As ``write_text()``, to a file."""
     if _is_special(path):
         with suppress(BrokenPipeError):  # as much of it as the reader wanted
-            Path(path).write_text(text)
+            Path(path).write_bytes(content)
         return
     try:
-        _replace(Path(path).resolve(), text)
+        _replace(Path(path).resolve(), content)
     except OSError as error:
         raise OSError(error.errno, f"{option}: {path!r}: could not be written: {error.strerror}") from error
 
 
-def _replace(target: Path, text: str) -> None:
+def _replace(target: Path, content: bytes) -> None:
     fd, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(fd, "w") as file:
-            file.write(text)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)

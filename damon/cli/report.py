@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``damon report``: a file of records as tables and heatmaps or as JSON."""
+"""``damon report``: a file of records as tables and heatmaps or as JSON; run directories by ``report_runs.py``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -22,9 +23,17 @@ if TYPE_CHECKING:
     from damon.records.heatmap import Area, Summary
 
 DESCRIPTION = """\
-Show what was recorded by `damon record` or `damo record`: the working set, and how often what was accessed when.
+Show what was recorded by `damon record` or `damo record`, or run directories of `damon run --out`: the working set, how
+often what was accessed when, and for runs the figures. For several runs, show in what they differ. -o writes a page with
+pictures that can be zoomed, which needs no network.
 In a heatmap each row is a time and each column an address; 0 is never, 9 the most that was seen (--absolute: every
 sample), blank not monitored. Colours follow NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE and TERM.
+"""
+EPILOG = """\
+examples:
+  damon report damon.data --json
+  damon report run1
+  damon report run1 run2 -o report.html
 """
 _COLORS: Final = (232, 17, 18, 19, 54, 89, 124, 160, 202, 220)  # of 256: black, blue, red, yellow
 _COUNT: Final = number(1, 10000, "a count")
@@ -37,10 +46,15 @@ def add(commands: Any) -> None:
         "report",
         help="show recorded monitoring results",
         description=DESCRIPTION,
-        epilog="example: damon report damon.data --json",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("file", nargs="?", default="damon.data", metavar="FILE", help="default damon.data")
+    command.add_argument(
+        "file", nargs="*", default=["damon.data"], metavar="FILE", help="of records, or run directories (default damon.data)"
+    )
+    command.add_argument("-o", "--output", metavar="FILE", help="runs: write an HTML page; - for standard output")
+    command.add_argument("--svg", metavar="FILE", help="runs: write a picture as SVG")
+    command.add_argument("--png", metavar="FILE", help="runs: write a picture as PNG")
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.add_argument("--rows", type=_COUNT, default=20, metavar="N", help="times in a heatmap (default 20)")
     command.add_argument("--columns", type=_COUNT, metavar="N", help="addresses in a heatmap (default: what fits)")
@@ -52,27 +66,47 @@ def report(arguments: argparse.Namespace) -> int:
     """The exit code; 1 if the file's end could not be read."""
     from damon.records import heatmap
 
-    path = Path(arguments.file)
+    if any(map(os.path.isdir, arguments.file)):
+        from damon.cli import report_runs
+
+        return report_runs.report(arguments)
+    name = arguments.file[0]
+    path = Path(name)
     if not path.is_file():
-        raise InvalidInput(f"file: {arguments.file!r}: is not a file; give one of `damon record`")
-    columns = arguments.columns or _WIDTH - _LABEL
-    if arguments.columns is None and sys.stdout.isatty():
-        columns = max(shutil.get_terminal_size().columns - _LABEL, 10)
-    result = heatmap.report(path, arguments.rows, columns)
+        raise InvalidInput(f"file: {name!r}: is not a file; give one of `damon record`, or directories of `damon run --out`")
+    _check_for_records(arguments)
+    result = heatmap.report(path, arguments.rows, columns(arguments))
     if arguments.json:
         print(json.dumps(heatmap.as_object(path, result)))
     else:
         for summary in result.targets:
-            _show(summary, mappings(path, summary.key.target), arguments.absolute)
+            show(summary, mappings(path, summary.key.target), arguments.absolute)
         if not result.targets:
-            print(f"{arguments.file}: no snapshots")
+            print(f"{name}: no snapshots")
     if result.damaged is not None:
         print(f"damon: {result.damaged}; this is what came before", file=sys.stderr)
         return 1
     return 0
 
 
-def _show(summary: Summary, known: Sequence[Mapping], absolute: bool) -> None:
+def _check_for_records(arguments: argparse.Namespace) -> None:
+    """Refuse what is for run directories."""
+    if len(arguments.file) > 1:
+        raise InvalidInput(f"file: {arguments.file[1]!r}: is one more; give one file of records, or directories of runs")
+    given = next((option for option in ("output", "svg", "png") if getattr(arguments, option) is not None), None)
+    if given is not None:
+        raise InvalidInput(f"--{given}: is for directories of runs; leave it out, or record with damon run --out DIR")
+
+
+def columns(arguments: argparse.Namespace) -> int:
+    """Addresses of a heatmap: as many as asked for, or as fit."""
+    if arguments.columns is None and sys.stdout.isatty():
+        return max(shutil.get_terminal_size().columns - _LABEL, 10)
+    return int(arguments.columns or _WIDTH - _LABEL)
+
+
+def show(summary: Summary, known: Sequence[Mapping], absolute: bool) -> None:
+    """Tables and heatmaps of one target on standard output; ``known`` are the names of what is where."""
     from damon.records.heatmap import PERCENTILES
 
     span = (summary.end_ns - summary.start_ns) / 1e9

@@ -12,7 +12,7 @@ from damon.cli import output
 from damon.cli.observe import Observer, Seen
 from damon.cli.outcome import in_words
 from damon.cli.progress import Progress
-from damon.cli.steps import Steps
+from damon.cli.steps import MOST, Steps
 from damon.library.engine import Identity
 from damon.mm.clock import VirtualClock
 from damon.modules.loader import Loader
@@ -88,9 +88,8 @@ class Session:
                 left = None if duration is None else round((duration - self.seconds()) * 1e6)
                 if left is not None and left <= 0:
                     break
-                if self.recording is not None:
-                    self.recording.recorder.tick()
-                steps.sleep(left, [ctx for module in self._modules for ctx in module.ctxs])
+                most = MOST if self.recording is None else self.recording.beat(self.seconds())
+                steps.sleep(left, [ctx for module in self._modules for ctx in module.ctxs], most)
                 self._look_for_dead_workers()
                 if progress.due(self.seconds()):
                     progress.show(self.seconds(), self._memory(self._observer.look()), self._rows())

@@ -15,7 +15,7 @@ from damon.model.context import DamonCtx
 STEP_US: Final = 100_000
 #: Steps at a time at first, and at most, where nothing has to be shown in between.
 MANY: Final = 50
-_MOST: Final = 1 << 12
+MOST: Final = 1 << 12
 #: Real seconds that several steps may take: Ctrl-C and the live view wait for their end. Of less than a tenth, twice as
 #: many are taken the next time.
 _PATIENCE_S: Final = 1.0
@@ -31,7 +31,7 @@ class Steps:
     """
 
     def __init__(self, damon: Damon, total: float | None = None) -> None:
-        self._most = _MOST if total is None else max(min(MANY, int(total * 1e5) // STEP_US), 1)
+        self._most = MOST if total is None else max(min(MANY, int(total * 1e5) // STEP_US), 1)
         self._damon, self._clock = damon, damon.machine.clock
         self._begin = self._clock.now_ns()
         self._virtual = isinstance(self._clock, VirtualClock)
@@ -42,14 +42,14 @@ class Steps:
         """Can a worker wake at every beat, so that the order of going to sleep matters?"""
         return any(ctx.attrs.intervals_goal.aggrs or ctx.attrs.sample_interval > STEP_US // 2 for ctx in ctxs)
 
-    def sleep(self, left_us: int | None, ctxs: Sequence[DamonCtx], most: int = _MOST) -> None:
+    def sleep(self, left_us: int | None, ctxs: Sequence[DamonCtx], most: int = MOST) -> None:
         """To the next beat, or where nothing is shown up to ``most`` beats on.
 
         Not beyond ``left_us``, and before that at its last beat.
         """
         nr = 1
         if self._virtual and not self._in_lockstep(ctxs):
-            nr = max(min(most, self._most, self._many, _MOST if left_us is None else (left_us - 1) // STEP_US), 1)
+            nr = max(min(most, self._most, self._many, MOST if left_us is None else (left_us - 1) // STEP_US), 1)
         us = nr * STEP_US if left_us is None else min(nr * STEP_US, left_us)
         began = time.monotonic()
         if not self._virtual:
@@ -64,4 +64,4 @@ class Steps:
         if took > _PATIENCE_S:
             self._many = max(self._many // 4, 1)
         elif took < _PATIENCE_S / 10:
-            self._many = min(self._many * 2, _MOST)
+            self._many = min(self._many * 2, MOST)

@@ -75,18 +75,18 @@ def report(path: Path, rows: int, columns: int) -> Report:
     """
     result = Report([])
     targets: dict[Key, Summary] = {}
-    ranges: dict[Key, _Union] = {}
+    ranges: dict[Key, Union] = {}
     count = 0
     for record, snapshot in _whole(path, result):
         summary = targets.get(record.key)
         if summary is None:
             summary = targets[record.key] = _new(record, snapshot)
         _count(summary, snapshot)
-        ranges.setdefault(record.key, _Union()).add(_joined(snapshot.rows))
+        ranges.setdefault(record.key, Union()).add(joined(snapshot.rows))
         count += 1
     result.targets = [targets[key] for key in sorted(targets, key=lambda key: (key.kdamond, key.target))]
     for summary in result.targets:
-        summary.areas = [Area(start, end) for start, end in _areas(ranges[summary.key].whole())]
+        summary.areas = [Area(start, end) for start, end in close_gaps(ranges[summary.key].whole())]
     heats = {summary.key: _Heat(summary, rows, columns) for summary in result.targets}
     # The file may be growing, or be another by now.
     for record, snapshot in islice(_whole(path, result), count):
@@ -119,7 +119,8 @@ def _count(summary: Summary, snapshot: Snapshot) -> None:
     summary.most = max(summary.most, max((row[2] for row in snapshot.rows), default=0))
 
 
-def _joined(rows: Iterable[Row | tuple[int, int]]) -> list[tuple[int, int]]:
+def joined(rows: Iterable[Row | tuple[int, int]]) -> list[tuple[int, int]]:
+    """The ranges that ``rows``, in order, cover."""
     ranges: list[tuple[int, int]] = []
     for start, end, *_ in rows:
         if ranges and start <= ranges[-1][1]:
@@ -129,7 +130,7 @@ def _joined(rows: Iterable[Row | tuple[int, int]]) -> list[tuple[int, int]]:
     return ranges
 
 
-class _Union:
+class Union:
     """Ranges of all snapshots, merged whenever their number has doubled."""
 
     def __init__(self) -> None:
@@ -138,6 +139,7 @@ class _Union:
         self._last: list[tuple[int, int]] = []
 
     def add(self, ranges: list[tuple[int, int]]) -> None:
+        """``ranges`` are in order."""
         if ranges == self._last:
             return
         self._last = ranges
@@ -148,13 +150,13 @@ class _Union:
     def whole(self) -> list[tuple[int, int]]:
         """What they are together, in order."""
         if self._more:
-            self._known = _joined(sorted(self._known + self._more))
+            self._known = joined(sorted(self._known + self._more))
             self._more = []
         return self._known
 
 
-def _areas(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """``ranges`` with small gaps closed, and as many more as leave ``_MAX_AREAS``."""
+def close_gaps(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """``ranges``, in order, with small gaps closed, and as many more as leave ``_MAX_AREAS``."""
     near = sum(end - start for start, end in ranges) // _NEAR
     if len(ranges) > _MAX_AREAS:
         gaps = sorted((after[0] - before[1] for before, after in pairwise(ranges)), reverse=True)

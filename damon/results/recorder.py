@@ -49,6 +49,14 @@ class MachineCounters(Protocol):
 
 
 @runtime_checkable
+class Placing(Protocol):
+    """Counters of a machine that knows where areas are in physical memory."""
+
+    def placement(self, time_ns: int) -> Columns:
+        """The rows of the table ``placement`` now."""
+
+
+@runtime_checkable
 class Refreshing(Protocol):
     """An engine whose contexts are brought up to date on request."""
 
@@ -180,6 +188,11 @@ class ResultsRecorder:
             self._next_ns = now + (self._every_ns or FRESH_NS)
             self.sample()
             self._flush_sink()
+
+    def place(self) -> None:
+        """Record where areas are in physical memory now, if regions are recorded and the machine knows."""
+        if self._regions and isinstance(self._counters, Placing):
+            self._append("placement", self._counters.placement(self._now()))
 
     def flush(self) -> None:
         """Record all that waits; on a simulated machine, while no worker runs."""

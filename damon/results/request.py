@@ -30,10 +30,14 @@ def plain(value: Any) -> Any:
 
 
 def workload_request(workload: Workload, machine: SimulatedMachine | None = None) -> dict[str, Any]:
-    """A workload whole, with a hash of its content; with ``machine`` also where its areas are (``start``, bytes)."""
+    """A workload whole, with a hash of its content.
+
+    With ``machine`` also where its areas are (``start``, bytes), and the numbers of its processes (``pids``).
+    """
     content = plain(workload)
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     if machine is not None:
+        content["pids"] = dict(machine.pids)
         for area in content["areas"]:
             area["start"] = machine.state.placed[area["name"]].start
     return {**content, "sha256": digest}

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -81,8 +82,11 @@ class Run:
         self.contexts: list[Any] = list(head.get("contexts") or [])
         self.result: Mapping[str, Any] | None = head.get("result")
         self.state = str(head.get("state", "running"))
+        strides = head.get("strides")
+        self.strides: Mapping[str, Any] = strides if isinstance(strides, dict) else {}
         self.damaged: str | None = None
         self._chunks = chunks
+        self._batches: Callable[[str], Iterator[Any]] | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Run:
@@ -99,6 +103,8 @@ class Run:
         if form == "arrow" and not has_arrow():
             raise MissingCapability(f"{place}: pyarrow is not installed, and the tables are Arrow's; install it")
         run = cls(head, lambda table: _read(run, place, table, form), place.name)
+        if form == "arrow":
+            run._batches = lambda table: _read_batches(run, place, table)
         return run
 
     @classmethod
@@ -115,6 +121,10 @@ class Run:
         if table not in TABLES:
             raise InvalidInput(f"table: {quoted(table)}: is unknown; give one of {', '.join(TABLES)}")
         yield from self._chunks(table)
+
+    def batches(self, table: str) -> Iterator[Any] | None:
+        """As ``chunks``, but as pyarrow's record batches; None where they are not kept so."""
+        return None if self._batches is None else self._batches(table)
 
     def table(self, name: str) -> Table:
         """All rows of one table; none where there are none."""
@@ -179,14 +189,22 @@ def _head(place: Path) -> dict[str, Any]:
 
 
 def _read(run: Run, place: Path, table: str, form: str) -> Iterator[Chunk]:
-    path = place / f"{table}.{'arrows' if form == 'arrow' else 'jsonl'}"
-    try:
-        fd = _regular(path)
-    except FileNotFoundError:  # it has no rows
+    if form == "arrow":
+        for batch in _read_batches(run, place, table):
+            yield _checked(batch.to_pydict(), table, place / f"{table}.arrows")
         return
-    with os.fdopen(fd, "rb") as file:
-        for chunk in (_arrow_chunks if form == "arrow" else _json_chunks)(run, file, path):
+    path = place / f"{table}.jsonl"
+    with suppress(FileNotFoundError), os.fdopen(_regular(path), "rb") as file:  # without rows there is none
+        for chunk in _json_chunks(run, file, path):
             yield _checked(chunk, table, path)
+
+
+def _read_batches(run: Run, place: Path, table: str) -> Iterator[Any]:
+    path = place / f"{table}.arrows"
+    with suppress(FileNotFoundError), os.fdopen(_regular(path), "rb") as file:
+        for batch in _arrow_batches(run, file, path):
+            _check_batch(batch, table, path)
+            yield batch
 
 
 def _json_chunks(run: Run, file: Any, path: Path) -> Iterator[Any]:
@@ -201,16 +219,29 @@ def _json_chunks(run: Run, file: Any, path: Path) -> Iterator[Any]:
             return
 
 
-def _arrow_chunks(run: Run, file: Any, path: Path) -> Iterator[Any]:
+def _arrow_batches(run: Run, file: Any, path: Path) -> Iterator[Any]:
     import pyarrow
 
     try:
         reader = pyarrow.ipc.open_stream(file)
         for batch in reader:
             batch.validate(full=True)
-            yield batch.to_pydict()
+            yield batch
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # it ends too early
         run.damaged = f"{path.name}: {cut(str(error))}"
+
+
+def _check_batch(batch: Any, table: str, path: Path) -> None:
+    """Refuse a batch whose columns, or their types, are not those of ``table``."""
+    import pyarrow as pa
+
+    kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
+    columns = TABLES[table]
+    if [(field.name, field.type) for field in batch.schema] != [(one.name, kinds[one.kind]) for one in columns]:
+        raise InvalidInput(f"{path}: it does not have the columns of the table {table}; it was changed")
+    for column, values in zip(columns, batch.columns, strict=True):
+        if values.null_count and not column.optional:
+            raise InvalidInput(f"{path}: {column.name}: None: is not valid; it was changed")
 
 
 def _checked(chunk: Any, table: str, path: Path) -> Chunk:

@@ -71,6 +71,9 @@ TABLES: Final[Mapping[str, Sequence[Column]]] = {
     ),
     "cgroups": (_TIME, _text("cgroup", "below the root"), _RESIDENT),
     "nodes": (_TIME, Column("node", "number", "of the NUMA node"), Column("free_bytes", "bytes", "free"), _RESIDENT),
+    "placement": (
+        _TIME, _text("area", "of the workload"), _START, _END, Column("resident_bytes", "bytes", "of the area there"),
+    ),
     "contexts": (
         _TIME, _CONTEXT,
         Column("sample_us", "us", "sampling interval"), Column("aggr_us", "us", "aggregation interval"),

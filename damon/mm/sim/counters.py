@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from damon.mm.sim.layout import COUNTERS, SimArea, SimNode, SimProc, SimState
+from damon.mm.sim.placement import placement
 from damon.model.machine import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -84,6 +85,17 @@ class Counters:
         for at, nr in self.words:
             words.frombytes(ctypes.string_at(at, 8 * nr))
         return words
+
+    def placement(self, time_ns: int) -> dict[str, Column]:
+        """Rows of the table ``placement``: where areas are in physical memory now."""
+        found = placement(self._machine)
+        return {
+            "time_ns": [time_ns] * len(found),
+            "area": [placed.area for placed in found],
+            "start": [placed.start for placed in found],
+            "end": [placed.end for placed in found],
+            "resident_bytes": [placed.resident_bytes for placed in found],
+        }
 
     def tables(self, times: Sequence[int], words: array[int]) -> dict[str, dict[str, Column]]:
         """Rows of the tables ``machine``, ``areas``, ``processes``, ``cgroups`` and ``nodes``.

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""SVG and PNG of runs by matplotlib: the heatmaps and the curves on one time axis. No browser is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from damon.report.curves import Curve
+from damon.report.embed import focus, merged
+from damon.report.gather import Gathered, Map
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WIDTH: Final = 11.0
+_CHART: Final = 1.25
+_MAP: Final = 3.4
+_MAX_CHARTS: Final = 14
+_STYLES: Final = ("-", "--", ":", "-.")
+_SETTINGS: Final = {
+    "svg.hashsalt": "pydamon", "text.parse_math": False, "font.size": 8, "axes.spines.top": False,
+    "axes.spines.right": False, "svg.fonttype": "none",
+}  # fmt: skip
+
+
+def write(runs: Sequence[Gathered], path: Path) -> None:
+    """Write the picture of ``runs``; the ending of ``path`` is its kind, ``.svg`` or ``.png``.
+
+    The same runs make the same bytes with the same version of matplotlib.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    import matplotlib
+
+    kind = path.suffix.lstrip(".").lower()
+    with matplotlib.rc_context(dict(_SETTINGS)):
+        figure = _figure(runs)
+        metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(path, format=kind, dpi=110, metadata=metadata)
+
+
+def _figure(runs: Sequence[Gathered]) -> Figure:
+    from matplotlib.figure import Figure
+
+    maps = [(one, found, true) for one in runs for found in one.maps for true in (False, True)[: _parts(found)]]
+    charts = merged([list(one.charts) for one in runs])[:_MAX_CHARTS]
+    heights = [_MAP / _parts(found) for _, found, _ in maps] + [_CHART] * len(charts) or [_CHART]
+    figure = Figure(figsize=(_WIDTH, sum(heights) + 0.6), layout="constrained")
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for place, (one, found, true) in zip(axes, maps, strict=False):
+        _heatmap(figure, place, found, true, one.name if len(runs) > 1 else "")
+    for place, (first, places) in zip(axes[len(maps) :], charts, strict=False):
+        place.set_title(f"{first.title} ({first.unit})", loc="left", fontsize=8)
+        curves = [(run, nth, curve) for run, at in places for nth, curve in enumerate(runs[run].charts[at].curves[:12])]
+        _curves(place, curves, [one.name for one in runs], first.steps, first.log)
+    axes[-1].set_xlabel("s")
+    axes[-1].set_xlim(0, max((one.seconds for one in runs), default=1) or 1)
+    return figure
+
+
+def _parts(found: Map) -> int:
+    return 1 if found.truth is None else 2
+
+
+def _heatmap(figure: Figure, axes: Any, found: Map, true: bool, run: str) -> None:
+    from matplotlib.colors import PowerNorm
+
+    grid = found.grid
+    share = found.truth if true and found.truth is not None else found.share
+    top = max(float(np.nanmax(one, initial=0.0)) for one in (found.share, found.truth) if one is not None) or 1.0
+    axes.set_facecolor("#dfe3e8")
+    drawn = axes.imshow(
+        100 * share.T, origin="lower", aspect="auto", interpolation="nearest", cmap="YlOrRd",
+        norm=PowerNorm(0.5, 0, 100 * top), extent=(grid.start_ns / 1e9, grid.end_ns / 1e9, 0, grid.space.size),
+    )  # fmt: skip
+    figure.colorbar(drawn, ax=axes, pad=0.01, label="% of samples", aspect=12)
+    what = "truth" if true else f"DAMON's view, {found.context.ops}"
+    axes.set_title(", ".join(filter(None, (run, what))), loc="left", fontsize=8)
+    axes.set_ylim(*focus(found))
+    named = sorted(found.named, key=lambda one: one.low - one.high)[:20]
+    axes.set_yticks([(one.low + one.high) / 2 for one in named], [one.name[:24] for one in named])
+    if not true:
+        acted = found.actions
+        axes.vlines(acted.time, acted.low, acted.high, colors="#0057d9", linewidth=1)
+
+
+def _curves(axes: Any, curves: Sequence[tuple[int, int, Curve]], names: Sequence[str], steps: bool, log: bool) -> None:
+    several = len(names) > 1
+    for index, (run, nth, curve) in enumerate(curves):
+        label = ", ".join(filter(None, (names[run] if several else "", curve.name)))
+        axes.plot(
+            curve.x, curve.y, label=f"{label} ", linewidth=1.2, drawstyle="steps-post" if steps else "default",
+            color=f"C{(run if several else index) % 10}", linestyle=_STYLES[(nth if several else index // 10) % 4],
+        )  # fmt: skip
+    if log:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    if len(curves) > 1:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=6, frameon=False)
