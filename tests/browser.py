@@ -19,6 +19,8 @@ from typing import Any, Final
 #: Debian's name, and others.
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _LONGEST: Final = 120
+#: Where it leaves files of its own.
+_OWN: Final = ("HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 _FLAGS: Final = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
@@ -46,7 +48,9 @@ class Page:
         """A command of the protocol."""
         return self._browser.call(method, self._session, **parameters)
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False, touch: bool = False) -> None:
+    def open(
+        self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False, touch: bool = False
+    ) -> None:
         """Load a file in a window of that size, and wait until it is ready."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -95,7 +99,7 @@ class Browser:
     def __init__(self) -> None:
         found = program()
         assert found is not None
-        self._home = tempfile.TemporaryDirectory(prefix="browser-")
+        self._home = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
         read, self._out = os.pipe()
         self._in, write = os.pipe()
 
@@ -105,9 +109,14 @@ class Browser:
             os.dup2(second, 4)
 
         self._process = subprocess.Popen(
-            [found, *_FLAGS, f"--user-data-dir={self._home.name}"], preexec_fn=descriptors, pass_fds=(3, 4, read, write),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            [found, *_FLAGS, f"--user-data-dir={self._home.name}"],
+            preexec_fn=descriptors,  # noqa: PLW1509 - tests start it before any thread
+            pass_fds=(3, 4, read, write),
+            env={**os.environ, **{name: self._home.name for name in _OWN}},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         os.close(read)
         os.close(write)
         self._number, self._left = 0, b""

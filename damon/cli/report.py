@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from damon.records.heatmap import Area, Summary
 
 DESCRIPTION = """\
-Show what was recorded by `damon record` or `damo record`, or run directories of `damon run --out`: the working set, how
-often what was accessed when, and for runs the figures. For several runs, show in what they differ. -o writes a page with
-pictures that can be zoomed, which needs no network.
+Show what was recorded by `damon record` or `damo record`, or run directories of `damon run --out`: the working set,
+how often what was accessed when, and for runs the figures. For several runs, show in what they differ. -o writes a
+page with pictures that can be zoomed, which needs no network.
 In a heatmap each row is a time and each column an address; 0 is never, 9 the most that was seen (--absolute: every
 sample), blank not monitored. Colours follow NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE and TERM.
 """
@@ -50,7 +50,11 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
-        "file", nargs="*", default=["damon.data"], metavar="FILE", help="of records, or run directories (default damon.data)"
+        "file",
+        nargs="*",
+        default=["damon.data"],
+        metavar="FILE",
+        help="of records, or run directories (default damon.data)",
     )
     command.add_argument("-o", "--output", metavar="FILE", help="runs: write an HTML page; - for standard output")
     command.add_argument("--svg", metavar="FILE", help="runs: write a picture as SVG")
@@ -73,7 +77,9 @@ def report(arguments: argparse.Namespace) -> int:
     name = arguments.file[0]
     path = Path(name)
     if not path.is_file():
-        raise InvalidInput(f"file: {name!r}: is not a file; give one of `damon record`, or directories of `damon run --out`")
+        raise InvalidInput(
+            f"file: {name!r}: is not a file; give one of `damon record`, or directories of `damon run --out`"
+        )
     _check_for_records(arguments)
     result = heatmap.report(path, arguments.rows, columns(arguments))
     if arguments.json:
@@ -92,7 +98,9 @@ def report(arguments: argparse.Namespace) -> int:
 def _check_for_records(arguments: argparse.Namespace) -> None:
     """Refuse what is for run directories."""
     if len(arguments.file) > 1:
-        raise InvalidInput(f"file: {arguments.file[1]!r}: is one more; give one file of records, or directories of runs")
+        raise InvalidInput(
+            f"file: {arguments.file[1]!r}: is one more; give one file of records, or directories of runs"
+        )
     given = next((option for option in ("output", "svg", "png") if getattr(arguments, option) is not None), None)
     if given is not None:
         raise InvalidInput(f"--{given}: is for directories of runs; leave it out, or record with damon run --out DIR")

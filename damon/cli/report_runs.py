@@ -29,6 +29,9 @@ def check(arguments: argparse.Namespace) -> None:
     """Refuse what cannot be made of run directories, before any is read."""
     if arguments.json:
         raise InvalidInput("--json: is for files of records; leave it out")
+    other = next((path for path in arguments.file if not os.path.isdir(path)), None)
+    if other is not None:
+        raise InvalidInput(f"run: {other!r}: is not a directory; give directories of `damon run --out` only")
     needs = set(_NEEDS["text"])
     if arguments.output is not None:
         needs |= set(_NEEDS["output"])
@@ -50,7 +53,9 @@ def report(arguments: argparse.Namespace) -> int:
     from damon.results.run import Run
 
     limits = page.limits(len(arguments.file))
-    runs = [gather(Run.open(path), name, limits) for path, name in zip(arguments.file, _names(arguments.file), strict=True)]
+    runs = [
+        gather(Run.open(path), name, limits) for path, name in zip(arguments.file, _names(arguments.file), strict=True)
+    ]
     if arguments.output is not None:
         output.write_text(arguments.output, page.html(runs), "-o")
     for option, suffix in _PICTURES.items():

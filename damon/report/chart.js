@@ -42,7 +42,7 @@ class LineChart extends Picture {
       margin: { ...plain.margin, b: spec.kind === "time" ? 28 : 46 },
       xaxis: { ...this.axis(), fixedrange: spec.kind !== "time" },
       yaxis: {
-        gridcolor: colour("line"), zeroline: false, rangemode: spec.log ? "normal" : "tozero", type: spec.log ? "log" : "linear",
+        gridcolor: colour("line"), zeroline: false, rangemode: spec.zero && !spec.log ? "tozero" : "normal", type: spec.log ? "log" : "linear",
         fixedrange: true, title: { text: clean(spec.unit), font: { size: 11 }, standoff: 6 }, nticks: 5, exponentformat: "none",
         ...(spec.log ? { dtick: 1 } : {}),
       },

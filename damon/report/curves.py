@@ -41,6 +41,7 @@ class Chart:
     curves: tuple[Curve, ...]
     steps: bool = False
     log: bool = False
+    zero: bool = True  #: the axis begins at 0
 
 
 class Cells:
@@ -155,7 +156,7 @@ def _machine(run: Run, end: int) -> list[Chart]:
         ),
         Chart(
             "slowdown", "Slowdown", "ratio", "How much longer did the work take, since the start?",
-            _curve("", cells["slowdown"].gauge()),
+            _curve("", cells["slowdown"].gauge()), zero=False,
         ),
     ]  # fmt: skip
 
@@ -173,11 +174,7 @@ def _schemes(run: Run, known: Mapping[int, Context], end: int) -> list[Chart]:
     named = [(scheme_name(known, *key), cells) for key, cells in sorted(found.items())]
 
     def curves(column: str, kind: str) -> tuple[Curve, ...]:
-        every = [
-            curve
-            for name, cells in named
-            for curve in _curve(name, getattr(cells[column], kind)(1 / MIB))
-        ]
+        every = [curve for name, cells in named for curve in _curve(name, getattr(cells[column], kind)(1 / MIB))]
         return tuple(every)
 
     return [
@@ -218,5 +215,8 @@ def _goals(run: Run, known: Mapping[int, Context], end: int) -> list[Chart]:
     every = []
     for (context, scheme, goal), cells in sorted(found.items()):
         name = f"{scheme_name(known, context, scheme)}, goal {goal}"
-        every += [*_curve(name, cells["current_value"].gauge()), *_curve(f"{name}: target", cells["target_value"].gauge())]
+        every += [
+            *_curve(name, cells["current_value"].gauge()),
+            *_curve(f"{name}: target", cells["target_value"].gauge()),
+        ]
     return [Chart("goals", "Goals of quotas", "the metric's", "Are goals reached?", tuple(every), steps=True)]

@@ -73,7 +73,11 @@ def figures(runs: Sequence[Gathered]) -> list[Row]:
     found = [{name: (value, unit) for name, value, unit in _figures(one)} for one in runs]
     names = list(dict.fromkeys(name for one in found for name in one))[:MAX_ROWS]
     return [
-        Row(name, tuple(one.get(name, (None, ""))[0] for one in found), next(one[name][1] for one in found if name in one))
+        Row(
+            name,
+            tuple(one.get(name, (None, ""))[0] for one in found),
+            next(one[name][1] for one in found if name in one),
+        )
         for name in names
     ]
 

@@ -44,7 +44,7 @@ class Idle:
 
 
 def working_set(name: str, accessed: Floats) -> tuple[Curve, ...]:
-    """The size (MiB) that the working set was below for a share (%) of the time, from a size (bytes) each aggregation."""
+    """The size (MiB) that the working set was below for a share (%) of the time, from its sizes (bytes)."""
     if not len(accessed):
         return ()
     share = np.linspace(0, 100, _POINTS)

@@ -72,15 +72,6 @@ def _places(found: Map, snapshot: Arrays, limit: int) -> Floats:
     return np.stack([space.at(snapshot.target, start), space.at(snapshot.target, end), nr, age]).astype(np.float64)
 
 
-def focus(found: Map) -> list[float]:
-    """What is in view at first: where areas are, if that is far less than all; physical memory may be free for the most."""
-    size = found.grid.space.size
-    low = min((one.low for one in found.named), default=0.0)
-    high = max((one.high for one in found.named), default=size)
-    border = 0.05 * (high - low)
-    return [max(low - border, 0.0), min(high + border, size)] if high - low < 0.7 * size else [0.0, size]
-
-
 def heatmap(number: int, run: int, found: Map, limit: int) -> dict[str, Any]:
     """One map."""
     grid, acted = found.grid, found.actions
@@ -92,7 +83,7 @@ def heatmap(number: int, run: int, found: Map, limit: int) -> dict[str, Any]:
         "times": grid.shape[0], "addresses": grid.shape[1], "size": grid.space.size, "top": top or 1.0,
         "unit": found.context.addr_unit, "most": max(int(aggr // sample), 1), "aggr": aggr / 1e6,
         "cells": cells(found.share), "truth": None if found.truth is None else cells(found.truth),
-        "focus": focus(found), "segments": [
+        "segments": [
             {"at": one.at, "size": float(one.end - one.start), "start": hex(one.start), "target": one.target}
             for one in grid.space.segments
         ],
@@ -115,7 +106,9 @@ def merged(runs: Sequence[Sequence[Chart]]) -> list[tuple[Chart, list[tuple[int,
     return list(found.values())
 
 
-def chart(runs: Sequence[Sequence[Chart]], first: Chart, places: Sequence[tuple[int, int]], kind: str) -> dict[str, Any]:
+def chart(
+    runs: Sequence[Sequence[Chart]], first: Chart, places: Sequence[tuple[int, int]], kind: str
+) -> dict[str, Any]:
     """One chart with the curves of all runs; ``kind`` is what its abscissa is."""
     curves = [
         {"run": run, "name": curve.name, "x": numbers(curve.x), "y": numbers(curve.y)}
@@ -124,6 +117,5 @@ def chart(runs: Sequence[Sequence[Chart]], first: Chart, places: Sequence[tuple[
     ]
     return {
         "id": f"chart-{first.id}", "title": first.title, "unit": first.unit, "kind": kind, "steps": first.steps,
-        "log": first.log, "curves": curves,
+        "log": first.log, "zero": first.zero, "curves": curves,
     }  # fmt: skip
-

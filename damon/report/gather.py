@@ -120,7 +120,11 @@ class _Part:
         self, run: Run, context: asked.Context, scanned: Scanned, intervals: Intervals, limits: Limits
     ) -> None:
         self.context, self._intervals = context, intervals
-        space = Space(scanned.ranges)
+        self.places = truth.places(run, context.addr_unit)
+        ranges = scanned.ranges
+        if context.ops == "paddr" and self.places.times:
+            ranges = {target: truth.used(pieces, self.places) or pieces for target, pieces in ranges.items()}
+        space = Space(ranges)
         self.grid = Grid(space, scanned, intervals, (limits.times, limits.addresses), _stride(run, context.number))
         self.kept = Kept(space.targets, limits.regions)
         self.idle = distributions.Idle(context.addr_unit)
@@ -145,12 +149,11 @@ class _Part:
             return found
         sample_us = float(np.median(self._intervals.sample_us)) if len(self._intervals.times) else 5000.0
         if context.ops.startswith("paddr"):
-            places = truth.places(run, context.addr_unit)
-            if not places.times:
+            if not self.places.times:
                 found.why = "where areas were in physical memory was not recorded"
                 return found
-            found.named = _of_places(places, grid.space)
-            found.truth = truth.physical(played.workload, places, grid.space, grid.edges, grid.times, sample_us)
+            found.named = _of_places(self.places, grid.space)
+            found.truth = truth.physical(played.workload, self.places, grid.space, grid.edges, grid.times, sample_us)
         else:
             targets = _targets(played, context)
             found.named = _of_areas(played, targets, grid.space)

@@ -6,7 +6,7 @@ class Heatmap extends Picture {
   constructor(spec) {
     super(spec);
     this.figure = document.getElementById(`${spec.id}-figure`);
-    this.y = spec.focus;
+    this.y = [0, spec.size];
     this.dt = (spec.end - spec.start) / spec.times;
     this.da = spec.size / spec.addresses;
   }
@@ -71,7 +71,7 @@ class Heatmap extends Picture {
       const end = regions.first[index] + spec.regions.length[index];
       for (let at = regions.first[index]; at < end; at++) {
         const low = regions.low[at], high = low + regions.size[at] * spec.regions.step;
-        if (high <= this.y[0] || low >= this.y[1]) continue;
+        if (high <= this.y[0] || low >= this.y[1] || low === high) continue;
         if (found.length === MOST_REGIONS) return null;
         found.push({
           low, high, nr: regions.nr[at], age: regions.age[at], begin: regions.begin[index], end: spec.regions.time[index],
@@ -112,15 +112,16 @@ class Heatmap extends Picture {
     const shown = this.shown.map((one) => ({
       ...one, low: into(one.low, this.y), high: into(one.high, this.y), begin: into(one.begin, time), end: into(one.end, time),
     }));
-    const room = (time[1] - time[0]) / this.div.clientWidth;
+    const room = (time[1] - time[0]) / this.div.clientWidth, tall = 200 / (this.y[1] - this.y[0]);
+    const pixels = (one) => (one.high - one.low) * tall;
     return {
       type: "bar", yaxis: "y", x: shown.map((one) => (one.begin + one.end) / 2), width: shown.map((one) => one.end - one.begin),
       base: shown.map((one) => one.low), y: shown.map((one) => one.high - one.low), hoverinfo: "none", showlegend: false,
       marker: {
         color: shown.map((one) => Math.min((100 * one.nr) / this.spec.most, 100)), coloraxis: "coloraxis",
-        line: { width: 1, color: colour("line") },
+        line: { width: shown.length < 200 || shown.every((one) => pixels(one) > 6) ? 1 : 0, color: colour("line") },
       },
-      text: shown.map((one) => ((one.end - one.begin) / room > 30 ? `${one.nr} · ${one.age}` : "")),
+      text: shown.map((one) => ((one.end - one.begin) / room > 40 && pixels(one) > 10 ? `${one.nr} · ${one.age}` : "")),
       textposition: "inside", insidetextanchor: "middle", textangle: 0, constraintext: "none", cliponaxis: true,
     };
   }
@@ -139,13 +140,13 @@ class Heatmap extends Picture {
         line.y.push(low, high, null);
         mark.x.push(at);
         mark.y.push((low + high) / 2);
-        mark.text.push(`${name}: ${digits(actions.mib[index])} MiB at ${moment(at)}, from ${this.address(low)} to ${this.address(high)}`);
+        mark.text.push(`${name}: ${digits(actions.mib[index])} MiB at ${moment(at, 1)}, from ${this.address(low)} to ${this.address(high)}`);
       });
       const group = { yaxis: "y", legendgroup: `act${scheme}`, name };
       found.push({ type: "scatter", mode: "lines", ...line, ...group, line: { color: paint, width: 2 }, hoverinfo: "skip", showlegend: false });
       found.push({
         type: "scatter", mode: "markers", ...mark, ...group, hoverinfo: "text", showlegend: true,
-        marker: { color: paint, size: 7, symbol: "diamond", line: { color: colour("back"), width: 1 } },
+        marker: { color: paint, size: mark.x.length > 100 ? 4 : 7, symbol: "diamond", line: { color: colour("back"), width: mark.x.length > 100 ? 0 : 1 } },
       });
     }
     return found;
@@ -172,7 +173,7 @@ class Heatmap extends Picture {
   layout() {
     const { div, spec } = this, narrow = div.clientWidth < WIDE;
     const height = this.truth ? (narrow ? 520 : 620) : narrow ? 340 : 400;
-    const lines = spec.named.slice(0, 100).flatMap((one) => [one[1], one[2]]);
+    const lines = (spec.named.length > 12 ? [] : spec.named).flatMap((one) => [one[1], one[2]]);
     const axis = {
       range: this.y.slice(), minallowed: 0, maxallowed: spec.size, zeroline: false, showgrid: false, ticks: "outside",
       ...this.ticks(height / (this.truth ? 2.3 : 1.2)), tickfont: { size: narrow ? 10 : 11 },
@@ -206,7 +207,7 @@ class Heatmap extends Picture {
     const regions = this.shown && this.shown.length ? `, ${this.shown.length} regions: each with nr_accesses · age` : "";
     const size = bytes((this.y[1] - this.y[0]) * this.spec.unit);
     document.getElementById(`${this.spec.id}-status`).textContent =
-      `In view: ${moment(time[0])} to ${moment(time[1])}, ${from} to ${to} (${size})${regions}`;
+      `In view: ${moment(time[0], 1)} to ${moment(time[1], 1)}, ${from} to ${to} (${size})${regions}`;
     const place = this.figure.querySelector(".view .scroll");
     place.replaceChildren(this.table());
   }
@@ -220,7 +221,7 @@ class Heatmap extends Picture {
     };
     add("th", ["until", "start", "size", "area", "nr_accesses", "age"]);
     for (const one of this.shown.slice(0, LISTED))
-      add("td", [moment(one.end), this.address(one.low), bytes((one.high - one.low) * this.spec.unit), this.name((one.low + one.high) / 2), `${one.nr} of ${this.spec.most}`, `${one.age} (${moment(one.age * this.spec.aggr)})`]);
+      add("td", [moment(one.end, 1), this.address(one.low), bytes((one.high - one.low) * this.spec.unit), this.name((one.low + one.high) / 2), `${one.nr} of ${this.spec.most}`, `${one.age} (${moment(one.age * this.spec.aggr, 1)})`]);
     return table;
   }
 
@@ -228,11 +229,11 @@ class Heatmap extends Picture {
     const where = (at) => [this.address(at), this.name(at)].filter(Boolean).join(" ");
     if (point.data.type === "bar") {
       const one = this.shown[point.pointNumber];
-      return `${this.address(one.low)} to ${this.address(one.high)} ${this.name((one.low + one.high) / 2)}\n${bytes((one.high - one.low) * this.spec.unit)}, nr_accesses ${one.nr} of ${this.spec.most}, age ${one.age} (${moment(one.age * this.spec.aggr)})\nuntil ${moment(one.end)}`;
+      return `${this.address(one.low)} to ${this.address(one.high)} ${this.name((one.low + one.high) / 2)}\n${bytes((one.high - one.low) * this.spec.unit)}, nr_accesses ${one.nr} of ${this.spec.most}, age ${one.age} (${moment(one.age * this.spec.aggr, 1)})\nuntil ${moment(one.end, 1)}`;
     }
     if (point.data.type !== "heatmap") return "";
     const share = point.z === null || point.z === undefined ? "not monitored" : `${digits(point.z)} % of samples`;
-    return `${point.data.name === "truth" ? "truth" : "DAMON"}: ${share}\n${moment(point.x)}\n${where(point.y)}`;
+    return `${point.data.name === "truth" ? "truth" : "DAMON"}: ${share}\n${moment(point.x, 1)}\n${where(point.y)}`;
   }
 
   // New ranges of time and address.

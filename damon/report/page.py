@@ -25,6 +25,7 @@ from damon.version import __version__
 MAX_RUNS: Final = 12
 #: Of a page of one run; of several each has a part.
 _LIMITS: Final = Limits()
+_OF_PLACES: Final = "Areas are named where they were at the start; memory that none ever had is left out."
 _SCRIPTS: Final = ("text.js", "view.js", "map.js", "chart.js", "start.js")
 
 
@@ -131,7 +132,7 @@ def _map(name: str, one: Gathered, found: Map, several: bool) -> Figure:
     title = f"{one.name}: {where}" if several else where
     acted = found.actions
     notes = [
-        "Areas are named where they were at the start." if found.named and found.context.ops == "paddr" else "",
+        _OF_PLACES if found.named and found.context.ops == "paddr" else "",
         f"{acted.nr} actions applied to memory, {acted.idle} to none."
         + (f" The {len(acted.time)} greatest are marked." if len(acted.time) < acted.nr else ""),
         "" if found.truth is not None else f"The truth is not shown: {found.why}.",
@@ -172,7 +173,9 @@ def _chart(
     titled = [(", ".join(filter(None, (run, curve.name))), curve) for run, curve in curves]
     over = None if head != "idle for seconds" else (0.0, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86400.0)
     table = sentences.of_curves(titled, head, over)
-    return Figure(f"chart-{first.id}", f"{first.title} ({first.unit})", first.answers, sentences.of_chart(first, curves), table)
+    return Figure(
+        f"chart-{first.id}", f"{first.title} ({first.unit})", first.answers, sentences.of_chart(first, curves), table
+    )
 
 
 def _funnels(runs: Sequence[Gathered]) -> list[tuple[str, Funnel]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from damon.report.curves import Curve
-from damon.report.embed import focus, merged
+from damon.report.curves import Chart, Curve
+from damon.report.embed import merged
 from damon.report.gather import Gathered, Map
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _CHART: Final = 1.25
 _MAP: Final = 3.4
 _MAX_CHARTS: Final = 14
 _STYLES: Final = ("-", "--", ":", "-.")
-_SETTINGS: Final = {
+_SETTINGS: Final[dict[Any, Any]] = {
     "svg.hashsalt": "pydamon", "text.parse_math": False, "font.size": 8, "axes.spines.top": False,
     "axes.spines.right": False, "svg.fonttype": "none",
 }  # fmt: skip
@@ -38,7 +38,7 @@ def write(runs: Sequence[Gathered], path: Path) -> None:
     import matplotlib
 
     kind = path.suffix.lstrip(".").lower()
-    with matplotlib.rc_context(dict(_SETTINGS)):
+    with matplotlib.rc_context(_SETTINGS):
         figure = _figure(runs)
         metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(path, format=kind, dpi=110, metadata=metadata)
@@ -57,7 +57,7 @@ def _figure(runs: Sequence[Gathered]) -> Figure:
     for place, (first, places) in zip(axes[len(maps) :], charts, strict=False):
         place.set_title(f"{first.title} ({first.unit})", loc="left", fontsize=8)
         curves = [(run, nth, curve) for run, at in places for nth, curve in enumerate(runs[run].charts[at].curves[:12])]
-        _curves(place, curves, [one.name for one in runs], first.steps, first.log)
+        _curves(place, curves, [one.name for one in runs], first)
     axes[-1].set_xlabel("s")
     axes[-1].set_xlim(0, max((one.seconds for one in runs), default=1) or 1)
     return figure
@@ -81,7 +81,7 @@ def _heatmap(figure: Figure, axes: Any, found: Map, true: bool, run: str) -> Non
     figure.colorbar(drawn, ax=axes, pad=0.01, label="% of samples", aspect=12)
     what = "truth" if true else f"DAMON's view, {found.context.ops}"
     axes.set_title(", ".join(filter(None, (run, what))), loc="left", fontsize=8)
-    axes.set_ylim(*focus(found))
+    axes.set_ylim(0, grid.space.size)
     named = sorted(found.named, key=lambda one: one.low - one.high)[:20]
     axes.set_yticks([(one.low + one.high) / 2 for one in named], [one.name[:24] for one in named])
     if not true:
@@ -89,17 +89,18 @@ def _heatmap(figure: Figure, axes: Any, found: Map, true: bool, run: str) -> Non
         axes.vlines(acted.time, acted.low, acted.high, colors="#0057d9", linewidth=1)
 
 
-def _curves(axes: Any, curves: Sequence[tuple[int, int, Curve]], names: Sequence[str], steps: bool, log: bool) -> None:
+def _curves(axes: Any, curves: Sequence[tuple[int, int, Curve]], names: Sequence[str], first: Chart) -> None:
     several = len(names) > 1
     for index, (run, nth, curve) in enumerate(curves):
         label = ", ".join(filter(None, (names[run] if several else "", curve.name)))
         axes.plot(
-            curve.x, curve.y, label=f"{label} ", linewidth=1.2, drawstyle="steps-post" if steps else "default",
+            curve.x, curve.y, label=f"{label} ", linewidth=1.2, drawstyle="steps-post" if first.steps else "default",
             color=f"C{(run if several else index) % 10}", linestyle=_STYLES[(nth if several else index // 10) % 4],
         )  # fmt: skip
-    if log:
+    if first.log:
         axes.set_yscale("log")
-    else:
+        axes.yaxis.set_major_formatter("{x:g}")
+    elif first.zero:
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     if len(curves) > 1:

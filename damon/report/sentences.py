@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -50,11 +51,11 @@ def of_map(found: Map) -> tuple[str, Table]:
     """A sentence, and the share of samples with an access by area and time: seen, and in truth."""
     times = np.linspace(0, found.share.shape[0], _TIMES + 1).astype(int)
     edges = found.grid.times / 1e9
-    head = ["area", *(f"{edges[a]:.4g} to {edges[b]:.4g} s" for a, b in zip(times, times[1:], strict=False) if a < b)]
+    head = ["area", *(f"{edges[a]:.4g} to {edges[b]:.4g} s" for a, b in pairwise(times) if a < b)]
     rows, sentences = [], []
     for name, columns in _areas(found):
         seen, true = found.share[:, columns], None if found.truth is None else found.truth[:, columns]
-        pairs = [(a, b) for a, b in zip(times, times[1:], strict=False) if a < b]
+        pairs = [(a, b) for a, b in pairwise(times) if a < b]
         rows.append([name, *(_both(seen[a:b], None if true is None else true[a:b]) for a, b in pairs)])
         sentences.append(f"{name}: {_both(seen, true)}")
     more = f"; and {len(sentences) - 12} more" if len(sentences) > 12 else ""

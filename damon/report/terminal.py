@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from damon.report.space import Floats, Segment
 
 
 def summaries(found: Map, rows: int, columns: int) -> Iterator[tuple[Summary, list[Mapping]]]:
-    """Of each target what there is, in ``rows`` times and ``columns`` addresses in all, and the names that are in it."""
+    """Of each target what there is, in ``rows`` times and ``columns`` addresses in all, and the names in it."""
     grid = found.grid
     sample_us, aggr_us = grid.intervals.at(grid.end_ns)
     for target in grid.space.targets:
@@ -45,7 +46,7 @@ def _cells(found: Map, segment: Segment, rows: int, columns: int) -> list[list[f
     ends = np.append(places[1:], np.searchsorted(edges, segment.at + size) - 0)
     return [
         [_mean(found.share[a:b, low : max(high, low + 1)]) for low, high in zip(places, ends, strict=True)]
-        for a, b in zip(times, times[1:], strict=False)
+        for a, b in pairwise(times)
     ]
 
 

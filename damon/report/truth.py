@@ -16,6 +16,7 @@ import numpy as np
 from damon.mm.sim.arithmetic import power_sum
 from damon.mm.sim.phases import segment, truth
 from damon.model.machine import PAGE_SIZE
+from damon.records.heatmap import close_gaps, joined
 from damon.report.space import Floats, Space, spread
 from damon.results.arrays import chunks
 from damon.results.run import Run
@@ -150,6 +151,17 @@ def places(run: Run, unit: int) -> Places:
             if start < end:
                 rows[-1].append((area, start // unit, -(-end // unit), min(resident / (end - start), 1.0)))
     return Places(times, rows)
+
+
+def used(pieces: Sequence[tuple[int, int]], found: Places) -> list[tuple[int, int]]:
+    """The parts of the monitored ``pieces`` that an area ever had; small gaps between them are left."""
+    rows = sorted({(start, end) for one in found.rows for _, start, end, _ in one})
+    return [
+        (max(low, start), min(high, end))
+        for low, high in close_gaps(joined(rows))
+        for start, end in pieces
+        if max(low, start) < min(high, end)
+    ]
 
 
 def physical(

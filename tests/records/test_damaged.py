@@ -251,7 +251,7 @@ def test_many_pieces_of_address_space_are_joined_to_some(tmp_path: Path) -> None
 
 
 def test_ranges_that_never_come_again_are_merged_now_and_then() -> None:
-    union = heatmap._Union()
+    union = heatmap.Union()
     for number in range(3000):
         union.add([(number * 10, number * 10 + 5)])
         union.add([(number * 10 + 5, number * 10 + 7)])
