@@ -55,3 +55,24 @@ class LineChart extends Picture {
     this.div.on("plotly_doubleclick", () => setTime([0, END]) && redrawAll());
   }
 }
+
+// Stages of a scheme, and how much passed each.
+class StageChart extends Picture {
+  redraw() {
+    const { spec, div } = this, plain = base(div);
+    Plotly.react(div, [{
+      type: "bar", orientation: "h", y: spec.stages.map(clean), x: spec.mib, text: spec.mib.map((one) => `${digits(one)} MiB`),
+      textposition: "auto", hoverinfo: "none", marker: { color: LINES[theme()][0] },
+    }], {
+      ...plain, height: 60 + 24 * spec.stages.length, dragmode: false,
+      xaxis: { gridcolor: colour("line"), fixedrange: true, title: { text: "MiB, mean" } },
+      yaxis: { autorange: "reversed", fixedrange: true }, margin: { ...plain.margin, b: 46 },
+    }, CONFIG);
+  }
+
+  moved() {
+    return null;
+  }
+
+  listen() {}
+}

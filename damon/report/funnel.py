@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How much of memory each stage of a scheme lets through: the table ``funnel``, if a run has one."""
+"""How much of memory each stage of a scheme lets through, and why: what ``damon why`` finds in a run with ``--why``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
-import numpy as np
-
+from damon.errors import InvalidInput
+from damon.quoting import cut
 from damon.report.asked import Context
 from damon.report.curves import MIB, scheme_name
 from damon.report.differences import text
-from damon.results.arrays import chunks
 from damon.results.run import Run
-from damon.results.tables import TABLES, Kind
+from damon.results.why import explain
 
-_TABLE: Final = "funnel"
-_KEYS: Final = ("time_ns", "context", "scheme")
-_MAX_SCHEMES: Final = 64
+_MAX_SCHEMES: Final = 16
+_LONGEST: Final = 600
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Funnel:
     """Of a scheme: the stages in order, and MiB that passed each, as a mean over time."""
 
     scheme: str
+    why: str
     stages: tuple[str, ...]
     mib: tuple[float, ...]
 
@@ -32,24 +33,25 @@ class Funnel:
         """A row for each stage."""
         return [(stage, text(mib)) for stage, mib in zip(self.stages, self.mib, strict=True)]
 
+    def drawn(self, name: str) -> dict[str, Any]:
+        """What the page's script draws."""
+        return {"id": name, "stages": list(self.stages), "mib": [float(f"{one:.6g}") for one in self.mib]}
 
-def funnels(run: Run, known: dict[int, Context]) -> list[Funnel]:
-    """One for each scheme; none where the table is not known or has no rows."""
-    if _TABLE not in TABLES:
+
+def funnels(run: Run, known: Mapping[int, Context]) -> list[Funnel]:
+    """One for each scheme; none where the run was recorded without ``--why``, or was changed."""
+    if run.request.get("why") is not True:
         return []
-    stages = [column.name for column in TABLES[_TABLE] if column.name not in _KEYS and column.kind is not Kind.TEXT]
-    sums: dict[tuple[int, int], np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
-    counts: dict[tuple[int, int], int] = {}
-    for chunk in chunks(run, _TABLE):
-        keys = np.stack([chunk["context"], chunk["scheme"]], axis=1)
-        for context, scheme in np.unique(keys, axis=0).tolist():
-            rows = (chunk["context"] == context) & (chunk["scheme"] == scheme)
-            more = np.array([np.nansum(chunk[stage][rows].astype(np.float64)) for stage in stages])
-            if (context, scheme) in sums or len(sums) < _MAX_SCHEMES:
-                sums[context, scheme] = sums.get((context, scheme), np.zeros(len(stages))) + more
-                counts[context, scheme] = counts.get((context, scheme), 0) + int(rows.sum())
-    names = tuple(stage.removesuffix("_bytes").replace("_", " ") for stage in stages)
+    try:
+        found = list(islice(explain(run), _MAX_SCHEMES))
+    except (InvalidInput, KeyError, TypeError):
+        return []
     return [
-        Funnel(scheme_name(known, *key), names, tuple((total / counts[key] / MIB).tolist()))
-        for key, total in sorted(sums.items())
+        Funnel(
+            scheme_name(known, one.context, one.scheme),
+            cut(f"{one.cause.value}: {one.sentence}. Remedy: {one.remedy}.", _LONGEST),
+            tuple(name.replace("_", " ") for name, mean in one.stages.items() if mean is not None),
+            tuple(mean / MIB for mean in one.stages.values() if mean is not None),
+        )
+        for one in found
     ]

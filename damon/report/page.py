@@ -71,7 +71,11 @@ def html(runs: Sequence[Gathered]) -> str:
     library = _library()
     maps, drawn_maps = _maps(runs)
     charts, spreads, drawn_charts = _charts(runs)
-    data = {"runs": [one.name for one in runs], "maps": drawn_maps, "charts": drawn_charts}
+    stages = _funnels(runs)
+    data = {
+        "runs": [one.name for one in runs], "maps": drawn_maps, "charts": drawn_charts,
+        "funnels": [funnel.drawn(f"funnel-{number}") for number, (_, funnel) in enumerate(stages)],
+    }  # fmt: skip
     return template.render(
         title=", ".join(one.name for one in runs),
         version=__version__,
@@ -82,7 +86,7 @@ def html(runs: Sequence[Gathered]) -> str:
         maps=maps,
         charts=charts,
         spreads=spreads,
-        funnels=_funnels(runs),
+        funnels=stages,
         style=place.joinpath("page.css").read_text(),
         library=library,
         script=script,
@@ -179,4 +183,4 @@ def _chart(
 
 
 def _funnels(runs: Sequence[Gathered]) -> list[tuple[str, Funnel]]:
-    return [(one.name, funnel) for one in runs for funnel in funnels(one.run, dict(one.contexts))]
+    return [(one.name, funnel) for one in runs for funnel in funnels(one.run, one.contexts)]
