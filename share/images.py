@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pictures of the documentation, as SVG: ``make docs-images`` writes them to ``docs/images``.
+"""The pictures of the documentation: ``make docs-images`` writes them to ``docs/images``.
 
-Each is made of a run on the simulated machine, so the same version makes the same bytes on every machine.
+Each is made of a run on the simulated machine, so the same version makes the same SVG on every machine. Screenshots of
+reports are PNG, by Chromium.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 import damon
 from damon.cli.main import main as damon_command
-from share import drawing
+from share import browser, drawing
 from share.drawing import svg, text
 
 IMAGES: Final = Path(__file__).parents[1] / "docs/images"
@@ -103,6 +104,58 @@ def daily() -> str:
     return svg(load_workload("daily"))
 
 
+#: Watermarks that are always open.
+OPEN: Final = ("wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0")
+
+
+def _run(scratch: str, name: str, *parameters: str) -> str:
+    out = f"{scratch}/{name}"
+    module = ("--module", "damon_reclaim", *OPEN, *parameters)
+    _output(
+        "run",
+        *module,
+        "--sim",
+        "stairs",
+        "--duration",
+        "60",
+        "--seed",
+        "1",
+        "--out",
+        out,
+        "--regions",
+        "--why",
+        "--quiet",
+    )
+    return out
+
+
+def screenshots(place: Path) -> list[str]:
+    """Pictures of the page of two runs in Chromium, written to ``place``; their names.
+
+    What a browser draws is not the same in each of its versions, so these pictures are not compared.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        eager, patient = _run(scratch, "eager", "min_age=2000000"), _run(scratch, "patient", "min_age=8000000")
+        _output("report", eager, patient, "-o", f"{scratch}/two.html")
+        _output("report", eager, "-o", f"{scratch}/one.html")
+        with browser.Browser() as chromium, chromium.page() as page:
+            page.open(Path(scratch, "two.html"), width=1280)
+            page.picture(place / "report-desktop.png", (0, 0, 1280, 1540))
+            page.open(Path(scratch, "one.html"), width=1280, dark=True)
+            top = page.evaluate("document.getElementById('maps').offsetTop")
+            page.picture(place / "report-dark.png", (0, top, 1280, 1180))
+            page.open(Path(scratch, "one.html"), width=420, touch=True)
+            top = page.evaluate("document.getElementById('maps').offsetTop")
+            page.picture(place / "report-phone.png", (0, top, 420, 1180))
+            page.open(Path(scratch, "one.html"), width=1280)
+            # Half a second, in which one step becomes cold and the next one hot.
+            page.evaluate("drawn[0].view([9.75, 10.25], [drawn[0].spec.size * 0.44, drawn[0].spec.size * 0.56])")
+            page.until("drawn[0].shown && !drawn[0].stale")
+            top = page.evaluate("document.getElementById('map-0-figure').offsetTop")
+            page.picture(place / "report-regions.png", (0, top, 1280, 760))
+    return [f"report-{name}.png" for name in ("desktop", "dark", "phone", "regions")]
+
+
 PICTURES: Final = {"heatmap.svg": heatmap, "free-memory.svg": free_memory, "daily.svg": daily}
 
 
@@ -111,6 +164,11 @@ def main() -> int:
     IMAGES.mkdir(exist_ok=True)
     for name, make in PICTURES.items():
         (IMAGES / name).write_text(make())
+        print(f"docs/images/{name}")
+    if browser.program() is None:
+        print("chromium is not installed: the pictures of reports are left as they are")
+        return 0
+    for name in screenshots(IMAGES):
         print(f"docs/images/{name}")
     return 0
 

@@ -11,7 +11,7 @@ import pytest
 from damon.report import page as report_page
 from damon.report.gather import gather
 from damon.results.run import Run
-from tests import browser
+from share import browser
 from tests.report.conftest import hostile
 
 pytestmark = pytest.mark.skipif(browser.program() is None, reason="chromium is not installed: pages are not opened")
@@ -53,7 +53,8 @@ def _view(tab: browser.Page) -> tuple[float, float, float, float]:
 
 def _place(tab: browser.Page, share: float) -> tuple[float, float]:
     """A point of the first map's upper plot."""
-    script = "(() => { const r = drawn[0].div.querySelector('.nsewdrag').getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })()"
+    corner = "drawn[0].div.querySelector('.nsewdrag').getBoundingClientRect()"
+    script = f"(() => {{ const r = {corner}; return [r.x, r.y, r.width, r.height]; }})()"
     x, y, width, height = tab.evaluate(script)
     return x + share * width, y + share * height
 
@@ -65,9 +66,8 @@ def test_no_complaint_at_any_width(tab: browser.Page, pages: dict[str, Path], na
         tab.open(pages[name], width=width, dark=dark, touch=width == 420)
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
         assert tab.evaluate("document.querySelectorAll('.plot .main-svg').length") >= tab.evaluate("drawn.length")
-        wide = tab.evaluate(
-            "Math.max(...[...document.querySelectorAll('.plot .main-svg')].map((one) => one.getBoundingClientRect().right))"
-        )
+        rights = "[...document.querySelectorAll('.plot .main-svg')].map((one) => one.getBoundingClientRect().right)"
+        wide = tab.evaluate(f"Math.max(...{rights})")
         assert wide <= width
     back = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert (back == "rgb(255, 255, 255)") != dark

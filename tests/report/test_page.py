@@ -125,8 +125,8 @@ def test_parameters_and_figures_that_differ(runs: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize(
     ("first", "other", "change"),
-    [(0, 5, "+5"), (4, 5, "+1 (+25.0%)"), (5, 4.5, "-0.5 (-10.0%)"), ("a", "b", "differs"), ("a", "a", ""), (1, None, "differs"),
-     (2, 2, "same"), (True, False, "differs"), (10**400, 1, "differs"), (1.0, float("inf"), "differs")],
+    [(0, 5, "+5"), (4, 5, "+1 (+25.0%)"), (5, 4.5, "-0.5 (-10.0%)"), ("a", "b", "differs"), ("a", "a", ""),
+     (1, None, "differs"), (2, 2, "same"), (True, False, "differs"), (10**400, 1, "differs"), (1.0, float("inf"), "differs")],
 )  # fmt: skip
 def test_changes(first: Any, other: Any, change: str) -> None:
     row = differences.Row("x", (first, other))
@@ -193,8 +193,9 @@ def test_a_run_that_was_killed(damon: Damon, runs: dict[str, Path], tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("words", "what"),
-    [(["{early}", "--json"], "--json"), (["{early}", "-o", "{early}"], "-o"), (["{early}", "--svg", "/no/such/x.svg"], "--svg"),
-     (["{early}", "{early}/run.json"], "run.json"), (["{early}"] * 13, "run: 13"), (["{early}/run.json", "-o", "x"], "--output"),
+    [(["{early}", "--json"], "--json"), (["{early}", "-o", "{early}"], "-o"),
+     (["{early}", "--svg", "/no/such/x.svg"], "--svg"), (["{early}", "{early}/run.json"], "run.json"),
+     (["{early}"] * 13, "run: 13"), (["{early}/run.json", "-o", "x"], "--output"),
      (["{early}/..", "-o", "-"], "run.json"), (["{early}/run.json", "{late}/run.json"], "file")],
 )  # fmt: skip
 def test_refusals(damon: Damon, runs: dict[str, Path], words: list[str], what: str) -> None:  # noqa: F811

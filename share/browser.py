@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A headless Chromium, through its debugging pipe: opens a page of a file, evaluates scripts, takes pictures."""
+"""A headless Chromium, through its debugging pipe: opens a page of a file, evaluates scripts, takes pictures.
+
+For pictures of the documentation, and for tests of pages.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,7 @@ class Browser:
             [found, *_FLAGS, f"--user-data-dir={self._home.name}"],
             preexec_fn=descriptors,  # noqa: PLW1509 - tests start it before any thread
             pass_fds=(3, 4, read, write),
-            env={**os.environ, **{name: self._home.name for name in _OWN}},
+            env={**os.environ, **dict.fromkeys(_OWN, self._home.name)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
