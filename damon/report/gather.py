@@ -46,7 +46,7 @@ class Map:
     truth: Floats | None = None
     why: str = ""
     share: Floats = field(init=False)
-    whole: bool = True  #: each snapshot is there region by region
+    every: int = 1  #: one in so many snapshots is there region by region
 
     def __post_init__(self) -> None:
         self.share = self.grid.share
@@ -143,7 +143,7 @@ class _Part:
         """The heatmap, after the last snapshot."""
         grid, context = self.grid, self.context
         played = asked.played(run)
-        found = Map(context, grid, self.kept.snapshots, (), actions(run, context, grid), whole=self.kept.stride == 1)
+        found = Map(context, grid, self.kept.snapshots, (), actions(run, context, grid), every=self.kept.stride)
         if isinstance(played, str):
             found.why = played
             return found

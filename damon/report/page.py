@@ -140,7 +140,7 @@ def _map(name: str, one: Gathered, found: Map, several: bool) -> Figure:
         f"{acted.nr} actions applied to memory, {acted.idle} to none."
         + (f" The {len(acted.time)} greatest are marked." if len(acted.time) < acted.nr else ""),
         "" if found.truth is not None else f"The truth is not shown: {found.why}.",
-        "" if found.whole else "Zoomed in, regions are shown of one in so many snapshots.",
+        "" if found.every == 1 else f"Zoomed in, the regions of one in {found.every} snapshots are shown.",
     ]
     answers = "What was accessed when, what did DAMON see of it, and where did schemes act?"
     return Figure(name, title, answers, says, table, " ".join(filter(None, notes)))

@@ -183,6 +183,49 @@ def manifests() -> list[bytes]:
     ]
 
 
+#: Tables of a run directory as lines of JSON.
+RUN_TABLES = {
+    "snapshots": {"time_ns": [10**8], "context": [0], "target": [0], "nr_rows": [1], "aged": [0]},
+    "regions": {"start": [0], "end": [1 << 20], "nr_accesses": [3], "age": [2]},
+    "contexts": {
+        "time_ns": [10**8], "context": [0], "sample_us": [5000], "aggr_us": [100_000], "nr_regions": [1],
+        "accessed_bytes": [4096],
+    },
+    "actions": {
+        "time_ns": [10**8], "context": [0], "scheme": [0], "target": [0], "start": [0], "end": [4096],
+        "applied_bytes": [4096],
+    },
+    "placement": {"time_ns": [0], "area": ["hot"], "start": [0], "end": [1 << 20], "resident_bytes": [1 << 19]},
+}  # fmt: skip
+
+
+def runs() -> list[bytes]:
+    access = {"area": "hot", "rate": 1e5, "pattern": "zipf", "skew": 1.1, "stride": 4096, "write_share": 0.5}
+    phase = {"name": "p", "duration_us": 10**6, "accesses": [access], "events": [{"event": "mmap", "name": "hot"}]}
+    area = {"name": "hot", "size": 1 << 20, "start": 0, "kind": "anon", "process": "main", "mapped_at_start": False}
+    workload = {"name": "w", "areas": [area], "phases": [phase], "repeat": True, "pids": {"main": 1000}}
+    modules = {"damon_reclaim": {"min_age": 5, "enabled": True}}
+    request = {"machine": "sim", "seed": 1, "engine": {"engine": "pydamon", "version": "1"}, "modules": modules}
+    target, scheme = {"pid": "1000"}, {"action": "pageout", "quotas": {"goals": []}}
+    stats = {"stats": {"nr_tried": 5}, "state": "active"}
+    result = {
+        "slowdown": 1.5, "psi_some_us": 7, "modules": {"damon_reclaim": stats}, "areas": {"hot": {"resident_bytes_end": 5}},
+        "memory": {"resident_bytes_start": 9, "resident_bytes": 5, "refaults": 3},
+    }  # fmt: skip
+    found = []
+    for ops in ("paddr", "vaddr"):
+        context = {
+            "ops": ops,
+            "addr_unit": "1",
+            "targets": [target],
+            "schemes": [scheme],
+            "intervals": {"sample_us": "5"},
+        }
+        head = {"format": 1, "form": "jsonl", "state": "complete", "strides": {"0": 2}, "contexts": [context]}
+        found.append(json.dumps({**head, "request": {**request, "workload": workload}, "result": result}).encode())
+    return found
+
+
 def results() -> list[bytes]:
     run = {"format": 1, "suite": "s", "started": "now", "seconds": 5.0, "versions": {"q": "1"}}
     verdicts = ["pass", "fail", "panic", "not-run", "machine-lacks", "total-timeout"]

@@ -227,6 +227,18 @@ def _manifest(data: bytes) -> None:
     manifest.check_files(found.job)
 
 
+def _run_report(data: bytes) -> None:
+    """``run.json`` of a run with rows: its page."""
+    from damon.report import page
+    from damon.report.gather import Limits, gather
+    from damon.results.run import Run
+
+    place = _file(data, "run/run.json").parent
+    for name, content in seeds.RUN_TABLES.items():
+        (place / f"{name}.jsonl").write_text(json.dumps(content) + "\n")
+    page.html([gather(Run.open(place), "run", Limits(8, 8, 100))])
+
+
 def _results(data: bytes) -> None:
     from vmtest.results import html, writers
 
@@ -489,6 +501,7 @@ def _targets() -> list[Target]:
         Target("arguments", "text", seeds.arguments, _arguments, (_Said,), 800),
         Target("suite", "yaml", seeds.suites, _suite, theirs, 120),
         Target("manifest", "json", seeds.manifests, _manifest, theirs, 300),
+        Target("run-report", "json", seeds.runs, _run_report, (DamonError,), 40),
         Target("results", "json", seeds.results, _results, theirs, 60),
         Target("ktap", "text", seeds.ktap, _ktap, (), 400),
         Target("console", "text", seeds.console, _console, (), 300),

@@ -126,7 +126,8 @@ def test_parameters_and_figures_that_differ(runs: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("first", "other", "change"),
     [(0, 5, "+5"), (4, 5, "+1 (+25.0%)"), (5, 4.5, "-0.5 (-10.0%)"), ("a", "b", "differs"), ("a", "a", ""),
-     (1, None, "differs"), (2, 2, "same"), (True, False, "differs"), (10**400, 1, "differs"), (1.0, float("inf"), "differs")],
+     (1, None, "differs"), (2, 2, "same"), (True, False, "differs"),
+     (10**400, 1, "differs"), (1.0, float("inf"), "differs")],
 )  # fmt: skip
 def test_changes(first: Any, other: Any, change: str) -> None:
     row = differences.Row("x", (first, other))
