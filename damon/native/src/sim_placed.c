@@ -51,12 +51,13 @@ EXPORT uint32_t sim_placed(struct sim_machine *m, uint64_t block, uint64_t strid
 				end = last;
 			nr = count_block(m, pfn, end, stride, &hint, known);
 			for (uint32_t k = 0; k < nr; k++) {
-				uint64_t pages = known[k].pages * stride, *row = out + 4 * (uint64_t)rows, *before = row - 4;
+				uint64_t pages = known[k].pages * stride, *row = out + 4 * (uint64_t)rows,
+					 *before = row - 4;
 
 				if (pages > end - pfn)
 					pages = end - pfn;
-				if (rows && pages == end - pfn && before[0] == known[k].area && before[2] == before[3] &&
-				    before[1] + before[2] == pfn) {
+				if (rows && pages == end - pfn && before[0] == known[k].area &&
+				    before[2] == before[3] && before[1] + before[2] == pfn) {
 					before[2] = before[3] += pages;
 					continue;
 				}
