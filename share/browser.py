@@ -7,6 +7,7 @@ For pictures of the documentation, and for tests of pages.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -34,6 +35,15 @@ _FLAGS: Final = (
 def program() -> str | None:
     """The browser, if there is one."""
     return next((found for name in _NAMES if (found := shutil.which(name))), None)
+
+
+def _high_pipe() -> tuple[int, int]:
+    """The reading and the writing end of a pipe, with numbers that nothing else has."""
+    ends = os.pipe()
+    read, write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 64) for end in ends)
+    for end in ends:
+        os.close(end)
+    return read, write
 
 
 class Failed(Exception):
@@ -103,18 +113,13 @@ class Browser:
         found = program()
         assert found is not None
         self._home = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
-        read, self._out = os.pipe()
-        self._in, write = os.pipe()
-
-        def descriptors() -> None:
-            first, second = os.dup(read), os.dup(write)
-            os.dup2(first, 3)
-            os.dup2(second, 4)
-
+        read, self._out = _high_pipe()
+        self._in, write = _high_pipe()
+        # Its ends of the pipes have to be 3 and 4.
+        place = f'exec "$0" "$@" 3<&{read} 4>&{write}'
         self._process = subprocess.Popen(
-            [found, *_FLAGS, f"--user-data-dir={self._home.name}"],
-            preexec_fn=descriptors,  # noqa: PLW1509 - tests start it before any thread
-            pass_fds=(3, 4, read, write),
+            ["bash", "-c", place, found, *_FLAGS, f"--user-data-dir={self._home.name}"],
+            pass_fds=(read, write),
             env={**os.environ, **dict.fromkeys(_OWN, self._home.name)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from damon.cli import output
+from damon.cli.heatmap import columns, show
 from damon.errors import InvalidInput, MissingCapability
 from damon.quoting import cut
 
@@ -117,7 +118,6 @@ def _paired(row: Row) -> list[str]:
 
 
 def _heatmap(found: Map, arguments: argparse.Namespace) -> None:
-    from damon.cli.report import columns, show
     from damon.report.terminal import summaries
 
     for summary, known in summaries(found, arguments.rows, columns(arguments)):

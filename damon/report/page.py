@@ -64,11 +64,8 @@ def html(runs: Sequence[Gathered]) -> str:
     """
     import jinja2
 
-    place = resources.files(__package__)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(place.joinpath("page.html.j2").read_text())
-    script = "\n".join(place.joinpath(name).read_text() for name in _SCRIPTS)
-    library = _library()
+    template = environment.from_string(_text("page.html.j2"))
     maps, drawn_maps = _maps(runs)
     charts, spreads, drawn_charts = _charts(runs)
     stages = _funnels(runs)
@@ -77,23 +74,25 @@ def html(runs: Sequence[Gathered]) -> str:
         "funnels": [funnel.drawn(f"funnel-{number}") for number, (_, funnel) in enumerate(stages)],
     }  # fmt: skip
     return template.render(
-        title=", ".join(one.name for one in runs),
-        version=__version__,
-        runs=runs,
-        notes=_notes(runs),
+        title=", ".join(one.name for one in runs), version=__version__, runs=runs, notes=_notes(runs),
         figures=[row for row in differences.figures(runs) if any(value is not None for value in row.values)],
-        parameters=differences.parameters(runs),
-        maps=maps,
-        charts=charts,
-        spreads=spreads,
-        funnels=stages,
-        style=place.joinpath("page.css").read_text(),
-        library=library,
-        script=script,
-        hashes=[_hash(library), _hash(script)],
+        parameters=differences.parameters(runs), maps=maps, charts=charts, spreads=spreads, funnels=stages,
+        **_fixed(),
         # In HTML nothing ends a script but this sign.
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
-    )
+    )  # fmt: skip
+
+
+def _fixed() -> dict[str, Any]:
+    """What each page has: style and scripts."""
+    library, script = _library(), "\n".join(map(_text, _SCRIPTS))
+    return {
+        "style": _text("page.css"), "library": library, "script": script, "hashes": [_hash(library), _hash(script)],
+    }  # fmt: skip
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text()
 
 
 def _library() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from damon.cli.report import level
+from damon.cli.heatmap import level
 from damon.records import heatmap
 from damon.records.read import read
 from tests.cli.conftest import OPEN, Damon

@@ -63,8 +63,8 @@ HOSTILE: Final = (
 )  # fmt: skip
 
 
-def hostile(place: Path) -> Path:
-    """A run directory in which each name is hostile."""
+def _asked() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A request and a context in which each name is hostile."""
     names = [*HOSTILE, *(f"area {number}" for number in range(3000))]
     areas = [{"name": name, "size": 1 << 20, "start": number << 30} for number, name in enumerate(names)]
     phases = [{"name": names[0], "duration_us": 1000, "accesses": [{"area": names[0], "rate": 1e9}]}]
@@ -81,6 +81,12 @@ def hostile(place: Path) -> Path:
         "schemes": [{"action": name} for name in HOSTILE],
         "intervals": {"sample_us": "5000", "aggr_us": "100000"},
     }
+    return request, context
+
+
+def hostile(place: Path) -> Path:
+    """A run directory in which each name is hostile."""
+    request, context = _asked()
     sink = DirectorySink(place / HOSTILE[3].replace("/", "_"), request, "jsonl")
     rows = 20
     times = [(number + 1) * 100_000_000 for number in range(rows)]

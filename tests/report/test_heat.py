@@ -97,4 +97,4 @@ def test_limits_bound_what_is_kept(runs: dict[str, Path]) -> None:
     assert found.share.shape == (8, 16)
     assert sum(one.regions.shape[1] for one in found.kept) <= 40
     whole = _maps(runs["early"])
-    assert np.nanmean(found.share) == pytest.approx(np.nanmean(whole.share), rel=0.05)
+    assert np.nanmean(found.share) == pytest.approx(np.nanmean(whole.share), rel=0.2)
