@@ -112,7 +112,8 @@ class Browser:
     def __init__(self) -> None:
         found = program()
         assert found is not None
-        self._home = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
+        # Not where tests have their files: the path of its socket must be short.
+        self._home = tempfile.TemporaryDirectory(dir="/tmp", prefix="browser-", ignore_cleanup_errors=True)
         read, self._out = _high_pipe()
         self._in, write = _high_pipe()
         # Its ends of the pipes have to be 3 and 4.

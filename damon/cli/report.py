@@ -8,15 +8,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from damon.cli.arguments import number
 from damon.cli.heatmap import columns, show
 from damon.errors import InvalidInput
 from damon.records.names import mappings
-
-if TYPE_CHECKING:
-    pass
 
 DESCRIPTION = """\
 Show what was recorded by `damon record` or `damo record`, or run directories of `damon run --out`: the working set,

@@ -10,7 +10,8 @@ from html import escape
 from itertools import groupby
 from typing import Any, Final
 
-from damon.cli import output, report
+from damon.cli import heatmap as terminal
+from damon.cli import output
 from damon.records import heatmap
 from damon.workload.model import Workload
 from damon.workload.rates import LEVELS, Band, bands, level, total_us
@@ -76,7 +77,7 @@ def show(workload: Workload, times: int) -> None:
         width = max(columns * size // whole, 1)
         print(f"{parts[0].title} of {parts[0].area.process}, {output.size(size)}")
         heat = [[_percent(cell, top) for cell in row] for row in zip(*_cells(parts, size, width), strict=True)]
-        report.draw(heatmap.Area(0, size, heat), total_us(workload) / 1e6, 100.0)
+        terminal.draw(heatmap.Area(0, size, heat), total_us(workload) / 1e6, 100.0)
 
 
 def _legend(top: float) -> str:

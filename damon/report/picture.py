@@ -30,7 +30,7 @@ _SETTINGS: Final[dict[Any, Any]] = {
 def write(runs: Sequence[Gathered], path: Path) -> None:
     """Write the picture of ``runs``; the ending of ``path`` is its kind, ``.svg`` or ``.png``.
 
-    The same runs make the same bytes with the same version of matplotlib.
+    The same runs make the same picture with the same version of matplotlib.
 
     Raises:
         OSError: it cannot be written.
