@@ -220,7 +220,10 @@ def test_other_files_are_no_records(damon: Damon, small: str) -> None:
     assert outcome.code == 2
     assert "holds no records" in outcome.err
     outcome = damon(["report", "/nowhere"])
-    assert outcome.err == "damon: file: '/nowhere': is not a file; give one of `damon record` (EINVAL)\n"
+    assert (
+        outcome.err
+        == "damon: file: '/nowhere': is not a file; give one of `damon record`, or directories of `damon run --out` (EINVAL)\n"
+    )
 
 
 def test_a_damaged_file_is_shown_as_far_as_it_goes(damon: Damon, tmp_path: Path, small: str) -> None:
