@@ -220,10 +220,8 @@ def test_other_files_are_no_records(damon: Damon, small: str) -> None:
     assert outcome.code == 2
     assert "holds no records" in outcome.err
     outcome = damon(["report", "/nowhere"])
-    assert (
-        outcome.err
-        == "damon: file: '/nowhere': is not a file; give one of `damon record`, or directories of `damon run --out` (EINVAL)\n"
-    )
+    remedy = "give one of `damon record`, or directories of `damon run --out`"
+    assert outcome.err == f"damon: file: '/nowhere': is not a file; {remedy} (EINVAL)\n"
 
 
 def test_a_damaged_file_is_shown_as_far_as_it_goes(damon: Damon, tmp_path: Path, small: str) -> None:
