@@ -48,7 +48,7 @@ class Steps:
         Not beyond ``left_us``, and before that at its last beat.
         """
         nr = 1
-        if self._virtual and not self._in_lockstep(ctxs):
+        if self._virtual:
             nr = max(min(most, self._most, self._many, MOST if left_us is None else (left_us - 1) // STEP_US), 1)
         us = nr * STEP_US if left_us is None else min(nr * STEP_US, left_us)
         began = time.monotonic()
@@ -56,7 +56,11 @@ class Steps:
             self._clock.sleep_us(us)
             return
         self._damon.ended = self._ended
-        if self._ended.wait(us):
+        ended = False
+        if nr > 1 and self._in_lockstep(ctxs):  # a worker that wakes at this beat has gone to sleep before
+            ended = self._ended.wait(us - 1)
+            us = 1
+        if ended or self._ended.wait(us):
             self._ended = self._clock.event()
             self._clock.sleep_us(-(self._clock.now_ns() - self._begin) // 1000 % STEP_US)
         self._damon.ended = None
