@@ -68,15 +68,16 @@ class ObservedCounters:
     def read(self) -> array[int]:
         return array("Q", self._values)
 
-    def tables(self, times: Sequence[int], words: array[int]) -> Mapping[str, Columns]:
-        columns = {name: words[index :: self.nr] for index, name in enumerate(_MACHINE)}
+    def tables(self, times: Sequence[int], words: array[int], stride: int | None = None) -> Mapping[str, Columns]:
+        stride = stride or self.nr
+        columns = {name: words[index::stride] for index, name in enumerate(_MACHINE)}
         slowdown = array("d", columns["slowdown"].tobytes()).tolist() if self._known else [None] * len(times)
         machine: Columns = {
             "time_ns": list(times),
             **{name: columns[name].tolist() for name in _MACHINE[:-1]},
             "slowdown": slowdown,
         }
-        resident = [words[index :: self.nr] for index in range(len(_MACHINE), self.nr)]
+        resident = [words[index::stride] for index in range(len(_MACHINE), self.nr)]
         areas: Columns = {
             "time_ns": [time_ns for time_ns in times for _ in self._names],
             "area": list(self._names) * len(times),

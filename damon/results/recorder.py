@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from damon.core import Damon
 from damon.core.events import BEFORE_APPLY
-from damon.core.results import REGION, SCHEME, Head, Result, ResultsLog, split
+from damon.core.results import HEAD, REGION, SCHEME, Head, Result, ResultsLog, split
 from damon.core.trace import TraceEvent, event_name
 from damon.mm.clock import VirtualClock
 from damon.model.context import DamonCallControl, DamonCtx
@@ -25,6 +25,11 @@ from damon.results.tables import TABLES, Columns
 
 #: On a machine in real time: for how long rows wait to be written at most, and the least interval between them.
 FRESH_NS: Final = 1_000_000_000
+#: Columns of the table ``contexts`` and their words.
+_CONTEXT: Final = {
+    "sample_us": Head.SAMPLE_US, "aggr_us": Head.AGGR_US, "nr_regions": Head.NR_REGIONS,
+    "accessed_bytes": Head.ACCESSED,
+}  # fmt: skip
 
 
 class MachineCounters(Protocol):
@@ -44,8 +49,8 @@ class MachineCounters(Protocol):
     def read(self) -> array[int]:
         """The words now."""
 
-    def tables(self, times: Sequence[int], words: array[int]) -> Mapping[str, Columns]:
-        """The rows of the tables at ``times``, ns."""
+    def tables(self, times: Sequence[int], words: array[int], stride: int | None = None) -> Mapping[str, Columns]:
+        """The rows of the tables at ``times``, ns; ``stride``: words from copy to copy, None: no others in between."""
 
 
 @runtime_checkable
@@ -251,28 +256,40 @@ class ResultsRecorder:
             self._append(table, columns)
 
     def _take(self, watched: _Watched, words: array[int]) -> None:
+        length = words[0]
+        uniform = not self._regions and words[Head.NR_SCHEMES] == 1
+        if uniform and words[0::length] == array("Q", [length]) * (len(words) // length):
+            self._take_series(watched, words, length)
+        else:
+            self._take_each(watched, words)
+        if self._fresh_ns:
+            self._flush_sink()
+
+    def _take_series(self, watched: _Watched, words: array[int], length: int) -> None:
+        """Results of the same form without regions: a column is every ``length``-th word."""
+        times = [time_ns - self._epoch_ns for time_ns in words[Head.TIME :: length]]
+        nr = len(times)
+        if watched.first and self._counters is not None:
+            beside = words[length - self._counters.nr :]
+            self._append_all(self._counters.tables(times, beside, length))
+        contexts = {name: words[at::length] for name, at in _CONTEXT.items()}
+        self._append("contexts", {"time_ns": times, "context": [watched.number] * nr, **contexts})
+        schemes = {name: words[HEAD + at :: length] for at, name in enumerate(SCHEME)}
+        self._append("schemes", {"time_ns": times, "context": [watched.number] * nr, "scheme": [0] * nr, **schemes})
+
+    def _take_each(self, watched: _Watched, words: array[int]) -> None:
         results = list(split(words))
         times = [result.head[Head.TIME] - self._epoch_ns for result in results]
-        nr = len(results)
         if watched.first and self._counters is not None:
             beside = array("Q")
             for result in results:
                 beside.extend(result.beside)
             self._append_all(self._counters.tables(times, beside))
-        heads = [result.head for result in results]
-        self._append("contexts", {
-            "time_ns": times,
-            "context": [watched.number] * nr,
-            "sample_us": [head[Head.SAMPLE_US] for head in heads],
-            "aggr_us": [head[Head.AGGR_US] for head in heads],
-            "nr_regions": [head[Head.NR_REGIONS] for head in heads],
-            "accessed_bytes": [head[Head.ACCESSED] for head in heads],
-        })  # fmt: skip
+        contexts = {name: [result.head[at] for result in results] for name, at in _CONTEXT.items()}
+        self._append("contexts", {"time_ns": times, "context": [watched.number] * len(times), **contexts})
         self._append("schemes", _schemes(watched.number, times, results))
         if self._regions:
             self._take_regions(watched, times, results)
-        if self._fresh_ns:
-            self._flush_sink()
 
     def _take_regions(self, watched: _Watched, times: Sequence[int], results: Sequence[Result]) -> None:
         heads: dict[str, list[int]] = {name: [] for name in ("time_ns", "context", "target", "nr_rows", "aged")}

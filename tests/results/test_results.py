@@ -225,6 +225,13 @@ def test_several_contexts_and_a_grid_of_time() -> None:
     assert len(run.table("machine")) == len(run.table("contexts"))
 
 
+def test_tables_do_not_depend_on_what_else_is_recorded(run: Path, tmp_path: Path) -> None:
+    """Whether results come one by one, with regions, or as columns of words."""
+    plain, full = _run(tmp_path / "plain", "--duration", "6"), Run.open(run)
+    for name in ("machine", "areas", "processes", "cgroups", "nodes", "contexts", "schemes"):
+        assert plain.table(name).columns == full.table(name).columns, name
+
+
 _REGION = st.tuples(st.integers(1, 40), st.integers(0, 3), st.integers(0, 5), st.booleans())
 
 

@@ -97,14 +97,17 @@ class Counters:
             "resident_bytes": [placed.resident_bytes for placed in found],
         }
 
-    def tables(self, times: Sequence[int], words: array[int]) -> dict[str, dict[str, Column]]:
+    def tables(
+        self, times: Sequence[int], words: array[int], stride: int | None = None
+    ) -> dict[str, dict[str, Column]]:
         """Rows of the tables ``machine``, ``areas``, ``processes``, ``cgroups`` and ``nodes``.
 
         Args:
             times: ns, of each copy.
-            words: the copies, one after the other.
+            words: the copies.
+            stride: words from the begin of one to that of the next; None: one follows the other.
         """
-        at = _Words(times, words, self._names, self._nr)
+        at = _Words(times, words, self._names, stride or self._nr)
         state = self._machine.state
         return {
             "machine": self._machine_table(at),
