@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from damon.errors import InvalidInput
-from damon.mm.sim.machine import SimulatedMachine
 from damon.model.machine import Machine
 from damon.modules.module import Module
 from damon.results.conditions import Checked, Condition, check, read_conditions
@@ -36,6 +35,8 @@ def refuse_unknown(
     conditions: Sequence[Condition], modules: Sequence[Module], machine: Machine, workload: bool
 ) -> None:
     """Refuse a figure that the run will not have, before it starts."""
+    from damon.mm.sim.machine import SimulatedMachine
+
     simulated = isinstance(machine, SimulatedMachine)
     rates = isinstance(machine, SimulatedMachine) and not any(area.replay for area in machine.workload.areas)
     wanted = [module for module in modules if module.wanted]

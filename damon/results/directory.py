@@ -11,6 +11,7 @@ import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -49,8 +50,7 @@ class _JsonLines:
 
 class _Arrow:
     def __init__(self, path: Path, table: str) -> None:
-        import pyarrow as pa
-
+        pa = import_module("pyarrow")
         kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
         self._schema = pa.schema([pa.field(column.name, kinds[column.kind]) for column in TABLES[table]])
         self._file = _create(path / f"{table}.arrows")
@@ -58,7 +58,7 @@ class _Arrow:
         self._writer = pa.ipc.new_stream(self._file, self._schema, options=options)
 
     def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        import pyarrow as pa
+        pa = import_module("pyarrow")
 
         arrays = [pa.array(columns[field.name], field.type) for field in self._schema]
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))

@@ -18,7 +18,7 @@ _NEEDS: Final = {
     "workload": "is that of a workload; give --sim, or --linux with --workload",
     "counts": NO_COUNTS,
     "processor": SIMULATED_CPU,
-    "rates": "is known of a simulated workload with rates only; give --sim and a workload without a trace",
+    "rates": "is known on the simulated machine only, of a workload with rates; give --sim and one without a trace",
 }
 
 

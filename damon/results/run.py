@@ -9,8 +9,9 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from damon import format_version
 from damon.errors import InvalidInput, MissingCapability
@@ -20,10 +21,6 @@ from damon.results.directory import FORMAT, FORMS, NAME, has_arrow
 from damon.results.regions import Snapshot, in_order, snapshots
 from damon.results.sink import MemorySink
 from damon.results.tables import TABLES, Column, Kind
-
-if TYPE_CHECKING:
-    import pandas
-    import pyarrow
 
 _ASKED: Final = ("command", "machine", "seed", "seconds", "every_ns")
 _MAX_HEAD: Final = 64 << 20
@@ -55,17 +52,13 @@ class Table:
         rows = [index for index, row in enumerate(zip(*tests, strict=True)) if row == values]
         return Table(self.name, {name: [column[row] for row in rows] for name, column in self.columns.items()})
 
-    def to_arrow(self) -> pyarrow.Table:
+    def to_arrow(self) -> Any:
         """A pyarrow table (the extra ``results``)."""
-        import pyarrow
+        return import_module("pyarrow").table(self.columns)
 
-        return pyarrow.table(self.columns)
-
-    def to_pandas(self) -> pandas.DataFrame:
+    def to_pandas(self) -> Any:
         """A pandas data frame, if pandas is installed."""
-        import pandas
-
-        return pandas.DataFrame(self.columns)
+        return import_module("pandas").DataFrame(self.columns)
 
 
 class Run:
@@ -220,7 +213,7 @@ def _json_chunks(run: Run, file: Any, path: Path) -> Iterator[Any]:
 
 
 def _arrow_batches(run: Run, file: Any, path: Path) -> Iterator[Any]:
-    import pyarrow
+    pyarrow: Any = import_module("pyarrow")
 
     try:
         reader = pyarrow.ipc.open_stream(file)
@@ -233,7 +226,7 @@ def _arrow_batches(run: Run, file: Any, path: Path) -> Iterator[Any]:
 
 def _check_batch(batch: Any, table: str, path: Path) -> None:
     """Refuse a batch whose columns, or their types, are not those of ``table``."""
-    import pyarrow as pa
+    pa: Any = import_module("pyarrow")
 
     kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
     columns = TABLES[table]

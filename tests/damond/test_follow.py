@@ -40,6 +40,11 @@ def test_rows_of_snapshots() -> None:
     assert tables["goals"]["current_value"] == [4500, 4500]
 
 
+def _has(path: Path) -> bool:
+    """Has something been written to it?"""
+    return path.exists() and path.stat().st_size > 0
+
+
 def test_a_running_damond(damond: Damond, tmp_path: Path) -> None:
     """Until Ctrl-C, and what was written can be read."""
     out = tmp_path / "followed"
@@ -47,7 +52,7 @@ def test_a_running_damond(damond: Damond, tmp_path: Path) -> None:
     more = ["--every", "10ms", "--out-form", "jsonl"]
     process = subprocess.Popen([*words, *more], env=damond.environment)
     try:
-        while process.poll() is None and not (out / "machine.jsonl").exists():
+        while process.poll() is None and not _has(out / "machine.jsonl"):
             pass
     finally:
         process.send_signal(signal.SIGINT)
