@@ -82,7 +82,8 @@ class TraceServer:
 
     @property
     def nr_clients(self) -> int:
-        return len(self._clients)
+        with self._lock:  # one that was answered already may just be entered
+            return len(self._clients)
 
     def _accepted(self, connection: socket.socket) -> None:
         with self._lock:
