@@ -2,7 +2,7 @@
 """What each way of seeing accesses shows of a moving hot spot: ``make docs-images-vm`` draws it in ``docs/images``.
 
 One guest of Linux 7.3 with two processors, whose clock counts instructions. In it a shipped workload goes round once
-for each of: pydamon by rwp, pydamon by page_idle, and the kernel's own DAMON. At first nobody flushes the TLB for a
+for each of: pydamon by rwp, pydamon by page_idle, and the kernel's own DAMON. At first no one flushes the TLB for a
 monitor's sake, then the workload flushes it in each of its rounds. The three take the same intervals, regions, and
 range (fvaddr). Beside each is the mean of all cells, and what it would be of a monitor that misses nothing.
 """

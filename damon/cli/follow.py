@@ -44,10 +44,11 @@ def follow(arguments: argparse.Namespace, client: Client) -> int:
     try:
         record(lambda: from_object(client.call("snapshot", regions=0)), sink, first, lambda: time.sleep(every))
     except KeyboardInterrupt:
-        return 0
-    finally:
         sink.close()
         sink.describe(contexts=[], result={"damond": first.mount})
+        return 0
+    finally:  # damond is lost: the state stays "running"
+        sink.close()
 
 
 def _request(first: Snapshot, every: float) -> dict[str, Any]:

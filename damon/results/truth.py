@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from damon.model.machine import PAGE_SIZE
 from damon.results.run import Run
 from damon.workload.model import Access, Area, Event, Kind, Pattern, Phase, PhaseEvent, Workload
 from damon.workload.truth import Truth
@@ -19,7 +20,7 @@ def truth_of(run: Run) -> Truth | None:
         if any(area.get("replay") for area in given["areas"]):
             return None
         return Truth(_workload(given))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
 
 
@@ -42,4 +43,6 @@ def _workload(given: dict[str, Any]) -> Workload:
         )
         for phase in given["phases"]
     )  # fmt: skip
+    if min(phase.duration_us for phase in phases) < 1 or min(area.size for area in areas) < PAGE_SIZE:
+        raise ValueError("a phase without time, or an area without a page")
     return Workload(str(given["name"]), areas, phases, bool(given["repeat"]))

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from damon.errors import InvalidInput
+from damon.quoting import cut, quoted
 from damon.results.facts import Facts, size, span
 from damon.results.funnel import STAGES
 from damon.results.run import Run
@@ -73,12 +75,22 @@ _Found = tuple[Cause, str, str]
 def explain(run: Run) -> Iterator[Explanation]:
     """An explanation for each scheme of ``run``, which was recorded with ``--why``."""
     for context, ctx in enumerate(run.contexts):
-        for number, scheme in enumerate(ctx["schemes"]):
+        for number, scheme in enumerate(_schemes(run, ctx)):
             facts = Facts.of(run, context, number)
-            cause, sentence, remedy = _find(facts)
+            try:
+                cause, sentence, remedy = _find(facts)
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+                raise InvalidInput(f"{run.name}: {cut(str(error))}: is missing or not valid; it was changed") from None
             yield Explanation(
                 context, number, str(scheme["action"]), cause, sentence, remedy, facts.means, facts.applied
             )
+
+
+def _schemes(run: Run, ctx: Any) -> list[Any]:
+    found = ctx.get("schemes") if isinstance(ctx, dict) else None
+    if not isinstance(found, list):
+        raise InvalidInput(f"{run.name}: contexts: {quoted(ctx)}: has no schemes; it was changed")
+    return found
 
 
 def _find(facts: Facts) -> _Found:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from damon.errors import InvalidInput
 from damon.model.attrs import ULONG_MAX, DamonAttrs
 from damon.model.scheme import (
     Damos,
@@ -199,6 +200,19 @@ def test_memory_that_no_advice_reaches() -> None:
     (found,) = explain(run)
     assert found.cause is Cause.UNREACHABLE
     assert "80.0 MiB shared" in found.sentence
+
+
+@pytest.mark.parametrize("result", [{}, {"memory": 1}, {"memory": {"total_bytes": "x"}}])
+def test_a_run_that_was_changed(result: dict[str, Any]) -> None:
+    """Foreign content is refused in one line."""
+    with machine_of(_HOT_COLD) as machine:
+        run = recorded(machine, [_scheme(wmarks=_marks(500, 400))], 5, why=True)
+    run.result = result
+    with pytest.raises(InvalidInput, match="it was changed"):
+        list(explain(run))
+    run.contexts = [7]
+    with pytest.raises(InvalidInput, match="has no schemes"):
+        list(explain(run))
 
 
 def test_stages_do_not_grow() -> None:
