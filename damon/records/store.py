@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import tempfile
 import zlib
@@ -15,6 +17,8 @@ _PAGE: Final = 4096
 _HEADER: Final = b"\x78\x9c"
 _EMPTY_BLOCK: Final = b"\0\0\0\xff\xff"  # deflate: nothing, and the stream goes on
 _READ: Final = 1 << 16
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
 #: A snapshot is a line: that of 400000 regions.
 MAX_LINE: Final = 64 << 20
 #: A recording becomes 5 to 100 times smaller; deflate can do 1032.
@@ -136,27 +140,84 @@ class GrowingZlib:
         self._file.close()
 
 
-class GrowingList:
-    """A JSON list, one item a line, for the small files beside the records."""
+class _Lines:
+    """One file of a ``GrowingList``, and what it lacks."""
 
     _END: Final = b"\n]\n"
 
     def __init__(self, path: Path) -> None:
         self._file = GrowingFile(path, b"[" + self._END)
         self._at = 1
-        self._first = True
+        self.waiting: list[str] = []
 
-    def append(self, item: str) -> None:
-        """Add ``item``, a value of JSON."""
-        data = f"{'' if self._first else ','}\n{item}".encode()
+    def write(self) -> None:
+        """Add what waits.
+
+        Raises:
+            OSError: the file is as before.
+        """
+        data = "".join(f"{',' if number or self._at > 1 else ''}\n{item}" for number, item in enumerate(self.waiting))
+        packed = data.encode()
         # The end lies in one page, so that overwriting it is not interrupted half way.
-        data += b" " * _until_one_page(self._at + len(data), len(self._END), 1)
-        self._file.put(self._at, len(self._END), data + self._END)
-        self._at += len(data)
-        self._first = False
+        packed += b" " * _until_one_page(self._at + len(packed), len(self._END), 1)
+        self._file.put(self._at, len(self._END), packed + self._END)
+        self._at += len(packed)
+        self.waiting.clear()
 
     def close(self) -> None:
         self._file.close()
+
+
+class GrowingList:
+    """A JSON list, one item a line, for the small files beside the records.
+
+    Only white space may follow the end of a list, so a file that is written in place is damaged for a moment. Two files
+    take turns: items are added to the one named ``.NAME.next``, which then changes names with the other. A kill leaves
+    a whole list, and the second file until the next recording of this name. A file system that cannot exchange names
+    has the one file, written in place.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._next = path, path.with_name(f".{path.name}.next")
+        self._shown = _Lines(path)
+        self._hidden: _Lines | None = None
+        with suppress(OSError):
+            self._next.unlink(missing_ok=True)
+            hidden = _Lines(self._next)
+            if exchange(self._next, path):
+                self._shown, self._hidden = hidden, self._shown
+            else:
+                hidden.close()
+                self._next.unlink()
+
+    def append(self, item: str) -> None:
+        """Add ``item``, a value of JSON.
+
+        Raises:
+            OSError: e.g. ENOSPC; the list is as before, and ``item`` comes with the next one.
+        """
+        self._shown.waiting.append(item)
+        if self._hidden is None:
+            self._shown.write()
+            return
+        self._hidden.waiting.append(item)
+        self._hidden.write()
+        if not exchange(self._next, self._path):
+            raise OSError(errno.EIO, "has lost the file beside it", str(self._next))
+        self._shown, self._hidden = self._hidden, self._shown
+
+    def close(self) -> None:
+        self._shown.close()
+        if self._hidden is not None:
+            self._hidden.close()
+            self._next.unlink(missing_ok=True)
+
+
+def exchange(one: Path, two: Path) -> bool:
+    """Exchange the names of two files, ``renameat2(2)``; False: it is not possible, e.g. on this file system."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    names = os.fsencode(one), os.fsencode(two)
+    return renameat2 is not None and not renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
 
 
 class TooMuch(ValueError):

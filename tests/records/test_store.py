@@ -141,16 +141,55 @@ def test_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_list_is_whole_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to its end; what lies behind it is of a write that has not come as far as to replace the end."""
+    path = tmp_path / "list"
+    pwrite, seen = os.pwrite, []
+
+    def look(fd: int, data: bytes, at: int) -> int:
+        """What the file contains whenever the process is killed: the kernel copies a write page by page."""
+        done = pwrite(fd, bytes(data[: PAGE - at % PAGE]), at)
+        if path.exists():
+            seen.append(len(json.loads(path.read_text())))
+        return done
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "pwrite", look)
+        growing = GrowingList(path)
+        for number in range(400):
+            growing.append(json.dumps("x" * (number % 41) * 100))
+            assert len(json.loads(path.read_text())) == number + 1
+        growing.close()
+    assert sorted(set(seen)) == list(range(400))
+    assert seen == sorted(seen)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["list"]
+    assert json.loads(path.read_text()) == ["x" * (number % 41) * 100 for number in range(400)]
+
+
+def test_a_list_where_names_cannot_be_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole up to its end; what lies behind it is of a write that has not come as far as to replace the end."""
+    monkeypatch.setattr("damon.records.store.exchange", lambda one, two: False)
     with monkeypatch.context() as context:
         writes = _logged(context)
         growing = GrowingList(tmp_path / "list")
+        made = len(writes)  # the file that would have been the second is gone
         for number in range(400):
             growing.append(json.dumps("x" * (number % 41)))
         growing.close()
-    lengths = [len(json.JSONDecoder().raw_decode(moment.decode())[0]) for moment in _moments(writes)]
+    lengths = [
+        len(json.JSONDecoder().raw_decode(moment.decode())[0]) for moment in _moments(writes[:1] + writes[made:])
+    ]
     assert sorted(set(lengths)) == list(range(401))
     assert lengths == sorted(lengths)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["list"]
+
+
+def test_what_a_kill_left_goes_with_the_next_list(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / ".list.next").symlink_to("mine")
+    growing = GrowingList(tmp_path / "list")
+    growing.append("1")
+    growing.close()
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["list", "mine"]
 
 
 def test_the_file_that_was_there_is_kept(tmp_path: Path) -> None:
