@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,6 +41,8 @@ def played(run: Run) -> Played | str:
 
     request = run.request
     found = request.get("workload")
+    if request.get("machine") == "record":
+        return "a record: what was accessed is not known"
     if request.get("machine") != "sim" or not isinstance(found, dict):
         return "the run was not on the simulated machine: what was accessed is not known"
     if not isinstance(found.get("areas"), list) or len(found["areas"]) > MAX_AREAS:
@@ -83,6 +85,7 @@ class Context:
     pids: tuple[int | None, ...]  #: of its targets
     actions: tuple[str, ...]  #: of its schemes
     intervals: tuple[int, int]  #: sampling and aggregation, us
+    mappings: tuple[tuple[int, int, int, str], ...] = ()  #: target, start, end, name; of an imported record
 
 
 def contexts(run: Run) -> dict[int, Context]:
@@ -100,7 +103,16 @@ def _context(number: int, found: Any) -> Context:
         tuple(_number(_object(one).get("pid"), None) for one in _list(fields.get("targets"))[:64]),
         tuple(label(_object(one).get("action", "?")) for one in _list(fields.get("schemes"))[:64]),
         (_number(intervals.get("sample_us"), 5000), _number(intervals.get("aggr_us"), 100_000)),
+        tuple(_mappings(fields.get("mappings"))),
     )
+
+
+def _mappings(found: Any) -> Iterator[tuple[int, int, int, str]]:
+    for one in _list(found)[:MAX_AREAS]:
+        if isinstance(one, list) and len(one) == 4:
+            target, start, end = (_number(value, -1) for value in one[:3])
+            if target >= 0 and 0 <= start < end:
+                yield target, start, end, label(one[3])
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -58,8 +58,7 @@ class _JsonLines:
 class _Arrow:
     def __init__(self, path: Path, table: str) -> None:
         pa = import_module("pyarrow")
-        kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
-        self._schema = pa.schema([pa.field(column.name, kinds[column.kind]) for column in TABLES[table]])
+        self._schema = arrow_schema(table)
         self._file = _create(path / f"{table}.arrows")
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         self._writer = pa.ipc.new_stream(self._file, self._schema, options=options)
@@ -90,6 +89,13 @@ def _none_wait(kind: Kind) -> _Waiting:
 def _create(path: Path) -> IO[bytes]:
     """A new file, which a link must not lead elsewhere."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "wb")
+
+
+def arrow_schema(table: str) -> Any:
+    """The columns of ``table`` for pyarrow."""
+    pa = import_module("pyarrow")
+    kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
+    return pa.schema([pa.field(column.name, kinds[column.kind]) for column in TABLES[table]])
 
 
 def has_arrow() -> bool:
