@@ -148,6 +148,10 @@ class _Part:
             found.why = played
             found.named = _of_mappings(context, grid.space)
             return found
+        lost = asked.lost_trace(played.workload)
+        if lost is not None:
+            found.why = lost
+            return found
         sample_us = float(np.median(self._intervals.sample_us)) if len(self._intervals.times) else 5000.0
         if context.ops.startswith("paddr"):
             if not self.places.times:
