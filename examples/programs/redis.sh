@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Redis and its benchmark. A table of KEYS values of 1 KiB; then a tenth of it is read, then all of it read and written.
 set -eu
-KEYS=${KEYS:-100000}
-REQUESTS=${REQUESTS:-12000}
+KEYS=${KEYS:-60000}
+REQUESTS=${REQUESTS:-10000}
 
 scratch=$(mktemp -d)
 redis-server --port 0 --unixsocket "$scratch/socket" --dir "$scratch" --save '' --appendonly no >"$scratch/log" &
