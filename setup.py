@@ -32,7 +32,7 @@ def sources(directory: Path) -> list[str]:
     return found
 
 
-PROGRAM = sources(SRC / "workload")
+PROGRAM = [*sources(SRC / "workload"), str(SRC / "trace.c")]
 
 
 class BuildNative(build_ext):

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from .. import cache, steps
 from ..errors import InvalidInput
@@ -41,6 +44,9 @@ PACKAGES = (
     "numactl",
     "file",  # damo distinguishes formats of records by it
 )
+#: So many more can an image have.
+MOST_PACKAGES: Final = 50
+_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{1,99}", re.ASCII)
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
 HOME = "usr/lib/vmtest"
 PROGRAMS = ("init", "setup", "serve", "enter")
@@ -84,32 +90,57 @@ class Rootfs:
         return self.directory / "root.squashfs"
 
 
-def key(arch: Architecture = X86_64) -> str:
+def checked_packages(names: Iterable[str], arch: Architecture = X86_64) -> tuple[str, ...]:
+    """Names of packages that an image is to have besides, sorted, each once.
+
+    Raises:
+        InvalidInput: one is no name, they are too many, or packages are not installed for ``arch`` here.
+    """
+    found = sorted(set(names))
+    for name in found:
+        if not _PACKAGE.fullmatch(name):
+            raise InvalidInput(f"packages: {name[:60]!r}: is not a package's name; give names like redis-server")
+    if len(found) > MOST_PACKAGES:
+        raise InvalidInput(f"packages: {len(found)}: are too many; give up to {MOST_PACKAGES}")
+    if found and not arch.native:
+        raise InvalidInput(
+            f"packages: {found[0]!r}: is not installed for {arch.name}, whose programs do not run here; leave it out"
+        )
+    return tuple(found)
+
+
+def key(arch: Architecture = X86_64, packages: Sequence[str] = ()) -> str:
     """Cache key: recipe, scripts, package and dependency lists."""
     parts: dict[str, str | bytes] = {"recipe": f"{RECIPE} {RELEASE} {PACKAGES} {LEFT_OUT} {APPLETS}"}
     parts["python"] = f"{pydeps.PYTHON} {pydeps.requirements()}"
     parts.update({f"file {path.name}": path.read_bytes() for path in sorted(FILES.iterdir()) if path.is_file()})
     if arch is not X86_64:  # what was built before there was another keeps its key
         parts["architecture"] = arch.name
+    if packages:
+        parts["packages"] = " ".join(packages)
     if not arch.native:
         parts.update({f"foreign {path.name}": path.read_bytes() for path in sorted(FOREIGN.iterdir())})
     return cache.content_key(parts)
 
 
-def find(arch: Architecture = X86_64) -> Rootfs | None:
+def find(arch: Architecture = X86_64, packages: Sequence[str] = ()) -> Rootfs | None:
     """The image if it is built already."""
-    directory = cache.lookup("rootfs", key(arch))
+    directory = cache.lookup("rootfs", key(arch, packages))
     return Rootfs(directory) if directory else None
 
 
-def obtain(arch: Architecture = X86_64) -> Rootfs:
+def obtain(arch: Architecture = X86_64, packages: Sequence[str] = ()) -> Rootfs:
     """The image, built when it is not in the cache (about a minute, and a download of some 60 MB of packages).
+
+    Args:
+        arch: of its programs.
+        packages: what it has besides, as of ``checked_packages()``.
 
     Raises:
         MachineLacks: a program is missing.
         BuildFailed: a step failed.
     """
-    found = find(arch)
+    found = find(arch, packages)
     if found:
         return found
     for name in ("mmdebstrap", "mksquashfs"):
@@ -117,13 +148,20 @@ def obtain(arch: Architecture = X86_64) -> Rootfs:
     facts = {
         "release": RELEASE,
         "architecture": arch.name,
-        "packages": list(PACKAGES),
+        "packages": [*PACKAGES, *packages],
         "python": pydeps.requirements(),
         "byte code": arch.native or bool(_compiler()),
     }
-    label = f"guest root file system ({RELEASE}{'' if arch is X86_64 else f', {arch.name}'})"
+    more = [*([] if arch is X86_64 else [arch.name]), *(["with " + " ".join(packages)] if packages else [])]
+    label = f"guest root file system ({', '.join([RELEASE, *more])})"
     return Rootfs(
-        cache.obtain("rootfs", key(arch), label, lambda scratch, progress: _build(arch, scratch, progress), facts)
+        cache.obtain(
+            "rootfs",
+            key(arch, packages),
+            label,
+            lambda scratch, progress: _build(arch, packages, scratch, progress),
+            facts,
+        )
     )
 
 
@@ -154,9 +192,9 @@ def _compiler() -> str:
     return shutil.which(f"python{pydeps.PYTHON}") or ""
 
 
-def _installing(files: Path) -> list[str]:
+def _installing(files: Path, packages: Sequence[str]) -> list[str]:
     """How mmdebstrap makes an image of this machine's architecture."""
-    words = ["--variant=essential", f"--include={','.join(PACKAGES)}"]
+    words = ["--variant=essential", f"--include={','.join([*PACKAGES, *packages])}"]
     words += [f"--customize-hook=tar-in {shlex.quote(str(files))} /"]
     # Byte code now, or every guest compiles it again.
     words += [f'--customize-hook=chroot "$1" python3 -m compileall -q /{SITE}']
@@ -173,7 +211,7 @@ def _unpacking(files: Path) -> list[str]:
     return [*words, f'--extract-hook=sh {finish} "$1" {shlex.quote(_compiler())}', f"--extract-hook={TIDY}"]
 
 
-def _build(arch: Architecture, scratch: Path, progress: Progress) -> None:
+def _build(arch: Architecture, packages: Sequence[str], scratch: Path, progress: Progress) -> None:
     log = scratch / "build.log"
     site = scratch / "site"
     pydeps.install(site, log, progress, arch)
@@ -183,7 +221,8 @@ def _build(arch: Architecture, scratch: Path, progress: Progress) -> None:
     archive = scratch / "root.tar"
     words = ["mmdebstrap", f"--architectures={arch.debian}"]
     words += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
-    words += (_installing if arch.native else _unpacking)(scratch / "files.tar")
+    files = scratch / "files.tar"
+    words += _installing(files, packages) if arch.native else _unpacking(files)
     words += [RELEASE, str(archive)]
     if sources.stat().st_size:
         words.append(str(sources))

@@ -13,7 +13,7 @@ from . import specs, topology
 from .directories import Share, Tree, pair
 from .errors import InvalidInput, Verdict
 from .host import root as hostroot
-from .images import variants
+from .images import rootfs_build, variants
 from .images.arch import X86_64, Architecture, of_image
 from .patience import patient
 from .patterns import TOLERABLE
@@ -48,6 +48,7 @@ class GuestConfig:
             The guest's architecture is the kernel's.
         rootfs: a squashfs image with the setup of ``images/rootfs``; None builds or takes it from the cache. "host" or
             a directory is taken as ``root``.
+        packages: Debian packages that the image has besides its own, with what they depend on; it is built with them.
         root: what commands see as their root when it is not the image's: "host" or a directory with a root file system.
             Read-only to the guest; what it writes is in its memory and gone with it.
         memory: size, "1G" or bytes.
@@ -85,6 +86,7 @@ class GuestConfig:
 
     kernel: Path | str = variants.DEFAULT
     rootfs: Path | str | None = None
+    packages: tuple[str, ...] = ()
     root: str | None = None
     memory: str | int = "1G"
     cpus: int = 2
@@ -140,6 +142,9 @@ class GuestConfig:
             object.__setattr__(self, "root", hostroot.checked(self.root, self.arch.machine))
         if self.rootfs is not None:
             object.__setattr__(self, "rootfs", _readable_file(Path(self.rootfs), "rootfs"))
+        if self.packages and (self.rootfs is not None or self.root is not None):
+            raise InvalidInput("packages, rootfs, root: exclude each other; packages are installed in an own image")
+        object.__setattr__(self, "packages", rootfs_build.checked_packages(self.packages, self.arch))
 
     def _check_size(self) -> None:
         if self.memory_bytes < MIN_MEMORY:

@@ -165,7 +165,7 @@ class Guest:
         if config.root:
             hostroot.check_qemu(config.arch.qemu)
             hostroot.check_kernel(config.root, str(config.kernel), kernel)
-        return kernel, config.image or rootfs_build.obtain(config.arch).image
+        return kernel, config.image or rootfs_build.obtain(config.arch, config.packages).image
 
     def _snapshot_files(self, kernel: Path, rootfs: Path) -> command_line.SnapshotFiles | None:
         if not self.config.snapshot:

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from damon.errors import InvalidInput
 from damon.quoting import quoted
 from damon.workload.model import Event, Kind, Pattern, Workload
+from damon.workload.tracefile.form import Level
+from damon.workload.tracefile.mapping import turns
+from damon.workload.tracefile.reader import Trace
 
 _PATTERNS: Final = {Pattern.SEQUENTIAL: 0, Pattern.STRIDED: 1, Pattern.RANDOM: 2, Pattern.ZIPF: 3}
 TlbFlush = Literal["auto", "on", "off"]
@@ -41,13 +47,8 @@ def compile_plan(workload: Workload, options: Options = Options()) -> str:
     """The plan of ``workload``, text.
 
     Raises:
-        InvalidInput: it replays a trace.
+        InvalidInput: a trace of it cannot be used.
     """
-    for area in workload.areas:
-        if area.replay is not None:
-            raise InvalidInput(
-                f"trace: {quoted(area.replay.path)}: is replayed by simulated machines only; give it to --sim"
-            )
     processes = {name: index for index, name in enumerate(workload.processes)}
     areas = {area.name: index for index, area in enumerate(workload.areas)}
     lines = [
@@ -58,6 +59,7 @@ def compile_plan(workload: Workload, options: Options = Options()) -> str:
             f"{area.mapped_at_start:d} {area.name}"
             for area in workload.areas
         ),
+        *_replays(workload),
     ]
     for phase in workload.phases:
         lines.append(f"phase {phase.duration_us} {phase.name}")
@@ -70,6 +72,36 @@ def compile_plan(workload: Workload, options: Options = Options()) -> str:
             for access in phase.accesses
         )
     return "\n".join(lines) + "\n"
+
+
+def _replays(workload: Workload) -> Iterator[str]:
+    """The trace files, and what areas replay of them."""
+    traces: dict[str, tuple[int, Trace]] = {}
+    for number, area in enumerate(workload.areas):
+        if area.replay is None:
+            continue
+        replay = area.replay
+        if replay.path not in traces:
+            traces[replay.path] = len(traces), Trace(Path(replay.path))
+            yield f"trace {_place(replay.path)}"
+        file, trace = traces[replay.path]
+        traced = trace.description.areas[replay.area]
+        space = trace.description.spaces[traced.space]
+        level = space.levels[0] if space.levels else Level(0, 0)
+        yield (
+            f"replay {number} {file} {traced.first} {traced.nr_pages} {space.nr_pages} {replay.begin_ns} "
+            f"{replay.end_ns - replay.begin_ns} {replay.loop:d} {replay.time_scale!r} {replay.size_scale!r} "
+            f"{level.offset} {level.nr}"
+        )
+        yield from (f"turn {at} {mapped:d}" for at, mapped in turns(replay, traced))
+
+
+def _place(path: str) -> str:
+    """The absolute path of a trace file, as a line of a plan can have it."""
+    place = os.path.abspath(path)
+    if len(os.fsencode(place)) > 4095 or "\n" in place or place != place.strip():
+        raise InvalidInput(f"trace: {quoted(path)}: has a path that a plan cannot have; rename it")
+    return place
 
 
 def change_options(plan: str, **given: Any) -> str:

@@ -46,8 +46,7 @@ def replayed_areas(name: str, spec: Any, directory: Path) -> list[Area]:
     except InvalidInput as error:
         raise InvalidInput(f"{field}.trace: {error.strerror}") from None
     begin, end = _part(raw, field, what.duration_ns)
-    loop = what.loop if raw.loop is msgspec.UNSET else raw.loop
-    replay = Replay(str(path), 0, begin, end, loop, raw.time_scale, raw.size_scale)
+    replay = Replay(str(path), 0, begin, end, _loops(raw, what), raw.time_scale, raw.size_scale)
     names = {one.process for one in what.spaces}
     areas = [
         _area(
@@ -78,6 +77,10 @@ def _part(raw: TraceFields, field: str, duration_ns: int) -> tuple[int, int]:
     if begin >= end:
         raise refusal(f"{field}.from", raw.begin, f"is not before {end // 1000} microseconds; give an earlier time")
     return begin, end
+
+
+def _loops(raw: TraceFields, what: Description) -> bool:
+    return what.loop if raw.loop is msgspec.UNSET else raw.loop
 
 
 def _process(what: Description, area: TracedArea) -> str:
@@ -120,23 +123,35 @@ def own_phase(areas: Sequence[Area]) -> Phase:
     return Phase("trace", max(area.replay.duration_us for area in areas if area.replay is not None))
 
 
-def workload_of(path: Path) -> Workload:
+def workload_of(path: Path, options: Mapping[str, Any] = {}) -> Workload:
     """The workload that a trace file is: its processes, on a machine that holds them.
 
+    Args:
+        path: of the file.
+        options: as in an entry of ``areas`` with ``trace``.
+
     Raises:
-        InvalidInput: it is no trace, or nothing is mapped in it.
+        InvalidInput: it is no trace, an option is wrong, or nothing is mapped then.
     """
+    raw = convert({"trace": str(path), **options}, TraceFields, "trace")
     what = Trace(path).description
-    replay = Replay(str(path), 0, 0, what.duration_ns, what.loop)
+    begin, end = _part(raw, "trace", what.duration_ns)
+    replay = Replay(str(path), 0, begin, end, _loops(raw, what), raw.time_scale, raw.size_scale)
     areas = tuple(
-        _area(area.name, _process(what, area), "", True, number, area, replay)
+        _area(area.name, raw.process or _process(what, area), raw.memcg, raw.populate, number, area, replay)
         for number, area in enumerate(what.areas)
-        if area.mapped
+        if _is_mapped(area, begin, end)
     )
     if not areas:
-        raise InvalidInput(f"trace: {quoted(str(path))}: maps no area; import another recording")
+        raise InvalidInput(f"trace: {quoted(str(path))}: maps no area; import another recording, or take another part")
     for area in areas:
         check_name(area.name, "area")
         check_name(area.process, "process")
     memory = memory_for(areas)
     return Workload(path.stem, areas, (own_phase(areas),), machine=MachineSpec(memory=memory, swap=Swap(memory)))
+
+
+def end_us(workload: Workload) -> int:
+    """When a workload is over that has nothing but traces that end; 0: it is not."""
+    ends = [0 if area.replay is None or area.replay.loop else area.replay.duration_us for area in workload.areas]
+    return max(ends) if all(ends) else 0

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -18,6 +19,7 @@ from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.quoting import quoted
 from damon.units import DURATIONS, seconds
 from damon.version import __version__
+from damon.workload.model import Workload
 from damon.workload.performed import plan_file, start_program, workload_program
 from damon.workload.plan import Options, change_options, compile_plan
 
@@ -36,10 +38,13 @@ exit codes: 0 fine, 1 a process failed, 2 invalid input and nothing started, 3 t
 examples:
   damon-workload hot-cold
   damon-workload --json --duration 10 --interval 5000 accuracy
+  damon-workload --replay web.trace --from 10s --to 70s --loop
   damon-workload --print-plan zipf > zipf.plan; damon-workload --plan zipf.plan
 """
 #: Touches later than 20 ms are dropped.
 MOST_ROUND_US: Final = 10_000
+#: Options of --replay, as a workload file has them.
+_OF_TRACES: Final = frozenset({"from", "to", "loop", "time_scale", "size_scale", "populate"})
 _PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -51,6 +56,18 @@ def _seconds(text: str) -> int:
             f"{quoted(text)}: is not a duration above 0; give seconds, or e.g. {DURATIONS}"
         )
     return int(value * 10**6)
+
+
+def _time(text: str) -> int:
+    """As ``_seconds``, or 0."""
+    return 0 if text in ("0", "0s") else _seconds(text)
+
+
+def _scale(text: str) -> float:
+    with suppress(ValueError):
+        if 0.001 <= (value := float(text)) <= 1000 and len(text) <= 40:
+            return value
+    raise argparse.ArgumentTypeError(f"{quoted(text)}: is not a number from 0.001 to 1000; give one")
 
 
 def _number(least: int, most: int) -> Any:
@@ -85,11 +102,26 @@ def parser() -> argparse.ArgumentParser:
         metavar="WORKLOAD",
         help="a file (YAML, masim's), or a shipped one's name",
     )
+    parser.add_argument("--replay", metavar="FILE", help="perform a trace file (damon import), to its end or for ever")
     parser.add_argument("--plan", metavar="FILE", help="run a plan compiled before instead (needs no other package)")
     parser.add_argument("--print-plan", action="store_true", help="print the compiled plan and end")
     parser.add_argument("--format", choices=("auto", "yaml", "masim"), default="auto", help="of the file")
     parser.add_argument("--masim-rate", metavar="RATE", help="touches a second of a masim configuration (2M)")
     parser.add_argument("--json", action="store_true", help="the program's JSON lines as they are")
+    trace = parser.add_argument_group("what --replay performs", argument_default=argparse.SUPPRESS)
+    trace.add_argument("--from", type=_time, metavar="T", help="leave out what came before, e.g. 90s")
+    trace.add_argument("--to", type=_time, metavar="T", help="leave out what comes after")
+    trace.add_argument(
+        "--loop",
+        action=argparse.BooleanOptionalAction,
+        help="begin again at the end, or end there (as the trace has it)",
+    )
+    for name, help_text in (
+        ("time", "take X times as long, with the same touches"),
+        ("size", "areas of X times the size"),
+    ):
+        trace.add_argument(f"--{name}-scale", type=_scale, metavar="X", help=help_text)
+    trace.add_argument("--no-populate", dest="populate", action="store_false", help="do not touch all pages at first")
     # What is not given stays as it is in Options, or in the plan.
     options = parser.add_argument_group("how to perform", argument_default=argparse.SUPPRESS)
     options.add_argument("--duration", type=_seconds, metavar="S", dest="duration_us", help="end after so many seconds")
@@ -117,12 +149,24 @@ def _plan(arguments: argparse.Namespace) -> str:
         except ValueError:
             what = "is not text; make one with --print-plan"
         raise InvalidInput(f"plan: {arguments.plan!r}: {what}")
+    workload = _workload(arguments)
+    from damon.workload.replays import end_us
+
+    given = {"duration_us": end_us(workload), **given}
+    return compile_plan(workload, Options(**given))
+
+
+def _workload(arguments: argparse.Namespace) -> Workload:
     from damon.workload.load import load_workload
     from damon.workload.masim import FULL_SPEED
     from damon.workload.quantities import parse_rate
+    from damon.workload.replays import workload_of
 
+    if arguments.replay is not None:
+        options = {name: value for name, value in vars(arguments).items() if name in _OF_TRACES}
+        return workload_of(Path(arguments.replay), options)
     rate = FULL_SPEED if arguments.masim_rate is None else parse_rate(arguments.masim_rate, "--masim-rate")
-    return compile_plan(load_workload(arguments.file, arguments.format, rate), Options(**given))
+    return load_workload(arguments.file, arguments.format, rate)
 
 
 def _say(line: str) -> None:
@@ -172,8 +216,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``argv``; the exit code."""
     command = parser()
     arguments = command.parse_args(argv)
-    if (arguments.file is None) == (arguments.plan is None):
-        command.error("give either a workload file or --plan FILE")
+    if sum(given is not None for given in (arguments.file, arguments.plan, arguments.replay)) != 1:
+        command.error("give one of a workload file, --replay FILE and --plan FILE")
+    if arguments.replay is None and (more := sorted(_OF_TRACES & vars(arguments).keys())):
+        command.error(f"--{more[0].replace('_', '-')}: belongs to --replay; give both")
     try:
         plan = _plan(arguments)
         if arguments.print_plan:

@@ -99,6 +99,23 @@ def _import(data: bytes) -> None:
         raise _Said(err.getvalue().rstrip("\n"))
 
 
+def _measured(data: bytes, hole: int = 0) -> bytes:
+    """A trace file whose header has its lengths, most times: else most inputs fail at them.
+
+    Args:
+        data: of the file.
+        hole: zeros before the description.
+    """
+    from damon.workload.tracefile.form import HEADER, MAGIC
+
+    begin = data.rfind(b'{"format"')
+    if not len(data) % 3 or begin < HEADER.size:
+        return data
+    whole = data[HEADER.size : begin] + bytes(hole) + data[begin:]
+    size = HEADER.size + len(whole)
+    return HEADER.pack(MAGIC, 1, HEADER.size, begin + hole, len(data) - begin, size) + whole
+
+
 def _trace_file(data: bytes) -> None:
     """Opened, copied or mapped; scaled; replayed if it is small."""
     from unittest.mock import patch
@@ -107,14 +124,9 @@ def _trace_file(data: bytes) -> None:
     from damon.workload.load import load_workload
     from damon.workload.tracefile import reader
     from damon.workload.tracefile.change import Change, change_trace
-    from damon.workload.tracefile.form import HEADER, MAGIC
     from damon.workload.tracefile.writer import TraceWriter
 
-    begin = data.rfind(b'{"format"')
-    if len(data) % 3 and begin >= HEADER.size:  # else most inputs fail at their length
-        head = HEADER.pack(MAGIC, 1, HEADER.size, begin, len(data) - begin, len(data))
-        data = head + data[HEADER.size :]
-    path = _file(data, "w.trace")
+    path = _file(_measured(data), "w.trace")
     with patch.object(reader, "MAX_COPIED", len(data) % 2 << 20):
         workload = load_workload(path)
         trace = reader.Trace(path)
@@ -492,6 +504,34 @@ def _native_plan(data: bytes) -> None:
         raise _Said(done.stderr.decode().removesuffix("\n"))
 
 
+def _performed_trace(data: bytes) -> None:
+    """By the program, checked as a whole or mapped; with its own plan, or that of another file where it has none."""
+    import subprocess
+
+    from damon.native import WORKLOAD_PROGRAM
+    from damon.workload.plan import Options, compile_plan
+    from damon.workload.replays import workload_of
+    from tests.workload.native import virtual_time
+
+    def plan(of: bytes) -> str:
+        workload = workload_of(_file(of, "w.trace"), {"populate": False})
+        if sum(area.size for area in workload.areas) > 64 << 20:
+            raise InvalidInput("too big for here")
+        return compile_plan(workload, Options(duration_us=50_000))
+
+    hole = (65 << 20) * (len(data) % 16 == 1)
+    try:
+        made = plan(_measured(data, hole))
+    except InvalidInput:
+        nearest = min(seeds.traces(), key=lambda seed: abs(len(seed) - len(data)))
+        made = plan(nearest)
+        _file(_measured(data, hole), "w.trace")
+    done = subprocess.run([WORKLOAD_PROGRAM], input=made.encode(), capture_output=True, env=virtual_time(), check=False)
+    assert done.returncode in {0, 2}, (done.returncode, done.stderr[-200:])
+    if done.returncode:
+        raise _Said(done.stderr.decode().removesuffix("\n"))
+
+
 def _targets() -> list[Target]:
     from vmtest.errors import HarnessError
 
@@ -510,6 +550,7 @@ def _targets() -> list[Target]:
         Target("masim", "text", seeds.masim, _masim, ours, 600),
         Target("plan", "text", seeds.plans, _plan, ours, 800),
         Target("native-plan", "text", seeds.plans, _native_plan, (_Said,), 150),
+        Target("performed-trace", "text", seeds.traces, _performed_trace, (_Said,), 60),
         Target("quantities", "text", seeds.quantities, _quantities, ours, 2000),
         Target("conditions", "text", seeds.conditions, _conditions, ours, 2000),
         Target("arguments", "text", seeds.arguments, _arguments, (_Said,), 800),

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from damon.workload.tracefile.form import TracedArea
 from tests.vm.job import ACCURACY, COUNTED, PROJECT, PYTHON, ROOT, workload
 from tests.waiting import HANG_S
+from tests.workload.traces import Window, write
 from vmtest import Guest
 
 #: A processor that is twice as fast: what is dropped is not the machine's doing.
@@ -50,6 +53,32 @@ def test_flushing_on_an_emulated_processor_makes_touches_visible(guest: Guest) -
     assert cold < 0.05
     assert len(flushing) == (guest.accelerator == "tcg")
     assert all(share < 0.05 for share in flushing), "the pages that are flushed look as if they were in use"
+
+
+def test_a_trace_is_performed(guest: Guest, tmp_path: Path) -> None:
+    """To its end, one process for each of the trace's; each touch of each window is made or counted as dropped."""
+    second = 10**9
+    windows = [Window(n * second // 5, (n + 1) * second // 5, [(n * 10, n * 10 + 40, 20.0, 0.5)]) for n in range(10)]
+    areas = [
+        TracedArea("heap", 0, 0, 64, mapped=((0, 2 * second),)),
+        TracedArea("map", 0, 64, 100, "file", mapped=((second // 2, 7 * second // 5),)),
+        TracedArea("other", 1, 0, 200, mapped=((0, 2 * second),)),
+    ]
+    path = write(tmp_path / "w.trace", [("web", 164, windows), ("db", 200, windows)], areas, 2 * second)
+    guest.put(path, "/tmp/w.trace")
+    words = [PYTHON, "-m", "damon.workload.runner", "--json", "--replay", "/tmp/w.trace"]
+    reports = [json.loads(line) for line in guest.run(words, timeout=HANG_S).check().text.splitlines()]
+    ends = {end["process"]: end for end in reports if end["event"] == "end"}
+    assert ends["db"]["touches"] + ends["db"]["dropped"] == 10 * 40 * 20
+    assert ends["db"]["touches"] > 7000
+    # Pages up to 63 of windows 0 to 6; pages from 64 on in windows 3 to 6, where the map is there.
+    heap, mapped = (20 * sum(pages) for pages in ((40, 40, 40, 34, 24, 14, 4), (6, 16, 26, 36)))
+    made = [area["touches"] for area in ends["web"]["areas"]]
+    assert made[0] <= heap
+    assert made[1] <= mapped
+    assert sum(made) + ends["web"]["dropped"] == pytest.approx(heap + mapped, abs=20 * 36)
+    assert {r["areas"][1]["start"] != 0 for r in reports if r["process"] == "web"} == {False, True}
+    assert all(1.9 < end["seconds"] < 2.5 for end in ends.values())
 
 
 def test_ending_leaves_no_process(guest: Guest) -> None:

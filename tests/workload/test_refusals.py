@@ -161,11 +161,26 @@ def test_refusals_of_traces_name_the_place(tmp_path: Path, path: str, value: Any
     assert "\n" not in str(caught.value)
 
 
-def test_a_trace_is_not_performed(tmp_path: Path) -> None:
-    write(tmp_path / "t", [("p", 4, [])], [TracedArea("heap", 0, 0, 4, mapped=((0, 9),))], 9)
+def test_a_trace_that_went_away_is_not_performed(tmp_path: Path) -> None:
+    path = write(tmp_path / "t", [("p", 4, [])], [TracedArea("heap", 0, 0, 4, mapped=((0, 9),))], 9)
+    workload = load_workload(path)
+    path.unlink()
     with refused(errno.EINVAL) as caught:
-        compile_plan(load_workload(tmp_path / "t"))
-    assert "is replayed by simulated machines only" in str(caught.value)
+        compile_plan(workload)
+    assert "No such file or directory" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x" * 200 + "/" + "y" * 200, "blank "])
+def test_a_path_that_a_plan_cannot_have(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
+    write(place, [("p", 4, [])], [TracedArea("heap", 0, 0, 4, mapped=((0, 9),))], 9)
+    if len(name) > 300:  # long ones are fine
+        assert f"trace {place}\n" in compile_plan(load_workload(place))
+        return
+    with refused(errno.EINVAL) as caught:
+        compile_plan(load_workload(place))
+    assert "rename it" in str(caught.value)
 
 
 def test_a_trace_without_areas_is_no_workload(tmp_path: Path) -> None:

@@ -1,17 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Loaded before the C library: time passes when somebody looks at it or sleeps, and does not depend on the machine. */
+/*
+ * Loaded before the C library: time passes when somebody looks at it or sleeps, and does not depend on the machine. With
+ * VIRTUAL_STOP_MS a process stops itself each time that so much has passed, so that a test can look at it.
+ */
 #define _GNU_SOURCE
+#include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define LOOK_NS 1000	/* what a look at the clock takes */
 
-static uint64_t now_ns = 1000000000;
+static uint64_t now_ns = 1000000000, stop_ns;
+
+static void pass(uint64_t ns)
+{
+	const char *every = getenv("VIRTUAL_STOP_MS");
+	uint64_t step = every ? strtoull(every, NULL, 10) * 1000000 : 0;
+
+	now_ns += ns;
+	if (!step)
+		return;
+	if (!stop_ns)
+		stop_ns = 1000000000 + step;
+	while (now_ns >= stop_ns) {
+		stop_ns += step;
+		raise(SIGSTOP);
+	}
+}
 
 int clock_gettime(clockid_t which, struct timespec *ts)
 {
 	(void)which;
-	now_ns += LOOK_NS;
+	pass(LOOK_NS);
 	ts->tv_sec = (time_t)(now_ns / 1000000000);
 	ts->tv_nsec = (long)(now_ns % 1000000000);
 	return 0;
@@ -20,6 +41,6 @@ int clock_gettime(clockid_t which, struct timespec *ts)
 int nanosleep(const struct timespec *ts, struct timespec *left)
 {
 	(void)left;
-	now_ns += (uint64_t)ts->tv_sec * 1000000000 + (uint64_t)ts->tv_nsec;
+	pass((uint64_t)ts->tv_sec * 1000000000 + (uint64_t)ts->tv_nsec);
 	return 0;
 }

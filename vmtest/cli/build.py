@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import InvalidInput, MachineLacks
 from ..images import arch, features, variants
 from ..terminal import tell
-from .options import add_arch_option, tree_recipe
+from .options import add_arch_option, add_packages_option, tree_recipe
 
 
 def add(commands: Any) -> None:
@@ -29,6 +29,7 @@ def add(commands: Any) -> None:
     )
     build.add_argument("--package", metavar="PACKAGE", help="a package of kernel source, fetched where need be")
     build.add_argument("--suite", metavar="SUITE", help="with --package: the suite to take it from (default: any)")
+    add_packages_option(build)
     add_arch_option(build)
     build.set_defaults(call=_build)
     unpack = commands.add_parser(
@@ -51,8 +52,11 @@ def _build(options: argparse.Namespace) -> int:
     if options.part == "image":
         if options.kernel_tree or options.package or options.variant:
             raise InvalidInput("--kernel-tree, --package, VARIANT: belong to 'build kernel'; leave them out")
-        tell(rootfs_build.obtain(arch.named(options.arch or arch.X86_64.name)).image)
+        of = arch.named(options.arch or arch.X86_64.name)
+        tell(rootfs_build.obtain(of, rootfs_build.checked_packages(options.packages, of)).image)
         return 0
+    if options.packages:
+        raise InvalidInput(f"--packages: {','.join(options.packages)!r}: belong to 'build image'; leave them out")
     if sum(map(bool, (options.kernel_tree, options.package, options.variant))) > 1:
         raise InvalidInput("VARIANT, --kernel-tree, --package: exclude each other; give one")
     if options.suite and not options.package:

@@ -48,11 +48,23 @@ def _add_what_boots(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--rootfs", type=Path, metavar="IMAGE", help="root file system, a squashfs image (default: build or cached)"
     )
+    add_packages_option(to)
     to.add_argument(
         "--root",
         metavar="host|DIR",
         help="what commands see as their root: this machine's own, or a directory with a root file system, shared "
         "read-only by 9p with a layer in memory for what they write (default: the image's)",
+    )
+
+
+def add_packages_option(to: argparse.ArgumentParser) -> None:
+    """``--packages``, of what a guest's image has besides."""
+    to.add_argument(
+        "--packages",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="NAME,...",
+        help="Debian packages that the image has besides (built with them, and cached)",
     )
 
 
@@ -227,6 +239,7 @@ def guest_config(options: argparse.Namespace) -> GuestConfig:
     return GuestConfig(
         kernel=kernel or variants.DEFAULT,
         rootfs=options.rootfs,
+        packages=options.packages,
         root=options.root,
         memory=options.memory,
         cpus=options.cpus,

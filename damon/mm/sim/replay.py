@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from itertools import count
 
 from damon.mm.sim.arithmetic import exp
 from damon.mm.sim.engine import Engine
 from damon.mm.sim.layout import NEVER, SimPattern, SimSeg
 from damon.mm.sim.state import PlacedArea, State
-from damon.workload.model import Replay
-from damon.workload.tracefile.form import TracedArea, unpack_rows
+from damon.workload.tracefile.form import unpack_rows
+from damon.workload.tracefile.mapping import changes
 
 #: An area's turn: when, whether it is a new stage (after mappings), which area, whether it is mapped from then on.
 _Turn = tuple[int, bool, int, bool]
@@ -98,19 +97,3 @@ class Replays:
             if pages > 0:
                 total += pages * (1.0 - exp(-touches * share))
         return total / traced.nr_pages
-
-
-def changes(replay: Replay, area: TracedArea) -> Iterator[tuple[int, bool]]:
-    """When an area is mapped (true) and unmapped, in the machine's ns, after what it is at first."""
-    begin, length = replay.begin_ns, replay.end_ns - replay.begin_ns
-    turns: list[tuple[int, bool]] = []
-    for start, end in area.mapped:
-        turns += [(at - begin, mapped) for at, mapped in ((start, True), (end, False)) if 0 < at - begin < length]
-    at_first = any(start <= begin < end for start, end in area.mapped)
-    at_last = turns[-1][1] if turns else at_first
-    if at_first != at_last:
-        turns.append((length, at_first))
-    for number in count() if replay.loop and turns else range(1):
-        for at, mapped in turns:
-            if at < length or replay.loop:
-                yield round((number * length + at) * replay.time_scale), mapped

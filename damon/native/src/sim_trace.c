@@ -208,7 +208,7 @@ EXPORT int64_t sim_trace_stage(struct sim_machine *m, uint32_t area, int64_t t)
 
 	while (level + 1 < tr->nr_levels && tr->nr[level] > MOST_STAGES)
 		level++;
-	n = at < 0 ? tr->nr[level] : trace_window_after(tr, level, at);
+	n = at < 0 ? tr->nr[level] : trace_window_after(window(tr, level, 0), tr->nr[level], at);
 	sim_latency_settle(a, t);
 	s->period = level;
 	s->base = n;

@@ -14,7 +14,6 @@ static inline const struct trace_window *window(const struct sim_trace *tr, uint
 }
 
 /* sim_trace_pages.c */
-uint64_t trace_window_after(const struct sim_trace *tr, uint32_t level, int64_t at);
 const struct trace_window *trace_window_at(const struct sim_trace *tr, int64_t at);
 double trace_touches(const struct sim_trace *tr, const struct trace_window *w, uint64_t page, uint64_t nr);
 double trace_touches_before(const struct sim_trace *tr, const struct trace_window *w, uint64_t page);

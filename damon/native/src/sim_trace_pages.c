@@ -4,27 +4,11 @@
 
 #include "sim_trace.h"
 
-/* The rows that begin before or, if at, on a page of the space: how many. */
-static uint32_t rows_before(const struct trace_row *rows, uint32_t nr, uint64_t page, int at)
-{
-	uint32_t lo = 0, hi = nr;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if ((uint64_t)rows[mid].start < page + (uint64_t)at)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 /* The row that a page of the space is on, or NULL. */
 static const struct trace_row *row_of(const struct sim_trace *tr, const struct trace_window *w, uint64_t page)
 {
 	const struct trace_row *rows = trace_rows(tr->data, w);
-	uint32_t n = rows_before(rows, w->nr, page, 1);
+	uint32_t n = trace_rows_before(rows, w->nr, page, 1);
 
 	return n && page < trace_row_end(&rows[n - 1]) ? &rows[n - 1] : NULL;
 }
@@ -33,7 +17,7 @@ static const struct trace_row *row_of(const struct sim_trace *tr, const struct t
 double trace_touches_before(const struct sim_trace *tr, const struct trace_window *w, uint64_t page)
 {
 	const struct trace_row *rows = trace_rows(tr->data, w);
-	uint32_t n = rows_before(rows, w->nr, page, 0), at;
+	uint32_t n = trace_rows_before(rows, w->nr, page, 0), at;
 	double total;
 
 	if (!n)
@@ -61,16 +45,7 @@ static uint64_t file_page(const struct sim_trace *tr, uint64_t page)
 /* The area's first page that one of the file's, or a later one, stands for. */
 static uint64_t area_page(const struct sim_trace *tr, uint64_t at)
 {
-	uint64_t page;
-
-	if (tr->size_scale == 1.0 || !at)
-		return at;
-	page = (uint64_t)((double)at * tr->size_scale);
-	while (page && (uint64_t)((double)(page - 1) / tr->size_scale) >= at)
-		page--;
-	while ((uint64_t)((double)page / tr->size_scale) < at)
-		page++;
-	return page;
+	return trace_scaled_page(tr->size_scale, at);
 }
 
 /* The most pages of the area that one of the file's stands for. */
@@ -90,7 +65,7 @@ static double scaled_touches(const struct sim_trace *tr, const struct trace_wind
 
 	while (page < end) {
 		uint64_t at = tr->first + file_page(tr, page), edge = UINT64_MAX, next;
-		uint32_t n = rows_before(rows, w->nr, at, 1);
+		uint32_t n = trace_rows_before(rows, w->nr, at, 1);
 		double each = 0.0;
 
 		if (n && at < trace_row_end(&rows[n - 1])) {
@@ -132,26 +107,10 @@ double trace_touches(const struct sim_trace *tr, const struct trace_window *w, u
 	return total > 0.0 ? total : 0.0; /* also what is no number */
 }
 
-/* The first window of a level that ends after a time of the file, or their number. */
-uint64_t trace_window_after(const struct sim_trace *tr, uint32_t level, int64_t at)
-{
-	uint64_t lo = 0, hi = tr->nr[level];
-
-	while (lo < hi) {
-		uint64_t mid = lo + (hi - lo) / 2;
-
-		if (window(tr, level, mid)->t1 <= at)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 /* The window that a time of the file is in, or NULL. */
 const struct trace_window *trace_window_at(const struct sim_trace *tr, int64_t at)
 {
-	uint64_t n = trace_window_after(tr, 0, at);
+	uint64_t n = trace_window_after(window(tr, 0, 0), tr->nr[0], at);
 
 	return n < tr->nr[0] && window(tr, 0, n)->t0 <= at ? window(tr, 0, n) : NULL;
 }

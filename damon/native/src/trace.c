@@ -114,14 +114,6 @@ static int rows_are_sound(const uint8_t *data, const struct trace_window *w, uin
 	return page <= nr_pages && w->total == total;
 }
 
-static int window_is_sound(const struct trace_window *w, uint64_t size, int64_t after, uint64_t nr_pages)
-{
-	uint64_t bytes = trace_nr_chunks(w->nr) * sizeof(double) + (uint64_t)w->nr * sizeof(struct trace_row);
-
-	return w->t0 >= after && w->t1 > w->t0 && w->nr && w->nr <= nr_pages && w->offset % 8 == 0 &&
-	       w->offset <= size && bytes <= size - w->offset && w->total >= 0.0 && w->total <= 1e30;
-}
-
 /* Does window n of a level span its part of the level below? */
 static int spans(const struct trace_window *w, uint64_t n, const struct trace_window *below, uint64_t nr_below)
 {
@@ -145,7 +137,7 @@ EXPORT uint64_t trace_check(const uint8_t *data, uint64_t size, uint64_t table, 
 	int64_t after = 0;
 
 	for (uint64_t n = 0; n < nr; n++) {
-		if (!window_is_sound(&w[n], size, after, nr_pages))
+		if (!trace_window_is_sound(&w[n], size, after, nr_pages))
 			return n;
 		if (nr_below && !spans(&w[n], n, (const struct trace_window *)(data + below), nr_below))
 			return n;

@@ -70,4 +70,64 @@ static inline const struct trace_row *trace_rows(const uint8_t *data, const stru
 	return (const struct trace_row *)(data + w->offset + trace_nr_chunks(w->nr) * sizeof(double));
 }
 
+/* The rows that begin before or, if at, on a page of the space: how many. */
+static inline uint32_t trace_rows_before(const struct trace_row *rows, uint32_t nr, uint64_t page, int at)
+{
+	uint32_t lo = 0, hi = nr;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if ((uint64_t)rows[mid].start < page + (uint64_t)at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* The first page of a scaled area that stands for page at or a later one: page p has what p / scale had. */
+static inline uint64_t trace_scaled_page(double scale, uint64_t at)
+{
+	uint64_t page;
+
+	if (scale == 1.0 || !at)
+		return at;
+	page = (uint64_t)((double)at * scale);
+	while (page && (uint64_t)((double)(page - 1) / scale) >= at)
+		page--;
+	while ((uint64_t)((double)page / scale) < at)
+		page++;
+	return page;
+}
+
+/* The first window of a level that ends after a time of the file, or their number. */
+static inline uint64_t trace_window_after(const struct trace_window *windows, uint64_t nr, int64_t at)
+{
+	uint64_t lo = 0, hi = nr;
+
+	while (lo < hi) {
+		uint64_t mid = lo + (hi - lo) / 2;
+
+		if (windows[mid].t1 <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Is a window of a file of size bytes, and of a space of nr_pages, one that can be used? Rows are another matter. */
+static inline int trace_window_is_sound(const struct trace_window *w, uint64_t size, int64_t after, uint64_t nr_pages)
+{
+	uint64_t bytes = trace_nr_chunks(w->nr) * sizeof(double) + (uint64_t)w->nr * sizeof(struct trace_row);
+
+	return w->t0 >= after && w->t1 > w->t0 && w->nr && w->nr <= nr_pages && w->offset % 8 == 0 &&
+	       w->offset <= size && bytes <= size - w->offset && w->total >= 0.0 && w->total <= 1e30;
+}
+
+/* trace.c */
+uint64_t trace_check(const uint8_t *data, uint64_t size, uint64_t table, uint64_t nr, uint64_t below, uint64_t nr_below,
+		     uint64_t nr_pages, int rows);
+
 #endif

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.layout import Draw
-from damon.mm.sim.replay import changes
 from damon.mm.sim.sampler import AccessSampler
 from damon.model.machine import Advice
 from damon.model.report import DamonAccessReport
 from damon.workload.load import load_workload, parse_workload
 from damon.workload.model import Area, MachineSpec, Node, Phase, Replay, Workload
 from damon.workload.tracefile.form import TracedArea
+from damon.workload.tracefile.mapping import changes
 from tests import buffers
 from tests.buffers import addresses
 from tests.examples import examples

@@ -68,6 +68,48 @@ static int read_event(struct plan *plan, const char *line)
 	return 0;
 }
 
+static int read_file(struct plan *plan, const char *line)
+{
+	struct file *f = (GROW(plan->files, plan->nr_files), &plan->files[plan->nr_files]);
+
+	if (sscanf(line, "trace %4095[^\n]", f->path) != 1)
+		return -1;
+	plan->nr_files++;
+	return 0;
+}
+
+/* Where in the file the windows are is checked when it is open. */
+static int read_replay(struct plan *plan, const char *line)
+{
+	struct replay *r = (GROW(plan->replays, plan->nr_replays), &plan->replays[plan->nr_replays]);
+
+	if (sscanf(line, "replay %d %d %lu %lu %lu %ld %ld %d %lf %lf %lu %lu", &r->area, &r->file, &r->first,
+		   &r->nr_pages, &r->space_pages, &r->begin, &r->length, &r->loop, &r->time_scale, &r->size_scale,
+		   &r->table, &r->nr_windows) != 12 ||
+	    r->area < 0 || r->area >= plan->nr_areas || r->file < 0 || r->file >= plan->nr_files || !r->nr_pages ||
+	    r->space_pages > UINT32_MAX || r->first >= r->space_pages || r->nr_pages > r->space_pages - r->first ||
+	    r->begin < 0 || r->begin > MAX_TIME_NS || r->length <= 0 || r->length > MAX_TIME_NS ||
+	    !(r->time_scale >= 1e-9 && r->time_scale <= 1e9) || !(r->size_scale >= 1e-9 && r->size_scale <= 1e9))
+		return -1;
+	plan->nr_replays++;
+	return 0;
+}
+
+static int read_turn(struct plan *plan, const char *line)
+{
+	struct replay *r = plan->nr_replays ? &plan->replays[plan->nr_replays - 1] : NULL;
+	struct turn *t;
+
+	if (!r)
+		return -1;
+	t = (GROW(r->turns, r->nr_turns), &r->turns[r->nr_turns]);
+	if (sscanf(line, "turn %ld %d", &t->at, &t->mapped) != 2 || t->at < 0 || t->at > r->length ||
+	    (r->nr_turns && t->at <= t[-1].at))
+		return -1;
+	r->nr_turns++;
+	return 0;
+}
+
 static int read_phase(struct plan *plan, const char *line)
 {
 	struct phase *p = (GROW(plan->phases, plan->nr_phases), &plan->phases[plan->nr_phases]);
@@ -106,6 +148,12 @@ static int read_line(struct plan *plan, const char *line)
 		return read_access(plan, line);
 	if (!strcmp(word, "event"))
 		return read_event(plan, line);
+	if (!strcmp(word, "trace"))
+		return read_file(plan, line);
+	if (!strcmp(word, "replay"))
+		return read_replay(plan, line);
+	if (!strcmp(word, "turn"))
+		return read_turn(plan, line);
 	return -1;
 }
 
@@ -121,7 +169,7 @@ static void refuse(int number, char *line)
 
 int plan_read(FILE *file, struct plan *plan)
 {
-	char line[512];
+	char line[4200];
 	int number = 0;
 
 	memset(plan, 0, sizeof(*plan));
@@ -137,5 +185,5 @@ int plan_read(FILE *file, struct plan *plan)
 			"damon-workload: the plan is incomplete: options, process, area and phase are needed\n");
 		return -1;
 	}
-	return 0;
+	return open_files(plan);
 }

@@ -8,6 +8,7 @@
 
 #define PAGE 4096ull
 #define NAME_MAX_LEN 64
+#define MAX_TIME_NS 1000000000000000000l /* of a trace */
 #define MAX_ROUND_US 10000 /* touches later than 20 ms are dropped */
 
 enum pattern { SEQUENTIAL, STRIDED, RANDOM, ZIPF };
@@ -49,6 +50,32 @@ struct phase {
 	int nr_accesses, nr_events;
 };
 
+/* A trace file, mapped, or copied when it is small. */
+struct file {
+	char path[4096];
+	const uint8_t *data;
+	uint64_t size;
+};
+
+/* An area that is mapped or unmapped, so many ns of the trace after its part begins. */
+struct turn {
+	int64_t at;
+	int mapped;
+};
+
+/* What an area replays: pages and a time of a trace file, both scaled. State is in replay.h. */
+struct replay {
+	int area, file;
+	uint64_t first, nr_pages, space_pages; /* in the file's space, and that as a whole */
+	int64_t begin, length; /* the part of the file's time */
+	int loop;
+	double time_scale, size_scale; /* the area's time, and its pages, for one of the file's */
+	uint64_t table, nr_windows; /* of the file's level 0 */
+	struct turn *turns;
+	int nr_turns;
+	struct schedule *schedule;
+};
+
 struct process {
 	char name[NAME_MAX_LEN + 1];
 	int late; /* begins with the phase that maps its first area, also after an exit */
@@ -63,10 +90,15 @@ struct plan {
 	struct process *processes;
 	struct area *areas;
 	struct phase *phases;
-	int nr_processes, nr_areas, nr_phases;
+	struct file *files;
+	struct replay *replays;
+	int nr_processes, nr_areas, nr_phases, nr_files, nr_replays;
 };
 
 /* 0, or -1 with one line on stderr. */
 int plan_read(FILE *file, struct plan *plan);
+
+/* replay_file.c: open the plan's trace files, checked for what the plan replays of them; 0, or -1 with one line. */
+int open_files(struct plan *plan);
 
 #endif

@@ -83,9 +83,11 @@ static int loop(struct state *s)
 		if (end)
 			return end < 0;
 		if (s->plan->duration_us && now - s->began_us >= s->plan->duration_us)
-			return 0;
+			return perform_replays(s, s->began_us + s->plan->duration_us - 1) ? 1 : 0;
 		flush_tlb(s, now);
 		perform(s, now);
+		if (perform_replays(s, now_us()))
+			return 1;
 		now = now_us();
 		if (report_asked || (s->plan->report_us && now >= s->next_report_us)) {
 			report_asked = 0;
@@ -137,7 +139,7 @@ static int set_up(struct state *s, const struct birth *birth)
 {
 	struct plan *plan = s->plan;
 
-	if (set_up_flush(s))
+	if (set_up_flush(s) || set_up_replays(s))
 		return -1;
 	for (int i = 0; i < plan->nr_areas && !birth->phase; i++)
 		if (plan->areas[i].process == s->index && plan->areas[i].mapped && map_area(s, &plan->areas[i]))

@@ -14,14 +14,51 @@ struct state {
 	uint64_t began_us, phase_began_us, next_report_us;
 	uint64_t reported_touches, reported_us;
 	uint64_t rnd;
+	/* Of traces: touches that were dropped; the most that others were late since the last report. */
+	uint64_t dropped, late_us;
+	/* The clock when it was last looked at for them, the interval then, and touches until it is again. */
+	uint64_t now;
+	uint32_t interval, pace;
 	struct phase *phase;
 	uint8_t *flush_area; /* NULL: no flushing */
 	uint64_t flushed_us;
 };
 
+#define CATCH_UP_US 20000 /* touches that are later than this are dropped, and counted */
+#define CLOCK_EVERY 128 /* touches between two looks at the clock */
+
 extern volatile sig_atomic_t stop_asked, report_asked;
 
 uint64_t now_us(void);
+
+/* The sampling interval, from 1. */
+static inline uint32_t interval_of(const struct state *s, uint64_t now)
+{
+	return (uint32_t)((now - s->began_us) / s->plan->interval_us) + 1;
+}
+
+/* At the clock, for touches of traces. */
+static inline void look(struct state *s)
+{
+	s->now = now_us();
+	s->interval = interval_of(s, s->now);
+	s->pace = CLOCK_EVERY - 1;
+}
+
+static inline void touch_page(struct area *area, uint64_t page, int writes, uint32_t interval)
+{
+	volatile uint8_t *byte = area->base + page * PAGE + 64;
+
+	if (writes)
+		(*byte)++;
+	else
+		(void)*byte;
+	if (area->last_interval[page] != interval) {
+		area->last_interval[page] = interval;
+		area->pairs++;
+	}
+	area->touches++;
+}
 
 /* When a process begins: with the plan, together with others through two pipes, or late with one of its phases. */
 struct birth {
@@ -46,6 +83,11 @@ void flush_tlb(struct state *s, uint64_t now);
 int set_up_access(struct state *s, struct access *a);
 /* Touch what is due by now. */
 void perform(struct state *s, uint64_t now);
+
+/* replay.c: 0, or -1 with one line on stderr. */
+int set_up_replays(struct state *s);
+/* Map, unmap and touch what traces have due by a time; the same. */
+int perform_replays(struct state *s, uint64_t by);
 
 /* report.c */
 void report(struct state *s, const char *event);

@@ -49,7 +49,7 @@ void report(struct state *s, const char *event)
 	char *text = NULL;
 	size_t length = 0;
 	FILE *out = open_memstream(&text, &length);
-	uint64_t now = now_us(), touches = 0, dropped = 0;
+	uint64_t now = now_us(), touches = 0, dropped = s->dropped;
 	const char *comma = "";
 
 	if (!out)
@@ -63,11 +63,12 @@ void report(struct state *s, const char *event)
 			dropped += s->plan->phases[p].accesses[i].dropped;
 	fprintf(out,
 		"{\"event\": \"%s\", \"process\": \"%s\", \"pid\": %d, \"seconds\": %.3f, \"phase\": \"%s\", "
-		"\"touches\": %lu, \"touches_per_second\": %.0f, \"dropped\": %lu, \"interval_us\": %lu, "
+		"\"touches\": %lu, \"touches_per_second\": %.0f, \"dropped\": %lu, \"late_us\": %lu, \"interval_us\": "
+		"%lu, "
 		"\"tlb_flush\": %s, \"areas\": [",
 		event, s->plan->processes[s->index].name, (int)getpid(), (double)(now - s->began_us) / 1e6,
 		s->phase ? s->phase->name : "", touches,
-		(double)(touches - s->reported_touches) * 1e6 / (double)(now - s->reported_us + 1), dropped,
+		(double)(touches - s->reported_touches) * 1e6 / (double)(now - s->reported_us + 1), dropped, s->late_us,
 		s->plan->interval_us, s->flush_area ? "true" : "false");
 	for (int i = 0; i < s->plan->nr_areas; i++) {
 		if (s->plan->areas[i].process != s->index)
@@ -82,4 +83,5 @@ void report(struct state *s, const char *event)
 	free(text);
 	s->reported_touches = touches;
 	s->reported_us = now;
+	s->late_us = 0;
 }

@@ -5,9 +5,7 @@
 
 #include "process.h"
 
-#define CATCH_UP_US 20000	/* touches that are later than this are dropped, and counted */
 #define SLICE_ROUNDS 2		/* then it is another access's turn */
-#define CLOCK_EVERY 128		/* touches between two looks at the clock */
 
 /* splitmix64 */
 static uint64_t next_random(struct state *s)
@@ -87,8 +85,8 @@ static void touch(struct state *s, struct access *a, uint64_t count)
 	uint32_t interval = 0;
 
 	for (i = 0; i < count; i++) {
-		volatile uint8_t *byte;
 		uint64_t page;
+		int writes;
 
 		if (i % CLOCK_EVERY == 0) {
 			uint64_t now = now_us();
@@ -96,20 +94,12 @@ static void touch(struct state *s, struct access *a, uint64_t count)
 			if (now - began > SLICE_ROUNDS * s->plan->round_us)
 				break;
 			flush_tlb(s, now);
-			interval = (uint32_t)((now - s->began_us) / s->plan->interval_us) + 1;
+			interval = interval_of(s, now);
 		}
 		page = next_page(s, a, area);
-		byte = area->base + page * PAGE + 64;
-		if (a->write_share >= 1 || (a->write_share > 0 && next_random(s) >> 1 < write_below))
-			(*byte)++;
-		else
-			(void)*byte;
-		if (area->last_interval[page] != interval) {
-			area->last_interval[page] = interval;
-			area->pairs++;
-		}
+		writes = a->write_share >= 1 || (a->write_share > 0 && next_random(s) >> 1 < write_below);
+		touch_page(area, page, writes, interval);
 	}
-	area->touches += i;
 	a->done += i;
 }
 
