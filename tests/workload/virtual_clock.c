@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Loaded before the C library: time passes when somebody looks at it or sleeps, and does not depend on the machine. With
- * VIRTUAL_STOP_MS a process stops itself each time that so much has passed, so that a test can look at it.
+ * Loaded before the C library: time passes when somebody looks at it or sleeps, and does not depend on the machine.
+ * With VIRTUAL_STOP_MS a process stops itself each time that so much has passed, so that a test can look at it.
  */
 #define _GNU_SOURCE
 #include <signal.h>
