@@ -24,6 +24,8 @@ from damon.host.found import Found
 from damon.records.checked import Record, Snapshot
 from damon.records.form import Key
 from damon.records.read import read as read_records
+from damon.results.run import Run as RunDirectory
+from damon.results.tables import TABLES
 from damon.tune.figures import Constraint, Measured, Objective
 from damon.tune.request import Request, Result, Rules
 from damon.tune.results import Results
@@ -137,6 +139,19 @@ def test_what_a_run_left_in_format_1(name: str, read: Callable[[Path], Any]) -> 
     assert json.loads(msgspec.json.encode(read(path))) == json.loads(path.read_text())
 
 
+def test_a_run_directory_of_format_1() -> None:
+    place = FORMATS / "run-directory-1"
+    runs = [RunDirectory.open(place / form) for form in ("jsonl", "arrow")]
+    for run in runs:
+        assert (run.state, run.request["seconds"], run.request["every_ns"]) == ("complete", 1.0, 500_000_000)
+        assert run.table("machine").columns["time_ns"] == [0, 500_422_000, 1_000_000_000]
+        assert [(one.time_ns, len(one.regions)) for one in run.snapshots()] == [(500_422_000, 12)]
+        assert run.damaged is None
+    lines, streams = ([run.table(name) for name in TABLES] for run in runs)
+    assert lines == streams
+    assert [table.name for table in lines if not len(table)] == ["cgroups", "goals"]
+
+
 def test_a_result_of_damon_run_of_format_1() -> None:
     data = (FORMATS / "run-result-1.json").read_bytes()
     assert result.parse(data) == json.loads(data)
@@ -207,6 +222,7 @@ def _later(name: str, directory: Path) -> Path:
     """The stored file as a later version may write it: with a field that is not known."""
     text = (FORMATS / name).read_text()
     path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":
         path.write_text(json.dumps(json.loads(text) | {"format": 2, "new": []}))
     else:
@@ -222,6 +238,7 @@ def _later(name: str, directory: Path) -> Path:
         ("manifest-1.json", manifest.read),
         ("results-1.json", writers.read),
         ("run-result-1.json", lambda path: result.parse(path.read_bytes())),
+        ("run-directory-1/jsonl/run.json", lambda path: RunDirectory.open(path.parent)),
     ],
 )
 def test_a_later_version_is_refused(name: str, read: Callable[[Path], Any], tmp_path: Path) -> None:

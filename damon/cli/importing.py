@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``damon import``: recordings as trace files, which the simulated machine replays."""
+"""``damon import``: recordings as trace files, which the simulated machine replays, or as run directories."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ examples:
   damon import web.trace -o part.trace --from 5min --to 10min
   damon import web.trace -o small.trace --time-scale 0.1 --size-scale 0.25   a tenth of the time, a quarter of the size
   damon import damon.data -o shared.trace --anonymise                       no names, no addresses
+  damon import damon.data --run run1 && damon report run1 -o report.html    a page of the record
 
 in a workload file, beside other areas and phases:
   areas:
@@ -57,7 +58,16 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("file", metavar="RECORD", help="a file of records, or a trace file")
-    command.add_argument("-o", "--output", required=True, metavar="FILE", help="the trace file to write")
+    made = command.add_mutually_exclusive_group(required=True)
+    made.add_argument("-o", "--output", metavar="FILE", help="the trace file to write")
+    made.add_argument("--run", metavar="DIR", help="make a run directory instead, for `damon report` and programs")
+    _add_changes(command)
+    _add_lacks(command)
+    command.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    command.set_defaults(function=import_file)
+
+
+def _add_changes(command: Any) -> None:
     change = command.add_argument_group("what to change")
     change.add_argument("--from", dest="begin", type=_time, metavar="T", help="leave out what came before, e.g. 90s")
     change.add_argument("--to", dest="end", type=_time, metavar="T", help="leave out what comes after")
@@ -73,6 +83,9 @@ def add(commands: Any) -> None:
     change.add_argument(
         "--anonymise", action="store_true", help="no names and no addresses: area-0, process-0, pages from 0 on"
     )
+
+
+def _add_lacks(command: Any) -> None:
     lacks = command.add_argument_group("what a record lacks")
     lacks.add_argument(
         "--write-share", type=_share, default=1.0, metavar="X", help="share of accesses that write, 0 to 1 (default 1)"
@@ -85,8 +98,6 @@ def add(commands: Any) -> None:
         lacks.add_argument(
             f"--{name}", type=number(1, 10**12), metavar="N", help="interval, instead of what the record has"
         )
-    command.add_argument("--quiet", action="store_true", help="no progress, no summary")
-    command.set_defaults(function=import_file)
 
 
 def _time(text: str) -> int:
@@ -115,6 +126,8 @@ def import_file(arguments: argparse.Namespace) -> int:
     """The exit code; 1 if the file's end could not be read."""
     from damon.workload.tracefile.reader import Trace, is_trace
 
+    if arguments.run is not None:
+        return _run_directory(arguments)
     path, target = Path(arguments.file), _output(arguments)
     if not path.is_file():
         raise InvalidInput(f"record: {quoted(arguments.file)}: is not a file; give one of `damon record`")
@@ -133,6 +146,29 @@ def import_file(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         _summary(Trace(target))
     return 0 if damaged is None else 1
+
+
+def _run_directory(arguments: argparse.Namespace) -> int:
+    """The records as results over time."""
+    from damon.results.directory import check_place
+    from damon.results.records import record_to_run
+    from damon.workload.tracefile.reader import is_trace
+
+    path, out = Path(arguments.file), Path(arguments.run)
+    if _changes(arguments) or arguments.sample_us or arguments.aggr_us or arguments.write_share != 1.0:
+        raise InvalidInput("--run: shows a record as it is; leave out what changes it")
+    if not path.is_file() or is_trace(path):
+        raise InvalidInput(f"record: {quoted(arguments.file)}: is not a file of records; give one of `damon record`")
+    check_place(out, "--run")
+    with Progress(f"import {path.name}") if not arguments.quiet else _Silent() as progress:
+        made = record_to_run(path, out, progress=progress.update)
+    if made.skipped:
+        print(f"damon: {made.skipped} snapshots do not follow the one before and were left out", file=sys.stderr)
+    if made.damaged is not None:
+        print(f"damon: {made.damaged}; this is what came before", file=sys.stderr)
+    if not arguments.quiet:
+        print(f"{out.name}: {made.snapshots} snapshots; show them with: damon report {out}")
+    return 0 if made.damaged is None else 1
 
 
 class _Silent:

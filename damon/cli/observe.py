@@ -108,8 +108,6 @@ class SimObserver:
 
         if self.kills():  # the workload was another one from then on
             return None
-        if any(area.replay is not None for area in self.machine.workload.areas):  # no rates are known
-            return None
         areas = self.machine.areas()
         saved = sum(area.evicted_byte_seconds for area in areas)
         seconds = self.machine.clock.now_ns() / 1e9

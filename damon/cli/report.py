@@ -25,10 +25,13 @@ sample), blank not monitored. Colours follow NO_COLOR, FORCE_COLOR, CLICOLOR_FOR
 EPILOG = """\
 examples:
   damon report damon.data --json
+  damon report damon.data -o report.html
   damon report run1
   damon report run1 run2 -o report.html
 """
 _COUNT: Final = number(1, 10000, "a count")
+#: What is made of runs, and of records as runs.
+_PAGES: Final = ("output", "svg", "png", "parquet")
 
 
 def add(commands: Any) -> None:
@@ -46,9 +49,10 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="of records, or run directories (default damon.data)",
     )
-    command.add_argument("-o", "--output", metavar="FILE", help="runs: write an HTML page; - for standard output")
-    command.add_argument("--svg", metavar="FILE", help="runs: write a picture as SVG")
-    command.add_argument("--png", metavar="FILE", help="runs: write a picture as PNG")
+    command.add_argument("-o", "--output", metavar="FILE", help="write an HTML page; - for standard output")
+    command.add_argument("--svg", metavar="FILE", help="write a picture as SVG")
+    command.add_argument("--png", metavar="FILE", help="write a picture as PNG")
+    command.add_argument("--parquet", metavar="DIR", help="write the tables of one run as Parquet files")
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.add_argument("--rows", type=_COUNT, default=20, metavar="N", help="times in a heatmap (default 20)")
     command.add_argument("--columns", type=_COUNT, metavar="N", help="addresses in a heatmap (default: what fits)")
@@ -60,7 +64,7 @@ def report(arguments: argparse.Namespace) -> int:
     """The exit code; 1 if the file's end could not be read."""
     from damon.records import heatmap
 
-    if any(map(os.path.isdir, arguments.file)):
+    if any(map(os.path.isdir, arguments.file)) or any(getattr(arguments, option) for option in _PAGES):
         from damon.cli import report_runs
 
         return report_runs.report(arguments)
@@ -91,6 +95,3 @@ def _check_for_records(arguments: argparse.Namespace) -> None:
         raise InvalidInput(
             f"file: {arguments.file[1]!r}: is one more; give one file of records, or directories of runs"
         )
-    given = next((option for option in ("output", "svg", "png") if getattr(arguments, option) is not None), None)
-    if given is not None:
-        raise InvalidInput(f"--{given}: is for directories of runs; leave it out, or record with damon run --out DIR")

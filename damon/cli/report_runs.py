@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``damon report`` of run directories: an HTML page, a picture, or tables and heatmaps in the terminal."""
+"""``damon report`` of run directories, and of records as runs: an HTML page, a picture, Parquet files, or tables and
+heatmaps in the terminal."""
 
 from __future__ import annotations
 
@@ -28,11 +29,13 @@ _PICTURES: Final = {"svg": ".svg", "png": ".png"}
 
 def check(arguments: argparse.Namespace) -> None:
     """Refuse what cannot be made of run directories, before any is read."""
+    from damon.results.directory import check_place
+
     if arguments.json:
         raise InvalidInput("--json: is for files of records; leave it out")
-    other = next((path for path in arguments.file if not os.path.isdir(path)), None)
+    other = next((path for path in arguments.file if not os.path.exists(path)), None)
     if other is not None:
-        raise InvalidInput(f"run: {other!r}: is not a directory; give directories of `damon run --out` only")
+        raise InvalidInput(f"run: {other!r}: is missing; give directories of `damon run --out`, or files of records")
     needs = set(_NEEDS["text"])
     if arguments.output is not None:
         needs |= set(_NEEDS["output"])
@@ -41,9 +44,17 @@ def check(arguments: argparse.Namespace) -> None:
         if getattr(arguments, option) is not None:
             needs |= set(_NEEDS["picture"])
             output.check_writable(getattr(arguments, option), f"--{option}")
+    if arguments.parquet is not None:
+        check_place(Path(arguments.parquet), "--parquet")
+        needs = {"pyarrow"}
+        if len(arguments.file) > 1:
+            raise InvalidInput(f"--parquet: is for one run, not for {len(arguments.file)}; give one")
+        if arguments.output is not None or any(getattr(arguments, option) is not None for option in _PICTURES):
+            raise InvalidInput("--parquet: writes tables only; leave out -o, --svg and --png")
     missing = sorted(name for name in needs if find_spec(name) is None)
+    extra = "report" if arguments.parquet is None else "results"
     if missing:
-        raise MissingCapability(f"{', '.join(missing)}: is not installed; install pydamon[report]")
+        raise MissingCapability(f"{', '.join(missing)}: is not installed; install pydamon[{extra}]")
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -54,9 +65,13 @@ def report(arguments: argparse.Namespace) -> int:
     from damon.results.run import Run
 
     limits = page.limits(len(arguments.file))
-    runs = [
-        gather(Run.open(path), name, limits) for path, name in zip(arguments.file, _names(arguments.file), strict=True)
-    ]
+    with tempfile.TemporaryDirectory(prefix="damon-report-") as scratch:
+        if arguments.parquet is not None:
+            return _parquet(arguments, Path(scratch))
+        runs = [
+            gather(Run.open(_directory(path, Path(scratch, str(number)))), name, limits)
+            for number, (path, name) in enumerate(zip(arguments.file, _names(arguments.file), strict=True))
+        ]
     if arguments.output is not None:
         output.write_text(arguments.output, page.html(runs), "-o")
     for option, suffix in _PICTURES.items():
@@ -69,6 +84,30 @@ def report(arguments: argparse.Namespace) -> int:
     for why in damaged:
         print(f"damon: {why}; this is what came before", file=sys.stderr)
     return 1 if damaged else 0
+
+
+def _parquet(arguments: argparse.Namespace, scratch: Path) -> int:
+    from damon.results.parquet import write_parquet
+    from damon.results.run import Run
+
+    run = Run.open(_directory(arguments.file[0], scratch / "run"))
+    for path in write_parquet(run, Path(arguments.parquet)):
+        print(path)
+    if run.damaged is not None:
+        print(f"damon: {run.damaged}; this is what came before", file=sys.stderr)
+    return 1 if run.damaged is not None else 0
+
+
+def _directory(path: str, made: Path) -> str | Path:
+    """The run directory ``path``; of a file of records ``made``, which is made."""
+    if os.path.isdir(path):
+        return path
+    from damon.progress import Progress
+    from damon.results.records import record_to_run
+
+    with Progress(f"read {os.path.basename(path)}") as progress:
+        record_to_run(Path(path), made, progress=progress.update)
+    return made
 
 
 def _names(paths: Sequence[str]) -> list[str]:
@@ -103,7 +142,8 @@ def _print(runs: Sequence[Gathered], arguments: argparse.Namespace) -> None:
     columns = [text for one in runs for text in ((one.name, "compared") if one is not runs[0] else (one.name,))]
     if several:
         changed = [row for row in differences.parameters(runs) if row.differs]
-        output.table(["parameter", *(one.name for one in runs)], [[row.name, *row.texts()] for row in changed])
+        if changed:
+            output.table(["parameter", *(one.name for one in runs)], [[row.name, *row.texts()] for row in changed])
     output.table(["figure", *columns], [[_titled(row), *_paired(row)] for row in rows])
 
 

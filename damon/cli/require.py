@@ -38,11 +38,10 @@ def refuse_unknown(
     from damon.mm.sim.machine import SimulatedMachine
 
     simulated = isinstance(machine, SimulatedMachine)
-    rates = isinstance(machine, SimulatedMachine) and not any(area.replay for area in machine.workload.areas)
     wanted = [module for module in modules if module.wanted]
     counts = any(module.progress() is not None or module.needs()[1] for module in wanted)
     for condition in conditions:
-        why = lacking(condition.figure, simulated=simulated, workload=workload, counts=counts, rates=rates)
+        why = lacking(condition.figure, simulated=simulated, workload=workload, counts=counts)
         if why is not None:
             remedy = "" if "; give" in why else "; leave it out"
             raise InvalidInput(f"--require: {condition.figure.name}: {why}{remedy}")

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
+from damon.errors import InvalidInput
 from damon.quoting import cut
 from damon.results.run import Run
 from damon.workload.model import Workload
+from damon.workload.tracefile.reader import Trace, is_trace
 
 #: Areas, and phases, of a workload whose truth is computed.
 MAX_AREAS: Final = 4096
@@ -41,6 +45,8 @@ def played(run: Run) -> Played | str:
 
     request = run.request
     found = request.get("workload")
+    if request.get("machine") == "record":
+        return "a record: what was accessed is not known"
     if request.get("machine") != "sim" or not isinstance(found, dict):
         return "the run was not on the simulated machine: what was accessed is not known"
     if not isinstance(found.get("areas"), list) or len(found["areas"]) > MAX_AREAS:
@@ -54,6 +60,25 @@ def played(run: Run) -> Played | str:
         return f"the workload is of another kind: {cut(str(error))}"
     why = _refused(workload, [*starts.values(), *pids.values()])
     return why or Played(workload, starts, pids)
+
+
+def lost_trace(workload: Workload) -> str | None:
+    """Why the accesses of a replayed trace are not known; None: there is none, or it is there."""
+    for path in {area.replay.path for area in workload.areas if area.replay is not None}:
+        name = label(os.path.basename(path))
+        if not is_trace(Path(path)):
+            return f"the trace {name} is not where it was"
+        try:
+            what = Trace(Path(path)).description
+        except InvalidInput:
+            return f"the trace {name} is damaged"
+        used = [area.replay for area in workload.areas if area.replay is not None and area.replay.path == path]
+        fits = all(0 <= one.area < len(what.areas) for one in used)
+        if not fits or not all(0 <= one.begin_ns < one.end_ns <= what.duration_ns for one in used):
+            return f"the trace {name} is another one now"
+        if not all(0.001 <= scale <= 1000.0 for one in used for scale in (one.time_scale, one.size_scale)):
+            return f"the scale of the trace {name} is not valid"
+    return None
 
 
 def _refused(workload: Workload, addresses: list[int]) -> str:
@@ -83,6 +108,7 @@ class Context:
     pids: tuple[int | None, ...]  #: of its targets
     actions: tuple[str, ...]  #: of its schemes
     intervals: tuple[int, int]  #: sampling and aggregation, us
+    mappings: tuple[tuple[int, int, int, str], ...] = ()  #: target, start, end, name; of an imported record
 
 
 def contexts(run: Run) -> dict[int, Context]:
@@ -100,7 +126,16 @@ def _context(number: int, found: Any) -> Context:
         tuple(_number(_object(one).get("pid"), None) for one in _list(fields.get("targets"))[:64]),
         tuple(label(_object(one).get("action", "?")) for one in _list(fields.get("schemes"))[:64]),
         (_number(intervals.get("sample_us"), 5000), _number(intervals.get("aggr_us"), 100_000)),
+        tuple(_mappings(fields.get("mappings"))),
     )
+
+
+def _mappings(found: Any) -> Iterator[tuple[int, int, int, str]]:
+    for one in _list(found)[:MAX_AREAS]:
+        if isinstance(one, list) and len(one) == 4:
+            target, start, end = (_number(value, -1) for value in one[:3])
+            if target >= 0 and 0 <= start < end:
+                yield target, start, end, label(one[3])
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -146,6 +146,11 @@ class _Part:
         found = Map(context, grid, self.kept.snapshots, (), actions(run, context, grid), every=self.kept.stride)
         if isinstance(played, str):
             found.why = played
+            found.named = _of_mappings(context, grid.space)
+            return found
+        lost = asked.lost_trace(played.workload)
+        if lost is not None:
+            found.why = lost
             return found
         sample_us = float(np.median(self._intervals.sample_us)) if len(self._intervals.times) else 5000.0
         if context.ops.startswith("paddr"):
@@ -183,6 +188,20 @@ def _of_areas(played: asked.Played, targets: Mapping[str, int], space: Space) ->
             start = played.starts[area.name]
             low, high = space.at(targets[area.process], [start, start + area.size]).tolist()
             found.append(Named(asked.label(_area_name(area, several)), low, high))
+    return _large(found, space)
+
+
+def _of_mappings(context: asked.Context, space: Space) -> list[Named]:
+    """What an imported record had beside it; neighbours of the same name are one."""
+    found: list[Named] = []
+    for target, start, end, name in sorted(context.mappings):
+        if target not in space.targets:
+            continue
+        low, high = space.at(target, [start, end]).tolist()
+        if found and found[-1].name == name and low - found[-1].high <= space.gap:
+            found[-1] = Named(name, found[-1].low, high)
+        elif low < high:
+            found.append(Named(name, low, high))
     return _large(found, space)
 
 

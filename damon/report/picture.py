@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,8 @@ import numpy as np
 
 from damon.report.curves import Chart, Curve
 from damon.report.embed import merged
-from damon.report.gather import Gathered, Map
+from damon.report.gather import Gathered, Map, gather
+from damon.results.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +22,8 @@ _WIDTH: Final = 11.0
 _CHART: Final = 1.25
 _MAP: Final = 3.4
 _MAX_CHARTS: Final = 14
+_ID: Final = re.compile(r'id="([a-z]+[0-9a-f]{10})"')
+_USE: Final = re.compile(r'(id="|href="#|url\(#)([a-z]+[0-9a-f]{10})("|\))')
 _STYLES: Final = ("-", "--", ":", "-.")
 _SETTINGS: Final[dict[Any, Any]] = {
     "svg.hashsalt": "pydamon", "text.parse_math": False, "font.size": 8, "axes.spines.top": False,
@@ -42,6 +46,30 @@ def write(runs: Sequence[Gathered], path: Path) -> None:
         figure = _figure(runs)
         metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(path, format=kind, dpi=110, metadata=metadata)
+    if kind == "svg":
+        path.write_text(_numbered(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _numbered(svg: str) -> str:
+    """With ids by order: matplotlib makes those of clip paths from addresses of objects."""
+    numbers: dict[str, str] = {}
+    for found in _ID.findall(svg):
+        numbers.setdefault(found, f"i{len(numbers)}")
+    return _USE.sub(lambda match: match[1] + numbers.get(match[2], match[2]) + match[3], svg)
+
+
+def figure(*runs: Run) -> Figure:
+    """The picture of ``runs``, for notebooks: the heatmaps and the curves on one time axis.
+
+    Raises:
+        InvalidInput: a run was changed.
+        OSError: it cannot be read.
+    """
+    import matplotlib
+
+    names = [run.name or f"run {number}" for number, run in enumerate(runs, 1)]
+    with matplotlib.rc_context(_SETTINGS):
+        return _figure([gather(run, name) for run, name in zip(runs, names, strict=True)])
 
 
 def _figure(runs: Sequence[Gathered]) -> Figure:

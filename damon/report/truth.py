@@ -21,6 +21,7 @@ from damon.report.space import Floats, Space, spread
 from damon.results.arrays import chunks
 from damon.results.run import Run
 from damon.workload.model import Access, Event, Pattern, Workload
+from damon.workload.tracefile.sampled import Sampled, Traces
 
 #: Points at which the share of a zipf area's pages is computed.
 _POINTS: Final = 1 << 16
@@ -87,11 +88,31 @@ def _profile(access: Access, size: int, sample_us: float) -> tuple[Floats, Float
     return edges / nr, 1.0 - np.exp(-touches * ranks**-access.skew)
 
 
+def replayed(traced: Sampled, edges_ns: Floats, sample_us: float) -> Floats:
+    """Of an area that replays a trace, the share of each of the pages that stand for it, by cells of time.
+
+    Raises:
+        InvalidInput: the trace is not there any more, or was changed.
+    """
+    at, rounds = edges_ns / 1e9, np.zeros(len(edges_ns))
+    if traced.loop:
+        rounds, at = np.floor(at / traced.seconds), at % traced.seconds
+    touches = np.stack([np.interp(at, traced.edges, one) + rounds * one[-1] for one in traced.sums], axis=1)
+    rates = np.diff(touches, axis=0) / np.maximum(np.diff(edges_ns)[:, None] / 1e9, 1e-9)
+    found: Floats = 1.0 - np.exp(-np.maximum(rates, 0.0) * sample_us / 1e6)
+    return found
+
+
 def of_areas(workload: Workload, edges_ns: Floats, sample_us: float) -> dict[str, Floats]:
     """The share of each area by cells of time: the mean of its pages."""
-    timeline = Timeline(workload)
+    timeline, traces = Timeline(workload), Traces()
     sizes = {area.name: area.size for area in workload.areas}
-    found = {area.name: np.zeros(len(edges_ns) - 1) for area in workload.areas}
+    found = {
+        area.name: replayed(traces.sampled(area), edges_ns, sample_us).mean(axis=1)
+        if area.replay is not None
+        else np.zeros(len(edges_ns) - 1)
+        for area in workload.areas
+    }
     for area, accesses in timeline.used.items():
         for access, used in accesses.items():
             mean = truth(segment(access, sizes[area], 0), sizes[area] // PAGE_SIZE, round(sample_us * 1000))
@@ -113,10 +134,15 @@ def virtual(
         edges_ns: the edges of the cells of time.
         sample_us: the sampling interval.
     """
-    timeline = Timeline(workload)
+    timeline, traces = Timeline(workload), Traces()
     cells = np.zeros((len(edges_ns) - 1, len(edges) - 1))
     width = np.diff(edges)
     for area in workload.areas:
+        if area.replay is not None and area.process in targets:
+            times = replayed(traces.sampled(area), edges_ns, sample_us)
+            ends = np.floor(np.linspace(0.0, area.size, times.shape[1] + 1)).astype(np.uint64)
+            at = space.at(targets[area.process], starts[area.name] + ends)
+            cells += np.stack([spread(at[:-1], at[1:], shares, edges) for shares in times]) / width
         if area.process not in targets or area.name not in timeline.used:
             continue
         for access, used in timeline.used[area.name].items():

@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+from array import array
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, TypeAlias
 
 from damon import format_version
 from damon.errors import DamonError, InvalidInput, MissingCapability
@@ -30,8 +31,13 @@ _CHUNK: Final = 1 << 13
 _TOGETHER: Final = ("regions", "snapshots")
 
 
+#: Rows of one column that wait to be written; an array, unless it is of text or some are unknown.
+_Waiting: TypeAlias = "list[Any] | array[int] | array[float]"
+_ARRAYS: Final = {Kind.INT: "Q", Kind.FLOAT: "d"}
+
+
 class _File(Protocol):
-    def write(self, columns: Mapping[str, Sequence[Any]]) -> None: ...
+    def write(self, columns: Mapping[str, _Waiting]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -40,8 +46,9 @@ class _JsonLines:
     def __init__(self, path: Path, table: str) -> None:
         self._file = _create(path / f"{table}.jsonl")
 
-    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        self._file.write(json.dumps(columns, separators=(",", ":")).encode() + b"\n")
+    def write(self, columns: Mapping[str, _Waiting]) -> None:
+        lists = {name: values if isinstance(values, list) else values.tolist() for name, values in columns.items()}
+        self._file.write(json.dumps(lists, separators=(",", ":")).encode() + b"\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -51,16 +58,21 @@ class _JsonLines:
 class _Arrow:
     def __init__(self, path: Path, table: str) -> None:
         pa = import_module("pyarrow")
-        kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
-        self._schema = pa.schema([pa.field(column.name, kinds[column.kind]) for column in TABLES[table]])
+        self._schema = arrow_schema(table)
         self._file = _create(path / f"{table}.arrows")
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         self._writer = pa.ipc.new_stream(self._file, self._schema, options=options)
 
-    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+    def write(self, columns: Mapping[str, _Waiting]) -> None:
         pa = import_module("pyarrow")
 
-        arrays = [pa.array(columns[field.name], field.type) for field in self._schema]
+        def column(field: Any) -> Any:
+            values = columns[field.name]
+            if isinstance(values, list):
+                return pa.array(values, field.type)
+            return pa.Array.from_buffers(field.type, len(values), [None, pa.py_buffer(values)])
+
+        arrays = list(map(column, self._schema))
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
         self._file.flush()
 
@@ -69,9 +81,21 @@ class _Arrow:
         self._file.close()
 
 
+def _none_wait(kind: Kind) -> _Waiting:
+    code = _ARRAYS.get(kind)
+    return [] if code is None else array(code)
+
+
 def _create(path: Path) -> IO[bytes]:
     """A new file, which a link must not lead elsewhere."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "wb")
+
+
+def arrow_schema(table: str) -> Any:
+    """The columns of ``table`` for pyarrow."""
+    pa = import_module("pyarrow")
+    kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
+    return pa.schema([pa.field(column.name, kinds[column.kind]) for column in TABLES[table]])
 
 
 def has_arrow() -> bool:
@@ -132,7 +156,7 @@ class DirectorySink:
         path.mkdir(exist_ok=True)
         self.path = path
         self._files: dict[str, _File] = {}
-        self._waiting: dict[str, dict[str, list[Any]]] = {}
+        self._waiting: dict[str, dict[str, _Waiting]] = {}
         self.rows: dict[str, int] = {}
         self._head = {format_version.FIELD: FORMAT, "form": self.form, "request": dict(request)}
         self.describe()
@@ -159,9 +183,14 @@ class DirectorySink:
         os.chmod(self.path / name, 0o644)
 
     def append(self, table: str, columns: Columns) -> None:
-        waiting = self._waiting.setdefault(table, {column.name: [] for column in TABLES[table]})
+        if table not in self._waiting:
+            self._waiting[table] = {column.name: _none_wait(column.kind) for column in TABLES[table]}
+        waiting = self._waiting[table]
         for name, values in columns.items():
-            waiting[name].extend(values)
+            kept: Any = waiting[name]
+            if not isinstance(kept, list) and not isinstance(values, array) and None in values:
+                kept = waiting[name] = kept.tolist()
+            kept.extend(values)
         nr = len(next(iter(waiting.values())))
         if nr >= _CHUNK:
             for one in _TOGETHER if table in _TOGETHER else (table,):

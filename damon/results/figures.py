@@ -18,7 +18,7 @@ _NEEDS: Final = {
     "workload": "is that of a workload; give --sim, or --linux with --workload",
     "counts": NO_COUNTS,
     "processor": SIMULATED_CPU,
-    "rates": "is known on the simulated machine only, of a workload with rates; give --sim and one without a trace",
+    "rates": "is known on the simulated machine only; give --sim",
 }
 
 
@@ -155,7 +155,7 @@ def figures(result: Result) -> dict[str, float | None]:
     return {name: figure.of(result) if has[figure.needs] else None for name, figure in FIGURES.items()}
 
 
-def lacking(figure: Figure, *, simulated: bool, workload: bool, counts: bool, rates: bool = True) -> str | None:
+def lacking(figure: Figure, *, simulated: bool, workload: bool, counts: bool) -> str | None:
     """Why a run will not have ``figure``; None when it will.
 
     Args:
@@ -163,8 +163,7 @@ def lacking(figure: Figure, *, simulated: bool, workload: bool, counts: bool, ra
         simulated: is the machine simulated?
         workload: is a workload played or performed?
         counts: does a module count what it acts on?
-        rates: does the workload have phases with rates, and no trace?
     """
     has = {"sim": simulated, "workload": workload, "counts": counts, "processor": not simulated}
-    has["rates"] = simulated and rates
+    has["rates"] = simulated
     return None if has.get(figure.needs, True) else _NEEDS[figure.needs]

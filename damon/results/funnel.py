@@ -101,9 +101,7 @@ class Funnel:
         self._ctx, self._append, self._epoch_ns = ctx, append, epoch_ns
         machine = ctx.machine
         self._machine = machine if isinstance(machine, SimulatedMachine) else None
-        self._truth = None
-        if isinstance(machine, SimulatedMachine) and not any(area.replay for area in machine.workload.areas):
-            self._truth = Truth(machine.workload)
+        self._truth = Truth(machine.workload) if isinstance(machine, SimulatedMachine) else None
         self._passes: dict[int, _Pass] = {}
 
     def take(self, event: TraceEvent) -> None:

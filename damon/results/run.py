@@ -17,7 +17,7 @@ from damon import format_version
 from damon.errors import InvalidInput, MissingCapability
 from damon.model import html
 from damon.quoting import cut, quoted
-from damon.results.directory import FORMAT, FORMS, NAME, has_arrow
+from damon.results.directory import FORMAT, FORMS, NAME, arrow_schema, has_arrow
 from damon.results.regions import Snapshot, in_order, snapshots
 from damon.results.sink import MemorySink
 from damon.results.tables import TABLES, Column, Kind
@@ -59,6 +59,26 @@ class Table:
     def to_pandas(self) -> Any:
         """A pandas data frame, if pandas is installed."""
         return import_module("pandas").DataFrame(self.columns)
+
+    def plot(self, *names: str, axes: Any = None) -> Any:
+        """Curves of the columns ``names`` over time in s, on ``axes`` of matplotlib (the extra ``report``) or new ones.
+
+        Raises:
+            InvalidInput: the table has no such column, or no times.
+        """
+        units = {column.name: column.unit for column in TABLES[self.name] if column.kind is not Kind.TEXT}
+        for name in ("time_ns", *names):
+            if name not in units:
+                known = ", ".join(one for one in units if one != "time_ns")
+                raise InvalidInput(f"column: {quoted(name)}: is not one of {self.name}'s; give some of {known}")
+        axes = axes if axes is not None else import_module("matplotlib.figure").Figure(layout="constrained").subplots()
+        times = [time_ns / 1e9 for time_ns in self.columns["time_ns"]]
+        for name in names:
+            axes.plot(times, [float("nan") if one is None else one for one in self.columns[name]], label=name)
+        axes.set_xlabel("s")
+        axes.set_ylabel(", ".join(dict.fromkeys(units[name] for name in names)))
+        axes.legend(frameon=False)
+        return axes
 
 
 class Run:
@@ -226,13 +246,9 @@ def _arrow_batches(run: Run, file: Any, path: Path) -> Iterator[Any]:
 
 def _check_batch(batch: Any, table: str, path: Path) -> None:
     """Refuse a batch whose columns, or their types, are not those of ``table``."""
-    pa: Any = import_module("pyarrow")
-
-    kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
-    columns = TABLES[table]
-    if [(field.name, field.type) for field in batch.schema] != [(one.name, kinds[one.kind]) for one in columns]:
+    if batch.schema != arrow_schema(table):
         raise InvalidInput(f"{path}: it does not have the columns of the table {table}; it was changed")
-    for column, values in zip(columns, batch.columns, strict=True):
+    for column, values in zip(TABLES[table], batch.columns, strict=True):
         if values.null_count and not column.optional:
             raise InvalidInput(f"{path}: {column.name}: None: is not valid; it was changed")
 

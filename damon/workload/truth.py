@@ -2,7 +2,7 @@
 """What is known of a workload's accesses before it runs: shares of an area's pages that are idle, or accessed so often.
 
 Expectations by the rates of the phases. An area counts as a whole for uniformly random accesses, and in blocks of ranks
-for Zipf's law.
+for Zipf's law. Of areas that replay a trace some pages stand for all.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from math import exp
 from typing import Final
 
 from damon.workload.model import Access, Area, Event, Pattern, Workload
+from damon.workload.tracefile.sampled import Sampled, Traces
 
 _PAGE: Final = 4096
 _HEAD: Final = 64
 _GROWTH: Final = 1.25
+#: Pages of an area that replays a trace.
+_TRACED: Final = 128
 
 
 @lru_cache(maxsize=256)
@@ -45,6 +48,10 @@ class Truth:
             {event.name for event in phase.events if event.event is Event.MMAP} for phase in workload.phases
         ]
         self._whole_us = sum(phase.duration_us for phase in workload.phases)
+        traces = Traces()
+        self._traced = {
+            area.name: traces.sampled(area).fewer(_TRACED) for area in workload.areas if area.replay is not None
+        }
 
     def _spans(self, begin_us: float, end_us: float) -> Iterator[tuple[int, float]]:
         """The phases in ``[begin_us, end_us)``: number, and us of it."""
@@ -62,7 +69,7 @@ class Truth:
             at += max(span, 1e-3)
 
     def access(self, area: str, at_us: float) -> Access | None:
-        """How ``area`` is accessed at that time; None: not at all."""
+        """How ``area`` is accessed in the phase of that time; None: not at all, or by a trace."""
         number = next((number for number, _ in self._spans(at_us, at_us + 1)), 0)
         return self._accesses[number].get(area)
 
@@ -71,6 +78,8 @@ class Truth:
 
         An area is accessed when it is mapped; it is 0 if that was later.
         """
+        if area in self._traced:
+            return _idle_share(self._traced[area], now_us / 1e6, idle_us / 1e6)
         spec = self._areas[area]
         nr = spec.size // _PAGE
         share = 1.0
@@ -93,6 +102,10 @@ class Truth:
             sample_us: the sampling interval.
             most: samples in an aggregation interval.
         """
+        if area in self._traced:
+            traced = self._traced[area]
+            each = [traced.rate(page, now_us / 1e6) * sample_us / 1e6 for page in range(len(traced.rates))]
+            return sum(low - 0.5 <= (1.0 - exp(-one)) * most <= high + 0.5 for one in each) / len(each)
         access, nr = self.access(area, now_us), self._areas[area].size // _PAGE
         if access is None:
             return float(low <= 0 <= high)
@@ -109,12 +122,25 @@ class Truth:
 
     def accesses_per_page(self, area: str, now_us: float, interval_us: float) -> float:
         """The mean number of accesses to a page of ``area`` in ``interval_us``."""
+        if area in self._traced:
+            traced = self._traced[area]
+            rates = [traced.rate(page, now_us / 1e6) for page in range(len(traced.rates))]
+            return sum(rates) / len(rates) * interval_us / 1e6
         access = self.access(area, now_us)
         return access.rate * interval_us / 1e6 / (self._areas[area].size // _PAGE) if access is not None else 0.0
 
     @property
     def areas(self) -> dict[str, Area]:
         return self._areas
+
+
+def _idle_share(traced: Sampled, now: float, idle: float) -> float:
+    """As ``Truth.idle_share``, times in seconds."""
+    begin = now - idle
+    if begin < 0 or not any(low <= begin and now <= high for low, high in traced.lives(now)):
+        return 0.0
+    pages = range(len(traced.rates))
+    return sum(exp(-traced.touches(page, begin, now)) for page in pages) / len(pages)
 
 
 def _untouched(access: Access, nr_pages: int, touches: float) -> float:

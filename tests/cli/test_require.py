@@ -84,16 +84,22 @@ def test_a_real_machine_does_not_have_all() -> None:
     require.refuse_unknown(known, [module], FakeMachine(), True)
 
 
-def test_a_trace_has_no_best(damon: Damon, tmp_path: Path) -> None:
-    record, trace = str(tmp_path / "rec.data"), str(tmp_path / "rec.trace")
-    assert damon(["record", "--sim", "stairs", "--ops", "vaddr", "--duration", "3", "-o", record]).code == 0
-    assert damon(["import", record, "-o", trace]).code == 0
-    words = ["run", "--module", "damon_reclaim", "--sim", trace, "--duration", "2", "--quiet"]
-    done = damon([*words, "--require", "regret<9"])
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    assert done.err.startswith("damon: --require: regret: ")
-    assert damon([*words, "--require", "saved>=0%", "--json", str(tmp_path / "r.json")]).code == 0
-    assert json.loads((tmp_path / "r.json").read_text())["best"] is None
+def test_a_trace_is_held_against_the_best(damon: Damon, tmp_path: Path, small: str) -> None:
+    """As the workload that it was recorded of."""
+    record, trace, file = str(tmp_path / "rec.data"), tmp_path / "rec.trace", tmp_path / "r.json"
+    assert damon(["record", "--sim", small, "--ops", "vaddr", "--duration", "3", "-o", record]).code == 0
+    assert damon(["import", record, "-o", str(trace)]).code == 0
+    replay = tmp_path / "replay.yaml"
+    replay.write_text(f"areas: {{a: {{trace: {trace}}}}}\nmachine: {{memory: 64 MiB, swap: {{size: 64 MiB}}}}\n")
+    found = []
+    for workload in (small, str(replay)):
+        words = ["run", *RECLAIM, "--sim", workload, "--duration", "3", "--quiet", "--json", str(file)]
+        assert damon([*words, "--require", "of_possible>10%,regret<1000"]).code == 0
+        found.append(json.loads(file.read_text())["best"])
+    own, traced = found
+    assert 0.1 < traced["of_possible"] <= 1.0
+    assert traced["possible_byte_seconds"] > traced["saved_byte_seconds"] > 0
+    assert traced["possible_byte_seconds"] == pytest.approx(own["possible_byte_seconds"], rel=0.05)
 
 
 def test_a_killed_process_leaves_no_best_and_fails_the_condition(damon: Damon, tmp_path: Path) -> None:

@@ -48,6 +48,19 @@ def _records(data: bytes) -> None:
     json.dumps(heatmap.as_object(path, heatmap.report(path, 3, 8)))
 
 
+def _record_run(data: bytes) -> None:
+    """Records, and the same text as what lies beside them, as a run directory."""
+    from damon.results.records import record_to_run
+    from damon.results.run import Run
+
+    path, out = _file(data), _scratch[0] / "run-directory"
+    for name in ("kdamonds", "vmas", "mem_footprint"):
+        path.with_name(f"{path.name}.{name}").write_bytes(data)
+    shutil.rmtree(out, ignore_errors=True)
+    record_to_run(path, out, "jsonl")
+    list(Run.open(out).snapshots())
+
+
 class _Said(Exception):
     """What a command said when it refused its input."""
 
@@ -526,6 +539,7 @@ def _targets() -> list[Target]:
     return [
         Target("records", "json", seeds.records, _records, ours, 400),
         Target("records-packed", "zlib", lambda: [zlib.compress(one) for one in seeds.records()], _records, ours, 250),
+        Target("record-run", "json", seeds.records, _record_run, ours, 100),
         Target("report", "json", seeds.records, _report, (_Said,), 40),
         Target("import", "json", seeds.records, _import, (_Said,), 60),
         Target("trace-file", "text", seeds.traces, _trace_file, ours, 150),

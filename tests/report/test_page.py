@@ -202,7 +202,7 @@ def test_a_run_that_was_killed(damon: Damon, runs: dict[str, Path], tmp_path: Pa
     ("words", "what"),
     [(["{early}", "--json"], "--json"), (["{early}", "-o", "{early}"], "-o"),
      (["{early}", "--svg", "/no/such/x.svg"], "--svg"), (["{early}", "{early}/run.json"], "run.json"),
-     (["{early}"] * 13, "run: 13"), (["{early}/run.json", "-o", "x"], "--output"),
+     (["{early}"] * 13, "run: 13"), (["{early}/run.json", "-o", "x"], "run.json"),
      (["{early}/..", "-o", "-"], "run.json"), (["{early}/run.json", "{late}/run.json"], "file")],
 )  # fmt: skip
 def test_refusals(damon: Damon, runs: dict[str, Path], words: list[str], what: str) -> None:  # noqa: F811

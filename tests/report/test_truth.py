@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from damon.mm.sim import SimulatedMachine
-from damon.report import truth
+from damon.report import asked, truth
 from damon.report.space import Space
 from damon.workload.model import Access, Area, Event, Pattern, Phase, PhaseEvent, Workload
+from damon.workload.replays import workload_of
+from damon.workload.tracefile.form import TracedArea, pack_rows
+from damon.workload.tracefile.writer import TraceWriter
 
 MIB = 1 << 20
 AREAS = (Area("a", 2 * MIB), Area("b", 4 * MIB), Area("c", MIB, mapped_at_start=False))
@@ -70,3 +76,49 @@ def test_physical_memory_is_by_what_is_there() -> None:
     )  # fmt: skip
     share = truth.of_areas(workload, np.array([0.0, 1e9]), SAMPLE_US)["a"][0]
     np.testing.assert_allclose(found, [[share, 0, 0, 0], [0, 0, share / 2, share / 2]])
+
+
+def _traced(place: Path, loop: bool) -> tuple[Workload, Area]:
+    """Two areas of 2 MiB in one space; only the second half of the second is accessed, from 1 s to 2 s of 3 s."""
+    with TraceWriter(place / "t.trace") as writer:
+        space = writer.space("main", 1024)
+        writer.add(space, 10**9, 2 * 10**9, pack_rows([(768, 1024, 100.0, 1.0)]))
+        areas = [
+            TracedArea(name, space, first, 512, mapped=((0, 3 * 10**9),)) for name, first in (("x", 0), ("y", 512))
+        ]
+        writer.close(3 * 10**9, areas, loop=loop)
+    workload = workload_of(place / "t.trace")
+    return workload, workload.areas[1]
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_traces_are_as_on_the_machine(tmp_path: Path, loop: bool) -> None:
+    workload, area = _traced(tmp_path, loop)
+    found = truth.of_areas(workload, np.arange(0, 8e9, 0.5e9), SAMPLE_US)
+    assert not found["x"].any()
+    for cell in range(15):
+        wanted = _machine_truth(workload, area.name, 0.5 * cell + 0.25)
+        assert found["y"][cell] == pytest.approx(wanted, abs=1e-9), cell
+    assert found["y"].any()
+
+
+def test_traces_are_where_they_are_accessed(tmp_path: Path) -> None:
+    workload, area = _traced(tmp_path, False)
+    space = Space({0: [(0, 4 * MIB)]})
+    starts = {"x": 0, "y": 2 * MIB}
+    times = np.array([0.0, 1e9, 2e9])
+    cells = truth.virtual(workload, starts, {area.process: 0}, space, np.linspace(0, 4 * MIB, 5), times, SAMPLE_US)
+    np.testing.assert_allclose(cells, [[0, 0, 0, 0], [0, 0, 0, 1 - np.exp(-0.5)]], atol=1e-9)
+
+
+def test_a_trace_that_is_lost_is_named(tmp_path: Path) -> None:
+    workload, area = _traced(tmp_path, False)
+    assert asked.lost_trace(workload) is None
+    (tmp_path / "t.trace").write_bytes(b"DAMTRACE")
+    assert asked.lost_trace(workload) == "the trace t.trace is damaged"
+    (tmp_path / "t.trace").write_bytes(b"x")
+    assert asked.lost_trace(workload) == "the trace t.trace is not where it was"
+    other, _ = _traced(tmp_path, False)
+    assert area.replay is not None
+    longer = replace(area, replay=replace(area.replay, end_ns=4 * 10**9))
+    assert asked.lost_trace(replace(other, areas=(longer,))) == "the trace t.trace is another one now"

@@ -127,7 +127,7 @@ def test_the_page_has_all_figures() -> None:
     units = {"share": "share", "bytes": "bytes", "": "number"}
     known = {
         "": "always", "sim": "simulated machine", "workload": "with a workload", "counts": "modules that count bytes",
-        "processor": "real machine", "rates": "simulated machine, no trace",
+        "processor": "real machine", "rates": "simulated machine",
     }  # fmt: skip
     page = (Path(__file__).parents[2] / "docs" / "reference" / "run.md").read_text()
     rows = [f"| `{one.name}` | {units[one.unit]} | {one.what} | {known[one.needs]} |" for one in FIGURES.values()]

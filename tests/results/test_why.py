@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -25,6 +26,8 @@ from damon.model.scheme import (
     DamosWmarkMetric,
 )
 from damon.results.why import Cause, Explanation, explain
+from damon.workload.tracefile.form import TracedArea, pack_rows
+from damon.workload.tracefile.writer import TraceWriter
 from tests.results.runs import machine_of, recorded
 
 _M: Final = 1 << 20
@@ -188,6 +191,30 @@ def test_accesses_that_are_too_rare_for_a_hot_scheme() -> None:
     found = _explained(_Case(_SPARSE, lambda: _scheme(pattern=hot, action=DamosAction.LRU_PRIO), Cause.WORKS, {}))
     assert found.cause is Cause.INTERVALS_SHORT
     assert "8.192 s" in found.sentence
+
+
+def test_a_trace_is_explained_as_the_workload_that_it_is_like(tmp_path: Path) -> None:
+    """The hot and the cold area, as a trace of two windows: the first stages, and a cause that rests on the truth."""
+    pages, hot = 160 * _M >> 12, 32 * _M >> 12
+    with TraceWriter(tmp_path / "t.trace") as writer:
+        space = writer.space("main", pages)
+        for begin in (0, 5):
+            rows = pack_rows([(0, hot, 5 * 200e3 / hot, 1.0)])
+            writer.add(space, begin * 10**9, (begin + 5) * 10**9, rows)
+        areas = [
+            TracedArea("hot", space, 0, hot, mapped=((0, 10**10),)),
+            TracedArea("cold", space, hot, pages - hot, mapped=((0, 10**10),)),
+        ]
+        writer.close(10**10, areas)
+    traced = {"areas": {"t": {"trace": str(tmp_path / "t.trace")}}, "machine": _HOT_COLD["machine"]}
+    runs = []
+    for workload in (_HOT_COLD, traced):
+        with machine_of(workload) as machine:
+            runs.append(recorded(machine, [_scheme(wmarks=_marks(500, 400))], 5, why=True))
+    own, ours = (run.table("funnel").columns["eligible"] for run in runs)
+    assert ours == pytest.approx(own, rel=0.01)
+    assert 100 * _M < ours[-1] < 130 * _M
+    assert [next(iter(explain(run))).cause for run in runs] == [Cause.WATERMARKS] * 2
 
 
 def test_memory_that_no_advice_reaches() -> None:

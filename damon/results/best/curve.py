@@ -18,7 +18,9 @@ from typing import Final
 
 from damon.results.best.lives import lives
 from damon.results.best.pages import PAGE, Detail, Idle, add_life
+from damon.results.best.traced import add_traced
 from damon.workload.model import Kind, Workload
+from damon.workload.tracefile.sampled import Traces
 
 #: Refaults, and bytes x seconds saved.
 Point = tuple[float, float]
@@ -80,13 +82,20 @@ def best_reclaim(workload: Workload, seconds: float) -> Best:
     """The best possible reclaim in the first ``seconds`` of ``workload``, by a policy that knows every touch.
 
     File pages can always leave. Anonymous ones need swap; all of the run together, they are out no more than the swap
-    devices' bytes times ``seconds``.
+    devices' bytes times ``seconds``. Areas that replay a trace are estimated from some of their pages.
+
+    Raises:
+        InvalidInput: a trace cannot be read any more.
     """
     idle = {kind: Idle() for kind in Kind}
     found = [(area, life, times) for area, some in lives(workload, seconds) for life, times in some.items()]
     detail = Detail.of((area, life) for area, life, _ in found)
     for area, life, times in found:
         add_life(idle[area.kind], area, life, times, detail)
+    traced = [area for area in workload.areas if area.replay is not None]
+    traces = Traces()
+    for area in traced:
+        add_traced(idle[area.kind], traces.sampled(area), area.populate, seconds, len(traced))
     file, anon = Curve(idle[Kind.FILE]).at, Curve(idle[Kind.ANON]).at
     room = sum(device.size for device, _ in workload.machine.swaps) * seconds
 

@@ -47,10 +47,12 @@ def _joined(stretches: list[Stretch]) -> list[Stretch]:
 
 
 def lives(workload: Workload, seconds: float) -> Iterator[tuple[Area, Counter[Life]]]:
-    """Of each area, its lives in the first ``seconds``, and how many are alike."""
+    """Of each area that phases access, its lives in the first ``seconds``, and how many are alike."""
     touched = {event.name for phase in workload.phases for event in phase.events}
     of_phase = [{access.area: access for access in phase.accesses} for phase in workload.phases]
     for area in workload.areas:
+        if area.replay is not None:
+            continue
         accesses = [found.get(area.name) for found in of_phase]
         if area.mapped_at_start and not touched & {area.name, area.process}:
             yield area, Counter([_whole(workload, accesses, seconds)])

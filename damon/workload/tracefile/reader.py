@@ -155,6 +155,15 @@ class Trace:
             window = self.window(space, number)
             yield window.t0, window.t1, self.rows(window)
 
+    def level_windows(self, space: int, level: int, begin: int, end: int) -> Iterator[tuple[int, int, bytes]]:
+        """Begin, end and rows of the windows of one level that overlap ``[begin, end)``; none of a level that is not
+        there."""
+        levels = self.description.spaces[space].levels
+        for number in range(levels[level].nr) if level < len(levels) else ():
+            window = self._window(levels[level], number)
+            if window.t1 > begin and window.t0 < end:
+                yield window.t0, window.t1, self.rows(window)
+
     def window_at(self, space: int, t: int) -> TraceWindow | None:
         """The window that has the time ``t`` of the trace; None: nothing was touched then."""
         low, high = 0, self.nr_windows(space)
