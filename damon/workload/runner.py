@@ -108,6 +108,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=("auto", "yaml", "masim"), default="auto", help="of the file")
     parser.add_argument("--masim-rate", metavar="RATE", help="touches a second of a masim configuration (2M)")
     parser.add_argument("--json", action="store_true", help="the program's JSON lines as they are")
+    _add_replay(parser)
+    _add_performance(parser)
+    return parser
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
     trace = parser.add_argument_group("what --replay performs", argument_default=argparse.SUPPRESS)
     trace.add_argument("--from", type=_time, metavar="T", help="leave out what came before, e.g. 90s")
     trace.add_argument("--to", type=_time, metavar="T", help="leave out what comes after")
@@ -122,6 +128,9 @@ def parser() -> argparse.ArgumentParser:
     ):
         trace.add_argument(f"--{name}-scale", type=_scale, metavar="X", help=help_text)
     trace.add_argument("--no-populate", dest="populate", action="store_false", help="do not touch all pages at first")
+
+
+def _add_performance(parser: argparse.ArgumentParser) -> None:
     # What is not given stays as it is in Options, or in the plan.
     options = parser.add_argument_group("how to perform", argument_default=argparse.SUPPRESS)
     options.add_argument("--duration", type=_seconds, metavar="S", dest="duration_us", help="end after so many seconds")
@@ -136,7 +145,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--tlb-flush", choices=("auto", "on", "off"), help="see below (auto)")
     options.add_argument("--huge-pages", action="store_true", help="allow transparent huge pages in the areas")
     options.add_argument("--directory", type=_directory, metavar="DIR", help="for files behind file areas (/var/tmp)")
-    return parser
 
 
 def _plan(arguments: argparse.Namespace) -> str:

@@ -44,23 +44,33 @@ static void print_area(FILE *out, struct state *s, struct area *a)
 	a->reported_us = a->us;
 }
 
-void report(struct state *s, const char *event)
+/* All touches of the process, and those that were not made in time. */
+static uint64_t sum_up(const struct state *s, uint64_t *dropped)
 {
-	char *text = NULL;
-	size_t length = 0;
-	FILE *out = open_memstream(&text, &length);
-	uint64_t now = now_us(), touches = 0, dropped = s->dropped;
-	const char *comma = "";
+	uint64_t touches = 0;
 
-	if (!out)
-		return;
-	count_time(s);
+	*dropped = s->dropped;
 	for (int i = 0; i < s->plan->nr_areas; i++)
 		if (s->plan->areas[i].process == s->index)
 			touches += s->plan->areas[i].touches;
 	for (int p = 0; p < s->plan->nr_phases; p++)
 		for (int i = 0; i < s->plan->phases[p].nr_accesses; i++)
-			dropped += s->plan->phases[p].accesses[i].dropped;
+			*dropped += s->plan->phases[p].accesses[i].dropped;
+	return touches;
+}
+
+void report(struct state *s, const char *event)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+	uint64_t now = now_us(), touches, dropped;
+	const char *comma = "";
+
+	if (!out)
+		return;
+	count_time(s);
+	touches = sum_up(s, &dropped);
 	fprintf(out,
 		"{\"event\": \"%s\", \"process\": \"%s\", \"pid\": %d, \"seconds\": %.3f, \"phase\": \"%s\", "
 		"\"touches\": %lu, \"touches_per_second\": %.0f, \"dropped\": %lu, \"late_us\": %lu, \"interval_us\": "
