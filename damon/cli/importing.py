@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Make a trace file of a recording: a workload of the simulated machine, so that policies can be compared and tuned on
-what a real program did. RECORD is a file of `damon record` or `damo record` (any of damo's forms but perf.data), or a
-trace file that is to be cut, scaled or anonymised.
+what a real program did. RECORD is a file of `damon record` or `damo record` (any of damo's forms but perf.data), a raw
+file of `vmtest truth`, or a trace file that is to be cut, scaled or anonymised.
 
 Each target becomes a process. Ranges that it had at the same times are an area, which is mapped and unmapped at these
 times; with the mappings that `damon record` keeps in FILE.vmas only what was mapped counts. A region that DAMON saw
@@ -203,15 +203,41 @@ def _changes(arguments: argparse.Namespace) -> bool:
 
 def _import(arguments: argparse.Namespace, path: Path, target: Path, progress: Callable[[str], None]) -> str | None:
     """Why the file's end could not be read."""
+    from damon.guests.truth import is_raw
     from damon.records.importing import Options, import_records
     from damon.workload.tracefile.writer import TraceWriter
 
+    if is_raw(path):
+        _import_truth(arguments, path, target, progress)
+        return None
     options = Options(arguments.sample_us, arguments.aggr_us, arguments.write_share, arguments.spread / 1e9)
     with TraceWriter(target) as writer:
         done = import_records(path, writer, options, progress)
     if done.skipped:
         print(f"damon: {done.skipped} snapshots do not follow the one before and were left out", file=sys.stderr)
     return done.damaged
+
+
+def _import_truth(
+    arguments: argparse.Namespace, path: Path, target: Path, progress: Callable[[str], None]
+) -> None:  # fmt: skip
+    from damon.guests.truth.convert import convert
+    from damon.workload.tracefile.writer import TraceWriter
+
+    with TraceWriter(target) as writer:
+        done = convert(path, writer, progress)
+    if arguments.quiet:
+        return
+    sums = done.sums
+    whole = max(sums.known + sums.zero + sums.others, 1)
+    shares = [f"{part / whole:.1%}" for part in (sums.known, sums.zero, sums.others)]
+    print(
+        f"accesses (intervals of pages): {shares[0]} of these processes, {shares[1]} of pages of zeros, {shares[2]} of "
+        "other programs and of pages that no look saw"
+    )
+    print(f"times within {done.error_ns / 1e6:.2f} ms; {done.shared} shared pages, {done.moved} moved")
+    if done.left_out:
+        print(f"damon: {done.left_out} processes are more than a trace has room for, and left out", file=sys.stderr)
 
 
 def _change(arguments: argparse.Namespace, trace: Trace, target: Path, progress: Callable[[str], None]) -> None:

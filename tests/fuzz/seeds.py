@@ -71,6 +71,22 @@ def traces() -> list[bytes]:
         return [random_trace(Path(scratch, "t"), seed, 20).read_bytes() for seed in range(6)]
 
 
+def raw_truths() -> list[bytes]:
+    from tests.raw_truth import small
+
+    with tempfile.TemporaryDirectory() as scratch:
+        return [small(Path(scratch, "raw")).read_bytes()]
+
+
+def truth_lines() -> list[bytes]:
+    return [
+        b"agent 1 9\nzero 7 1\nmark 1 10 20\nlook 30\nprocess 1 60 30 prog\nareas\n"
+        b"400000-404000 rw-p 00000000 00:00 0\n7f0000000000-7f0000008000 r-xp 00001000 08:01 77    /lib/libc.so.6\n.\n"
+        b"+400 10 4\n+7f0000001 20 3\nend 40\nlook 50\nprocess 1 60 50 prog\n-401 1\n+402 30 1\nprocess 2 70 51 other\nareas\n"
+        b"400000-404000 rw-p 00000000 00:00 0\n.\n+400 11 1\ngone 1 55\nend 60\n",
+    ]
+
+
 def studies() -> list[bytes]:
     return [
         b"format: 1\nworkloads: [hot-cold, phases]\nmodules:\n  damon_reclaim:\n    min_age: {from: 1s, to: 1h, log: 12}\n"

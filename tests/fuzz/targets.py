@@ -139,6 +139,28 @@ def _trace_file(data: bytes) -> None:
                     machine.areas()
 
 
+def _raw_truth(data: bytes) -> None:
+    from damon.guests.truth.convert import convert
+    from damon.workload.tracefile.reader import Trace
+    from damon.workload.tracefile.writer import TraceWriter
+
+    path = _file(data)
+    made = path.with_name("made.trace")
+    with TraceWriter(made) as writer:
+        convert(path, writer)
+    Trace(made)
+
+
+def _truth_lines(data: bytes) -> None:
+    from damon.guests.truth.layout import lay_out
+    from damon.guests.truth.maps import Maps
+
+    maps = Maps(4096, 4096, 0)
+    maps.feed(data)
+    maps.close()
+    lay_out(maps)
+
+
 def _convert(data: bytes) -> None:
     from damon.records.convert import CONVERTERS, regroup
 
@@ -543,6 +565,8 @@ def _targets() -> list[Target]:
         Target("report", "json", seeds.records, _report, (_Said,), 40),
         Target("import", "json", seeds.records, _import, (_Said,), 60),
         Target("trace-file", "text", seeds.traces, _trace_file, ours, 150),
+        Target("truth-raw", "text", seeds.raw_truths, _raw_truth, ours, 150),
+        Target("truth-agent", "text", seeds.truth_lines, _truth_lines, ours, 300),
         Target("convert", "zlib", lambda: [zlib.compress(one) for one in seeds.recordings()], _convert, ours, 150),
         Target("workload", "yaml", seeds.workloads, _workload, ours, 200),
         Target("study", "yaml", seeds.studies, _study, ours, 200),

@@ -63,8 +63,8 @@ def _exec(options: argparse.Namespace) -> int:
                 options.command,
                 cwd=cwd,
                 input=stdin,
-                stdout=_writer(sys.stdout.buffer),
-                stderr=_writer(sys.stderr.buffer),
+                stdout=writer(sys.stdout.buffer),
+                stderr=writer(sys.stderr.buffer),
             )
             try:
                 result = process.wait(options.timeout)
@@ -76,7 +76,9 @@ def _exec(options: argparse.Namespace) -> int:
     return result.returncode
 
 
-def _writer(stream: BinaryIO) -> Callable[[bytes], None]:
+def writer(stream: BinaryIO) -> Callable[[bytes], None]:
+    """A sink that writes to a stream of this program."""
+
     def write(data: bytes) -> None:
         try:
             stream.write(data)

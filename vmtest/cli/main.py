@@ -34,7 +34,7 @@ class _Version(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    from . import build, doctor, exec, kconfig, kselftest, kunit, shell, suite
+    from . import build, doctor, exec, kconfig, kselftest, kunit, shell, suite, truth
 
     top = Parser(
         prog="vmtest",
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version)
     commands = top.add_subparsers(dest="what", required=True, metavar="COMMAND", parser_class=Parser)
-    for command in (exec, shell, suite, kselftest, kunit, build, kconfig, doctor):
+    for command in (exec, shell, truth, suite, kselftest, kunit, build, kconfig, doctor):
         command.add(commands)
     return top
 

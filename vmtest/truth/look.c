@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What processes map: their areas, and the frames of their pages; lines of what has changed since the last look. */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+#define PRESENT (1ull << 63)
+#define FRAME ((1ull << 55) - 1)
+#define MOST_READ (1ull << 34) /* of an area, where the kernel cannot list what is present */
+#define RANGES 256
+
+/* include/uapi/linux/fs.h since 6.7 */
+struct page_region {
+	uint64_t start, end, categories;
+};
+struct pm_scan_arg {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask,
+		category_anyof_mask, return_mask;
+};
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
+#define PAGE_IS_PRESENT (1 << 3)
+
+struct entry {
+	uint64_t page, frame;
+};
+
+struct list {
+	struct entry *entries;
+	size_t nr, room;
+};
+
+struct stat_line {
+	pid_t pid, parent;
+	uint64_t started, stack;
+	char name[64];
+};
+
+/* An address space: a process, from one execve to the next. */
+struct process {
+	unsigned long id;
+	uint64_t areas_hash;
+	struct stat_line stat;
+	int alive;
+	struct list pages;
+};
+
+static struct process *processes;
+static size_t nr_processes;
+static struct list found;
+static char text[1 << 20];
+static int own_pagemap = -1;
+
+int open_own(void)
+{
+	own_pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	return own_pagemap < 0 ? -1 : 0;
+}
+
+uint64_t own_frame(uintptr_t at)
+{
+	uint64_t entry;
+
+	if (pread(own_pagemap, &entry, sizeof(entry), (off_t)(at / PAGE * 8)) != sizeof(entry) || !(entry & PRESENT))
+		return 0;
+	return entry & FRAME;
+}
+
+static void add(struct list *list, uint64_t page, uint64_t frame)
+{
+	if (list->nr == list->room) {
+		size_t room = list->room ? 2 * list->room : 4096;
+		struct entry *more = realloc(list->entries, room * sizeof(*more));
+
+		if (!more)
+			return;
+		list->entries = more;
+		list->room = room;
+	}
+	list->entries[list->nr++] = (struct entry){ page, frame };
+}
+
+static void read_range(int pagemap, uint64_t start, uint64_t end)
+{
+	static uint64_t entries[4096];
+
+	while (start < end) {
+		uint64_t pages = (end - start) / PAGE;
+		ssize_t got;
+
+		pages = pages < 4096 ? pages : 4096;
+		got = pread(pagemap, entries, pages * 8, (off_t)(start / PAGE * 8));
+		if (got < 8)
+			return;
+		for (ssize_t i = 0; i < got / 8; i++)
+			if (entries[i] & PRESENT && entries[i] & FRAME)
+				add(&found, start / PAGE + (uint64_t)i, entries[i] & FRAME);
+		start += (uint64_t)got / 8 * PAGE;
+	}
+}
+
+static void read_area(int pagemap, uint64_t start, uint64_t end)
+{
+	static struct page_region ranges[RANGES];
+	static int no_scan;
+	struct pm_scan_arg arg = { .size = sizeof(arg),
+				   .vec = (uintptr_t)ranges,
+				   .vec_len = RANGES,
+				   .end = end,
+				   .category_mask = PAGE_IS_PRESENT,
+				   .return_mask = PAGE_IS_PRESENT };
+
+	while (!no_scan && start < end) {
+		int nr;
+
+		arg.start = start;
+		nr = ioctl(pagemap, PAGEMAP_SCAN, &arg);
+		if (nr < 0) {
+			no_scan = 1;
+			break;
+		}
+		for (int i = 0; i < nr; i++)
+			read_range(pagemap, ranges[i].start, ranges[i].end);
+		if (arg.walk_end <= start)
+			return;
+		start = arg.walk_end;
+	}
+	if (no_scan && end - start <= MOST_READ)
+		read_range(pagemap, start, end);
+}
+
+/* What is in a file of /proc/PID, as a string; NULL: the process is gone. */
+static char *read_text(pid_t pid, const char *name)
+{
+	char path[64];
+	size_t len = 0;
+	ssize_t got;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	while (len < sizeof(text) - 1 && (got = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)got;
+	close(fd);
+	text[len] = 0;
+	return len ? text : NULL;
+}
+
+static uint64_t hash(const char *at)
+{
+	uint64_t value = 0xcbf29ce484222325ull;
+
+	while (*at)
+		value = (value ^ (unsigned char)*at++) * 0x100000001b3ull;
+	return value;
+}
+
+/* Its areas where they have changed, and the frames of all its pages. */
+static int read_process(struct process *p)
+{
+	char path[64], *line = read_text(p->stat.pid, "maps"), *end;
+	uint64_t sum;
+	int pagemap;
+
+	if (!line)
+		return -1;
+	sum = hash(line);
+	if (sum != p->areas_hash)
+		fprintf(maps_out, "areas\n%s.\n", line);
+	p->areas_hash = sum;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)p->stat.pid);
+	pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	if (pagemap < 0)
+		return -1;
+	found.nr = 0;
+	for (; *line; line = end + 1) {
+		unsigned long from, to;
+
+		end = strchr(line, '\n');
+		if (!end)
+			break;
+		*end = 0;
+		if (sscanf(line, "%lx-%lx", &from, &to) == 2 && !(from >> 63) && !strstr(line, "[v"))
+			read_area(pagemap, from, to);
+	}
+	close(pagemap);
+	return 0;
+}
+
+/* Pages that follow each other, on frames that do so too, are one line. */
+static void say_run(char what, const struct entry *first, size_t nr)
+{
+	if (what == '+')
+		fprintf(maps_out, "+%lx %lx %zx\n", first->page, first->frame, nr);
+	else
+		fprintf(maps_out, "-%lx %zx\n", first->page, nr);
+}
+
+struct runs {
+	char what;
+	struct entry first;
+	size_t nr;
+};
+
+static void add_run(struct runs *run, const struct entry *entry)
+{
+	if (run->nr && entry->page == run->first.page + run->nr &&
+	    (run->what == '-' || entry->frame == run->first.frame + run->nr)) {
+		run->nr++;
+		return;
+	}
+	if (run->nr)
+		say_run(run->what, &run->first, run->nr);
+	run->first = *entry;
+	run->nr = 1;
+}
+
+static void say_changes(const struct list *old, const struct list *new)
+{
+	struct runs gone = { .what = '-' }, come = { .what = '+' };
+
+	for (size_t i = 0, j = 0; i < old->nr; i++) {
+		while (j < new->nr && new->entries[j].page < old->entries[i].page)
+			j++;
+		if (j == new->nr || new->entries[j].page != old->entries[i].page)
+			add_run(&gone, &old->entries[i]);
+	}
+	if (gone.nr)
+		say_run('-', &gone.first, gone.nr);
+	for (size_t i = 0, j = 0; j < new->nr; j++) {
+		while (i < old->nr && old->entries[i].page < new->entries[j].page)
+			i++;
+		if (i == old->nr || old->entries[i].page != new->entries[j].page ||
+		    old->entries[i].frame != new->entries[j].frame)
+			add_run(&come, &new->entries[j]);
+	}
+	if (come.nr)
+		say_run('+', &come.first, come.nr);
+}
+
+static int same(const struct stat_line *a, const struct stat_line *b)
+{
+	return a->pid == b->pid && a->started == b->started && a->stack == b->stack;
+}
+
+/* Is alive in this look. */
+static void meet(const struct stat_line *stat)
+{
+	static unsigned long ids;
+	struct process *more;
+	size_t i = 0;
+
+	while (i < nr_processes && !same(&processes[i].stat, stat))
+		i++;
+	if (i == nr_processes) {
+		more = realloc(processes, (nr_processes + 1) * sizeof(*more));
+		if (!more)
+			return;
+		processes = more;
+		processes[nr_processes++] = (struct process){ .id = ++ids };
+	}
+	processes[i].stat = *stat;
+	processes[i].alive = 1;
+}
+
+static void look_at(struct process *p)
+{
+	struct list old = p->pages;
+
+	fprintf(maps_out, "process %lx %lx %lx %s\n", p->id, p->stat.started, now_ns(), p->stat.name);
+	if (read_process(p))
+		return;
+	say_changes(&old, &found);
+	p->pages = found;
+	found = old; /* its memory is used again */
+}
+
+static void leave_the_dead(void)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < nr_processes; i++) {
+		if (processes[i].alive) {
+			processes[kept++] = processes[i];
+			continue;
+		}
+		fprintf(maps_out, "gone %lx %lx\n", processes[i].id, now_ns());
+		free(processes[i].pages.entries);
+	}
+	nr_processes = kept;
+}
+
+/* pid (name) state parent ... Field 22 is when it started, in ticks, and 28 where its stack does. */
+static int read_stat(pid_t pid, struct stat_line *stat)
+{
+	char *line = read_text(pid, "stat"), *open, *close;
+	int parent;
+	unsigned long started, stack;
+
+	if (!line || !(open = strchr(line, '(')) || !(close = strrchr(line, ')')))
+		return -1;
+	*close = 0;
+	snprintf(stat->name, sizeof(stat->name), "%s", open + 1);
+	for (char *c = stat->name; *c; c++)
+		if (!isgraph((unsigned char)*c))
+			*c = '_';
+	if (sscanf(close + 1,
+		   " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %*s %*s %*s %*s "
+		   "%*s %lu",
+		   &parent, &started, &stack) != 3)
+		return -1;
+	stat->pid = pid;
+	stat->parent = parent;
+	stat->started = started;
+	stat->stack = stack;
+	return 0;
+}
+
+/* Those that began after this one: its descendants are among them. (A guest does not live until numbers are reused.) */
+static size_t later_processes(struct stat_line *stats, size_t most)
+{
+	const pid_t self = getpid();
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	size_t nr = 0;
+
+	while (proc && nr < most && (entry = readdir(proc))) {
+		pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)atoi(entry->d_name) : 0;
+
+		nr += pid >= self && !read_stat(pid, &stats[nr]);
+	}
+	if (proc)
+		closedir(proc);
+	return nr;
+}
+
+/* Is it the command, or one that this process has by way of its descendants? */
+static int belongs(const struct stat_line *stats, size_t nr, size_t at, pid_t root)
+{
+	pid_t pid = stats[at].pid, self = getpid();
+
+	for (int depth = 0; depth < 64; depth++) {
+		size_t i = 0;
+
+		if (pid == root)
+			return 1;
+		while (i < nr && stats[i].pid != pid)
+			i++;
+		if (i == nr || pid == self)
+			return 0;
+		if (stats[i].parent == self)
+			return 1;
+		pid = stats[i].parent;
+	}
+	return 0;
+}
+
+void look(pid_t root, const char *comm)
+{
+	static struct stat_line stats[4096];
+	size_t nr = later_processes(stats, 4096);
+
+	fprintf(maps_out, "look %lx\n", now_ns());
+	for (size_t i = 0; i < nr_processes; i++)
+		processes[i].alive = 0;
+	for (size_t i = 0; i < nr; i++)
+		if ((!strcmp(comm, "-") || !strcmp(comm, stats[i].name)) && belongs(stats, nr, i, root))
+			meet(&stats[i]);
+	leave_the_dead();
+	for (size_t i = 0; i < nr_processes; i++)
+		look_at(&processes[i]);
+	fprintf(maps_out, "end %lx\n", now_ns());
+}
