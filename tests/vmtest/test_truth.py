@@ -90,7 +90,6 @@ def test_the_plugin_gets_its_arguments(tmp_path: Path) -> None:
         ({"numa": 2}, "numa"),
         ({"memory_max": "2G"}, "memory_max"),
         ({"snapshot": True}, "snapshot"),
-        ({"icount": 2}, "icount"),
         ({"accelerator": "kvm"}, "kvm"),
     ],
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def add(commands: Any) -> None:
     what.add_argument("--count", action="store_true", help="count each access, too")
     add_guest_options(truth)
     truth.add_argument(
+        "--icount",
+        type=int,
+        metavar="N",
+        help="the guest's time is counted: 2**N ns an instruction, so that recording and what else the host does do "
+        "not slow it down (0 to 10; 2 is near an emulated processor's own speed)",
+    )
+    truth.add_argument(
         "--timeout", type=seconds, default=None, metavar="S", help="seconds the command may take (default: no limit)"
     )
     truth.add_argument("--verbose", "-v", action="store_true", help="print what goes on, on stderr")
@@ -85,7 +93,7 @@ def _truth(options: argparse.Namespace) -> int:
 
     if not options.output.name:
         raise InvalidInput(f"output: {quoted(str(options.output))}: is not a file; give the name of one")
-    config = guest_config(options)
+    config = replace(guest_config(options), icount=options.icount)
     wanted = Options(
         output=options.output,
         interval_ns=round(options.interval * 1e9),

@@ -73,7 +73,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Window:
-    """The accesses of a window, by frame. Times are ns of the host's monotonic clock; columns are equally long.
+    """The accesses of a window, by frame. Times are ns of the machine's clock; columns are equally long.
 
     ``touched`` and ``written`` count intervals. The columns of ``by`` are ``COLUMNS[3:]``.
     """
@@ -89,7 +89,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Mark:
-    """The guest has executed mark number ``mark`` at this time of the host."""
+    """The guest has executed mark number ``mark`` at this time of the machine."""
 
     at_ns: int
     mark: int

@@ -28,6 +28,7 @@
 #define PAGE_SHIFT 12
 #define KERNEL (1ull << 63)
 #define MAX_VCPUS 16
+#define MOST_SLEEP 250000 /* ns */
 #define SLOTS 256 /* of a vCPU: pages whose frames it knows */
 
 /* Bits of an access, and numbers of exact counts. */
@@ -78,12 +79,35 @@ static pthread_t collector;
 static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
 static qemu_plugin_id_t self;
 
-static uint64_t clock_ns(void)
+static uint64_t host_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* The machine's time. Not of a vCPU's thread: where instructions are counted, QEMU refuses that within a block. */
+static uint64_t clock_ns(void)
+{
+	return qemu_clock_get_ns ? (uint64_t)qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) : host_ns();
+}
+
+static void *read_clock(void *time)
+{
+	*(uint64_t *)time = clock_ns();
+	return NULL;
+}
+
+/* The same for a vCPU's thread. The guest has just read its clock, so that QEMU's count is of now. */
+static uint64_t clock_of_vcpu(void)
+{
+	uint64_t time = 0;
+	pthread_t reader;
+
+	if (!pthread_create(&reader, NULL, read_clock, &time))
+		pthread_join(reader, NULL);
+	return time;
 }
 
 /* A chunk is appended whole; what writes beside this process, to the same file, does so too. */
@@ -247,12 +271,15 @@ static void write_window(uint64_t begin, uint64_t end, uint32_t intervals, bool 
 	}
 }
 
-static void sleep_until(uint64_t at)
+/* The machine's time may go faster or slower than the host's. */
+static void sleep_until(uint64_t due)
 {
-	struct timespec ts = { (time_t)(at / 1000000000), (long)(at % 1000000000) };
+	for (uint64_t at = clock_ns(); at < due && !__atomic_load_n(&stopping, __ATOMIC_ACQUIRE); at = clock_ns()) {
+		uint64_t rest = due - at;
+		struct timespec ts = { 0, (long)(rest < MOST_SLEEP ? rest : MOST_SLEEP) };
 
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
-		;
+		nanosleep(&ts, NULL);
+	}
 }
 
 static void *collect(void *unused)
@@ -314,7 +341,7 @@ static void on_mark(unsigned int cpu, void *payload)
 	struct {
 		uint64_t at;
 		uint32_t mark, cpu;
-	} mark = { clock_ns(), (uint32_t)(uintptr_t)payload, cpu };
+	} mark = { clock_of_vcpu(), (uint32_t)(uintptr_t)payload, cpu };
 
 	put("MARK", &mark, sizeof(mark), NULL, 0);
 	if (mark.mark == MARK_START && !__atomic_exchange_n(&begun, true, __ATOMIC_ACQ_REL))

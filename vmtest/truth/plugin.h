@@ -51,6 +51,10 @@ extern struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t i
 extern bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *hwaddr);
 extern uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *hwaddr);
 
+/* The machine's time in ns, of QEMU itself: it stands still in a pause, and may be counted in instructions. */
+#define QEMU_CLOCK_VIRTUAL 1
+extern int64_t qemu_clock_get_ns(int clock) __attribute__((weak));
+
 /* QEMU itself is linked with zlib. */
 extern int compress2(unsigned char *to, unsigned long *to_len, const unsigned char *from, unsigned long len, int level)
 	__attribute__((weak));

@@ -100,7 +100,6 @@ def _refuse_others(config: GuestConfig) -> None:
         f"numa: {config.numa}: QEMU gives plugins wrong addresses of several nodes": config.numa > 1,
         f"memory_max: {config.memory_max}: QEMU gives plugins wrong addresses of it": config.memory_max is not None,
         "snapshot: True: the plugin has to be there from the boot on": config.snapshot,
-        f"icount: {config.icount}: the plugin's clock is the host's": config.icount is not None,
         "accelerator: kvm: only the emulation shows accesses": config.accelerator == "kvm",
     }
     for what, there in others.items():

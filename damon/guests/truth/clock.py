@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guest's monotonic clock at times of the host's: both note the marks that the guest executes."""
+"""The guest's monotonic clock at times of QEMU's: both note the marks that the guest executes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TIMES: Final = 4
 
 
 class GuestClock:
-    """Guest time of host time, by linear interpolation between marks.
+    """Guest time of the machine's time, by linear interpolation between marks.
 
     Args:
-        host: host time of each mark.
+        host: the machine's time of each mark.
         guest: guest times before and after each mark.
 
     Attributes:
