@@ -554,6 +554,7 @@ def _performed_trace(data: bytes) -> None:
         raise _Said(done.stderr.decode().removesuffix("\n"))
 
 
+# Long: a row for each parser.
 def _targets() -> list[Target]:
     from vmtest.errors import HarnessError
 
