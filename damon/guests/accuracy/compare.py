@@ -219,6 +219,8 @@ def _add(
         return
     sample_us = float(snapshot.sample_us or record.sample_us or 5000)
     aggr_us = (end - begin) / 1000 if snapshot.sample_us else float(record.aggr_us or (end - begin) / 1000)
+    if not found.moments:  # what came before its begin no monitor knows
+        pages.last = np.maximum(pages.last, begin)
     rows = np.array([row[:4] for row in snapshot.rows], np.int64)
     starts, ends = rows[:, 0], rows[:, 1]
     frequency = np.minimum(rows[:, 2] / max(aggr_us // sample_us, 1), 1.0)
