@@ -48,7 +48,7 @@ class TraceFields(Strict, frozen=True):
     time_scale: Scale = 1.0
     size_scale: Scale = 1.0
     process: str = ""
-    populate: bool = True
+    populate: bool | msgspec.UnsetType = msgspec.UNSET
     memcg: str = ""
 
 

@@ -31,6 +31,9 @@ MAX_DESCRIPTION: Final = 64 << 20
 LEAST_TOUCHES: Final = 1e-30
 MOST_TOUCHES: Final = 1e9
 
+#: Origin of a trace that has every access of its processes since it began: what was not accessed is not there yet.
+TRUTH: Final = "truth"
+
 #: First page and end in the space, touches of each page in the window, share of writes.
 Row = tuple[int, int, float, float]
 _ROW: Final = struct.Struct("<2If")
@@ -87,7 +90,7 @@ class Description:
     spaces: tuple[Space, ...]
     areas: tuple[TracedArea, ...]
     loop: bool = False  #: repeat it, if the replay does not say otherwise
-    origin: str = ""  #: what it was made from: ``records``, ``truth``, or text of the maker's
+    origin: str = ""  #: what it was made from: ``records``, ``TRUTH``, or text of the maker's
 
 
 def _share_of_255(share: float) -> int:
