@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damon.mm.sim.replay import changes
 from damon.results.best import best_reclaim
 from damon.workload.load import parse_workload
 from damon.workload.model import Area, MachineSpec, Phase, Replay, Swap, Workload
 from damon.workload.tracefile.form import TracedArea, pack_rows
+from damon.workload.tracefile.mapping import changes
 from damon.workload.tracefile.reader import Trace
 from damon.workload.tracefile.sampled import Sampled, sampled
 from damon.workload.tracefile.writer import TraceWriter
