@@ -12,7 +12,7 @@ from damon.cli.main import main
 from damon.errors import InvalidInput
 from damon.guests.truth.areas import Areas
 from damon.guests.truth.clock import GuestClock
-from damon.guests.truth.convert import Truth, accesses, convert
+from damon.guests.truth.convert import Truth, convert
 from damon.guests.truth.layout import lay_out
 from damon.guests.truth.maps import FOREVER, Maps
 from damon.workload.load import load_workload
@@ -146,15 +146,9 @@ def test_a_trace_of_a_raw_file(tmp_path: Path) -> None:
     assert [row[:2] for row in rows[0]] == [(0, 1), (1, 2), (2, 4)]
     for row, moved in ((rows[1], 5), (rows[-1], 7)):
         assert [(first, end, write) for first, end, _, write in row] == [(0, 1, 1.0), (1, 2, 0.0)]
-        assert [each for _, _, each, _ in row] == pytest.approx([accesses(20, 20), accesses(moved, 20)])
+        assert [each for _, _, each, _ in row] == [20.0, moved]
     assert (done.moved, done.sums.zero, done.sums.others) == (1, 30, 10)
     assert done.error_ns <= 1000
-
-
-def test_accesses_give_the_same_share_of_intervals() -> None:
-    assert accesses(0, 20) == 0.0
-    assert accesses(10, 20) == pytest.approx(13.86, abs=0.01)
-    assert accesses(19, 20) < accesses(20, 20) < float("inf")
 
 
 def test_a_raw_file_is_imported_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
