@@ -52,10 +52,10 @@ def raw(path: Path, chunks: Sequence[bytes], header: form.Header = HEADER) -> Pa
 def small(path: Path) -> Path:
     """A process with four pages, one of which moves in the middle, and the zero page; 10 windows of 100 ms."""
     chunk, line = mark(1, 1000 * MS)
-    first = f"agent 1 9\nzero 7 1\n{line}look {1000 * MS:x}\nprocess 1 60 {1000 * MS:x} prog\nareas\n"
+    first = f"agent 1 9\nzero 7 1\n{line}look {1000 * MS:x}\nprocess 1 9 60 {1000 * MS:x} prog\nareas\n"
     first += "400000-404000 rw-p 00000000 00:00 0\n.\n+400 10 4\n+404 7 1\n" + f"end {1001 * MS:x}\n"
     last, line = mark(2, 1600 * MS)
-    second = f"{line}look {1600 * MS:x}\nprocess 1 60 {1600 * MS:x} prog\n+401 20 1\nend {1601 * MS:x}\n"
+    second = f"{line}look {1600 * MS:x}\nprocess 1 9 60 {1600 * MS:x} prog\n+401 20 1\nend {1601 * MS:x}\n"
     rows = {0x10: touched(20, 20), 0x7: touched(3), 0x99: touched(1)}
     moving = [{0x11: touched(5)}] * 5 + [{0x20: touched(7)}] * 5
     windows = [window(at * 100 * MS, {**rows, **moving[at - 10]}) for at in range(10, 20)]

@@ -81,11 +81,11 @@ def run(job: Job, label: str, quiet: bool) -> dict[str, Any]:
     from damon.guests import job as guests
 
     with ExitStack() as closing:
-        shown = None if quiet else closing.enter_context(_Shown(label))
+        shown = None if quiet else closing.enter_context(Shown(label))
         return guests.run(job, (lambda line: None) if shown is None else shown.say)
 
 
-class _Shown:
+class Shown:
     """What is going on in a guest, while this thread waits for it."""
 
     def __init__(self, label: str) -> None:
@@ -102,7 +102,7 @@ class _Shown:
         while not self._over.wait(_LOOK_S):
             self._progress.update(self._note)
 
-    def __enter__(self) -> _Shown:
+    def __enter__(self) -> Shown:
         self._progress.__enter__()
         self._thread.start()
         return self

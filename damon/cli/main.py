@@ -18,6 +18,7 @@ from damon.errors import DamonError, MissingCapability
 COMMANDS: Final = {
     "run": ("run",),
     "compare": ("compare",),
+    "accuracy": ("accuracy",),
     "modinfo": ("modinfo",),
     "record": ("record",),
     "report": ("report",),

@@ -17,6 +17,7 @@ from damon.workload.quantities import MAX_SIZE, PAGE, parse_duration, refusal
 from damon.workload.schema import TraceFields, check_memcg, check_name, convert
 from damon.workload.tracefile.change import scaled_page
 from damon.workload.tracefile.form import TRUTH, Description, TracedArea
+from damon.workload.tracefile.mapping import areas_of
 from damon.workload.tracefile.reader import Trace
 
 #: Memory of a machine that nothing else is said of.
@@ -42,9 +43,10 @@ def replayed_areas(name: str, spec: Any, directory: Path) -> list[Area]:
     memcg = check_memcg(raw.memcg, f"{field}.memcg")
     path = directory / raw.trace
     try:
-        what = Trace(path).description
+        trace = Trace(path)
     except InvalidInput as error:
         raise InvalidInput(f"{field}.trace: {error.strerror}") from None
+    what = trace.description
     begin, end = _part(raw, field, what.duration_ns)
     replay = Replay(str(path), 0, begin, end, _loops(raw, what), raw.time_scale, raw.size_scale)
     names = {one.process for one in what.spaces}
@@ -54,7 +56,7 @@ def replayed_areas(name: str, spec: Any, directory: Path) -> list[Area]:
             f"{name}.{area.name}", process or (name if len(names) == 1 else f"{name}.{_process(what, area)}"),
             memcg, populate, number, area, replay,
         )
-        for number, area in enumerate(what.areas)
+        for number, area in enumerate(areas_of(trace))
         if _is_mapped(area, begin, end)
     ]  # fmt: skip
     if not areas:
@@ -139,12 +141,13 @@ def workload_of(path: Path, options: Mapping[str, Any] = {}) -> Workload:
         InvalidInput: it is no trace, an option is wrong, or nothing is mapped then.
     """
     raw = convert({"trace": str(path), **options}, TraceFields, "trace")
-    what = Trace(path).description
+    trace = Trace(path)
+    what = trace.description
     begin, end = _part(raw, "trace", what.duration_ns)
     replay = Replay(str(path), 0, begin, end, _loops(raw, what), raw.time_scale, raw.size_scale)
     areas = tuple(
         _area(area.name, raw.process or _process(what, area), raw.memcg, _populated(raw, what), number, area, replay)
-        for number, area in enumerate(what.areas)
+        for number, area in enumerate(areas_of(trace))
         if _is_mapped(area, begin, end)
     )
     if not areas:

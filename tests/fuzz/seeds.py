@@ -80,9 +80,9 @@ def raw_truths() -> list[bytes]:
 
 def truth_lines() -> list[bytes]:
     return [
-        b"agent 1 9\nzero 7 1\nmark 1 10 20\nlook 30\nprocess 1 60 30 prog\nareas\n"
+        b"agent 1 9\nzero 7 1\nmark 1 10 20\nlook 30\nprocess 1 9 60 30 prog\nareas\n"
         b"400000-404000 rw-p 00000000 00:00 0\n7f0000000000-7f0000008000 r-xp 00001000 08:01 77    /lib/libc.so.6\n.\n"
-        b"+400 10 4\n+7f0000001 20 3\nend 40\nlook 50\nprocess 1 60 50 prog\n-401 1\n+402 30 1\nprocess 2 70 51 other\nareas\n"
+        b"+400 10 4\n+7f0000001 20 3\nend 40\nlook 50\nprocess 1 9 60 50 prog\n-401 1\n+402 30 1\nprocess 2 10 70 51 other\nareas\n"
         b"400000-404000 rw-p 00000000 00:00 0\n.\n+400 11 1\ngone 1 55\nend 60\n",
     ]
 

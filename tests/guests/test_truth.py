@@ -12,7 +12,7 @@ from damon.cli.main import main
 from damon.errors import InvalidInput
 from damon.guests.truth.areas import Areas
 from damon.guests.truth.clock import GuestClock
-from damon.guests.truth.convert import Truth, accesses, convert
+from damon.guests.truth.convert import Truth, convert
 from damon.guests.truth.layout import lay_out
 from damon.guests.truth.maps import FOREVER, Maps
 from damon.workload.load import load_workload
@@ -33,7 +33,7 @@ def maps_of(*looks: str, frames: int = 4096, hole: tuple[int, int] = (4096, 0)) 
 
 def begin(number: int, areas: str = "1000-9000", name: str = "prog") -> str:
     lines = "".join(f"{area} rw-p 00000000 00:00 0\n" for area in areas.split())
-    return f"process {number:x} 0 NOW {name}\nareas\n{lines}.\n"
+    return f"process {number:x} 9 0 NOW {name}\nareas\n{lines}.\n"
 
 
 def stays(maps: Maps, frame: int) -> list[tuple[int, int, int]]:
@@ -41,20 +41,20 @@ def stays(maps: Maps, frame: int) -> list[tuple[int, int, int]]:
 
 
 def test_a_page_is_on_its_frame_since_the_look_before() -> None:
-    maps = maps_of(begin(1) + "+2 50 1\n", "process 1 0 NOW prog\n+3 51 1\n", "process 1 0 NOW prog\n-3 1\n")
+    maps = maps_of(begin(1) + "+2 50 1\n", "process 1 9 0 NOW prog\n+3 51 1\n", "process 1 9 0 NOW prog\n-3 1\n")
     assert stays(maps, 0x50) == [(2, 0, FOREVER)]
     assert stays(maps, 0x51) == [(3, 100, 300)]
 
 
 def test_a_frame_that_changes_its_owner_does_so_in_the_middle() -> None:
     """Page 2 was seen on it at 100, page 3 at 200."""
-    maps = maps_of(begin(1) + "+2 50 1\n", "process 1 0 NOW prog\n-2 1\n+3 50 1\n")
+    maps = maps_of(begin(1) + "+2 50 1\n", "process 1 9 0 NOW prog\n-2 1\n+3 50 1\n")
     assert stays(maps, 0x50) == [(2, 0, 150), (3, 150, FOREVER)]
     assert maps.unsure == 1
 
 
 def test_a_page_that_moves_leaves_its_frame() -> None:
-    maps = maps_of(begin(1) + "+2 50 1\n", "process 1 0 NOW prog\n+2 60 1\n")
+    maps = maps_of(begin(1) + "+2 50 1\n", "process 1 9 0 NOW prog\n+2 60 1\n")
     assert stays(maps, 0x50) == [(2, 0, 200)]
     assert stays(maps, 0x60) == [(2, 100, FOREVER)]
     assert maps.moved == 1
@@ -83,9 +83,9 @@ def test_frames_behind_the_hole() -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        "+2 50 1\n", "process 1 0 NOW\n", "gone 4 NOW\n", "news\n", "mark 1 zz 2\n", begin(1) + "+2 50 ffffff\n",
+        "+2 50 1\n", "process 1 0 0 NOW\n", "gone 4 NOW\n", "news\n", "mark 1 zz 2\n", begin(1) + "+2 50 ffffff\n",
         begin(1) + "+2 50\n", begin(1, "9000-1000"), begin(1, "1000-3000 2000-4000"), "x" * 10000, "areas\n",
-        begin(1) + "-2 0\n", "process 1 -5 NOW p\n", f"mark 1 0 {1 << 63:x}\n",
+        begin(1) + "-2 0\n", "process 1 2 -5 NOW p\n", f"mark 1 0 {1 << 63:x}\n",
     ],
 )  # fmt: skip
 def test_what_no_agent_writes_is_refused(lines: str) -> None:
@@ -146,15 +146,9 @@ def test_a_trace_of_a_raw_file(tmp_path: Path) -> None:
     assert [row[:2] for row in rows[0]] == [(0, 1), (1, 2), (2, 4)]
     for row, moved in ((rows[1], 5), (rows[-1], 7)):
         assert [(first, end, write) for first, end, _, write in row] == [(0, 1, 1.0), (1, 2, 0.0)]
-        assert [each for _, _, each, _ in row] == pytest.approx([accesses(20, 20), accesses(moved, 20)])
+        assert [each for _, _, each, _ in row] == [20.0, moved]
     assert (done.moved, done.sums.zero, done.sums.others) == (1, 30, 10)
     assert done.error_ns <= 1000
-
-
-def test_accesses_give_the_same_share_of_intervals() -> None:
-    assert accesses(0, 20) == 0.0
-    assert accesses(10, 20) == pytest.approx(13.86, abs=0.01)
-    assert accesses(19, 20) < accesses(20, 20) < float("inf")
 
 
 def test_a_raw_file_is_imported_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from damon.cli.main import main
 from damon.guests.truth.convert import Truth
 from damon.native import WORKLOAD_PROGRAM
 from damon.workload.load import load_workload
@@ -19,6 +20,7 @@ from vmtest import GuestConfig, Tree
 from vmtest.truth import form
 from vmtest.truth.record import Command, Options, record
 
+pytestmark = pytest.mark.guest()
 PAGE = 4096
 SOURCE = Path(__file__).with_name("known_accesses.c")
 INSIDE = "/opt/truth"
@@ -136,3 +138,22 @@ def test_ten_million_touches(tmp_path: Path) -> None:
         assert sums[2:] == [0, 0], area["name"]
         share = {"written": 1.0, "mixed": 0.5}.get(area["name"], 0.0)
         assert sums[1] == pytest.approx(area["touches"] * share, rel=0.02 if share == 0.5 else 0), area["name"]
+
+
+@pytest.mark.long
+def test_a_monitor_beside_the_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """rwp sees what nothing hides: the hot area and no other."""
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "damon-workload").write_bytes(WORKLOAD_PROGRAM.read_bytes())
+    (files / "damon-workload").chmod(0o755)
+    (files / "plan").write_text(compile_plan(load_workload("hot-cold"), PlanOptions()))
+    words = ["accuracy", "--engines", "rwp", "--duration", "8s", "--program", "damon-workload", "--since", '"ready"']
+    words += ["--tree", f"{files}:{INSIDE}", "--json", "-", "--quiet", "-o", str(tmp_path / "page.html")]
+    assert main([*words, "--", "sh", "-c", f"exec {INSIDE}/damon-workload <{INSIDE}/plan"]) == 0
+    found = json.loads(capsys.readouterr().out)["monitors"]["rwp"]
+    assert found["snapshots"]
+    areas = {name: sums for name, sums in found["areas"].items() if sums["bytes"] > 2**20}
+    assert areas
+    assert found["recall"] > 0.5
+    assert "data:image/png" in (tmp_path / "page.html").read_text()

@@ -68,6 +68,19 @@ def test_rows_are_joined_and_split() -> None:
     assert [row[2] for row in unpack_rows(pack_rows([(0, 1, 1e300, 1.0), (1, 2, 1e-300, 1.0)]))] == [1e9]
 
 
+def test_a_page_that_is_written_or_read_at_all_stays_so() -> None:
+    """One write in a thousand, or one read; also in what levels add up."""
+    rows = pack_rows([(0, 1, 1000.0, 0.001), (1, 2, 1000.0, 0.999), (2, 3, 9.0, 0.0), (3, 4, 9.0, 1.0)])
+    for packed in (rows, merge([rows] * FANOUT, 4)):
+        assert [row[3] * 255 for row in unpack_rows(packed)] == pytest.approx([1, 254, 0, 255])
+    read, written = (pack_rows([(0, 4, 1e6, share)]) for share in (0.0, 1.0))
+    shares = {of: [row[3] * 255 for row in unpack_rows(merge([rows, of], 4))] for of in (read, written)}
+    assert max(shares[read]) == pytest.approx(1)
+    assert shares[read].count(0) == 1
+    assert min(shares[written]) == pytest.approx(254)
+    assert shares[written].count(255) == 1
+
+
 @pytest.mark.parametrize(
     ("t0", "t1"), [(-1, 5), (5, 5), (6, 5), (0, 10**18 + 1)], ids=["before", "empty", "back", "long"]
 )  # fmt: skip

@@ -40,6 +40,18 @@ def random_windows(rnd: Random, nr_pages: int, number: int, length_ns: int = 20 
     return windows
 
 
+def random_counts(rnd: Random, nr_pages: int, number: int, length_ns: int = 20 * MS) -> list[Window]:
+    """As an exact capture has them: each page with a whole count and a share of writes of its own, one row each."""
+    windows = []
+    for n in range(number):
+        pages = sorted(rnd.sample(range(nr_pages), rnd.choice([0, 1, nr_pages // 9, nr_pages // 2, nr_pages])))
+        rows = [
+            (page, page + 1, float(rnd.choice([1, 2, 3, 40])), rnd.choice([0.0, 0.002, 0.5, 1.0])) for page in pages
+        ]
+        windows.append(Window(n * length_ns, (n + 1) * length_ns, unpack_rows(pack_rows(rows))))
+    return windows
+
+
 def write(
     path: Path, spaces: list[tuple[str, int, list[Window]]], areas: list[TracedArea], duration: int, loop: bool = False
 ) -> Path:

@@ -45,21 +45,7 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="vmtest truth [options] -- COMMAND [ARGUMENT ...]",
     )
-    what = truth.add_argument_group("what to record")
-    what.add_argument("-o", "--output", type=Path, default=Path("truth.raw"), metavar="FILE",
-                      help="the raw file to write (default: truth.raw)")  # fmt: skip
-    what.add_argument("--interval", type=seconds, default=0.005, metavar="T",
-                      help="a page was accessed in such an interval, or not (default: 5ms)")  # fmt: skip
-    what.add_argument("--window", type=seconds, default=0.1, metavar="T",
-                      help="intervals are added up over so long (default: 100ms)")  # fmt: skip
-    what.add_argument("--look", type=seconds, default=0.2, metavar="T",
-                      help="look as often which process has which frame (default: 200ms)")  # fmt: skip
-    what.add_argument("--only", default="", metavar="PROGRAM", help="only processes of this name (default: all of the "
-                      "command's)")  # fmt: skip
-    what.add_argument("--range", type=_range, default=(0, 1 << 63), metavar="BEGIN-END",
-                      help="only these user addresses, hexadecimal")  # fmt: skip
-    what.add_argument("--since", default="", metavar="TEXT", help="begin when the command prints TEXT")
-    what.add_argument("--count", action="store_true", help="count each access, too")
+    _add_what(truth)
     add_guest_options(truth)
     truth.add_argument(
         "--icount",
@@ -76,6 +62,24 @@ def add(commands: Any) -> None:
         "command", nargs="+", metavar="COMMAND", help="after --: program and arguments, run as they are (no shell)"
     )
     truth.set_defaults(call=_truth)
+
+
+def _add_what(truth: argparse.ArgumentParser) -> None:
+    what = truth.add_argument_group("what to record")
+    what.add_argument("-o", "--output", type=Path, default=Path("truth.raw"), metavar="FILE",
+                      help="the raw file to write (default: truth.raw)")  # fmt: skip
+    what.add_argument("--interval", type=seconds, default=0.005, metavar="T",
+                      help="a page was accessed in such an interval, or not (default: 5ms)")  # fmt: skip
+    what.add_argument("--window", type=seconds, default=0.1, metavar="T",
+                      help="intervals are added up over so long (default: 100ms)")  # fmt: skip
+    what.add_argument("--look", type=seconds, default=0.2, metavar="T",
+                      help="look as often which process has which frame (default: 200ms)")  # fmt: skip
+    what.add_argument("--only", default="", metavar="PROGRAM", help="only processes of this name (default: all of the "
+                      "command's)")  # fmt: skip
+    what.add_argument("--range", type=_range, default=(0, 1 << 63), metavar="BEGIN-END",
+                      help="only these user addresses, hexadecimal")  # fmt: skip
+    what.add_argument("--since", default="", metavar="TEXT", help="begin when the command prints TEXT")
+    what.add_argument("--count", action="store_true", help="count each access, too")
 
 
 def _range(text: str) -> tuple[int, int]:

@@ -275,7 +275,8 @@ static void look_at(struct process *p)
 {
 	struct list old = p->pages;
 
-	fprintf(maps_out, "process %lx %lx %lx %s\n", p->id, p->stat.started, now_ns(), p->stat.name);
+	fprintf(maps_out, "process %lx %d %lx %lx %s\n", p->id, (int)p->stat.pid, p->stat.started, now_ns(),
+		p->stat.name);
 	if (read_process(p))
 		return;
 	say_changes(&old, &found);

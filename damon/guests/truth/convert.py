@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,11 +19,8 @@ from damon.workload.tracefile.writer import TraceWriter
 from vmtest.truth import form
 
 _EVERY: Final = 64
-#: A page that was accessed in all intervals is taken for one that half an interval more would have missed.
-_HALF: Final = 0.5
-
-#: A page that was there before the trace began is in a replay only if it is accessed: so often, all but surely.
-_THERE: Final = 8.0
+#: A page that was there before the trace began is in a replay only if it is accessed.
+_THERE: Final = 1.0
 
 #: Page in the space, intervals in which it was accessed, and in which it was written.
 Touched = tuple[int, int, int]
@@ -152,12 +148,6 @@ class Converted:
     left_out: int
 
 
-def accesses(touched: int, intervals: int) -> float:
-    """Accesses at random times that are expected in so many of so many intervals."""
-    share = min(touched, intervals - _HALF) / intervals
-    return -math.log1p(-share) * intervals
-
-
 def convert(path: Path, writer: TraceWriter, progress: Callable[[str], None] = lambda note: None) -> Converted:
     """Write the truth at ``path`` with ``writer``, which is closed then: a process for each of the guest's.
 
@@ -174,7 +164,7 @@ def convert(path: Path, writer: TraceWriter, progress: Callable[[str], None] = l
             progress(f"window {count}")
         origin = window.begin_ns if origin < 0 else origin
         end = window.end_ns - origin
-        found = {number: _rows(touched, window.intervals) for number, touched in sorted(window.spaces.items())}
+        found = {number: _rows(touched) for number, touched in sorted(window.spaces.items())}
         if count == 1:
             found = _with_residents(truth, found)
         for number, rows in found.items():
@@ -200,13 +190,9 @@ def _with_residents(truth: Truth, found: dict[int, list[Row]]) -> dict[int, list
     return dict(sorted(found.items()))
 
 
-def _rows(touched: list[Touched], intervals: int) -> list[Row]:
-    known = [0.0, *(accesses(number, intervals) for number in range(1, intervals + 1))]
-    return [
-        (page, page + 1, known[min(times, intervals)], min(written / times, 1.0))
-        for page, times, written in touched
-        if times
-    ]
+def _rows(touched: list[Touched]) -> list[Row]:
+    """A replay of exact counts makes them at even distances: so many intervals have one."""
+    return [(page, page + 1, float(times), min(written / times, 1.0)) for page, times, written in touched if times]
 
 
 def _within(area: TracedArea, origin: int, end: int) -> tuple[tuple[int, int], ...]:

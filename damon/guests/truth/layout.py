@@ -24,6 +24,7 @@ class Space:
     """The pages of one process."""
 
     name: str
+    pid: int
     nr_pages: int
 
 
@@ -104,4 +105,4 @@ def _add(layout: Layout, process: Process, name: str, parts: list[_Part]) -> Non
             owner = area.owners[page]
             layout.space_of[owner], layout.page_of[owner] = space, at + page - low
         at += high - low
-    layout.spaces.append(Space(name, at))
+    layout.spaces.append(Space(name, process.pid, at))

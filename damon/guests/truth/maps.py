@@ -40,6 +40,7 @@ class Process:
     """A process of the guest from one execve to the next, and what it mapped when it was looked at last."""
 
     name: str
+    pid: int
     areas: Areas
     looked: int  #: at the look before
     now: int = 0  #: at this look
@@ -126,8 +127,8 @@ class Maps:
 
     def _word(self, words: list[str]) -> None:
         match words:
-            case ["process", number, started, now, name]:
-                self._begin(int(number, 16), int(started, 16), int(now, 16), name)
+            case ["process", number, pid, started, now, name]:
+                self._begin(int(number, 16), int(pid), int(started, 16), int(now, 16), name)
             case ["areas"]:
                 self._listing = True
                 self._known().areas.begin(self._known().now)
@@ -164,14 +165,14 @@ class Maps:
             raise ValueError
         return found
 
-    def _begin(self, number: int, started: int, now: int, name: str) -> None:
+    def _begin(self, number: int, pid: int, started: int, now: int, name: str) -> None:
         if not 0 <= now < FOREVER or not 0 <= started < FOREVER // _TICK_NS:
             raise ValueError
         process = self._alive.get(number)
         if process is None:
             if len(self.processes) >= MAX_PROCESSES:
                 raise ValueError
-            process = Process(name, Areas(), max((started - 1) * _TICK_NS, 0))
+            process = Process(name, pid, Areas(), max((started - 1) * _TICK_NS, 0))
             process.now = process.looked
             self._alive[number] = process
             self.processes.append(process)

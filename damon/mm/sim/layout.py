@@ -109,7 +109,7 @@ class SimTrace(ctypes.Structure):
         *((name, c_uint64) for name in ("first", "nr_pages")),
         *((name, c_int64) for name in ("origin", "begin", "length")),
         *((name, c_double) for name in ("time_scale", "size_scale")),
-        *((name, c_uint32) for name in ("nr_levels", "loop")),
+        *((name, c_uint32) for name in ("nr_levels", "loop", "exact", "pad")),
     )
 
 

@@ -13,7 +13,7 @@ from damon.mm.sim.arithmetic import exp
 from damon.mm.sim.engine import Engine
 from damon.mm.sim.layout import NEVER, SimPattern, SimSeg
 from damon.mm.sim.state import PlacedArea, State
-from damon.workload.tracefile.form import unpack_rows
+from damon.workload.tracefile.form import TRUTH, unpack_rows
 from damon.workload.tracefile.mapping import changes
 
 #: An area's turn: when, whether it is a new stage (after mappings), which area, whether it is mapped from then on.
@@ -91,9 +91,9 @@ class Replays:
         if window is None:
             return 0.0
         share = interval_ns / ((window.t1 - window.t0) * replay.time_scale)
-        total = 0.0
+        total, exact = 0.0, trace.description.origin == TRUTH
         for start, end, touches, _write in unpack_rows(trace.rows(window)):
             pages = min(end, traced.first + traced.nr_pages) - max(start, traced.first)
             if pages > 0:
-                total += pages * (1.0 - exp(-touches * share))
+                total += pages * (min(touches * share, 1.0) if exact else 1.0 - exp(-touches * share))
         return total / traced.nr_pages

@@ -35,7 +35,8 @@ from damon.model.machine import PAGE_SIZE
 from damon.quoting import quoted
 from damon.workload.model import Area, Kind, MachineSpec, Replay, Workload
 from damon.workload.tracefile.change import scaled_page
-from damon.workload.tracefile.form import TracedArea
+from damon.workload.tracefile.form import TRUTH, TracedArea
+from damon.workload.tracefile.mapping import areas_of
 from damon.workload.tracefile.reader import Trace
 
 #: Processes have their program and their stack at the usual places; both stay without memory here.
@@ -176,7 +177,7 @@ class State(Releasable):
         if replay.path not in self.traces:
             self.traces[replay.path] = Trace(Path(replay.path))
         trace = self.traces[replay.path]
-        found = trace.description.areas[replay.area : replay.area + 1]
+        found = areas_of(trace)[replay.area : replay.area + 1]
         if not found or max(scaled_page(found[0].nr_pages, replay.size_scale), 1) * PAGE_SIZE != area.size:
             raise InvalidInput(f"trace: {quoted(replay.path)}: is another file than before; start again")
         self.traced[area.name] = traced = found[0]
@@ -184,7 +185,7 @@ class State(Releasable):
         record = SimTrace(
             data=trace.data, first=traced.first, nr_pages=traced.nr_pages, begin=replay.begin_ns,
             length=replay.end_ns - replay.begin_ns, time_scale=replay.time_scale, size_scale=replay.size_scale,
-            nr_levels=len(levels), loop=replay.loop,
+            nr_levels=len(levels), loop=replay.loop, exact=trace.description.origin == TRUTH,
         )  # fmt: skip
         for number, level in enumerate(levels):
             record.table[number], record.nr[number] = level.offset, level.nr

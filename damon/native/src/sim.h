@@ -95,6 +95,7 @@ struct sim_trace {
 	int64_t begin, length; /* the part of the file's time */
 	double time_scale, size_scale; /* the machine's ns, or pages, for one of the file's */
 	uint32_t nr_levels, loop;
+	uint32_t exact, pad; /* counts are those of an exact capture: touches at even distances, not at random times */
 };
 
 struct sim_area {

@@ -19,6 +19,7 @@ struct search {
 };
 
 #define ENDLESS 1e300
+#define SURE 64.0 /* a page that is written once in an exact capture is dirty */
 
 static double touches_here(const struct search *s, const struct trace_window *w)
 {
@@ -37,6 +38,10 @@ static int search_window(struct search *s, const struct trace_window *w, double 
 	int64_t from = s->a > w->t0 ? s->a : w->t0, to = s->b < w->t1 ? s->b : w->t1, way;
 	double span = (double)(to - from), here = touches * (span / (double)(w->t1 - w->t0));
 
+	if (s->tr->exact && !s->writes && s->left < ENDLESS) {
+		s->found = trace_exact_moment(s->tr, w, s->page, s->nr, from, to, s->back);
+		return s->found >= 0;
+	}
 	if (!(s->left < here)) {
 		pass(s, here);
 		return 0;
@@ -133,7 +138,8 @@ static int search_rounds(struct search *s, int64_t a, int64_t b)
 			s->found += from - tr->begin;
 			return 1;
 		}
-		if (k == last)
+		/* What is cut off a window of an exact capture can have the moment of all rounds. */
+		if (k == last || (tr->exact && (k - first) * step >= 2 && s->left < ENDLESS))
 			return 0;
 	}
 }
@@ -144,8 +150,11 @@ int64_t sim_trace_last(const struct sim_area *a, uint64_t page, uint64_t nr, int
 	struct search s = { .tr = a->trace, .page = page, .nr = nr, .left = *left, .back = 1 };
 	int64_t t;
 
+	if (s.tr->exact)
+		s.left = 0.0;
+
 	if (!search_rounds(&s, since(s.tr, lo), since(s.tr, to))) {
-		*left = s.left;
+		*left = s.tr->exact ? *left : s.left;
 		return -1;
 	}
 	t = time_of(s.tr, s.found);
@@ -155,7 +164,7 @@ int64_t sim_trace_last(const struct sim_area *a, uint64_t page, uint64_t nr, int
 /* The first touch of pages after t when left touches are to be passed, or SIM_NEVER. */
 int64_t sim_trace_next(const struct sim_area *a, uint64_t page, uint64_t nr, int64_t t, double left)
 {
-	struct search s = { .tr = a->trace, .page = page, .nr = nr, .left = left };
+	struct search s = { .tr = a->trace, .page = page, .nr = nr, .left = a->trace->exact ? 0.0 : left };
 	int64_t from = since(s.tr, t), found;
 
 	if (!search_rounds(&s, from, s.tr->loop ? INT64_MAX - 2 * s.tr->length : s.tr->length))
@@ -170,7 +179,7 @@ double sim_trace_writes(const struct sim_area *a, uint64_t page, int64_t lo, int
 	struct search s = { .tr = a->trace, .page = page, .nr = 1, .left = ENDLESS, .back = 1, .writes = 1 };
 
 	search_rounds(&s, since(s.tr, lo), since(s.tr, to));
-	return s.passed;
+	return s.tr->exact ? s.passed * SURE : s.passed;
 }
 
 EXPORT double sim_trace_write(const struct sim_area *a, uint64_t page, int64_t t)

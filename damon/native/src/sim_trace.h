@@ -19,7 +19,18 @@ double trace_touches(const struct sim_trace *tr, const struct trace_window *w, u
 double trace_touches_before(const struct sim_trace *tr, const struct trace_window *w, uint64_t page);
 double trace_write(const struct sim_trace *tr, const struct trace_window *w, uint64_t page);
 double trace_writes(const struct sim_trace *tr, const struct trace_window *w, uint64_t page);
+uint64_t trace_touched_from(const struct sim_trace *tr, const struct trace_window *w, uint64_t page, uint64_t end);
 double trace_certain(const struct sim_trace *tr, uint64_t nr);
+
+/*
+ * sim_trace_exact.c: of a window of an exact capture, the last (back) or first moment of the file's time [a, b) at
+ * which one of the pages is touched; -1: none.
+ */
+int64_t trace_exact_moment(const struct sim_trace *tr, const struct trace_window *w, uint64_t page, uint64_t nr,
+			   int64_t a, int64_t b, int back);
+/* The page that such a moment of many pages is of. */
+uint64_t trace_exact_page(const struct sim_trace *tr, const struct trace_window *w, uint64_t page, uint64_t nr,
+			  int64_t at);
 
 /* ns since the begin at a time of the machine, and the first time at which so many have passed. */
 static inline int64_t since(const struct sim_trace *tr, int64_t t)

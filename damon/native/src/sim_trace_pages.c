@@ -56,6 +56,25 @@ static double most_pages(const struct sim_trace *tr)
 	return whole < tr->size_scale ? whole + 1.0 : whole;
 }
 
+/* The first page of the area from page on, before end, that has touches in a window; or end. */
+uint64_t trace_touched_from(const struct sim_trace *tr, const struct trace_window *w, uint64_t page, uint64_t end)
+{
+	const struct trace_row *rows = trace_rows(tr->data, w);
+	uint64_t at = tr->first + file_page(tr, page), found = page;
+	uint32_t n = trace_rows_before(rows, w->nr, at, 1);
+
+	if (n && at < trace_row_end(&rows[n - 1]) && trace_row_touches(&rows[n - 1]) > 0.0)
+		return page < end ? page : end;
+	while (n < w->nr && !(trace_row_touches(&rows[n]) > 0.0))
+		n++;
+	if (n < w->nr && rows[n].start >= tr->first && rows[n].start - tr->first < tr->nr_pages) {
+		found = area_page(tr, rows[n].start - tr->first);
+		if (found > page && found < end)
+			return found;
+	}
+	return end;
+}
+
 /* Touches of a few pages of a scaled area, one run of them that is alike after the other. */
 static double scaled_touches(const struct sim_trace *tr, const struct trace_window *w, uint64_t page, uint64_t nr)
 {
@@ -185,8 +204,7 @@ static uint64_t scaled_page_of_touch(const struct sim_trace *tr, const struct tr
  * The page that a touch of one of [page, page + nr) at t hits; u and slot are from (0, 1]. 0: there is none, where the
  * pages were only bounded, or where scaled time has left the window.
  */
-int sim_trace_pick(const struct sim_area *a, uint64_t page, uint64_t nr, int64_t t, double u, double slot,
-		   uint64_t *index)
+static int pick(const struct sim_area *a, uint64_t page, uint64_t nr, int64_t t, double u, double slot, uint64_t *index)
 {
 	const struct sim_trace *tr = a->trace;
 	const struct trace_window *w = window_now(tr, t);
@@ -211,10 +229,24 @@ int sim_trace_pick(const struct sim_area *a, uint64_t page, uint64_t nr, int64_t
 	return *index >= page && *index < page + nr && file_page(tr, *index) == at;
 }
 
+/* As pick(), of an event: in an exact capture the moment shows the page. */
+int sim_trace_pick(const struct sim_area *a, uint64_t page, uint64_t nr, int64_t t, double u, double slot,
+		   uint64_t *index)
+{
+	const struct trace_window *w = a->trace->exact && nr > 1 ? window_now(a->trace, t) : NULL;
+
+	if (!w)
+		return pick(a, page, nr, t, u, slot, index);
+	/* Scaled times are rounded. */
+	*index = trace_exact_page(a->trace, w, page, nr,
+				  file_time(a->trace, t) - 2 - (int64_t)(2.0 / a->trace->time_scale));
+	return *index < page + nr;
+}
+
 /* The page of the area that touch u, from (0, 1], of those at t hits; -1: there is none. */
 EXPORT int64_t sim_trace_page(const struct sim_area *a, int64_t t, double u, double slot)
 {
 	uint64_t index;
 
-	return sim_trace_pick(a, 0, a->nr_pages, t, u, slot, &index) ? (int64_t)index : -1;
+	return pick(a, 0, a->nr_pages, t, u, slot, &index) ? (int64_t)index : -1;
 }

@@ -17,6 +17,19 @@ EXPORT double trace_sums(const struct trace_row *rows, uint32_t nr, double *chun
 	return total;
 }
 
+/* In 255ths: neither nothing of what is written at all, nor everything of what is read at all. */
+static uint32_t share_of_255(double writes, double touches)
+{
+	uint32_t share;
+
+	if (!(writes > 0.0))
+		return 0;
+	if (!(writes < touches))
+		return 255;
+	share = (uint32_t)(writes / touches * 255.0 + 0.5);
+	return share < 1 ? 1 : share > 254 ? 254 : share;
+}
+
 struct merge {
 	const struct trace_row *row[TRACE_FANOUT], *end[TRACE_FANOUT];
 	uint32_t k;
@@ -87,8 +100,7 @@ EXPORT uint32_t trace_merge(const struct trace_row *const *rows, const uint32_t 
 		if (touches > TRACE_MOST)
 			touches = TRACE_MOST;
 		if ((float)touches > 0.0f)
-			made = emit(out, made, page, next, (float)touches,
-				    writes < touches ? (uint32_t)(writes / touches * 255.0 + 0.5) : 255);
+			made = emit(out, made, page, next, (float)touches, share_of_255(writes, touches));
 		page = next;
 	}
 	return made;

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from damon.errors import InvalidInput
-from damon.workload.tracefile.form import MAX_TIME_NS, Row, TracedArea, pack_rows, unpack_rows
+from damon.workload.tracefile.form import MAX_TIME_NS, TRUTH, Row, TracedArea, pack_rows, unpack_rows
 from damon.workload.tracefile.reader import Trace
 from damon.workload.tracefile.writer import TraceWriter
 
@@ -109,7 +109,9 @@ def change_trace(
     if change.anonymise:
         areas = [replace(area, name=f"area-{n}", address=0) for n, area in enumerate(areas)]
     loop = old.loop if change.loop is None else change.loop
-    writer.close(times.new(times.end), areas, loop=loop, origin="" if change.anonymise else old.origin)
+    writer.close(
+        times.new(times.end), areas, loop=loop, origin=old.origin if old.origin == TRUTH or not change.anonymise else ""
+    )
 
 
 def _mapped(area: TracedArea, times: _Times) -> tuple[tuple[int, int], ...]:

@@ -93,6 +93,11 @@ class Description:
     origin: str = ""  #: what it was made from: ``records``, ``TRUTH``, or text of the maker's
 
 
+def _share_of_255(share: float) -> int:
+    """Neither nothing of what is written at all, nor everything of what is read at all."""
+    return min(max(round(share * 255), int(share > 0.0)), 255 - int(share < 1.0))
+
+
 def pack_rows(rows: Iterable[Row]) -> bytes:
     """Rows as they are in the file; those without touches are left out, neighbours that are alike are joined.
 
@@ -104,7 +109,7 @@ def pack_rows(rows: Iterable[Row]) -> bytes:
     begin = end = 0
     touches, write = 0.0, 0
     for first, last, each, share in (*rows, (1 << 40, 1 << 40, 0.0, 0.0)):
-        of255 = round(share * 255)
+        of255 = _share_of_255(share)
         if first == end and each == touches and of255 == write:
             end = last
             continue

@@ -4,13 +4,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
 from damon.workload.model import Replay
-from damon.workload.tracefile.form import TracedArea
+from damon.workload.tracefile.form import TRUTH, TracedArea
+from damon.workload.tracefile.reader import Trace
 
 #: ns since the part of the trace begins, in its time; whether the area is mapped from then on.
 Turn = tuple[int, bool]
+
+
+def areas_of(trace: Trace) -> tuple[TracedArea, ...]:
+    """The trace's areas. In an exact capture they are mapped in whole windows: all of a window's counts are of the time
+    in which an area was mapped, and none of them may be lost."""
+    what = trace.description
+    if what.origin != TRUTH:
+        return what.areas
+    return tuple(replace(area, mapped=tuple(_whole_windows(trace, area))) for area in what.areas)
+
+
+def _whole_windows(trace: Trace, area: TracedArea) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for start, end in area.mapped:
+        first, last = trace.window_at(area.space, start), trace.window_at(area.space, end - 1)
+        low, high = first.t0 if first else start, last.t1 if last else end
+        if found and low <= found[-1][1]:
+            low = found.pop()[0]
+        found.append((low, high))
+    return found
 
 
 def turns(replay: Replay, area: TracedArea) -> list[Turn]:

@@ -29,7 +29,7 @@ from tests.mm.sim.machines import MIB, advise, check, page_addrs
 from tests.mm.sim.operations import do, draw
 from tests.mm.sim.replayed import replayed
 from tests.refusals import refused
-from tests.workload.traces import MS, Window, random_trace, random_windows, write
+from tests.workload.traces import MS, Window, random_counts, random_trace, random_windows, write
 
 _MASK = 2**64 - 1
 
@@ -87,7 +87,8 @@ replays = st.builds(
 def _made(tmp: Path, rnd: Random, replay: Replay, nr_pages: int = 300) -> tuple[Materialised, Replay, int]:
     """A trace of one area; its model, what replays it, and the bytes that it has then."""
     length = 2400 * MS
-    windows = [one for one in random_windows(rnd, nr_pages, 200) if one.t1 <= length]
+    make = rnd.choice([random_counts, random_windows])
+    windows = [one for one in make(rnd, nr_pages, 200) if one.t1 <= length]
     path = write(
         tmp / "t.trace", [("p", nr_pages, windows)], [TracedArea("a", 0, 0, nr_pages, mapped=((0, length),))], length
     )

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Monitors beside the truth: the figures of made-up files, what is refused, and the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from damon.cli.main import main
+from damon.errors import InvalidInput
+from damon.guests.accuracy import compare, figures, page
+from damon.guests.accuracy.run import Ran, Study, run
+from tests import raw_truth
+from tests.raw_truth import MS, mark, touched, window
+
+PAGE = 4096
+FIRST = 0x400
+
+
+def truth(path: Path, rows: dict[int, list[int]], windows: int = 40) -> Path:
+    """A process (9) with 16 pages from ``FIRST`` on, on frames 100 and more; windows of 100 ms from 1 s on."""
+    chunk, line = mark(1, 1000 * MS)
+    text = f"agent 1 9\n{line}look {1000 * MS:x}\nprocess 1 9 60 {1000 * MS:x} prog\nareas\n"
+    text += f"{FIRST:x}000-{FIRST + 16:x}000 rw-p 00000000 00:00 0\n.\n+{FIRST:x} 64 10\nend {1001 * MS:x}\n"
+    chunks = [window((10 + number) * 100 * MS, rows) for number in range(windows)]
+    return raw_truth.raw(path, [chunk, form_text(text), *chunks])
+
+
+def form_text(text: str) -> bytes:
+    from vmtest.truth import form
+
+    return form.text_chunk(text.encode())
+
+
+def region(low: int, high: int, samples: int, age: int) -> dict[str, Any]:
+    return {
+        "start": (FIRST + low) * PAGE, "end": (FIRST + high) * PAGE,
+        "nr_accesses": {"samples": samples, "percent": None}, "age": {"usec": None, "aggr_intervals": str(age)},
+        "probe_hits": [], "sz_filter_passed": "0 B",
+    }  # fmt: skip
+
+
+def record(path: Path, regions: list[list[dict[str, Any]]], targets: int = 1) -> Path:
+    """Snapshots of 200 ms from 1.2 s on, 40 samples each."""
+    whole = [
+        {
+            "kdamond_idx": 0, "context_idx": 0, "scheme_idx": None, "target_id": target, "scheme_filters": [],
+            "intervals": {"sample_us": "5 ms", "aggr_us": "200 ms", "ops_update_us": "1 s"},
+            "snapshots": [
+                {"start_time": str((1200 + 200 * n) * MS), "end_time": str((1400 + 200 * n) * MS), "regions": found}
+                for n, found in enumerate(regions)
+            ],
+        }
+        for target in range(targets)
+    ]  # fmt: skip
+    path.write_text(json.dumps(whole))
+    return path
+
+
+def compared(tmp_path: Path, rows: dict[int, list[int]], regions: list[list[dict[str, Any]]]) -> compare.Compared:
+    ran = Ran(record(tmp_path / "x.data", regions), (9,), truth(tmp_path / "x.raw", rows))
+    return compare.compare(ran, 0.5)
+
+
+def test_a_perfect_monitor(tmp_path: Path) -> None:
+    rows = {100 + page: touched(20) for page in range(4)}
+    regions = [[region(0, 4, 40, n + 1), region(4, 16, 0, n + 1)] for n in range(10)]
+    one = figures.figures(compared(tmp_path, rows, regions))
+    assert one.snapshot_s == pytest.approx(0.2)
+    assert (one.snapshots, one.recall, one.precision) == (10, 1.0, 1.0)
+    assert (one.used, one.used_error) == ((4 * PAGE,) * 3, (0.0,) * 3)
+    assert one.idle_error_s == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_huge_page_counts_as_a_whole(tmp_path: Path) -> None:
+    """One hot page of 16, reported as 16."""
+    one = figures.figures(compared(tmp_path, {103: touched(20)}, [[region(0, 16, 40, 3)]] * 10))
+    assert (one.recall, one.precision) == (1.0, 1 / 16)
+    assert one.used_error == (15.0,) * 3
+    assert one.idle_bias_s < 0
+
+
+def test_what_is_hidden_is_not_recalled(tmp_path: Path) -> None:
+    found = compared(tmp_path, {100: touched(20)}, [[region(0, 16, 0, n)] for n in range(10)])
+    one = figures.figures(found)
+    assert (one.recall, one.precision, one.used_error) == (0.0, None, (-1.0,) * 3)
+    ((_, size, true, seen),) = figures.areas(found, 5)
+    assert (size, seen) == (16 * PAGE, 0.0)
+    assert true == pytest.approx(1 / 16)
+
+
+def test_half_of_a_window_counts_half(tmp_path: Path) -> None:
+    """Windows of 100 ms with 10 of 20 intervals: frequency 0.5, whatever part of them a snapshot has."""
+    found = compared(tmp_path, {100: touched(10)}, [[region(0, 1, 20, 1), region(1, 16, 0, 1)]] * 5)
+    assert list(figures.areas(found, 1)[0][2:]) == pytest.approx([0.5 / 16, 0.5 / 16])
+
+
+def test_snapshots_outside_of_the_truth_do_not_count(tmp_path: Path) -> None:
+    regions = [[region(0, 16, 0, 1)]] * 30
+    ran = Ran(record(tmp_path / "x.data", regions), (9,), truth(tmp_path / "x.raw", {100: touched(1)}, windows=10))
+    assert len(compare.compare(ran, 0.5).moments) == 4
+    late = Ran(ran.record, (9,), truth(tmp_path / "y.raw", {100: touched(1)}, windows=1))
+    with pytest.raises(InvalidInput, match="no snapshot"):
+        compare.compare(late, 0.5)
+    with pytest.raises(InvalidInput, match="process 8"):
+        compare.compare(Ran(ran.record, (8,), ran.raw), 0.5)
+
+
+def test_processes_of_one_time_are_summed_up(tmp_path: Path) -> None:
+    path = record(tmp_path / "x.data", [[region(0, 16, 40, 1)]] * 4, targets=2)
+    found = compare.compare(Ran(path, (9, 9), truth(tmp_path / "x.raw", {100: touched(20)})), 0.5)
+    assert [(one.regions, one.hot, one.pages) for one in found.moments] == [(2, 2 * PAGE, 32)] * 4
+
+
+def test_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    found = {"rwp": compared(tmp_path, {100: touched(20)}, [[region(0, 16, 40, 1)]] * 4)}
+    rows = {name: figures.figures(one) for name, one in found.items()}
+    text = page.html(Study(command=["<b>", "x"]), found, rows)
+    assert "&lt;b&gt; x" in text
+    assert text.count("data:image/png;base64,") == 1
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_the_driver_has_command_and_monitor_apart() -> None:
+    study = Study(command=["prog", "--", "a b"], program="p", since="ready", seconds=2.5, attrs=["--aggr-us", "5"])
+    words = study.driver("rwp")
+    assert words[3:7] == ["sh", "ready", "p", "2.5"]
+    assert words[7:].index("--") == words[7:].index("5") + 1
+    assert words[-3:] == ["prog", "--", "a b"]
+    assert "rwp" in words
+
+
+def test_what_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InvalidInput):
+        run(Study(command=["x"]), "perf", tmp_path)
+    for words in (["--engines", "perf"], ["--engines", "rwp,rwp"], ["--tree", "x"], ["--aggr-us", "10"],
+                  ["--memory", "1x"], ["--hot", "2"]):  # fmt: skip
+        with pytest.raises(SystemExit) if words[0] == "--hot" else pytest.MonkeyPatch.context():
+            assert main(["accuracy", *words, "--", "prog"]) == 2
+        assert words[0].lstrip("-") in capsys.readouterr().err.replace("accuracy: ", "").replace("aggr_us", "aggr-us")
