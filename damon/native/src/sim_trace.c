@@ -101,6 +101,15 @@ static int search(struct search *s, int64_t a, int64_t b)
 	return 0;
 }
 
+/* How many of the rounds with so many touches each end before the search does; at least one. */
+static int64_t rounds_to_skip(const struct search *s, double passed, int64_t rounds)
+{
+	double most = passed > 0.0 ? s->left / passed : (double)rounds;
+	int64_t skip = most < (double)rounds ? (int64_t)most : rounds;
+
+	return skip > 1 ? skip : 1;
+}
+
 /* As search(), in time since the begin, [a, b): rounds that are whole are passed over in one step. */
 static int search_rounds(struct search *s, int64_t a, int64_t b)
 {
@@ -124,11 +133,8 @@ static int search_rounds(struct search *s, int64_t a, int64_t b)
 				search(&round, tr->begin, tr->begin + len);
 			}
 			if (!(s->left < round.passed)) {
-				int64_t rounds = s->back ? k - last : last - k;
-				double most = round.passed > 0.0 ? s->left / round.passed : (double)rounds;
-				int64_t skip = most < (double)rounds ? (int64_t)most : rounds;
+				int64_t skip = rounds_to_skip(s, round.passed, s->back ? k - last : last - k);
 
-				skip = skip > 1 ? skip : 1;
 				pass(s, (double)skip * round.passed);
 				k += step * (skip - 1);
 				continue;
