@@ -123,7 +123,8 @@ def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
     paths = {workload.sha256: workload.path for workload in study.workloads}
     if arguments.cluster is None:
         return Pool(paths, arguments.jobs)
-    from damon.tune.cluster import Cluster, is_open
+    from damon import scheduler
+    from damon.tune.cluster import Cluster
 
     own = [place for place in study.given.values() if "/" in place]
     if own:
@@ -131,11 +132,8 @@ def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
     traced = [workload.name for workload in study.workloads if workload.traced]
     if traced:
         raise InvalidInput(f"--cluster: {traced[0]}: a trace is not sent to workers; run it without --cluster")
-    if is_open(arguments.cluster):
-        print(
-            f"damon: cluster {arguments.cluster!r} is neither encrypted nor authenticated: anyone who reaches it can "
-            "run programs on its workers; use tls://, or a private network", file=sys.stderr,
-        )  # fmt: skip
+    if scheduler.is_open(arguments.cluster):
+        print(f"damon: cluster {arguments.cluster!r} {scheduler.OPEN}", file=sys.stderr)
     return Cluster(arguments.cluster, paths, (arguments.tls_ca, arguments.tls_cert, arguments.tls_key))
 
 

@@ -10,7 +10,7 @@ from damon import format_version
 from damon.cli import output
 from damon.progress import Progress
 from damon.tune import analysis
-from damon.tune.figures import show as show_figure
+from damon.tune.goals import KNOWN
 
 if TYPE_CHECKING:
     from damon.tune.choice import Choice
@@ -102,7 +102,7 @@ def _config(study: Study, config: Config) -> dict[str, Any]:
 def _figures(study: Study) -> list[str]:
     """Those that the study asks about."""
     objectives = [objective.figure for objective in study.objectives]
-    return list(dict.fromkeys([*objectives, *(constraint.figure for constraint in study.constraints)]))
+    return list(dict.fromkeys([*objectives, *(constraint.figure.name for constraint in study.constraints)]))
 
 
 def _row(study: Study, config: Config, label: str) -> list[str]:
@@ -111,7 +111,7 @@ def _row(study: Study, config: Config, label: str) -> list[str]:
     cells = cells or ["-"] * len(study.space.free)
     several = len(study.seeds) > 1
     shown = [
-        show_figure(name, config.figures[name], config.spread.get(name) if several else None)
+        KNOWN[name].short(config.figures[name], config.spread.get(name) if several else None)
         if config.figures else "-"
         for name in _figures(study)
     ]  # fmt: skip

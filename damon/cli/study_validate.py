@@ -19,7 +19,7 @@ from damon.errors import InvalidInput
 from damon.guests.engine import GuestEngine
 from damon.library.engine import OWN, OwnEngine
 from damon.modules.loader import Loader, prepare_modules
-from damon.results.figures import totals
+from damon.results.figures import FIGURES, figures
 from damon.tune.analysis import ranked
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 #: A run in a guest takes at least as long as the guest's time does, and many times that where it is emulated.
 LONGEST_S: Final = 3600.0
-#: What both machines have: ``saved_bytes`` at the end of the run, not on average.
-COMPARED: Final = ("saved_bytes", "refaults_per_s", "slowdown")
+#: Figures that both machines have.
+COMPARED: Final = ("reclaimed", "refaults_per_s", "slowdown")
 ENGINE: Final = GuestEngine(OWN)
 
 
@@ -108,7 +108,7 @@ def validate(
             {
                 "configuration": case.label, "workload": case.workload.name,
                 "words": [word for module in case.arguments.module for word in module[1:]],
-                "predicted": _figures(_simulated(case), case), "measured": _figures(result, case),
+                "predicted": _figures(_simulated(case)), "measured": _figures(result),
                 "kdamond_cpu_seconds": sum(result["timing"]["kdamond_cpu_seconds"].values()),
             }
         )  # fmt: skip
@@ -137,13 +137,9 @@ def _simulated(case: Case) -> dict[str, Any]:
         return session.result()
 
 
-def _figures(result: dict[str, Any], case: Case) -> dict[str, float | None]:
-    found = totals(result)
-    return {
-        "saved_bytes": float(found["reclaimed_bytes"]),
-        "refaults_per_s": found["refaults"] / case.arguments.duration,
-        "slowdown": result["slowdown"],
-    }
+def _figures(result: dict[str, Any]) -> dict[str, float | None]:
+    found = figures(result)
+    return {name: found[name] for name in COMPARED}
 
 
 def agreement(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float | None]:
@@ -174,14 +170,23 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 def show(validation: dict[str, Any]) -> None:
     """Tables on standard output."""
-    columns = ("configuration", "workload", "saved: predicted", "measured", "refaults/s", "measured", "slowdown", "CPU")
+    columns = (
+        "configuration",
+        "workload",
+        "reclaimed: predicted",
+        "measured",
+        "refaults/s",
+        "measured",
+        "slowdown",
+        "CPU",
+    )
     rows = []
     for row in validation["runs"]:
         ours, theirs = row["predicted"], row["measured"]
         rows.append(
             (
-                row["configuration"], row["workload"], output.size(ours["saved_bytes"]),
-                output.size(theirs["saved_bytes"]), f"{ours['refaults_per_s']:.2f}", f"{theirs['refaults_per_s']:.2f}",
+                row["configuration"], row["workload"], output.size(ours["reclaimed"]),
+                output.size(theirs["reclaimed"]), f"{ours['refaults_per_s']:.2f}", f"{theirs['refaults_per_s']:.2f}",
                 "-" if theirs["slowdown"] is None else f"{theirs['slowdown']:.4f}",
                 f"{row['kdamond_cpu_seconds']:.2f} s",
             )
@@ -191,7 +196,7 @@ def show(validation: dict[str, Any]) -> None:
         if found["mean_error"] is None:
             continue
         rank = "does not vary" if found["rank_correlation"] is None else f"{found['rank_correlation']:.2f}"
-        number = output.size if name == "saved_bytes" else lambda value: f"{value:.4g}"
+        number = output.size if FIGURES[name].unit == "bytes" else lambda value: f"{value:.4g}"
         print(
             f"{name}: rank correlation {rank}, mean error {number(found['mean_error'])}, "
             f"largest {number(found['largest_error'])}"

@@ -60,6 +60,7 @@ def prepare(engine: GuestEngine, workload: Workload, modules: Sequence[str]) -> 
         _check_built(engine, config.arch, modules)
         machine = workload.machine
         swap = sum(device.size for device, _ in machine.swaps)
+        emulated = _emulated(engine, config)
         return GuestConfig(
             kernel=engine.kernel,
             memory=machine.memory,
@@ -67,7 +68,8 @@ def prepare(engine: GuestEngine, workload: Workload, modules: Sequence[str]) -> 
             swap=f"zram:{swap}" if swap else None,
             trees=package_trees(),
             env=ENV,
-            icount=COUNTED if _emulated(engine, config) else None,
+            icount=COUNTED if emulated else None,
+            skip_idle=emulated,
             snapshot=True,
         )
 

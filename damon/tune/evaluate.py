@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from damon.tune.domain import Point
-from damon.tune.figures import FIGURES, Measured
+from damon.tune.goals import KNOWN, values
+from damon.tune.measure import Measured
 from damon.tune.pool import Runner
 from damon.tune.request import Request, Result, Task
 from damon.tune.results import Results
@@ -116,7 +117,7 @@ class Evaluator:
         self, engine: str, point: Point | None, runs: Sequence[tuple[WorkloadFile, int, Request, Result]]
     ) -> Config:
         """The configuration of ``runs``: workload, seed, request and result of each."""
-        values: dict[tuple[str, int], dict[str, float]] = {}
+        found: dict[tuple[str, int], dict[str, float]] = {}
         worst = [-float("inf")] * len(self.study.constraints)
         outcome, why = "complete", ""
         for workload, seed, request, result in runs:
@@ -128,18 +129,18 @@ class Evaluator:
             last, beside = result.measured[-1], base[len(result.measured) - 1]
             if last.kills > beside.kills and outcome == "complete":
                 outcome, why = "failed", "processes were killed for want of memory"
-            own = {name: figure.of(last, beside) for name, figure in FIGURES.items()}
-            values[workload.name, seed] = own
+            own = values(last, beside)
+            found[workload.name, seed] = own
             for nr, constraint in enumerate(self.study.constraints):
-                worst[nr] = max(worst[nr], constraint.excess(own[constraint.figure]))
-        if not values:
+                worst[nr] = max(worst[nr], constraint.excess(own[constraint.figure.name]))
+        if not found:
             worst = [HOPELESS] * len(worst)
-        seeds = [_means([own for (_, of), own in values.items() if of == seed]) for seed in self.study.seeds]
+        seeds = [_means([own for (_, of), own in found.items() if of == seed]) for seed in self.study.seeds]
         seeds = [one for one in seeds if one]
-        spread = {name: statistics.pstdev(one[name] for one in seeds) for name in FIGURES} if seeds else {}
-        names = dict.fromkeys(name for name, _ in values)
-        by = {name: _means([own for (of, _), own in values.items() if of == name]) for name in names}
-        return Config(engine, point, outcome, _means(list(values.values())), spread, tuple(worst), why, by)
+        spread = {name: statistics.pstdev(one[name] for one in seeds) for name in KNOWN} if seeds else {}
+        names = dict.fromkeys(name for name, _ in found)
+        by = {name: _means([own for (of, _), own in found.items() if of == name]) for name in names}
+        return Config(engine, point, outcome, _means(list(found.values())), spread, tuple(worst), why, by)
 
     def configs(self, asked: Sequence[tuple[str, Point | None]], what: str) -> list[Config]:
         """Configurations of engine and point, all of their runs to the end."""
@@ -164,4 +165,4 @@ def _place(request: Request) -> tuple[str, int, int]:
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: statistics.fmean(row[name] for row in rows) for name in FIGURES} if rows else {}
+    return {name: statistics.fmean(row[name] for row in rows) for name in KNOWN} if rows else {}

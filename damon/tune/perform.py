@@ -8,14 +8,13 @@ from contextlib import ExitStack
 from functools import cache
 from typing import Final
 
-from msgspec.structs import replace
-
 from damon.errors import DamonError, MissingCapability
 from damon.library.engine import Engine, open_engine, other_modules
 from damon.mm.sim import SimulatedMachine
 from damon.modules.loader import Loader, find_module, prepare_modules
 from damon.modules.module import Module
-from damon.tune.figures import FIGURES, Measured, Meter
+from damon.tune.goals import constraint, is_lost, value
+from damon.tune.measure import Measured, Meter
 from damon.tune.request import CHECKPOINTS, LOOKS, Outcome, Request, Result, Rules
 from damon.workload.model import Workload
 
@@ -99,14 +98,12 @@ def given_up(rules: Rules, found: Sequence[Measured], base: Sequence[Measured]) 
     A constraint that is broken even if no more is counted up to the end stays so.
     """
     now, at = found[-1], len(found) - 1
-    best = replace(now, seconds=base[-1].seconds, wss_byte_s=base[-1].wss_byte_s)
-    for constraint in rules.constraints:
-        value = FIGURES[constraint.figure].of(best, base[-1])
-        if constraint.excess(value) > 0:
-            return f"{constraint}: is broken whatever comes"
+    for text in rules.constraints:
+        if is_lost(constraint(text), now, base[at], base[-1]):
+            return f"{text}: is broken whatever comes"
     bound = rules.bounds[at] if at < len(rules.bounds) else None
     if rules.objective is not None and bound is not None:
-        value = FIGURES[rules.objective.figure].of(now, base[at])
-        if (value < bound) if rules.objective.maximize else (value > bound):
+        own = value(rules.objective.figure, now, base[at])
+        if (own < bound) if rules.objective.maximize else (own > bound):
             return f"{rules.objective}: is worse than of most before"
     return ""

@@ -8,7 +8,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from damon.tune.figures import Constraint, Measured, Objective
+from damon.tune.goals import Objective
+from damon.tune.measure import Measured
 
 #: A run is measured at so many moments, evenly spread, the last at its end; it can be given up at each.
 CHECKPOINTS: Final = 16
@@ -23,12 +24,12 @@ class Rules(msgspec.Struct, frozen=True):
     """When a run is given up.
 
     Attributes:
-        constraints: it is when one cannot be kept any more, whatever comes.
+        constraints: conditions as text; it is when one cannot be kept any more, whatever comes.
         objective: and when this figure is worse at a checkpoint
         bounds: than its value here; None: no bound there.
     """
 
-    constraints: tuple[Constraint, ...] = ()
+    constraints: tuple[_Name, ...] = ()
     objective: Objective | None = None
     bounds: tuple[float | None, ...] = ()
 

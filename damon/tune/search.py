@@ -21,7 +21,7 @@ from damon.errors import MissingCapability
 from damon.tune.analysis import chosen, main_effects, ranked
 from damon.tune.domain import Domain, Point
 from damon.tune.evaluate import HOPELESS, Config, Evaluator
-from damon.tune.figures import FIGURES
+from damon.tune.goals import value
 from damon.tune.request import CHECKPOINTS, Request, Result, Rules
 from damon.tune.study import Stage, Study, WorkloadFile
 
@@ -237,17 +237,18 @@ class Search:
         if not settings.prune:
             return None
         done = self._finals[place]
+        texts = tuple(map(str, self._study.constraints))
         if len(self._study.objectives) > 1 or len(done) < settings.startup:
-            return Rules(self._study.constraints)
+            return Rules(texts)
         (objective,) = self._study.objectives
         workload, seed = self._evaluator.pairs()[place]
         base = self._evaluator.base(self._study.run(workload, "", seed, None, self._stage))
-        figure = FIGURES[objective.figure]
+        name = objective.figure
         bounds = tuple(
-            None if at < _FIRST else statistics.median(figure.of(one.measured[at], base[at]) for one in done)
+            None if at < _FIRST else statistics.median(value(name, one.measured[at], base[at]) for one in done)
             for at in range(CHECKPOINTS)
         )
-        return Rules(self._study.constraints, objective, bounds)
+        return Rules(texts, objective, bounds)
 
     # -- what it came to
 

@@ -83,12 +83,13 @@ def studies() -> list[bytes]:
 
 
 def study_results() -> list[bytes]:
-    from damon.tune.figures import Constraint, Measured, Objective
+    from damon.tune.goals import Objective
+    from damon.tune.measure import Measured
     from damon.tune.request import Request, Result, Rules
     from damon.tune.results import encode
 
-    rules = Rules((Constraint("slowdown", "<", 1.02),), Objective("saved", True), (None, 0.5))
-    counts = Measured(1.0, 2.0, 3.0, 4, 5, 6, 7.0, 0)
+    rules = Rules(("slowdown < 1.02",), Objective("saved", True), (None, 0.5))
+    counts = Measured(1.0, 2.0, 2.5, 3.0, 4, 5, 6, 7.0, 0)
     requests = [Request("h", "w", "pydamon", "1", {"m": ["a=1"]}, nr, 10, rules if nr else None) for nr in range(3)]
     head = b'{"format":1,"what":"damon study results"}\n'
     lines = [encode(request, Result("complete", [counts, counts])) for request in requests]

@@ -65,6 +65,7 @@ def test_memory_and_swap_are_those_of_the_workload(built: Built) -> None:
     workload = _workload(machine={"memory": "768 MiB", "swap": [{"size": "64 MiB"}, {"size": "32 MiB"}]})
     config = machine.prepare(GuestEngine("host"), workload, ["damon_reclaim"])
     assert (config.memory_bytes, config.icount, config.snapshot) == (768 << 20, machine.COUNTED, True)
+    assert config.skip_idle, "only what is executed takes time"
     assert config.swap_device is not None
     assert (config.swap_device.kind, config.swap_device.size) == ("zram", 96 << 20)
     assert config.env == {"PYTHONPATH": staging.PLACE}
@@ -73,7 +74,7 @@ def test_memory_and_swap_are_those_of_the_workload(built: Built) -> None:
 def test_where_a_processor_is_real_its_time_is(built: Built) -> None:
     built.accelerator = "kvm"
     config = machine.prepare(GuestEngine("pydamon"), _workload(machine={"swap": "none"}), [])
-    assert (config.icount, config.swap) == (None, None)
+    assert (config.icount, config.skip_idle, config.swap) == (None, False, None)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_processes_that_are_killed_for_want_of_memory_break_a_configuration(writ
         ({}, ["sweep", "s.yaml", "-o", "no/r"], "result file: 'no/r': No such file or directory"),
         ({}, ["sweep", "s.yaml", "-o", "w.yaml"], "result file: 'w.yaml': line 1 is not that of a study's results"),
         ({}, ["sweep", "s.yaml", "--export", "w.yaml"], "--export: 'w.yaml': is no directory"),
-        ({}, ["sweep", "s.yaml", "--cluster", "here"], "--cluster: 'here': is no address"),
+        ({}, ["sweep", "s.yaml", "--cluster", "here"], "cluster: 'here': is not an address"),
         ({}, ["sweep", "s.yaml", "--json", "no/r"], "--json: 'no/r': its directory does not exist"),
     ],
 )

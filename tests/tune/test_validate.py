@@ -57,7 +57,7 @@ def test_a_guest_that_does_what_was_predicted_agrees(study: Study) -> None:
     assert [row["configuration"] for row in result["runs"]] == [case.label for case in cases.values()]
     for figure in result["figures"].values():
         assert (figure["mean_error"], figure["largest_error"]) == (0, 0)
-    assert result["figures"]["saved_bytes"]["rank_correlation"] == pytest.approx(1)
+    assert result["figures"]["reclaimed"]["rank_correlation"] == pytest.approx(1)
     study_validate.show(result)
 
 
