@@ -8,13 +8,14 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import output
 from damon.cli.arguments import number, seed
 from damon.command.process import raise_interrupts
-from damon.errors import InvalidInput
+from damon.errors import InvalidInput, MissingCapability
 
 if TYPE_CHECKING:
     from damon.tune.evaluate import Evaluator
@@ -41,9 +42,10 @@ exit codes: 0 done; 1 a run could not be performed; 2 and 3 as for damon run, be
 configuration keeps the constraints; 130 interrupted, the result file has what was done.
 
 examples:
-  damon sweep examples/studies/day.yaml -o day.jsonl
-  damon tune examples/studies/day.yaml --trials 60 --seed 1 --export chosen/
-  damon tune examples/studies/day.yaml --cluster tcp://10.0.0.1:8786 --json -
+  damon sweep examples/studies/day-reclaim.yaml -o day.jsonl
+  damon tune examples/studies/day-reclaim.yaml --trials 60 --seed 1 --export chosen/
+  damon tune examples/studies/day-reclaim.yaml --html day.html
+  damon tune examples/studies/day-reclaim.yaml --cluster tcp://10.0.0.1:8786 --json -
 """
 NONE_KEEPS: Final = 4
 
@@ -76,6 +78,9 @@ def add(commands: Any) -> None:
         for option, what in (("ca", "authority"), ("cert", "certificate"), ("key", "key")):
             command.add_argument(f"--tls-{option}", type=Path, metavar="FILE", help=f"for tls://: the {what}")
         command.add_argument("--export", type=Path, metavar="DIR", help="write the chosen configuration's files there")
+        command.add_argument(
+            "--html", metavar="FILE", help="write a page with pictures: trade-offs, parameters, seeds, the search"
+        )
         command.add_argument("--json", metavar="FILE", help="write what was found as one object; - for standard output")
         command.add_argument("--quiet", action="store_true", help="no progress, no tables")
         command.set_defaults(function=sweep if name == "sweep" else tune)
@@ -141,6 +146,11 @@ def _check(arguments: argparse.Namespace, study: Study) -> None:
     """Refuse what could not be written or run at the end, before anything starts."""
     if arguments.json is not None:
         output.check_writable(arguments.json)
+    if arguments.html is not None:
+        output.check_writable(arguments.html, "--html")
+        missing = [name for name in ("jinja2", "plotly") if find_spec(name) is None]
+        if missing:
+            raise MissingCapability(f"--html: {', '.join(missing)}: is not installed; install pydamon[report]")
     if arguments.export is not None and arguments.export.exists() and not arguments.export.is_dir():
         raise InvalidInput(f"--export: {str(arguments.export)!r}: is no directory; give another place")
     if arguments.validate is not None:
@@ -183,9 +193,13 @@ def _report(arguments: argparse.Namespace, study: Study, found: Found, performed
     validation = None
     if arguments.validate is not None:
         validation = study_validate.validate(study, found, arguments.validate, arguments.quiet)
+    result = as_object(study, found, best, chosen) | {"validation": validation}
     if arguments.json is not None:
-        result = as_object(study, found, best, chosen) | {"validation": validation}
         output.write_text(arguments.json, json.dumps(result, indent=2) + "\n")
+    if arguments.html is not None:
+        from damon.report import study as page
+
+        output.write_text(arguments.html, page.html(result), "--html")
     if not arguments.quiet and arguments.json != "-":
         with output.reader_may_leave():
             show(study, found, best, chosen, performed)

@@ -43,6 +43,7 @@ class Config:
         worst: of each constraint the largest excess of any run; at most 0 when it is kept.
         why: of the first run that is not complete.
         by_workload: mean over seeds, by the workload's name.
+        by_seed: mean over workloads, by the seed.
     """
 
     engine: str
@@ -53,6 +54,7 @@ class Config:
     worst: tuple[float, ...]
     why: str = ""
     by_workload: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    by_seed: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def feasible(self) -> bool:
@@ -135,12 +137,13 @@ class Evaluator:
                 worst[nr] = max(worst[nr], constraint.excess(own[constraint.figure.name]))
         if not found:
             worst = [HOPELESS] * len(worst)
-        seeds = [_means([own for (_, of), own in found.items() if of == seed]) for seed in self.study.seeds]
-        seeds = [one for one in seeds if one]
-        spread = {name: statistics.pstdev(one[name] for one in seeds) for name in KNOWN} if seeds else {}
+        seeds = {seed: _means([own for (_, of), own in found.items() if of == seed]) for seed in self.study.seeds}
+        seeds = {seed: one for seed, one in seeds.items() if one}
+        spread = {name: statistics.pstdev(one[name] for one in seeds.values()) for name in KNOWN} if seeds else {}
         names = dict.fromkeys(name for name, _ in found)
         by = {name: _means([own for (of, _), own in found.items() if of == name]) for name in names}
-        return Config(engine, point, outcome, _means(list(found.values())), spread, tuple(worst), why, by)
+        means = _means(list(found.values()))
+        return Config(engine, point, outcome, means, spread, tuple(worst), why, by, seeds)
 
     def configs(self, asked: Sequence[tuple[str, Point | None]], what: str) -> list[Config]:
         """Configurations of engine and point, all of their runs to the end."""

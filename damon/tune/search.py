@@ -48,6 +48,7 @@ class Found:
         complete: those of ``runs`` that ran to the end.
         grid: runs of every combination.
         importance: of each free parameter by its label (``main_effects``, ``Search.importance``).
+        coarse: configurations of the first stage, in order.
     """
 
     configs: Sequence[Config]
@@ -57,6 +58,7 @@ class Found:
     complete: int
     grid: int
     importance: dict[str, float]
+    coarse: Sequence[Config] = ()
 
     def best(self, study: Study) -> Config | None:
         """The best one that keeps the constraints; None when none does."""
@@ -98,18 +100,20 @@ def tune(evaluator: Evaluator) -> Found:
     default = _default(evaluator)
     asked = runs = complete = 0
     first: list[Point] = []
+    before: Sequence[Config] = ()
     if study.coarse is not None and settings.coarse is not None:
         evaluator.bases(study.coarse)
         coarse = Search(evaluator, study.coarse, every, settings.coarse.trials, "coarse")
         coarse.run()
         asked, runs, complete = len(coarse.configs), coarse.runs, coarse.complete
+        before = list(coarse.configs.values())
         first = [config.point for config in coarse.best(settings.coarse.keep) if config.point is not None]
         every = _around(study.space.free, every, first)
     fine = Search(evaluator, study.stage, every, settings.trials, "tune", first)
     fine.run()
     return Found(
         list(fine.configs.values()), default, asked + len(fine.configs), runs + fine.runs, complete + fine.complete,
-        _grid(evaluator), fine.importance(),
+        _grid(evaluator), fine.importance(), before,
     )  # fmt: skip
 
 

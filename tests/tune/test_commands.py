@@ -27,8 +27,12 @@ def _damon(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_sweep_shows_ranks_region_effects_and_lines_to_load(written: Written, tmp_path: Path) -> None:
     written()
-    done = _damon(tmp_path, "sweep", "s.yaml", "--export", "chosen", "--json", "f.json")
+    done = _damon(tmp_path, "sweep", "s.yaml", "--export", "chosen", "--json", "f.json", "--html", "f.html")
     assert done.returncode == 0, done.stderr
+    page = (tmp_path / "f.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "<title>s: damon study</title>" in page
+    assert 'id="seeds-0"' in page
     found = json.loads((tmp_path / "f.json").read_text())
     assert found["runs"] == {"asked": 16, "complete": 16, "grid": 16}
     best = found["chosen"]["parameters"]
@@ -46,7 +50,7 @@ def test_a_sweep_shows_ranks_region_effects_and_lines_to_load(written: Written, 
     assert sorted(path.name for path in (tmp_path / "chosen").iterdir()) == ["s_chosen.json", "s_chosen.sh"]
     assert {path.name: path.read_text() for path in (tmp_path / "chosen").iterdir()} == found["load"]["files"]
     assert (tmp_path / "s.sweep.jsonl").read_text().count("\n") == 1 + 16 + 2 + 2
-    assert found["near"]["damon_reclaim.min_age"].keys() == {"from", "to"}
+    assert found["near"]["damon_reclaim.min_age"].keys() == {"from", "to", "values"}
 
 
 def test_options_replace_the_studys_settings(written: Written, tmp_path: Path) -> None:
@@ -98,6 +102,7 @@ def test_processes_that_are_killed_for_want_of_memory_break_a_configuration(writ
         ({}, ["sweep", "s.yaml", "-o", "w.yaml"], "result file: 'w.yaml': line 1 is not that of a study's results"),
         ({}, ["sweep", "s.yaml", "--export", "w.yaml"], "--export: 'w.yaml': is no directory"),
         ({}, ["sweep", "s.yaml", "--cluster", "here"], "cluster: 'here': is not an address"),
+        ({}, ["sweep", "s.yaml", "--html", "no/r"], "--html: 'no/r': its directory does not exist"),
         ({}, ["sweep", "s.yaml", "--json", "no/r"], "--json: 'no/r': its directory does not exist"),
     ],
 )

@@ -106,7 +106,7 @@ def _command(directory: Path, words: list[str]) -> list[str]:
 def test_a_killed_search_goes_on_and_ends_with_the_same_file(
     written: Written, searched: Searched, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
-    path = written(duration="60s")
+    path = written(duration="240s")  # not done before a busy machine has seen that it began
     whole, _ = searched(path, getattr(search, name), "whole")
     killed = tmp_path / "killed"
     words = _command(tmp_path, [name, "--quiet"])
