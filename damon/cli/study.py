@@ -74,6 +74,10 @@ def add(commands: Any) -> None:
                 "--validate", type=number(1, 100), metavar="N",
                 help="then run the N best configurations, the default and N random ones on real page tables in guests",
             )  # fmt: skip
+        command.add_argument(
+            "--out", type=Path, metavar="DIR",
+            help="keep the results over time of each run in a run directory there (not with --cluster)",
+        )  # fmt: skip
         command.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers: tcp:// or tls://")
         for option, what in (("ca", "authority"), ("cert", "certificate"), ("key", "key")):
             command.add_argument(f"--tls-{option}", type=Path, metavar="FILE", help=f"for tls://: the {what}")
@@ -122,6 +126,11 @@ def _read(arguments: argparse.Namespace, name: str) -> Study:
     return study
 
 
+def _results(arguments: argparse.Namespace, study: Study, name: str) -> Path:
+    """The result file."""
+    return arguments.output or Path(f"{study.name}.{name}.jsonl")
+
+
 def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
     from damon.tune.pool import Pool
 
@@ -151,6 +160,13 @@ def _check(arguments: argparse.Namespace, study: Study) -> None:
         missing = [name for name in ("jinja2", "plotly") if find_spec(name) is None]
         if missing:
             raise MissingCapability(f"--html: {', '.join(missing)}: is not installed; install pydamon[report]")
+    if arguments.out is not None:
+        if arguments.cluster is not None:
+            raise InvalidInput("--out: runs of a cluster are on other machines; leave it out, or --cluster")
+        try:
+            arguments.out.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"--out: {str(arguments.out)!r}: {error.strerror}; give another place") from None
     if arguments.export is not None and arguments.export.exists() and not arguments.export.is_dir():
         raise InvalidInput(f"--export: {str(arguments.export)!r}: is no directory; give another place")
     if arguments.validate is not None:
@@ -168,11 +184,11 @@ def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator],
     _check(arguments, study)
     raise_interrupts()
     with ExitStack() as closing:
-        results = closing.enter_context(Results(arguments.output or Path(f"{study.name}.{name}.jsonl")))
+        results = closing.enter_context(Results(_results(arguments, study, name)))
         runner = _runner(arguments, study)
         closing.callback(runner.close)
         watch = closing.enter_context(Watch(arguments.quiet))
-        evaluator = Evaluator(study, results, runner, watch)
+        evaluator = Evaluator(study, results, runner, watch, str(arguments.out or ""))
         found = search(evaluator)
         results.finish(evaluator.order)
     return _report(arguments, study, found, evaluator.performed)
@@ -192,7 +208,10 @@ def _report(arguments: argparse.Namespace, study: Study, found: Found, performed
             output.write_text(str(arguments.export / file), text, "--export")
     validation = None
     if arguments.validate is not None:
-        validation = study_validate.validate(study, found, arguments.validate, arguments.quiet)
+        from damon.guests.kept import Kept
+
+        kept = Kept(Path(f"{_results(arguments, study, 'tune')}.guests"))
+        validation = study_validate.validate(study, found, arguments.validate, arguments.quiet, kept)
     result = as_object(study, found, best, chosen) | {"validation": validation}
     if arguments.json is not None:
         output.write_text(arguments.json, json.dumps(result, indent=2) + "\n")

@@ -104,6 +104,7 @@ def _config(study: Study, config: Config) -> dict[str, Any]:
         "keeps_constraints": config.feasible,
         "figures": dict(config.figures),
         "spread": dict(config.spread),
+        "runs": list(config.runs),
         "by_workload": {name: dict(figures) for name, figures in config.by_workload.items()},
         "by_seed": {
             str(seed): {name: figures[name] for name in _figures(study)} for seed, figures in config.by_seed.items()

@@ -24,6 +24,7 @@ from damon.tune.analysis import ranked
 
 if TYPE_CHECKING:
     from damon.guests.job import Job
+    from damon.guests.kept import Kept
     from damon.tune.domain import Point
     from damon.tune.search import Found
     from damon.tune.study import Study, WorkloadFile
@@ -84,8 +85,9 @@ def cases(study: Study, found: Found, number: int) -> list[Case]:
 
 
 def validate(
-    study: Study, found: Found, number: int, quiet: bool, run: Callable[[Job, str, bool], dict[str, Any]] | None = None
-) -> dict[str, Any]:
+    study: Study, found: Found, number: int, quiet: bool, kept: Kept | None = None,
+    run: Callable[[Job, str, bool], dict[str, Any]] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Run them; predicted and measured figures of each, the rank correlation of each figure, and its errors.
 
     Args:
@@ -93,6 +95,7 @@ def validate(
         found: what a search found.
         number: of best and of random configurations.
         quiet: no progress.
+        kept: what was run before is not run again.
         run: performs one job in a guest; default the real one.
 
     Raises:
@@ -103,7 +106,11 @@ def validate(
     for nr, case in enumerate(todo, 1):
         label = f"damon: validate {nr} of {len(todo)}: {case.label}, {case.workload.name}"
         job = compare_guests.prepare(case.arguments, ENGINE, str(case.workload.path))
-        result = (run or compare_guests.run)(job, label, quiet)
+        result = kept.get(job) if kept is not None else None
+        if result is None:
+            result = (run or compare_guests.run)(job, label, quiet)
+            if kept is not None:
+                kept.add(job, result)
         rows.append(
             {
                 "configuration": case.label, "workload": case.workload.name,

@@ -44,6 +44,7 @@ class Config:
         why: of the first run that is not complete.
         by_workload: mean over seeds, by the workload's name.
         by_seed: mean over workloads, by the seed.
+        runs: names of the run directories of its runs.
     """
 
     engine: str
@@ -55,6 +56,7 @@ class Config:
     why: str = ""
     by_workload: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     by_seed: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    runs: tuple[str, ...] = ()
 
     @property
     def feasible(self) -> bool:
@@ -70,10 +72,11 @@ class Evaluator:
         results: where they are kept.
         runner: what performs those that are not there.
         listener: hears of each.
+        out: a directory for a run directory of each run with modules; empty: none are made.
     """
 
-    def __init__(self, study: Study, results: Results, runner: Runner, listener: Listener) -> None:
-        self.study = study
+    def __init__(self, study: Study, results: Results, runner: Runner, listener: Listener, out: str = "") -> None:
+        self.study, self._out = study, out
         self._results, self._runner, self._listener = results, runner, listener
         self._bases: dict[tuple[str, int, int], list[Measured]] = {}
         self.order: list[Request] = []  #: every run that was asked for, in the study's order
@@ -106,7 +109,10 @@ class Evaluator:
             else:
                 found[request.key()] = known
                 self._listener.ran(request, known, True)
-        tasks = [Task(request, self._bases.get(_place(request), [])) for request in lacking.values()]
+        tasks = [
+            Task(request, self._bases.get(_place(request), []), self._out if request.engine else "")
+            for request in lacking.values()
+        ]
         for index, result in self._runner.run(tasks):
             request = tasks[index].request
             self._results.add(request, result)
@@ -143,7 +149,8 @@ class Evaluator:
         names = dict.fromkeys(name for name, _ in found)
         by = {name: _means([own for (of, _), own in found.items() if of == name]) for name in names}
         means = _means(list(found.values()))
-        return Config(engine, point, outcome, means, spread, tuple(worst), why, by, seeds)
+        directories = tuple(request.directory() for _, _, request, _ in runs)
+        return Config(engine, point, outcome, means, spread, tuple(worst), why, by, seeds, directories)
 
     def configs(self, asked: Sequence[tuple[str, Point | None]], what: str) -> list[Config]:
         """Configurations of engine and point, all of their runs to the end."""

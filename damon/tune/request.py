@@ -61,6 +61,10 @@ class Request(msgspec.Struct, frozen=True):
         """A hash of all of it."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:32]
 
+    def directory(self) -> str:
+        """The name of its run directory."""
+        return f"{self.key()}.run"
+
 
 class Result(msgspec.Struct, frozen=True):
     """What came of a run.
@@ -81,3 +85,4 @@ class Task(msgspec.Struct, frozen=True):
 
     request: Request
     base: list[Measured] = []
+    out: str = ""  #: where a run directory of it is made; empty: nowhere

@@ -96,6 +96,14 @@ def study_results() -> list[bytes]:
     return [head, head + b"".join(lines), head + lines[0] + lines[1][:50]]
 
 
+def guest_results() -> list[bytes]:
+    from tests.guests.standin import output
+
+    head = b'{"format": 1, "what": "damon guest results"}\n'
+    lines = [json.dumps({"key": f"{nr:032x}", "result": output(seed=nr)}).encode() + b"\n" for nr in range(2)]
+    return [head, head + b"".join(lines), head + lines[0] + lines[1][:50]]
+
+
 def masim() -> list[bytes]:
     return [
         b"# comment\nheap, 10485760\nstack, 4096, file\n\ninitial\n1000\nheap, 0, 4096, 1\nstack, 1, 64, 10, ro\n\n"

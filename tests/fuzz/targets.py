@@ -156,6 +156,12 @@ def _study(data: bytes) -> None:
         study.words(point, study.coarse or study.stage)
 
 
+def _guest_results(data: bytes) -> None:
+    from damon.guests.kept import Kept
+
+    Kept(_file(data, "study.jsonl.guests"))
+
+
 def _study_results(data: bytes) -> None:
     from damon.tune.results import Results
 
@@ -506,6 +512,7 @@ def _targets() -> list[Target]:
         Target("convert", "zlib", lambda: [zlib.compress(one) for one in seeds.recordings()], _convert, ours, 150),
         Target("workload", "yaml", seeds.workloads, _workload, ours, 200),
         Target("study", "yaml", seeds.studies, _study, ours, 200),
+        Target("guest-results", "json", seeds.guest_results, _guest_results, ours, 300),
         Target("study-results", "json", seeds.study_results, _study_results, ours, 300),
         Target("masim", "text", seeds.masim, _masim, ours, 600),
         Target("plan", "text", seeds.plans, _plan, ours, 800),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from damon.results.run import Run
 from tests.cli.conftest import TOO_BIG
 
 pytest.importorskip("optuna", reason="the extra tune is not installed")
@@ -114,3 +115,48 @@ def test_refusals(written: Written, tmp_path: Path, fields: dict[str, object], w
     assert what in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(path for path in tmp_path.iterdir() if not path.name.endswith(".jsonl")) == before
+
+
+def test_runs_leave_their_results_over_time(written: Written, tmp_path: Path) -> None:
+    written(seeds=[1])
+    done = _damon(tmp_path, "sweep", "s.yaml", "--out", "runs", "--json", "f.json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "f.json").read_text())
+    names = [name for config in [*found["default"], *found["configurations"]] for name in config["runs"]]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == sorted(names)
+    best = found["chosen"]
+    run = Run.open(tmp_path / "runs" / best["runs"][0])
+    assert run.state == "complete"
+    assert run.request["modules"]["damon_reclaim"]["min_age"] == best["parameters"]["damon_reclaim.min_age"]
+    assert len(run.table("schemes")) == len(run.table("machine")) > 100, "a row for each of 120 aggregations"
+    refaults = run.table("machine").columns["refaults"][-1]
+    assert refaults == pytest.approx(best["figures"]["refaults_per_s"] * 12, abs=2)
+    plain = _damon(tmp_path, "sweep", "s.yaml", "-o", "plain", "--quiet")
+    assert plain.returncode == 0
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "s.sweep.jsonl").read_bytes(), "recording changes nothing"
+
+
+def test_a_directory_that_a_killed_run_has_left_is_replaced(written: Written, tmp_path: Path) -> None:
+    written(seeds=[1])
+    assert _damon(tmp_path, "sweep", "s.yaml", "--out", "runs", "--quiet").returncode == 0
+    (tmp_path / "s.sweep.jsonl").unlink()
+    one = next((tmp_path / "runs").iterdir())
+    (one / "left").touch()
+    assert _damon(tmp_path, "sweep", "s.yaml", "--out", "runs", "--quiet").returncode == 0
+    assert not (one / "left").exists()
+
+
+def test_an_imported_record_is_a_workload(written: Written, tmp_path: Path) -> None:
+    """What is saved on a replay is near what is saved on the workload that was recorded."""
+    study = written(seeds=[1], constraints=[])
+    intervals = ("--sample-us", "10000", "--aggr-us", "100000", "--max-nr-regions", "60")
+    words = ("--ops", "vaddr", *intervals, "--duration", "12", "-o", "w.data", "--quiet")
+    assert _damon(tmp_path, "record", "--sim", "w.yaml", *words).returncode == 0
+    assert _damon(tmp_path, "import", "w.data", "-o", "w.trace", "--quiet").returncode == 0
+    machine = "machine: {memory: 64 MiB, swap: {size: 16 MiB}}\n"
+    (tmp_path / "replay.yaml").write_text("areas: {all: {trace: w.trace, loop: true}}\n" + machine)
+    study.write_text(study.read_text().replace("- w.yaml", "- w.yaml\n- replay.yaml"))
+    done = _damon(tmp_path, "sweep", "s.yaml", "--json", "f.json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    by = json.loads((tmp_path / "f.json").read_text())["chosen"]["by_workload"]
+    assert by["replay"]["saved_bytes"] == pytest.approx(by["w"]["saved_bytes"], rel=0.25)

@@ -53,7 +53,7 @@ def test_a_guest_that_does_what_was_predicted_agrees(study: Study) -> None:
     def run(job: Any, label: str, quiet: bool) -> dict[str, Any]:
         return study_validate._simulated(cases[str(job)])
 
-    result = study_validate.validate(study, _found(study), 2, True, run)
+    result = study_validate.validate(study, _found(study), 2, True, run=run)
     assert [row["configuration"] for row in result["runs"]] == [case.label for case in cases.values()]
     for figure in result["figures"].values():
         assert (figure["mean_error"], figure["largest_error"]) == (0, 0)
