@@ -19,6 +19,7 @@ from damon.damond.client import Client
 from damon.damond.control import ControlServer
 from damon.errors import InvalidInput
 from damon.guests import result
+from damon.guests.kept import Kept
 from damon.host import journal
 from damon.host.found import Found
 from damon.records.checked import Record, Snapshot
@@ -36,6 +37,7 @@ from damon.workload.load import load_workload
 from damon.workload.model import Access, Area, Event, Kind, MachineSpec, Phase, PhaseEvent, ProcessSpec, Workload
 from damon.workload.tracefile.form import TracedArea, unpack_rows
 from damon.workload.tracefile.reader import Trace
+from tests.guests.standin import output
 from vmtest.errors import HarnessError
 from vmtest.results import manifest, writers
 from vmtest.results.job import Limits
@@ -107,6 +109,15 @@ def test_results_of_a_study_of_format_1(tmp_path: Path) -> None:
     copy.write_bytes(stored.read_bytes())
     with Results(copy) as results:
         results.finish([base.request, pruned.request, refused.request])
+    assert copy.read_bytes() == stored.read_bytes()
+
+
+def test_results_of_guests_of_format_1(tmp_path: Path) -> None:
+    stored = FORMATS / "guest-results-1.jsonl"
+    copy = tmp_path / "copy"
+    copy.write_bytes(stored.read_bytes())
+    kept = Kept(copy)
+    assert kept.known == {"00": output()}
     assert copy.read_bytes() == stored.read_bytes()
 
 

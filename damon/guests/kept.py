@@ -47,7 +47,7 @@ class Kept:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, dict[str, Any]] = {}
+        self.known: dict[str, dict[str, Any]] = {}  #: by ``key()``
         try:
             with path.open("a+b") as file:
                 file.seek(0)
@@ -91,17 +91,17 @@ class Kept:
                 raise ValueError(later or "the first line is that of another file")
             return
         found = msgspec.json.decode(line, type=_Line)
-        self._known[found.key] = parse(bytes(found.result))
+        self.known[found.key] = parse(bytes(found.result))
 
     def _refused(self, nr: int, why: str) -> InvalidInput:
         return InvalidInput(f"file of guests' results: {str(self._path)!r}: line {nr} {why}; give another file")
 
     def get(self, job: Job) -> dict[str, Any] | None:
         """What came of it; None: it is not there."""
-        return self._known.get(key(job))
+        return self.known.get(key(job))
 
     def add(self, job: Job, result: dict[str, Any]) -> None:
         """Append it."""
-        self._known[key(job)] = result
+        self.known[key(job)] = result
         with self._path.open("ab") as file:
             file.write(json.dumps({"key": key(job), "result": result}).encode() + b"\n")
