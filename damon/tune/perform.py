@@ -71,10 +71,13 @@ def _recorded(damon: Damon, request: Request, modules: Sequence[Module], engine:
     if (place / "run.json").is_file():
         shutil.rmtree(place)
     ctxs = [ctx for module in modules for ctx in module.ctxs]
+    parameters = {module.name: module.parameters.values_by_name() for module in modules}
+    for own in parameters.values():
+        own.pop("kdamond_pid", None)  # of this process only
     asked = {
         "command": "damon tune", "engine": engine.identity.as_object(), "seed": request.seed,
         "seconds": request.duration_us / 1e6,
-        "modules": {module.name: module.parameters.values_by_name() for module in modules},
+        "modules": parameters,
     }  # fmt: skip
     return Recording(damon, *ctxs, out=place, regions=False, asked=asked)
 

@@ -131,8 +131,13 @@ def test_runs_leave_their_results_over_time(written: Written, tmp_path: Path) ->
     assert len(run.table("schemes")) == len(run.table("machine")) > 100, "a row for each of 120 aggregations"
     refaults = run.table("machine").columns["refaults"][-1]
     assert refaults == pytest.approx(best["figures"]["refaults_per_s"] * 12, abs=2)
-    plain = _damon(tmp_path, "sweep", "s.yaml", "-o", "plain", "--quiet")
+    plain = _damon(tmp_path, "sweep", "s.yaml", "-o", "plain", "--out", "again", "-j", "1", "--quiet")
     assert plain.returncode == 0
+    for file in (tmp_path / "runs").rglob("*.*s*"):
+        if file.is_file():
+            assert (tmp_path / "again" / file.relative_to(tmp_path / "runs")).read_bytes() == file.read_bytes()
+    plain = _damon(tmp_path, "sweep", "s.yaml", "-o", "plain2", "--quiet")
+    assert (tmp_path / "plain2").read_bytes() == (tmp_path / "plain").read_bytes()
     assert (tmp_path / "plain").read_bytes() == (tmp_path / "s.sweep.jsonl").read_bytes(), "recording changes nothing"
 
 
