@@ -29,13 +29,13 @@ _SLOWEST: Final = 60.0
 _SET_UP_S: Final = 600.0
 _LINES: Final = 20
 #: Takes the memory that the workload's machine has reserved, as huge pages, which are on no list and never free, and
-#: becomes the command. Its first argument is by how much less than all of it memory is to be free, in KiB.
+#: becomes the command. Its first argument is how much is to be free then, in KiB.
 _RESERVE: Final = """
-free=0; total=0; page=0; got=0
+free=0; page=0; got=0
 while read -r name value _; do
-    case $name in MemTotal:) total=$value;; MemFree:) free=$value;; Hugepagesize:) page=$value;; esac
+    case $name in MemFree:) free=$value;; Hugepagesize:) page=$value;; esac
 done </proc/meminfo
-wanted=$(( page ? (free - total + $1) / page : 0 ))
+wanted=$(( page ? (free - $1) / page : 0 ))
 if [ $wanted -gt 0 ]; then
     echo $wanted >/proc/sys/vm/nr_hugepages
     got=$(cat /proc/sys/vm/nr_hugepages)
@@ -95,10 +95,11 @@ class Job:
 
     def command(self, workload: str) -> list[str]:
         """Of the whole run in the guest, with the workload's file there."""
-        taken = max(self.reserved - MONITOR_BYTES, 0) // 1024
+        # Of all memory, not of what the guest's kernel counts: its own image is part of what is reserved.
+        free = (self.config.memory_bytes - max(self.reserved - MONITOR_BYTES, 0)) // 1024
         damon = [PYTHON, "-m", "damon", "run", "--linux", "--engine", self.engine.engine, "--workload", workload]
         damon += ["--duration", f"{self.seconds:.6f}", "--seed", str(self.seed), "--json", "-", *self.words]
-        return ["sh", "-c", _RESERVE, "sh", str(taken), *damon]
+        return ["sh", "-c", _RESERVE, "sh", str(free), *damon]
 
 
 class _Answer:

@@ -36,9 +36,9 @@ def test_the_same_words_run_in_the_guest(tmp_path: Path) -> None:
     guest = StandIn(warnings=["a stall\x1b[31m"])
     found = _run(tmp_path, guest, reserved=500 << 20)
     assert guest.files == {"/run/workload.yaml": b"areas: {}\n"}
-    shell, dash_c, _, _, taken, *words = guest.commands[0]
+    shell, dash_c, _, _, free, *words = guest.commands[0]
     assert (shell, dash_c) == ("sh", "-c")
-    assert int(taken) == (500 << 10) - guests.MONITOR_BYTES // 1024
+    assert int(free) == (1 << 20) - (500 << 10) + guests.MONITOR_BYTES // 1024, "KiB, of the guest's 1 GiB"
     text = " ".join(words)
     assert "damon run --linux --engine host --workload /run/workload.yaml --duration 3.000000 --seed 7" in text
     assert text.endswith("--json - --module damon_reclaim min_age=1")
