@@ -18,6 +18,7 @@ from damon.errors import DamonError, MissingCapability
 COMMANDS: Final = {
     "run": ("run",),
     "compare": ("compare",),
+    "validate": ("validate",),
     "modinfo": ("modinfo",),
     "record": ("record",),
     "report": ("report",),
@@ -40,7 +41,7 @@ exit codes:
        result could not be written, or damond ended or stayed silent while it was asked
   2    invalid input; nothing was started
   3    this machine lacks something; the message names it, and the remedy
-  4    damon run --require: the run does not meet a condition
+  4    --require: a condition is not met
   130  interrupted before anything was started
 """
 

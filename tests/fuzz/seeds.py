@@ -58,7 +58,8 @@ def workloads() -> list[bytes]:
     return [path.read_bytes() for path in sorted((ROOT / "workloads").glob("*.yaml"))] + [
         b"areas: &a {x: &x {size: 4K}, y: {<<: *x, kind: file}}\nphases: [{duration: 1s, access: [{area: x, rate: 5}]}]\n"
         b"machine: {nodes: [{size: 1G}, {size: 1G, distances: [20, 10]}], swap: [{size: 1M, priority: 3}]}\n"
-        b"processes: {main: {memcg: a/b, node: 1}}\nrepeat: true\n",
+        b"processes: {main: {memcg: a/b, node: 1}}\nrepeat: true\n"
+        b"cgroups: {a: {memory.max: 1M, memory.low: max}, a/b: {memory.high: 4097, memory.swap.max: 0}}\n",
         json.dumps(GENERATED).encode(),
         json.dumps(GENERATED | {"repeat": True, "machine": {"nodes": [{"size": "1G"}]}}).encode(),
     ]
@@ -69,6 +70,13 @@ def traces() -> list[bytes]:
 
     with tempfile.TemporaryDirectory() as scratch:
         return [random_trace(Path(scratch, "t"), seed, 20).read_bytes() for seed in range(6)]
+
+
+def policies() -> list[bytes]:
+    return [
+        b"cold-5s: damon_reclaim.min_age=5000000\nnone: damon_reclaim.enabled=N\n",
+        b"a: 'damon-lru-sort.x=\"1 2\" quiet damon_stat.enabled=Y'\n'b.1': {}\n",
+    ]
 
 
 def studies() -> list[bytes]:

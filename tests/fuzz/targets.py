@@ -132,6 +132,12 @@ def _workload(data: bytes) -> None:
     rates.summary(workload)
 
 
+def _policies(data: bytes) -> None:
+    from damon.cli.policies import read_policies
+
+    read_policies([_file(data, "p.yaml")])
+
+
 def _study(data: bytes) -> None:
     """What a file names is looked for in an empty directory, and only pydamon's own engine may be opened."""
     from damon.tune.study import load_study
@@ -491,6 +497,7 @@ def _targets() -> list[Target]:
         Target("trace-file", "text", seeds.traces, _trace_file, ours, 150),
         Target("convert", "zlib", lambda: [zlib.compress(one) for one in seeds.recordings()], _convert, ours, 150),
         Target("workload", "yaml", seeds.workloads, _workload, ours, 200),
+        Target("policies", "yaml", seeds.policies, _policies, ours, 300),
         Target("study", "yaml", seeds.studies, _study, ours, 200),
         Target("study-results", "json", seeds.study_results, _study_results, ours, 300),
         Target("masim", "text", seeds.masim, _masim, ours, 600),
