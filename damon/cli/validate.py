@@ -8,12 +8,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import compare_guests, output, require
 from damon.cli.arguments import add_pace, number
+from damon.cli.as_guest import Policy, beside, others, slowed
 from damon.cli.policies import EXAMPLE, read_policies
 from damon.cli.simulate import simulate
 from damon.errors import InvalidInput
@@ -26,7 +27,7 @@ from damon.results.run import Run
 if TYPE_CHECKING:
     from damon.guests.job import Job
     from damon.results.conditions import Condition
-    from damon.results.sim_to_real import Compared, Measured
+    from damon.results.sim_to_real import Compared
     from damon.workload.model import Workload
 
 #: A run in a guest takes at least as long as the guest's time does.
@@ -69,6 +70,11 @@ def add(commands: Any) -> None:
         help="simulate so many seeds, from --seed on, and take the mean (default 8)",
     )  # fmt: skip
     command.add_argument(
+        "--others", metavar="SIZE@RATE", type=others,
+        help="memory of other programs on the simulated machine, and how many of its pages are accessed a second: a "
+        "guest has some, and DAMON monitors it too, e.g. 32M@20k",
+    )  # fmt: skip
+    command.add_argument(
         "--as-measured", action="store_true",
         help="simulate with the aggregation intervals and the rates of accesses that the guest reached",
     )  # fmt: skip
@@ -80,15 +86,6 @@ def add(commands: Any) -> None:
     command.add_argument("--json", metavar="FILE", help="write what was found as one object; - for standard output")
     command.add_argument("--quiet", action="store_true", help="no progress, no table")
     command.set_defaults(function=validate)
-
-
-@dataclass(frozen=True)
-class Policy:
-    """One policy, its command line, and that as the modules of ``damon run``."""
-
-    name: str
-    line: str
-    arguments: argparse.Namespace
 
 
 def _conditions(text: str | None) -> Sequence[Condition]:
@@ -115,21 +112,8 @@ def validate(
         arguments: as parsed.
         run: performs jobs in a guest; default the real one.
     """
-    from damon.cli.run import own_seconds
-    from damon.workload.load import load_workload
-
     conditions = _conditions(arguments.require)
-    if arguments.json is not None:
-        output.check_writable(arguments.json)
-    if arguments.output is not None and arguments.output.exists():
-        raise InvalidInput(f"--output: {str(arguments.output)!r}: is there already; give a new directory")
-    engine = GuestEngine.parse(arguments.engine)
-    if engine is None:
-        raise InvalidInput(f"--engine: {arguments.engine!r}: is not in a guest; give {FORMS}")
-    workload = load_workload(arguments.workload)
-    seconds = arguments.duration or own_seconds(workload)
-    if seconds > LONGEST_S:
-        raise InvalidInput(f"--duration: {seconds:.0f}: is too long for guests; give at most {LONGEST_S:.0f} s")
+    engine, workload, seconds = _asked(arguments)
     policies = _policies(arguments, seconds)
     jobs = [compare_guests.prepare(policy.arguments, engine, arguments.workload) for policy in policies]
     with ExitStack() as closing:
@@ -146,68 +130,47 @@ def validate(
             print(f"{label}: {error}", file=sys.stderr)
             return error.code
         rows = [
-            _compared(policy, workload, place / policy.name, arguments.seeds, result if arguments.as_measured else None)
+            _compared(arguments, policy, workload, place / policy.name, result)
             for policy, result in zip(policies, results, strict=True)
         ]
     return _report(arguments, policies, rows, results, conditions)
 
 
+def _asked(arguments: argparse.Namespace) -> tuple[GuestEngine, Workload, float]:
+    """The engine, the workload and the seconds of each run; what is wrong is refused."""
+    from damon.cli.run import own_seconds
+    from damon.workload.load import load_workload
+
+    if arguments.json is not None:
+        output.check_writable(arguments.json)
+    if arguments.output is not None and arguments.output.exists():
+        raise InvalidInput(f"--output: {str(arguments.output)!r}: is there already; give a new directory")
+    engine = GuestEngine.parse(arguments.engine)
+    if engine is None:
+        raise InvalidInput(f"--engine: {arguments.engine!r}: is not in a guest; give {FORMS}")
+    workload = load_workload(arguments.workload)
+    seconds = arguments.duration or own_seconds(workload)
+    if seconds > LONGEST_S:
+        raise InvalidInput(f"--duration: {seconds:.0f}: is too long for guests; give at most {LONGEST_S:.0f} s")
+    return engine, workload, seconds
+
+
 def _compared(
-    policy: Policy, workload: Workload, place: Path, seeds: int, as_in: dict[str, Any] | None
-) -> Compared:  # fmt: skip
-    """``as_in``: the guest's result, whose pace the simulated runs have."""
-    measured = sim_to_real.measured(Run.open(place / "measured"))
-    if as_in is not None:
-        policy, workload = _slowed(policy, workload, measured, as_in)
+    arguments: argparse.Namespace, policy: Policy, workload: Workload, place: Path, result: dict[str, Any]
+) -> Compared:
+    """``result``: the guest's, of the run directory that is there already."""
+    areas = [area.name for area in workload.areas]
+    measured = sim_to_real.measured(Run.open(place / "measured"), areas)
+    if arguments.as_measured:
+        policy, workload = slowed(policy, workload, measured, result)
+    workload = beside(workload, arguments.others)
     runs = []
-    for number in range(seeds):
-        arguments = argparse.Namespace(**{**vars(policy.arguments), "seed": policy.arguments.seed + number})
-        here = place / ("predicted" if not number else f"predicted-{number}")
-        simulate(arguments, workload, here)
-        runs.append(sim_to_real.measured(Run.open(here)))
+    for seed in range(arguments.seeds):
+        asked = argparse.Namespace(**{**vars(policy.arguments), "seed": policy.arguments.seed + seed})
+        here = place / ("predicted" if not seed else f"predicted-{seed}")
+        simulate(asked, workload, here)
+        runs.append(sim_to_real.measured(Run.open(here), areas))
     return sim_to_real.Compared(runs, measured)
-
-
-def _slowed(policy: Policy, workload: Workload, measured: Measured, result: dict[str, Any]) -> tuple[Policy, Workload]:
-    """With accesses as rarely, and intervals as long, as they were in the guest.
-
-    A worker sleeps for its sampling interval after its work: where aggregations are not counted, intervals are longer
-    by the processor time of it.
-    """
-    cpu, seconds = sum(result["timing"]["kdamond_cpu_seconds"].values()), policy.arguments.duration
-    stretch = seconds / max(seconds - cpu, seconds / 10)
-    phases = tuple(
-        replace(phase, accesses=tuple(replace(one, rate=one.rate / measured.slowdown) for one in phase.accesses))
-        for phase in workload.phases
-    )
-    modules = [_stretched(name, words, measured.aggregation_s, stretch) for name, *words in policy.arguments.module]
-    changed = argparse.Namespace(**{**vars(policy.arguments), "module": modules})
-    return replace(policy, arguments=changed), replace(workload, phases=phases)
-
-
-_TIMES: Final = ("sample_interval", "aggr_interval")
-
-
-def _stretched(name: str, words: Sequence[str], aggregation_s: float | None, stretch: float) -> list[str]:
-    """A module and its parameters, with intervals as long as the guest's if they were longer.
-
-    Args:
-        name: of the module.
-        words: its parameters.
-        aggregation_s: mean time between two aggregations, if they are counted.
-        stretch: factor of the intervals, if not.
-    """
-    from damon.modules.loader import find_module
-
-    now = {spec.name: int(str(spec.default)) for spec in find_module(name).specs() if spec.name in _TIMES}
-    if len(now) < len(_TIMES):
-        return [name, *words]
-    given = dict(word.partition("=")[::2] for word in words)
-    now |= {one: int(given[one], 0) for one in _TIMES if one in given}
-    if aggregation_s is not None:
-        stretch = max(aggregation_s * 1e6 / now["aggr_interval"], 1.0)
-    longer = [f"{one}={round(value * stretch)}" for one, value in now.items()]
-    return [name, *(word for word in words if word.partition("=")[0] not in _TIMES), *longer]
 
 
 def _report(
@@ -219,7 +182,7 @@ def _report(
     if arguments.json is not None:
         whole = {
             "workload": arguments.workload, "engine": arguments.engine, "seed": arguments.seed,
-            "seeds": arguments.seeds, "as_measured": arguments.as_measured,
+            "seeds": arguments.seeds, "as_measured": arguments.as_measured, "others": arguments.others,
             "policies": [
                 {"name": policy.name, "cmdline": policy.line, **row.as_object(), "guest": result["guest"],
                  "kdamond_cpu_seconds": sum(result["timing"]["kdamond_cpu_seconds"].values())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import statistics
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -61,8 +61,8 @@ def _at(times: Sequence[int], values: Sequence[int], seconds: Sequence[int]) -> 
     return [values[max(bisect_right(times, second * 10**9) - 1, 0)] for second in seconds]
 
 
-def measured(run: Run) -> Measured:
-    """Of a run directory.
+def measured(run: Run, of: Collection[str]) -> Measured:
+    """Of the areas ``of`` in a run directory. Refaults are of them where they are known by area, else of all.
 
     Raises:
         InvalidInput: it has no rows, or no result.
@@ -71,16 +71,24 @@ def measured(run: Run) -> Measured:
     if run.result is None or not machine["time_ns"] or not areas["time_ns"]:
         raise InvalidInput(f"{run.name}: has no result and no rows; give a run that ended by itself")
     by_time: dict[int, dict[str, int]] = {}  # a time may come twice, when the run ends at it
-    for time_ns, area, here in zip(*(areas[name] for name in ("time_ns", "area", "resident_bytes")), strict=True):
-        by_time.setdefault(time_ns, {})[area] = here
+    came: dict[int, dict[str, int | None]] = {}
+    columns = (areas[name] for name in ("time_ns", "area", "resident_bytes", "refaults"))
+    for time_ns, area, here, back in zip(*columns, strict=True):
+        if area in of:
+            by_time.setdefault(time_ns, {})[area] = here
+            came.setdefault(time_ns, {})[area] = back
     times = list(machine["time_ns"])
     seconds = range(int(times[-1] // 10**9) + 1)
     resident = _at(list(by_time), [sum(one.values()) for one in by_time.values()], seconds)
-    refaults = _at(times, machine["refaults"], seconds)
+    counts = [[back for back in one.values() if back is not None] for one in came.values()]
+    known = all(len(row) == len(one) for row, one in zip(counts, came.values(), strict=True))
+    refaults = _at(list(came), [sum(row) for row in counts], seconds) if known else (
+        _at(times, machine["refaults"], seconds)
+    )  # fmt: skip
     refaults = [count - refaults[0] for count in refaults]
     stalled = (machine["psi_some_us"][-1] or 0) - (machine["psi_some_us"][0] or 0)
     return Measured(
-        seconds, resident, [resident[0] - here + PAGE * came for here, came in zip(resident, refaults, strict=True)],
+        seconds, resident, [resident[0] - here + PAGE * back for here, back in zip(resident, refaults, strict=True)],
         refaults, stalled / 1e6 / max((times[-1] - times[0]) / 1e9, 1e-9), _slowdown(run), _aggregation_s(run),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from damon.cli import compare_guests, validate
+from damon.cli.as_guest import Policy, slowed
 from damon.cli.main import exit_code, parser
 from damon.cli.simulate import simulate
 from damon.guests.engine import GuestFailed
@@ -109,22 +110,30 @@ def test_another_guest_ends_with_4(files: Path, capsys: pytest.CaptureFixture[st
 
 def test_a_slow_guest_is_simulated_as_slow(files: Path) -> None:
     """Intervals and accesses as the guest reached them, where they were longer and fewer."""
-    policy = validate.Policy("p", "", parser(["run"]).parse_args(
+    policy = Policy("p", "", parser(["run"]).parse_args(
         ["run", "--sim", "x", "--duration", "10", "--module", "damon_reclaim", "min_age=5", "aggr_interval=200000"]
     ))  # fmt: skip
     result = {"timing": {"kdamond_cpu_seconds": {"damon_reclaim": 2.0}}}
     measured = Measured((0,), (0,), (0,), (0,), 0.0, 2.0, 0.3)
-    slow, workload = validate._slowed(policy, load_workload(files / "w.yaml"), measured, result)
+    slow, workload = slowed(policy, load_workload(files / "w.yaml"), measured, result)
     assert slow.arguments.module == [["damon_reclaim", "min_age=5", "sample_interval=7500", "aggr_interval=300000"]]
     assert workload.phases[0].accesses[0].rate == 10_000
     fast = Measured((0,), (0,), (0,), (0,), 0.0, 1.0, 0.1)
-    assert validate._slowed(policy, workload, fast, result)[0].arguments.module[0][2:] == [
+    assert slowed(policy, workload, fast, result)[0].arguments.module[0][2:] == [
         "sample_interval=5000", "aggr_interval=200000"
     ]  # fmt: skip
     unknown = Measured((0,), (0,), (0,), (0,), 0.0, 1.0, None)  # 2 of 10 s of work
-    assert validate._slowed(policy, workload, unknown, result)[0].arguments.module[0][2:] == [
+    assert slowed(policy, workload, unknown, result)[0].arguments.module[0][2:] == [
         "sample_interval=6250", "aggr_interval=250000"
     ]  # fmt: skip
+
+
+def test_other_programs_are_no_part_of_the_workload(files: Path) -> None:
+    found = files / "found.json"
+    assert _run(files, "--others", "8M@1k", "--json", str(found), "--quiet") == 0
+    none, soon, _ = json.loads(found.read_text())["policies"]
+    assert none["predicted"]["mean_resident_bytes"] == 20 << 20 == none["measured"]["mean_resident_bytes"]
+    assert soon["predicted"]["mean_resident_bytes"] != soon["measured"]["mean_resident_bytes"]
 
 
 def test_a_lost_guest_is_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,6 +168,13 @@ def test_refusals(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("others", ["8M", "@1k", "8M@", "4097@1k", "8M@0"])
+def test_other_programs_have_a_size_and_a_rate(others: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _run(files, "--others", others)
+    assert "is not memory and a rate; give SIZE@RATE" in capsys.readouterr().err
 
 
 def test_a_policy_that_is_given_twice(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ def _boxed(module: list[str], place: Path) -> Measured:
     assert run.result is not None
     assert run.result["memory"]["refaults"] == result["memory"]["refaults"] > 0
     assert set(run.table("cgroups").columns["max"]) != {0}
-    return sim_to_real.measured(run)
+    return sim_to_real.measured(run, ["hot", "cold"])
 
 
 def test_what_a_run_directory_says(tmp_path: Path) -> None:
@@ -50,6 +50,9 @@ def test_what_a_run_directory_says(tmp_path: Path) -> None:
     cold = _boxed(["damon_reclaim", "min_age=1000000", "min_nr_regions=100", *awake], tmp_path / "cold")
     assert cold.aggregation_s == pytest.approx(0.1, rel=0.2)
     assert cold.resident[-1] < 6 * MIB < cold.resident[0]
+    alone = sim_to_real.measured(Run.open(tmp_path / "cold"), ["cold"])
+    assert alone.resident[0] == 8 * MIB
+    assert alone.refaults[-1] == 0 < cold.refaults[-1]
 
 
 def test_errors_are_of_the_worst_policy_and_of_a_few_pages_nothing_is_said() -> None:
@@ -99,4 +102,4 @@ def test_a_run_without_rows_is_refused(tmp_path: Path) -> None:
     _boxed(["damon_reclaim", "enabled=N"], tmp_path / "run")
     (tmp_path / "run/machine.jsonl").write_text("")
     with pytest.raises(InvalidInput, match="has no result and no rows"):
-        sim_to_real.measured(Run.open(tmp_path / "run"))
+        sim_to_real.measured(Run.open(tmp_path / "run"), ["hot"])
