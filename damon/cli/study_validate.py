@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import compare_guests, output
-from damon.cli.observe import SimObserver
-from damon.cli.run import module_words, stop_flag
-from damon.cli.session import Session
+from damon.cli.simulate import simulate
 from damon.errors import InvalidInput
 from damon.guests.engine import GuestEngine
-from damon.library.engine import OWN, OwnEngine
-from damon.modules.loader import Loader, prepare_modules
+from damon.library.engine import OWN
 from damon.results.figures import FIGURES, figures
+from damon.results.sim_to_real import rank_correlation
 from damon.tune.analysis import ranked
 
 if TYPE_CHECKING:
@@ -124,24 +122,9 @@ def validate(
 
 def _simulated(case: Case) -> dict[str, Any]:
     """The result of the same run on the simulated machine."""
-    from damon.mm.sim import SimulatedMachine
     from damon.workload.load import load_workload
 
-    engine, seed = OwnEngine(), case.arguments.seed
-    with SimulatedMachine(load_workload(case.workload.path), seed) as machine:
-        loader = Loader(engine.open(machine, seed))
-        modules = prepare_modules(loader, module_words(case.arguments, engine))
-        with stop_flag() as stopped:
-            session = Session(SimObserver(machine), modules, loader, seed, True, engine.identity)
-            try:
-                for module in modules:
-                    loader.load(module)
-                session.loop(case.arguments.duration, stopped)
-            finally:
-                session.end()
-        if stopped[0]:
-            raise KeyboardInterrupt
-        return session.result()
+    return simulate(case.arguments, load_workload(case.workload.path))
 
 
 def _figures(result: dict[str, Any]) -> dict[str, float | None]:
@@ -160,19 +143,6 @@ def agreement(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float | No
         "rank_correlation": rank_correlation(*zip(*known, strict=True)),
         "mean_error": statistics.fmean(errors), "largest_error": max(errors),
     }  # fmt: skip
-
-
-def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Spearman's, from -1 to 1; equal values share their ranks. None: one of both does not vary."""
-    ranks = [_ranks(one), _ranks(other)]
-    if len(one) < 2 or any(len(set(own)) == 1 for own in ranks):
-        return None
-    return statistics.correlation(*ranks)
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    ordered = sorted(values)
-    return [ordered.index(value) + (ordered.count(value) - 1) / 2 for value in values]
 
 
 def show(validation: dict[str, Any]) -> None:

@@ -227,6 +227,12 @@ def results(data: bytes) -> None:
     html.write(directory)
 
 
+def policies(data: bytes) -> None:
+    from damon.cli.policies import read_policies
+
+    read_policies([file_of(data, "p.yaml")])
+
+
 def conditions(data: bytes) -> None:
     """Those of ``--require`` and of study files."""
     from damon.results.conditions import check, read_conditions

@@ -58,7 +58,8 @@ def workloads() -> list[bytes]:
     return [path.read_bytes() for path in sorted((ROOT / "workloads").glob("*.yaml"))] + [
         b"areas: &a {x: &x {size: 4K}, y: {<<: *x, kind: file}}\nphases: [{duration: 1s, access: [{area: x, rate: 5}]}]\n"
         b"machine: {nodes: [{size: 1G}, {size: 1G, distances: [20, 10]}], swap: [{size: 1M, priority: 3}]}\n"
-        b"processes: {main: {memcg: a/b, node: 1}}\nrepeat: true\n",
+        b"processes: {main: {memcg: a/b, node: 1}}\nrepeat: true\n"
+        b"cgroups: {a: {memory.max: 1M, memory.low: max}, a/b: {memory.high: 4097, memory.swap.max: 0}}\n",
         json.dumps(GENERATED).encode(),
         json.dumps(GENERATED | {"repeat": True, "machine": {"nodes": [{"size": "1G"}]}}).encode(),
     ]
@@ -84,6 +85,13 @@ def truth_lines() -> list[bytes]:
         b"400000-404000 rw-p 00000000 00:00 0\n7f0000000000-7f0000008000 r-xp 00001000 08:01 77    /lib/libc.so.6\n.\n"
         b"+400 10 4\n+7f0000001 20 3\nend 40\nlook 50\nprocess 1 9 60 50 prog\n-401 1\n+402 30 1\nprocess 2 10 70 51 other\nareas\n"
         b"400000-404000 rw-p 00000000 00:00 0\n.\n+400 11 1\ngone 1 55\nend 60\n",
+    ]
+
+
+def policies() -> list[bytes]:
+    return [
+        b"cold-5s: damon_reclaim.min_age=5000000\nnone: damon_reclaim.enabled=N\n",
+        b"a: 'damon-lru-sort.x=\"1 2\" quiet damon_stat.enabled=Y'\n'b.1': {}\n",
     ]
 
 

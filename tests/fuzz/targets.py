@@ -32,6 +32,7 @@ _TARGETS = [
     Target("performed-trace", "text", seeds.traces, files.performed_trace, (Said,), 60),
     Target("quantities", "text", seeds.quantities, services.quantities, _OURS, 2000),
     Target("conditions", "text", seeds.conditions, files.conditions, _OURS, 2000),
+    Target("policies", "yaml", seeds.policies, files.policies, _OURS, 300),
     Target("arguments", "text", seeds.arguments, services.arguments, (Said,), 800),
     Target("suite", "yaml", seeds.suites, files.suite, _THEIRS, 120),
     Target("manifest", "json", seeds.manifests, files.manifest, _THEIRS, 300),

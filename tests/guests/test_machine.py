@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from damon.errors import InvalidInput, MissingCapability
 from damon.guests import machine, staging
 from damon.guests.engine import GuestEngine
 from damon.workload.load import parse_workload
+from damon.workload.model import Cgroup
 from vmtest.errors import MachineLacks
 from vmtest.images import rootfs_build, variants
 from vmtest.qemu import accel
@@ -118,13 +119,30 @@ def test_a_kernel_must_have_what_the_engine_uses(engine: str, lacks: str, named:
         prepare()
 
 
+def _several() -> Any:
+    """Areas in two cgroups."""
+    found = _workload(area={"memcg": "web"})
+    return replace(found, areas=(*found.areas, replace(found.areas[0], name="more", memcg="")))
+
+
+def test_the_cgroup_of_a_workload_is_made_with_its_limits(built: Built) -> None:
+    boxed = _workload(area={"memcg": "box/in"})
+    assert machine.prepare(GuestEngine("host"), boxed, []).cgroups == ("box:", "box/in:")
+    limited = replace(boxed, cgroups=(Cgroup("box", max=64 << 20), Cgroup("box/in", high=4096, swap_max=0)))
+    config = machine.prepare(GuestEngine("host"), limited, [])
+    assert config.cgroup_list[0].files[3] == ("memory.max", str(64 << 20))
+    assert dict(config.cgroup_list[1].files) == {
+        "memory.min": "0", "memory.low": "0", "memory.high": "4096", "memory.max": "max", "memory.swap.max": "0",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("workload", "what"),
     [
         (_workload(machine={"nodes": [{"size": "512 MiB"}, {"size": "512 MiB"}]}), "machine.nodes"),
         (_workload(machine={"thp": "always"}), "machine.thp"),
         (_workload(phase={"online": [{"size": "2 MiB"}]}), "online, offline"),
-        (_workload(area={"memcg": "web"}), "memcg"),
+        (_several(), "memcg"),
         (_workload(area={"kind": "file"}), "kind: file"),
     ],
 )

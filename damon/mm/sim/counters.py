@@ -46,6 +46,7 @@ class Counters:
 
     def __init__(self, machine: SimulatedMachine) -> None:
         self._machine, state = machine, machine.state
+        self._begin = machine.clock.now_ns()
         self._names: dict[tuple[str, int, str], int] = {}
         self.words: list[tuple[int, int]] = []  #: address and number of each part
         self._nr = 0
@@ -109,11 +110,11 @@ class Counters:
         """Rows of the tables ``machine``, ``areas``, ``processes``, ``cgroups`` and ``nodes``.
 
         Args:
-            times: ns, of each copy.
+            times: ns, of each copy, since this was made.
             words: the copies.
             stride: words from the begin of one to that of the next; None: one follows the other.
         """
-        at = _Words(times, words, self._names, stride or self._nr)
+        at = _Words(times, words, self._names, stride or self._nr, self._begin)
         state = self._machine.state
         return {
             "machine": self._machine_table(at),
@@ -137,7 +138,10 @@ class Counters:
             "swap_ins": list(at.column("machine", 0, "pswpin")),
             "swap_outs": list(at.column("machine", 0, "pswpout")),
             "psi_some_us": at.waits("machine", 0),
-            "slowdown": [1.0 + (max(row) / now if now else 0.0) for now, row in zip(at.times, stalls, strict=True)],
+            "slowdown": [
+                1.0 + (max(row) / (at.begin + now) if at.begin + now else 0.0)
+                for now, row in zip(at.times, stalls, strict=True)
+            ],
         }
 
     @staticmethod
@@ -188,6 +192,7 @@ class _Words:
     words: array[int]
     names: Mapping[tuple[str, int, str], int]
     nr: int
+    begin: int  #: the machine's time that ``times`` are since
 
     def column(self, kind: str, index: int, name: str) -> array[int]:
         """One word of each time."""
@@ -207,7 +212,7 @@ class _Words:
     def waits(self, kind: str, index: int) -> list[int]:
         """Memory pressure, us: waits that have begun, or queue, count as time passes."""
         rows = zip(self.times, self.column(kind, index, "psi_ns"), self.column(kind, index, "psi_end"), strict=True)
-        return [(ns - max(end - now, 0)) // 1000 for now, ns, end in rows]
+        return [(ns - max(end - self.begin - now, 0)) // 1000 for now, ns, end in rows]
 
     def doubles(self, kind: str, index: int, name: str) -> list[float]:
         found = array("d")
