@@ -135,11 +135,15 @@ class Recorder:
             self._take(event)
         now = self._source.now_ns()
         if self._environment is not None and now >= self._next_look:
-            self._next_look = now + _LOOK_NS
+            self._next_look = now + self._look_ns()
             self._look(self._environment)
         if self._waiting >= _FLUSH_BYTES or now - self._last_flush >= self._flush_ns:
             self._last_flush = now
             self._flush()
+
+    def _look_ns(self) -> int:
+        """A second, or the shortest aggregation interval where all are longer."""
+        return max(_LOOK_NS, 1000 * min((one.ctx.attrs.aggr_interval for one in self._workers.values()), default=0))
 
     def idle_us(self) -> int:
         """For how long of the machine's time ``poll()`` has nothing to do but to take what came; 0: call it often."""
