@@ -101,13 +101,15 @@ static int search(struct search *s, int64_t a, int64_t b)
 	return 0;
 }
 
-/* How many of the rounds with so many touches each end before the search does; at least one. */
-static int64_t rounds_to_skip(const struct search *s, double passed, int64_t rounds)
+/* Pass as many of some rounds as there are touches left for, at least one: how many. */
+static int64_t pass_rounds(struct search *s, int64_t rounds, double touches)
 {
-	double most = passed > 0.0 ? s->left / passed : (double)rounds;
+	double most = touches > 0.0 ? s->left / touches : (double)rounds;
 	int64_t skip = most < (double)rounds ? (int64_t)most : rounds;
 
-	return skip > 1 ? skip : 1;
+	skip = skip > 1 ? skip : 1;
+	pass(s, (double)skip * touches);
+	return skip;
 }
 
 /* As search(), in time since the begin, [a, b): rounds that are whole are passed over in one step. */
@@ -133,10 +135,7 @@ static int search_rounds(struct search *s, int64_t a, int64_t b)
 				search(&round, tr->begin, tr->begin + len);
 			}
 			if (!(s->left < round.passed)) {
-				int64_t skip = rounds_to_skip(s, round.passed, s->back ? k - last : last - k);
-
-				pass(s, (double)skip * round.passed);
-				k += step * (skip - 1);
+				k += step * (pass_rounds(s, s->back ? k - last : last - k, round.passed) - 1);
 				continue;
 			}
 		}
