@@ -56,7 +56,7 @@ class Config:
     why: str = ""
     by_workload: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     by_seed: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    runs: tuple[str, ...] = ()
+    runs: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def feasible(self) -> bool:
