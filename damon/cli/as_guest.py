@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from damon.errors import InvalidInput
 from damon.quoting import quoted
-from damon.workload.model import Access, Area, Workload
-from damon.workload.quantities import parse_rate, parse_size
+from damon.workload.model import Access, Area, Event, Pattern, Phase, Workload
+from damon.workload.quantities import PAGE, parse_rate, parse_size
 
 if TYPE_CHECKING:
     from damon.results.sim_to_real import Measured
@@ -26,29 +26,64 @@ class Policy:
     arguments: argparse.Namespace
 
 
-def others(text: str) -> tuple[int, float]:
-    """Bytes and page accesses a second of ``32M@20k``."""
+#: Names that no area or process of a workload file has.
+_OTHERS: Final = ("programs before", "programs after")
+_TABLES: Final = "tables of"
+#: Bytes of the program's tables for each page of an area: when it was touched last, and for zipf its share of touches.
+_LAST, _SHARES = 4, 8
+
+
+def others(text: str) -> tuple[int, float] | None:
+    """Bytes and page accesses a second of ``48M@40k``; ``none``: None."""
+    if text == "none":
+        return None
     size, _, rate = text.partition("@")
     try:
         return parse_size(size, "--others"), parse_rate(rate, "--others")
     except InvalidInput:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)}: is not memory and a rate; give SIZE@RATE, e.g. 32M@20k"
+            f"{quoted(text)}: is not memory and a rate; give SIZE@RATE, e.g. 48M@40k, or none"
         ) from None
 
 
 def beside(workload: Workload, more: tuple[int, float] | None) -> Workload:
-    """With other programs' memory, which is there first."""
+    """With what is beside the workload's areas in a guest, and is accessed: it decides which regions are cold.
+
+    Args:
+        workload: to be simulated.
+        more: memory of other programs, two thirds of it there before the workload; None: nothing is beside it.
+    """
     if more is None:
         return workload
-    area = Area(_OTHERS, more[0], process=_OTHERS)
-    access = Access(_OTHERS, more[1])
-    phases = tuple(replace(phase, accesses=(*phase.accesses, access)) for phase in workload.phases)
-    return replace(workload, areas=(area, *workload.areas), phases=phases)
+    size, rate = more
+    first = size * 2 // 3 // PAGE * PAGE
+    before, after = (Area(name, part, process=name) for name, part in zip(_OTHERS, (first, size - first), strict=True))
+    # A process that starts later has none here: it would have to exit with its areas.
+    lasting = [name for name in workload.processes if not workload.process_spec(name).late]
+    exiting = {event.name for phase in workload.phases for event in phase.events if event.event is Event.EXIT}
+    tables = [_tables(workload, process) for process in lasting if process not in exiting]
+    phases = tuple(
+        replace(phase, accesses=(
+            *phase.accesses, *(Access(area.name, rate / 2) for area in (before, after)),
+            *(Access(area.name, busy) for area in tables if (busy := _rate(workload, phase, area.process))),
+        ))
+        for phase in workload.phases
+    )  # fmt: skip
+    return replace(workload, areas=(before, *workload.areas, *tables, after), phases=phases)
 
 
-#: No area or process of a workload file has that name.
-_OTHERS: Final = "other programs"
+def _rate(workload: Workload, phase: Phase, process: str) -> float:
+    own = {area.name for area in workload.areas if area.process == process}
+    return sum(access.rate for access in phase.accesses if access.area in own)
+
+
+def _tables(workload: Workload, process: str) -> Area:
+    """What ``damon-workload`` looks up for each touch of a process."""
+    own = {area.name: area for area in workload.areas if area.process == process}
+    zipf = {one.area for phase in workload.phases for one in phase.accesses if one.pattern is Pattern.ZIPF}
+    size = sum(area.size // PAGE * (_LAST + _SHARES * (area.name in zipf)) for area in own.values())
+    first = next(iter(own.values()))
+    return Area(f"{_TABLES} {process}", -(-size // PAGE) * PAGE, process=process, memcg=workload.memcg(first))
 
 
 def slowed(policy: Policy, workload: Workload, measured: Measured, result: dict[str, Any]) -> tuple[Policy, Workload]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from damon.results.sim_to_real import Compared
     from damon.workload.model import Workload
 
+#: Found with the workloads zipf and container (docs/explanation/sim-to-real.md).
+OTHERS: Final = "48M@40k"
 #: A run in a guest takes at least as long as the guest's time does.
 LONGEST_S: Final = 3600.0
 DESCRIPTION = """\
@@ -70,9 +72,9 @@ def add(commands: Any) -> None:
         help="simulate so many seeds, from --seed on, and take the mean (default 8)",
     )  # fmt: skip
     command.add_argument(
-        "--others", metavar="SIZE@RATE", type=others,
-        help="memory of other programs on the simulated machine, and how many of its pages are accessed a second: a "
-        "guest has some, and DAMON monitors it too, e.g. 32M@20k",
+        "--others", metavar="SIZE@RATE", type=others, default=OTHERS,
+        help="on the simulated machine, memory of other programs and how many of its pages are accessed a second, as a "
+        f"guest has: DAMON monitors it too; none: nothing beside the workload (default {OTHERS})",
     )  # fmt: skip
     command.add_argument(
         "--as-measured", action="store_true",
@@ -189,7 +191,7 @@ def _report(
                 for policy, row, result in zip(policies, rows, results, strict=True)
             ],
             "figures": figures,
-            "rank_correlation": {name: sim_to_real.spearman(rows, of) for name, of in sim_to_real.RANKED.items()},
+            "rank_correlation": {name: sim_to_real.spearman(rows, name) for name in sim_to_real.RANKED},
             "require": [one.as_object() for one in found],
         }  # fmt: skip
         output.write_json(arguments.json, whole)
@@ -210,7 +212,7 @@ def _show(policies: Sequence[Policy], rows: Sequence[Compared], figures: dict[st
     table = []
     for policy, row in zip(policies, rows, strict=True):
         ours, theirs = row.predicted, row.measured
-        mean = [output.size(round(sim_to_real.RANKED["resident"](one))) for one in (ours, theirs)]
+        mean = [output.size(round(sim_to_real.RANKED["resident"].of(one))) for one in (ours, theirs)]
         table.append(
             (policy.name, *mean, f"{row.rss:.1%}", str(ours.refaults[-1]),
              "{}-{}".format(*row.refaults_range), str(theirs.refaults[-1]),
@@ -218,8 +220,8 @@ def _show(policies: Sequence[Policy], rows: Sequence[Compared], figures: dict[st
              f"{ours.psi_some:.2%}", f"{theirs.psi_some:.2%}", f"{ours.slowdown:.4f}", f"{theirs.slowdown:.4f}")
         )  # fmt: skip
     output.table(_COLUMNS, table)
-    for name, of in sim_to_real.RANKED.items():
-        rank = sim_to_real.spearman(rows, of)
+    for name in sim_to_real.RANKED:
+        rank = sim_to_real.spearman(rows, name)
         print(f"rank correlation by {name}: {'one of both does not vary' if rank is None else f'{rank:.2f}'}")
     worst = ", ".join(
         f"{name} {figure.show(value)}" for name, figure in sim_to_real.FIGURES.items()

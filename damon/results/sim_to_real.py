@@ -197,15 +197,45 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return [ordered.index(value) + (ordered.count(value) - 1) / 2 for value in values]
 
 
-def spearman(rows: Sequence[Compared], of: Callable[[Measured], float]) -> float | None:
+def leveled(values: Sequence[float], tie: float, least: float) -> list[float]:
+    """Values of which neighbours that differ by less than a factor are one, so that chance ranks nothing.
+
+    Args:
+        values: above 0, or 0.
+        tie: the factor.
+        least: less counts as so much.
+    """
+    level: dict[float, float] = {}
+    last = first = 0.0
+    for value in sorted(max(value, least) for value in values):
+        first = first if last and value <= last * tie else value
+        level[value], last = first, value
+    return [level[max(value, least)] for value in values]
+
+
+def spearman(rows: Sequence[Compared], by: str) -> float | None:
     """The rank correlation of what is predicted and measured; None where one of both does not vary."""
-    return rank_correlation([of(row.predicted) for row in rows], [of(row.measured) for row in rows])
+    ranked = RANKED[by]
+    least = ranked.least_per_s * max(len(rows[0].measured.seconds) - 1, 1)
+    sides = [
+        [ranked.of(one) for one in side] for side in ([row.predicted for row in rows], [row.measured for row in rows])
+    ]
+    return rank_correlation(*(leveled(side, ranked.tie, least) for side in sides))
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What policies are ranked by: neighbours closer than the factor ``tie`` share a rank."""
+
+    of: Callable[[Measured], float]
+    tie: float
+    least_per_s: float
 
 
 #: What policies are ranked by.
-RANKED: Final[Mapping[str, Callable[[Measured], float]]] = {
-    "resident": lambda one: statistics.fmean(one.resident),
-    "refaults": lambda one: float(one.refaults[-1]),
+RANKED: Final[Mapping[str, Ranked]] = {
+    "resident": Ranked(lambda one: statistics.fmean(one.resident), 1.02, 0.0),
+    "refaults": Ranked(lambda one: float(one.refaults[-1]), 1.25, FEW_PER_S),
 }
 #: What ``--require`` takes: of the policy where it is worst, and for all policies. No single run has them.
 FIGURES: Final[Mapping[str, Figure]] = {
@@ -222,7 +252,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
 
 def summary(rows: Sequence[Compared]) -> dict[str, float | None]:
     """The figures of ``FIGURES``: those of the worst policy, and the lesser rank correlation (None: nothing varies)."""
-    found = [value for value in (spearman(rows, of) for of in RANKED.values()) if value is not None]
+    found = [value for value in (spearman(rows, by) for by in RANKED) if value is not None]
     worst = {name: max(getattr(row, name) for row in rows) for name in ("rss", "refaults", "reclaimed", "psi")}
     return {**worst, "spearman": min(found) if found else None}
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from damon.cli import compare_guests, validate
+from damon.cli import as_guest, compare_guests, validate
 from damon.cli.as_guest import Policy, slowed
 from damon.cli.main import exit_code, parser
 from damon.cli.simulate import simulate
 from damon.guests.engine import GuestFailed
+from damon.mm.sim import SimulatedMachine
 from damon.results.sim_to_real import Measured
 from damon.workload.load import load_workload
 
@@ -63,17 +64,8 @@ def _guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]
 
 
 def _run(files: Path, *words: str, guest: Any = _guest) -> int:
-    given = [
-        "validate",
-        str(files / "w.yaml"),
-        "--policies",
-        str(files / "p.yaml"),
-        "--duration",
-        "8",
-        "--seeds",
-        "1",
-        *words,
-    ]
+    given = ["validate", str(files / "w.yaml"), "--policies", str(files / "p.yaml"), "--duration", "8"]
+    given += ["--seeds", "1", "--others", "none", *words]
     arguments = parser(["validate"]).parse_args(given)
     return exit_code(lambda: validate.validate(arguments, guest))
 
@@ -175,6 +167,23 @@ def test_other_programs_have_a_size_and_a_rate(others: str, files: Path, capsys:
     with pytest.raises(SystemExit):
         _run(files, "--others", others)
     assert "is not memory and a rate; give SIZE@RATE" in capsys.readouterr().err
+
+
+def test_what_is_beside_a_workload_in_a_guest(files: Path) -> None:
+    """Two thirds of other programs before it; the tables of the program after its areas, in its cgroup."""
+    text = WORKLOAD.replace("{size: 4 MiB}", "{size: 4 MiB, memcg: box}").replace(
+        "rate: 20k", "rate: 20k, pattern: zipf"
+    )
+    (files / "w.yaml").write_text(text)
+    workload = as_guest.beside(load_workload(files / "w.yaml"), (3 << 20, 100.0))
+    assert [(area.name, area.size >> 10, area.process, area.memcg) for area in workload.areas] == [
+        ("programs before", 2048, "programs before", ""), ("hot", 4096, "main", "box"), ("cold", 16384, "main", ""),
+        ("tables of main", 28, "main", "box"), ("programs after", 1024, "programs after", ""),
+    ]  # fmt: skip
+    rates = {one.area: one.rate for one in workload.phases[0].accesses}
+    assert rates == {"hot": 2e4, "programs before": 50.0, "programs after": 50.0, "tables of main": 2e4}
+    with SimulatedMachine(workload, 1) as machine:
+        assert machine.areas()[3].resident_bytes == 28 << 10
 
 
 def test_a_policy_that_is_given_twice(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,14 +79,19 @@ def test_a_prediction_is_the_mean_of_its_runs() -> None:
 
 
 def test_the_lesser_rank_correlation_counts() -> None:
-    sides = [replace(ONE, resident=(n * MIB,) * 3, refaults=(0, 0, n * n)) for n in range(1, 5)]
+    sides = [replace(ONE, resident=(n * MIB,) * 3, refaults=(0, 0, 10 * n * n)) for n in range(1, 5)]
     rows = [Compared([one], one) for one in sides]
     assert sim_to_real.summary(rows)["spearman"] == pytest.approx(1)
     turned = [
         Compared([one], replace(one, refaults=other.refaults)) for one, other in zip(sides, sides[::-1], strict=True)
     ]
     assert sim_to_real.summary(turned)["spearman"] == pytest.approx(-1)
-    assert sim_to_real.spearman(turned, sim_to_real.RANKED["resident"]) == pytest.approx(1)
+    assert sim_to_real.spearman(turned, "resident") == pytest.approx(1)
+
+
+def test_chance_ranks_nothing() -> None:
+    assert sim_to_real.leveled([100, 103, 101, 90, 0], 1.02, 1) == [100, 100, 100, 90, 1]
+    assert sim_to_real.leveled([3, 0, 1, 7], 1.25, 5) == [5, 5, 5, 7]
 
 
 @pytest.mark.parametrize(
