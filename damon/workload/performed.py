@@ -101,7 +101,7 @@ def cgroup_of(workload: Workload, root: Path = _CGROUPS) -> Path | None:
         root: where the cgroup file system is.
 
     Raises:
-        InvalidInput: it has several cgroups, between which its pages would have to be told apart.
+        InvalidInput: it has several cgroups, between which its pages would have to be separated.
         MissingCapability: there is no such cgroup on this machine, whose limits are not this program's to set.
     """
     if not workload.cgroups:
