@@ -88,6 +88,20 @@ def test_a_guest_that_does_what_was_predicted(files: Path, capsys: pytest.Captur
     assert all(one["met"] for one in whole["require"])
 
 
+@pytest.mark.parametrize(("words", "guests"), [((), [1, 1, 1]), (("--one-guest",), [3])])
+def test_each_policy_has_a_fresh_guest_unless_one_is_wanted(
+    words: tuple[str, ...], guests: list[int], files: Path
+) -> None:
+    seen: list[int] = []
+
+    def guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
+        seen.append(len(jobs))
+        return _guest(jobs, label, quiet)
+
+    assert _run(files, "--quiet", *words, guest=guest) == 0
+    assert seen == guests
+
+
 def test_another_guest_ends_with_4(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It accesses four times as much, so that nothing of what is cold here is so there."""
 
