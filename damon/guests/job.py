@@ -18,6 +18,7 @@ from damon.guests.machine import harness_errors
 from damon.guests.result import MOST, parse
 from damon.guests.staging import PYTHON
 from damon.quoting import cut
+from damon.workload.load import load_workload
 from vmtest import Guest, GuestConfig, Result
 from vmtest.patience import patient
 from vmtest.ssh.process import Enough
@@ -28,6 +29,8 @@ MONITOR_BYTES: Final = 48 << 20
 _SLOWEST: Final = 60.0
 _SET_UP_S: Final = 600.0
 _LINES: Final = 20
+#: Where the workload's file is in the guest.
+_RUN: Final = Path("/run")
 #: The run directory in the guest.
 _OUT: Final = "/run/damon-out"
 #: Takes the memory that the workload's machine has reserved, as huge pages, which are on no list and never free, and
@@ -164,8 +167,7 @@ def run_all(
     with harness_errors(str(first.engine)), _interrupts():
         say("booting")
         with (boot or Guest)(first.config) as guest:
-            inside = f"/run/workload{first.workload.suffix}"
-            guest.put(first.workload, inside)
+            inside = _stage(guest, first.workload)
             for number, job in enumerate(jobs):
                 say(
                     "the workload starts" if len(jobs) == 1 else f"run {number + 1} of {len(jobs)}: the workload starts"
@@ -175,6 +177,24 @@ def run_all(
                     guest.get(_OUT, job.place)
                     _quietly(guest, ["rm", "-r", _OUT])
     return results
+
+
+def _stage(guest: Machine, workload: Path) -> str:
+    """Copy a workload's file into the guest, and the traces that it replays; where the file is there."""
+    inside = f"{_RUN}/workload{workload.suffix}"
+    guest.put(workload, inside)
+    text = workload.read_bytes()
+    for path in dict.fromkeys(area.replay.path for area in load_workload(workload).areas if area.replay is not None):
+        trace = Path(path)
+        if trace == workload:
+            continue
+        named = trace.is_absolute() and bytes(trace) in text
+        place = (
+            trace if named or not trace.is_relative_to(workload.parent) else _RUN / trace.relative_to(workload.parent)
+        )
+        _quietly(guest, ["mkdir", "-p", str(place.parent)])
+        guest.put(trace, str(place))
+    return inside
 
 
 def _perform(job: Job, guest: Machine, command: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:

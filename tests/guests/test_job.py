@@ -17,13 +17,16 @@ from damon.guests.engine import GuestEngine, GuestFailed
 from damon.guests.job import Job
 from damon.guests.result import MOST
 from tests.guests.standin import StandIn, output
+from tests.workload.traces import random_trace
 from vmtest import GuestConfig
 from vmtest import errors as harness
+
+SMALL = "areas: {a: {size: 1 MiB}}\nphases: [{duration: 1s}]\n"
 
 
 def _job(path: Path, **other: Any) -> Job:
     workload = path / "small.yaml"
-    workload.write_text("areas: {}\n")
+    workload.write_text(SMALL)
     words = ["--module", "damon_reclaim", "min_age=1"]
     given = {"reserved": 0, "words": words, "seconds": 3.0, "seed": 7, **other}
     return Job(GuestEngine("host"), GuestConfig(icount=2), workload, **given)
@@ -36,7 +39,7 @@ def _run(path: Path, guest: StandIn, **other: Any) -> dict[str, Any]:
 def test_the_same_words_run_in_the_guest(tmp_path: Path) -> None:
     guest = StandIn(warnings=["a stall\x1b[31m"])
     found = _run(tmp_path, guest, reserved=500 << 20)
-    assert guest.files == {"/run/workload.yaml": b"areas: {}\n"}
+    assert guest.files == {"/run/workload.yaml": SMALL.encode()}
     shell, dash_c, _, _, free, *words = guest.commands[0]
     assert (shell, dash_c) == ("sh", "-c")
     assert int(free) == (1 << 20) - (500 << 10) + guests.MONITOR_BYTES // 1024, "KiB, of the guest's 1 GiB"
@@ -46,6 +49,28 @@ def test_the_same_words_run_in_the_guest(tmp_path: Path) -> None:
     assert guest.open == 0
     assert found["guest"] == {"kernel": "page-idle", "counted": True, "warnings": ["a stall [31m"]}
     assert {key: value for key, value in found.items() if key != "guest"} == output()
+
+
+def test_traces_come_with_the_workload(tmp_path: Path) -> None:
+    """Where the workload's file looks for them."""
+    (tmp_path / "below").mkdir()
+    made = [random_trace(tmp_path / name, 1) for name in ("t.trace", "below/u.trace")]
+    lines = [
+        f"  {name}: {{trace: {path}}}" for name, path in (("a", "t.trace"), ("b", "below/u.trace"), ("c", made[0]))
+    ]
+    job = _job(tmp_path)
+    job.workload.write_text("\n".join(["areas:", *lines, "machine: {memory: 1 GiB}", ""]))
+    guest = StandIn()
+    guests.run(job, lambda line: None, guest)
+    assert set(guest.files) == {"/run/workload.yaml", "/run/t.trace", "/run/below/u.trace"}
+    assert guest.files["/run/below/u.trace"] == made[1].read_bytes()
+    job.workload.write_text(f"areas: {{a: {{trace: {made[0]}}}}}\n")
+    guest = StandIn()
+    guests.run(job, lambda line: None, guest)
+    assert set(guest.files) == {"/run/workload.yaml", str(made[0])}
+    guest = StandIn()
+    guests.run(replace(job, workload=made[0]), lambda line: None, guest)
+    assert set(guest.files) == {"/run/workload.trace"}
 
 
 def test_several_runs_in_one_guest(tmp_path: Path) -> None:
