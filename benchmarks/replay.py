@@ -2,7 +2,9 @@
 """``python -m benchmarks.replay make|run FILE ...``: big traces, and what replaying them takes.
 
 ``make FILE GIB WINDOWS ROWS`` writes a trace of one process with so much memory, so many windows of 100 ms and so many
-rows in each. ``run FILE SECONDS`` replays it with monitoring (100 ms / 2 s, 200 regions) and prints time and memory.
+rows in each, of one page. ``make FILE GIB WINDOWS ROWS PAGES`` makes rows of so many pages, at 16384 places of the
+memory: an exact capture, in which each page of a row has a count. ``run FILE SECONDS`` replays a file with monitoring
+(100 ms / 2 s, 200 regions) and prints time and memory, also after a tenth and a half.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from random import Random
 
 import damon
 from damon.progress import Progress
-from damon.workload.tracefile.form import TracedArea
+from damon.workload.tracefile.form import TRUTH, TracedArea
 from damon.workload.tracefile.writer import TraceWriter
 
 WINDOW_NS = 100_000_000
+PLACES = 16384
 
 
 def make(path: Path, gib: int, windows: int, rows: int) -> None:
@@ -40,6 +43,28 @@ def make(path: Path, gib: int, windows: int, rows: int) -> None:
     print(f"{windows * rows} rows, {path.stat().st_size >> 20} MiB in {time.perf_counter() - begin:.0f} s, {_memory()}")
 
 
+def make_runs(path: Path, gib: int, windows: int, rows: int, pages: int) -> None:
+    """Rows of several pages. Each window has a part of the places, which moves on."""
+    nr_pages, begin = gib << 18, time.perf_counter()
+    step = nr_pages // PLACES
+    assert rows <= PLACES
+    assert pages < step
+    pack = struct.Struct("<2If").pack
+    places = [pack(n * step, pages | 128 << 24, 1.0 + n % 7) for n in range(PLACES)]
+    with TraceWriter(path) as writer, Progress("make") as progress:
+        space = writer.space("big", nr_pages)
+        for number in range(windows):
+            first = number * 7 % PLACES
+            wrapped = max(first + rows - PLACES, 0)
+            data = b"".join(places[:wrapped] + places[first : first + rows])
+            writer.add(space, number * WINDOW_NS, (number + 1) * WINDOW_NS, data)
+            progress.update(f"window {number} of {windows}")
+        end = windows * WINDOW_NS
+        writer.close(end, [TracedArea("memory", space, 0, nr_pages, mapped=((0, end),))], origin=TRUTH)
+    took = time.perf_counter() - begin
+    print(f"{windows * rows * pages} counts in {windows * rows} rows, {path.stat().st_size >> 20} MiB in {took:.0f} s")
+
+
 def run(path: Path, seconds: float) -> None:
     begin = time.perf_counter()
     with damon.open_machine(sim=path, seed=1) as machine:
@@ -51,7 +76,9 @@ def run(path: Path, seconds: float) -> None:
         damon.set_attrs(ctx, damon.DamonAttrs(100_000, 2_000_000, 60_000_000, 10, 200))
         begin = time.process_time()
         with damon.running(kernel, ctx):
-            machine.clock.sleep_us(round(seconds * 1e6))
+            for part in (0.1, 0.4, 0.5):
+                machine.clock.sleep_us(round(seconds * part * 1e6))
+                print(f"after {machine.clock.now_ns() / 1e9:g} s: {_memory()}")
         took = time.process_time() - begin
         print(f"opened in {opened:.2f} s; {seconds:g} s in {took:.2f} s of processor time, {_memory()}")
 
@@ -70,7 +97,7 @@ def main() -> None:
     parser.add_argument("numbers", type=float, nargs="+")
     arguments = parser.parse_args()
     if arguments.what == "make":
-        make(arguments.file, *map(int, arguments.numbers))
+        (make if len(arguments.numbers) == 3 else make_runs)(arguments.file, *map(int, arguments.numbers))
     else:
         run(arguments.file, *arguments.numbers)
 

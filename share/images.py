@@ -21,6 +21,7 @@ from share import browser, drawing
 from share.drawing import svg, text
 
 IMAGES: Final = Path(__file__).parents[1] / "docs/images"
+STUDY: Final = Path(__file__).parents[1] / "examples/studies/day-reclaim.yaml"
 MIB: Final = 1 << 20
 #: Columns and rows of the heatmap, and the size of one in pixels.
 COLUMNS, ROWS, WIDE, HIGH = 120, 40, 6, 7
@@ -156,6 +157,25 @@ def screenshots(place: Path) -> list[str]:
     return [f"report-{name}.png" for name in ("desktop", "dark", "phone", "regions")]
 
 
+def study(place: Path) -> str:
+    """The page of a search in Chromium: the trade-off, and what parameters matter."""
+    with tempfile.TemporaryDirectory() as scratch:
+        words = ("--seed", "1", "-o", f"{scratch}/results", "--html", f"{scratch}/study.html", "--quiet")
+        _output("tune", str(STUDY), *words)
+        study_picture(Path(scratch, "study.html"), place / "study.png")
+    return "study.png"
+
+
+def study_picture(html: Path, picture: Path) -> None:
+    """Of a page that is there."""
+    with browser.Browser() as chromium, chromium.page() as page:
+        page.open(html, width=1280)
+        page.evaluate("drawn.forEach((one) => one.draw())")
+        top = page.evaluate("document.getElementById('front').offsetTop")
+        end = page.evaluate("document.getElementById('all').offsetTop")
+        page.picture(picture, (0, top, 1280, end - top))
+
+
 PICTURES: Final = {"heatmap.svg": heatmap, "free-memory.svg": free_memory, "daily.svg": daily}
 
 
@@ -168,7 +188,7 @@ def main() -> int:
     if browser.program() is None:
         print("chromium is not installed: the pictures of reports are left as they are")
         return 0
-    for name in screenshots(IMAGES):
+    for name in [*screenshots(IMAGES), study(IMAGES)]:
         print(f"docs/images/{name}")
     return 0
 

@@ -19,6 +19,7 @@ from damon.damond.client import Client
 from damon.damond.control import ControlServer
 from damon.errors import InvalidInput
 from damon.guests import result
+from damon.guests.kept import Kept
 from damon.host import journal
 from damon.host.found import Found
 from damon.records.checked import Record, Snapshot
@@ -26,7 +27,8 @@ from damon.records.form import Key
 from damon.records.read import read as read_records
 from damon.results.run import Run as RunDirectory
 from damon.results.tables import TABLES
-from damon.tune.figures import Constraint, Measured, Objective
+from damon.tune.goals import Objective, constraint
+from damon.tune.measure import Measured
 from damon.tune.request import Request, Result, Rules
 from damon.tune.results import Results
 from damon.tune.results import read as read_study_results
@@ -35,6 +37,7 @@ from damon.workload.load import load_workload
 from damon.workload.model import Access, Area, Event, Kind, MachineSpec, Phase, PhaseEvent, ProcessSpec, Workload
 from damon.workload.tracefile.form import TracedArea, unpack_rows
 from damon.workload.tracefile.reader import Trace
+from tests.guests.standin import output
 from vmtest.errors import HarnessError
 from vmtest.results import manifest, writers
 from vmtest.results.job import Limits
@@ -88,7 +91,7 @@ def test_a_study_of_format_1() -> None:
             "quota_ms=0", "min_age=2000000", "sample_interval=10000", "aggr_interval=200000", "enabled=Y",
         ]
     }  # fmt: skip
-    assert (study.objectives, study.constraints) == ((Objective("saved", True),), (Constraint("slowdown", "<", 1.02),))
+    assert (study.objectives, study.constraints) == ((Objective("saved", True),), (constraint("slowdown < 1.02"),))
     assert study.coarse == Stage(60_000_000, {"max_nr_regions": 0.5})
     assert msgspec.structs.asdict(study.tune) | {"coarse": None} == {
         "trials": 5, "batch": 2, "startup": 3, "seed": 9, "prune": False, "coarse": None,
@@ -99,14 +102,22 @@ def test_results_of_a_study_of_format_1(tmp_path: Path) -> None:
     stored = FORMATS / "study-results-1.jsonl"
     base, pruned, refused = (line for _, line in read_study_results(stored))
     assert base.request == Request("0f", "hot-cold", "", "", {}, 3, 60_000_000)
-    assert base.result == Result("complete", [Measured(60.0, 1e9, 2e8, 0, 0, 0, 0.0, 0)])
-    constraint = Constraint("slowdown", "<", 1.02)
-    assert pruned.request.rules == Rules((constraint,), Objective("saved", True), (None, 0.5))
+    assert base.result == Result("complete", [Measured(60.0, 1e9, 3e8, 2e8, 0, 0, 0, 0.0, 0)])
+    assert pruned.request.rules == Rules(("slowdown < 1.02",), Objective("saved", True), (None, 0.5))
     assert (pruned.result.outcome, refused.result.why) == ("pruned", "max_nr_regions: 2: no")
     copy = tmp_path / "copy"
     copy.write_bytes(stored.read_bytes())
     with Results(copy) as results:
         results.finish([base.request, pruned.request, refused.request])
+    assert copy.read_bytes() == stored.read_bytes()
+
+
+def test_results_of_guests_of_format_1(tmp_path: Path) -> None:
+    stored = FORMATS / "guest-results-1.jsonl"
+    copy = tmp_path / "copy"
+    copy.write_bytes(stored.read_bytes())
+    kept = Kept(copy)
+    assert kept.known == {"00": output()}
     assert copy.read_bytes() == stored.read_bytes()
 
 

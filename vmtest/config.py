@@ -75,6 +75,9 @@ class GuestConfig:
         icount: emulated, with a time that is counted in instructions of ``2**icount`` ns: what a program does by the
             guest's clock does not depend on what else the host does. All processors share one of the host's. None:
             the host's time.
+        skip_idle: with ``icount``, a guest in which nothing runs does not wait: its clock goes on to its next timer.
+            It is for commands that need nothing of the host before they end; whatever else waits for the host, waits
+            for long by the guest's clock.
         timeouts: by phase.
         qemu_args: added to QEMU's command line.
         snapshot: start from a snapshot of a guest that has just booted, which is made when there is none.
@@ -109,6 +112,7 @@ class GuestConfig:
     env: Mapping[str, str] = field(default_factory=dict)
     accelerator: str = "auto"
     icount: int | None = None
+    skip_idle: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
     qemu_args: tuple[str, ...] = ()
     tolerate: tuple[str, ...] = ()
@@ -164,6 +168,8 @@ class GuestConfig:
             raise InvalidInput(
                 f"icount: {self.icount}: counts emulated instructions, and accelerator 'kvm' has none; leave one out"
             )
+        if self.skip_idle and self.icount is None:
+            raise InvalidInput("skip_idle: True: is for a clock that counts instructions; give icount, or leave it out")
         _one_of("machine", self.machine, MACHINES)
         if self.machine != "auto" and self.arch is not X86_64:
             raise InvalidInput(f"machine: {self.machine!r}: is of x86_64, the kernel of {self.arch.name}; leave it out")

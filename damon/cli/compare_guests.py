@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -78,11 +79,17 @@ def run(job: Job, label: str, quiet: bool) -> dict[str, Any]:
     Raises:
         GuestFailed: it has none.
     """
+    (result,) = run_all([job], label, quiet)
+    return result
+
+
+def run_all(jobs: Sequence[Job], label: str, quiet: bool) -> list[dict[str, Any]]:
+    """As ``run``, of several jobs in one guest."""
     from damon.guests import job as guests
 
     with ExitStack() as closing:
         shown = None if quiet else closing.enter_context(Shown(label))
-        return guests.run(job, (lambda line: None) if shown is None else shown.say)
+        return guests.run_all(jobs, (lambda line: None) if shown is None else shown.say)
 
 
 class Shown:

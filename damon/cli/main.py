@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "run": ("run",),
     "compare": ("compare",),
     "accuracy": ("accuracy",),
+    "validate": ("validate",),
     "modinfo": ("modinfo",),
     "record": ("record",),
     "report": ("report",),
@@ -41,7 +42,7 @@ exit codes:
        result could not be written, or damond ended or stayed silent while it was asked
   2    invalid input; nothing was started
   3    this machine lacks something; the message names it, and the remedy
-  4    damon run --require: the run does not meet a condition
+  4    --require: a condition is not met
   130  interrupted before anything was started
 """
 

@@ -22,7 +22,7 @@ def add(command: Any) -> None:
     command.add_argument(
         "--require", metavar="CONDITIONS",
         help="end with 4 when the run does not meet these: FIGURE<VALUE, with <, <=, >, >= or ==, parted by commas; "
-        f"figures: {', '.join(FIGURES)}",
+        f"figures: {', '.join(name for name, figure in FIGURES.items() if figure.needs != 'study')}",
     )  # fmt: skip
 
 

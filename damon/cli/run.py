@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,12 +17,14 @@ from damon.cli.arguments import add_modules, add_pace
 from damon.cli.observe import LinuxObserver, Observer, PerformedObserver, SimObserver
 from damon.cli.session import Session, print_summary
 from damon.errors import InvalidInput
-from damon.library.engine import Engine, other_modules
+from damon.library.engine import HOST, Engine, other_modules
 from damon.modules.cmdline import canonical, parse_cmdline, split_assignment
 from damon.modules.loader import Loader, find_module, prepare_modules
 from damon.modules.module import Module
 
 if TYPE_CHECKING:
+    from damon.core import Damon
+    from damon.model.context import DamonCtx
     from damon.workload.model import Workload
 
 DESCRIPTION = """\
@@ -121,6 +123,16 @@ def own_seconds(workload: Workload) -> float:
     return DEFAULT_DURATION_S if workload.repeat else sum(phase.duration_us for phase in workload.phases) / 1e6
 
 
+def running(modules: Sequence[Module], damon: Damon, engine: Engine) -> list[DamonCtx]:
+    """The contexts of modules that are on and report results. Without any the machine is recorded all the same.
+
+    The kernel's own modules report none.
+    """
+    if engine.identity.engine == HOST:
+        return []
+    return [ctx for module in modules for ctx in module.ctxs if damon.is_running(ctx)]
+
+
 def open_machine(arguments: argparse.Namespace) -> tuple[Any, float | None]:
     """The machine and how many seconds to run on it."""
     if arguments.linux:
@@ -186,7 +198,7 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
                 if arguments.out is not None:
                     request = _request(arguments, session, seconds)
                     session.recording = out.Recording(arguments, request, observer, damon)
-                    session.recording.watch([ctx for module in modules for ctx in module.ctxs])
+                    session.recording.watch(running(modules, damon, engine))
                 session.loop(seconds, stopped)
             finally:
                 session.end()

@@ -66,6 +66,10 @@ class Session:
     def engine(self) -> Identity:
         return self._engine
 
+    @property
+    def seed(self) -> int:
+        return self._seed
+
     def parameters(self) -> dict[str, dict[str, Value]]:
         """Of each module, as they are now."""
         found = {module.name: module.parameters.values_by_name() for module in self._modules}

@@ -8,13 +8,14 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import output
 from damon.cli.arguments import number, seed
 from damon.command.process import raise_interrupts
-from damon.errors import InvalidInput
+from damon.errors import InvalidInput, MissingCapability
 
 if TYPE_CHECKING:
     from damon.tune.evaluate import Evaluator
@@ -41,9 +42,10 @@ exit codes: 0 done; 1 a run could not be performed; 2 and 3 as for damon run, be
 configuration keeps the constraints; 130 interrupted, the result file has what was done.
 
 examples:
-  damon sweep examples/studies/day.yaml -o day.jsonl
-  damon tune examples/studies/day.yaml --trials 60 --seed 1 --export chosen/
-  damon tune examples/studies/day.yaml --cluster tcp://10.0.0.1:8786 --json -
+  damon sweep examples/studies/day-reclaim.yaml -o day.jsonl
+  damon tune examples/studies/day-reclaim.yaml --trials 60 --seed 1 --export chosen/
+  damon tune examples/studies/day-reclaim.yaml --html day.html
+  damon tune examples/studies/day-reclaim.yaml --cluster tcp://10.0.0.1:8786 --json -
 """
 NONE_KEEPS: Final = 4
 
@@ -72,10 +74,17 @@ def add(commands: Any) -> None:
                 "--validate", type=number(1, 100), metavar="N",
                 help="then run the N best configurations, the default and N random ones on real page tables in guests",
             )  # fmt: skip
+        command.add_argument(
+            "--out", type=Path, metavar="DIR",
+            help="keep the results over time of each run in a run directory there (not with --cluster)",
+        )  # fmt: skip
         command.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers: tcp:// or tls://")
         for option, what in (("ca", "authority"), ("cert", "certificate"), ("key", "key")):
             command.add_argument(f"--tls-{option}", type=Path, metavar="FILE", help=f"for tls://: the {what}")
         command.add_argument("--export", type=Path, metavar="DIR", help="write the chosen configuration's files there")
+        command.add_argument(
+            "--html", metavar="FILE", help="write a page with pictures: trade-offs, parameters, seeds, the search"
+        )
         command.add_argument("--json", metavar="FILE", help="write what was found as one object; - for standard output")
         command.add_argument("--quiet", action="store_true", help="no progress, no tables")
         command.set_defaults(function=sweep if name == "sweep" else tune)
@@ -117,13 +126,19 @@ def _read(arguments: argparse.Namespace, name: str) -> Study:
     return study
 
 
+def _results(arguments: argparse.Namespace, study: Study, name: str) -> Path:
+    """The result file."""
+    return arguments.output or Path(f"{study.name}.{name}.jsonl")
+
+
 def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
     from damon.tune.pool import Pool
 
     paths = {workload.sha256: workload.path for workload in study.workloads}
     if arguments.cluster is None:
         return Pool(paths, arguments.jobs)
-    from damon.tune.cluster import Cluster, is_open
+    from damon import scheduler
+    from damon.tune.cluster import Cluster
 
     own = [place for place in study.given.values() if "/" in place]
     if own:
@@ -131,11 +146,8 @@ def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
     traced = [workload.name for workload in study.workloads if workload.traced]
     if traced:
         raise InvalidInput(f"--cluster: {traced[0]}: a trace is not sent to workers; run it without --cluster")
-    if is_open(arguments.cluster):
-        print(
-            f"damon: cluster {arguments.cluster!r} is neither encrypted nor authenticated: anyone who reaches it can "
-            "run programs on its workers; use tls://, or a private network", file=sys.stderr,
-        )  # fmt: skip
+    if scheduler.is_open(arguments.cluster):
+        print(f"damon: cluster {arguments.cluster!r} {scheduler.OPEN}", file=sys.stderr)
     return Cluster(arguments.cluster, paths, (arguments.tls_ca, arguments.tls_cert, arguments.tls_key))
 
 
@@ -143,6 +155,18 @@ def _check(arguments: argparse.Namespace, study: Study) -> None:
     """Refuse what could not be written or run at the end, before anything starts."""
     if arguments.json is not None:
         output.check_writable(arguments.json)
+    if arguments.html is not None:
+        output.check_writable(arguments.html, "--html")
+        missing = [name for name in ("jinja2", "plotly") if find_spec(name) is None]
+        if missing:
+            raise MissingCapability(f"--html: {', '.join(missing)}: is not installed; install pydamon[report]")
+    if arguments.out is not None:
+        if arguments.cluster is not None:
+            raise InvalidInput("--out: runs of a cluster are on other machines; leave it out, or --cluster")
+        try:
+            arguments.out.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"--out: {str(arguments.out)!r}: {error.strerror}; give another place") from None
     if arguments.export is not None and arguments.export.exists() and not arguments.export.is_dir():
         raise InvalidInput(f"--export: {str(arguments.export)!r}: is no directory; give another place")
     if arguments.validate is not None:
@@ -160,11 +184,11 @@ def _run(arguments: argparse.Namespace, name: str, search: Callable[[Evaluator],
     _check(arguments, study)
     raise_interrupts()
     with ExitStack() as closing:
-        results = closing.enter_context(Results(arguments.output or Path(f"{study.name}.{name}.jsonl")))
+        results = closing.enter_context(Results(_results(arguments, study, name)))
         runner = _runner(arguments, study)
         closing.callback(runner.close)
         watch = closing.enter_context(Watch(arguments.quiet))
-        evaluator = Evaluator(study, results, runner, watch)
+        evaluator = Evaluator(study, results, runner, watch, str(arguments.out or ""))
         found = search(evaluator)
         results.finish(evaluator.order)
     return _report(arguments, study, found, evaluator.performed)
@@ -184,10 +208,17 @@ def _report(arguments: argparse.Namespace, study: Study, found: Found, performed
             output.write_text(str(arguments.export / file), text, "--export")
     validation = None
     if arguments.validate is not None:
-        validation = study_validate.validate(study, found, arguments.validate, arguments.quiet)
+        from damon.guests.kept import Kept
+
+        kept = Kept(Path(f"{_results(arguments, study, 'tune')}.guests"))
+        validation = study_validate.validate(study, found, arguments.validate, arguments.quiet, kept)
+    result = as_object(study, found, best, chosen) | {"validation": validation}
     if arguments.json is not None:
-        result = as_object(study, found, best, chosen) | {"validation": validation}
         output.write_text(arguments.json, json.dumps(result, indent=2) + "\n")
+    if arguments.html is not None:
+        from damon.report import study as page
+
+        output.write_text(arguments.html, page.html(result), "--html")
     if not arguments.quiet and arguments.json != "-":
         with output.reader_may_leave():
             show(study, found, best, chosen, performed)

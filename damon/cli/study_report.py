@@ -10,7 +10,7 @@ from damon import format_version
 from damon.cli import output
 from damon.progress import Progress
 from damon.tune import analysis
-from damon.tune.figures import show as show_figure
+from damon.tune.goals import KNOWN
 
 if TYPE_CHECKING:
     from damon.tune.choice import Choice
@@ -61,11 +61,15 @@ def as_object(study: Study, found: Found, best: Config | None, chosen: Choice | 
     """One object; the same for the same study and seeds."""
     front = analysis.pareto(study, found.configs)
     domains = {domain.label: domain for domain in study.space.free}
+    places = {id(config): place for place, config in enumerate(found.configs)}
     return {
         format_version.FIELD: FORMAT,
         "study": study.name,
         "objectives": [str(objective) for objective in study.objectives],
         "constraints": [str(constraint) for constraint in study.constraints],
+        "parameters": {
+            domain.label: [domain.show(index) for index in range(len(domain.values))] for domain in study.space.free
+        },
         "runs": {"asked": found.runs, "complete": found.complete, "grid": found.grid},
         "default": [_config(study, config) for config in found.default],
         "chosen": None if best is None else _config(study, best),
@@ -78,10 +82,14 @@ def as_object(study: Study, found: Found, best: Config | None, chosen: Choice | 
         "pareto": [_config(study, config) for config in front],
         "importance": found.importance,
         "near": {
-            label: {"from": str(domains[label].values[low]), "to": str(domains[label].values[high])}
+            label: {
+                "from": str(domains[label].values[low]), "to": str(domains[label].values[high]), "values": [low, high],
+            }
             for label, (low, high) in analysis.region(study, found.configs).items()
         },
         "configurations": [_config(study, config) for config in found.configs],
+        "order": [places[id(config)] for config in analysis.ranked(study, found.configs)],
+        "coarse": [_config(study, config) for config in found.coarse],
     }  # fmt: skip
 
 
@@ -90,19 +98,24 @@ def _config(study: Study, config: Config) -> dict[str, Any]:
     return {
         "engine": config.engine,
         "parameters": {f"{module}.{name}": value for (module, name), value in values.items()},
+        "values": None if config.point is None else list(config.point),
         "outcome": config.outcome,
         "why": config.why,
         "keeps_constraints": config.feasible,
         "figures": dict(config.figures),
         "spread": dict(config.spread),
+        "runs": list(config.runs),
         "by_workload": {name: dict(figures) for name, figures in config.by_workload.items()},
+        "by_seed": {
+            str(seed): {name: figures[name] for name in _figures(study)} for seed, figures in config.by_seed.items()
+        },
     }
 
 
 def _figures(study: Study) -> list[str]:
     """Those that the study asks about."""
     objectives = [objective.figure for objective in study.objectives]
-    return list(dict.fromkeys([*objectives, *(constraint.figure for constraint in study.constraints)]))
+    return list(dict.fromkeys([*objectives, *(constraint.figure.name for constraint in study.constraints)]))
 
 
 def _row(study: Study, config: Config, label: str) -> list[str]:
@@ -111,7 +124,7 @@ def _row(study: Study, config: Config, label: str) -> list[str]:
     cells = cells or ["-"] * len(study.space.free)
     several = len(study.seeds) > 1
     shown = [
-        show_figure(name, config.figures[name], config.spread.get(name) if several else None)
+        KNOWN[name].short(config.figures[name], config.spread.get(name) if several else None)
         if config.figures else "-"
         for name in _figures(study)
     ]  # fmt: skip

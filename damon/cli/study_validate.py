@@ -12,26 +12,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import compare_guests, output
-from damon.cli.observe import SimObserver
-from damon.cli.run import module_words, stop_flag
-from damon.cli.session import Session
+from damon.cli.simulate import simulate
 from damon.errors import InvalidInput
 from damon.guests.engine import GuestEngine
-from damon.library.engine import OWN, OwnEngine
-from damon.modules.loader import Loader, prepare_modules
-from damon.results.figures import totals
+from damon.library.engine import OWN
+from damon.results.figures import FIGURES, figures
+from damon.results.sim_to_real import rank_correlation
 from damon.tune.analysis import ranked
 
 if TYPE_CHECKING:
     from damon.guests.job import Job
+    from damon.guests.kept import Kept
     from damon.tune.domain import Point
     from damon.tune.search import Found
     from damon.tune.study import Study, WorkloadFile
 
 #: A run in a guest takes at least as long as the guest's time does, and many times that where it is emulated.
 LONGEST_S: Final = 3600.0
-#: What both machines have: ``saved_bytes`` at the end of the run, not on average.
-COMPARED: Final = ("saved_bytes", "refaults_per_s", "slowdown")
+#: Figures that both machines have.
+COMPARED: Final = ("reclaimed", "refaults_per_s", "slowdown")
 ENGINE: Final = GuestEngine(OWN)
 
 
@@ -84,8 +83,9 @@ def cases(study: Study, found: Found, number: int) -> list[Case]:
 
 
 def validate(
-    study: Study, found: Found, number: int, quiet: bool, run: Callable[[Job, str, bool], dict[str, Any]] | None = None
-) -> dict[str, Any]:
+    study: Study, found: Found, number: int, quiet: bool, kept: Kept | None = None,
+    run: Callable[[Job, str, bool], dict[str, Any]] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Run them; predicted and measured figures of each, the rank correlation of each figure, and its errors.
 
     Args:
@@ -93,6 +93,7 @@ def validate(
         found: what a search found.
         number: of best and of random configurations.
         quiet: no progress.
+        kept: what was run before is not run again.
         run: performs one job in a guest; default the real one.
 
     Raises:
@@ -103,12 +104,16 @@ def validate(
     for nr, case in enumerate(todo, 1):
         label = f"damon: validate {nr} of {len(todo)}: {case.label}, {case.workload.name}"
         job = compare_guests.prepare(case.arguments, ENGINE, str(case.workload.path))
-        result = (run or compare_guests.run)(job, label, quiet)
+        result = kept.get(job) if kept is not None else None
+        if result is None:
+            result = (run or compare_guests.run)(job, label, quiet)
+            if kept is not None:
+                kept.add(job, result)
         rows.append(
             {
                 "configuration": case.label, "workload": case.workload.name,
                 "words": [word for module in case.arguments.module for word in module[1:]],
-                "predicted": _figures(_simulated(case), case), "measured": _figures(result, case),
+                "predicted": _figures(_simulated(case)), "measured": _figures(result),
                 "kdamond_cpu_seconds": sum(result["timing"]["kdamond_cpu_seconds"].values()),
             }
         )  # fmt: skip
@@ -117,33 +122,14 @@ def validate(
 
 def _simulated(case: Case) -> dict[str, Any]:
     """The result of the same run on the simulated machine."""
-    from damon.mm.sim import SimulatedMachine
     from damon.workload.load import load_workload
 
-    engine, seed = OwnEngine(), case.arguments.seed
-    with SimulatedMachine(load_workload(case.workload.path), seed) as machine:
-        loader = Loader(engine.open(machine, seed))
-        modules = prepare_modules(loader, module_words(case.arguments, engine))
-        with stop_flag() as stopped:
-            session = Session(SimObserver(machine), modules, loader, seed, True, engine.identity)
-            try:
-                for module in modules:
-                    loader.load(module)
-                session.loop(case.arguments.duration, stopped)
-            finally:
-                session.end()
-        if stopped[0]:
-            raise KeyboardInterrupt
-        return session.result()
+    return simulate(case.arguments, load_workload(case.workload.path))
 
 
-def _figures(result: dict[str, Any], case: Case) -> dict[str, float | None]:
-    found = totals(result)
-    return {
-        "saved_bytes": float(found["reclaimed_bytes"]),
-        "refaults_per_s": found["refaults"] / case.arguments.duration,
-        "slowdown": result["slowdown"],
-    }
+def _figures(result: dict[str, Any]) -> dict[str, float | None]:
+    found = figures(result)
+    return {name: found[name] for name in COMPARED}
 
 
 def agreement(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float | None]:
@@ -159,29 +145,25 @@ def agreement(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float | No
     }  # fmt: skip
 
 
-def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Spearman's, from -1 to 1; equal values share their ranks. None: one of both does not vary."""
-    ranks = [_ranks(one), _ranks(other)]
-    if len(one) < 2 or any(len(set(own)) == 1 for own in ranks):
-        return None
-    return statistics.correlation(*ranks)
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    ordered = sorted(values)
-    return [ordered.index(value) + (ordered.count(value) - 1) / 2 for value in values]
-
-
 def show(validation: dict[str, Any]) -> None:
     """Tables on standard output."""
-    columns = ("configuration", "workload", "saved: predicted", "measured", "refaults/s", "measured", "slowdown", "CPU")
+    columns = (
+        "configuration",
+        "workload",
+        "reclaimed: predicted",
+        "measured",
+        "refaults/s",
+        "measured",
+        "slowdown",
+        "CPU",
+    )
     rows = []
     for row in validation["runs"]:
         ours, theirs = row["predicted"], row["measured"]
         rows.append(
             (
-                row["configuration"], row["workload"], output.size(ours["saved_bytes"]),
-                output.size(theirs["saved_bytes"]), f"{ours['refaults_per_s']:.2f}", f"{theirs['refaults_per_s']:.2f}",
+                row["configuration"], row["workload"], output.size(ours["reclaimed"]),
+                output.size(theirs["reclaimed"]), f"{ours['refaults_per_s']:.2f}", f"{theirs['refaults_per_s']:.2f}",
                 "-" if theirs["slowdown"] is None else f"{theirs['slowdown']:.4f}",
                 f"{row['kdamond_cpu_seconds']:.2f} s",
             )
@@ -191,7 +173,7 @@ def show(validation: dict[str, Any]) -> None:
         if found["mean_error"] is None:
             continue
         rank = "does not vary" if found["rank_correlation"] is None else f"{found['rank_correlation']:.2f}"
-        number = output.size if name == "saved_bytes" else lambda value: f"{value:.4g}"
+        number = output.size if FIGURES[name].unit == "bytes" else lambda value: f"{value:.4g}"
         print(
             f"{name}: rank correlation {rank}, mean error {number(found['mean_error'])}, "
             f"largest {number(found['largest_error'])}"

@@ -96,7 +96,7 @@ def as_policy(path: Path, ctxs: Sequence[DamonCtx], machine: SimulatedMachine) -
     """The contexts ``ctxs``, made on ``machine``, as the policy of the file ``path``, which need not exist."""
     name = re.sub(r"\W", "_", path.stem, flags=re.ASCII).lower()
     policy = Policy(name if name[:1].isalpha() else f"policy_{name}", path.name, [])
-    policy.cgroups = {number: f"/{place}" for place, number in machine.state.memcgs.items()}
+    policy.cgroups = {number: f"/{place}" for place, number in machine.state.cgroups.ids.items()}
     for index, ctx in enumerate(ctxs):
         policy.ctxs.append(_declarative(policy, ctx, f"contexts/{index}" if len(ctxs) > 1 else "context"))
     return policy

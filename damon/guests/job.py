@@ -28,14 +28,16 @@ MONITOR_BYTES: Final = 48 << 20
 _SLOWEST: Final = 60.0
 _SET_UP_S: Final = 600.0
 _LINES: Final = 20
+#: The run directory in the guest.
+_OUT: Final = "/run/damon-out"
 #: Takes the memory that the workload's machine has reserved, as huge pages, which are on no list and never free, and
-#: becomes the command. Its first argument is by how much less than all of it memory is to be free, in KiB.
+#: becomes the command. Its first argument is how much is to be free then, in KiB.
 _RESERVE: Final = """
-free=0; total=0; page=0; got=0
+free=0; page=0; got=0
 while read -r name value _; do
-    case $name in MemTotal:) total=$value;; MemFree:) free=$value;; Hugepagesize:) page=$value;; esac
+    case $name in MemFree:) free=$value;; Hugepagesize:) page=$value;; esac
 done </proc/meminfo
-wanted=$(( page ? (free - total + $1) / page : 0 ))
+wanted=$(( page ? (free - $1) / page : 0 ))
 if [ $wanted -gt 0 ]; then
     echo $wanted >/proc/sys/vm/nr_hugepages
     got=$(cat /proc/sys/vm/nr_hugepages)
@@ -66,6 +68,8 @@ class Machine(Protocol):
 
     def put(self, host: Path, guest: str) -> None: ...
 
+    def get(self, guest: str, host: Path) -> None: ...
+
     def popen(
         self, command: Sequence[str], *, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]
     ) -> Running: ...
@@ -83,6 +87,7 @@ class Job:
         words: modules, as options of ``damon run``.
         seconds: of the guest's time, from when the modules are loaded.
         seed: of every random choice.
+        place: a run directory to be written, a row each second; None: none.
     """
 
     engine: GuestEngine
@@ -92,13 +97,17 @@ class Job:
     words: Sequence[str]
     seconds: float
     seed: int
+    place: Path | None = None
 
-    def command(self, workload: str) -> list[str]:
-        """Of the whole run in the guest, with the workload's file there."""
-        taken = max(self.reserved - MONITOR_BYTES, 0) // 1024
+    def command(self, workload: str, reserve: bool = True) -> list[str]:
+        """Of the whole run in the guest, with the workload's file there. ``reserve``: its memory is not taken yet."""
+        # Of all memory, not of what the guest's kernel counts: its own image is part of what is reserved.
+        free = (self.config.memory_bytes - max(self.reserved - MONITOR_BYTES, 0)) // 1024
         damon = [PYTHON, "-m", "damon", "run", "--linux", "--engine", self.engine.engine, "--workload", workload]
         damon += ["--duration", f"{self.seconds:.6f}", "--seed", str(self.seed), "--json", "-", *self.words]
-        return ["sh", "-c", _RESERVE, "sh", str(taken), *damon]
+        if self.place is not None:
+            damon += ["--out", _OUT, "--every", "1s", "--out-form", "jsonl"]
+        return ["sh", "-c", _RESERVE, "sh", str(free), *damon] if reserve else damon
 
 
 class _Answer:
@@ -142,17 +151,42 @@ def run(job: Job, say: Callable[[str], None], boot: Callable[[GuestConfig], Mach
         MissingCapability: this machine lacks something.
         KeyboardInterrupt: on SIGINT, SIGTERM and SIGHUP, when the guest is gone.
     """
-    with harness_errors(str(job.engine)), _interrupts():
+    (result,) = run_all([job], say, boot)
+    return result
+
+
+def run_all(
+    jobs: Sequence[Job], say: Callable[[str], None], boot: Callable[[GuestConfig], Machine] | None = None
+) -> list[dict[str, Any]]:
+    """As ``run``, of several jobs one after the other in one guest: of one engine, configuration and workload."""
+    first = jobs[0]
+    results = []
+    with harness_errors(str(first.engine)), _interrupts():
         say("booting")
-        with (boot or Guest)(job.config) as guest:
-            say("the workload starts")
-            inside = f"/run/workload{job.workload.suffix}"
-            guest.put(job.workload, inside)
-            answer, lines = _Answer(), _Lines(say)
-            process = guest.popen(job.command(inside), stdout=answer.write, stderr=lines.write)
-            done = process.wait(patient(_SET_UP_S + _SLOWEST * job.seconds))
-            warnings = [cut(line) for line in guest.warnings[:_LINES]]
+        with (boot or Guest)(first.config) as guest:
+            inside = f"/run/workload{first.workload.suffix}"
+            guest.put(first.workload, inside)
+            for number, job in enumerate(jobs):
+                say(
+                    "the workload starts" if len(jobs) == 1 else f"run {number + 1} of {len(jobs)}: the workload starts"
+                )
+                results.append(_perform(job, guest, job.command(inside, reserve=not number), say))
+                if job.place is not None:
+                    guest.get(_OUT, job.place)
+                    _quietly(guest, ["rm", "-r", _OUT])
+    return results
+
+
+def _perform(job: Job, guest: Machine, command: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
+    answer, lines = _Answer(), _Lines(say)
+    process = guest.popen(command, stdout=answer.write, stderr=lines.write)
+    done = process.wait(patient(_SET_UP_S + _SLOWEST * job.seconds))
+    warnings = [cut(line) for line in guest.warnings[:_LINES]]
     return _result(job, done.returncode, bytes(answer.data), lines.last, warnings)
+
+
+def _quietly(guest: Machine, command: Sequence[str]) -> None:
+    guest.popen(command, stdout=lambda data: None, stderr=lambda data: None).wait(patient(_SET_UP_S))
 
 
 def _result(job: Job, code: int, data: bytes, said: Sequence[str], warnings: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from damon.guests.engine import GuestEngine, GuestFailed
 from damon.guests.staging import ENV, package_trees
 from damon.library.engine import HOST, OWN
 from damon.quoting import bounded
-from damon.workload.model import Kind, Workload
+from damon.workload.model import Cgroup, Kind, Workload
 from vmtest import GuestConfig, errors
 from vmtest.images import rootfs_build, variants
 from vmtest.images.arch import Architecture
@@ -60,6 +60,7 @@ def prepare(engine: GuestEngine, workload: Workload, modules: Sequence[str]) -> 
         _check_built(engine, config.arch, modules)
         machine = workload.machine
         swap = sum(device.size for device, _ in machine.swaps)
+        emulated = _emulated(engine, config)
         return GuestConfig(
             kernel=engine.kernel,
             memory=machine.memory,
@@ -67,9 +68,27 @@ def prepare(engine: GuestEngine, workload: Workload, modules: Sequence[str]) -> 
             swap=f"zram:{swap}" if swap else None,
             trees=package_trees(),
             env=ENV,
-            icount=COUNTED if _emulated(engine, config) else None,
+            cgroups=_cgroups(workload),
+            icount=COUNTED if emulated else None,
+            skip_idle=emulated,
             snapshot=True,
         )
+
+
+def _cgroups(workload: Workload) -> tuple[str, ...]:
+    """The one of the workload, with its limits and those of the cgroups above it."""
+    name = workload.memcg(workload.areas[0]) if workload.areas else ""
+    above = ["/".join(name.split("/")[: depth + 1]) for depth in range(name.count("/") + 1)] if name else []
+    given = {cgroup.name: cgroup for cgroup in workload.cgroups}
+    return tuple(f"{one}:{','.join(_limits(given[one]))}" if one in given else f"{one}:" for one in above)
+
+
+def _limits(cgroup: Cgroup) -> list[str]:
+    limits = {
+        "memory.min": cgroup.min, "memory.low": cgroup.low, "memory.high": cgroup.high, "memory.max": cgroup.max,
+        "memory.swap.max": cgroup.swap_max,
+    }  # fmt: skip
+    return [f"{file}={'max' if limit is None else limit}" for file, limit in limits.items()]
 
 
 def _refuse_others(engine: GuestEngine, workload: Workload) -> None:
@@ -79,7 +98,7 @@ def _refuse_others(engine: GuestEngine, workload: Workload) -> None:
         "machine.nodes: NUMA nodes": bool(machine.nodes),
         "machine.thp: always": machine.thp == "always",
         "online, offline: memory that comes and goes": any(phase.hotplug for phase in workload.phases),
-        "memcg: control groups": any(workload.memcg(area) for area in workload.areas),
+        "memcg: several control groups": len({workload.memcg(area) for area in workload.areas}) > 1,
         "kind: file: files on a disk": any(area.kind is Kind.FILE for area in workload.areas),
     }
     for what, there in others.items():

@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The HTML page of one or several runs: one file, which loads nothing.
-
-Names in runs are foreign text. The template escapes them, the script gets them as JSON and escapes them again, and the
-page's policy runs no script but its own two.
-"""
+"""The HTML page of one or several runs."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Final
 
 from damon.errors import InvalidInput
@@ -20,7 +12,7 @@ from damon.report import differences, distributions, embed, sentences
 from damon.report.curves import Chart, Curve
 from damon.report.funnel import Funnel, funnels
 from damon.report.gather import Gathered, Limits, Map
-from damon.version import __version__
+from damon.report.html import render
 
 MAX_RUNS: Final = 12
 #: Of a page of one run; of several each has a part.
@@ -60,12 +52,8 @@ def html(runs: Sequence[Gathered]) -> str:
         runs: the first one is what the others are compared with.
 
     Raises:
-        MissingCapability: jinja2 or plotly is not installed.
+        ImportError: jinja2 or plotly is not installed.
     """
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_text("page.html.j2"))
     maps, drawn_maps = _maps(runs)
     charts, spreads, drawn_charts = _charts(runs)
     stages = _funnels(runs)
@@ -73,36 +61,11 @@ def html(runs: Sequence[Gathered]) -> str:
         "runs": [one.name for one in runs], "maps": drawn_maps, "charts": drawn_charts,
         "funnels": [funnel.drawn(f"funnel-{number}") for number, (_, funnel) in enumerate(stages)],
     }  # fmt: skip
-    return template.render(
-        title=", ".join(one.name for one in runs), version=__version__, runs=runs, notes=_notes(runs),
+    return render(
+        "page.html.j2", _SCRIPTS, data, title=", ".join(one.name for one in runs), runs=runs, notes=_notes(runs),
         figures=[row for row in differences.figures(runs) if any(value is not None for value in row.values)],
         parameters=differences.parameters(runs), maps=maps, charts=charts, spreads=spreads, funnels=stages,
-        **_fixed(),
-        # In HTML nothing ends a script but this sign.
-        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
     )  # fmt: skip
-
-
-def _fixed() -> dict[str, Any]:
-    """What each page has: style and scripts."""
-    library, script = _library(), "\n".join(map(_text, _SCRIPTS))
-    return {
-        "style": _text("page.css"), "library": library, "script": script, "hashes": [_hash(library), _hash(script)],
-    }  # fmt: skip
-
-
-def _text(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text()
-
-
-def _library() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
-
-
-def _hash(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _notes(runs: Sequence[Gathered]) -> list[str]:

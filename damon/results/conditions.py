@@ -37,6 +37,18 @@ class Condition:
         """None, a figure that is not known, keeps no condition."""
         return value is not None and _COMPARE[self.compare](value, self.bound)
 
+    def excess(self, value: float) -> float:
+        """By how much ``value`` is beyond the bound, by the bound (absolute where that is 0); at most 0 when kept."""
+        over = value - self.bound if self.compare[0] == "<" else self.bound - value
+        if self.compare == "==":
+            over = abs(over)
+        elif over == 0 and len(self.compare) == 1:
+            return 1e-12
+        return over / (abs(self.bound) or 1.0)
+
+    def __str__(self) -> str:
+        return self.text
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -69,19 +81,21 @@ def read_conditions(text: str, field: str) -> Sequence[Condition]:
     parts = text.split(",", _MOST)
     if len(parts) > _MOST:
         raise InvalidInput(f"{field}: {quoted(text)}: has too many conditions; give at most {_MOST}")
-    return [_read(part.strip(), field) for part in parts]
+    return [read_condition(part, field) for part in parts]
 
 
-def _read(text: str, field: str) -> Condition:
+def read_condition(text: str, field: str, known: Mapping[str, Figure] = FIGURES) -> Condition:
+    """One condition, on a figure of ``known``; else as ``read_conditions``."""
+    text = text.strip()
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise InvalidInput(
             f"{field}: {quoted(text)}: is not a condition; give FIGURE<VALUE, with <, <=, >, >= or ==, e.g. saved>=50%"
         )
     name, compare, number, unit = match[1], match[2], match[3], match[4] or ""
-    if name not in FIGURES:
-        raise InvalidInput(f"{field}: {quoted(name)}: is not a figure; give one of {', '.join(FIGURES)}")
-    figure = FIGURES[name]
+    if name not in known:
+        raise InvalidInput(f"{field}: {quoted(name)}: is not a figure; give one of {', '.join(known)}")
+    figure = known[name]
     bound: float | None = None
     if figure.unit == "bytes":
         exact = size(number + unit)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +33,7 @@ class Recording:
         every_us: of the machine's time: rows once in each such interval; 0: at each aggregation.
         regions: record regions and actions, too.
         why: record how far memory gets in each scheme, too (``damon.results.why.explain``).
+        asked: fields of ``run.json``'s request, as of ``damon.results.request``, in place of those of a program.
 
     Raises:
         InvalidInput: ``out`` is not a new directory.
@@ -45,6 +47,7 @@ class Recording:
         every_us: int | None = None,
         regions: bool = True,
         why: bool = False,
+        asked: Mapping[str, Any] | None = None,
     ) -> None:
         machine = damon.machine
         simulated = isinstance(machine, SimulatedMachine)
@@ -53,7 +56,7 @@ class Recording:
             command="Recording", machine=machine.name, engine=OwnEngine.identity, seed=getattr(damon, "seed", 0),
             seconds=None, modules={}, every_ns=every_ns, regions=regions, why=why,
             workload=workload_request(machine.workload, machine) if isinstance(machine, SimulatedMachine) else None,
-        )  # fmt: skip
+        ) | dict(asked or {})  # fmt: skip
         self._directory = DirectorySink(Path(out), self._asked) if out is not None else None
         self._memory = MemorySink()
         self._recorder = ResultsRecorder(

@@ -48,6 +48,7 @@ _RESIDENT: Final = Column("resident_bytes", "bytes", "in memory")
 _SWAPPED: Final = Column("swapped_bytes", "bytes", "in swap", optional=True)
 _FAULTS: Final = Column("faults", "count", "accesses that found their page absent", optional=True)
 _REFAULTS: Final = Column("refaults", "count", "of these, pages that had been reclaimed", optional=True)
+_MEMORY_EVENTS: Final = ("low", "high", "max", "oom", "oom_kill")
 _START: Final = Column("start", "address unit", "of the range")
 _END: Final = Column("end", "address unit", "after the range")
 
@@ -69,7 +70,12 @@ TABLES: Final[Mapping[str, Sequence[Column]]] = {
         _TIME, _text("process", "of the workload"), _RESIDENT, _SWAPPED, _FAULTS, _REFAULTS,
         Column("stall_us", "us", "that it waited for memory"),
     ),
-    "cgroups": (_TIME, _text("cgroup", "below the root"), _RESIDENT),
+    "cgroups": (
+        _TIME, _text("cgroup", "below the root"), _RESIDENT, _SWAPPED, _FAULTS, _REFAULTS,
+        Column("reclaimed_bytes", "bytes", "taken for want of memory below its own limits", optional=True),
+        Column("psi_some_us", "us", "memory pressure: time in which some process of it waited", optional=True),
+        *(Column(name, "count", f"{name} of memory.events", optional=True) for name in _MEMORY_EVENTS),
+    ),
     "nodes": (_TIME, Column("node", "number", "of the NUMA node"), Column("free_bytes", "bytes", "free"), _RESIDENT),
     "placement": (
         _TIME, _text("area", "of the workload"), _START, _END, Column("resident_bytes", "bytes", "of the area there"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from damon.tune.evaluate import Config
-from damon.tune.figures import Objective
+from damon.tune.goals import Objective
 from damon.tune.study import Study
 
 #: As good as the best but for so much of it.

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import ipaddress
-import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,38 +13,15 @@ from typing import Any, Final
 
 import msgspec
 
-from damon.errors import InvalidInput, MissingCapability
-from damon.quoting import cut, quoted
+from damon import scheduler
+from damon.quoting import cut
+from damon.scheduler import Tls
 from damon.tune.pool import WorkerDied, perform_encoded
 from damon.tune.request import Result, Task
 from damon.version import __version__
 
-CONNECT_S: Final = 15.0
 #: Runs that are under way or wait at the scheduler.
 AHEAD: Final = 200
-Tls = tuple[Path | None, Path | None, Path | None]
-
-
-def check_address(address: str, tls: Tls) -> None:
-    """Refuse what is no scheduler's address, before anything starts."""
-    scheme, _, rest = address.partition("://")
-    if scheme not in ("tcp", "tls") or not rest.rpartition(":")[2].isdigit():
-        raise InvalidInput(f"--cluster: {quoted(address)}: is no address; give one like tcp://HOST:8786")
-    for path in tls:
-        if path is not None and not path.is_file():
-            raise InvalidInput(f"TLS file: {quoted(str(path))}: does not exist; correct the path")
-    if scheme == "tls" and None in tls:
-        raise InvalidInput(f"--cluster: {quoted(address)}: needs certificates; give --tls-ca, --tls-cert and --tls-key")
-
-
-def is_open(address: str) -> bool:
-    """Can other machines reach it, without encryption?"""
-    scheme, _, rest = address.partition("://")
-    host = rest.rpartition(":")[0].strip("[]")
-    try:
-        return scheme == "tcp" and not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return scheme == "tcp" and host != "localhost"
 
 
 def about() -> str:
@@ -85,11 +60,11 @@ class Cluster:
     """
 
     def __init__(self, address: str, paths: Mapping[str, Path], tls: Tls = (None, None, None)) -> None:
-        check_address(address, tls)
+        scheduler.check_address(address, tls)
         self._contents = {sha256: (path.name, path.read_bytes()) for sha256, path in paths.items()}
-        self._client = _connected(address, tls)
+        self._client = scheduler.connected(address, tls)
         try:
-            _check_workers(self._client, address)
+            scheduler.check_workers(self._client, address, about, "pydamon[cluster]")
         except BaseException:
             self._client.close()
             raise
@@ -127,45 +102,3 @@ class Cluster:
     def close(self) -> None:
         with contextlib.suppress(Exception):
             self._client.close()
-
-
-def _connected(address: str, tls: Tls) -> Any:
-    try:
-        from distributed import Client
-        from distributed.security import Security
-    except ModuleNotFoundError as error:
-        raise MissingCapability(
-            "package: distributed: is not installed; install it with: pip install 'pydamon[cluster]'"
-        ) from error
-    for name in ("distributed", "distributed.client", "distributed.scheduler", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are reported here
-    security = None
-    if any(tls):
-        ca, cert, key = (str(path) if path else None for path in tls)
-        security = Security(tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, require_encryption=True)
-    try:
-        return Client(address, security=security, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        raise MissingCapability(
-            f"cluster: {quoted(address)}: does not answer within {CONNECT_S:g} s ({cut(str(error), 80)}); start "
-            "'dask scheduler', and 'dask worker ADDRESS' on each machine"
-        ) from error
-
-
-def _check_workers(client: Any, address: str) -> None:
-    try:
-        client.wait_for_workers(1, timeout=CONNECT_S)
-        found: Mapping[str, str] = client.run(about)
-    except TimeoutError as error:
-        raise MissingCapability(
-            f"cluster: {quoted(address)}: has no workers; start some: dask worker {address}"
-        ) from error
-    except Exception as error:
-        raise MissingCapability(
-            f"cluster: {quoted(address)}: its workers cannot run studies ({cut(str(error), 80)}); install pydamon there"
-        ) from error
-    for place, version in found.items():
-        if version != __version__:
-            raise InvalidInput(
-                f"worker: {cut(place)}: has pydamon {cut(version)}, here is {__version__}; install the same everywhere"
-            )

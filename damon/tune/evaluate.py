@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from damon.tune.domain import Point
-from damon.tune.figures import FIGURES, Measured
+from damon.tune.goals import KNOWN, values
+from damon.tune.measure import Measured
 from damon.tune.pool import Runner
 from damon.tune.request import Request, Result, Task
 from damon.tune.results import Results
@@ -42,6 +43,8 @@ class Config:
         worst: of each constraint the largest excess of any run; at most 0 when it is kept.
         why: of the first run that is not complete.
         by_workload: mean over seeds, by the workload's name.
+        by_seed: mean over workloads, by the seed.
+        runs: names of the run directories of its runs.
     """
 
     engine: str
@@ -52,6 +55,8 @@ class Config:
     worst: tuple[float, ...]
     why: str = ""
     by_workload: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    by_seed: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    runs: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def feasible(self) -> bool:
@@ -67,10 +72,11 @@ class Evaluator:
         results: where they are kept.
         runner: what performs those that are not there.
         listener: hears of each.
+        out: a directory for a run directory of each run with modules; empty: none are made.
     """
 
-    def __init__(self, study: Study, results: Results, runner: Runner, listener: Listener) -> None:
-        self.study = study
+    def __init__(self, study: Study, results: Results, runner: Runner, listener: Listener, out: str = "") -> None:
+        self.study, self._out = study, out
         self._results, self._runner, self._listener = results, runner, listener
         self._bases: dict[tuple[str, int, int], list[Measured]] = {}
         self.order: list[Request] = []  #: every run that was asked for, in the study's order
@@ -103,7 +109,10 @@ class Evaluator:
             else:
                 found[request.key()] = known
                 self._listener.ran(request, known, True)
-        tasks = [Task(request, self._bases.get(_place(request), [])) for request in lacking.values()]
+        tasks = [
+            Task(request, self._bases.get(_place(request), []), self._out if request.engine else "")
+            for request in lacking.values()
+        ]
         for index, result in self._runner.run(tasks):
             request = tasks[index].request
             self._results.add(request, result)
@@ -116,7 +125,7 @@ class Evaluator:
         self, engine: str, point: Point | None, runs: Sequence[tuple[WorkloadFile, int, Request, Result]]
     ) -> Config:
         """The configuration of ``runs``: workload, seed, request and result of each."""
-        values: dict[tuple[str, int], dict[str, float]] = {}
+        found: dict[tuple[str, int], dict[str, float]] = {}
         worst = [-float("inf")] * len(self.study.constraints)
         outcome, why = "complete", ""
         for workload, seed, request, result in runs:
@@ -128,18 +137,20 @@ class Evaluator:
             last, beside = result.measured[-1], base[len(result.measured) - 1]
             if last.kills > beside.kills and outcome == "complete":
                 outcome, why = "failed", "processes were killed for want of memory"
-            own = {name: figure.of(last, beside) for name, figure in FIGURES.items()}
-            values[workload.name, seed] = own
+            own = values(last, beside)
+            found[workload.name, seed] = own
             for nr, constraint in enumerate(self.study.constraints):
-                worst[nr] = max(worst[nr], constraint.excess(own[constraint.figure]))
-        if not values:
+                worst[nr] = max(worst[nr], constraint.excess(own[constraint.figure.name]))
+        if not found:
             worst = [HOPELESS] * len(worst)
-        seeds = [_means([own for (_, of), own in values.items() if of == seed]) for seed in self.study.seeds]
-        seeds = [one for one in seeds if one]
-        spread = {name: statistics.pstdev(one[name] for one in seeds) for name in FIGURES} if seeds else {}
-        names = dict.fromkeys(name for name, _ in values)
-        by = {name: _means([own for (of, _), own in values.items() if of == name]) for name in names}
-        return Config(engine, point, outcome, _means(list(values.values())), spread, tuple(worst), why, by)
+        seeds = {seed: _means([own for (_, of), own in found.items() if of == seed]) for seed in self.study.seeds}
+        seeds = {seed: one for seed, one in seeds.items() if one}
+        spread = {name: statistics.pstdev(one[name] for one in seeds.values()) for name in KNOWN} if seeds else {}
+        names = dict.fromkeys(name for name, _ in found)
+        by = {name: _means([own for (of, _), own in found.items() if of == name]) for name in names}
+        means = _means(list(found.values()))
+        directories = tuple(request.directory() for _, _, request, _ in runs)
+        return Config(engine, point, outcome, means, spread, tuple(worst), why, by, seeds, directories)
 
     def configs(self, asked: Sequence[tuple[str, Point | None]], what: str) -> list[Config]:
         """Configurations of engine and point, all of their runs to the end."""
@@ -164,4 +175,4 @@ def _place(request: Request) -> tuple[str, int, int]:
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: statistics.fmean(row[name] for row in rows) for name in FIGURES} if rows else {}
+    return {name: statistics.fmean(row[name] for row in rows) for name in KNOWN} if rows else {}

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
-
+from damon.core import Damon
 from damon.errors import DamonError, MissingCapability
 from damon.library.engine import Engine, open_engine, other_modules
 from damon.mm.sim import SimulatedMachine
 from damon.modules.loader import Loader, find_module, prepare_modules
 from damon.modules.module import Module
-from damon.tune.figures import FIGURES, Measured, Meter
+from damon.results.session import Recording
+from damon.tune.goals import constraint, is_lost, value
+from damon.tune.measure import Measured, Meter
 from damon.tune.request import CHECKPOINTS, LOOKS, Outcome, Request, Result, Rules
 from damon.workload.model import Workload
 
@@ -27,20 +30,25 @@ def _engine(spec: str) -> Engine:
     return open_engine(spec)
 
 
-def perform(request: Request, workload: Workload, base: Sequence[Measured] = ()) -> Result:
+def perform(request: Request, workload: Workload, base: Sequence[Measured] = (), out: str = "") -> Result:
     """The result of ``request``.
 
     Args:
         request: the run.
         workload: what its hash is of.
         base: of the same workload, seed and duration without a module; needed when the request has rules.
+        out: the directory for the run directory of its results over time; empty: they are not recorded.
+
+    Raises:
+        OSError: results cannot be written.
     """
     with SimulatedMachine(workload, request.seed) as machine:
         if not request.engine:
             return Result("complete", _Run(machine, request, (), ()).measured())
         engine = _engine(request.engine)
         known = other_modules(engine)
-        loader = Loader(engine.open(machine, request.seed))
+        damon = engine.open(machine, request.seed)
+        loader = Loader(damon)
         try:
             words = {find_module(name, known=known): given for name, given in request.modules.items()}
             modules = prepare_modules(loader, words)
@@ -48,11 +56,30 @@ def perform(request: Request, workload: Workload, base: Sequence[Measured] = ())
                 closing.callback(loader.unload_all)
                 for module in modules:
                     loader.load(module)
+                if out:
+                    closing.enter_context(_recorded(damon, request, modules, engine, Path(out)))
                 run = _Run(machine, request, modules, base)
                 measured = run.measured()
         except (DamonError, MissingCapability) as error:
             return Result("refused", why=str(error)[:_WHY])
         return Result(run.outcome, measured, run.why)
+
+
+def _recorded(damon: Damon, request: Request, modules: Sequence[Module], engine: Engine, out: Path) -> Recording:
+    """Results over time of a run that has just begun; what a run that was killed has left is replaced."""
+    place = out / request.directory()
+    if (place / "run.json").is_file():
+        shutil.rmtree(place)
+    ctxs = [ctx for module in modules for ctx in module.ctxs]
+    parameters = {module.name: module.parameters.values_by_name() for module in modules}
+    for own in parameters.values():
+        own.pop("kdamond_pid", None)  # of this process only
+    asked = {
+        "command": "damon tune", "engine": engine.identity.as_object(), "seed": request.seed,
+        "seconds": request.duration_us / 1e6,
+        "modules": parameters,
+    }  # fmt: skip
+    return Recording(damon, *ctxs, out=place, regions=False, asked=asked)
 
 
 class _Run:
@@ -99,14 +126,12 @@ def given_up(rules: Rules, found: Sequence[Measured], base: Sequence[Measured]) 
     A constraint that is broken even if no more is counted up to the end stays so.
     """
     now, at = found[-1], len(found) - 1
-    best = replace(now, seconds=base[-1].seconds, wss_byte_s=base[-1].wss_byte_s)
-    for constraint in rules.constraints:
-        value = FIGURES[constraint.figure].of(best, base[-1])
-        if constraint.excess(value) > 0:
-            return f"{constraint}: is broken whatever comes"
+    for text in rules.constraints:
+        if is_lost(constraint(text), now, base[at], base[-1]):
+            return f"{text}: is broken whatever comes"
     bound = rules.bounds[at] if at < len(rules.bounds) else None
     if rules.objective is not None and bound is not None:
-        value = FIGURES[rules.objective.figure].of(now, base[at])
-        if (value < bound) if rules.objective.maximize else (value > bound):
+        own = value(rules.objective.figure, now, base[at])
+        if (own < bound) if rules.objective.maximize else (own > bound):
             return f"{rules.objective}: is worse than of most before"
     return ""

@@ -56,7 +56,7 @@ def _workload(path: str) -> Workload:
 def perform_encoded(data: bytes, path: str) -> bytes:
     """A task and its result as bytes; ``path`` is the workload's file."""
     task = msgspec.msgpack.decode(data, type=Task)
-    return msgspec.msgpack.encode(perform(task.request, _workload(path), task.base))
+    return msgspec.msgpack.encode(perform(task.request, _workload(path), task.base, task.out))
 
 
 def _work(connection: Connection) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from damon.tune.figures import Constraint, Measured, Objective
+from damon.tune.goals import Objective
+from damon.tune.measure import Measured
 
 #: A run is measured at so many moments, evenly spread, the last at its end; it can be given up at each.
 CHECKPOINTS: Final = 16
@@ -23,12 +24,12 @@ class Rules(msgspec.Struct, frozen=True):
     """When a run is given up.
 
     Attributes:
-        constraints: it is when one cannot be kept any more, whatever comes.
+        constraints: conditions as text; it is when one cannot be kept any more, whatever comes.
         objective: and when this figure is worse at a checkpoint
         bounds: than its value here; None: no bound there.
     """
 
-    constraints: tuple[Constraint, ...] = ()
+    constraints: tuple[_Name, ...] = ()
     objective: Objective | None = None
     bounds: tuple[float | None, ...] = ()
 
@@ -60,6 +61,10 @@ class Request(msgspec.Struct, frozen=True):
         """A hash of all of it."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:32]
 
+    def directory(self) -> str:
+        """The name of its run directory."""
+        return f"{self.key()}.run"
+
 
 class Result(msgspec.Struct, frozen=True):
     """What came of a run.
@@ -80,3 +85,4 @@ class Task(msgspec.Struct, frozen=True):
 
     request: Request
     base: list[Measured] = []
+    out: str = ""  #: where a run directory of it is made; empty: nowhere

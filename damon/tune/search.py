@@ -21,7 +21,7 @@ from damon.errors import MissingCapability
 from damon.tune.analysis import chosen, main_effects, ranked
 from damon.tune.domain import Domain, Point
 from damon.tune.evaluate import HOPELESS, Config, Evaluator
-from damon.tune.figures import FIGURES
+from damon.tune.goals import value
 from damon.tune.request import CHECKPOINTS, Request, Result, Rules
 from damon.tune.study import Stage, Study, WorkloadFile
 
@@ -48,6 +48,7 @@ class Found:
         complete: those of ``runs`` that ran to the end.
         grid: runs of every combination.
         importance: of each free parameter by its label (``main_effects``, ``Search.importance``).
+        coarse: configurations of the first stage, in order.
     """
 
     configs: Sequence[Config]
@@ -57,6 +58,7 @@ class Found:
     complete: int
     grid: int
     importance: dict[str, float]
+    coarse: Sequence[Config] = ()
 
     def best(self, study: Study) -> Config | None:
         """The best one that keeps the constraints; None when none does."""
@@ -98,18 +100,20 @@ def tune(evaluator: Evaluator) -> Found:
     default = _default(evaluator)
     asked = runs = complete = 0
     first: list[Point] = []
+    before: Sequence[Config] = ()
     if study.coarse is not None and settings.coarse is not None:
         evaluator.bases(study.coarse)
         coarse = Search(evaluator, study.coarse, every, settings.coarse.trials, "coarse")
         coarse.run()
         asked, runs, complete = len(coarse.configs), coarse.runs, coarse.complete
+        before = list(coarse.configs.values())
         first = [config.point for config in coarse.best(settings.coarse.keep) if config.point is not None]
         every = _around(study.space.free, every, first)
     fine = Search(evaluator, study.stage, every, settings.trials, "tune", first)
     fine.run()
     return Found(
         list(fine.configs.values()), default, asked + len(fine.configs), runs + fine.runs, complete + fine.complete,
-        _grid(evaluator), fine.importance(),
+        _grid(evaluator), fine.importance(), before,
     )  # fmt: skip
 
 
@@ -237,17 +241,18 @@ class Search:
         if not settings.prune:
             return None
         done = self._finals[place]
+        texts = tuple(map(str, self._study.constraints))
         if len(self._study.objectives) > 1 or len(done) < settings.startup:
-            return Rules(self._study.constraints)
+            return Rules(texts)
         (objective,) = self._study.objectives
         workload, seed = self._evaluator.pairs()[place]
         base = self._evaluator.base(self._study.run(workload, "", seed, None, self._stage))
-        figure = FIGURES[objective.figure]
+        name = objective.figure
         bounds = tuple(
-            None if at < _FIRST else statistics.median(figure.of(one.measured[at], base[at]) for one in done)
+            None if at < _FIRST else statistics.median(value(name, one.measured[at], base[at]) for one in done)
             for at in range(CHECKPOINTS)
         )
-        return Rules(self._study.constraints, objective, bounds)
+        return Rules(texts, objective, bounds)
 
     # -- what it came to
 

@@ -19,8 +19,9 @@ from damon.modules.loader import find_module
 from damon.modules.module import Module
 from damon.modules.params import ParamSpec, Value, show_value
 from damon.quoting import listed
+from damon.results.conditions import Condition
 from damon.tune.domain import Domain, Point, Space, read_domain
-from damon.tune.figures import Constraint, Objective, read_constraint, read_objective
+from damon.tune.goals import Objective, read_constraint, read_objective
 from damon.tune.request import Request
 from damon.tune.schema import FORMAT, STRUCTS, TAKES, FileFields, TuneFields
 from damon.workload.find import find_workload
@@ -64,7 +65,7 @@ class Study:
     seeds: tuple[int, ...]
     stage: Stage
     objectives: tuple[Objective, ...]
-    constraints: tuple[Constraint, ...]
+    constraints: tuple[Condition, ...]
     tune: TuneFields
     default: bool = True
     coarse: Stage | None = None

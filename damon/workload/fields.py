@@ -7,12 +7,26 @@ from collections.abc import Collection
 from typing import Any
 
 from damon.quoting import listed
-from damon.workload.model import HOTPLUG, Access, Area, Event, Hotplug, Kind, Pattern, Phase, PhaseEvent, ProcessSpec
-from damon.workload.quantities import parse_bytes, parse_duration, parse_rate, parse_size, refusal
+from damon.workload.model import (
+    HOTPLUG,
+    Access,
+    Area,
+    Cgroup,
+    Event,
+    Hotplug,
+    Kind,
+    Pattern,
+    Phase,
+    PhaseEvent,
+    ProcessSpec,
+    Workload,
+)
+from damon.workload.quantities import parse_bytes, parse_duration, parse_limit, parse_rate, parse_size, refusal
 from damon.workload.schema import (
     PHASE_NAME,
     AccessFields,
     AreaFields,
+    CgroupFields,
     HotplugFields,
     PhaseFields,
     ProcessFields,
@@ -42,6 +56,32 @@ def process_of(name: str, spec: Any, areas: Collection[Area], nodes: int) -> Pro
     if raw.late and any(area.process == name and area.replay is not None for area in areas):
         raise refusal(f"processes.{name}.late", True, "has areas of a trace, which begins at the start; leave it out")
     return ProcessSpec(name, check_memcg(raw.memcg, f"processes.{name}.memcg"), raw.node, raw.late)
+
+
+def cgroup_of(name: str, spec: Any) -> Cgroup:
+    """The limits that the file gives the cgroup ``name``."""
+    field = f"cgroups.{name}"
+    raw = convert(spec, CgroupFields, field)
+    path = check_memcg(name, "cgroups")
+    if not path:
+        raise refusal("cgroups", name, "is not a cgroup; give a name below the root, e.g. web or web/worker")
+    limits = {
+        attribute: parse_limit(getattr(raw, attribute), f"{field}.{name}")
+        for attribute, name in zip(CgroupFields.__struct_fields__, CgroupFields.__struct_encode_fields__, strict=True)
+    }
+    return Cgroup(path, **limits)
+
+
+def check_cgroups(workload: Workload) -> None:
+    """Refuse limits that are given twice, or of a cgroup that nothing is charged to."""
+    names = [cgroup.name for cgroup in workload.cgroups]
+    charged = {workload.memcg(area) for area in workload.areas} - {""}
+    for name in names:
+        if names.count(name) > 1:
+            raise refusal("cgroups", name, "is given twice; put its limits together")
+        if not any(f"{one}/".startswith(f"{name}/") for one in charged):
+            why = f"has no areas; those that do are {listed(charged) if charged else 'none'}"
+            raise refusal("cgroups", name, f"{why}; give an area or a process memcg: {name}")
 
 
 def access_of(raw: AccessFields, field: str, areas: dict[str, Area]) -> Access:

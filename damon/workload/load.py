@@ -16,7 +16,7 @@ from damon import format_version
 from damon.errors import InvalidInput
 from damon.quoting import cut
 from damon.workload.expand import is_expanded
-from damon.workload.fields import area_of, phase_of, process_of
+from damon.workload.fields import area_of, cgroup_of, check_cgroups, phase_of, process_of
 from damon.workload.find import find_workload
 from damon.workload.masim import FULL_SPEED, parse_masim
 from damon.workload.model import (
@@ -120,12 +120,14 @@ def parse_workload(data: Any, name: str = "workload", directory: Path = Path()) 
     specs = tuple(process_of(process, spec, areas.values(), nodes) for process, spec in raw.processes.items())
     phases = _phases(raw, areas)
     machine = _machine(raw.machine, tuple(areas.values()))
-    workload = Workload(raw.name or name, tuple(areas.values()), phases, raw.repeat, machine, specs)
+    cgroups = tuple(cgroup_of(cgroup, spec) for cgroup, spec in raw.cgroups.items())
+    workload = Workload(raw.name or name, tuple(areas.values()), phases, raw.repeat, machine, specs, cgroups)
     check_story(workload)
     check_hotplug(workload)
-    if not is_expanded(raw):
-        return workload
-    return _expanded(raw, workload)
+    if is_expanded(raw):
+        workload = _expanded(raw, workload)
+    check_cgroups(workload)
+    return workload
 
 
 def _expanded(raw: FileFields, workload: Workload) -> Workload:

@@ -75,6 +75,21 @@ class ProcessSpec:
 
 
 @dataclass(frozen=True)
+class Cgroup:
+    """The limits and the protection of one cgroup, with those below it: bytes, as in its files of these names.
+
+    None is ``max``: no limit, or all of it protected.
+    """
+
+    name: str  #: path below the root
+    max: int | None = None
+    high: int | None = None
+    low: int | None = 0
+    min: int | None = 0
+    swap_max: int | None = None
+
+
+@dataclass(frozen=True)
 class Access:
     """What one phase does to one area."""
 
@@ -174,6 +189,7 @@ class Workload:
     repeat: bool = False
     machine: MachineSpec = field(default_factory=MachineSpec)
     process_specs: tuple[ProcessSpec, ...] = ()  #: those that the file describes
+    cgroups: tuple[Cgroup, ...] = ()  #: those with limits or protection
 
     @property
     def processes(self) -> tuple[str, ...]:

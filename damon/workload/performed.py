@@ -15,28 +15,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from damon.errors import MissingCapability
+from damon.errors import InvalidInput, MissingCapability
 from damon.workload.model import Workload
 from damon.workload.plan import Options, compile_plan
 
+#: Where cgroups of version 2 are.
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+#: A shell enters a cgroup and becomes the program: what it allocates from the first page on is charged there.
+_ENTER: Final = 'echo $$ >"$0" && exec "$@"'
 #: A guard: a program that runs answers within moments, also on an emulated processor.
 _PATIENCE_S: Final = 600.0
 
 
-def start_program(plan: str, *, own_session: bool = False) -> subprocess.Popen[str]:
+def start_program(plan: str, *, own_session: bool = False, cgroup: Path | None = None) -> subprocess.Popen[str]:
     """The native program at work on ``plan``; its JSON lines come on ``stdout``. It ends when its output has no reader.
 
     Args:
         plan: from :func:`damon.workload.plan.compile_plan`.
         own_session: a Ctrl-C at the terminal is not for it.
+        cgroup: directory of the cgroup that it starts in; None: this process's.
 
     Raises:
         MissingCapability: the program is not built.
     """
     program, file = workload_program(), plan_file(plan)
+    enter = [] if cgroup is None else ["sh", "-c", _ENTER, str(cgroup / "cgroup.procs")]
     try:
         return subprocess.Popen(
-            [str(program)], stdin=file, stdout=subprocess.PIPE, text=True, start_new_session=own_session
+            [*enter, str(program)], stdin=file, stdout=subprocess.PIPE, text=True, start_new_session=own_session
         )
     finally:
         os.close(file)
@@ -87,11 +93,34 @@ class Report:
         )  # fmt: skip
 
 
+def cgroup_of(workload: Workload, root: Path = _CGROUPS) -> Path | None:
+    """The directory of the cgroup that a workload with limits runs in; None: it has no limits.
+
+    Args:
+        workload: all its areas are of one cgroup.
+        root: where the cgroup file system is.
+
+    Raises:
+        InvalidInput: it has several cgroups, between which its pages would have to be separated.
+        MissingCapability: there is no such cgroup on this machine, whose limits are not this program's to set.
+    """
+    if not workload.cgroups:
+        return None
+    names = dict.fromkeys(workload.memcg(area) for area in workload.areas)
+    if len(names) > 1:
+        shown = ", ".join(name or "none" for name in names)
+        raise InvalidInput(f"cgroups: {shown}: a workload with limits is performed in one; give it to --sim")
+    (name,) = names
+    if not (root / name / "cgroup.procs").exists():
+        raise MissingCapability(f"cgroup: {name}: does not exist below {root}; make it, and set its limits")
+    return root / name
+
+
 class Performed:
     """``workload`` at work, from here until ``close()`` or the end of a ``with`` block. All its areas are there.
 
     Raises:
-        MissingCapability: the native program is not built.
+        InvalidInput, MissingCapability: see ``cgroup_of``; or the native program is not built.
         ChildProcessError: it did not start.
     """
 
@@ -101,7 +130,9 @@ class Performed:
         self._latest: dict[str, Report] = {}
         self._number: dict[str, int] = dict.fromkeys(workload.processes, 0)
         self._over = False
-        self._program = start_program(compile_plan(workload, Options(seed=seed)), own_session=True)
+        self._program = start_program(
+            compile_plan(workload, Options(seed=seed)), own_session=True, cgroup=cgroup_of(workload)
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:

@@ -53,6 +53,16 @@ def parse_size(value: Any, field: str) -> int:
     return size
 
 
+def parse_limit(value: Any, field: str) -> int | None:
+    """Bytes as in a file of a cgroup: as ``parse_bytes``, or 0, in whole pages; None for ``max``."""
+    if value == "max":
+        return None
+    size = _number(value, _SIZE, _SIZES)
+    if size is None or not 0 <= size <= MAX_SIZE:
+        raise refusal(field, value, "is not a limit; give max, or bytes from 0 to 64T, e.g. 64M")
+    return int(size) // PAGE * PAGE
+
+
 def parse_duration(value: Any, field: str) -> int:
     """Microseconds of ``250000``, ``250ms``, ``60s``, ``5m``; above 0."""
     us = _number(value, _DURATION, _TIMES)

@@ -58,6 +58,16 @@ class ProcessFields(Strict, frozen=True):
     late: bool = False
 
 
+class CgroupFields(Strict, frozen=True):
+    """Named as the kernel's files; each a limit, converted by hand, because the names have dots."""
+
+    max: Any = msgspec.field(name="memory.max", default="max")
+    high: Any = msgspec.field(name="memory.high", default="max")
+    low: Any = msgspec.field(name="memory.low", default=0)
+    min: Any = msgspec.field(name="memory.min", default=0)
+    swap_max: Any = msgspec.field(name="memory.swap.max", default="max")
+
+
 class AccessFields(Strict, frozen=True):
     area: str
     rate: Quantity
@@ -123,6 +133,7 @@ class FileFields(Strict, frozen=True):
     name: str = ""
     repeat: bool = False
     processes: dict[str, Any] = {}  # each a ProcessFields
+    cgroups: dict[str, Any] = {}  # each a CgroupFields
     machine: MachineFields = MachineFields()
     # What expand.py writes out as areas and phases.
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
@@ -133,6 +144,7 @@ class FileFields(Strict, frozen=True):
     instances: list[InstanceFields] = []
 
 
+_LIMIT: Final = "max, or bytes from 0 to 64T, e.g. 64M"
 _LATENCY: Final = "microseconds from 0 to 1e9"
 #: What each field takes; the key is the end of its path.
 TAKES: Final[Mapping[str, str]] = {
@@ -144,6 +156,9 @@ TAKES: Final[Mapping[str, str]] = {
     "processes": "a mapping of names to processes, e.g. {main: {memcg: web}}",
     "processes.*": "a process, e.g. {memcg: web, node: 0}",
     "memcg": "the name of a cgroup, e.g. web/worker",
+    "cgroups": "a mapping of cgroups to limits, e.g. {web: {memory.max: 64M}}",
+    "cgroups.*": "limits, e.g. {memory.max: 64M, memory.low: 16M}",
+    **dict.fromkeys(("memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max"), _LIMIT),
     "phases": "a list of phases, e.g. [{duration: 60s}]",
     "phases[]": "a phase, e.g. {duration: 60s}",
     "access": "a list of accesses, e.g. [{area: hot, rate: 200k}]",
@@ -183,7 +198,7 @@ TAKES: Final[Mapping[str, str]] = {
 }
 _FIELDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "": FileFields, "areas.*": AreaFields, "areas.* of a trace": TraceFields,
-    "processes.*": ProcessFields, "phases[]": PhaseFields,
+    "processes.*": ProcessFields, "cgroups.*": CgroupFields, "phases[]": PhaseFields,
     "online[]": HotplugFields, "offline[]": HotplugFields,
     "access[]": AccessFields, "machine": MachineFields, "nodes[]": NodeFields,
     "swap[]": SwapFields, **generators.FIELDS,

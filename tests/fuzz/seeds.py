@@ -58,7 +58,8 @@ def workloads() -> list[bytes]:
     return [path.read_bytes() for path in sorted((ROOT / "workloads").glob("*.yaml"))] + [
         b"areas: &a {x: &x {size: 4K}, y: {<<: *x, kind: file}}\nphases: [{duration: 1s, access: [{area: x, rate: 5}]}]\n"
         b"machine: {nodes: [{size: 1G}, {size: 1G, distances: [20, 10]}], swap: [{size: 1M, priority: 3}]}\n"
-        b"processes: {main: {memcg: a/b, node: 1}}\nrepeat: true\n",
+        b"processes: {main: {memcg: a/b, node: 1}}\nrepeat: true\n"
+        b"cgroups: {a: {memory.max: 1M, memory.low: max}, a/b: {memory.high: 4097, memory.swap.max: 0}}\n",
         json.dumps(GENERATED).encode(),
         json.dumps(GENERATED | {"repeat": True, "machine": {"nodes": [{"size": "1G"}]}}).encode(),
     ]
@@ -87,6 +88,13 @@ def truth_lines() -> list[bytes]:
     ]
 
 
+def policies() -> list[bytes]:
+    return [
+        b"cold-5s: damon_reclaim.min_age=5000000\nnone: damon_reclaim.enabled=N\n",
+        b"a: 'damon-lru-sort.x=\"1 2\" quiet damon_stat.enabled=Y'\n'b.1': {}\n",
+    ]
+
+
 def studies() -> list[bytes]:
     return [
         b"format: 1\nworkloads: [hot-cold, phases]\nmodules:\n  damon_reclaim:\n    min_age: {from: 1s, to: 1h, log: 12}\n"
@@ -99,15 +107,24 @@ def studies() -> list[bytes]:
 
 
 def study_results() -> list[bytes]:
-    from damon.tune.figures import Constraint, Measured, Objective
+    from damon.tune.goals import Objective
+    from damon.tune.measure import Measured
     from damon.tune.request import Request, Result, Rules
     from damon.tune.results import encode
 
-    rules = Rules((Constraint("slowdown", "<", 1.02),), Objective("saved", True), (None, 0.5))
-    counts = Measured(1.0, 2.0, 3.0, 4, 5, 6, 7.0, 0)
+    rules = Rules(("slowdown < 1.02",), Objective("saved", True), (None, 0.5))
+    counts = Measured(1.0, 2.0, 2.5, 3.0, 4, 5, 6, 7.0, 0)
     requests = [Request("h", "w", "pydamon", "1", {"m": ["a=1"]}, nr, 10, rules if nr else None) for nr in range(3)]
     head = b'{"format":1,"what":"damon study results"}\n'
     lines = [encode(request, Result("complete", [counts, counts])) for request in requests]
+    return [head, head + b"".join(lines), head + lines[0] + lines[1][:50]]
+
+
+def guest_results() -> list[bytes]:
+    from tests.guests.standin import output
+
+    head = b'{"format": 1, "what": "damon guest results"}\n'
+    lines = [json.dumps({"key": f"{nr:032x}", "result": output(seed=nr)}).encode() + b"\n" for nr in range(2)]
     return [head, head + b"".join(lines), head + lines[0] + lines[1][:50]]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import targets
+from tests.fuzz import place
 from tests.fuzz.case import FAILURES, Target, TooManyCalls, check, kind_of, smaller
 from tests.fuzz.mutate import LONGEST, Mutator
 from tests.fuzz.targets import TARGETS
@@ -23,7 +23,7 @@ KEPT = sorted(path for path in FAILURES.iterdir() if path.name != "README")
 @pytest.mark.parametrize("name", TARGETS)
 def test_seeds_are_read(name: str, tmp_path: Path) -> None:
     """Else the mutations of them would test little."""
-    targets.use(tmp_path)
+    place.use(tmp_path)
     target = TARGETS[name]
     taken = 0
     for data in target.seeds():
@@ -46,7 +46,7 @@ def test_inputs(name: str, tmp_path: Path) -> None:
 
 
 def test_what_failed_before(tmp_path: Path) -> None:
-    targets.use(tmp_path)
+    place.use(tmp_path)
     found = {path.name: check(TARGETS[path.name.rpartition("-")[0]], path.read_bytes()) for path in KEPT}
     assert {name: problem for name, problem in found.items() if problem} == {}
 

@@ -15,9 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from tests.fuzz import targets
+from tests.fuzz import place
 from tests.fuzz.case import Hangs, Target, check, kind_of, smaller
 from tests.fuzz.mutate import Mutator
+from tests.fuzz.targets import TARGETS
 
 #: Memory that reading an input of at most 64 KiB may need, the interpreter included.
 MEMORY: int = 2 << 30
@@ -36,8 +37,8 @@ def run(scratch: Path, names: list[str], seed: int, cases: float | None, seconds
     logging.disable(logging.CRITICAL)
     files = scratch / "files"
     files.mkdir(exist_ok=True)
-    targets.use(files)
-    chosen = [targets.TARGETS[name] for name in names]
+    place.use(files)
+    chosen = [TARGETS[name] for name in names]
     mutators = {one.name: Mutator(one.seeds(), one.form, seed) for one in chosen}
     left = {one.name: max(int(one.cases * (cases or 1)), 1) for one in chosen}
     known: set[tuple[str, str]] = set()

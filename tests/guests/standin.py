@@ -53,6 +53,8 @@ class StandIn:
     files: dict[str, bytes] = field(default_factory=dict)
     commands: list[Sequence[str]] = field(default_factory=list)
     open: int = 0
+    taken: list[tuple[str, Path]] = field(default_factory=list)
+    gives: Callable[[Path], object] | None = None  #: writes what is copied out of the guest
 
     def __call__(self, config: GuestConfig) -> StandIn:
         self.config = config
@@ -69,6 +71,11 @@ class StandIn:
 
     def put(self, host: Path, guest: str) -> None:
         self.files[guest] = host.read_bytes()
+
+    def get(self, guest: str, host: Path) -> None:
+        self.taken.append((guest, host))
+        if self.gives is not None:
+            self.gives(host)
 
     def popen(
         self, command: Sequence[str], *, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,31 @@ def test_the_same_words_run_in_the_guest(tmp_path: Path) -> None:
     guest = StandIn(warnings=["a stall\x1b[31m"])
     found = _run(tmp_path, guest, reserved=500 << 20)
     assert guest.files == {"/run/workload.yaml": b"areas: {}\n"}
-    shell, dash_c, _, _, taken, *words = guest.commands[0]
+    shell, dash_c, _, _, free, *words = guest.commands[0]
     assert (shell, dash_c) == ("sh", "-c")
-    assert int(taken) == (500 << 10) - guests.MONITOR_BYTES // 1024
+    assert int(free) == (1 << 20) - (500 << 10) + guests.MONITOR_BYTES // 1024, "KiB, of the guest's 1 GiB"
     text = " ".join(words)
     assert "damon run --linux --engine host --workload /run/workload.yaml --duration 3.000000 --seed 7" in text
     assert text.endswith("--json - --module damon_reclaim min_age=1")
     assert guest.open == 0
     assert found["guest"] == {"kernel": "page-idle", "counted": True, "warnings": ["a stall [31m"]}
     assert {key: value for key, value in found.items() if key != "guest"} == output()
+
+
+def test_several_runs_in_one_guest(tmp_path: Path) -> None:
+    """Memory is reserved once, and each run directory is copied out before the next run."""
+    guest = StandIn(gives=lambda place: place.write_text("a run"))
+    jobs = [replace(_job(tmp_path, reserved=500 << 20), place=tmp_path / f"run {n}") for n in range(2)]
+    said: list[str] = []
+    found = guests.run_all(jobs, said.append, guest)
+    assert [one["machine"] for one in found] == ["linux", "linux"]
+    ran = [words for words in guest.commands if "run" in words]
+    assert [words[0] for words in ran] == ["sh", "python3"]
+    assert all("--out /run/damon-out --every 1s --out-form jsonl" in " ".join(words) for words in ran)
+    assert guest.taken == [("/run/damon-out", job.place) for job in jobs]
+    assert [words[0] for words in guest.commands] == ["sh", "rm", "python3", "rm"]
+    assert "run 2 of 2: the workload starts" in said
+    assert guest.open == 0
 
 
 def test_what_it_prints_there_is_passed_on_as_plain_lines(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from damon.errors import InvalidInput, MissingCapability
 from damon.guests import machine, staging
 from damon.guests.engine import GuestEngine
 from damon.workload.load import parse_workload
+from damon.workload.model import Cgroup
 from vmtest.errors import MachineLacks
 from vmtest.images import rootfs_build, variants
 from vmtest.qemu import accel
@@ -65,6 +66,7 @@ def test_memory_and_swap_are_those_of_the_workload(built: Built) -> None:
     workload = _workload(machine={"memory": "768 MiB", "swap": [{"size": "64 MiB"}, {"size": "32 MiB"}]})
     config = machine.prepare(GuestEngine("host"), workload, ["damon_reclaim"])
     assert (config.memory_bytes, config.icount, config.snapshot) == (768 << 20, machine.COUNTED, True)
+    assert config.skip_idle, "only what is executed takes time"
     assert config.swap_device is not None
     assert (config.swap_device.kind, config.swap_device.size) == ("zram", 96 << 20)
     assert config.env == {"PYTHONPATH": staging.PLACE}
@@ -73,7 +75,7 @@ def test_memory_and_swap_are_those_of_the_workload(built: Built) -> None:
 def test_where_a_processor_is_real_its_time_is(built: Built) -> None:
     built.accelerator = "kvm"
     config = machine.prepare(GuestEngine("pydamon"), _workload(machine={"swap": "none"}), [])
-    assert (config.icount, config.swap) == (None, None)
+    assert (config.icount, config.skip_idle, config.swap) == (None, False, None)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +119,30 @@ def test_a_kernel_must_have_what_the_engine_uses(engine: str, lacks: str, named:
         prepare()
 
 
+def _several() -> Any:
+    """Areas in two cgroups."""
+    found = _workload(area={"memcg": "web"})
+    return replace(found, areas=(*found.areas, replace(found.areas[0], name="more", memcg="")))
+
+
+def test_the_cgroup_of_a_workload_is_made_with_its_limits(built: Built) -> None:
+    boxed = _workload(area={"memcg": "box/in"})
+    assert machine.prepare(GuestEngine("host"), boxed, []).cgroups == ("box:", "box/in:")
+    limited = replace(boxed, cgroups=(Cgroup("box", max=64 << 20), Cgroup("box/in", high=4096, swap_max=0)))
+    config = machine.prepare(GuestEngine("host"), limited, [])
+    assert config.cgroup_list[0].files[3] == ("memory.max", str(64 << 20))
+    assert dict(config.cgroup_list[1].files) == {
+        "memory.min": "0", "memory.low": "0", "memory.high": "4096", "memory.max": "max", "memory.swap.max": "0",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("workload", "what"),
     [
         (_workload(machine={"nodes": [{"size": "512 MiB"}, {"size": "512 MiB"}]}), "machine.nodes"),
         (_workload(machine={"thp": "always"}), "machine.thp"),
         (_workload(phase={"online": [{"size": "2 MiB"}]}), "online, offline"),
-        (_workload(area={"memcg": "web"}), "memcg"),
+        (_several(), "memcg"),
         (_workload(area={"kind": "file"}), "kind: file"),
     ],
 )

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from damon.report import differences, page
+from damon.report import differences, html, page
 from damon.report.gather import Gathered, gather
 from damon.results.run import Run
 from tests.cli.conftest import Damon, damon  # noqa: F401
 from tests.report.conftest import HOSTILE, hostile
 
-LIBRARY = len(page._library())
+LIBRARY = len(html.library())
 
 
 class Seen(HTMLParser):
@@ -100,7 +100,7 @@ def test_pages_of_the_same_runs_are_the_same(runs: dict[str, Path]) -> None:
 def test_foreign_names_stay_names(tmp_path: Path) -> None:
     path = hostile(tmp_path)
     text = page.html(_gathered(path, path))
-    assert text.count("<script") == 3 + page._library().count("<script")
+    assert text.count("<script") == 3 + html.library().count("<script")
     seen = Seen(text)
     assert not [
         one for tag, one in seen.tags if tag in ("img", "b", "a") and not str(one.get("href", "")).startswith("#")

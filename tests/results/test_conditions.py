@@ -93,9 +93,10 @@ def result(**changed: object) -> dict[str, object]:
 
 def test_figures_of_a_simulated_run() -> None:
     assert figures(result()) == {
-        "saved": 0.25, "saved_bytes": 5.0, "resident_bytes": 15.0, "refaults": 6, "refaults_per_s": 3.0, "regret": inf,
-        "of_possible": 0.25, "slowdown": 1.5, "psi_some_us": 500_000, "psi_some": 0.25, "free": 99, "reclaimed": 3072,
-        "hot_kept": 0.25, "tried": 7, "applied": 5, "cpu_s": None,
+        "saved": 0.25, "saved_bytes": 5.0, "net_saved": None, "net_saved_bytes": None, "resident_bytes": 15.0,
+        "refaults": 6, "refaults_per_s": 3.0, "refaulted_wss_per_min": None, "regret": inf, "of_possible": 0.25,
+        "slowdown": 1.5, "psi_some_us": 500_000, "psi_some": 0.25, "free": 99, "reclaimed": 3072, "hot_kept":
+        0.25, "tried": 7, "applied": 5, "cpu_s": None, "samples_per_s": None,
     }  # fmt: skip
 
 
@@ -119,6 +120,7 @@ def test_a_run_has_what_is_not_refused_before_it_starts() -> None:
         if lacking(figure, simulated=True, workload=True, counts=True) is None
     }
     assert lacking(FIGURES["saved"], simulated=False, workload=True, counts=True) is not None
+    assert "damon tune" in str(lacking(FIGURES["net_saved"], simulated=True, workload=True, counts=True))
     assert lacking(FIGURES["slowdown"], simulated=False, workload=False, counts=True) is not None
     assert lacking(FIGURES["applied"], simulated=True, workload=True, counts=False) is not None
 
@@ -126,6 +128,7 @@ def test_a_run_has_what_is_not_refused_before_it_starts() -> None:
 def test_the_page_has_all_figures() -> None:
     units = {"share": "share", "bytes": "bytes", "": "number"}
     known = {
+        "study": "runs of a study",
         "": "always", "sim": "simulated machine", "workload": "with a workload", "counts": "modules that count bytes",
         "processor": "real machine", "rates": "simulated machine",
     }  # fmt: skip

@@ -131,12 +131,17 @@ def test_a_killed_run_can_be_read(tmp_path: Path) -> None:
     assert sum(1 for _ in found.snapshots()) > 0
 
 
+_COUNTS: Final = [column.name for column in TABLES["cgroups"][2:]]
+
+
 @pytest.mark.parametrize("form", ["jsonl", "arrow"])
 @pytest.mark.parametrize("cut", [1, 7, 100])
 def test_the_end_of_a_table_is_missing(tmp_path: Path, form: str, cut: int) -> None:
     sink = DirectorySink(tmp_path / "run", {}, form)
     for row in range(3):
-        sink.append("cgroups", {"time_ns": [row] * 9000, "cgroup": ["a"] * 9000, "resident_bytes": [row] * 9000})
+        sink.append(
+            "cgroups", {"time_ns": [row] * 9000, "cgroup": ["a"] * 9000, **dict.fromkeys(_COUNTS, [row] * 9000)}
+        )
         sink.flush()
     sink.close()
     (path,) = [path for path in (tmp_path / "run").iterdir() if path.name != "run.json"]

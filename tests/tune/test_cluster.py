@@ -20,10 +20,11 @@ pytest.importorskip("optuna", reason="the extra tune is not installed")
 import dask
 from distributed import LocalCluster
 
+from damon import scheduler
 from damon.errors import InvalidInput, MissingCapability
-from damon.tune import cluster as cluster_module
+from damon.scheduler import check_address, is_open
 from damon.tune import search
-from damon.tune.cluster import Cluster, check_address, is_open, perform_there
+from damon.tune.cluster import Cluster, perform_there
 from damon.tune.evaluate import Evaluator
 from damon.tune.results import Results
 from damon.tune.study import load_study
@@ -36,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """The address of a scheduler, and its two workers."""
-    monkeypatch.setattr(cluster_module, "CONNECT_S", 600.0)  # how long a worker takes to start is the machine's affair
+    monkeypatch.setattr(scheduler, "CONNECT_S", 600.0)  # how long a worker takes to start is the machine's affair
     processes: list[subprocess.Popen[bytes]] = []
     with dask.config.set({"temporary-directory": str(tmp_path / "dask")}):
         made = LocalCluster(
@@ -96,7 +97,7 @@ def test_a_worker_is_killed_and_the_file_is_the_same(
 
 def test_addresses(tmp_path: Path) -> None:
     for address in ("host:1", "http://host:1", "tcp://host", ""):
-        with pytest.raises(InvalidInput, match="is no address"):
+        with pytest.raises(InvalidInput, match="is not an address"):
             check_address(address, (None, None, None))
     with pytest.raises(InvalidInput, match="needs certificates"):
         check_address("tls://host:1", (None, None, None))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,9 @@ def test_runs_without_hope_are_given_up_and_the_best_is_the_same(
     by_point = {config.point: config for config in whole.configs}
     for config in found.configs:
         if config.feasible:
-            assert config == by_point[config.point]
+            assert replace(config, runs=()) == replace(
+                by_point[config.point], runs=()
+            )  # which are named by their rules
         elif "constraint" in config.why or "broken" in config.why:
             assert not by_point[config.point].feasible, "given up, and it would have kept them"
 
@@ -106,7 +109,7 @@ def _command(directory: Path, words: list[str]) -> list[str]:
 def test_a_killed_search_goes_on_and_ends_with_the_same_file(
     written: Written, searched: Searched, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
-    path = written(duration="60s")
+    path = written(duration="240s")  # not done before a busy machine has seen that it began
     whole, _ = searched(path, getattr(search, name), "whole")
     killed = tmp_path / "killed"
     words = _command(tmp_path, [name, "--quiet"])

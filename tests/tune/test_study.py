@@ -11,7 +11,7 @@ import pytest
 
 from damon.errors import InvalidInput
 from damon.tune.domain import Domain
-from damon.tune.figures import Constraint, Objective
+from damon.tune.goals import Objective, constraint
 from damon.tune.perform import perform
 from damon.tune.study import load_study, parse_study
 from damon.workload.load import load_workload
@@ -97,10 +97,10 @@ def test_the_rest(written: Written) -> None:
     assert (study.name, study.seeds, study.stage.duration_us) == ("s", (1, 2), 12_000_000)
     assert [workload.name for workload in study.workloads] == ["w"]
     assert study.objectives == (Objective("saved_bytes", True),)
-    assert study.constraints == (Constraint("refaults_per_s", "<=", 20.0),)
+    assert study.constraints == (constraint("refaults_per_s <= 20"),)
     texts = ["refaulted_wss_per_min <= 0.2%", "slowdown<1.02", "saved_bytes >= 64M", "psi_some > 0.01"]
     read = load_study(written(constraints=texts, objectives=["minimise psi_some", "maximise saved"]))
-    assert [(one.figure, one.op, one.bound) for one in read.constraints] == [
+    assert [(one.figure.name, one.compare, one.bound) for one in read.constraints] == [
         ("refaulted_wss_per_min", "<=", 0.002), ("slowdown", "<", 1.02), ("saved_bytes", ">=", 64 << 20),
         ("psi_some", ">", 0.01),
     ]  # fmt: skip
@@ -144,9 +144,9 @@ def test_a_trace_is_a_workload_and_part_of_what_decides_a_result(written: Writte
         ({"engines": ["host"]}, "engines[0]", None, "simulated"),
         ({"objectives": ["maximise happiness"]}, "objectives[0]", None, "not a figure"),
         ({"objectives": ["more saved"]}, "objectives[0]", None, "not an objective"),
-        ({"constraints": ["slowdown"]}, "constraints[0]", None, "not a constraint"),
-        ({"constraints": ["slowdown < 2%"]}, "constraints[0]", None, "not a bound"),
-        ({"constraints": ["saved_bytes > 1.2.3"]}, "constraints[0]", None, "not a bound"),
+        ({"constraints": ["slowdown"]}, "constraints[0]", None, "not a condition"),
+        ({"constraints": ["slowdown < 2%"]}, "constraints[0]", None, "no bound of slowdown"),
+        ({"constraints": ["saved_bytes > 1.2.3"]}, "constraints[0]", None, "not a condition"),
         ({"modules": {}}, "modules", None, "is empty"),
         ({"modules": {"damon_recliam": {}}}, "modules.damon_recliam", None, "did you mean damon_reclaim"),
         ({"modules": {"damon_reclaim": {"min_agr": 5}}}, "modules.damon_reclaim", None, "known are"),

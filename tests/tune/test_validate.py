@@ -11,6 +11,7 @@ import pytest
 
 from damon.cli import compare_guests, study_validate
 from damon.errors import InvalidInput
+from damon.results.sim_to_real import rank_correlation
 from damon.tune.evaluate import Config
 from damon.tune.search import Found
 from damon.tune.study import Study, load_study
@@ -53,11 +54,11 @@ def test_a_guest_that_does_what_was_predicted_agrees(study: Study) -> None:
     def run(job: Any, label: str, quiet: bool) -> dict[str, Any]:
         return study_validate._simulated(cases[str(job)])
 
-    result = study_validate.validate(study, _found(study), 2, True, run)
+    result = study_validate.validate(study, _found(study), 2, True, run=run)
     assert [row["configuration"] for row in result["runs"]] == [case.label for case in cases.values()]
     for figure in result["figures"].values():
         assert (figure["mean_error"], figure["largest_error"]) == (0, 0)
-    assert result["figures"]["saved_bytes"]["rank_correlation"] == pytest.approx(1)
+    assert result["figures"]["reclaimed"]["rank_correlation"] == pytest.approx(1)
     study_validate.show(result)
 
 
@@ -70,9 +71,9 @@ def test_agreement() -> None:
     assert (found["mean_error"], found["largest_error"]) == (13.0, 18.0)
     nothing = study_validate.agreement([{"predicted": {"f": 1.0}, "measured": {"f": None}}], "f")
     assert set(nothing.values()) == {None}
-    assert study_validate.rank_correlation([1, 1, 2, 3], [5, 5, 7, 9]) == pytest.approx(1)
-    assert study_validate.rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    assert study_validate.rank_correlation([1, 2], [4, 4]) is None
+    assert rank_correlation([1, 1, 2, 3], [5, 5, 7, 9]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 2], [4, 4]) is None
 
 
 def test_a_study_that_is_too_long_is_refused(written: Callable[..., Path]) -> None:

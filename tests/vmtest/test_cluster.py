@@ -82,10 +82,10 @@ class Workers:
 
 @pytest.fixture
 def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
-    from vmtest.cluster import client
+    from vmtest import scheduler
 
     # How long a worker takes to start is the machine's affair.
-    monkeypatch.setattr(client, "CONNECT_SECONDS", 600.0)
+    monkeypatch.setattr(scheduler, "CONNECT_S", 600.0)
     made = Workers(tmp_path)
     try:
         made.add()
@@ -254,9 +254,9 @@ def test_a_cluster_without_authentication_is_reported(
 
 
 def test_no_scheduler_and_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmtest.cluster import client
+    from vmtest import scheduler
 
-    monkeypatch.setattr(client, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(scheduler, "CONNECT_S", 1.0)
     jobs = _jobs(tmp_path, {"a": "pass 1"})
     with pytest.raises(MachineLacks, match=r"^cluster: .*: does not answer within 1 s"):
         cluster_runner("tcp://127.0.0.1:1")(jobs, tmp_path, Heard())

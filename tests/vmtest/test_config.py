@@ -68,6 +68,7 @@ def test_swap_refused(text: str) -> None:
         ({"accelerator": "hvf"}, ["accelerator", "hvf", "auto, kvm, tcg"]),
         ({"icount": 11}, ["icount", "11", "0 to 10"]),
         ({"icount": 2, "accelerator": "kvm"}, ["icount", "kvm", "leave one out"]),
+        ({"skip_idle": True}, ["skip_idle", "give icount"]),
         ({"trees": (("/no/directory", "/opt/x"),)}, ["tree", "/no/directory", "correct the path"]),
         ({"trees": (("/", "opt"),)}, ["tree", "opt", "absolute"]),
         ({"trees": (("/", "/opt/../etc"),)}, ["tree", "/opt/../etc", ".."]),

@@ -42,6 +42,8 @@ def test_counted_instructions_are_the_clock(parts: command_line.Parts) -> None:
     words = command_line.build(GuestConfig(icount=3), parts)
     assert _value(words, "-icount") == "shift=3,sleep=on"
     assert _value(words, "-accel").startswith("tcg,thread=single"), "processors take turns, or QEMU refuses"
+    skipping = command_line.build(GuestConfig(icount=3, skip_idle=True), parts)
+    assert _value(skipping, "-icount") == "shift=3,sleep=off"
     assert "-icount" not in command_line.build(GuestConfig(), parts)
 
 

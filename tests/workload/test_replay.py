@@ -34,13 +34,11 @@ PAGE = 4096
 WINDOW_MS = 20
 
 
-def _trace(
-    path: Path, nr_pages: int, windows: Sequence[list[Row]], areas: Sequence[TracedArea] = (), **more: bool
-) -> Path:
+def _trace(path: Path, nr_pages: int, windows: Sequence[list[Row]], areas: Sequence[TracedArea] = ()) -> Path:
     length = len(windows) * WINDOW_MS * MS
     made = [Window(n * WINDOW_MS * MS, (n + 1) * WINDOW_MS * MS, rows) for n, rows in enumerate(windows)]
     whole = [TracedArea("heap", 0, 0, nr_pages, mapped=((0, length),))]
-    return write(path, [("web", nr_pages, made)], list(areas) or whole, length, **more)
+    return write(path, [("web", nr_pages, made)], list(areas) or whole, length)
 
 
 def _random_rows(rnd: Random, nr_pages: int, write_share: float, most: int = 200) -> list[Row]:

@@ -17,6 +17,7 @@ from damon.workload.masim import parse_masim
 from damon.workload.model import (
     Access,
     Area,
+    Cgroup,
     Event,
     Hotplug,
     Kind,
@@ -79,7 +80,10 @@ def workloads(draw: st.DrawFn) -> Workload:
     used = dict.fromkeys(area.process for area in areas)
     node = st.integers(0, max(len(nodes), 1) - 1)
     specs = tuple(ProcessSpec(name, draw(MEMCGS), draw(node)) for name in used if draw(st.booleans()))
-    return Workload("w", areas, tuple(phases), draw(st.booleans()), machine, specs)
+    workload = Workload("w", areas, tuple(phases), draw(st.booleans()), machine, specs)
+    groups = dict.fromkeys(filter(None, (workload.memcg(area) for area in areas)))
+    limits = st.none() | st.just(0) | PAGES
+    return replace(workload, cgroups=tuple(Cgroup(name, *(draw(limits) for _ in range(5))) for name in groups))
 
 
 def as_yaml(workload: Workload) -> str:
@@ -101,6 +105,12 @@ def as_yaml(workload: Workload) -> str:
             access["write"] = access.pop("write_share")
     data["areas"] = {area.pop("name"): area for area in areas}
     data["processes"] = {spec.pop("name"): spec for spec in data.pop("process_specs")}
+    data["cgroups"] = {
+        one.pop("name"): {
+            f"memory.{name.replace('_', '.')}": "max" if limit is None else limit for name, limit in one.items()
+        }
+        for one in data["cgroups"]
+    }
     machine["swap"] = machine["swap"] or "none"
     return json.dumps(data, default=lambda kind: kind.value)
 

@@ -53,14 +53,15 @@ def random_counts(rnd: Random, nr_pages: int, number: int, length_ns: int = 20 *
 
 
 def write(
-    path: Path, spaces: list[tuple[str, int, list[Window]]], areas: list[TracedArea], duration: int, loop: bool = False
-) -> Path:
+    path: Path, spaces: list[tuple[str, int, list[Window]]], areas: list[TracedArea], duration: int,
+    loop: bool = False, origin: str = "a test",
+) -> Path:  # fmt: skip
     with TraceWriter(path) as writer:
         for process, nr_pages, windows in spaces:
             number = writer.space(process, nr_pages)
             for window in windows:
                 writer.add(number, window.t0, window.t1, pack_rows(window.rows))
-        writer.close(duration, areas, loop=loop, origin="a test")
+        writer.close(duration, areas, loop=loop, origin=origin)
     return path
 
 

@@ -9,38 +9,32 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import ipaddress
-import logging
 import uuid
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from .. import untrusted
+from .. import scheduler, untrusted
 from ..errors import HarnessError, InvalidInput, MachineLacks
 from ..qemu import dump, run_directory
 from ..results import evidence, manifest, outcome, symbols
 from ..results.job import Job
 from ..results.outcome import Outcome
+from ..scheduler import Tls
 from ..suite.pool import Listener
 from ..terminal import say
 from . import store, worker
 from .worker import Answer, Parcel
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from ..suite.command import Runner
 
-CONNECT_SECONDS = 15.0
 #: A job is sent so often with content that a worker lacks before something else must be wrong.
 ROUNDS = 12
 #: Of one job: both streams of its test, its console, a dump that is small enough to travel.
 ARTIFACTS = untrusted.Limits(bytes=2 << 30, entries=1000)
-Tls = tuple[Path | None, Path | None, Path | None]
 
 
 def cluster_runner(
@@ -58,86 +52,22 @@ def cluster_runner(
         InvalidInput: address or files are wrong.
         MachineLacks: the library is not installed.
     """
-    _check_address(address, tls)
-    try:
-        import distributed  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MachineLacks(
-            "package: distributed: is not installed; install it with: pip install 'pydamon[cluster]'"
-        ) from error
+    scheduler.check_address(address, tls)
+    if scheduler.is_open(address):
+        say(f"cluster {address!r} {scheduler.OPEN}")
+    scheduler.check_installed()
 
     def run(jobs: Sequence[Job], directory: Path, listener: Listener) -> tuple[list[Outcome], bool]:
         if rooted := next((job for job in jobs if job.machine_args.get("root")), None):
             what = f"{rooted.name}: root: {rooted.machine_args['root']!r}: is a directory of this host"
             raise InvalidInput(f"{what}: it is not sent to workers; run it without --cluster")
         with contextlib.ExitStack() as stack:
-            client = stack.enter_context(_connected(address, tls))
-            _check_workers(client, address)
+            client = stack.enter_context(scheduler.connected(address, tls))
+            scheduler.check_workers(client, address, worker.about, "pydamon[cluster,vmtest]")
             parcels, contents = _parcels(jobs, performer, stack)
             return _Spread(client, jobs, parcels, contents, directory, listener, most).run()
 
     return run
-
-
-def _check_address(address: str, tls: Tls) -> None:
-    scheme, _, rest = address.partition("://")
-    if scheme not in {"tcp", "tls"} or not rest.rpartition(":")[2].isdigit():
-        raise InvalidInput(f"cluster: {address!r}: is not an address; give one like tcp://HOST:8786 or tls://HOST:8786")
-    for path in tls:
-        if path is not None and not path.is_file():
-            raise InvalidInput(f"TLS file: {str(path)!r}: does not exist; correct the path")
-    if scheme == "tls" and None in tls:
-        raise InvalidInput(f"cluster: {address!r}: needs certificates; give --tls-ca, --tls-cert and --tls-key")
-    if scheme == "tcp" and not _loopback(rest.rpartition(":")[0]):
-        say(
-            f"cluster {address!r} is neither encrypted nor authenticated: anyone who reaches it can run code "
-            "on its workers and send results here; use tls://, or a private network"
-        )
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _connected(address: str, tls: Tls) -> Client:
-    from distributed import Client
-    from distributed.security import Security
-
-    for name in ("distributed", "distributed.client", "distributed.scheduler", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are reported here
-    security = None
-    if any(tls):
-        ca, cert, key = (str(path) if path else None for path in tls)
-        security = Security(tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, require_encryption=True)
-    try:
-        return Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MachineLacks(
-            f"cluster: {address!r}: does not answer within {CONNECT_SECONDS:g} s ({said}); start one with "
-            "'dask scheduler' here and 'dask worker ADDRESS' on each machine"
-        ) from error
-
-
-def _check_workers(client: Any, address: str) -> None:
-    try:
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        found = client.run(worker.about)
-    except TimeoutError as error:
-        raise MachineLacks(f"cluster: {address!r}: has no workers; start some with: dask worker {address}") from error
-    except Exception as error:
-        what = f"cluster: {address!r}: its workers cannot run jobs ({error}); install 'pydamon[cluster,vmtest]' on them"
-        raise MachineLacks(what) from error
-    here = metadata.version("pydamon")
-    for place, about in found.items():
-        if about["pydamon"] != here:
-            what = f"worker: {place}: has pydamon {about['pydamon']}, here is {here}; install the same everywhere"
-            raise MachineLacks(what)
 
 
 def _parcels(jobs: Sequence[Job], performer: str, stack: contextlib.ExitStack) -> tuple[list[Parcel], dict[str, Path]]:

@@ -67,9 +67,9 @@ class Answer(msgspec.Struct, kw_only=True):
     artifacts: bytes = b""
 
 
-def about() -> dict[str, str]:
-    """Who this worker is."""
-    return {"host": platform.node(), "pydamon": metadata.version("pydamon")}
+def about() -> str:
+    """The version of this worker."""
+    return metadata.version("pydamon")
 
 
 def handle(parcel: bytes) -> bytes:

@@ -158,13 +158,15 @@ def _end_of_the_machine(config: GuestConfig) -> list[str]:
     return ["-no-reboot", *(["-no-shutdown", "-device", "vmcoreinfo"] if config.dump_on_panic else [])]
 
 
-def accelerator_arguments(arch: Architecture, accelerator: str, icount: int | None = None) -> list[str]:
-    """QEMU's arguments for "kvm" or "tcg"; ``icount`` as in the configuration."""
+def accelerator_arguments(
+    arch: Architecture, accelerator: str, icount: int | None = None, skip_idle: bool = False
+) -> list[str]:
+    """QEMU's arguments for "kvm" or "tcg"; ``icount`` and ``skip_idle`` as in the configuration."""
     if accelerator == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
     if icount is not None:
-        # An idle guest waits for the host's time to pass: its network and its console are the host's.
-        counted = ["-icount", f"shift={icount},sleep=on"]
+        # An idle guest waits for the host, whose time its network and its console have, unless it may skip that.
+        counted = ["-icount", f"shift={icount},sleep={'off' if skip_idle else 'on'}"]
         return ["-accel", f"tcg,thread=single,tb-size={TRANSLATION_MIB}", *counted, "-cpu", arch.cpu]
     return ["-accel", f"tcg,thread=multi,tb-size={TRANSLATION_MIB}", "-cpu", arch.cpu]
 
@@ -177,7 +179,7 @@ def build(config: GuestConfig, parts: Parts) -> list[str]:
     """
     words = [program(config.arch.qemu), "-nodefaults", "-no-user-config", "-display", "none"]
     words += ["-machine", parts.machine_type.machine, *parts.machine_type.words, *_end_of_the_machine(config)]
-    words += accelerator_arguments(config.arch, parts.accelerator, config.icount)
+    words += accelerator_arguments(config.arch, parts.accelerator, config.icount, config.skip_idle)
     words += ["-smp", _processors(config), *_memory(config, parts.snapshot)]
     words += ["-kernel", str(parts.kernel), "-append", kernel_command_line(config, parts.tsc_khz)]
     # A packaged kernel has its drivers there.

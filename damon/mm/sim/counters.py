@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from damon.mm.sim.layout import COUNTERS, SimArea, SimNode, SimProc, SimState
+from damon.mm.sim.layout import COUNTERS, MEMORY_EVENTS, SimArea, SimMemcg, SimNode, SimProc, SimState
 from damon.mm.sim.placement import placement
 from damon.model.machine import PAGE_SIZE
 
@@ -26,6 +26,10 @@ Column = list[int] | list[float] | list[str]
 _MACHINE: Final = ("psi_ns", "psi_end", *COUNTERS)
 _NODE: Final = ("total", "wmark_min", "wmark_low", "wmark_high", "nr_free")
 _AREA: Final = ("nr_present", "nr_swapped", "nr_active", "nr_huge", "faults", "refaults", "reclaimed", "touches")
+_MEMCG: Final = (
+    "nr_swapped", "age", "elow", "emin", "charged", "psi_ns", "psi_end", "faults", "refaults", "pgscan", "pgsteal",
+    *(f"event_{name}" for name in MEMORY_EVENTS),
+)  # fmt: skip
 _PROCESS: Final = ("busy_until", "stall_ns", "faults", "refaults", "nr_present", "nr_swapped")
 #: Columns of tables: the word, and what one of it is worth.
 _COMMON: Final = {
@@ -42,6 +46,7 @@ class Counters:
 
     def __init__(self, machine: SimulatedMachine) -> None:
         self._machine, state = machine, machine.state
+        self._begin = machine.clock.now_ns()
         self._names: dict[tuple[str, int, str], int] = {}
         self.words: list[tuple[int, int]] = []  #: address and number of each part
         self._nr = 0
@@ -56,6 +61,8 @@ class Counters:
             self._add("area", placed.id, row, SimArea, ("touch_ns",))
             names = [f"node_present.{node}" for node in range(state.m.nr_node)]
             self._part("area", placed.id, row + SimArea.node_present.offset, names)
+        for number in state.cgroups.ids.values():
+            self._add("cgroup", number, ctypes.addressof(state.cgroups.memcg.rows[number]), SimMemcg, _MEMCG)
         for index in range(len(state.processes)):
             self._add("process", index, ctypes.addressof(state.process.rows[index]), SimProc, _PROCESS)
 
@@ -103,17 +110,17 @@ class Counters:
         """Rows of the tables ``machine``, ``areas``, ``processes``, ``cgroups`` and ``nodes``.
 
         Args:
-            times: ns, of each copy.
+            times: ns, of each copy, since this was made.
             words: the copies.
             stride: words from the begin of one to that of the next; None: one follows the other.
         """
-        at = _Words(times, words, self._names, stride or self._nr)
+        at = _Words(times, words, self._names, stride or self._nr, self._begin)
         state = self._machine.state
         return {
             "machine": self._machine_table(at),
             "areas": _joined([self._area_table(at, placed) for placed in self._areas]),
             "processes": _joined([self._process_table(at, index) for index in range(len(state.processes))]),
-            "cgroups": _joined([self._cgroup_table(at, name, memcg) for name, memcg in state.memcgs.items()]),
+            "cgroups": _joined([self._cgroup_table(at, name, memcg) for name, memcg in state.cgroups.ids.items()]),
             "nodes": _joined([self._node_table(at, node) for node in range(state.m.nr_node)]),
         }
 
@@ -121,7 +128,6 @@ class Counters:
         state = self._machine.state
         areas, processes = [placed.id for placed in self._areas], range(len(state.processes))
         stalls = zip(*(at.column("process", index, "stall_ns") for index in processes), strict=True)
-        psi = zip(at.times, at.column("machine", 0, "psi_ns"), at.column("machine", 0, "psi_end"), strict=True)
         return {
             "time_ns": list(at.times),
             "free_bytes": at.total("node", range(state.m.nr_node), "nr_free", PAGE_SIZE),
@@ -131,9 +137,11 @@ class Counters:
             "refaults": at.total("area", areas, "refaults"),
             "swap_ins": list(at.column("machine", 0, "pswpin")),
             "swap_outs": list(at.column("machine", 0, "pswpout")),
-            # Waits that have begun, or queue, count as time passes.
-            "psi_some_us": [(ns - max(end - now, 0)) // 1000 for now, ns, end in psi],
-            "slowdown": [1.0 + (max(row) / now if now else 0.0) for now, row in zip(at.times, stalls, strict=True)],
+            "psi_some_us": at.waits("machine", 0),
+            "slowdown": [
+                1.0 + (max(row) / (at.begin + now) if at.begin + now else 0.0)
+                for now, row in zip(at.times, stalls, strict=True)
+            ],
         }
 
     @staticmethod
@@ -154,12 +162,17 @@ class Counters:
         }
 
     def _cgroup_table(self, at: _Words, name: str, memcg: int) -> dict[str, Column]:
-        below, rows = self._machine.state.memcg_tree(memcg), self._machine.state.area.rows
+        below, rows = self._machine.state.cgroups.tree(memcg), self._machine.state.area.rows
         charged = [placed.id for placed in self._areas if rows[placed.id].memcg in below]
         return {
             "time_ns": list(at.times),
             "cgroup": [name] * len(at.times),
             "resident_bytes": at.total("area", charged, "nr_present", PAGE_SIZE),
+            "swapped_bytes": [PAGE_SIZE * pages for pages in at.column("cgroup", memcg, "nr_swapped")],
+            **at.columns("cgroup", memcg, {"faults": ("faults", 1), "refaults": ("refaults", 1)}),
+            "reclaimed_bytes": [PAGE_SIZE * pages for pages in at.column("cgroup", memcg, "pgsteal")],
+            "psi_some_us": at.waits("cgroup", memcg),
+            **at.columns("cgroup", memcg, {name: (f"event_{name}", 1) for name in MEMORY_EVENTS}),
         }
 
     def _node_table(self, at: _Words, node: int) -> dict[str, Column]:
@@ -179,6 +192,7 @@ class _Words:
     words: array[int]
     names: Mapping[tuple[str, int, str], int]
     nr: int
+    begin: int  #: the machine's time that ``times`` are since
 
     def column(self, kind: str, index: int, name: str) -> array[int]:
         """One word of each time."""
@@ -194,6 +208,11 @@ class _Words:
         if not indices:
             return [0] * len(self.times)
         return [factor * sum(row) for row in zip(*(self.column(kind, at, name) for at in indices), strict=True)]
+
+    def waits(self, kind: str, index: int) -> list[int]:
+        """Memory pressure, us: waits that have begun, or queue, count as time passes."""
+        rows = zip(self.times, self.column(kind, index, "psi_ns"), self.column(kind, index, "psi_end"), strict=True)
+        return [(ns - max(end - self.begin - now, 0)) // 1000 for now, ns, end in rows]
 
     def doubles(self, kind: str, index: int, name: str) -> list[float]:
         found = array("d")

@@ -23,6 +23,8 @@ class Kill:
     free_bytes: int
     swap_bytes: int
     swap_free_bytes: int
+    cgroup: str = ""  #: that had no more memory; empty: the machine
+    limit_bytes: int = 0  #: its ``memory.max``
 
     @property
     def seconds(self) -> float:
@@ -30,9 +32,10 @@ class Kill:
         return self.time_ns / 1e9
 
     def __str__(self) -> str:
-        return (
-            f"killed at {self.seconds:g} s ({self.name}): {self.why}; give the workload's machine more memory or swap"
-        )
+        remedy = f"give cgroup {self.cgroup} a higher memory.max" if self.cgroup else (
+            "give the workload's machine more memory or swap"
+        )  # fmt: skip
+        return f"killed at {self.seconds:g} s ({self.name}): {self.why}; {remedy}"
 
     def as_object(self) -> dict[str, Any]:
         """For results and for ``damon status``."""
@@ -43,6 +46,9 @@ class Kill:
         """One line: what there was no more of."""
         swap = f"{_mib(self.swap_free_bytes)} of {_mib(self.swap_bytes)} swap free" if self.swap_bytes else "no swap"
         own = f"{_mib(self.rss_bytes)} resident, {_mib(self.swapped_bytes)} swapped"
+        if self.cgroup:
+            limit = f"cgroup {self.cgroup} out of memory (memory.max {_mib(self.limit_bytes)}, {swap})"
+            return f"{limit}; it was its largest process ({own})"
         return f"out of memory ({_mib(self.free_bytes)} free, {swap}); it was the largest process ({own})"
 
 
@@ -83,8 +89,11 @@ class Kills:
 def _kill(state: State, pids: Mapping[str, int], index: int) -> Kill:
     """The last one of a process."""
     name, row = state.processes[index], state.process.rows[index]
+    memcg = int(row.killed_memcg)
+    limit = int(state.cgroups.memcg.rows[memcg].max) * PAGE_SIZE if memcg else 0
     return Kill(
         name=name, pid=pids[name], time_ns=row.killed_t, rss_bytes=row.killed_present * PAGE_SIZE,
         swapped_bytes=row.killed_swapped * PAGE_SIZE, free_bytes=row.killed_free * PAGE_SIZE,
         swap_bytes=state.m.swap_pages * PAGE_SIZE, swap_free_bytes=row.killed_swap * PAGE_SIZE,
+        cgroup=state.cgroups.name(memcg), limit_bytes=limit,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
-from ctypes import c_double, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import c_double, c_int64, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
 from typing import Final
 
 from damon.native.layout import shared
@@ -28,6 +28,11 @@ PRIORITY: Final = 12
 SWAPPINESS: Final = 60
 FAILURES: Final = 16
 NR_LIST: Final = 4
+NO_LIMIT: Final = 2**64 - 1
+#: Numbers of cgroups that a page can record.
+MAX_MEMCG: Final = 2**16 - 1
+#: Counts of a cgroup, as in ``memory.events``.
+MEMORY_EVENTS: Final = ("low", "high", "max", "oom", "oom_kill")
 INACTIVE, ACTIVE = 0, 1
 ANON, FILE = 0, 1
 
@@ -76,7 +81,8 @@ class SimPage(ctypes.Structure):
     _fields_ = (
         *((name, c_int64) for name in ("t_eval", "t_last", "t_old", "t_ref")),
         *((name, c_uint64) for name in ("seq", "shadow")),
-        *((name, c_uint32) for name in ("frame", "covered", "flags", "swap")),
+        *((name, c_uint32) for name in ("frame", "covered", "flags")),
+        *((name, c_uint16) for name in ("swap", "evictor")),
     )
 
 
@@ -140,6 +146,7 @@ class SimProc(ctypes.Structure):
         ("killed", c_uint64),
         ("killed_t", c_int64),
         *((name, c_uint64) for name in ("killed_present", "killed_swapped", "killed_free", "killed_swap")),
+        ("killed_memcg", c_uint64),
     )
 
 
@@ -153,6 +160,27 @@ class SimRun(ctypes.Structure):
     _fields_ = (
         *((name, c_uint64) for name in ("page", "nr", "seq")),
         *((name, c_uint32) for name in ("area", "pad")),
+    )
+
+
+@shared("sim_memcg")
+class SimMemcg(ctypes.Structure):
+    _fields_ = (
+        *((name, c_uint64) for name in ("parent", "max", "high", "low", "min", "swap_max")),
+        ("nr", c_uint64 * NR_LIST),
+        *((name, c_uint64) for name in ("nr_swapped", "age", "elow", "emin", "charged")),
+        *((name, c_int64) for name in ("psi_ns", "psi_end")),
+        *((name, c_uint64) for name in ("faults", "refaults", "pgscan", "pgsteal")),
+        *((f"event_{name}", c_uint64) for name in MEMORY_EVENTS),
+    )
+
+
+@shared("sim_lruvec")
+class SimLruvec(ctypes.Structure):
+    _fields_ = (
+        ("run", ctypes.POINTER(SimRun) * NR_LIST),
+        *((name, c_uint64 * NR_LIST) for name in ("head", "tail", "nr")),
+        ("next", c_uint64),
     )
 
 
@@ -181,7 +209,6 @@ class SimNode(ctypes.Structure):
         ("order", c_uint64 * MAX_NODE),
         ("touch_ns", c_int64 * MAX_NODE),
         *((name, c_uint64) for name in ("total", "wmark_min", "wmark_low", "wmark_high", "nr_free", "nr_free_runs")),
-        *((name, c_uint64 * NR_LIST) for name in ("head", "tail", "nr")),
         *((name, c_uint64) for name in ("kswapd_awake", "kswapd_failures", "huge_free")),
     )
 
@@ -219,8 +246,10 @@ class SimState(ctypes.Structure):
         ("used", ctypes.POINTER(c_uint64)),
         ("event", ctypes.POINTER(SimEvent)),
         ("free", ctypes.POINTER(SimFree) * MAX_NODE),
-        ("run", ctypes.POINTER(SimRun) * NR_LIST * MAX_NODE),
-        *((name, c_uint64) for name in ("seed", "nr_area", "nr_process", "nr_res", "nr_node", "run_mask")),
+        ("memcg", ctypes.POINTER(SimMemcg)),
+        ("lruvec", ctypes.POINTER(SimLruvec)),
+        *((name, c_uint64) for name in ("seed", "nr_area", "nr_process", "nr_res", "nr_node")),
+        *((name, c_uint64) for name in ("nr_memcg", "protected", "run_mask")),
         ("res", SimRes * MAX_RES),
         *((name, c_uint64) for name in ("latency", "nr_swap", "swap_pages", "thp")),
         *((name, c_int64) for name in ("file_read_ns", "file_write_ns")),
@@ -228,7 +257,7 @@ class SimState(ctypes.Structure):
         ("next_event", c_int64),
         ("node", SimNode * MAX_NODE),
         ("swap", SimSwap * MAX_SWAP),
-        *((name, c_uint64) for name in ("nr_event", "next_id", "next_seq", "swap_used", "age")),
+        *((name, c_uint64) for name in ("nr_event", "next_id", "next_seq", "swap_used")),
         *((name, c_uint64) for name in ("isolated", "nr_isolated")),
         *((name, c_uint64) for name in ("khugepaged", "khugepaged_area", "khugepaged_block")),
         *((name, c_int64) for name in ("psi_ns", "psi_end")),

@@ -15,6 +15,7 @@ from damon.mm.sim.closed import Releasable
 from damon.mm.sim.engine import Engine
 from damon.mm.sim.kills import Kill, Kills
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
+from damon.mm.sim.memcgs import CgroupStat
 from damon.mm.sim.phases import segment, truth
 from damon.mm.sim.replay import Replays
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat, touches
@@ -47,7 +48,8 @@ class SimulatedMachine(Closing, Releasable):
       balancing and no demotion but by schemes; the age that refaults are tested by is the machine's, not each node's.
     - Memory comes and goes in steps of 2 MiB, the highest of a node first; what goes offline is moved in no time, first
       to other nodes. What the kernel itself needs stays: a node's memory map, and the memory that is held.
-    - Cgroups count; they have no limits and no lists of their own.
+    - Cgroups have lists of their own, limits and protection as in ``mm/memcontrol.c``. Only pages of areas are charged,
+      each at once and not in batches; a huge page that has no room in its cgroup comes as single pages.
     - Huge pages are of anonymous memory. Nothing is moved to make room in one piece (free frames do grow together
       again), a split folio's pages go to the head of its list, khugepaged costs no process time, and of a block advised
       differently in parts no huge page comes until one advice is given for all of it.
@@ -145,16 +147,16 @@ class SimulatedMachine(Closing, Releasable):
         return int(self._m.node[nid].nr_free), int(self._m.node[nid].total)
 
     def node_memcg_pages(self, nid: int, memcg_id: int) -> int | None:
-        below = self.state.memcg_tree(memcg_id)
+        below = self.state.cgroups.tree(memcg_id)
         if not 0 <= nid < self._m.nr_node or not below:
             return None
         return sum(int(row.node_present[nid]) for row in self.state.areas() if row.memcg in below)
 
     def memcg_id(self, path: str) -> int:
         try:
-            return self.state.memcgs[path.lstrip("/")]
+            return self.state.cgroups.ids[path.lstrip("/")]
         except KeyError:
-            known = ", ".join(self.state.memcgs) or "none"
+            known = ", ".join(self.state.cgroups.ids) or "none"
             raise InvalidInput(f"cgroup: {path!r}: the workload has none such; its are {known}") from None
 
     def psi_some_us(self) -> int:
@@ -205,6 +207,10 @@ class SimulatedMachine(Closing, Releasable):
     def _note_kills(self) -> None:
         for kill in self._kills.note():
             self._gone(kill.name)
+
+    def cgroups(self) -> list[CgroupStat]:
+        """Every cgroup, each after the one that it is in."""
+        return [self.state.cgroups.stat(name, self.clock.now_ns()) for name in self.state.cgroups.ids]
 
     def swaps(self) -> list[SwapStat]:
         """Every swap device, the one that is filled first at first."""

@@ -9,7 +9,7 @@ from math import isqrt
 from typing import Final
 
 from damon.errors import InvalidInput
-from damon.mm.sim.layout import BLOCK, MAX_NODE, NR_LIST, SimFree, SimRun, SimState
+from damon.mm.sim.layout import BLOCK, MAX_NODE, SimFree, SimState
 from damon.mm.sim.reserve import Reserve
 from damon.model.machine import PAGE_SIZE
 from damon.workload.model import Node, Workload
@@ -87,7 +87,7 @@ def growth(workload: Workload) -> list[int]:
 
 
 class Ram:
-    """The frames of all nodes, which of them are free, and the LRU lists.
+    """The frames of all nodes, and which of them are free.
 
     Raises:
         InvalidInput: the workload's machine is too small.
@@ -204,7 +204,6 @@ class Ram:
                 m.node[here].touch_ns[there] = round(self.specs[there].latency_ns * distance[there] / LOCAL)
 
     def _tables(self) -> None:
-        """Rings of lists are twice as long as there are frames: after dropping stale runs half of one is free."""
         m = self._m
         self.block = Reserve(ctypes.c_uint64, self.nr_frames // BLOCK + 1, huge=True)
         self.leaf = Reserve(ctypes.c_uint64, self.nr_frames + BLOCK)
@@ -212,29 +211,18 @@ class Ram:
         self.used = Reserve(ctypes.c_uint64, self.nr_frames // BLOCK // 64 + 1)
         m.block, m.leaf = self.block.pointer, self.leaf.pointer
         m.vacant, m.used = self.vacant.pointer, self.used.pointer
-        length = 1 << (2 * self.nr_frames + 1024).bit_length()
-        m.run_mask = length - 1
         self.free: list[Reserve] = []
-        self.runs: list[list[Reserve]] = []
         for nid in range(m.nr_node):
             self.free.append(Reserve(SimFree, self.nr_frames + 1))
             m.free[nid] = self.free[nid].pointer
             if m.node[nid].nr_free:
                 self.free[nid].rows[0].frame, self.free[nid].rows[0].nr = self.first_frame[nid], m.node[nid].nr_free
                 m.node[nid].nr_free_runs = 1
-            self.runs.append([Reserve(SimRun, length) for _ in range(NR_LIST)])
-            for index, ring in enumerate(self.runs[nid]):
-                m.run[nid][index] = ring.pointer
 
     def snapshot(self) -> dict[str, bytes]:
         """What there is of it as bytes: equal bytes, equal memory."""
         m = self._m
         image = {"block": self.block.head(self.block.length), "leaf": self.leaf.head(self.leaf.length)}
         for nid in range(m.nr_node):
-            on = m.node[nid]
-            image[f"free {nid}"] = self.free[nid].head(on.nr_free_runs)
-            for index, ring in enumerate(self.runs[nid]):
-                image[f"list {nid} {index}"] = b"".join(
-                    bytes(ring.rows[at & m.run_mask]) for at in range(on.tail[index], on.head[index])
-                )
+            image[f"free {nid}"] = self.free[nid].head(m.node[nid].nr_free_runs)
         return image

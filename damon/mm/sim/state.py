@@ -17,7 +17,6 @@ from damon.mm.sim.layout import (
     MAX_SEG,
     MAX_SWAP,
     NEVER,
-    NR_LIST,
     SimArea,
     SimEvent,
     SimExt,
@@ -29,6 +28,7 @@ from damon.mm.sim.layout import (
     SimTrace,
     Thp,
 )
+from damon.mm.sim.memcgs import Memcgs
 from damon.mm.sim.ram import Ram
 from damon.mm.sim.reserve import Reserve
 from damon.model.machine import PAGE_SIZE
@@ -73,11 +73,11 @@ class State(Releasable):
         self.m = SimState()
         self.m.seed = seed & (2**64 - 1)
         self.ram = Ram(self.m, workload)
-        self.free, self.runs, self.block, self.leaf = self.ram.free, self.ram.runs, self.ram.block, self.ram.leaf
+        self.free, self.block, self.leaf = self.ram.free, self.ram.block, self.ram.leaf
+        self.cgroups = Memcgs(self.m, workload, self.ram.nr_frames)
         self._nodes: list[SimNode] = [self.m.node[nid] for nid in range(self.m.nr_node)]
         self._costs(workload.machine)
         self.placed: dict[str, PlacedArea] = {}
-        self.memcgs: dict[str, int] = {}
         self.traces: dict[str, Trace] = {}
         self.traced: dict[str, TracedArea] = {}  #: what each area that replays a trace is in its file
         self._areas(workload)
@@ -120,7 +120,7 @@ class State(Releasable):
             for area in workload.areas:
                 if area.process != name:
                     continue
-                memcg = self._memcg(workload.memcg(area))
+                memcg = self.cgroups.id(workload.memcg(area))
                 if area.size >= HUGE:  # aligned for huge pages, as the kernel does
                     at = (at + HUGE - 1) & -HUGE
                 self._area(area, at, index, memcg)
@@ -131,28 +131,13 @@ class State(Releasable):
         m.event = self.event.pointer
         m.next_event = NEVER
 
-    def _memcg(self, name: str) -> int:
-        """The id of a cgroup; it and those above it get one at the first mention. 0: no cgroup."""
-        above = ""
-        for part in filter(None, name.split("/")):
-            above = f"{above}/{part}".lstrip("/")
-            self.memcgs.setdefault(above, len(self.memcgs) + 1)
-        return self.memcgs.get(name, 0)
-
-    def memcg_tree(self, memcg_id: int) -> set[int]:
-        """The ids of a cgroup and of those below it; empty when there is none."""
-        above = next((name for name, known in self.memcgs.items() if known == memcg_id), None)
-        if above is None:
-            return set()
-        return {known for name, known in self.memcgs.items() if f"{name}/".startswith(f"{above}/")}
-
     def nodes(self) -> list[SimNode]:
         """The native records of all nodes."""
         return self._nodes
 
     def lists(self) -> list[int]:
         """Pages on each list, all nodes together."""
-        return [sum(node.nr[index] for node in self.nodes()) for index in range(NR_LIST)]
+        return self.cgroups.lists()
 
     def row(self, area: str) -> SimArea:
         """The native record of an area."""
@@ -218,6 +203,7 @@ class State(Releasable):
             "event": self.event.head(m.nr_event),
             "process": self.process.head(m.nr_process),
             **self.ram.snapshot(),
+            **self.cgroups.snapshot(),
         }
         for index, (page, st, seg, ext, thp) in enumerate(self.maps):
             row = self.area.rows[index]

@@ -156,6 +156,7 @@ FIELDS(T) = {
 #define T sim_page
 FIELDS(T) = {
 	F(t_eval) F(t_last) F(t_old) F(t_ref) F(seq) F(shadow) F(frame) F(covered) F(flags) F(swap)
+	F(evictor)
 };
 #undef T
 
@@ -199,6 +200,21 @@ FIELDS(T) = {
 	F(busy_until) F(stall_ns) F(faults) F(refaults) F(nr_present) F(nr_swapped) F(first_area) F(nr_area)
 	F(alive) F(node)
 	F(killed) F(killed_t) F(killed_present) F(killed_swapped) F(killed_free) F(killed_swap)
+	F(killed_memcg)
+};
+#undef T
+
+#define T sim_memcg
+FIELDS(T) = {
+	F(parent) F(max) F(high) F(low) F(min) F(swap_max) F(nr) F(nr_swapped) F(age) F(elow) F(emin) F(charged) F(psi_ns) F(psi_end)
+	F(faults) F(refaults) F(pgscan) F(pgsteal) F(event_low) F(event_high) F(event_max) F(event_oom)
+	F(event_oom_kill)
+};
+#undef T
+
+#define T sim_lruvec
+FIELDS(T) = {
+	F(run) F(head) F(tail) F(nr) F(next)
 };
 #undef T
 
@@ -229,7 +245,7 @@ FIELDS(T) = {
 #define T sim_node
 FIELDS(T) = {
 	F(order) F(touch_ns) F(total) F(wmark_min) F(wmark_low) F(wmark_high) F(nr_free) F(nr_free_runs)
-	F(head) F(tail) F(nr) F(kswapd_awake) F(kswapd_failures) F(huge_free)
+	F(kswapd_awake) F(kswapd_failures) F(huge_free)
 };
 #undef T
 
@@ -241,10 +257,10 @@ FIELDS(T) = {
 
 #define T sim_machine
 FIELDS(T) = {
-	F(area) F(process) F(block) F(leaf) F(vacant) F(used) F(event) F(free) F(run) F(seed) F(nr_area) F(nr_process)
-	F(nr_res) F(nr_node) F(run_mask) F(res) F(latency) F(nr_swap) F(swap_pages) F(thp) F(file_read_ns)
+	F(area) F(process) F(block) F(leaf) F(vacant) F(used) F(event) F(free) F(memcg) F(lruvec) F(seed) F(nr_area) F(nr_process)
+	F(nr_res) F(nr_node) F(nr_memcg) F(protected) F(run_mask) F(res) F(latency) F(nr_swap) F(swap_pages) F(thp) F(file_read_ns)
 	F(file_write_ns) F(fault_ns) F(reclaim_ns) F(scan_ns) F(migrate_ns) F(huge_ns) F(next_event) F(node)
-	F(swap) F(nr_event) F(next_id) F(next_seq) F(swap_used) F(age) F(isolated) F(nr_isolated) F(khugepaged)
+	F(swap) F(nr_event) F(next_id) F(next_seq) F(swap_used) F(isolated) F(nr_isolated) F(khugepaged)
 	F(khugepaged_area) F(khugepaged_block) F(psi_ns) F(psi_end) F(pgfault) F(pgmajfault) F(pswpin)
 	F(pswpout) F(refault_anon) F(refault_file) F(writeback) F(pgscan_kswapd) F(pgscan_direct)
 	F(pgsteal_kswapd) F(pgsteal_direct) F(pgsteal_advised) F(pgactivate) F(pgdeactivate) F(allocstall)
@@ -270,6 +286,7 @@ static const struct struct_layout struct_layouts[] = {
 	STRUCT(sim_area),	    STRUCT(sim_process),  STRUCT(sim_run),	STRUCT(sim_free),
 	STRUCT(sim_event),	    STRUCT(sim_res),	  STRUCT(sim_node),	STRUCT(sim_swap),
 	STRUCT(sim_machine),	    STRUCT(sim_space),	  STRUCT(trace_window), STRUCT(sim_trace),
+	STRUCT(sim_memcg),	    STRUCT(sim_lruvec),
 };
 
 /* The table, and how many rows it has. */

@@ -25,6 +25,8 @@
 #define SIM_PRIORITY 12 /* DEF_PRIORITY */
 #define SIM_SWAPPINESS 60
 #define SIM_FAILURES 16 /* MAX_RECLAIM_RETRIES */
+#define SIM_CHARGE_BATCH 64 /* MEMCG_CHARGE_BATCH */
+#define SIM_NO_LIMIT UINT64_MAX
 
 enum sim_pattern { PATTERN_NONE, PATTERN_STRIDED, PATTERN_RANDOM, PATTERN_ZIPF, PATTERN_TRACE };
 enum sim_kind { KIND_ANON, KIND_FILE };
@@ -58,11 +60,12 @@ struct sim_page {
 	int64_t t_old; /* when access monitoring made it old */
 	int64_t t_ref; /* when reclaim last cleared its accessed bit */
 	uint64_t seq; /* run of a LRU list that it is on; other runs' claims are stale */
-	uint64_t shadow; /* age of the machine's lists when it was evicted */
+	uint64_t shadow; /* age of its evictor's lists when it was evicted */
 	uint32_t frame;
 	uint32_t covered; /* epoch of the area in which a pending event stands for this present page */
 	uint32_t flags;
-	uint32_t swap; /* the device that it is in */
+	uint16_t swap; /* the device that it is in */
+	uint16_t evictor; /* the cgroup whose limit it had to leave for; 0: the machine's */
 };
 
 /* One stretch of time in which an area's accesses do not change, from t0 to the next one's. */
@@ -127,6 +130,31 @@ struct sim_process {
 	uint64_t killed;
 	int64_t killed_t;
 	uint64_t killed_present, killed_swapped, killed_free, killed_swap;
+	uint64_t killed_memcg; /* the cgroup that had no more memory; 0: the machine */
+};
+
+/*
+ * What a cgroup's areas and the cgroups below it are charged, in pages; number 0 is the root. All memory is on lists,
+ * so its lists are its usage. A cgroup has a higher number than the one that it is in.
+ */
+struct sim_memcg {
+	uint64_t parent, max, high, low, min, swap_max;
+	/* from here on: changes */
+	uint64_t nr[NR_LIST], nr_swapped;
+	uint64_t age; /* of its lists, as nonresident_age of mm/workingset.c */
+	uint64_t elow, emin; /* of low and min, what is in force in the reclaim that runs */
+	uint64_t charged; /* since it was looked at whether it is above high */
+	int64_t psi_ns, psi_end;
+	uint64_t faults, refaults, pgscan, pgsteal; /* by its own limits, or those above it */
+	uint64_t event_low, event_high, event_max, event_oom, event_oom_kill; /* as memory.events */
+};
+
+/* The LRU lists of a cgroup on a node; only of its own pages, not of those below it. */
+struct sim_lruvec {
+	struct sim_run *run[NR_LIST]; /* rings */
+	/* from here on: changes */
+	uint64_t head[NR_LIST], tail[NR_LIST], nr[NR_LIST];
+	uint64_t next; /* where reclaim from it and those below it goes on */
 };
 
 /* Consecutive pages that were put on a list one after the other; the oldest first. */
@@ -151,13 +179,12 @@ struct sim_res {
 	uint64_t pfn, nr, frame, node;
 };
 
-/* A NUMA node: its free memory, its LRU lists, its reclaim daemon. */
+/* A NUMA node: its free memory, its reclaim daemon. */
 struct sim_node {
 	uint64_t order[SIM_MAX_NODE]; /* nodes by their distance from here, this one first */
 	int64_t touch_ns[SIM_MAX_NODE]; /* a touch from a processor here, by the node of the memory */
 	uint64_t total, wmark_min, wmark_low, wmark_high;
 	uint64_t nr_free, nr_free_runs;
-	uint64_t head[NR_LIST], tail[NR_LIST], nr[NR_LIST];
 	uint64_t kswapd_awake, kswapd_failures;
 	uint64_t huge_free; /* frames freed since no free folio of SIM_BLOCK pages was found */
 };
@@ -177,8 +204,10 @@ struct sim_machine {
 	uint64_t *used; /* a bit a block of frames: clear, all of it is vacant */
 	struct sim_event *event; /* a binary heap by (t, id) */
 	struct sim_free *free[SIM_MAX_NODE]; /* stacks of runs */
-	struct sim_run *run[SIM_MAX_NODE][NR_LIST]; /* rings */
-	uint64_t seed, nr_area, nr_process, nr_res, nr_node, run_mask;
+	struct sim_memcg *memcg;
+	struct sim_lruvec *lruvec; /* by cgroup, then by node */
+	uint64_t seed, nr_area, nr_process, nr_res, nr_node, nr_memcg, protected,
+		run_mask; /* protected: a cgroup has low or min */
 	struct sim_res res[SIM_MAX_RES];
 	uint64_t latency, nr_swap, swap_pages, thp; /* latency: touches are charged */
 	int64_t file_read_ns, file_write_ns, fault_ns, reclaim_ns, scan_ns, migrate_ns, huge_ns;
@@ -186,7 +215,7 @@ struct sim_machine {
 	int64_t next_event;
 	struct sim_node node[SIM_MAX_NODE];
 	struct sim_swap swap[SIM_MAX_SWAP];
-	uint64_t nr_event, next_id, next_seq, swap_used, age;
+	uint64_t nr_event, next_id, next_seq, swap_used;
 	uint64_t isolated, nr_isolated; /* frames on their way offline: not free when they are freed */
 	uint64_t khugepaged, khugepaged_area, khugepaged_block; /* awake; where it goes on */
 	int64_t psi_ns, psi_end;
@@ -318,9 +347,10 @@ static inline void sim_latency(struct sim_machine *m, uint32_t area, uint64_t in
 }
 
 /* sim_lru.c */
+void sim_lru_count(struct sim_machine *m, uint32_t area, uint64_t node, int list, int64_t nr);
 void sim_lru_add(struct sim_machine *m, int list, uint32_t area, uint64_t index, struct sim_page *p);
 uint64_t sim_lru_run(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr);
-int sim_lru_pop(struct sim_machine *m, uint64_t node, int list, uint32_t *area, uint64_t *index);
+int sim_lru_pop(struct sim_machine *m, struct sim_lruvec *vec, int list, uint32_t *area, uint64_t *index);
 int sim_lru_activate(struct sim_machine *m, uint32_t area, uint64_t index);
 int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index);
 
@@ -347,19 +377,53 @@ void sim_virt_mkold(struct sim_machine *m, uint32_t process, const uint64_t *add
 void sim_virt_young(struct sim_machine *m, uint32_t process, const uint64_t *addrs, uint32_t nr, uint8_t *out,
 		    int64_t now);
 
+/* sim_memcg.c */
+int sim_memcg_below(const struct sim_machine *m, uint64_t id, uint64_t top);
+uint64_t sim_memcg_swap(const struct sim_machine *m, uint64_t id);
+uint64_t sim_memcg_room(const struct sim_machine *m, uint64_t id);
+void sim_memcg_age(struct sim_machine *m, uint64_t id, uint64_t nr);
+void sim_memcg_protection(struct sim_machine *m, uint64_t top);
+int sim_memcg_charge(struct sim_machine *m, uint32_t area, uint64_t nr, int64_t t, int64_t *wait);
+
+/* Pages that a cgroup and those below it are charged. */
+static inline uint64_t sim_memcg_usage(const struct sim_memcg *c)
+{
+	return c->nr[0] + c->nr[1] + c->nr[2] + c->nr[3];
+}
+
+static inline struct sim_lruvec *sim_lruvec(const struct sim_machine *m, uint64_t memcg, uint64_t node)
+{
+	return &m->lruvec[memcg * m->nr_node + node];
+}
+
+/*
+ * Reclaim for want of memory: of a cgroup and those below it (0: of all memory), from nodes in this order. Whole: each
+ * cgroup is looked at, as kswapd does, not only until there is enough.
+ */
+struct sim_scan {
+	uint64_t memcg, nr_nodes;
+	const uint64_t *nodes;
+	int64_t t;
+	int64_t *cost; /* grows by the time that it takes */
+	uint64_t *scanned; /* and by the pages that were looked at */
+	int whole, low_too, low_skipped;
+};
+
 /* sim_reclaim.c */
 uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t,
-			  int64_t *cost);
-uint64_t sim_shrink(struct sim_machine *m, const uint64_t *nodes, uint64_t nr, uint64_t goal, int64_t t, int64_t *cost,
-		    uint64_t *scanned);
-int sim_oom(struct sim_machine *m, int64_t t);
+			  uint64_t evictor, int64_t *cost);
+uint64_t sim_shrink(struct sim_machine *m, struct sim_scan *s, uint64_t goal);
+uint64_t sim_shrink_hard(struct sim_machine *m, struct sim_scan *s, uint64_t goal);
+
+/* sim_oom.c */
+int sim_oom(struct sim_machine *m, uint64_t memcg, int64_t t);
 
 /* sim_migrate.c */
 uint64_t sim_migrate_folio(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t target, int64_t t);
 
 /* sim_swap.c */
-void sim_swap_take(struct sim_machine *m, struct sim_page *p);
-void sim_swap_free(struct sim_machine *m, const struct sim_page *p);
+void sim_swap_take(struct sim_machine *m, uint32_t area, struct sim_page *p);
+void sim_swap_free(struct sim_machine *m, uint32_t area, const struct sim_page *p);
 
 /* sim_thp.c */
 int sim_thp_fault(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t);

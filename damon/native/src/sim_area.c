@@ -49,13 +49,13 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 		else if (sim_valid(a, i) && a->page[i].flags & PG_PRESENT)
 			sim_frame_free(m, a->page[i].frame, sim_folio_nr(a, i));
 		else if (sim_valid(a, i) && a->page[i].flags & PG_SWAPPED)
-			sim_swap_free(m, &a->page[i]);
+			sim_swap_free(m, area, &a->page[i]);
 	sim_latency_settle(a, t);
 	sim_residence_settle(a, t);
 	a->touch_ns = 0.0;
 	for (uint64_t n = 0; n < m->nr_node; n++) {
-		m->node[n].nr[list + LIST_ACTIVE] -= a->node_active[n];
-		m->node[n].nr[list + LIST_INACTIVE] -= a->node_present[n] - a->node_active[n];
+		sim_lru_count(m, area, n, list + LIST_ACTIVE, -(int64_t)a->node_active[n]);
+		sim_lru_count(m, area, n, list + LIST_INACTIVE, -(int64_t)(a->node_present[n] - a->node_active[n]));
 		m->node[n].kswapd_failures = 0;
 		a->node_present[n] = a->node_active[n] = a->bulk_seq[n] = 0;
 	}

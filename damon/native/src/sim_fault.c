@@ -7,25 +7,29 @@
  * "Some" memory stall: [t, end) or what of it is not counted yet. A process that waits is waiting without a break, so
  * what lies ahead of t is always one stretch.
  */
-static void psi_add(struct sim_machine *m, int64_t t, int64_t end)
+static void psi_add(int64_t *psi_ns, int64_t *psi_end, int64_t t, int64_t end)
 {
-	int64_t from = m->psi_end > t ? m->psi_end : t;
+	int64_t from = *psi_end > t ? *psi_end : t;
 
 	if (end > from) {
-		m->psi_ns += end - from;
-		m->psi_end = end;
+		*psi_ns += end - from;
+		*psi_end = end;
 	}
 }
 
-/* The process, at t, has to wait for ns, after all it waits for already. */
-static void stall(struct sim_machine *m, struct sim_process *p, int64_t t, int64_t ns, int memory)
+/* The area's process, at t, has to wait for ns, after all it waits for already. */
+static void stall(struct sim_machine *m, uint32_t area, int64_t t, int64_t ns, int memory)
 {
+	struct sim_process *p = &m->process[m->area[area].process];
 	int64_t start = p->busy_until > t ? p->busy_until : t;
 
 	p->busy_until = start + ns;
 	p->stall_ns += (uint64_t)ns;
-	if (memory)
-		psi_add(m, t, p->busy_until);
+	if (!memory)
+		return;
+	psi_add(&m->psi_ns, &m->psi_end, t, p->busy_until);
+	for (uint64_t id = m->area[area].memcg; id; id = m->memcg[id].parent)
+		psi_add(&m->memcg[id].psi_ns, &m->memcg[id].psi_end, t, p->busy_until);
 }
 
 /* A frame for the page. 0: its process was killed for want of memory. *wait: direct reclaim, ns. */
@@ -35,16 +39,22 @@ int sim_page_alloc(struct sim_machine *m, uint32_t area, uint64_t index, struct 
 	uint64_t node;
 	int found;
 
+	if (!sim_memcg_charge(m, area, 1, t, wait))
+		return 0;
 	while (!(found = sim_node_pick(m, area, &node))) {
-		const uint64_t *nodes = m->node[process->node].order;
+		struct sim_scan s = { .nodes = m->node[process->node].order,
+				      .nr_nodes = m->nr_node,
+				      .t = t,
+				      .cost = wait,
+				      .scanned = &m->pgscan_direct };
 		uint64_t got;
 
 		m->allocstall++;
-		got = sim_shrink(m, nodes, m->nr_node, SIM_CLUSTER, t, wait, &m->pgscan_direct);
+		got = sim_shrink_hard(m, &s, SIM_CLUSTER);
 		m->pgsteal_direct += got;
 		if (got)
 			continue;
-		if (!sim_oom(m, t))
+		if (!sim_oom(m, 0, t))
 			break; /* nobody is left to kill: use the reserve */
 		if (!m->area[area].mapped)
 			return 0;
@@ -71,7 +81,7 @@ void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	sim_residence_settle(a, t);
 	a->nr_evicted -= (p->flags & PG_EVICTED) != 0;
 	if (p->flags & PG_SWAPPED) {
-		sim_swap_free(m, p);
+		sim_swap_free(m, area, p);
 		a->nr_swapped--;
 		process->nr_swapped--;
 		m->pswpin++;
@@ -87,37 +97,56 @@ void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	sim_lru_add(m, (int)a->kind * 2 + active, area, index, p);
 }
 
-/* Refaults that come sooner than the lists turn over go straight to the active list (mm/workingset.c). */
+/* Refaults that come sooner than their evictor's lists turn over go straight to the active list (mm/workingset.c). */
 static int refault_active(const struct sim_machine *m, const struct sim_area *a, const struct sim_page *p)
 {
-	uint64_t nr[NR_LIST] = { 0 }, size;
+	const struct sim_memcg *c = &m->memcg[p->evictor];
+	uint64_t size;
 
 	if (!(p->flags & PG_EVICTED))
 		return 0;
-	for (uint64_t n = 0; n < m->nr_node; n++)
-		for (int list = 0; list < NR_LIST; list++)
-			nr[list] += m->node[n].nr[list];
-	size = nr[2 + LIST_ACTIVE];
+	size = c->nr[2 + LIST_ACTIVE];
 	if (a->kind == KIND_ANON)
-		size += nr[2 + LIST_INACTIVE];
-	if (m->swap_pages)
-		size += nr[LIST_ACTIVE] + (a->kind == KIND_FILE ? nr[LIST_INACTIVE] : 0);
-	return m->age - p->shadow <= size;
+		size += c->nr[2 + LIST_INACTIVE];
+	if (sim_memcg_swap(m, p->evictor))
+		size += c->nr[LIST_ACTIVE] + (a->kind == KIND_FILE ? c->nr[LIST_INACTIVE] : 0);
+	return c->age - p->shadow <= size;
+}
+
+/* One more fault of an area, or of its faults one more that is a refault. */
+static void count(struct sim_machine *m, uint32_t area, int refault)
+{
+	struct sim_area *a = &m->area[area];
+	struct sim_process *process = &m->process[a->process];
+
+	for (uint64_t id = a->memcg; id; id = m->memcg[id].parent) {
+		m->memcg[id].faults += !refault;
+		m->memcg[id].refaults += (uint64_t)refault;
+	}
+	if (!refault) {
+		m->pgfault++;
+		a->faults++;
+		process->faults++;
+		return;
+	}
+	a->refaults++;
+	process->refaults++;
+	if (a->kind == KIND_ANON)
+		m->refault_anon++;
+	else
+		m->refault_file++;
 }
 
 /* A touch at t finds the page absent. */
 static void fault(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t)
 {
 	struct sim_area *a = &m->area[area];
-	struct sim_process *process = &m->process[a->process];
 	int64_t wait = 0, latency = m->fault_ns;
 	int active, refault = (p->flags & PG_EVICTED) != 0;
 
-	m->pgfault++;
-	a->faults++;
-	process->faults++;
+	count(m, area, 0);
 	if (a->kind == KIND_ANON && m->thp && sim_thp_fault(m, area, index, t)) {
-		stall(m, process, t, latency + m->huge_ns, 0);
+		stall(m, area, t, latency + m->huge_ns, 0);
 		return;
 	}
 	if (p->flags & PG_SWAPPED)
@@ -129,21 +158,15 @@ static void fault(struct sim_machine *m, uint32_t area, uint64_t index, struct s
 	active = refault_active(m, a, p);
 	if (!sim_page_alloc(m, area, index, p, t, &wait))
 		return;
-	if (refault) {
-		a->refaults++;
-		process->refaults++;
-		if (a->kind == KIND_ANON)
-			m->refault_anon++;
-		else
-			m->refault_file++;
-	}
+	if (refault)
+		count(m, area, 1);
 	sim_page_insert(m, area, index, p, t, active);
 	p->t_last = t;
 	p->t_ref = t - 1;
 	if (a->kind == KIND_FILE && sim_uniform(m->seed, (uint64_t)area << SIM_PAGE_BITS | index, (uint64_t)t,
 						DRAW_FAULT) <= sim_seg_write(a, index, t))
 		p->flags |= PG_DIRTY;
-	stall(m, process, t, wait + latency, wait || refault);
+	stall(m, area, t, wait + latency, wait || refault);
 }
 
 /* Populate as bulk state what fits without reclaim, node after node in the order of the process's. */
@@ -153,13 +176,15 @@ static void map_bulk(struct sim_machine *m, uint32_t area)
 	struct sim_process *process = &m->process[a->process];
 
 	for (uint64_t n = 0; n < m->nr_node; n++) {
-		uint64_t node = m->node[process->node].order[n], page = a->nr_bulk, nr;
+		uint64_t node = m->node[process->node].order[n], page = a->nr_bulk, nr, room;
 		const struct sim_node *on = &m->node[node];
 		uint64_t keep = n + 1 < m->nr_node ? on->wmark_low : on->wmark_high; /* the next node, or no next one */
 
 		if (on->nr_free <= keep)
 			continue;
 		nr = on->nr_free - keep;
+		room = sim_memcg_room(m, a->memcg);
+		nr = room < nr ? room : nr;
 		sim_frame_bulk(m, node, area, a->nr_pages - page < nr ? a->nr_pages - page : nr);
 		nr = a->nr_bulk - page;
 		if (nr)
@@ -174,7 +199,6 @@ static void map_bulk(struct sim_machine *m, uint32_t area)
 EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int64_t t)
 {
 	struct sim_area *a = &m->area[area];
-	struct sim_process *process = &m->process[a->process];
 	struct sim_seg *s = &a->seg[0];
 	int huge;
 
@@ -207,7 +231,7 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 		p->t_last = t;
 		p->t_ref = t - 1;
 		if (wait)
-			stall(m, process, t, wait, 1);
+			stall(m, area, t, wait, 1);
 	}
 }
 
@@ -216,12 +240,15 @@ static void kswapd(struct sim_machine *m, uint64_t node, int64_t t)
 {
 	struct sim_node *on = &m->node[node];
 	int64_t cost = 0;
+	struct sim_scan s = {
+		.nodes = &node, .nr_nodes = 1, .t = t, .cost = &cost, .scanned = &m->pgscan_kswapd, .whole = 1
+	};
 	uint64_t got;
 
 	on->kswapd_awake = 0;
 	if (on->nr_free >= on->wmark_high)
 		return;
-	got = sim_shrink(m, &node, 1, SIM_CLUSTER, t, &cost, &m->pgscan_kswapd);
+	got = sim_shrink(m, &s, SIM_CLUSTER);
 	m->pgsteal_kswapd += got;
 	if (!got) {
 		on->kswapd_failures++;

@@ -12,6 +12,9 @@ static int evacuate(struct sim_machine *m, uint64_t node, uint32_t area, uint64_
 {
 	const uint64_t *order = m->node[node].order;
 	int64_t cost = 0;
+	struct sim_scan s = {
+		.nodes = order, .nr_nodes = m->nr_node, .t = t, .cost = &cost, .scanned = &m->pgscan_direct
+	};
 	uint64_t got;
 
 	for (uint64_t n = 1; n <= m->nr_node; n++) {
@@ -23,7 +26,7 @@ static int evacuate(struct sim_machine *m, uint64_t node, uint32_t area, uint64_
 		m->pgmigrate_success += got;
 		return 1;
 	}
-	got = sim_shrink(m, order, m->nr_node, SIM_CLUSTER, t, &cost, &m->pgscan_direct);
+	got = sim_shrink(m, &s, SIM_CLUSTER);
 	m->pgsteal_direct += got;
 	return got > 0;
 }

@@ -14,22 +14,31 @@ static uint64_t page_seq(const struct sim_machine *m, const struct sim_area *a, 
 	return a->bulk_seq[m->nr_node == 1 ? 0 : sim_res_node(m, sim_page_frame(a, index))];
 }
 
-static struct sim_run *ring(struct sim_machine *m, uint64_t node, int list, uint64_t at)
+static struct sim_run *ring(const struct sim_machine *m, const struct sim_lruvec *vec, int list, uint64_t at)
 {
-	return &m->run[node][list][at & m->run_mask];
+	return &vec->run[list][at & m->run_mask];
+}
+
+/* nr pages came to, or left, one of the lists of the area's cgroup on a node. */
+void sim_lru_count(struct sim_machine *m, uint32_t area, uint64_t node, int list, int64_t nr)
+{
+	uint64_t id = m->area[area].memcg;
+
+	sim_lruvec(m, id, node)->nr[list] += (uint64_t)nr;
+	for (m->memcg[id].nr[list] += (uint64_t)nr; id; m->memcg[id].nr[list] += (uint64_t)nr)
+		id = m->memcg[id].parent;
 }
 
 /*
  * Drop the runs without a page that is on them. What stays keeps its stale claims, so no run becomes several, which
  * would overwrite runs not looked at yet. Half of the ring is free afterwards: it is twice as long as there are frames.
  */
-static void compact(struct sim_machine *m, uint64_t node, int list)
+static void compact(struct sim_machine *m, struct sim_lruvec *vec, int list)
 {
-	struct sim_node *on = &m->node[node];
-	uint64_t to = on->tail[list], end = on->head[list];
+	uint64_t to = vec->tail[list], end = vec->head[list];
 
-	for (uint64_t from = on->tail[list]; from < end; from++) {
-		struct sim_run r = *ring(m, node, list, from);
+	for (uint64_t from = vec->tail[list]; from < end; from++) {
+		struct sim_run r = *ring(m, vec, list, from);
 		const struct sim_area *a = &m->area[r.area];
 
 		while (a->mapped && r.nr && page_seq(m, a, r.page) != r.seq) {
@@ -37,28 +46,28 @@ static void compact(struct sim_machine *m, uint64_t node, int list)
 			r.nr--;
 		}
 		if (a->mapped && r.nr)
-			*ring(m, node, list, to++) = r;
+			*ring(m, vec, list, to++) = r;
 	}
-	on->head[list] = to;
+	vec->head[list] = to;
 }
 
 /* Pages [page, page + nr) to the head of a list; the number of their run. */
 uint64_t sim_lru_run(struct sim_machine *m, uint64_t node, int list, uint32_t area, uint64_t page, uint64_t nr)
 {
-	struct sim_node *on = &m->node[node];
+	struct sim_lruvec *vec = sim_lruvec(m, m->area[area].memcg, node);
 	struct sim_run *r;
 
-	on->nr[list] += nr;
-	if (on->head[list] > on->tail[list]) {
-		r = ring(m, node, list, on->head[list] - 1);
+	sim_lru_count(m, area, node, list, (int64_t)nr);
+	if (vec->head[list] > vec->tail[list]) {
+		r = ring(m, vec, list, vec->head[list] - 1);
 		if (r->area == area && r->page + r->nr == page) {
 			r->nr += nr;
 			return r->seq;
 		}
 	}
-	if (on->head[list] - on->tail[list] > m->run_mask)
-		compact(m, node, list);
-	r = ring(m, node, list, on->head[list]++);
+	if (vec->head[list] - vec->tail[list] > m->run_mask)
+		compact(m, vec, list);
+	r = ring(m, vec, list, vec->head[list]++);
 	r->page = page;
 	r->nr = nr;
 	r->seq = ++m->next_seq;
@@ -77,20 +86,18 @@ void sim_lru_add(struct sim_machine *m, int list, uint32_t area, uint64_t index,
 
 	p->seq = sim_lru_run(m, node, list, area, index, 1);
 	if (p->flags & PG_HUGE)
-		m->node[node].nr[list] += SIM_BLOCK - 1;
+		sim_lru_count(m, area, node, list, SIM_BLOCK - 1);
 }
 
 /* The page at the tail; 0: the list is empty. It still counts as a member and has to be moved or removed. */
-int sim_lru_pop(struct sim_machine *m, uint64_t node, int list, uint32_t *area, uint64_t *index)
+int sim_lru_pop(struct sim_machine *m, struct sim_lruvec *vec, int list, uint32_t *area, uint64_t *index)
 {
-	struct sim_node *on = &m->node[node];
-
-	while (on->head[list] != on->tail[list]) {
-		struct sim_run *r = ring(m, node, list, on->tail[list]);
+	while (vec->head[list] != vec->tail[list]) {
+		struct sim_run *r = ring(m, vec, list, vec->tail[list]);
 		const struct sim_area *a = &m->area[r->area];
 
 		if (!r->nr || !a->mapped) {
-			on->tail[list]++;
+			vec->tail[list]++;
 			continue;
 		}
 		*area = r->area;
@@ -116,10 +123,10 @@ int sim_lru_activate(struct sim_machine *m, uint32_t area, uint64_t index)
 	p->flags &= ~(uint32_t)PG_REFERENCED;
 	a->nr_active += nr;
 	a->node_active[node] += nr;
-	m->node[node].nr[a->kind * 2 + LIST_INACTIVE] -= nr;
+	sim_lru_count(m, area, node, (int)a->kind * 2 + LIST_INACTIVE, -(int64_t)nr);
 	sim_lru_add(m, (int)a->kind * 2 + LIST_ACTIVE, area, index, p);
 	m->pgactivate += nr;
-	m->age += nr;
+	sim_memcg_age(m, a->memcg, nr);
 	return 1;
 }
 
@@ -140,7 +147,7 @@ int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index)
 	p->flags &= ~(uint32_t)(PG_ACTIVE | PG_REFERENCED);
 	a->nr_active -= nr;
 	a->node_active[node] -= nr;
-	m->node[node].nr[a->kind * 2 + LIST_ACTIVE] -= nr;
+	sim_lru_count(m, area, node, (int)a->kind * 2 + LIST_ACTIVE, -(int64_t)nr);
 	sim_lru_add(m, (int)a->kind * 2 + LIST_INACTIVE, area, index, p);
 	m->pgdeactivate += nr;
 	return 1;

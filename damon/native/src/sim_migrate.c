@@ -13,7 +13,7 @@ static void move(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t 
 	uint64_t active = p->flags & PG_ACTIVE ? nr : 0;
 	int list = (int)a->kind * 2 + (active ? LIST_ACTIVE : LIST_INACTIVE);
 
-	m->node[from].nr[list] -= nr;
+	sim_lru_count(m, area, from, list, -(int64_t)nr);
 	a->node_present[from] -= nr;
 	a->node_active[from] -= active;
 	sim_latency(m, area, index, nr, from, -1, t);

@@ -209,7 +209,7 @@ EXPORT uint64_t sim_pageout(struct sim_machine *m, const struct damon_folio *fol
 
 	for (uint32_t n = 0; n < nr; n++)
 		if (folios[n].flags & FOLIO_PASS && sim_resolve(m, folios[n].pfn, &hint, &area, &index))
-			reclaimed += sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, cost);
+			reclaimed += sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, 0, cost);
 	m->pgsteal_advised += reclaimed;
 	return reclaimed;
 }
@@ -241,7 +241,7 @@ static void willneed(struct sim_machine *m, uint32_t area, uint64_t index, int64
 	uint64_t node;
 	int found;
 
-	if (sim_page_present(a, index))
+	if (sim_page_present(a, index) || !sim_memcg_room(m, a->memcg))
 		return;
 	found = sim_node_pick(m, area, &node);
 	if (!found)
@@ -285,7 +285,7 @@ EXPORT uint64_t sim_advise(struct sim_machine *m, uint32_t area, uint64_t index,
 			}
 		}
 		if (advice == ADVICE_PAGEOUT) {
-			done += sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, cost);
+			done += sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, 0, cost);
 		} else { /* the accessed bit goes, with it what monitoring has not seen yet */
 			struct sim_page *p = sim_page_get(m, area, index);
 

@@ -8,11 +8,12 @@
  * A huge folio: in one piece as long as swap has room for all of it, else page by page as far as it has. In swap it is
  * pages either way.
  */
-static uint64_t reclaim_huge(struct sim_machine *m, uint32_t area, uint64_t head, int64_t t, int64_t *cost)
+static uint64_t reclaim_huge(struct sim_machine *m, uint32_t area, uint64_t head, int64_t t, uint64_t evictor,
+			     int64_t *cost)
 {
 	uint64_t reclaimed = 0;
 
-	if (m->swap_pages - m->swap_used >= SIM_BLOCK) {
+	if (sim_memcg_swap(m, m->area[area].memcg) >= SIM_BLOCK) {
 		m->thp_swpout++;
 	} else {
 		m->thp_swpout_fallback++;
@@ -20,7 +21,7 @@ static uint64_t reclaim_huge(struct sim_machine *m, uint32_t area, uint64_t head
 	}
 	sim_thp_split(m, area, head, t);
 	for (uint64_t i = head; i < head + SIM_BLOCK; i++)
-		reclaimed += sim_reclaim_page(m, area, i, &m->area[area].page[i], t, cost);
+		reclaimed += sim_reclaim_page(m, area, i, &m->area[area].page[i], t, evictor, cost);
 	return reclaimed;
 }
 
@@ -37,9 +38,9 @@ static int write_out(struct sim_machine *m, uint32_t area, uint64_t index, struc
 		}
 		return 1;
 	}
-	if (m->swap_used >= m->swap_pages)
+	if (!sim_memcg_swap(m, a->memcg))
 		return 0;
-	sim_swap_take(m, p);
+	sim_swap_take(m, area, p);
 	m->pswpout++;
 	a->nr_swapped++;
 	m->process[a->process].nr_swapped++;
@@ -48,31 +49,33 @@ static int write_out(struct sim_machine *m, uint32_t area, uint64_t index, struc
 }
 
 /*
- * A folio out of memory; its pages, or 0: anonymous memory without room in swap becomes active instead. *cost grows by
- * its time.
+ * A folio out of memory; its pages, or 0: anonymous memory without room in swap becomes active instead. evictor: the
+ * cgroup whose limit it leaves for. *cost grows by its time.
  */
 uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t,
-			  int64_t *cost)
+			  uint64_t evictor, int64_t *cost)
 {
 	struct sim_area *a = &m->area[area];
 	uint64_t node;
 
 	if (p->flags & PG_HUGE)
-		return reclaim_huge(m, area, index, t, cost);
+		return reclaim_huge(m, area, index, t, evictor, cost);
 	node = sim_node(m, p->frame);
 	*cost += m->reclaim_ns;
 	if (!write_out(m, area, index, p, t, cost)) {
 		sim_lru_activate(m, area, index);
 		return 0;
 	}
-	m->node[node].nr[a->kind * 2 + !!(p->flags & PG_ACTIVE)]--;
+	sim_lru_count(m, area, node, (int)a->kind * 2 + !!(p->flags & PG_ACTIVE), -1);
 	if (p->flags & PG_ACTIVE) {
 		a->nr_active--;
 		a->node_active[node]--;
 	}
 	p->flags = PG_EVICTED | (a->kind == KIND_ANON ? PG_SWAPPED : 0);
 	p->seq = 0;
-	p->shadow = ++m->age;
+	sim_memcg_age(m, evictor, 1);
+	p->evictor = (uint16_t)evictor;
+	p->shadow = m->memcg[evictor].age;
 	sim_residence_settle(a, t);
 	a->nr_present--;
 	a->nr_evicted++;
@@ -86,52 +89,53 @@ uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, 
 }
 
 /* Active pages lose their place whether accessed or not; the access only counts again on the inactive list. */
-static void shrink_active(struct sim_machine *m, uint64_t node, int kind, uint64_t nr, int64_t t, int64_t *cost)
+static void shrink_active(struct sim_machine *m, struct sim_lruvec *vec, int kind, uint64_t nr,
+			  const struct sim_scan *s)
 {
 	uint32_t area;
 	uint64_t index;
 
-	while (nr && sim_lru_pop(m, node, kind * 2 + LIST_ACTIVE, &area, &index)) {
+	while (nr && sim_lru_pop(m, vec, kind * 2 + LIST_ACTIVE, &area, &index)) {
 		uint64_t pages = sim_folio_nr(&m->area[area], index);
 
 		nr -= pages < nr ? pages : nr;
-		*cost += m->scan_ns;
-		m->area[area].page[index].t_ref = t;
+		*s->cost += m->scan_ns;
+		m->area[area].page[index].t_ref = s->t;
 		sim_lru_deactivate(m, area, index);
 	}
 }
 
 /* First access seen: stay; second: become active; none: leave. */
-static uint64_t shrink_inactive(struct sim_machine *m, uint64_t node, int kind, uint64_t nr, int64_t t, int64_t *cost,
-				uint64_t *scanned)
+static uint64_t shrink_inactive(struct sim_machine *m, struct sim_lruvec *vec, int kind, uint64_t nr,
+				const struct sim_scan *s)
 {
 	int list = kind * 2 + LIST_INACTIVE;
 	uint64_t index, reclaimed = 0;
 	uint32_t area;
 
-	while (nr && sim_lru_pop(m, node, list, &area, &index)) {
+	while (nr && sim_lru_pop(m, vec, list, &area, &index)) {
 		struct sim_page *p = sim_page_get(m, area, index);
 		uint64_t pages = sim_folio_nr(&m->area[area], index);
 
 		nr -= pages < nr ? pages : nr;
-		*cost += m->scan_ns;
-		*scanned += pages;
-		if (!sim_page_referenced(m, area, index, p, t)) {
-			reclaimed += sim_reclaim_page(m, area, index, p, t, cost);
+		*s->cost += m->scan_ns;
+		*s->scanned += pages;
+		if (!sim_page_referenced(m, area, index, p, s->t)) {
+			reclaimed += sim_reclaim_page(m, area, index, p, s->t, s->memcg, s->cost);
 		} else if (p->flags & PG_REFERENCED) {
 			sim_lru_activate(m, area, index);
 		} else {
 			p->flags |= PG_REFERENCED;
-			m->node[node].nr[list] -= pages;
+			sim_lru_count(m, area, sim_node(m, p->frame), list, -(int64_t)pages);
 			sim_lru_add(m, list, area, index, p);
 		}
 	}
 	return reclaimed;
 }
 
-static int inactive_is_low(const struct sim_node *node, int kind)
+static int inactive_is_low(const struct sim_lruvec *vec, int kind)
 {
-	uint64_t inactive = node->nr[kind * 2], active = node->nr[kind * 2 + LIST_ACTIVE];
+	uint64_t inactive = vec->nr[kind * 2], active = vec->nr[kind * 2 + LIST_ACTIVE];
 	uint64_t gb = (inactive + active) >> 18, ratio = 1;
 
 	while (gb && (ratio + 1) * (ratio + 1) <= 10 * gb)
@@ -139,23 +143,38 @@ static int inactive_is_low(const struct sim_node *node, int kind)
 	return inactive * ratio < active;
 }
 
-/* One node at one priority; reclaimed pages, goal is enough. */
-static uint64_t shrink_node(struct sim_machine *m, uint64_t node, int priority, uint64_t goal, int64_t t, int64_t *cost,
-			    uint64_t *scanned)
+/* Pages of each kind to look at: the less, the more of the cgroup is protected (get_scan_count). */
+static void scan_count(const struct sim_machine *m, uint64_t memcg, const struct sim_lruvec *vec, uint64_t protected,
+		       int priority, uint64_t *left)
 {
-	const struct sim_node *on = &m->node[node];
-	uint64_t left[2], reclaimed = 0;
+	int swap = sim_memcg_swap(m, memcg) > 0;
+	uint64_t usage = sim_memcg_usage(&m->memcg[memcg]);
 
 	for (int kind = 0; kind < 2; kind++) {
 		uint64_t weight = kind == KIND_ANON ? SIM_SWAPPINESS : 200 - SIM_SWAPPINESS;
+		uint64_t size = vec->nr[kind * 2] + vec->nr[kind * 2 + 1];
 
-		left[kind] = (on->nr[kind * 2] + on->nr[kind * 2 + 1]) >> priority;
-		if (m->swap_used >= m->swap_pages)
+		if (protected) {
+			uint64_t of = (usage > protected ? usage : protected) + 1;
+
+			size -= (uint64_t)((unsigned __int128)size * protected / of);
+			size = size > SIM_CLUSTER ? size : SIM_CLUSTER;
+		}
+		left[kind] = size >> priority;
+		if (!swap)
 			weight = kind == KIND_ANON ? 0 : 200;
 		else if (!priority)
 			weight = 200;
 		left[kind] = left[kind] * weight / 200;
 	}
+}
+
+/* One cgroup's lists on a node; reclaimed pages, goal is enough. */
+static uint64_t shrink_lruvec(struct sim_machine *m, struct sim_lruvec *vec, uint64_t *left, uint64_t goal,
+			      const struct sim_scan *s)
+{
+	uint64_t reclaimed = 0;
+
 	while (left[0] || left[1]) {
 		for (int kind = 0; kind < 2; kind++) {
 			uint64_t nr = left[kind] < SIM_CLUSTER ? left[kind] : SIM_CLUSTER;
@@ -163,9 +182,9 @@ static uint64_t shrink_node(struct sim_machine *m, uint64_t node, int priority, 
 			if (!nr)
 				continue;
 			left[kind] -= nr;
-			if (inactive_is_low(on, kind))
-				shrink_active(m, node, kind, nr, t, cost);
-			reclaimed += shrink_inactive(m, node, kind, nr, t, cost, scanned);
+			if (inactive_is_low(vec, kind))
+				shrink_active(m, vec, kind, nr, s);
+			reclaimed += shrink_inactive(m, vec, kind, nr, s);
 			if (reclaimed >= goal)
 				return reclaimed;
 		}
@@ -173,18 +192,64 @@ static uint64_t shrink_node(struct sim_machine *m, uint64_t node, int priority, 
 	return reclaimed;
 }
 
-/* Reclaim from nodes until goal pages have left, looking harder and harder; the number that did. */
-uint64_t sim_shrink(struct sim_machine *m, const uint64_t *nodes, uint64_t nr, uint64_t goal, int64_t t, int64_t *cost,
-		    uint64_t *scanned)
+/* What protects a cgroup in this scan, or that it is left out: then 0. */
+static int reclaimable(struct sim_machine *m, uint64_t memcg, struct sim_scan *s, uint64_t *protected)
+{
+	struct sim_memcg *c = &m->memcg[memcg];
+	uint64_t usage = sim_memcg_usage(c);
+
+	*protected = 0;
+	if (!m->protected || memcg == s->memcg)
+		return 1;
+	if (c->emin >= usage)
+		return 0;
+	if (c->elow >= usage) {
+		if (!s->low_too) {
+			s->low_skipped = 1;
+			return 0;
+		}
+		c->event_low++;
+	}
+	*protected = !s->low_too && c->elow > c->emin ? c->elow : c->emin;
+	return 1;
+}
+
+/* One node at one priority, cgroup after cgroup, from where the last one ended: reclaimed pages. Each may give goal. */
+static uint64_t shrink_node(struct sim_machine *m, uint64_t node, int priority, uint64_t goal, struct sim_scan *s)
+{
+	struct sim_lruvec *top = sim_lruvec(m, s->memcg, node);
+	uint64_t nr = m->nr_memcg, reclaimed = 0;
+
+	if (m->protected)
+		sim_memcg_protection(m, s->memcg);
+	for (uint64_t n = 0, id = top->next; n < nr; n++, id = id + 1 < nr ? id + 1 : 0) {
+		struct sim_lruvec *vec = sim_lruvec(m, id, node);
+		uint64_t left[2], protected;
+
+		if (!(vec->nr[0] | vec->nr[1] | vec->nr[2] | vec->nr[3]) || !sim_memcg_below(m, id, s->memcg))
+			continue;
+		if (!reclaimable(m, id, s, &protected))
+			continue;
+		scan_count(m, id, vec, protected, priority, left);
+		reclaimed += shrink_lruvec(m, vec, left, goal, s);
+		if (!s->whole && reclaimed >= goal) {
+			top->next = id + 1 < nr ? id + 1 : 0;
+			break;
+		}
+	}
+	return reclaimed;
+}
+
+static uint64_t shrink(struct sim_machine *m, struct sim_scan *s, uint64_t goal)
 {
 	uint64_t reclaimed = 0;
 
 	for (int priority = SIM_PRIORITY; priority >= 0; priority--) {
-		for (uint64_t n = 0; n < nr; n++) {
-			uint64_t got = shrink_node(m, nodes[n], priority, goal - reclaimed, t, cost, scanned);
+		for (uint64_t n = 0; n < s->nr_nodes; n++) {
+			uint64_t got = shrink_node(m, s->nodes[n], priority, goal - reclaimed, s);
 
 			if (got)
-				m->node[nodes[n]].kswapd_failures = 0;
+				m->node[s->nodes[n]].kswapd_failures = 0;
 			reclaimed += got;
 			if (reclaimed >= goal)
 				return reclaimed;
@@ -193,31 +258,35 @@ uint64_t sim_shrink(struct sim_machine *m, const uint64_t *nodes, uint64_t nr, u
 	return reclaimed;
 }
 
-/* Kill the biggest process. 0: there is none. */
-int sim_oom(struct sim_machine *m, int64_t t)
+/*
+ * Reclaim until goal pages have left, looking harder and harder; the number that did. What memory.low protects is taken
+ * when there is nothing else.
+ */
+uint64_t sim_shrink(struct sim_machine *m, struct sim_scan *s, uint64_t goal)
 {
-	struct sim_process *victim = NULL;
+	uint64_t reclaimed = shrink(m, s, goal);
 
-	for (uint64_t n = 0; n < m->nr_process; n++) {
-		struct sim_process *p = &m->process[n];
-
-		if (p->alive && p->nr_present + p->nr_swapped &&
-		    (!victim || p->nr_present + p->nr_swapped > victim->nr_present + victim->nr_swapped))
-			victim = p;
+	if (!reclaimed && s->low_skipped) {
+		s->low_too = 1;
+		reclaimed = shrink(m, s, goal);
 	}
-	if (!victim)
-		return 0;
-	m->oom_kill++;
-	victim->alive = 0;
-	victim->killed++;
-	victim->killed_t = t;
-	victim->killed_present = victim->nr_present;
-	victim->killed_swapped = victim->nr_swapped;
-	victim->killed_swap = m->swap_pages - m->swap_used;
-	victim->killed_free = 0;
-	for (uint64_t n = 0; n < m->nr_node; n++)
-		victim->killed_free += m->node[n].nr_free;
-	for (uint32_t n = 0; n < victim->nr_area; n++)
-		sim_area_clear(m, victim->first_area + n, t);
-	return 1;
+	return reclaimed;
+}
+
+/*
+ * The same for who cannot go on without: up to 16 times, as long as there is something that could leave. One scan of
+ * pages that are all accessed, or mostly protected, may bring nothing.
+ */
+uint64_t sim_shrink_hard(struct sim_machine *m, struct sim_scan *s, uint64_t goal)
+{
+	const struct sim_memcg *c = &m->memcg[s->memcg];
+
+	for (int retries = SIM_FAILURES;; retries--) {
+		uint64_t reclaimed = sim_shrink(m, s, goal), left = c->nr[2] + c->nr[3];
+
+		if (sim_memcg_swap(m, s->memcg))
+			left += c->nr[0] + c->nr[1];
+		if (reclaimed || !left || !retries)
+			return reclaimed;
+	}
 }

@@ -2,12 +2,21 @@
 /* Swap devices. */
 #include "sim.h"
 
+static void charge(struct sim_machine *m, uint32_t area, int64_t nr)
+{
+	uint64_t id = m->area[area].memcg;
+
+	for (m->memcg[id].nr_swapped += (uint64_t)nr; id; m->memcg[id].nr_swapped += (uint64_t)nr)
+		id = m->memcg[id].parent;
+}
+
 /*
  * A slot for a page; the caller knows that there is one. Devices are sorted by priority, the highest first; those of
  * the same one take turns, as the kernel's list of them is requeued.
  */
-void sim_swap_take(struct sim_machine *m, struct sim_page *p)
+void sim_swap_take(struct sim_machine *m, uint32_t area, struct sim_page *p)
 {
+	charge(m, area, 1);
 	if (m->nr_swap == 1) {
 		m->swap[0].used++;
 		m->swap_used++;
@@ -33,8 +42,9 @@ void sim_swap_take(struct sim_machine *m, struct sim_page *p)
 	}
 }
 
-void sim_swap_free(struct sim_machine *m, const struct sim_page *p)
+void sim_swap_free(struct sim_machine *m, uint32_t area, const struct sim_page *p)
 {
+	charge(m, area, -1);
 	m->swap[p->swap].used--;
 	m->swap_used--;
 }

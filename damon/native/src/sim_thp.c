@@ -58,6 +58,10 @@ int sim_thp_fault(struct sim_machine *m, uint32_t area, uint64_t index, int64_t 
 
 	if (!wanted(m, a, index >> SIM_BLOCK_SHIFT) || !is_empty(a, head))
 		return 0;
+	if (sim_memcg_room(m, a->memcg) < SIM_BLOCK) { /* nothing is reclaimed for it */
+		m->thp_fault_fallback++;
+		return 0;
+	}
 	for (uint64_t n = 0; n < m->nr_node; n++) {
 		const struct sim_node *on = &m->node[order[n]];
 
@@ -83,7 +87,7 @@ void sim_thp_split(struct sim_machine *m, uint32_t area, uint64_t head, int64_t 
 	int list = (int)a->kind * 2 + (p->flags & PG_ACTIVE ? LIST_ACTIVE : LIST_INACTIVE);
 
 	sim_latency(m, area, head, SIM_BLOCK, node, -1, t);
-	m->node[node].nr[list] -= SIM_BLOCK;
+	sim_lru_count(m, area, node, list, -(int64_t)SIM_BLOCK);
 	p->flags &= ~(uint32_t)PG_HUGE;
 	seq = sim_lru_run(m, node, list, area, head, SIM_BLOCK);
 	for (uint64_t i = 0; i < SIM_BLOCK; i++) {
@@ -114,7 +118,7 @@ static void take(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t
 	sim_residence_settle(a, t);
 	if (!sim_page_present(a, index)) {
 		if (sim_valid(a, index) && p->flags & PG_SWAPPED) {
-			sim_swap_free(m, p);
+			sim_swap_free(m, area, p);
 			m->pswpin++;
 			a->nr_swapped--;
 			a->nr_evicted--;
@@ -131,7 +135,7 @@ static void take(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t
 		active = (p->flags & PG_ACTIVE) != 0;
 	else if (sim_st(a, index) == ST_IDLE)
 		a->nr_bulk_idle--;
-	m->node[node].nr[active ? LIST_ACTIVE : LIST_INACTIVE]--;
+	sim_lru_count(m, area, node, active ? LIST_ACTIVE : LIST_INACTIVE, -1);
 	a->nr_present--;
 	a->nr_active -= active;
 	a->node_present[node]--;
@@ -141,7 +145,7 @@ static void take(struct sim_machine *m, uint32_t area, uint64_t index, int64_t t
 	sim_frame_free(m, frame, 1);
 }
 
-/* The block's pages become one folio: 0, -EINVAL when there are none, -ENOMEM. */
+/* The block's pages become one folio: 0, -EINVAL when there are none, -ENOMEM, -EBUSY by its cgroup's limits. */
 static int collapse(struct sim_machine *m, uint32_t area, uint64_t block, int64_t t, int64_t *cost)
 {
 	struct sim_area *a = &m->area[area];
@@ -159,6 +163,8 @@ static int collapse(struct sim_machine *m, uint32_t area, uint64_t block, int64_
 	}
 	if (!found)
 		return -EINVAL;
+	if (sim_memcg_room(m, a->memcg) < SIM_BLOCK) /* it is charged before its pages are given back */
+		return -EBUSY;
 	for (uint64_t n = 0; n < m->nr_node; n++) /* where most of it is */
 		if (present[n] > present[node])
 			node = n;

@@ -101,6 +101,17 @@ static int search(struct search *s, int64_t a, int64_t b)
 	return 0;
 }
 
+/* Pass as many of some rounds as there are touches left for, at least one: how many. */
+static int64_t pass_rounds(struct search *s, int64_t rounds, double touches)
+{
+	double most = touches > 0.0 ? s->left / touches : (double)rounds;
+	int64_t skip = most < (double)rounds ? (int64_t)most : rounds;
+
+	skip = skip > 1 ? skip : 1;
+	pass(s, (double)skip * touches);
+	return skip;
+}
+
 /* As search(), in time since the begin, [a, b): rounds that are whole are passed over in one step. */
 static int search_rounds(struct search *s, int64_t a, int64_t b)
 {
@@ -124,13 +135,7 @@ static int search_rounds(struct search *s, int64_t a, int64_t b)
 				search(&round, tr->begin, tr->begin + len);
 			}
 			if (!(s->left < round.passed)) {
-				int64_t rounds = s->back ? k - last : last - k;
-				double most = round.passed > 0.0 ? s->left / round.passed : (double)rounds;
-				int64_t skip = most < (double)rounds ? (int64_t)most : rounds;
-
-				skip = skip > 1 ? skip : 1;
-				pass(s, (double)skip * round.passed);
-				k += step * (skip - 1);
+				k += step * (pass_rounds(s, s->back ? k - last : last - k, round.passed) - 1);
 				continue;
 			}
 		}

@@ -23,7 +23,8 @@ static double place(const struct sim_trace *tr, uint64_t page)
 
 static int64_t moment(const struct trace_window *w, double way)
 {
-	return w->t0 + (int64_t)(way * (double)(w->t1 - w->t0));
+	/* Never at the very begin, which is the end of the time before. */
+	return w->t0 + 1 + (int64_t)(way * (double)(w->t1 - w->t0 - 1));
 }
 
 /* Of one page. */

@@ -6,18 +6,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
+from typing import Final
 
 from damon.workload.model import Replay
-from damon.workload.tracefile.form import TRUTH, TracedArea
+from damon.workload.tracefile.form import TRUTH, TracedArea, unpack_rows
 from damon.workload.tracefile.reader import Trace
 
+_LOOKED_BACK: Final = 4  # windows
 #: ns since the part of the trace begins, in its time; whether the area is mapped from then on.
 Turn = tuple[int, bool]
 
 
 def areas_of(trace: Trace) -> tuple[TracedArea, ...]:
-    """The trace's areas. In an exact capture they are mapped in whole windows: all of a window's counts are of the time
-    in which an area was mapped, and none of them may be lost."""
+    """The trace's areas. In an exact capture none of a window's counts may be lost: areas are mapped in whole windows,
+    and from the first one in which they were accessed, as mappings are only seen now and then."""
     what = trace.description
     if what.origin != TRUTH:
         return what.areas
@@ -29,10 +31,21 @@ def _whole_windows(trace: Trace, area: TracedArea) -> list[tuple[int, int]]:
     for start, end in area.mapped:
         first, last = trace.window_at(area.space, start), trace.window_at(area.space, end - 1)
         low, high = first.t0 if first else start, last.t1 if last else end
+        low = min(low, _first_access(trace, area, low))
         if found and low <= found[-1][1]:
             low = found.pop()[0]
         found.append((low, high))
     return found
+
+
+def _first_access(trace: Trace, area: TracedArea, before: int) -> int:
+    """The begin of the first of a few windows before a time in which the area was accessed; the time: of none."""
+    number = trace.window_after(area.space, before)
+    for one in (trace.window(area.space, n) for n in range(max(number - _LOOKED_BACK, 0), number)):
+        rows = unpack_rows(trace.rows(one))
+        if any(low < area.first + area.nr_pages and end > area.first for low, end, *_ in rows):
+            return int(one.t0)
+    return before
 
 
 def turns(replay: Replay, area: TracedArea) -> list[Turn]:

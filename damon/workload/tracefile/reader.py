@@ -164,8 +164,8 @@ class Trace:
             if window.t1 > begin and window.t0 < end:
                 yield window.t0, window.t1, self.rows(window)
 
-    def window_at(self, space: int, t: int) -> TraceWindow | None:
-        """The window that has the time ``t`` of the trace; None: nothing was touched then."""
+    def window_after(self, space: int, t: int) -> int:
+        """The number of the first window that ends after the time ``t`` of the trace; of windows, if there is none."""
         low, high = 0, self.nr_windows(space)
         while low < high:
             middle = (low + high) // 2
@@ -173,7 +173,12 @@ class Trace:
                 low = middle + 1
             else:
                 high = middle
-        if low < self.nr_windows(space) and (found := self.window(space, low)).t0 <= t:
+        return low
+
+    def window_at(self, space: int, t: int) -> TraceWindow | None:
+        """The window that has the time ``t`` of the trace; None: nothing was touched then."""
+        number = self.window_after(space, t)
+        if number < self.nr_windows(space) and (found := self.window(space, number)).t0 <= t:
             return found
         return None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 from damon.mm.sim import SimulatedMachine
-from damon.workload.model import Access, Area, Hotplug, Node, Pattern, Phase, ProcessSpec, Workload
+from damon.workload.model import Access, Area, Cgroup, Hotplug, Node, Pattern, Phase, ProcessSpec, Workload
 from tests.mm.sim.operations import do, draw
 from tests.mm.sim.random_workloads import NODES, SWAPS
 from tests.random_contexts import MIB, random_workload
@@ -26,8 +26,24 @@ SEEDS, OPERATIONS = range(40), 16
 
 
 def workload(seed: int) -> Workload:
-    """Short phases; every other machine has areas with whole huge pages, several nodes or several swap devices."""
+    """Short phases; every other machine has areas with whole huge pages, several nodes or several swap devices, and
+    every fifth has limits for cgroups."""
     rnd = Random(seed)
+    made = _workload(rnd, seed)
+    return _boxed(rnd, made) if seed % 5 == 2 else made
+
+
+def _boxed(rnd: Random, made: Workload) -> Workload:
+    areas = tuple(replace(area, memcg=rnd.choice(["box", "box/in", "other"])) for area in made.areas)
+    size = sum(area.size for area in areas)
+    limits = [rnd.choice([None, size // 2, size // 4]) for _ in range(3)]
+    protected = [rnd.choice([0, size // 4, size]) for _ in range(2)]
+    return replace(
+        made, areas=areas, cgroups=(Cgroup("box", *limits[:2]), Cgroup("other", limits[2], None, *protected))
+    )
+
+
+def _workload(rnd: Random, seed: int) -> Workload:
     made = random_workload(rnd)
     if seed % 2:
         areas = tuple(

@@ -186,20 +186,22 @@ def _check_walks(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> No
 def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
     s = sim.state
     members: dict[tuple[int, int], tuple[int, int]] = {}
-    for node in range(s.m.nr_node):
-        on = s.m.node[node]
+    for number in range(s.m.nr_memcg * s.m.nr_node):
+        memcg, node = divmod(number, s.m.nr_node)
+        vec = s.cgroups.lruvec.rows[number]
         for which in range(4):
             live = 0
-            assert on.head[which] - on.tail[which] <= s.m.run_mask + 1
-            for at in range(on.tail[which], on.head[which]):
-                run = s.runs[node][which].rows[at & s.m.run_mask]
+            assert vec.head[which] - vec.tail[which] <= s.m.run_mask + 1
+            for at in range(vec.tail[which], vec.head[which]):
+                run = s.cgroups.runs[number][which].rows[at & s.m.run_mask]
                 a = s.area.rows[run.area]
+                assert a.memcg == memcg
                 for index in range(run.page, run.page + run.nr):
                     if a.mapped and page_present(a, index) and lru_seq(s, a, index) == run.seq:
                         assert (run.area, index) not in members, "on two lists"
                         members[run.area, index] = node, which
                         live += folio_nr(a, index)
-            assert live == on.nr[which]
+            assert live == vec.nr[which]
     heads = {(area, head(s.area.rows[area], index)) for area, index in owner.values()}
     assert members.keys() == heads, "a folio in memory is on no list"
     frames = {page: frame for frame, page in owner.items()}
@@ -208,6 +210,26 @@ def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> No
         active = valid(a, index) and a.page[index].flags & PG_ACTIVE
         assert which == a.kind * 2 + bool(active)
         assert node == node_of(s, frames[area, index])
+
+
+def _check_cgroups(sim: SimulatedMachine) -> None:
+    """What cgroups are charged, from their areas; and that none has more than its limits."""
+    s = sim.state
+    for stat in sim.cgroups():
+        number = s.cgroups.ids[stat.name]
+        row, below = s.cgroups.memcg.rows[number], s.cgroups.tree(number)
+        areas = [a for a in s.areas() if a.memcg in below]
+        assert stat.resident_bytes == 4096 * sum(a.nr_present for a in areas)
+        assert stat.swapped_bytes == 4096 * sum(a.nr_swapped for a in areas)
+        assert stat.faults == sum(a.faults for a in areas) >= stat.refaults == sum(a.refaults for a in areas)
+        assert sum(row.nr) <= row.max or not any(process.alive for process in sim.processes())
+        assert row.nr_swapped <= row.swap_max
+        assert 0 <= stat.psi_some_us <= sim.psi_some_us()
+        for vec in range(number * s.m.nr_node, (number + 1) * s.m.nr_node):
+            assert all(own <= all_ for own, all_ in zip(s.cgroups.lruvec.rows[vec].nr, row.nr, strict=True))
+    root = s.cgroups.memcg.rows[0]
+    assert sum(root.nr) == sum(a.nr_present for a in s.areas())
+    assert root.nr_swapped == s.m.swap_used
 
 
 def _check_latency(sim: SimulatedMachine) -> None:
@@ -263,6 +285,7 @@ def check(sim: SimulatedMachine) -> None:
     _check_walks(sim, owner)
     _check_lists(sim, owner)
     _check_events(sim)
+    _check_cgroups(sim)
     _check_latency(sim)
     for n in range(m.nr_process):
         process = s.process.rows[n]

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from damon.workload.model import (
     Access,
     Area,
+    Cgroup,
     Event,
     Hotplug,
     Kind,
@@ -71,6 +73,19 @@ def events(areas: Sequence[Area]) -> st.SearchStrategy[PhaseEvent]:
 
 
 @st.composite
+def cgroups(draw: st.DrawFn, areas: Sequence[Area]) -> tuple[Cgroup, ...]:
+    """Limits and protection of some of the areas' cgroups, and of those above them."""
+    names = {area.memcg for area in areas if area.memcg}
+    limit = st.sampled_from([None, None, 32 * KIB, 100 * KIB, MIB, 3 * MIB])
+    protected = st.sampled_from([0, 0, 50 * KIB, MIB, None])
+    return tuple(
+        Cgroup(name, draw(limit), draw(limit), draw(protected), draw(protected), draw(limit))
+        for name in sorted(names | {name.partition("/")[0] for name in names})
+        if draw(st.booleans())
+    )
+
+
+@st.composite
 def workloads(draw: st.DrawFn) -> Workload:
     parts = (sizes, st.sampled_from(Kind), st.sampled_from(["one", "one", "two"]), st.booleans())
     mapped, memcg = st.sampled_from([True, True, True, False]), st.sampled_from(["", "", "a", "a/b", "c"])
@@ -92,7 +107,8 @@ def workloads(draw: st.DrawFn) -> Workload:
     if nodes:
         spec = MachineSpec(12 * MIB, swap=swap, nodes=nodes, migrate_us=0.7, thp=thp)
         processes = (ProcessSpec("two", node=draw(st.integers(0, 1))),)
-    return Workload("random", areas, tuple(phases), draw(st.booleans()), spec, processes)
+    limits = draw(cgroups(areas))
+    return Workload("random", areas, tuple(phases), draw(st.booleans()), spec, processes, limits)
 
 
 @st.composite
@@ -103,10 +119,15 @@ def huge_workloads(draw: st.DrawFn) -> Workload:
         for n in range(draw(st.integers(1, 2)))
     ]
     areas.append(Area("file", MIB, Kind.FILE, populate=draw(st.booleans())))
+    boxed = draw(st.booleans())
+    areas = [replace(area, memcg="a/b" if boxed else "") for area in areas]
     used = [area for area in areas if draw(st.integers(0, 3))]
     phase = Phase("only", 10_000, tuple(draw(accesses(area, RATES)) for area in used))
     swap = draw(st.sampled_from([Swap(16 * MIB, 5.0, 2.0), Swap(3 * MIB, 20.0, 10.0), None]))
     given = {"swap": swap, "thp": draw(st.sampled_from(["never", "madvise", "always"])), "huge_us": 30.0}
     nodes = draw(st.sampled_from([(), (Node(12 * MIB, 80.0), Node(16 * MIB, 250.0)), *NODES]))
     memory = sum(node.size for node in nodes) if nodes else draw(st.sampled_from([8, 16, 24])) * MIB
-    return Workload("huge", tuple(areas), (phase,), machine=MachineSpec(memory, nodes=nodes, **given))  # type: ignore[arg-type]
+    limit = st.sampled_from([None, 100 * KIB, 3 * MIB, 5 * MIB])
+    boxes = (Cgroup("a", draw(limit), draw(limit), 0, 0, draw(limit)),) if boxed else ()
+    machine = MachineSpec(memory, nodes=nodes, **given)  # type: ignore[arg-type]
+    return Workload("huge", tuple(areas), (phase,), machine=machine, cgroups=boxes)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -12,14 +12,15 @@ import pytest
 
 from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.engine import trace_page, trace_write
-from damon.workload.load import parse_workload
+from damon.model.machine import Advice
+from damon.workload.load import load_workload, parse_workload
 from damon.workload.tracefile.change import Change, change_trace
-from damon.workload.tracefile.form import TracedArea
+from damon.workload.tracefile.form import TRUTH, TracedArea
 from damon.workload.tracefile.reader import Trace
 from damon.workload.tracefile.writer import TraceWriter
 from tests import buffers
 from tests.buffers import addresses
-from tests.mm.sim.machines import check, page_addrs
+from tests.mm.sim.machines import advise, check, page_addrs
 from tests.workload.traces import MS, Window, random_counts, write
 
 PAGES = {"heap": 150, "lib": 90}
@@ -42,6 +43,7 @@ class Model:
     end: int
     loop: bool
     scale: float
+    known: dict[int, list[float]] = field(default_factory=dict)
 
     def at(self, t: int) -> Window | None:
         """The window at the machine's time ``t``."""
@@ -51,8 +53,14 @@ class Model:
         return self.windows[(self.begin + since % (self.end - self.begin)) // WINDOW]
 
     def counts(self, t: int) -> list[float]:
-        window, found = self.at(t), [0.0] * self.nr_pages
-        for low, end, each, _ in window.rows if window else ():
+        window = self.at(t)
+        return self._counts(window) if window else [0.0] * self.nr_pages
+
+    def _counts(self, window: Window) -> list[float]:
+        if window.t0 in self.known:
+            return self.known[window.t0]
+        found = self.known[window.t0] = [0.0] * self.nr_pages
+        for low, end, each, _ in window.rows:
             for page in range(max(low - self.first, 0), min(end - self.first, self.nr_pages)):
                 found[page] = each
         return found
@@ -125,7 +133,7 @@ def _periods(model: Model, now: int, mapped: tuple[tuple[int, int], ...]) -> lis
     return found
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_everything_that_is_asked_of_a_trace(tmp_path: Path, seed: int) -> None:
     """Touches so far, the truth, the pages and kinds of single touches, what is mapped, in memory, accessed or idle."""
     sim, models, rnd = _made(tmp_path, seed)
@@ -165,7 +173,7 @@ def _compare(sim: SimulatedMachine, name: str, model: Model, periods: list[tuple
         assert counts[page] > 0
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_pages_are_accessed_in_the_windows_that_have_them(tmp_path: Path, seed: int) -> None:
     """After a whole window those with many touches are young and in memory; those without are old, or not there."""
     sim, models, _ = _made(tmp_path, seed)
@@ -186,3 +194,46 @@ def test_pages_are_accessed_in_the_windows_that_have_them(tmp_path: Path, seed: 
             found = (folio for folios in space.folios(addrs[0], addrs[-1] + 4096) for folio in folios)
             resident = {(folio.addr - addrs[0]) // 4096 for folio in found}
             assert sure <= resident <= ever
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 0.5])
+@pytest.mark.parametrize("seed", range(6))
+def test_an_exact_capture_loses_nothing_and_adds_nothing(tmp_path: Path, seed: int, scale: float) -> None:
+    """In each window exactly those pages are accessed that have a count, also single ones; absent pages come."""
+    rnd = Random(seed)
+    windows = random_counts(rnd, 240, NUMBER)
+    windows[0] = Window(0, WINDOW, [(7, 8, 1.0, 0.0)])
+    areas = [TracedArea("heap", 0, 0, 240, mapped=((3 * MS, LENGTH - 1),))]  # as seen: late, and not to the end
+    write(tmp_path / "t.trace", [("web", 240, windows)], areas, LENGTH, origin=TRUTH)
+    entry = {"trace": "t.trace", "time_scale": scale, "loop": True}
+    step = int(WINDOW * scale)
+    free = {"hz": 0, "swap": {"size": "64M", "write_us": 0}, "reclaim_us": 0, "scan_us": 0}  # reclaim takes no time
+    with SimulatedMachine(parse_workload({"areas": {"t": entry}, "machine": free}, directory=tmp_path), 1) as sim:
+        space, start = sim.open_process(sim.pids["t"]), page_addrs(sim, "t.heap")[0]
+
+        def present() -> list[int]:
+            return [folio.addr for folios in space.folios(start, start + 240 * 4096) for folio in folios]
+
+        for number in range(NUMBER + 5):
+            before = present()
+            batch = space.mkold(addresses(before), len(before))
+            sim.clock.sleep_us(step // 1000)
+            old = {addr for addr, young in zip(before, buffers.young(space, batch), strict=True) if not young}
+            touched = {(addr - start) // 4096 for addr in set(present()) - old}
+            window = windows[number % NUMBER]
+            # What comes at the very edge of a scaled window can be seen with the next.
+            due = {page for page in range(240) if window.touches(page)}
+            assert touched ^ due <= ({239} if scale != 1.0 else set()), (number, len(touched - due), len(due - touched))
+            if rnd.random() < 0.3:
+                assert space.madvise(start, 240 * 4096, Advice.PAGEOUT) == 0
+
+
+def test_a_page_that_is_written_once_is_dirty(tmp_path: Path) -> None:
+    rows = [(page, page + 1, 1.0, float(page % 3 == 0)) for page in range(90)]
+    areas = [TracedArea("f", 0, 0, 90, "file", mapped=((0, 100 * MS),))]
+    path = write(tmp_path / "t", [("p", 90, [Window(0, 50 * MS, rows)])], areas, 100 * MS, origin=TRUTH)
+    with SimulatedMachine(load_workload(path), 1) as sim:
+        sim.clock.sleep_us(60_000)
+        assert sim.areas()[0].resident_bytes == 90 * 4096
+        assert advise(sim, Advice.PAGEOUT, area="f") == 0
+        assert sim.counters()["writeback"] == 30

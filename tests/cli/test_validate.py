@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``damon validate`` with the simulator in place of the guest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from damon.cli import as_guest, compare_guests, validate
+from damon.cli.as_guest import Policy, slowed
+from damon.cli.main import exit_code, parser
+from damon.cli.simulate import simulate
+from damon.guests.engine import GuestFailed
+from damon.mm.sim import SimulatedMachine
+from damon.results.sim_to_real import Measured
+from damon.workload.load import load_workload
+
+WORKLOAD = """\
+areas:
+  hot: {size: 4 MiB}
+  cold: {size: 16 MiB}
+phases:
+  - {duration: 60s, access: [{area: hot, rate: 20k}]}
+machine: {memory: 128 MiB}
+"""
+AWAKE = (
+    "damon_reclaim.quota_ms=0 damon_reclaim.wmarks_high=1000 damon_reclaim.wmarks_mid=1000 damon_reclaim.wmarks_low=0"
+)
+POLICIES = f"""\
+none: damon_reclaim.enabled=N
+soon: damon_reclaim.min_age=1000000 {AWAKE}
+late: damon_reclaim.min_age=5000000 {AWAKE}
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "w.yaml").write_text(WORKLOAD)
+    (tmp_path / "p.yaml").write_text(POLICIES)
+    monkeypatch.setattr(compare_guests, "prepare", lambda arguments, engine, workload: _Job(arguments, workload))
+    return tmp_path
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Stands for a job of a guest."""
+
+    arguments: Any
+    workload: str
+    place: Path | None = None
+
+
+def _guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
+    found = []
+    for job in jobs:
+        result = simulate(job.arguments, load_workload(job.workload), job.place)
+        found.append({**result, "guest": {"kernel": "none", "counted": True, "warnings": []}})
+    return found
+
+
+def _run(files: Path, *words: str, guest: Any = _guest) -> int:
+    given = ["validate", str(files / "w.yaml"), "--policies", str(files / "p.yaml"), "--duration", "8"]
+    given += ["--seeds", "1", "--others", "none", *words]
+    arguments = parser(["validate"]).parse_args(given)
+    return exit_code(lambda: validate.validate(arguments, guest))
+
+
+def test_a_guest_that_does_what_was_predicted(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = files / "out"
+    found = files / "found.json"
+    words = ("--require", "rss<0.1%,refaults<=1,spearman>=1", "-o", str(out), "--json", str(found))
+    assert _run(files, *words) == 0
+    said = capsys.readouterr().out
+    assert "rank correlation by resident: 1.00" in said
+    assert {path.name for path in out.iterdir()} == {"none", "soon", "late"}
+    assert (out / "soon/predicted/run.json").exists()
+    assert (out / "soon/measured/run.json").exists()
+    whole = json.loads(found.read_text())
+    assert [one["name"] for one in whole["policies"]] == ["none", "soon", "late"]
+    none, soon, late = (one["measured"] for one in whole["policies"])
+    assert soon["mean_resident_bytes"] < late["mean_resident_bytes"] < none["mean_resident_bytes"]
+    assert whole["figures"]["spearman"] == 1
+    assert all(one["met"] for one in whole["require"])
+
+
+@pytest.mark.parametrize(("words", "guests"), [((), [1, 1, 1]), (("--one-guest",), [3])])
+def test_each_policy_has_a_fresh_guest_unless_one_is_wanted(
+    words: tuple[str, ...], guests: list[int], files: Path
+) -> None:
+    seen: list[int] = []
+
+    def guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
+        seen.append(len(jobs))
+        return _guest(jobs, label, quiet)
+
+    assert _run(files, "--quiet", *words, guest=guest) == 0
+    assert seen == guests
+
+
+def test_another_guest_ends_with_4(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It accesses four times as much, so that nothing of what is cold here is so there."""
+
+    def guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
+        path = files / "other.yaml"
+        path.write_text(WORKLOAD.replace("area: hot", "area: cold"))
+        return _guest([_Job(job.arguments, str(path), job.place) for job in jobs], label, quiet)
+
+    assert _run(files, "--require", "rss<5%", guest=guest) == 4
+    assert "damon: --require: rss<5%: is " in capsys.readouterr().err
+
+
+def test_a_slow_guest_is_simulated_as_slow(files: Path) -> None:
+    """Intervals and accesses as the guest reached them, where they were longer and fewer."""
+    policy = Policy("p", "", parser(["run"]).parse_args(
+        ["run", "--sim", "x", "--duration", "10", "--module", "damon_reclaim", "min_age=5", "aggr_interval=200000"]
+    ))  # fmt: skip
+    result = {"timing": {"kdamond_cpu_seconds": {"damon_reclaim": 2.0}}}
+    measured = Measured((0,), (0,), (0,), (0,), 0.0, 2.0, 0.3)
+    slow, workload = slowed(policy, load_workload(files / "w.yaml"), measured, result)
+    assert slow.arguments.module == [["damon_reclaim", "min_age=5", "sample_interval=7500", "aggr_interval=300000"]]
+    assert workload.phases[0].accesses[0].rate == 10_000
+    fast = Measured((0,), (0,), (0,), (0,), 0.0, 1.0, 0.1)
+    assert slowed(policy, workload, fast, result)[0].arguments.module[0][2:] == [
+        "sample_interval=5000", "aggr_interval=200000"
+    ]  # fmt: skip
+    unknown = Measured((0,), (0,), (0,), (0,), 0.0, 1.0, None)  # 2 of 10 s of work
+    assert slowed(policy, workload, unknown, result)[0].arguments.module[0][2:] == [
+        "sample_interval=6250", "aggr_interval=250000"
+    ]  # fmt: skip
+
+
+def test_other_programs_are_no_part_of_the_workload(files: Path) -> None:
+    found = files / "found.json"
+    assert _run(files, "--others", "8M@1k", "--json", str(found), "--quiet") == 0
+    none, soon, _ = json.loads(found.read_text())["policies"]
+    assert none["predicted"]["mean_resident_bytes"] == 20 << 20 == none["measured"]["mean_resident_bytes"]
+    assert soon["predicted"]["mean_resident_bytes"] != soon["measured"]["mean_resident_bytes"]
+
+
+def test_a_lost_guest_is_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def guest(*_: object) -> Any:
+        raise GuestFailed("the guest was lost", 1)
+
+    assert _run(files, guest=guest) == 1
+    assert "damon: w with guest:host: the guest was lost" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("policies", "words", "said"),
+    [
+        ("", (), "is not a mapping of names to command lines"),
+        ("a b: damon_reclaim.min_age=1", (), "'a b': is not a name"),
+        ("a: 5", (), "a: 5: is not a command line"),
+        ("a: min_age=5", (), "a: 'min_age=5': names no module"),
+        ('a: damon_reclaim.x="5', (), "a quotation is not closed"),
+        ("a: damon_reclaim=5", (), "has no dot"),
+        ("a: [", (), "line"),
+        (POLICIES, ("--engine", "host"), "--engine: 'host': is not in a guest"),
+        (POLICIES, ("--require", "rs<5%"), "--require: 'rs': is not a figure; give one of rss, refaults"),
+        (POLICIES, ("--duration", "2h"), "is too long for guests"),
+        (POLICIES, ("-o", "."), "is there already"),
+    ],
+)
+def test_refusals(
+    policies: str, words: tuple[str, ...], said: str, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (files / "p.yaml").write_text(policies)
+    assert _run(files, *words, guest=None) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("others", ["8M", "@1k", "8M@", "4097@1k", "8M@0"])
+def test_other_programs_have_a_size_and_a_rate(others: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _run(files, "--others", others)
+    assert "is not memory and a rate; give SIZE@RATE" in capsys.readouterr().err
+
+
+def test_what_is_beside_a_workload_in_a_guest(files: Path) -> None:
+    """Two thirds of other programs before it; the tables of the program after its areas, in its cgroup."""
+    text = WORKLOAD.replace("{size: 4 MiB}", "{size: 4 MiB, memcg: box}").replace(
+        "rate: 20k", "rate: 20k, pattern: zipf"
+    )
+    (files / "w.yaml").write_text(text)
+    workload = as_guest.beside(load_workload(files / "w.yaml"), (3 << 20, 100.0))
+    assert [(area.name, area.size >> 10, area.process, area.memcg) for area in workload.areas] == [
+        ("programs before", 2048, "programs before", ""), ("hot", 4096, "main", "box"), ("cold", 16384, "main", ""),
+        ("tables of main", 28, "main", "box"), ("programs after", 1024, "programs after", ""),
+    ]  # fmt: skip
+    rates = {one.area: one.rate for one in workload.phases[0].accesses}
+    assert rates == {"hot": 2e4, "programs before": 50.0, "programs after": 50.0, "tables of main": 2e4}
+    with SimulatedMachine(workload, 1) as machine:
+        assert machine.areas()[3].resident_bytes == 28 << 10
+
+
+def test_a_policy_that_is_given_twice(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(files, "--policies", str(files / "p.yaml"), str(files / "p.yaml")) == 2
+    assert "is given twice" in capsys.readouterr().err

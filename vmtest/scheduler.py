@@ -1,0 +1,1 @@
+../damon/scheduler.py
