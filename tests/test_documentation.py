@@ -84,7 +84,8 @@ def check_names(found: argparse.Namespace) -> None:
     workload = getattr(found, "sim", None)
     if isinstance(workload, str):
         made = workload.endswith(".trace")  # by damon import
-        assert made or workload in shipped() or (ROOT / workload).exists() or workload.isupper(), workload
+        example = any(ROOT.glob(f"examples/*/{workload}"))
+        assert made or example or workload in shipped() or (ROOT / workload).exists() or workload.isupper(), workload
     kernel = getattr(found, "kernel", None)
     if isinstance(kernel, str) and re.fullmatch(r"[a-z0-9.-]+", kernel) and not kernel.startswith("linux-image"):
         assert kernel in variants(), kernel
