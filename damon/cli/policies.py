@@ -10,9 +10,6 @@ from typing import Final
 from damon.errors import InvalidInput
 from damon.modules.cmdline import parse_cmdline
 from damon.quoting import quoted
-from damon.workload.load import read_yaml
-from damon.workload.schema import NAME
-from damon.workload.yaml12 import read_text
 
 #: Policies of all files.
 MOST: Final = 100
@@ -37,6 +34,10 @@ def read_policies(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, str]:
+    from damon.workload.load import read_yaml
+    from damon.workload.schema import NAME
+    from damon.workload.yaml12 import read_text
+
     try:
         data = read_yaml(read_text(path))[1]
     except OSError as error:

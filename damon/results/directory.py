@@ -18,7 +18,6 @@ from typing import IO, Any, Final, Protocol, TypeAlias
 
 from damon import format_version
 from damon.errors import DamonError, InvalidInput, MissingCapability
-from damon.records.convert import replace
 from damon.results.tables import TABLES, Columns, Kind
 
 #: Of ``run.json`` and the tables.
@@ -44,12 +43,13 @@ class _File(Protocol):
 
 class _JsonLines:
     def __init__(self, path: Path, table: str) -> None:
-        self._file = _create(path / f"{table}.jsonl")
+        self._file = _create(path / f"{table}.jsonl", buffering=0)
 
     def write(self, columns: Mapping[str, _Waiting]) -> None:
         lists = {name: values if isinstance(values, list) else values.tolist() for name, values in columns.items()}
-        self._file.write(json.dumps(lists, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
+        line = memoryview(json.dumps(lists, separators=(",", ":")).encode() + b"\n")
+        while line:  # at once, unless the disk is full: what is there is whole lines
+            line = line[self._file.write(line) :]
 
     def close(self) -> None:
         self._file.close()
@@ -86,9 +86,10 @@ def _none_wait(kind: Kind) -> _Waiting:
     return [] if code is None else array(code)
 
 
-def _create(path: Path) -> IO[bytes]:
+def _create(path: Path, buffering: int = -1) -> IO[bytes]:
     """A new file, which a link must not lead elsewhere."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "wb")
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    return os.fdopen(fd, "wb", buffering)
 
 
 def arrow_schema(table: str) -> Any:
@@ -179,6 +180,8 @@ class DirectorySink:
         self._put(TIMING, timing)
 
     def _put(self, name: str, value: Mapping[str, Any]) -> None:
+        from damon.records.convert import replace
+
         replace(self.path / name, [json.dumps(value, indent=1), "\n"])
         os.chmod(self.path / name, 0o644)
 

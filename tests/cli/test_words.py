@@ -119,7 +119,7 @@ def test_a_value_with_a_unit_is_refused_with_what_to_write(damon: Damon, small: 
     ("words", "hint"),
     [
         (["recrod"], "invalid choice: 'recrod'; did you mean record?"),
-        (["zzz"], "choose from run, compare, modinfo, record"),
+        (["zzz"], "choose from run, compare, accuracy, validate"),
         (["run", "--sim", "x", "--durtion", "5"], "unrecognized arguments: --durtion 5; did you mean --duration?"),
         (["run", "--sim", "x", "--zzz"], "unrecognized arguments: --zzz; see"),
         (["record", "--sim", "x", "--ops", "vadr"], "'vadr'; did you mean vaddr?"),

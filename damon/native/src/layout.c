@@ -181,7 +181,7 @@ FIELDS(T) = {
 #define T sim_trace
 FIELDS(T) = {
 	F(data) F(table) F(nr) F(first) F(nr_pages) F(origin) F(begin) F(length) F(time_scale) F(size_scale)
-	F(nr_levels) F(loop)
+	F(nr_levels) F(loop) F(exact) F(pad)
 };
 #undef T
 
