@@ -105,7 +105,7 @@ def replayed(traced: Sampled, edges_ns: Floats, sample_us: float) -> Floats:
 
 def of_areas(workload: Workload, edges_ns: Floats, sample_us: float) -> dict[str, Floats]:
     """The share of each area by cells of time: the mean of its pages."""
-    timeline, traces = Timeline(workload), Traces()
+    timeline, traces = Timeline(workload), Traces(workload.areas)
     sizes = {area.name: area.size for area in workload.areas}
     found = {
         area.name: replayed(traces.sampled(area), edges_ns, sample_us).mean(axis=1)
@@ -134,7 +134,7 @@ def virtual(
         edges_ns: the edges of the cells of time.
         sample_us: the sampling interval.
     """
-    timeline, traces = Timeline(workload), Traces()
+    timeline, traces = Timeline(workload), Traces(workload.areas)
     cells = np.zeros((len(edges_ns) - 1, len(edges) - 1))
     width = np.diff(edges)
     for area in workload.areas:

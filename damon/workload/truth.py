@@ -48,7 +48,7 @@ class Truth:
             {event.name for event in phase.events if event.event is Event.MMAP} for phase in workload.phases
         ]
         self._whole_us = sum(phase.duration_us for phase in workload.phases)
-        traces = Traces()
+        traces = Traces(workload.areas)
         self._traced = {
             area.name: traces.sampled(area).fewer(_TRACED) for area in workload.areas if area.replay is not None
         }

@@ -20,7 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @examples(25)
 @given(seeds)
-@example(300)  # a scheme is due at every sample, and somebody looks at the end of an aggregation
+@example(300)  # a scheme is due at every sample, and a look comes at the end of an aggregation
 def test_at_once_or_one_by_one(seed: int) -> None:
     compare(seed, Counted())
 

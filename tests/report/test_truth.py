@@ -91,6 +91,15 @@ def _traced(place: Path, loop: bool) -> tuple[Workload, Area]:
     return workload, workload.areas[1]
 
 
+def test_a_cell_over_the_end_of_a_round_has_what_is_in_both(tmp_path: Path) -> None:
+    workload, area = _traced(tmp_path, True)
+    whole = truth.of_areas(workload, np.array([0.0, 3e9]), SAMPLE_US)["y"][0]
+    over = truth.of_areas(workload, np.array([1.5e9, 4.5e9]), SAMPLE_US)["y"][0]
+    assert area.replay is not None
+    assert over == pytest.approx(whole)
+    assert whole > 0
+
+
 @pytest.mark.parametrize("loop", [False, True])
 def test_traces_are_as_on_the_machine(tmp_path: Path, loop: bool) -> None:
     workload, area = _traced(tmp_path, loop)

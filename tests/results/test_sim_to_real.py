@@ -23,7 +23,7 @@ ONE = Measured((0, 1, 2), (100 * MIB,) * 3, (0, 0, 0), (0, 0, 0), 0.0, 1.0, None
 
 
 def _boxed(module: list[str], place: Path) -> Measured:
-    """8 MiB in a cgroup of 4, and 8 MiB that nobody accesses."""
+    """8 MiB in a cgroup of 4, and 8 MiB that nothing accesses."""
     areas = (Area("hot", 8 * MIB, memcg="box"), Area("cold", 8 * MIB))
     workload = Workload(
         "w", areas, (Phase("p", 10**9, (Access("hot", 2000.0),)),), machine=MachineSpec(128 * MIB),

@@ -19,7 +19,7 @@ from damon.workload.model import Area, MachineSpec, Phase, Replay, Swap, Workloa
 from damon.workload.tracefile.form import TracedArea, pack_rows
 from damon.workload.tracefile.mapping import changes
 from damon.workload.tracefile.reader import Trace
-from damon.workload.tracefile.sampled import Sampled, sampled
+from damon.workload.tracefile.sampled import Sampled, Traces, sampled
 from damon.workload.tracefile.writer import TraceWriter
 from damon.workload.truth import Truth
 from tests.examples import examples
@@ -91,6 +91,20 @@ def test_rounds_are_a_cycle(tmp_path: Path) -> None:
     assert looped.most_byte_seconds == pytest.approx(one.most_byte_seconds)
     for refaults in (10.0, 300.0):
         assert looped.byte_seconds(refaults) == pytest.approx(one.byte_seconds(refaults), rel=1e-3)
+
+
+def test_areas_that_come_and_go_in_each_round(tmp_path: Path) -> None:
+    """Lives that are alike count as often as they are there."""
+    windows: list[Window] = [(0.0, 1.0, [(0, 64, 3.0)]), (1.0, 2.0, [(0, 64, 3.0)])]
+    trace = _trace(tmp_path, 64, windows, [(0.0, 2.0), (3.0, 4.0)])
+    once, often = (best_reclaim(_workload(_area(trace, loop=True), 40.0), until) for until in (4.0, 40.0))
+    assert often.most_byte_seconds == pytest.approx(10 * once.most_byte_seconds, rel=0.1)
+
+
+def test_many_areas_have_fewer_pages_each(tmp_path: Path) -> None:
+    area = _area(_trace(tmp_path, 4096, [(0.0, 1.0, [(0, 4096, 1.0)])], [(0.0, 1.0)]))
+    found = [len(Traces([area] * number).sampled(area).rates) for number in (1, 32, 64, 100_000)]
+    assert found == [512, 512, 256, 32]
 
 
 @st.composite

@@ -124,7 +124,7 @@ static void put(const char *tag, const void *head, size_t head_len, const void *
 	pthread_mutex_lock(&writing);
 	done = failed ? wanted : writev(out, parts, 3);
 	if (done != wanted) {
-		fprintf(stderr, "truth: writing failed: %s\n", done < 0 ? strerror(errno) : "no room");
+		fprintf(stderr, "truth: writing failed: %s\n", done < 0 ? strerror(errno) : "no space left");
 		failed = true;
 	}
 	pthread_mutex_unlock(&writing);

@@ -25,7 +25,7 @@ def directory() -> Path:
     """Where ``PLUGIN`` and ``AGENT`` are.
 
     Raises:
-        MachineLacks: there is no compiler, or no room.
+        MachineLacks: there is no compiler, or no space.
         BuildFailed: it failed.
     """
     compiler = program("gcc")

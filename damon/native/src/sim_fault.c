@@ -55,7 +55,7 @@ int sim_page_alloc(struct sim_machine *m, uint32_t area, uint64_t index, struct 
 		if (got)
 			continue;
 		if (!sim_oom(m, 0, t))
-			break; /* nobody is left to kill: use the reserve */
+			break; /* no process is left to kill: use the reserve */
 		if (!m->area[area].mapped)
 			return 0;
 	}

@@ -197,7 +197,7 @@ int sim_memcg_charge(struct sim_machine *m, uint32_t area, uint64_t nr, int64_t 
 			continue;
 		m->memcg[id].event_oom++;
 		if (!sim_oom(m, id, t))
-			break; /* nobody is left to kill: it is charged all the same */
+			break; /* no process is left to kill: it is charged all the same */
 		if (!m->area[area].mapped)
 			return 0;
 	}

@@ -93,7 +93,7 @@ def best_reclaim(workload: Workload, seconds: float) -> Best:
     for area, life, times in found:
         add_life(idle[area.kind], area, life, times, detail)
     traced = [area for area in workload.areas if area.replay is not None]
-    traces = Traces()
+    traces = Traces(traced)
     for area in traced:
         add_traced(idle[area.kind], traces.sampled(area), area.populate, seconds, len(traced))
     file, anon = Curve(idle[Kind.FILE]).at, Curve(idle[Kind.ANON]).at

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -23,6 +23,9 @@ Rate = tuple[float, float]
 #: Of the area's pages at most, and windows of the trace's part, unless its highest level has more.
 MAX_PAGES: Final = 512
 MAX_WINDOWS: Final = 512
+#: Pages, and windows, of all areas together: many areas have fewer each, but these at least.
+_ALL: Final = 1 << 14
+_LEAST: Final = 32
 _NS: Final = 1e9
 
 
@@ -160,10 +163,16 @@ def sampled(area: Area, trace: Trace, pages: int = MAX_PAGES, windows: int = MAX
 
 
 class Traces:
-    """Opens each trace once."""
+    """Opens each trace once.
 
-    def __init__(self) -> None:
+    Args:
+        areas: of a workload, whose number decides how much of each is looked at.
+    """
+
+    def __init__(self, areas: Iterable[Area]) -> None:
         self._traces: dict[str, Trace] = {}
+        share = _ALL // max(sum(area.replay is not None for area in areas), 1)
+        self._pages, self._windows = (max(min(most, share), _LEAST) for most in (MAX_PAGES, MAX_WINDOWS))
 
     def sampled(self, area: Area) -> Sampled:
         """What stands for ``area``; see ``sampled()``."""
@@ -171,7 +180,7 @@ class Traces:
         path = area.replay.path
         if path not in self._traces:
             self._traces[path] = Trace(Path(path))
-        return sampled(area, self._traces[path])
+        return sampled(area, self._traces[path], self._pages, self._windows)
 
 
 def _add(edges: array[float], rates: list[array[float]], end: float, values: list[float]) -> None:
