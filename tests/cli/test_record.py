@@ -155,6 +155,18 @@ def test_a_signal_ends_it_whole(tmp_path: Path, endless: str, number: signal.Sig
     assert not [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")]
 
 
+def test_footprints_are_not_taken_more_often_than_snapshots(damon: Damon, tmp_path: Path, endless: str) -> None:
+    path = tmp_path / endless
+    times = {}
+    for aggr_us in (100_000, 5_000_000):
+        words = ["--sample-us", str(aggr_us // 20), "--aggr-us", str(aggr_us), "-o", str(tmp_path / "out"), "--quiet"]
+        assert damon(["record", "--sim", str(path), "--ops", "vaddr", "--duration", "21", *words]).code == 0
+        looks = [look["time"] for look in json.loads((tmp_path / "out.mem_footprint").read_text())]
+        times[aggr_us] = [round(b - a) for a, b in zip(looks[1:], looks[2:], strict=False)]
+    assert set(times[100_000]) == {1}
+    assert set(times[5_000_000]) == {5}
+
+
 def test_a_kill_leaves_what_was_written(tmp_path: Path, endless: str) -> None:
     path = tmp_path / "out"
     for _ in range(4):

@@ -49,7 +49,8 @@ class SimulatedMachine(Closing, Releasable):
     - Memory comes and goes in steps of 2 MiB, the highest of a node first; what goes offline is moved in no time, first
       to other nodes. What the kernel itself needs stays: a node's memory map, and the memory that is held.
     - Cgroups have lists of their own, limits and protection as in ``mm/memcontrol.c``. Only pages of areas are charged,
-      each at once and not in batches; a huge page that does not fit below the limits of its cgroup comes as single pages.
+      each at once and not in batches; a huge page that does not fit below the limits of its cgroup comes as single
+      pages.
     - Huge pages are of anonymous memory. Nothing is moved to make room in one piece (free frames do grow together
       again), a split folio's pages go to the head of its list, khugepaged costs no process time, and of a block advised
       differently in parts no huge page comes until one advice is given for all of it.
