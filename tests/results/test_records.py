@@ -191,7 +191,8 @@ def test_curves_of_a_table(tmp_path: Path) -> None:
         run.table("regions").plot("start")
 
 
-def test_parquet_of_lines_and_of_streams_is_the_same(tmp_path: Path) -> None:
+def test_parquet_of_lines_and_of_streams_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("damon.results.directory._CHUNK", 2)  # several parts of each table
     parquet = pytest.importorskip("pyarrow.parquet")
     from damon.results.parquet import write_parquet
 
@@ -202,4 +203,8 @@ def test_parquet_of_lines_and_of_streams_is_the_same(tmp_path: Path) -> None:
         files = write_parquet(Run.open(tmp_path / form), tmp_path / f"{form}-tables")
         tables.append({path.name: parquet.read_table(path) for path in files})
     assert tables[0] == tables[1]
-    assert tables[0]["regions.parquet"].num_rows > 0
+    run = Run.open(tmp_path / "jsonl")
+    assert [tables[0][f"{name}.parquet"].to_pydict() for name in ("regions", "snapshots")] == [
+        run.table(name).columns for name in ("regions", "snapshots")
+    ]
+    assert len(list(run.chunks("snapshots"))) > 1
