@@ -56,12 +56,18 @@ def add(commands: Any) -> None:
     command.add_argument("--since", default="", metavar="TEXT", help="begin when the command prints TEXT")
     command.add_argument("--duration", type=duration, default=0.0, metavar="S",
                          help="end command and monitor after so long (default: with the command)")  # fmt: skip
+    command.add_argument("--skip", type=duration, default=0.0, metavar="S",
+                         help="leave out the snapshots of the monitor's first S (default 0)")  # fmt: skip
     command.add_argument("--hot", type=_share, default=0.5, metavar="X",
                          help="hot is accessed in that share of the sampling intervals (default 0.5)")  # fmt: skip
     _add_monitoring(command)
     _add_guest(command)
-    command.add_argument("--out", type=Path, metavar="DIR", help="keep the raw files of truth and the records there")
-    command.add_argument("-o", "--output", metavar="FILE", help="write a page with both sides in pictures")
+    command.add_argument(
+        "--out", type=Path, metavar="DIR", help="keep all files there, and a run directory of each monitor"
+    )
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="write damon report's page: accesses beside what was reported"
+    )
     command.add_argument("--json", metavar="FILE", help="write all figures as one object; - for standard output")
     command.add_argument("--quiet", action="store_true", help="no progress, no table")
     command.add_argument("words", nargs="+", metavar="COMMAND", help="after --: program and arguments")
@@ -84,6 +90,8 @@ def _add_guest(command: argparse.ArgumentParser) -> None:
     guest = command.add_argument_group("the guest")
     guest.add_argument("--kernel", default="page-idle", metavar="NAME", help="one of vmtest's (default page-idle)")
     guest.add_argument("--memory", default="1G", metavar="SIZE", help="memory (default 1G)")
+    guest.add_argument("--icount", type=number(0, 10), default=0, metavar="N",
+                       help="an instruction takes 2**N ns of the guest's time (default 0)")  # fmt: skip
     guest.add_argument("--thp", choices=("always", "madvise", "never"), help="transparent huge pages")
     guest.add_argument("--packages", default="", metavar="LIST", help="Debian packages that it has besides")
     guest.add_argument("--tree", action="append", default=[], metavar="HOST:GUEST", help="copy a directory in")
@@ -120,7 +128,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
         attrs=attrs, aggr_us=arguments.aggr_us, kernel=arguments.kernel, memory=arguments.memory,
         packages=[name for name in arguments.packages.split(",") if name],
         trees=[(Path(host), inside) for host, inside in _pairs(arguments.tree, ":", "--tree")],
-        thp=arguments.thp, env=_pairs(arguments.env, "=", "--env"),
+        thp=arguments.thp, icount=arguments.icount, env=_pairs(arguments.env, "=", "--env"),
     )  # fmt: skip
 
 
@@ -166,31 +174,44 @@ def _make(directory: Path) -> None:
 
 
 def _run_all(arguments: argparse.Namespace, study: Study, engines: Sequence[str], directory: Path) -> int:
-    from damon.guests.accuracy import compare, figures, page, run
+    from damon.guests.accuracy import compare, figures, kept, run
     from damon.guests.engine import GuestFailed
 
     found: dict[str, compare.Compared] = {}
+    rows: dict[str, Figures] = {}
     code = 0
     for name in engines:
         try:
             with Shown(f"{name} on {study.kernel}") if not arguments.quiet else ExitStack() as shown:
                 say = shown.say if isinstance(shown, Shown) else lambda line: None
-                found[name] = compare.compare(run.run(study, name, directory, say), arguments.hot)
+                ran = run.run(study, name, directory, say)
+                found[name] = compare.compare(ran, arguments.hot, arguments.skip)
+                rows[name] = figures.figures(found[name])
+                kept.keep(ran, found[name], rows[name], directory / name)
         except (GuestFailed, InvalidInput) as error:
             print(f"damon: {error}", file=sys.stderr)
             code = 1
-    rows = {name: figures.figures(one) for name, one in found.items()}
     if arguments.json is not None:
         plain = {name: {**rows[name].plain(), **compare.as_plain(one)} for name, one in found.items()}
         output.write_json(arguments.json, {"command": study.command, "kernel": study.kernel, "monitors": plain})
     if arguments.output is not None and found:
-        output.write_text(arguments.output, page.html(study, found, rows), "--output")
+        output.write_text(arguments.output, _page(directory, list(found)), "--output")
     if not arguments.quiet and arguments.json != "-":
         with output.reader_may_leave():
             _show(rows)
             for name, one in found.items():
                 _show_areas(name, figures.areas(one, 8))
     return code
+
+
+def _page(directory: Path, names: Sequence[str]) -> str:
+    """That of damon report, of all monitors."""
+    from damon.report import page
+    from damon.report.gather import gather
+    from damon.results.run import Run
+
+    limits = page.limits(len(names))
+    return page.html([gather(Run.open(directory / name), name, limits) for name in names])
 
 
 def _percent(value: float | None) -> str:

@@ -163,6 +163,10 @@ def _of_result(result: Mapping[str, Any] | None, seconds: float) -> Iterator[tup
     for name, unit in (("psi_some_us", "us"), ("slowdown", "")):
         if isinstance(result.get(name), int | float):
             yield name, result[name], unit
+    for name, found in _items(result.get("accuracy")):
+        value = dict(_items(found)).get("value")
+        if isinstance(value, int | float):
+            yield label(name), _plain(value), label(dict(_items(found)).get("unit") or "-").strip("-")
     for module, values in _items(result.get("modules")):
         for name, value in _items(dict(_items(values)).get("stats")):
             yield f"{label(module)}.{label(name)}", _plain(value), ""

@@ -13,6 +13,7 @@ from damon.report import asked, curves, distributions, truth
 from damon.report.actions import Actions, actions
 from damon.report.curves import Chart
 from damon.report.heat import Grid, Intervals, Kept, Scanned, scan
+from damon.report.measured import measured
 from damon.report.space import Floats, Named, Space
 from damon.results.arrays import Arrays, snapshots, whole
 from damon.results.run import Run
@@ -147,6 +148,7 @@ class _Part:
         if isinstance(played, str):
             found.why = played
             found.named = _of_mappings(context, grid.space)
+            found.truth = measured(run, context.number, grid)
             return found
         lost = asked.lost_trace(played.workload)
         if lost is not None:

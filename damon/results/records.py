@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A file of records, of damo or of ``damon record``, as a run directory: what was observed, and free memory beside it.
 
-The tables ``contexts``, ``snapshots``, ``regions`` and ``machine``. A record has no counters and no schemes.
+The tables ``contexts``, ``snapshots``, ``regions`` and ``machine``, and ``truth`` where it is known. A record has no
+counters and no schemes.
 """
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,18 @@ class Made:
     snapshots: int
     skipped: int
     damaged: str | None
+
+
+@dataclass(frozen=True)
+class Accessed:
+    """What was accessed from ``begin_ns`` to ``end_ns`` (of the record's clock): ``share`` (0..1) of each range."""
+
+    key: Key
+    begin_ns: int
+    end_ns: int
+    starts: Sequence[int]
+    ends: Sequence[int]
+    shares: Sequence[float]
 
 
 @dataclass
@@ -99,6 +112,17 @@ class _Tables:
         self._sink.append("snapshots", {name: [value] for name, value in zip(names, head, strict=True)})
         self._sink.append("regions", {name: rows[at :: len(REGION)] for at, name in enumerate(REGION)})
 
+    def add_truth(self, found: Accessed) -> None:
+        """What was accessed while a context monitored."""
+        nr = len(found.starts)
+        context = self.contexts.get(found.key.kdamond)
+        if context is None or not nr or found.begin_ns < self._origin_ns:
+            return
+        head = found.end_ns - self._origin_ns, found.begin_ns - self._origin_ns, context.number, found.key.target
+        names = "time_ns", "begin_ns", "context", "target"
+        rows = {name: [value] * nr for name, value in zip(names, head, strict=True)}
+        self._sink.append("truth", {**rows, "start": found.starts, "end": found.ends, "share": found.shares})
+
     def finish(self) -> None:
         for context in self.contexts.values():
             numbers = [context.number] * len(context.columns["time_ns"])
@@ -116,8 +140,9 @@ def _intervals(record: Record, snapshot: Snapshot, before_ns: int) -> tuple[int,
 
 
 def record_to_run(
-    path: Path, out: Path, form: str | None = None, progress: Callable[[str], None] = lambda note: None
-) -> Made:
+    path: Path, out: Path, form: str | None = None, progress: Callable[[str], None] = lambda note: None,
+    truth: Iterable[Accessed] = (), result: Mapping[str, Any] | None = None,
+) -> Made:  # fmt: skip
     """Make the run directory ``out`` of the records at ``path``.
 
     Args:
@@ -125,6 +150,9 @@ def record_to_run(
             beside it where they were recorded.
         out: new, or empty.
         form: of the tables, see ``DirectorySink``.
+        progress: is called with what is done.
+        truth: what was accessed in truth, where it was recorded beside.
+        result: the figures of the run, as ``run.json`` has them.
 
     Raises:
         InvalidInput: it is not a file of records, or ``out`` is not a new directory.
@@ -142,11 +170,13 @@ def record_to_run(
     except Damaged as error:
         damaged = str(error)
     finally:
+        for found in truth:
+            tables.add_truth(found)
         tables.finish()
         _free_memory(path, sink)
         sink.close()
     if damaged is None:
-        sink.describe(contexts=_contexts(path, tables), result={})
+        sink.describe(contexts=_contexts(path, tables), result=dict(result or {}))
     else:
         sink.describe(contexts=_contexts(path, tables))
     return Made(tables.nr, tables.skipped, damaged)

@@ -101,6 +101,10 @@ TABLES: Final[Mapping[str, Sequence[Column]]] = {
         _TIME, _CONTEXT, _SCHEME, Column("goal", "number", "of the goal in its scheme"),
         Column("current_value", "the metric's", "as measured last"), Column("target_value", "the metric's", "wanted"),
     ),
+    "truth": (
+        _TIME, Column("begin_ns", "ns", "when the interval began that ended then"), _CONTEXT, _TARGET, _START, _END,
+        Column("share", "0..1", "of sampling intervals with an access, mean of the pages", Kind.FLOAT),
+    ),
     "snapshots": (
         _TIME, _CONTEXT, _TARGET, Column("nr_rows", "count", "of its rows in the table regions"),
         Column("aged", "aggregations", "0: its rows are all regions; else all others are as before, and so much older"),

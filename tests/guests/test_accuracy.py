@@ -11,8 +11,9 @@ import pytest
 
 from damon.cli.main import main
 from damon.errors import InvalidInput
-from damon.guests.accuracy import compare, figures, page
+from damon.guests.accuracy import compare, figures, kept
 from damon.guests.accuracy.run import Ran, Study, run
+from damon.report import differences
 from tests import raw_truth
 from tests.raw_truth import MS, mark, touched, window
 
@@ -115,14 +116,37 @@ def test_processes_of_one_time_are_summed_up(tmp_path: Path) -> None:
     assert [(one.regions, one.hot, one.pages) for one in found.moments] == [(2, 2 * PAGE, 32)] * 4
 
 
-def test_the_page(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    found = {"rwp": compared(tmp_path, {100: touched(20)}, [[region(0, 16, 40, 1)]] * 4)}
-    rows = {name: figures.figures(one) for name, one in found.items()}
-    text = page.html(Study(command=["<b>", "x"]), found, rows)
-    assert "&lt;b&gt; x" in text
-    assert text.count("data:image/png;base64,") == 1
-    assert "http" not in text.replace("http-equiv", "")
+def test_the_first_seconds_can_be_left_out(tmp_path: Path) -> None:
+    """A monitor that finds the hot pages after a second: recall is 1/2 of 10 snapshots, and 1 of the last 5."""
+    regions = [[region(0, 16, 0 if n < 5 else 40, n)] for n in range(10)]
+    ran = Ran(record(tmp_path / "x.data", regions), (9,), truth(tmp_path / "x.raw", {100: touched(20)}))
+    whole, late = (compare.compare(ran, 0.5, skip_s) for skip_s in (0.0, 1.2))
+    assert [(figures.figures(one).snapshots, figures.figures(one).recall) for one in (whole, late)] == [
+        (10, 0.5), (5, 1.0),
+    ]  # fmt: skip
+    assert len(late.truth) == 10
+
+
+def test_the_page_is_that_of_a_report(tmp_path: Path) -> None:
+    """Truth and report as maps of the same cells: of 16 pages the first is accessed in half of the intervals."""
+    pytest.importorskip("plotly")
+    from damon.report.gather import gather
+    from damon.results.run import Run
+
+    regions = [[region(0, 1, 20, n), region(1, 16, 0, n)] for n in range(10)]
+    ran = Ran(record(tmp_path / "x.data", regions), (9,), truth(tmp_path / "x.raw", {100: touched(10)}))
+    found = compare.compare(ran, 0.5)
+    kept.keep(ran, found, figures.figures(found), tmp_path / "run")
+    gathered = gather(Run.open(tmp_path / "run"), "rwp")
+    (one,) = gathered.maps
+    assert one.truth is not None
+    assert [named.name for named in one.named] == ["prog.anon"]
+    first = round(len(one.grid.edges) / 16) - 1
+    for cells in (one.truth, one.share):
+        assert cells[:, :first] == pytest.approx(0.5, abs=0.01)
+        assert cells[:, first + 1 :] == pytest.approx(0.0, abs=0.01)
+    rows = {row.name: row.values for row in differences.figures([gathered])}
+    assert rows["recall of hot bytes"] == (100.0,)
 
 
 def test_the_driver_has_command_and_monitor_apart() -> None:

@@ -16,7 +16,9 @@ from damon.errors import InvalidInput
 from damon.guests.accuracy.run import Ran
 from damon.guests.truth.convert import Truth, Window
 from damon.guests.truth.maps import FOREVER
+from damon.records.names import Mapping
 from damon.records.read import Damaged, Record, Snapshot, read
+from damon.results.records import Accessed
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -25,8 +27,9 @@ _PAGE: Final = 4096
 _SAME: Final = 0.1
 _SUMMED: Final = ("hot", "observed_hot", "both", "used", "observed_used", "regions")
 _MEANS: Final = ("idle_error_s", "idle_bias_s", "age_error_s")
-#: Cells of the pictures.
-_COLUMNS: Final = 160
+#: Parts of a process's pages of which the truth is kept with the run, and the steps of their shares.
+_PARTS: Final = 1024
+_STEPS: Final = 250
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,14 @@ class Moment:
     pages: int
 
 
+@dataclass(frozen=True)
+class Least:
+    """What counts: memory from the share ``hot`` on is hot, and snapshots from ``after_ns`` after the first begin."""
+
+    hot: float
+    after_ns: int = 0
+
+
 @dataclass
 class AreaSums:
     """An area over all snapshots: byte-snapshots, and frequencies summed up over them."""
@@ -61,12 +72,12 @@ class AreaSums:
 
 @dataclass
 class Compared:
-    """What came of one run. The pictures are frequencies by snapshot and part of the largest process's pages."""
+    """What came of one run: its snapshots, its areas, and what was accessed in the time of each snapshot."""
 
     moments: list[Moment] = field(default_factory=list)
     areas: dict[str, AreaSums] = field(default_factory=dict)
-    true_picture: list[Floats] = field(default_factory=list)
-    observed_picture: list[Floats] = field(default_factory=list)
+    truth: list[Accessed] = field(default_factory=list)
+    mappings: list[list[Mapping]] = field(default_factory=list)  #: of each target
     damaged: str | None = None
 
 
@@ -98,6 +109,7 @@ class _Pages:
         self.last = np.minimum(self.begin, FOREVER).copy()
         self.before = np.zeros(at)
         self.age = np.zeros(at, np.int64)
+        self.began = -1
 
     def _stays(self, truth: Truth) -> None:
         layout = truth.layout
@@ -161,34 +173,38 @@ def snapshots(path: Path, target: int) -> Iterator[tuple[Record, Snapshot]]:
             yield record, snapshot
 
 
-def compare(ran: Ran, hot: float) -> Compared:
-    """All snapshots of a run beside the truth.
+def compare(ran: Ran, hot: float, skip_s: float = 0.0) -> Compared:
+    """The snapshots of a run beside the truth.
 
     Args:
         ran: its files.
         hot: share of the sampling intervals with an access from which on memory is hot.
+        skip_s: snapshots that end earlier after the monitor's begin do not count.
 
     Raises:
         InvalidInput: the files are none, or have nothing in common.
     """
     truth = Truth(ran.raw)
-    found, largest = Compared(), 0
+    found = Compared()
     for target, pid in enumerate(ran.pids):
         pages = _Pages(truth, pid)
-        one = Compared(areas=found.areas)
+        least = Least(hot, round(skip_s * 1e9))
+        one = Compared(areas=found.areas, truth=found.truth)
         between = _Between(truth, pages)
         try:
             for record, snapshot in snapshots(ran.record, target):
-                _add(one, pages, between, record, snapshot, hot)
+                _add(one, pages, between, record, snapshot, least)
         except Damaged as error:
             found.damaged = str(error)
         found.moments += one.moments
-        if len(pages.address) > largest:
-            largest = len(pages.address)
-            found.true_picture, found.observed_picture = one.true_picture, one.observed_picture
     if not found.moments:
         raise InvalidInput(f"record: {ran.record.name}: has no snapshot in the time of the truth; run it for longer")
     found.moments = _joined(found.moments)
+    found.mappings = [
+        [(area.address, area.address + area.nr_pages * _PAGE, area.name) for area in truth.layout.areas
+         if truth.layout.spaces[area.space].pid == pid]
+        for pid in ran.pids
+    ]  # fmt: skip
     return found
 
 
@@ -211,7 +227,7 @@ def _sum(moments: list[Moment]) -> Moment:
 
 
 def _add(
-    found: Compared, pages: _Pages, between: _Between, record: Record, snapshot: Snapshot, hot: float
+    found: Compared, pages: _Pages, between: _Between, record: Record, snapshot: Snapshot, least: Least
 ) -> None:  # fmt: skip
     begin, end = snapshot.start_ns or 0, snapshot.end_ns
     true = between.frequencies(begin, end)
@@ -219,7 +235,8 @@ def _add(
         return
     sample_us = float(snapshot.sample_us or record.sample_us or 5000)
     aggr_us = (end - begin) / 1000 if snapshot.sample_us else float(record.aggr_us or (end - begin) / 1000)
-    if not found.moments:  # what came before its begin no monitor knows
+    if pages.began < 0:  # what came before its begin no monitor knows
+        pages.began = begin
         pages.last = np.maximum(pages.last, begin)
     rows = np.array([row[:4] for row in snapshot.rows], np.int64)
     starts, ends = rows[:, 0], rows[:, 1]
@@ -229,15 +246,18 @@ def _add(
     observed = np.where(inside, frequency[at], 0.0)
     there = (pages.begin <= end) & (pages.end >= end) & inside
     sizes = ends - starts
-    true_hot, seen_hot = true >= hot, observed >= hot
+    true_hot, seen_hot = true >= least.hot, observed >= least.hot
     idle = np.where(true > 0, 0.0, np.maximum(end - np.maximum(pages.last, 0), 0) / 1e9)
     seen_idle = np.where(rows[at, 2] == 0, rows[at, 3] * aggr_us / 1e6, 0.0)
     pages.age = np.where(np.abs(true - pages.before) <= _SAME, pages.age + 1, 0)
     pages.before = true
     ages = np.abs(pages.age - rows[at, 3])[there] * aggr_us / 1e6
     wrong = (seen_idle - idle)[there]
+    found.truth.append(_accessed(record, begin, end, pages.address[pages.order], true[pages.order]))
+    if end - pages.began < least.after_ns:
+        return
     found.moments.append(Moment(
-        end / 1e9, int(true_hot.sum()) * _PAGE, int(sizes[frequency >= hot].sum()),
+        end / 1e9, int(true_hot.sum()) * _PAGE, int(sizes[frequency >= least.hot].sum()),
         int((true_hot & seen_hot).sum()) * _PAGE, int((true > 0).sum()) * _PAGE, int(sizes[rows[:, 2] > 0].sum()),
         _mean(np.abs(wrong)), _mean(wrong), _mean(ages), len(rows), sample_us, int(there.sum()),
     ))  # fmt: skip
@@ -247,19 +267,23 @@ def _add(
         sums.bytes += int(mine.sum()) * _PAGE
         sums.true += float(true[low:high][mine].sum())
         sums.observed += float(observed[low:high][mine].sum())
-    found.true_picture.append(_cells(true[pages.order]))
-    found.observed_picture.append(_cells(observed[pages.order]))
 
 
 def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _cells(values: Floats) -> Floats:
-    """Means of so many parts."""
-    edges = np.linspace(0, len(values), min(_COLUMNS, len(values)) + 1).astype(np.int64)
-    found: Floats = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
-    return found
+def _accessed(record: Record, begin: int, end: int, addresses: Ints, shares: Floats) -> Accessed:
+    """The means of parts of a process's pages, which are in order; parts of the same share that touch are one."""
+    apart = np.flatnonzero(np.diff(addresses) != _PAGE) + 1
+    even = np.arange(0, len(addresses), -(-len(addresses) // _PARTS))
+    first = np.union1d(even, apart)
+    nr = np.diff(np.append(first, len(addresses)))
+    means = np.round(np.add.reduceat(shares, first) / nr * _STEPS) / _STEPS
+    new = np.append(True, (means[1:] != means[:-1]) | np.isin(first[1:], apart))
+    last = np.append(first[new][1:], len(addresses)) - 1
+    starts, ends = addresses[first[new]], addresses[last] + _PAGE
+    return Accessed(record.key, begin, end, starts.tolist(), ends.tolist(), means[new].tolist())
 
 
 def as_plain(compared: Compared) -> dict[str, Any]:

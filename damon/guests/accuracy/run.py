@@ -20,8 +20,6 @@ from vmtest.truth import record as truth
 #: What can see accesses: the kernel's own DAMON, and this project's with either way to see accesses of processes.
 MONITORS: Final = {"host": ["--engine", "host"], "page_idle": ["--access", "page_idle"], "rwp": ["--access", "rwp"]}
 KERNEL: Final = "page-idle"
-#: A counted instruction takes 2**2 ns: neither the plugin nor what else this machine does changes what is measured.
-_ICOUNT: Final = 2
 _MOST: Final = 256 << 20
 _HEAD: Final = re.compile(rb"pids((?: [0-9]{1,10}){1,100})\n")
 _LINES: Final = 20
@@ -73,6 +71,7 @@ class Study:
         packages: Debian packages that the guest has besides.
         trees: directories that are copied in.
         thp: transparent huge pages: "always", "madvise", "never" or None.
+        icount: an instruction takes ``2**icount`` ns.
         env: of the command.
     """
 
@@ -87,6 +86,7 @@ class Study:
     packages: Sequence[str] = ()
     trees: Sequence[tuple[Path, str]] = ()
     thp: str | None = None
+    icount: int = 0
     env: Sequence[tuple[str, str]] = ()
 
     def config(self) -> GuestConfig:
@@ -106,7 +106,8 @@ class Study:
                 env={**ENV, **dict(self.env)},
                 thp=self.thp,
                 swap="zram:512M",
-                icount=_ICOUNT,
+                # Counted: neither the plugin nor what else this machine does changes what is measured.
+                icount=self.icount,
             )
 
     def driver(self, monitor: str) -> list[str]:
