@@ -33,7 +33,8 @@ which are; working set: bytes with an access in a snapshot, at the median, 75 an
 how much the report differs; idle error, age error: mean of all pages that are there, in seconds.
 
 examples:
-  damon accuracy --duration 20s --tree workloads:/opt/w -- python3 -m damon.workload.runner /opt/w/zipf.yaml
+  damon accuracy --duration 20s --program damon-workload --tree workloads:/opt/w -- \\
+      python3 -m damon.workload.runner /opt/w/zipf.yaml
   damon accuracy --engines rwp --program python3 --since ready --tree examples/programs:/opt/p -- /opt/p/table.py
   damon accuracy --engines page_idle --kernel page-idle-6.12 --sample-us 20000 --aggr-us 400000 -- ./program
 """

@@ -175,10 +175,7 @@ def record_to_run(
         tables.finish()
         _free_memory(path, sink)
         sink.close()
-    if damaged is None:
-        sink.describe(contexts=_contexts(path, tables), result=dict(result or {}))
-    else:
-        sink.describe(contexts=_contexts(path, tables))
+    sink.describe(contexts=_contexts(path, tables), result=dict(result or {}) if damaged is None else None)
     return Made(tables.nr, tables.skipped, damaged)
 
 

@@ -69,6 +69,12 @@ class AreaSums:
     true: float = 0.0
     observed: float = 0.0
 
+    def add(self, there: npt.NDArray[np.bool_], true: Floats, observed: Floats) -> None:
+        """The pages of a snapshot that are there."""
+        self.bytes += int(there.sum()) * _PAGE
+        self.true += float(true[there].sum())
+        self.observed += float(observed[there].sum())
+
 
 @dataclass
 class Compared:
@@ -262,11 +268,7 @@ def _add(
         _mean(np.abs(wrong)), _mean(wrong), _mean(ages), len(rows), sample_us, int(there.sum()),
     ))  # fmt: skip
     for name, low, high in pages.areas:
-        sums = found.areas.setdefault(name, AreaSums())
-        mine = there[low:high]
-        sums.bytes += int(mine.sum()) * _PAGE
-        sums.true += float(true[low:high][mine].sum())
-        sums.observed += float(observed[low:high][mine].sum())
+        found.areas.setdefault(name, AreaSums()).add(there[low:high], true[low:high], observed[low:high])
 
 
 def _mean(values: Floats) -> float:
