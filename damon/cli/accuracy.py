@@ -79,6 +79,7 @@ def _add_monitoring(command: argparse.ArgumentParser) -> None:
     how = command.add_argument_group("how to monitor")
     for name, default, what in (
         ("sample-us", 5000, "sampling interval"), ("aggr-us", 100_000, "aggregation interval"),
+        ("update-us", 1_000_000, "interval of looking for changes of the address space"),
         ("min-nr-regions", 10, "lower limit of regions"), ("max-nr-regions", 1000, "upper limit of regions"),
     ):  # fmt: skip
         how.add_argument(f"--{name}", type=number(1, 10**9), default=default, metavar="N",
@@ -118,7 +119,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
     from damon.guests.accuracy.run import Study
 
     attrs: list[str] = []
-    for name in ("sample_us", "aggr_us", "min_nr_regions", "max_nr_regions"):
+    for name in ("sample_us", "aggr_us", "update_us", "min_nr_regions", "max_nr_regions"):
         attrs += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     if arguments.intervals_goal:
         attrs += ["--intervals-goal", *map(str, arguments.intervals_goal)]

@@ -100,7 +100,8 @@ class Study:
             return GuestConfig(
                 kernel=self.kernel,
                 memory=self.memory,
-                cpus=2,
+                # Several take turns of up to some ms, so that a monitor beside a busy program would wake late.
+                cpus=1,
                 packages=tuple(self.packages),
                 trees=(*package_trees(), *(Tree(host, inside) for host, inside in self.trees)),
                 env={**ENV, **dict(self.env)},
