@@ -119,7 +119,7 @@ _CASES: Final = {
     "intervals too short": _Case(
         _SPARSE, lambda: _scheme(2), Cause.INTERVALS_SHORT,
         {"options": {"attrs": DamonAttrs(800_000, 16_000_000, 60_000_000, 10, 1000)}},
-        ("10 ms", "8.192 s", "32.77 s"), 40, {"attrs": DamonAttrs(1000, 5000, 1_000_000, 10, 1000)},
+        ("10 ms", "8.192 s", "32.77 s"), 24, {"attrs": DamonAttrs(1000, 5000, 1_000_000, 10, 1000)},
     ),
     "intervals too long": _Case(
         _HOT_COLD, lambda: _scheme(1), Cause.INTERVALS_LONG,
