@@ -23,6 +23,7 @@ from distributed import LocalCluster
 from damon import scheduler
 from damon.errors import InvalidInput, MissingCapability
 from damon.scheduler import check_address, is_open
+from damon.tune import stages
 from damon.tune.cluster import Cluster, perform_there
 from damon.tune.evaluate import Evaluator
 from damon.tune.results import Results

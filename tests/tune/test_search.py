@@ -200,7 +200,8 @@ def test_the_last_stage_looks_at_what_is_next_to_the_best(written: Written, sear
     assert short.best(study) is None
     found, _ = searched(written(tune={**tune, "refine": 8}), stages.tune, "tuned")
     best, wanted = found.best(study), whole.best(study)
-    assert best is not None and wanted is not None
+    assert best is not None
+    assert wanted is not None
     assert best.figures == wanted.figures, "from wherever the search had come"
     assert analysis.region(study, found.configs) == analysis.region(study, whole.configs)
     age, _ = best.point or ()
