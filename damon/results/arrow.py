@@ -43,7 +43,7 @@ class ArrowFile:
         arrays = []
         for field, (name, kind) in zip(self._schema, self._kinds, strict=True):
             values = columns[name]
-            parts = [part and py_buffer(part) for part in buffers(values, kind)]
+            parts = [None if part is None else py_buffer(part) for part in buffers(values, kind)]
             arrays.append(self._pa.Array.from_buffers(field.type, len(values), parts))
         self._writer.write_batch(self._pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._file.flush()

@@ -124,7 +124,7 @@ FIELDS(T) = {
 #define T damon_results
 FIELDS(T) = {
 	F(words) F(capacity) F(used) F(beside) F(nr_beside) F(every) F(next) F(regions) F(last) F(sample_us)
-	F(aggr_us) F(max_nr_accesses)
+	F(aggr_us) F(max_nr_accesses) F(acts) F(act_capacity) F(act_used)
 };
 #undef T
 
