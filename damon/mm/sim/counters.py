@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from damon.mm.sim.machine import SimulatedMachine
     from damon.mm.sim.state import PlacedArea
 
-Column: TypeAlias = "list[int] | list[float] | list[str] | array[int] | array[float]"
+Column: TypeAlias = "list[int] | list[float] | list[float | None] | list[str] | array[int] | array[float]"
 
 _sum = bind("damon_words_sum", None, c_void_p, c_uint64, c_uint64, c_void_p, c_uint64, c_uint64, c_uint64, c_void_p)
 
@@ -65,6 +65,8 @@ class Counters:
             self._add("area", placed.id, row, SimArea, ("touch_ns",))
             names = [f"node_present.{node}" for node in range(state.m.nr_node)]
             self._part("area", placed.id, row + SimArea.node_present.offset, names)
+            names = [f"node_rate.{node}" for node in range(state.m.nr_node)]
+            self._part("area", placed.id, row + SimArea.node_rate.offset, names)
         for number in state.cgroups.ids.values():
             self._add("cgroup", number, ctypes.addressof(state.cgroups.memcg.rows[number]), SimMemcg, _MEMCG)
         for index in range(len(state.processes)):
@@ -180,11 +182,36 @@ class Counters:
         }
 
     def _node_table(self, at: _Words, node: int) -> dict[str, Column]:
+        state, nr = self._machine.state, len(at.times)
+        areas, latencies = [area.id for area in self._areas], [spec.latency_ns for spec in state.ram.specs]
+        resident = at.total("area", areas, f"node_present.{node}", PAGE_SIZE)
         return {
             "time_ns": at.times,
-            "node": array("Q", [node]) * len(at.times),
+            "node": array("Q", [node]) * nr,
             **at.columns("node", node, {"free_bytes": ("nr_free", PAGE_SIZE)}),
-            "resident_bytes": at.total("area", [area.id for area in self._areas], f"node_present.{node}", PAGE_SIZE),
+            "resident_bytes": resident,
+            "tier": array("Q", [len({one for one in latencies if one < latencies[node]})]) * nr,
+            **self._touches(at, node, resident),
+        }
+
+    def _touches(self, at: _Words, node: int, resident: array[int]) -> dict[str, Column]:
+        """Of a node: touches a second, and what one costs; unknown where memory has no nodes, or nothing touches it."""
+        state = self._machine.state
+        if not state.m.latency:
+            unknown: list[float | None] = [None] * len(at.times)
+            return {"touches_per_s": unknown, "touch_ns": unknown}
+        total, cost = [0.0] * len(at.times), [0.0] * len(at.times)
+        for area in self._areas:
+            process = state.process.rows[state.area.rows[area.id].process]
+            touch_ns = state.m.node[process.node].touch_ns[node]
+            words = at.doubles("area", area.id, f"node_rate.{node}")
+            # What rounding has left of pages that are gone is none.
+            rates = [rate if there and rate > 0 else 0.0 for rate, there in zip(words, resident, strict=True)]
+            total = [one + rate for one, rate in zip(total, rates, strict=True)]
+            cost = [one + touch_ns * rate for one, rate in zip(cost, rates, strict=True)]
+        return {
+            "touches_per_s": [1e9 * one for one in total],
+            "touch_ns": [of / one if one else None for of, one in zip(cost, total, strict=True)],
         }
 
 
