@@ -83,6 +83,7 @@ class Recording:
             from damon.results.linux import ObservedCounters
 
             counters = ObservedCounters(observer)
+        self._machine, self._why = observer.machine, bool(arguments.why)
         self._sink = DirectorySink(arguments.out, request, arguments.out_form)
         self.recorder: ResultsRecorder = ResultsRecorder(
             damon, self._sink, counters, every_ns=request["every_ns"], regions=arguments.regions,
@@ -120,9 +121,19 @@ class Recording:
         """
         self.recorder.finish()
         strides = {str(number): stride for number, stride in self.recorder.strides.items() if stride > 1}
-        lasting = {name: value for name, value in result.items() if name != "timing"}
+        lasting = {name: value for name, value in result.items() if name != "timing"} | self._truth()
         self._sink.describe(contexts=self._contexts, result=lasting, strides=strides)
         self._sink.write_timing(result["timing"])
+
+    def _truth(self) -> dict[str, Any]:
+        """What ``damon why`` needs of a trace, which is open now."""
+        from damon.mm.sim.machine import SimulatedMachine
+        from damon.results.truth import RATES, traced_rates
+
+        if not self._why or not isinstance(self._machine, SimulatedMachine):
+            return {}
+        rates = traced_rates(self._machine.workload, self._machine.clock.now_ns())
+        return {RATES: rates} if rates is not None else {}
 
 
 def every_ns(arguments: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from damon.errors import InvalidInput, MissingCapability
 if TYPE_CHECKING:
     from damon.tune.evaluate import Evaluator
     from damon.tune.pool import Runner
-    from damon.tune.search import Found
+    from damon.tune.stages import Found
     from damon.tune.study import Study
 
 _COMMON = """\
@@ -94,17 +94,18 @@ def add(commands: Any) -> None:
 
 def sweep(arguments: argparse.Namespace) -> int:
     """The exit code."""
-    from damon.tune import search
+    from damon.tune import stages
 
-    return _run(arguments, "sweep", search.sweep)
+    return _run(arguments, "sweep", stages.sweep)
 
 
 def tune(arguments: argparse.Namespace) -> int:
     """The exit code."""
-    from damon.tune import search
+    from damon.tune import stages
+    from damon.tune.search import optuna_module
 
-    search.optuna_module()  # missing: before anything starts
-    return _run(arguments, "tune", search.tune)
+    optuna_module()  # missing: before anything starts
+    return _run(arguments, "tune", stages.tune)
 
 
 def _read(arguments: argparse.Namespace, name: str) -> Study:

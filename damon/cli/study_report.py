@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from damon.tune.choice import Choice
     from damon.tune.evaluate import Config
     from damon.tune.request import Request, Result
-    from damon.tune.search import Found
+    from damon.tune.stages import Found
     from damon.tune.study import Study
 
 #: The version of the object.

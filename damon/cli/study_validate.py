@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from damon.guests.job import Job
     from damon.guests.kept import Kept
     from damon.tune.domain import Point
-    from damon.tune.search import Found
+    from damon.tune.stages import Found
     from damon.tune.study import Study, WorkloadFile
 
 #: A run in a guest takes at least as long as the guest's time does, and many times that where it is emulated.

@@ -106,6 +106,8 @@ def damos_apply_scheme(ctx: DamonCtx, target: DamonTarget, index: int, scheme: D
         region = target.regions[index]
         size = region.size
         clock = ctx.machine.clock
+        kept = ctx.results if ctx.results is not None and ctx.results.acts else None
+        act = (clock.now_ns(), region.start, region.end) if kept is not None else (0, 0, 0)
         began = clock.coarse_ns()
         if ctx.trace is not None and ctx.trace.points[BEFORE_APPLY]:
             trace_before_apply(ctx, target, region, scheme)
@@ -113,6 +115,8 @@ def damos_apply_scheme(ctx: DamonCtx, target: DamonTarget, index: int, scheme: D
             applied, passed = apply_custom(ctx, target, region, scheme, scheme.action)
         else:
             applied, passed = _applied(ctx, ctx.ops.apply_scheme(ctx, target, region, scheme))
+        if kept is not None:
+            kept.act(ctx, scheme, target, act, applied)
         walk = ctx.walking
         if walk is not None and not scheme.walk_completed:
             walk.fn(ctx, target, region, scheme, passed)

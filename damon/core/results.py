@@ -16,8 +16,10 @@ from ctypes import c_int64, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Final
 
+from damon.core.trace import scheme_position
 from damon.model.context import DamonCtx
 from damon.model.scheme import Damos
+from damon.model.target import DamonTarget
 from damon.native import bind
 from damon.native.layout import shared
 
@@ -48,6 +50,8 @@ SCHEME: Final = (
     *("nr_tried", "sz_tried", "nr_applied", "sz_applied", "sz_ops_filter_passed", "qt_exceeds", "nr_snapshots"),
     *("esz", "charged_sz", "min_score", "active"),
 )
+#: ``enum damon_result_act``: the words of each attempt of a scheme; time in ns, addresses the core's, bytes applied.
+ACT: Final = ("time_ns", "scheme", "target", "start", "end", "applied_bytes")
 #: The words of each region.
 REGION: Final = ("start", "end", "nr_accesses", "age")
 
@@ -68,6 +72,8 @@ class _Results(ctypes.Structure):
         ("nr_beside", c_uint64),
         *((name, c_int64) for name in ("every", "next")),
         *((name, c_uint64) for name in ("regions", "last", "sample_us", "aggr_us", "max_nr_accesses")),
+        ("acts", c_void_p),
+        *((name, c_uint64) for name in ("act_capacity", "act_used")),
     )
 
 
@@ -93,6 +99,7 @@ class ResultsLog:
         fresh_ns: of the machine's clock: the reader waits for no longer, where Python ends aggregations; 0: no limit.
         also: called before each result that Python keeps, with the time in ns: what C leaves as it is can be noted
             then, and words that are no counters brought up to date.
+        acts: gets the words of many attempts of schemes (``ACT``), as ``reader`` does; None: they are not kept.
     """
 
     def __init__(
@@ -105,14 +112,19 @@ class ResultsLog:
         capacity: int = CAPACITY,
         fresh_ns: int = 0,
         also: Callable[[DamonCtx, int], None] | None = None,
+        acts: Callable[[array[int]], None] | None = None,
     ) -> None:
-        self._reader, self._beside, self._also = reader, tuple(beside), also
+        self._reader, self._beside, self._also, self._act_reader = reader, tuple(beside), also, acts
         self._native = _Results(every=every_ns, regions=regions, last=_WORD)
         self._words_beside = (Words * len(self._beside))(*(Words(at, nr) for at, nr in self._beside))
         self._native.beside, self._native.nr_beside = ctypes.addressof(self._words_beside), len(self._beside)
         self._fresh_ns, self._read_ns = fresh_ns, 0
         self._lock = threading.Lock()
         self._reserve(capacity)
+        self.acts = acts is not None  #: are attempts kept?
+        if self.acts:
+            self._acts = (c_uint64 * capacity)()
+            self._native.acts, self._native.act_capacity = ctypes.addressof(self._acts), capacity
 
     def _reserve(self, capacity: int) -> None:
         self._words = (c_uint64 * capacity)()
@@ -121,6 +133,8 @@ class ResultsLog:
     def prepare(self, ctx: DamonCtx) -> int:
         """The address of the native record, for aggregations that C ends."""
         native, attrs = self._native, ctx.attrs
+        if 2 * native.act_used > native.act_capacity:  # C keeps none without room for those of a whole pass
+            self.flush()
         native.sample_us, native.aggr_us = attrs.sample_interval, attrs.aggr_interval
         native.max_nr_accesses = attrs.max_nr_accesses()
         return ctypes.addressof(native)
@@ -148,6 +162,16 @@ class ResultsLog:
                 self._read_ns = now
                 self._read()
 
+    def act(self, ctx: DamonCtx, scheme: Damos, target: DamonTarget, act: tuple[int, int, int], applied: int) -> None:
+        """Keep an attempt of ``scheme``, at a time (ns) on a range (start, end), which applied to so many bytes."""
+        native, (now, start, end) = self._native, act
+        words = array("Q", (now, scheme_position(ctx, scheme), ctx.targets.index(target), start, end, applied))
+        with self._lock:
+            if len(words) > native.act_capacity - native.act_used:
+                self._read()
+            ctypes.memmove(native.acts + 8 * native.act_used, words.buffer_info()[0], 8 * len(words))
+            native.act_used += len(words)
+
     def _result(self, ctx: DamonCtx, now: int, *, regions: bool) -> array[int]:
         attrs, targets = ctx.attrs, ctx.targets
         accessed = sum(row.size for target in targets for row in target.regions if row.nr_accesses) * ctx.addr_unit
@@ -170,16 +194,24 @@ class ResultsLog:
 
     def _read(self) -> None:
         native = self._native
-        words = array("Q")
-        words.frombytes(ctypes.string_at(native.words, 8 * native.used))
-        native.used = 0
+        words, acts = _words_at(native.words, native.used), _words_at(native.acts, native.act_used)
+        native.used = native.act_used = 0
         if words:
             self._reader(words)
+        if acts and self._act_reader is not None:
+            self._act_reader(acts)
 
     def flush(self) -> None:
         """Give the reader all that waits; not while the worker runs on a simulated machine."""
         with self._lock:
             self._read()
+
+
+def _words_at(address: int | None, nr: int) -> array[int]:
+    words = array("Q")
+    if address is not None and nr:
+        words.frombytes(ctypes.string_at(address, 8 * nr))
+    return words
 
 
 def scheme_words(scheme: Damos) -> tuple[int, ...]:

@@ -237,7 +237,7 @@ def trace_aggregated(ctx: DamonCtx) -> None:
                 trace.emit(name, ctx, (index, target.regions.nr), target.regions.snapshot())
 
 
-def _position(ctx: DamonCtx, scheme: Damos) -> int:
+def scheme_position(ctx: DamonCtx, scheme: Damos) -> int:
     """Of ``scheme`` in its context. Looked for only when the schemes have changed: there may be thousands."""
     schemes = ctx.schemes
     if scheme.position >= len(schemes) or schemes[scheme.position] is not scheme:
@@ -254,7 +254,7 @@ def trace_before_apply(ctx: DamonCtx, target: DamonTarget, region: DamonRegion, 
     trace = _listening(ctx, BEFORE_APPLY)
     if trace is not None:
         rate = damon_mvsum(region, left_window_bp(ctx))
-        where = _position(ctx, scheme), ctx.targets.index(target), target.regions.nr
+        where = scheme_position(ctx, scheme), ctx.targets.index(target), target.regions.nr
         trace.emit(BEFORE_APPLY, ctx, (0, *where, region.start, region.end, rate, region.age))
 
 
@@ -262,7 +262,7 @@ def damos_trace_esz(ctx: DamonCtx, scheme: Damos) -> None:
     """The effective quota was computed for the first time, or has changed."""
     trace = _listening(ctx, ESZ)
     if trace is not None:
-        trace.emit(ESZ, ctx, (0, _position(ctx, scheme), scheme.quota.esz))
+        trace.emit(ESZ, ctx, (0, scheme_position(ctx, scheme), scheme.quota.esz))
 
 
 def trace_intervals_tune(ctx: DamonCtx, sample_us: int) -> None:
@@ -278,4 +278,4 @@ def damos_trace_stat(ctx: DamonCtx, scheme: Damos) -> None:
     if trace is not None:
         stat = replace(scheme.stat)
         sizes = stat.nr_tried, stat.sz_tried, stat.nr_applied, stat.sz_applied, stat.sz_ops_filter_passed
-        trace.emit(STAT, ctx, (0, _position(ctx, scheme), *sizes, stat.qt_exceeds, stat.nr_snapshots))
+        trace.emit(STAT, ctx, (0, scheme_position(ctx, scheme), *sizes, stat.qt_exceeds, stat.nr_snapshots))

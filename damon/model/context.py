@@ -47,6 +47,11 @@ class Tracepoints(Protocol):
 class Results(Protocol):
     """Where results are kept for a reader that comes later: ``core.results.ResultsLog``."""
 
+    acts: bool  #: are attempts of schemes kept?
+
+    def act(self, ctx: DamonCtx, scheme: Damos, target: DamonTarget, act: tuple[int, int, int], applied: int) -> None:
+        """Keep an attempt of ``scheme``, at a time (ns) on a range (start, end), which applied to so many bytes."""
+
     def keep(self, ctx: DamonCtx) -> None:
         """Keep the results of the aggregation that has just ended, or that none ends while the worker waits."""
 

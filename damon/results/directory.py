@@ -12,12 +12,12 @@ import json
 import os
 from array import array
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, Final, Protocol, TypeAlias
+from typing import IO, Any, Final, Protocol
 
 from damon import format_version
 from damon.errors import DamonError, InvalidInput, MissingCapability
+from damon.results.arrow import ARRAYS, ArrowFile, Waiting
 from damon.results.tables import TABLES, Columns, Kind
 
 #: Of ``run.json`` and the tables.
@@ -30,22 +30,17 @@ _CHUNK: Final = 1 << 13
 _TOGETHER: Final = ("regions", "snapshots")
 
 
-#: Rows of one column that wait to be written; an array, unless it is of text or some are unknown.
-_Waiting: TypeAlias = "list[Any] | array[int] | array[float]"
-_ARRAYS: Final = {Kind.INT: "Q", Kind.FLOAT: "d"}
-
-
 class _File(Protocol):
-    def write(self, columns: Mapping[str, _Waiting]) -> None: ...
+    def write(self, columns: Mapping[str, Waiting]) -> None: ...
 
     def close(self) -> None: ...
 
 
 class _JsonLines:
-    def __init__(self, path: Path, table: str) -> None:
-        self._file = _create(path / f"{table}.jsonl", buffering=0)
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
 
-    def write(self, columns: Mapping[str, _Waiting]) -> None:
+    def write(self, columns: Mapping[str, Waiting]) -> None:
         lists = {name: values if isinstance(values, list) else values.tolist() for name, values in columns.items()}
         line = memoryview(json.dumps(lists, separators=(",", ":")).encode() + b"\n")
         while line:  # at once, unless the disk is full: what is there is whole lines
@@ -55,34 +50,8 @@ class _JsonLines:
         self._file.close()
 
 
-class _Arrow:
-    def __init__(self, path: Path, table: str) -> None:
-        pa = import_module("pyarrow")
-        self._schema = arrow_schema(table)
-        self._file = _create(path / f"{table}.arrows")
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        self._writer = pa.ipc.new_stream(self._file, self._schema, options=options)
-
-    def write(self, columns: Mapping[str, _Waiting]) -> None:
-        pa = import_module("pyarrow")
-
-        def column(field: Any) -> Any:
-            values = columns[field.name]
-            if isinstance(values, list):
-                return pa.array(values, field.type)
-            return pa.Array.from_buffers(field.type, len(values), [None, pa.py_buffer(values)])
-
-        arrays = list(map(column, self._schema))
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
-        self._file.flush()
-
-    def close(self) -> None:
-        self._writer.close()
-        self._file.close()
-
-
-def _none_wait(kind: Kind) -> _Waiting:
-    code = _ARRAYS.get(kind)
+def _none_wait(kind: Kind) -> Waiting:
+    code = ARRAYS.get(kind)
     return [] if code is None else array(code)
 
 
@@ -90,13 +59,6 @@ def _create(path: Path, buffering: int = -1) -> IO[bytes]:
     """A new file, which a link must not lead elsewhere."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     return os.fdopen(fd, "wb", buffering)
-
-
-def arrow_schema(table: str) -> Any:
-    """The columns of ``table`` for pyarrow."""
-    pa = import_module("pyarrow")
-    kinds = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
-    return pa.schema([pa.field(column.name, kinds[column.kind]) for column in TABLES[table]])
 
 
 def has_arrow() -> bool:
@@ -157,7 +119,7 @@ class DirectorySink:
         path.mkdir(exist_ok=True)
         self.path = path
         self._files: dict[str, _File] = {}
-        self._waiting: dict[str, dict[str, _Waiting]] = {}
+        self._waiting: dict[str, dict[str, Waiting]] = {}
         self.rows: dict[str, int] = {}
         self._head = {format_version.FIELD: FORMAT, "form": self.form, "request": dict(request)}
         self.describe()
@@ -205,9 +167,14 @@ class DirectorySink:
             return
         nr = len(next(iter(waiting.values())))
         if table not in self._files:
-            self._files[table] = (_Arrow if self.form == "arrow" else _JsonLines)(self.path, table)
+            self._files[table] = self._open(table)
         self._files[table].write(waiting)
         self.rows[table] = self.rows.get(table, 0) + nr
+
+    def _open(self, table: str) -> _File:
+        if self.form == "arrow":
+            return ArrowFile(_create(self.path / f"{table}.arrows"), table)
+        return _JsonLines(_create(self.path / f"{table}.jsonl", buffering=0))
 
     def flush(self) -> None:
         """Write the rows that wait."""

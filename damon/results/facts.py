@@ -13,7 +13,7 @@ from damon.errors import InvalidInput
 from damon.model.machine import PAGE_SIZE
 from damon.results.funnel import STAGES
 from damon.results.run import Run
-from damon.results.truth import truth_of
+from damon.results.truth import kept_rates, truth_of
 
 #: The stages that lose stock: bytes that are never tried.
 _STOCK: Final = STAGES[1 : STAGES.index("tried") + 1]
@@ -164,14 +164,14 @@ class Facts:
     def sparse_area(self) -> tuple[str | None, float]:
         """The largest area that is accessed in the middle of the run, less than four times a page in an aggregation
         interval or the minimum age, and the seconds between accesses to one of its pages."""
-        truth = truth_of(self.run)
-        if truth is None:
-            return None, 0.0
-        middle, interval = self.seconds * 5e5, self.aggr_us * max(self.min_age, 1)
-        rates = {name: truth.accesses_per_page(name, middle, interval) for name in truth.areas}
-        sparse = [name for name, rate in rates.items() if 0 < rate < 4]
-        area = max(sparse, key=lambda name: truth.areas[name].size, default=None)
-        return area, interval / 1e6 / rates[area] if area is not None else 0.0
+        truth, interval = truth_of(self.run), self.aggr_us * max(self.min_age, 1) / 1e6
+        rates = kept_rates(self.run)
+        if truth is not None:
+            middle = self.seconds * 5e5
+            rates = {name: (truth.accesses_per_page(name, middle, 1e6), one.size) for name, one in truth.areas.items()}
+        sparse = [name for name, (rate, _) in rates.items() if 0 < rate * interval < 4]
+        area = max(sparse, key=lambda name: rates[name][1], default=None)
+        return area, 1.0 / rates[area][0] if area is not None else 0.0
 
     # -- parameters
 

@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from damon.results.directory import arrow_schema, check_place
+from damon.results.arrow import arrow_schema
+from damon.results.directory import check_place
 from damon.results.run import Run
 from damon.results.tables import TABLES
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from damon.core import Damon
 from damon.core.events import BEFORE_APPLY
-from damon.core.results import HEAD, REGION, SCHEME, Head, Result, ResultsLog, split
+from damon.core.results import ACT, HEAD, REGION, SCHEME, Head, Result, ResultsLog, split
 from damon.core.trace import TraceEvent, event_name
 from damon.mm.clock import VirtualClock
 from damon.model.context import DamonCallControl, DamonCtx
@@ -119,7 +119,9 @@ class ResultsRecorder:
         self._epoch_ns = damon.machine.clock.now_ns()
         self._next_ns = 0
         self.error: OSError | None = None  #: why nothing more is recorded
-        wanted = {*self._traced, *((BEFORE_APPLY,) if regions or why else ())}
+        #: The core's engine keeps what schemes do with the results; of others it is known by their trace events.
+        self._own = type(damon) is Damon
+        wanted = {*self._traced, *((BEFORE_APPLY,) if (regions and not self._own) or why else ())}
         self._subscription = damon.trace.subscribe(self._take_event, wanted) if wanted else None
 
     @property
@@ -147,13 +149,14 @@ class ResultsRecorder:
         log = ResultsLog(
             lambda words: self._take(watched, words), counters.words if counters else (), every_ns=self._every_ns,
             regions=self._regions, fresh_ns=self._fresh_ns, also=also,
+            acts=(lambda words: self._take_acts(watched, words)) if self._regions and self._own else None,
         )  # fmt: skip
         watched = _Watched(len(self._watched), ctx, log, first)
         self._watched[ctx] = watched
         if self._why:
             watched.funnel = Funnel(ctx, lambda row: self._append_row("funnel", watched, row), self._epoch_ns)
             self._ask(watched, lambda ctx: self._look(watched))
-        if type(self._damon) is Damon:
+        if self._own:
             ctx.results = log
         else:
             self._ask(watched, log.keep)
@@ -267,15 +270,16 @@ class ResultsRecorder:
 
     def _take_series(self, watched: _Watched, words: array[int], length: int) -> None:
         """Results of the same form without regions: a column is every ``length``-th word."""
-        times = [time_ns - self._epoch_ns for time_ns in words[Head.TIME :: length]]
+        times = array("Q", [time_ns - self._epoch_ns for time_ns in words[Head.TIME :: length]])
         nr = len(times)
+        number = array("Q", [watched.number]) * nr
         if watched.first and self._counters is not None:
             beside = words[length - self._counters.nr :]
             self._append_all(self._counters.tables(times, beside, length))
         contexts = {name: words[at::length] for name, at in _CONTEXT.items()}
-        self._append("contexts", {"time_ns": times, "context": [watched.number] * nr, **contexts})
+        self._append("contexts", {"time_ns": times, "context": number, **contexts})
         schemes = {name: words[HEAD + at :: length] for at, name in enumerate(SCHEME)}
-        self._append("schemes", {"time_ns": times, "context": [watched.number] * nr, "scheme": [0] * nr, **schemes})
+        self._append("schemes", {"time_ns": times, "context": number, "scheme": array("Q", bytes(8 * nr)), **schemes})
 
     def _take_each(self, watched: _Watched, words: array[int]) -> None:
         results = list(split(words))
@@ -326,7 +330,12 @@ class ResultsRecorder:
                     names = ("time_ns", "context", "scheme", "goal", "current_value", "target_value")
                     self._append("goals", {name: [value] for name, value in zip(names, row, strict=True)})
 
-    # -- events
+    # -- actions and events
+
+    def _take_acts(self, watched: _Watched, words: array[int]) -> None:
+        columns: dict[str, Any] = {name: words[at :: len(ACT)] for at, name in enumerate(ACT)}
+        columns["time_ns"] = array("Q", [time_ns - self._epoch_ns for time_ns in columns["time_ns"]])
+        self._append("actions", {**columns, "context": array("Q", [watched.number]) * len(columns["scheme"])})
 
     def _take_event(self, event: TraceEvent) -> None:
         watched = self._watched.get(event.ctx)
@@ -340,7 +349,7 @@ class ResultsRecorder:
             })  # fmt: skip
         if watched.funnel is not None and event.name == BEFORE_APPLY:
             watched.funnel.take(event)
-        if self._regions and event.name == BEFORE_APPLY:
+        if self._regions and not self._own and event.name == BEFORE_APPLY:
             self._end_action(watched)
             _, scheme, target, _, start, end, *_ = event.fields
             action = {

@@ -17,7 +17,8 @@ from damon import format_version
 from damon.errors import InvalidInput, MissingCapability
 from damon.model import html
 from damon.quoting import cut, quoted
-from damon.results.directory import FORMAT, FORMS, NAME, arrow_schema, has_arrow
+from damon.results.arrow import arrow_schema
+from damon.results.directory import FORMAT, FORMS, NAME, has_arrow
 from damon.results.regions import Snapshot, in_order, snapshots
 from damon.results.sink import MemorySink
 from damon.results.tables import TABLES, Column, Kind

@@ -21,6 +21,7 @@ from damon.results.recorder import FRESH_NS, ResultsRecorder
 from damon.results.request import request, workload_request
 from damon.results.run import Run
 from damon.results.sink import MemorySink
+from damon.results.truth import RATES, traced_rates
 
 
 class Recording:
@@ -86,7 +87,11 @@ class Recording:
         )
 
     def _result(self) -> dict[str, Any]:
-        return {"memory": {"total_bytes": self._damon.machine.free_mem()[1] * PAGE_SIZE}}
+        machine = self._damon.machine
+        result: dict[str, Any] = {"memory": {"total_bytes": machine.free_mem()[1] * PAGE_SIZE}}
+        if self._asked["why"] and isinstance(machine, SimulatedMachine):
+            result[RATES] = traced_rates(machine.workload, machine.clock.now_ns())
+        return result
 
     def stop(self) -> None:
         """Record no more; safe to call twice.

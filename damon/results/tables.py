@@ -76,7 +76,12 @@ TABLES: Final[Mapping[str, Sequence[Column]]] = {
         Column("psi_some_us", "us", "memory pressure: time in which some process of it waited", optional=True),
         *(Column(name, "count", f"{name} of memory.events", optional=True) for name in _MEMORY_EVENTS),
     ),
-    "nodes": (_TIME, Column("node", "number", "of the NUMA node"), Column("free_bytes", "bytes", "free"), _RESIDENT),
+    "nodes": (
+        _TIME, Column("node", "number", "of the NUMA node"), Column("free_bytes", "bytes", "free"), _RESIDENT,
+        Column("tier", "number", "of memory: 0 has the least latency", optional=True),
+        Column("touches_per_s", "1/s", "accesses to memory there", Kind.FLOAT, optional=True),
+        Column("touch_ns", "ns", "mean cost of these, by the nodes of the processes", Kind.FLOAT, optional=True),
+    ),
     "placement": (
         _TIME, _text("area", "of the workload"), _START, _END, Column("resident_bytes", "bytes", "of the area there"),
     ),

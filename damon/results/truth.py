@@ -3,12 +3,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, Final
 
 from damon.model.machine import PAGE_SIZE
 from damon.results.run import Run
 from damon.workload.model import Access, Area, Event, Kind, Pattern, Phase, PhaseEvent, Workload
 from damon.workload.truth import Truth
+
+#: The field of ``run.json``'s result that has what ``traced_rates()`` gave.
+RATES: Final = "traced_touches_per_page_s"
+
+
+def traced_rates(workload: Workload, now_ns: int) -> dict[str, float] | None:
+    """Mean touches of a page in a second by area in the middle of a run that ends now; None without a trace.
+
+    For readers of the run: what it names as its traces must not be opened then, as anybody may have written it.
+    """
+    if not any(area.replay for area in workload.areas):
+        return None
+    truth = Truth(workload)
+    return {area: truth.accesses_per_page(area, now_ns / 2000, 1e6) for area in truth.areas}
+
+
+def kept_rates(run: Run) -> Mapping[str, tuple[float, int]]:
+    """What ``traced_rates()`` gave when the run was made, and the bytes of each area; empty: nothing."""
+    kept, workload = (run.result or {}).get(RATES), run.request.get("workload")
+    try:
+        sizes = {str(area["name"]): int(area["size"]) for area in workload["areas"]}  # type: ignore[index]
+        rates = {str(name): (float(rate), sizes[name]) for name, rate in dict(kept or {}).items()}
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return {}
+    return {name: found for name, found in rates.items() if isfinite(found[0]) and found[0] >= 0}
 
 
 def truth_of(run: Run) -> Truth | None:

@@ -96,21 +96,28 @@ def gain(study: Study, config: Config, default: Config) -> Mapping[str, float]:
     return found
 
 
-def region(study: Study, configs: Sequence[Config]) -> dict[str, tuple[int, int]]:
-    """Of each ordered free parameter the indices of its least and its largest value in configurations that keep the
-    constraints and are nearly as good as the best (``NEAR``): where to look, and how exactly it matters."""
+def near(study: Study, configs: Sequence[Config]) -> list[Config]:
+    """Those that keep the constraints and are nearly as good as the best (``NEAR``) in every objective, the best at
+    first."""
     best = chosen(study, configs)
     if best is None:
-        return {}
-    near = [
-        config.point
-        for config in configs
-        if config.feasible and config.point is not None and all(
-            _better(one, config) >= _better(one, best) - NEAR * abs(_better(one, best)) for one in study.objectives
-        )
+        return []
+    bounds = [
+        (one, _better(one, best) - NEAR * abs(_better(one, best))) for one in study.objectives
     ]  # fmt: skip
+    return [
+        config
+        for config in ranked(study, configs)
+        if config.feasible and config.point is not None and all(_better(one, config) >= bound for one, bound in bounds)
+    ]
+
+
+def region(study: Study, configs: Sequence[Config]) -> dict[str, tuple[int, int]]:
+    """Of each ordered free parameter the indices of its least and its largest value in configurations that are nearly
+    as good as the best (``near``): where to look, and how exactly it matters."""
+    points = [config.point for config in near(study, configs) if config.point is not None]
     return {
-        domain.label: (min(point[nr] for point in near), max(point[nr] for point in near))
+        domain.label: (min(point[nr] for point in points), max(point[nr] for point in points))
         for nr, domain in enumerate(study.space.free)
-        if domain.ordered and near
+        if domain.ordered and points
     }

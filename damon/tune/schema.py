@@ -29,6 +29,7 @@ class TuneFields(Strict, frozen=True):
     startup: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 10
     seed: Seed = 0
     prune: bool = True
+    refine: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     coarse: CoarseFields | None = None
 
 
@@ -88,6 +89,7 @@ TAKES: Final[Mapping[str, str]] = {
     "tune": "settings of damon tune, e.g. {trials: 100, seed: 1}",
     "coarse": "a first stage, e.g. {trials: 40, duration: 6h, scale: {sample_interval: 4, aggr_interval: 4}}",
     "scale": "factors of parameters, e.g. {sample_interval: 4, max_nr_regions: 0.5}",
+    "refine": "a whole number from 0",
     **dict.fromkeys(("trials", "batch", "startup", "keep"), _WHOLE),
 }  # fmt: skip
 STRUCTS: Final[Mapping[str, type[Strict]]] = {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Searches of a study: every combination, or those that optuna asks for.
+"""One stage of a search: the configurations that optuna asks for.
 
-A search asks for configurations in batches of a fixed size, and reports them in order. So it takes the same way with
+It asks for configurations in batches of a fixed size, and reports them in order. So it takes the same way with
 one worker and with many, and after a kill: what is in the result file is not run again, and the search is repeated up
 to where it was.
 """
@@ -12,18 +12,18 @@ import logging
 import statistics
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from damon.errors import MissingCapability
-from damon.tune.analysis import chosen, main_effects, ranked
-from damon.tune.domain import Domain, Point
+from damon.tune.analysis import ranked
+from damon.tune.domain import Point
 from damon.tune.evaluate import HOPELESS, Config, Evaluator
 from damon.tune.goals import value
 from damon.tune.request import CHECKPOINTS, Request, Result, Rules
-from damon.tune.study import Stage, Study, WorkloadFile
+from damon.tune.study import Stage, WorkloadFile
 
 if TYPE_CHECKING:
     import optuna
@@ -34,100 +34,6 @@ _FIRST: Final = CHECKPOINTS // 4
 _STALE: Final = 200
 
 Run = tuple[WorkloadFile, int, Request, Result]
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search came to.
-
-    Attributes:
-        configs: of the last stage, each once, in the order in which they were asked for.
-        default: the modules without the free parameters, one of each engine; empty when the study leaves it out.
-        asked: configurations of all stages that were run, wholly or in part.
-        runs: runs of those; the grid has ``grid`` of them.
-        complete: those of ``runs`` that ran to the end.
-        grid: runs of every combination.
-        importance: of each free parameter by its label (``main_effects``, ``Search.importance``).
-        coarse: configurations of the first stage, in order.
-    """
-
-    configs: Sequence[Config]
-    default: Sequence[Config]
-    asked: int
-    runs: int
-    complete: int
-    grid: int
-    importance: dict[str, float]
-    coarse: Sequence[Config] = ()
-
-    def best(self, study: Study) -> Config | None:
-        """The best one that keeps the constraints; None when none does."""
-        return chosen(study, self.configs)
-
-
-def _grid(evaluator: Evaluator) -> int:
-    study = evaluator.study
-    return len(study.space) * len(study.engines) * len(study.seeds) * len(study.workloads)
-
-
-def sweep(evaluator: Evaluator) -> Found:
-    """Every combination of parameters and engines."""
-    study = evaluator.study
-    evaluator.bases(study.stage)
-    default = _default(evaluator)
-    asked = [(engine, point) for engine in study.engines for point in study.space.points()]
-    configs = evaluator.configs(asked, "sweep")
-    complete = sum(config.outcome == "complete" for config in configs) * len(evaluator.pairs())
-    effects = main_effects(study, configs)
-    return Found(configs, default, len(configs), _grid(evaluator), complete, _grid(evaluator), effects)
-
-
-def _default(evaluator: Evaluator) -> Sequence[Config]:
-    if not evaluator.study.default:
-        return ()
-    return evaluator.configs([(engine, None) for engine in evaluator.study.engines], "default")
-
-
-def tune(evaluator: Evaluator) -> Found:
-    """Those that optuna asks for: TPE for one objective, NSGA-II for several; of the study's one engine.
-
-    Raises:
-        MissingCapability: optuna is not installed.
-    """
-    study, settings = evaluator.study, evaluator.study.tune
-    every = [tuple(range(len(domain.values))) for domain in study.space.free]
-    evaluator.bases(study.stage)
-    default = _default(evaluator)
-    asked = runs = complete = 0
-    first: list[Point] = []
-    before: Sequence[Config] = ()
-    if study.coarse is not None and settings.coarse is not None:
-        evaluator.bases(study.coarse)
-        coarse = Search(evaluator, study.coarse, every, settings.coarse.trials, "coarse")
-        coarse.run()
-        asked, runs, complete = len(coarse.configs), coarse.runs, coarse.complete
-        before = list(coarse.configs.values())
-        first = [config.point for config in coarse.best(settings.coarse.keep) if config.point is not None]
-        every = _around(study.space.free, every, first)
-    fine = Search(evaluator, study.stage, every, settings.trials, "tune", first)
-    fine.run()
-    return Found(
-        list(fine.configs.values()), default, asked + len(fine.configs), runs + fine.runs, complete + fine.complete,
-        _grid(evaluator), fine.importance(), before,
-    )  # fmt: skip
-
-
-def _around(
-    domains: Sequence[Domain], every: Sequence[tuple[int, ...]], points: Sequence[Point]
-) -> list[tuple[int, ...]]:
-    """Of each parameter the values from one below the least of ``points`` to one above their largest."""
-    if not points:
-        return list(every)
-    columns = zip(*points, strict=True)
-    return [
-        tuple(range(max(min(column) - 1, 0), min(max(column) + 1, indices[-1]) + 1)) if domain.ordered else indices
-        for domain, indices, column in zip(domains, every, columns, strict=True)
-    ]
 
 
 class Search:
@@ -147,14 +53,14 @@ class Search:
         first: Sequence[Point] = (),
     ) -> None:  # fmt: skip
         self._evaluator, self._stage, self._every, self._trials, self._what = evaluator, stage, every, trials, what
-        self._study = evaluator.study
-        (self._engine,) = self._study.engines
+        self.study = evaluator.study
+        (self._engine,) = self.study.engines
         self.configs: dict[Point, Config] = {}  #: in the order in which they were asked for
         #: Of each workload and seed the complete runs that keep the constraints.
         self._finals: list[list[Result]] = [[] for _ in evaluator.pairs()]
         self.runs = self.complete = 0
         self._optuna = optuna_module()
-        directions = ["maximize" if one.maximize else "minimize" for one in self._study.objectives]
+        directions = ["maximize" if one.maximize else "minimize" for one in self.study.objectives]
         self._asked: optuna.Study = self._optuna.create_study(sampler=self._sampler(), directions=directions)
         for point in first:
             self._asked.enqueue_trial(self._named(point))
@@ -162,19 +68,19 @@ class Search:
             self._optuna.distributions.IntDistribution(indices[0], indices[-1])
             if domain.ordered
             else self._optuna.distributions.CategoricalDistribution(indices)
-            for domain, indices in zip(self._study.space.free, every, strict=True)
+            for domain, indices in zip(self.study.space.free, every, strict=True)
         ]
 
     def _sampler(self) -> Any:
-        settings = self._study.tune
-        if len(self._study.objectives) > 1:
+        settings = self.study.tune
+        if len(self.study.objectives) > 1:
             return self._optuna.samplers.NSGAIISampler(seed=settings.seed, population_size=max(settings.startup, 2))
         return self._optuna.samplers.TPESampler(
             seed=settings.seed, n_startup_trials=settings.startup, multivariate=True, constant_liar=True,
         )  # fmt: skip
 
     def _named(self, point: Point) -> dict[str, Any]:
-        return {domain.label: index for domain, index in zip(self._study.space.free, point, strict=True)}
+        return {domain.label: index for domain, index in zip(self.study.space.free, point, strict=True)}
 
     def run(self) -> None:
         """Ask, run and report, batch by batch."""
@@ -183,41 +89,45 @@ class Search:
         for indices in self._every:
             total *= len(indices)
         distributions = {
-            domain.label: values for domain, values in zip(self._study.space.free, self._domains, strict=True)
+            domain.label: values for domain, values in zip(self.study.space.free, self._domains, strict=True)
         }
         while asked < self._trials and stale < _STALE and len(self.configs) < total:
-            trials = [self._asked.ask(distributions) for _ in range(min(self._study.tune.batch, self._trials - asked))]
-            points = [tuple(trial.params[domain.label] for domain in self._study.space.free) for trial in trials]
+            trials = [self._asked.ask(distributions) for _ in range(min(self.study.tune.batch, self._trials - asked))]
+            points = [tuple(trial.params[domain.label] for domain in self.study.space.free) for trial in trials]
             new = [point for point in dict.fromkeys(points) if point not in self.configs]
             asked += len(new)
             stale = 0 if new else stale + 1
-            self._evaluate(new)
+            self._evaluate(new, self._what)
             for trial, point in zip(trials, points, strict=True):
                 self._report(trial, self.configs[point])
 
     def _report(self, trial: Any, config: Config) -> None:
         complete = config.outcome == "complete"
-        for nr, constraint in enumerate(self._study.constraints):
+        for nr, constraint in enumerate(self.study.constraints):
             trial.set_constraint(f"{nr} {constraint}", min(config.worst[nr], HOPELESS))
         trial.set_constraint("complete", 0.0 if complete else 1.0)
-        values = [config.figures.get(one.figure, 0.0) for one in self._study.objectives]
+        values = [config.figures.get(one.figure, 0.0) for one in self.study.objectives]
         self._asked.tell(trial, values)
 
     # -- runs
 
-    def _evaluate(self, points: Sequence[Point]) -> None:
+    def add(self, points: Sequence[Point]) -> None:
+        """Evaluate ``points``, for none of which the sampler has asked; the constraints alone give runs up."""
+        self._evaluate(points, "refine", by_objective=False)
+
+    def _evaluate(self, points: Sequence[Point], what: str, *, by_objective: bool = True) -> None:
         """All runs of ``points``, workload by workload and seed by seed; one that is beyond hope gets no more."""
         runs: dict[Point, list[Run]] = {point: [] for point in points}
         alive = list(points)
         for place, (workload, seed) in enumerate(self._evaluator.pairs()):
-            rules = self._rules(place)
+            rules = self._rules(place, by_objective)
             requests = [
-                msgspec.structs.replace(self._study.run(workload, self._engine, seed, point, self._stage), rules=rules)
+                msgspec.structs.replace(self.study.run(workload, self._engine, seed, point, self._stage), rules=rules)
                 for point in alive
             ]
             if not requests:
                 break
-            results = self._evaluator.run(requests, self._what)
+            results = self._evaluator.run(requests, what)
             for point, request, result in zip(alive, requests, results, strict=True):
                 runs[point].append((workload, seed, request, result))
             self.runs += len(requests)
@@ -233,20 +143,20 @@ class Search:
 
     def _goes_on(self, runs: Sequence[Run]) -> bool:
         found = self._evaluator.sum_up(self._engine, (), runs)
-        return found.feasible or (found.outcome == "complete" and not self._study.tune.prune)
+        return found.feasible or (found.outcome == "complete" and not self.study.tune.prune)
 
-    def _rules(self, place: int) -> Rules | None:
+    def _rules(self, place: int, by_objective: bool) -> Rules | None:
         """When a run of this workload and seed is given up, by the runs of the batches before."""
-        settings = self._study.tune
+        settings = self.study.tune
         if not settings.prune:
             return None
         done = self._finals[place]
-        texts = tuple(map(str, self._study.constraints))
-        if len(self._study.objectives) > 1 or len(done) < settings.startup:
+        texts = tuple(map(str, self.study.constraints))
+        if not by_objective or len(self.study.objectives) > 1 or len(done) < settings.startup:
             return Rules(texts)
-        (objective,) = self._study.objectives
+        (objective,) = self.study.objectives
         workload, seed = self._evaluator.pairs()[place]
-        base = self._evaluator.base(self._study.run(workload, "", seed, None, self._stage))
+        base = self._evaluator.base(self.study.run(workload, "", seed, None, self._stage))
         name = objective.figure
         bounds = tuple(
             None if at < _FIRST else statistics.median(value(name, one.measured[at], base[at]) for one in done)
@@ -258,17 +168,17 @@ class Search:
 
     def best(self, number: int) -> list[Config]:
         """The best configurations: those that keep the constraints, by the objectives; then those nearest to them."""
-        return ranked(self._study, list(self.configs.values()))[:number]
+        return ranked(self.study, list(self.configs.values()))[:number]
 
     def importance(self) -> dict[str, float]:
         """How much each free parameter decides whether a configuration is among the best tenth (PED-ANOVA); empty where
         too few were run to see it."""
-        if len(self.configs) < 2 * self._study.tune.startup or not self._study.space.free:
+        if len(self.configs) < 2 * self.study.tune.startup or not self.study.space.free:
             return {}
-        ranks = {config.point: rank for rank, config in enumerate(ranked(self._study, list(self.configs.values())))}
+        ranks = {config.point: rank for rank, config in enumerate(ranked(self.study, list(self.configs.values())))}
 
         def rank(trial: Any) -> float:
-            return float(ranks[tuple(trial.params[domain.label] for domain in self._study.space.free)])
+            return float(ranks[tuple(trial.params[domain.label] for domain in self.study.space.free)])
 
         evaluator = self._optuna.importance.PedAnovaImportanceEvaluator()
         with warnings.catch_warnings():

@@ -19,6 +19,7 @@ from damon.results.recorder import ResultsRecorder
 from damon.results.request import workload_request
 from damon.results.run import Run
 from damon.results.sink import MemorySink
+from damon.results.truth import RATES, traced_rates
 from damon.workload.load import parse_workload
 
 
@@ -51,7 +52,7 @@ def run_of(machine: SimulatedMachine, damon: Damon, ctx: DamonCtx, seconds: floa
     """``ctx`` at work for ``seconds``, recorded."""
     sink = MemorySink()
     recorder = ResultsRecorder(damon, sink, Counters(machine), **options)
-    head = {
+    head: dict[str, Any] = {
         "request": {"workload": workload_request(machine.workload, machine), "why": options.get("why", False)},
         "contexts": [kdamond(ctx, 0)["contexts"][0]],
         "state": "complete",
@@ -64,4 +65,6 @@ def run_of(machine: SimulatedMachine, damon: Damon, ctx: DamonCtx, seconds: floa
     recorder.sample()
     damon.stop()
     recorder.finish()
+    if options.get("why"):
+        head["result"] |= {RATES: traced_rates(machine.workload, machine.clock.now_ns())}
     return Run.of_memory(sink, head)

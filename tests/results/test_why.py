@@ -25,6 +25,7 @@ from damon.model.scheme import (
     DamosWatermarks,
     DamosWmarkMetric,
 )
+from damon.results.truth import RATES
 from damon.results.why import Cause, Explanation, explain
 from damon.workload.tracefile.form import TracedArea, pack_rows
 from damon.workload.tracefile.writer import TraceWriter
@@ -193,20 +194,23 @@ def test_accesses_that_are_too_rare_for_a_hot_scheme() -> None:
     assert "8.192 s" in found.sentence
 
 
-def test_a_trace_is_explained_as_the_workload_that_it_is_like(tmp_path: Path) -> None:
-    """The hot and the cold area, as a trace of two windows: the first stages, and a cause that rests on the truth."""
-    pages, hot = 160 * _M >> 12, 32 * _M >> 12
-    with TraceWriter(tmp_path / "t.trace") as writer:
-        space = writer.space("main", pages)
+def _traced(path: Path, hot: int, rate: float, cold: int) -> dict[str, Any]:
+    """The workload of a trace of two windows, 10 s: an area of so many pages with ``rate``, another one without."""
+    with TraceWriter(path) as writer:
+        space = writer.space("main", hot + cold)
         for begin in (0, 5):
-            rows = pack_rows([(0, hot, 5 * 200e3 / hot, 1.0)])
-            writer.add(space, begin * 10**9, (begin + 5) * 10**9, rows)
+            writer.add(space, begin * 10**9, (begin + 5) * 10**9, pack_rows([(0, hot, 5 * rate / hot, 1.0)]))
         areas = [
             TracedArea("hot", space, 0, hot, mapped=((0, 10**10),)),
-            TracedArea("cold", space, hot, pages - hot, mapped=((0, 10**10),)),
+            TracedArea("cold", space, hot, cold, mapped=((0, 10**10),)),
         ]
         writer.close(10**10, areas)
-    traced = {"areas": {"t": {"trace": str(tmp_path / "t.trace")}}, "machine": _HOT_COLD["machine"]}
+    return {"areas": {"t": {"trace": str(path)}}, "machine": _HOT_COLD["machine"]}
+
+
+def test_a_trace_is_explained_as_the_workload_that_it_is_like(tmp_path: Path) -> None:
+    """The hot and the cold area, as a trace of two windows: the first stages, and a cause that rests on the truth."""
+    traced = _traced(tmp_path / "t.trace", 32 * _M >> 12, 200e3, 128 * _M >> 12)
     runs = []
     for workload in (_HOT_COLD, traced):
         with machine_of(workload) as machine:
@@ -215,6 +219,23 @@ def test_a_trace_is_explained_as_the_workload_that_it_is_like(tmp_path: Path) ->
     assert ours == pytest.approx(own, rel=0.01)
     assert 100 * _M < ours[-1] < 130 * _M
     assert [next(iter(explain(run))).cause for run in runs] == [Cause.WATERMARKS] * 2
+
+
+def test_accesses_of_a_trace_that_are_too_rare(tmp_path: Path) -> None:
+    """Each page every 4 s. The run has kept it: a reader has no trace, and opens none."""
+    pages = 32 * _M >> 12
+    path = tmp_path / "t.trace"
+    hot = DamosAccessPattern(4096, ULONG_MAX, 3, 100, 2, _U32)
+    with machine_of(_traced(path, pages, pages / 4, 4096)) as machine:
+        run = recorded(machine, [_scheme(pattern=hot, action=DamosAction.LRU_PRIO)], 8, why=True)
+    path.unlink()
+    (found,) = explain(run)
+    assert found.cause is Cause.INTERVALS_SHORT
+    assert "accessed every 4 s" in found.sentence
+    for kept in ({}, {RATES: {"t.hot": "x"}}, {RATES: {"other": 1.0}}, {RATES: [1]}, {RATES: {"t.hot": float("nan")}}):
+        run.result = {"memory": {"total_bytes": 512 * _M}, **kept}
+        (found,) = explain(run)
+        assert found.cause is Cause.NOTHING
 
 
 def test_memory_that_no_advice_reaches() -> None:

@@ -14,7 +14,7 @@ from damon.tune.evaluate import Evaluator
 from damon.tune.pool import Pool
 from damon.tune.request import Request, Result
 from damon.tune.results import Results
-from damon.tune.search import Found
+from damon.tune.stages import Found
 from damon.tune.study import Study, load_study
 
 WORKLOAD = """\

@@ -23,7 +23,7 @@ from distributed import LocalCluster
 from damon import scheduler
 from damon.errors import InvalidInput, MissingCapability
 from damon.scheduler import check_address, is_open
-from damon.tune import search
+from damon.tune import stages
 from damon.tune.cluster import Cluster, perform_there
 from damon.tune.evaluate import Evaluator
 from damon.tune.results import Results
@@ -68,7 +68,7 @@ def test_a_worker_is_killed_and_the_file_is_the_same(
 ) -> None:  # fmt: skip
     address, processes = workers
     path = written(duration="60s")
-    wanted, _ = searched(path, getattr(search, name), "here")
+    wanted, _ = searched(path, getattr(stages, name), "here")
     study = load_study(path)
     there, killed = tmp_path / "there", []
 
@@ -84,7 +84,7 @@ def test_a_worker_is_killed_and_the_file_is_the_same(
         killer.start()
         with Results(there) as results:
             evaluator = Evaluator(study, results, runner, Quiet())
-            found = getattr(search, name)(evaluator)
+            found = getattr(stages, name)(evaluator)
             results.finish(evaluator.order)
     finally:
         runner.close()

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from damon.errors import MissingCapability
-from damon.tune import analysis, search
+from damon.tune import analysis, stages
 from damon.tune.pool import Pool, WorkerDied
 from damon.tune.request import Task
 from damon.tune.results import read
+from damon.tune.search import optuna_module
 from damon.tune.study import load_study
 from tests.tune.conftest import Searched
 from tests.waiting import until
@@ -31,12 +32,12 @@ def test_a_sweep_has_every_combination_and_the_same_file_for_any_number_of_worke
     written: Written, searched: Searched, tmp_path: Path
 ) -> None:
     path = written()
-    one, heard = searched(path, search.sweep, "one", jobs=1)
-    two, _ = searched(path, search.sweep, "two", jobs=2)
+    one, heard = searched(path, stages.sweep, "one", jobs=1)
+    two, _ = searched(path, stages.sweep, "two", jobs=2)
     assert (len(one.configs), one.runs, one.grid, heard.made) == (8, 16, 16, 16 + 2 + 2)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert one == two
-    again, heard = searched(path, search.sweep, "two", jobs=2)
+    again, heard = searched(path, stages.sweep, "two", jobs=2)
     assert (again, heard.made, heard.known) == (one, 0, 20)
     study = load_study(path)
     best = one.best(study)
@@ -56,11 +57,11 @@ def test_a_search_takes_the_same_way_with_any_number_of_workers(
     coarse = {"trials": 4, "keep": 2, "scale": {"sample_interval": 2}}
     tune = {"trials": 4, "batch": 2, "startup": 2, "seed": 3, "coarse": coarse}
     path = written(objectives=objectives, tune=tune)
-    one, _ = searched(path, search.tune, "one", jobs=1)
-    two, _ = searched(path, search.tune, "two", jobs=2)
+    one, _ = searched(path, stages.tune, "one", jobs=1)
+    two, _ = searched(path, stages.tune, "two", jobs=2)
     assert one == two
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    other, _ = searched(written(objectives=objectives, tune={**tune, "seed": 4}), search.tune, "other")
+    other, _ = searched(written(objectives=objectives, tune={**tune, "seed": 4}), stages.tune, "other")
     assert [config.point for config in other.configs] != [config.point for config in one.configs]
     front = analysis.pareto(load_study(path), one.configs)
     assert len(front) >= 1
@@ -69,8 +70,8 @@ def test_a_search_takes_the_same_way_with_any_number_of_workers(
 def test_runs_without_hope_are_given_up_and_the_best_is_the_same(
     written: Written, searched: Searched, tmp_path: Path
 ) -> None:
-    whole, _ = searched(written(), search.sweep, "grid")
-    found, _ = searched(written(tune={"trials": 8, "batch": 2, "startup": 2}), search.tune, "pruned")
+    whole, _ = searched(written(), stages.sweep, "grid")
+    found, _ = searched(written(tune={"trials": 8, "batch": 2, "startup": 2}), stages.tune, "pruned")
     assert len(found.configs) == 8
     outcomes = [line.result.outcome for _, line in read(tmp_path / "pruned")]
     assert "pruned" in outcomes
@@ -120,7 +121,7 @@ def test_a_killed_search_goes_on_and_ends_with_the_same_file(
     written: Written, searched: Searched, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
     path = written()
-    whole, _ = searched(path, getattr(search, name), "whole")
+    whole, _ = searched(path, getattr(stages, name), "whole")
     killed = tmp_path / "killed"
     words = _command(tmp_path, name)
     process = subprocess.Popen(words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True)
@@ -137,7 +138,7 @@ def test_a_killed_search_goes_on_and_ends_with_the_same_file(
     until(lambda: not any(_alive(pid) for pid in workers), "a worker outlives the command")
     before = killed.read_bytes()
     assert before.count(b"\n") == 1 + 5, "the head and five runs"
-    found, heard = searched(path, getattr(search, name), "killed")
+    found, heard = searched(path, getattr(stages, name), "killed")
     assert heard.known == 5
     assert killed.read_bytes() == (tmp_path / "whole").read_bytes()
     assert found == whole
@@ -203,4 +204,25 @@ def test_a_run_that_kills_its_workers_is_named(written: Written, tmp_path: Path)
 def test_without_optuna_a_search_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingCapability, match=r"pydamon\[tune\]"):
-        search.optuna_module()
+        optuna_module()
+
+
+def test_the_last_stage_looks_at_what_is_next_to_the_best(written: Written, searched: Searched, tmp_path: Path) -> None:
+    whole, _ = searched(written(), stages.sweep, "grid")
+    tune = {"trials": 2, "batch": 2, "startup": 2, "seed": 1}
+    short, _ = searched(written(tune=tune), stages.tune, "tuned")
+    study = load_study(tmp_path / "s.yaml")
+    assert short.best(study) is None
+    found, _ = searched(written(tune={**tune, "refine": 8}), stages.tune, "tuned")
+    best, wanted = found.best(study), whole.best(study)
+    assert best is not None
+    assert wanted is not None
+    assert best.figures == wanted.figures, "from wherever the search had come"
+    assert analysis.region(study, found.configs) == analysis.region(study, whole.configs)
+    age, _ = best.point or ()
+    points = {config.point for config in found.configs}
+    assert {(near, nr) for near in (age - 1, age, age + 1) for nr in (0, 1) if 0 <= near < 4} <= points
+    assert found.configs[: len(short.configs)] == short.configs
+    assert found.asked == len(found.configs) <= 8
+    less, _ = searched(written(tune={**tune, "refine": 1}), stages.tune, "tuned")
+    assert less.asked == short.asked + 1

@@ -13,7 +13,7 @@ from damon.cli import compare_guests, study_validate
 from damon.errors import InvalidInput
 from damon.results.sim_to_real import rank_correlation
 from damon.tune.evaluate import Config
-from damon.tune.search import Found
+from damon.tune.stages import Found
 from damon.tune.study import Study, load_study
 
 

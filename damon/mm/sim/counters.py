@@ -10,18 +10,22 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Mapping, Sequence
+from ctypes import c_uint64, c_void_p
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from damon.mm.sim.layout import COUNTERS, MEMORY_EVENTS, SimArea, SimMemcg, SimNode, SimProc, SimState
 from damon.mm.sim.placement import placement
 from damon.model.machine import PAGE_SIZE
+from damon.native import bind
 
 if TYPE_CHECKING:
     from damon.mm.sim.machine import SimulatedMachine
     from damon.mm.sim.state import PlacedArea
 
-Column = list[int] | list[float] | list[str]
+Column: TypeAlias = "list[int] | list[float] | list[float | None] | list[str] | array[int] | array[float]"
+
+_sum = bind("damon_words_sum", None, c_void_p, c_uint64, c_uint64, c_void_p, c_uint64, c_uint64, c_uint64, c_void_p)
 
 _MACHINE: Final = ("psi_ns", "psi_end", *COUNTERS)
 _NODE: Final = ("total", "wmark_min", "wmark_low", "wmark_high", "nr_free")
@@ -61,6 +65,8 @@ class Counters:
             self._add("area", placed.id, row, SimArea, ("touch_ns",))
             names = [f"node_present.{node}" for node in range(state.m.nr_node)]
             self._part("area", placed.id, row + SimArea.node_present.offset, names)
+            names = [f"node_rate.{node}" for node in range(state.m.nr_node)]
+            self._part("area", placed.id, row + SimArea.node_rate.offset, names)
         for number in state.cgroups.ids.values():
             self._add("cgroup", number, ctypes.addressof(state.cgroups.memcg.rows[number]), SimMemcg, _MEMCG)
         for index in range(len(state.processes)):
@@ -114,7 +120,7 @@ class Counters:
             words: the copies.
             stride: words from the begin of one to that of the next; None: one follows the other.
         """
-        at = _Words(times, words, self._names, stride or self._nr, self._begin)
+        at = _Words(array("Q", times), words, self._names, stride or self._nr, self._begin)
         state = self._machine.state
         return {
             "machine": self._machine_table(at),
@@ -127,27 +133,27 @@ class Counters:
     def _machine_table(self, at: _Words) -> dict[str, Column]:
         state = self._machine.state
         areas, processes = [placed.id for placed in self._areas], range(len(state.processes))
-        stalls = zip(*(at.column("process", index, "stall_ns") for index in processes), strict=True)
+        stalls = [at.column("process", index, "stall_ns") for index in processes]
         return {
-            "time_ns": list(at.times),
+            "time_ns": at.times,
             "free_bytes": at.total("node", range(state.m.nr_node), "nr_free", PAGE_SIZE),
             "resident_bytes": at.total("process", processes, "nr_present", PAGE_SIZE),
             "swapped_bytes": at.total("process", processes, "nr_swapped", PAGE_SIZE),
             "faults": at.total("area", areas, "faults"),
             "refaults": at.total("area", areas, "refaults"),
-            "swap_ins": list(at.column("machine", 0, "pswpin")),
-            "swap_outs": list(at.column("machine", 0, "pswpout")),
+            "swap_ins": at.column("machine", 0, "pswpin"),
+            "swap_outs": at.column("machine", 0, "pswpout"),
             "psi_some_us": at.waits("machine", 0),
             "slowdown": [
                 1.0 + (max(row) / (at.begin + now) if at.begin + now else 0.0)
-                for now, row in zip(at.times, stalls, strict=True)
+                for now, *row in zip(at.times, *stalls, strict=True)
             ],
         }
 
     @staticmethod
     def _area_table(at: _Words, placed: PlacedArea) -> dict[str, Column]:
         return {
-            "time_ns": list(at.times),
+            "time_ns": at.times,
             "area": [placed.area.name] * len(at.times),
             **at.columns("area", placed.id, _AREA_COLUMNS),
             "touch_ns": at.doubles("area", placed.id, "touch_ns"),
@@ -155,32 +161,57 @@ class Counters:
 
     def _process_table(self, at: _Words, index: int) -> dict[str, Column]:
         return {
-            "time_ns": list(at.times),
+            "time_ns": at.times,
             "process": [self._machine.state.processes[index]] * len(at.times),
             **at.columns("process", index, _COMMON),
-            "stall_us": [ns // 1000 for ns in at.column("process", index, "stall_ns")],
+            "stall_us": at.total("process", [index], "stall_ns", divisor=1000),
         }
 
     def _cgroup_table(self, at: _Words, name: str, memcg: int) -> dict[str, Column]:
         below, rows = self._machine.state.cgroups.tree(memcg), self._machine.state.area.rows
         charged = [placed.id for placed in self._areas if rows[placed.id].memcg in below]
         return {
-            "time_ns": list(at.times),
+            "time_ns": at.times,
             "cgroup": [name] * len(at.times),
             "resident_bytes": at.total("area", charged, "nr_present", PAGE_SIZE),
-            "swapped_bytes": [PAGE_SIZE * pages for pages in at.column("cgroup", memcg, "nr_swapped")],
+            "swapped_bytes": at.total("cgroup", [memcg], "nr_swapped", PAGE_SIZE),
             **at.columns("cgroup", memcg, {"faults": ("faults", 1), "refaults": ("refaults", 1)}),
-            "reclaimed_bytes": [PAGE_SIZE * pages for pages in at.column("cgroup", memcg, "pgsteal")],
+            "reclaimed_bytes": at.total("cgroup", [memcg], "pgsteal", PAGE_SIZE),
             "psi_some_us": at.waits("cgroup", memcg),
             **at.columns("cgroup", memcg, {name: (f"event_{name}", 1) for name in MEMORY_EVENTS}),
         }
 
     def _node_table(self, at: _Words, node: int) -> dict[str, Column]:
+        state, nr = self._machine.state, len(at.times)
+        areas, latencies = [area.id for area in self._areas], [spec.latency_ns for spec in state.ram.specs]
+        resident = at.total("area", areas, f"node_present.{node}", PAGE_SIZE)
         return {
-            "time_ns": list(at.times),
-            "node": [node] * len(at.times),
+            "time_ns": at.times,
+            "node": array("Q", [node]) * nr,
             **at.columns("node", node, {"free_bytes": ("nr_free", PAGE_SIZE)}),
-            "resident_bytes": at.total("area", [area.id for area in self._areas], f"node_present.{node}", PAGE_SIZE),
+            "resident_bytes": resident,
+            "tier": array("Q", [len({one for one in latencies if one < latencies[node]})]) * nr,
+            **self._touches(at, node, resident),
+        }
+
+    def _touches(self, at: _Words, node: int, resident: array[int]) -> dict[str, Column]:
+        """Of a node: touches a second, and what one costs; unknown where memory has no nodes, or nothing touches it."""
+        state = self._machine.state
+        if not state.m.latency:
+            unknown: list[float | None] = [None] * len(at.times)
+            return {"touches_per_s": unknown, "touch_ns": unknown}
+        total, cost = [0.0] * len(at.times), [0.0] * len(at.times)
+        for area in self._areas:
+            process = state.process.rows[state.area.rows[area.id].process]
+            touch_ns = state.m.node[process.node].touch_ns[node]
+            words = at.doubles("area", area.id, f"node_rate.{node}")
+            # What rounding has left of pages that are gone is none.
+            rates = [rate if there and rate > 0 else 0.0 for rate, there in zip(words, resident, strict=True)]
+            total = [one + rate for one, rate in zip(total, rates, strict=True)]
+            cost = [one + touch_ns * rate for one, rate in zip(cost, rates, strict=True)]
+        return {
+            "touches_per_s": [1e9 * one for one in total],
+            "touch_ns": [of / one if one else None for of, one in zip(cost, total, strict=True)],
         }
 
 
@@ -188,7 +219,7 @@ class Counters:
 class _Words:
     """Copies of the words at several times."""
 
-    times: Sequence[int]
+    times: array[int]
     words: array[int]
     names: Mapping[tuple[str, int, str], int]
     nr: int
@@ -199,33 +230,40 @@ class _Words:
         return self.words[self.names[kind, index, name] :: self.nr]
 
     def columns(self, kind: str, index: int, named: Mapping[str, tuple[str, int]]) -> dict[str, Column]:
-        return {
-            name: [factor * value for value in self.column(kind, index, word)] for name, (word, factor) in named.items()
-        }
+        return {name: self.total(kind, [index], word, factor) for name, (word, factor) in named.items()}
 
-    def total(self, kind: str, indices: Sequence[int], name: str, factor: int = 1) -> list[int]:
+    def total(self, kind: str, indices: Sequence[int], name: str, factor: int = 1, divisor: int = 1) -> array[int]:
         """The sum over ``indices`` at each time."""
-        if not indices:
-            return [0] * len(self.times)
-        return [factor * sum(row) for row in zip(*(self.column(kind, at, name) for at in indices), strict=True)]
+        at = array("Q", [self.names[kind, index, name] for index in indices])
+        found = array("Q", bytes(8 * len(self.times)))
+        _sum(
+            self.words.buffer_info()[0], len(found), self.nr, at.buffer_info()[0], len(at), factor, divisor,
+            found.buffer_info()[0],
+        )  # fmt: skip
+        return found
 
-    def waits(self, kind: str, index: int) -> list[int]:
+    def waits(self, kind: str, index: int) -> array[int]:
         """Memory pressure, us: waits that have begun, or queue, count as time passes."""
-        rows = zip(self.times, self.column(kind, index, "psi_ns"), self.column(kind, index, "psi_end"), strict=True)
-        return [(ns - max(end - self.begin - now, 0)) // 1000 for now, ns, end in rows]
+        ends = self.column(kind, index, "psi_end")
+        if not any(ends):
+            return self.total(kind, [index], "psi_ns", divisor=1000)
+        rows = zip(self.times, self.column(kind, index, "psi_ns"), ends, strict=True)
+        return array("Q", [(ns - max(end - self.begin - now, 0)) // 1000 for now, ns, end in rows])
 
-    def doubles(self, kind: str, index: int, name: str) -> list[float]:
+    def doubles(self, kind: str, index: int, name: str) -> array[float]:
         found = array("d")
         found.frombytes(self.column(kind, index, name).tobytes())
-        return list(found)
+        return found
 
 
 def _joined(parts: Sequence[dict[str, Column]]) -> dict[str, Column]:
     """The rows of all ``parts`` by time, and at each time in the order of the parts."""
-    if not parts:
-        return {}
+    if len(parts) <= 1:
+        return dict(*parts)
     result: dict[str, Column] = {}
-    for name in parts[0]:
-        columns = [part[name] for part in parts]
-        result[name] = [value for row in zip(*columns, strict=True) for value in row]
+    for name, first in parts[0].items():
+        joined: Any = first * len(parts)
+        for place, part in enumerate(parts):
+            joined[place :: len(parts)] = part[name]
+        result[name] = joined
     return result

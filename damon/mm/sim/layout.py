@@ -131,6 +131,7 @@ class SimArea(ctypes.Structure):
         *((name, c_uint64 * MAX_NODE) for name in ("bulk_seq", "node_present", "node_active")),
         ("latency_t", c_int64),
         *((name, c_double) for name in ("latency_ns", "touch_ns")),
+        ("node_rate", c_double * MAX_NODE),
         ("nr_evicted", c_uint64),
         ("residence_t", c_int64),
         *((name, c_double) for name in ("present_ns", "evicted_ns")),

@@ -124,7 +124,7 @@ FIELDS(T) = {
 #define T damon_results
 FIELDS(T) = {
 	F(words) F(capacity) F(used) F(beside) F(nr_beside) F(every) F(next) F(regions) F(last) F(sample_us)
-	F(aggr_us) F(max_nr_accesses)
+	F(aggr_us) F(max_nr_accesses) F(acts) F(act_capacity) F(act_used)
 };
 #undef T
 
@@ -190,8 +190,8 @@ FIELDS(T) = {
 	F(page) F(st) F(seg) F(ext) F(thp) F(trace) F(start) F(nr_pages) F(process) F(kind) F(memcg) F(pad) F(mapped)
 	F(epoch) F(nr_seg) F(nr_ext) F(t_mapped) F(nr_bulk) F(nr_bulk_idle) F(nr_present) F(nr_swapped)
 	F(nr_active) F(nr_huge) F(faults) F(refaults) F(reclaimed) F(touches) F(bulk_seq) F(node_present)
-	F(node_active) F(latency_t) F(latency_ns) F(touch_ns) F(nr_evicted) F(residence_t) F(present_ns)
-	F(evicted_ns)
+	F(node_active) F(latency_t) F(latency_ns) F(touch_ns) F(node_rate) F(nr_evicted) F(residence_t)
+	F(present_ns) F(evicted_ns)
 };
 #undef T
 

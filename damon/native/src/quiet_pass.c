@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "boundary.h"
+#include "results.h"
 
 #define DEFAULT_BYTES_PER_MS (4096ull * 1024) /* before any throughput is known */
 /* Greater numbers are for Python, which has no greatest one. */
@@ -198,9 +198,39 @@ static int was_charged(const struct damon_quiet *q, struct damos_quiet *s, struc
 	return 0;
 }
 
+/* Is there room to keep all attempts of a pass? */
+static int may_keep(const struct damon_results *results, const struct damon_sampled *targets, uint32_t nr_targets,
+		    uint64_t nr_schemes)
+{
+	uint64_t nr = 0;
+
+	if (!results || !results->acts)
+		return 1;
+	for (uint32_t n = 0; n < nr_targets; n++)
+		nr += targets[n].nr + 3 * nr_schemes; /* cut as in may_try() */
+	return nr * nr_schemes <= (results->act_capacity - results->act_used) / RESULT_ACT_WORDS;
+}
+
+static void keep_attempt(struct damon_results *results, int64_t now, uint64_t scheme, uint64_t target,
+			 const struct damon_region *r)
+{
+	uint64_t *to;
+
+	if (!results || !results->acts)
+		return;
+	to = &results->acts[results->act_used];
+	to[ACT_TIME] = (uint64_t)now;
+	to[ACT_SCHEME] = scheme;
+	to[ACT_TARGET] = target;
+	to[ACT_START] = r->start;
+	to[ACT_END] = r->end;
+	to[ACT_APPLIED] = 0;
+	results->act_used += RESULT_ACT_WORDS;
+}
+
 /* An attempt on a region without folios: it is charged, and nothing else happens. */
 static void apply(const struct damon_quiet *q, struct damos_quiet *s, struct damon_sampled *t, uint64_t target,
-		  uint64_t index)
+		  uint64_t index, int64_t now)
 {
 	struct damon_region *r = &t->regions[index];
 	uint64_t size = damon_region_sz(r), left = s->esz - s->charged_sz;
@@ -209,6 +239,7 @@ static void apply(const struct damon_quiet *q, struct damos_quiet *s, struct dam
 		size = left / q->min_region_sz * q->min_region_sz;
 		split_at(t, index, size);
 	}
+	keep_attempt(q->results, now, s->position, target, r);
 	s->charged_sz += size;
 	if (is_full(q, s)) {
 		s->resumes = 1;
@@ -222,7 +253,7 @@ static void apply(const struct damon_quiet *q, struct damos_quiet *s, struct dam
 }
 
 static void try(const struct damon_quiet *q, struct damos_quiet *s, struct damon_sampled *t, uint64_t target,
-		uint64_t index)
+		uint64_t index, int64_t now)
 {
 	struct damos_spec spec = s->spec;
 
@@ -231,13 +262,13 @@ static void try(const struct damon_quiet *q, struct damos_quiet *s, struct damon
 	spec.wants = 1;
 	spec.skip_below = 0;
 	if (damos_wants(&t->regions[index], &spec, &q->rates))
-		apply(q, s, t, target, index);
+		apply(q, s, t, target, index, now);
 	s->nr_snapshots += index == t->nr - 1;
 }
 
 /* All due schemes over one target; specs is scratch for what each wants. */
 static void run(struct damon_quiet *q, struct damos_quiet *due, uint32_t nr_due, struct damon_sampled *t,
-		uint64_t target, uint64_t sz_limit)
+		uint64_t target, uint64_t sz_limit, int64_t now)
 {
 	uint32_t nr = (uint32_t)t->nr, index = 0;
 	int tried = 0;
@@ -254,7 +285,7 @@ static void run(struct damon_quiet *q, struct damos_quiet *due, uint32_t nr_due,
 		if (index >= nr)
 			return;
 		for (uint32_t i = 0; i < nr_due; i++)
-			try(q, &due[i], t, target, index);
+			try(q, &due[i], t, target, index, now);
 		tried = 1;
 	}
 }
@@ -266,6 +297,7 @@ int damos_quiet_pass(struct damon_quiet *q, struct damon_sampled *targets, uint3
 	uint64_t ticks = q->first_tick + (uint64_t)now / q->tick_ns;
 	uint32_t nr_due = 0;
 
+	acts = acts && may_keep(q->results, targets, nr_targets, q->nr_schemes);
 	for (uint64_t i = 0; i < q->nr_schemes; i++) {
 		struct damos_quiet *s = &q->due[nr_due];
 
@@ -280,7 +312,7 @@ int damos_quiet_pass(struct damon_quiet *q, struct damon_sampled *targets, uint3
 	if (!leaves_memory_alone(q, nr_due, targets, nr_targets, addr_unit, acts))
 		return 0;
 	for (uint32_t n = 0; nr_due && n < nr_targets; n++)
-		run(q, q->due, nr_due, &targets[n], n, sz_limit);
+		run(q, q->due, nr_due, &targets[n], n, sz_limit, now);
 	for (uint32_t i = 0; i < nr_due; i++) {
 		q->due[i].next_apply = q->passed + q->due[i].apply_samples;
 		q->schemes[q->due[i].position] = q->due[i];

@@ -140,3 +140,19 @@ EXPORT uint64_t damon_regions_new(const uint64_t *before, uint64_t nr_before, co
 	}
 	return nr;
 }
+
+/*
+ * Columns of many results, nr of them and stride words from one to the next: out[i] := the sum of their words at
+ * at[0..nr_at), times factor, divided by divisor.
+ */
+EXPORT void damon_words_sum(const uint64_t *words, uint64_t nr, uint64_t stride, const uint64_t *at, uint64_t nr_at,
+			    uint64_t factor, uint64_t divisor, uint64_t *out)
+{
+	for (uint64_t i = 0; i < nr; i++) {
+		uint64_t sum = 0;
+
+		for (uint64_t k = 0; k < nr_at; k++)
+			sum += words[i * stride + at[k]];
+		out[i] = sum * factor / divisor;
+	}
+}

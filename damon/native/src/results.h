@@ -20,6 +20,18 @@ struct damon_results {
 	uint64_t regions; /* are the regions kept? */
 	uint64_t last; /* sampling intervals that had passed at the last one */
 	uint64_t sample_us, aggr_us, max_nr_accesses;
+	uint64_t *acts; /* RESULT_ACT_WORDS for each attempt of a scheme; NULL: they are not kept */
+	uint64_t act_capacity, act_used;
+};
+
+enum damon_result_act {
+	ACT_TIME,
+	ACT_SCHEME,
+	ACT_TARGET,
+	ACT_START,
+	ACT_END,
+	ACT_APPLIED, /* bytes */
+	RESULT_ACT_WORDS,
 };
 
 /* The words that a result begins with; regions follow, START, END, NR_ACCESSES, AGE each, then the words beside. */

@@ -116,6 +116,7 @@ struct sim_area {
 	uint64_t bulk_seq[SIM_MAX_NODE], node_present[SIM_MAX_NODE], node_active[SIM_MAX_NODE];
 	int64_t latency_t; /* latency_ns counts up to here */
 	double latency_ns, touch_ns; /* what touches of pages in memory cost: in all, and the mean touch now */
+	double node_rate[SIM_MAX_NODE]; /* touches of pages in memory now, in a ns by their node */
 	uint64_t nr_evicted; /* pages out of memory that were in it since the area was mapped */
 	int64_t residence_t; /* the next two count up to here: pages x ns */
 	double present_ns, evicted_ns;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* NUMA nodes: where memory comes from, and what touching it costs. */
+#include <string.h>
+
 #include <stddef.h>
 
 #include "sim.h"
@@ -58,12 +60,16 @@ void sim_latency_settle(struct sim_area *a, int64_t t)
 	a->latency_t = t;
 }
 
-static double cost(const struct sim_machine *m, const struct sim_area *a, uint64_t page, uint64_t nr, uint64_t node)
+/* Pages that come to a node's memory, or (sign -1) leave it: the share of the area's touches that are theirs. */
+static void charge(const struct sim_machine *m, struct sim_area *a, uint64_t page, uint64_t nr, uint64_t node,
+		   double sign)
 {
-	double weights = sim_seg_now(a)->pattern == PATTERN_TRACE ? sim_trace_weights(a, page, nr) :
-								    sim_seg_weights(sim_seg_now(a), page, nr);
+	const struct sim_seg *s = sim_seg_now(a);
+	double weights = sign * (s->pattern == PATTERN_TRACE ? sim_trace_weights(a, page, nr) :
+							       sim_seg_weights(s, page, nr));
 
-	return weights * (double)m->node[m->process[a->process].node].touch_ns[node];
+	a->touch_ns += weights * (double)m->node[m->process[a->process].node].touch_ns[node];
+	a->node_rate[node] += weights * s->rate;
 }
 
 void sim_latency_change(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t nr, uint64_t node, int sign,
@@ -72,7 +78,7 @@ void sim_latency_change(struct sim_machine *m, uint32_t area, uint64_t index, ui
 	struct sim_area *a = &m->area[area];
 
 	sim_latency_settle(a, t);
-	a->touch_ns += (double)sign * cost(m, a, index, nr, node);
+	charge(m, a, index, nr, node, sign);
 }
 
 /*
@@ -88,6 +94,7 @@ void sim_latency_area(struct sim_machine *m, uint32_t area)
 	if (!m->latency)
 		return;
 	a->touch_ns = 0.0;
+	memset(a->node_rate, 0, sizeof(a->node_rate));
 	for (uint64_t i = 0; i <= a->nr_pages; i++) {
 		uint64_t node = SIM_MAX_NODE; /* none */
 
@@ -101,7 +108,7 @@ void sim_latency_area(struct sim_machine *m, uint32_t area)
 			node = sim_st(a, i) < ST_VALID ? ext_node : sim_node(m, sim_page_frame(a, i));
 		if (node != run_node) {
 			if (run_node != SIM_MAX_NODE)
-				a->touch_ns += cost(m, a, run, i - run, run_node);
+				charge(m, a, run, i - run, run_node, 1);
 			run = i;
 			run_node = node;
 		}

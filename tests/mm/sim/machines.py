@@ -244,6 +244,10 @@ def _check_latency(sim: SimulatedMachine) -> None:
         of = share if seg.pattern != SimPattern.TRACE else partial(traced_share, s, area)
         each = [of(seg, index) * costs[node_of(s, page_frame(a, index))] for index in here]
         assert a.touch_ns == pytest.approx(sum(each), rel=1e-5, abs=1e-6), area
+        by_node = [0.0] * s.m.nr_node
+        for index in here:
+            by_node[node_of(s, page_frame(a, index))] += of(seg, index) * seg.rate
+        assert list(a.node_rate[: s.m.nr_node]) == pytest.approx(by_node, rel=1e-5, abs=1e-12), area
 
 
 def _check_events(sim: SimulatedMachine) -> None:

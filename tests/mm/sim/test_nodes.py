@@ -11,6 +11,7 @@ import pytest
 from damon.core import Damon
 from damon.errors import InvalidInput
 from damon.mm.sim import SimulatedMachine
+from damon.mm.sim.counters import Counters
 from damon.mm.sim.ram import GIB, node_ram, system_ram
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_PASS, FolioArray
 from damon.model.machine import Advice
@@ -55,6 +56,15 @@ def _nodes(sim: SimulatedMachine, area: str = "a") -> tuple[int, ...]:
 
 
 # -- where memory is
+
+
+def test_tiers_are_by_latency_and_a_node_that_nothing_touches_has_no_cost() -> None:
+    nodes_ = (Node(32 * MIB, 300.0), Node(32 * MIB, 80.0), Node(32 * MIB, 300.0))
+    sim = _machine(Area("a", MIB), nodes=nodes_, accesses=(Access("a", 1e6, Pattern.RANDOM),))
+    counters = Counters(sim)
+    nodes = counters.tables([0], counters.read())["nodes"]
+    assert list(nodes["tier"]) == [1, 0, 1]
+    assert [value is None for value in nodes["touch_ns"]] == [False, True, True]
 
 
 def test_nodes_share_system_ram_in_order_of_address() -> None:
@@ -244,6 +254,11 @@ def test_latency_is_the_touches_by_what_their_node_costs(access: Access) -> None
         weights = [1.0 if access.pattern is not Pattern.STRIDED or n % 3 == 0 else 0.0 for n in pages]
     near = sum(weights[:100]) / sum(weights)
     assert stat(sim).touch_ns == pytest.approx(near * 100 + (1 - near) * 200, rel=1e-6)
+    counters = Counters(sim)
+    nodes = counters.tables([0], counters.read())["nodes"]
+    assert list(nodes["tier"]) == [0, 0], "the same memory, farther away"
+    assert nodes["touches_per_s"] == pytest.approx([near * access.rate, (1 - near) * access.rate], rel=1e-6)
+    assert nodes["touch_ns"] == pytest.approx([100, 200])
     then, before = sim.clock.now_ns(), stat(sim).latency_us
     sim.clock.sleep_us(2_000_000)
     spent = (stat(sim).latency_us - before) * 1000
