@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from damon import Damon, DamonAttrs, DamonCallControl, DamonTarget
 from damon.core import set_attrs, set_regions
@@ -54,6 +54,13 @@ AGGREGATION_US: Final = 100_000
 NOTHING: Final = "nothing"
 BUSY: Final = "10 ms of arithmetic"
 CALLS: Final = "the two calls alone"
+
+
+class Watchable(Protocol):
+    """A process, and where its memory begins that is watched."""
+
+    pid: int
+    base: int
 
 
 class Toucher:
@@ -111,7 +118,7 @@ class Watched:
     accessed: list[float] = field(default_factory=list)
 
 
-def _call(machine: LinuxMachine, toucher: Toucher, mib: int, found: Watched, ended: threading.Event) -> None:
+def _call(machine: LinuxMachine, toucher: Watchable, mib: int, found: Watched, ended: threading.Event) -> None:
     """Protect all pages and read all answers, once an aggregation interval."""
     start, end = toucher.base, toucher.base + (mib << 20)
     space = machine.open_process(toucher.pid)
@@ -133,7 +140,7 @@ def _compute(ended: threading.Event) -> None:
 
 
 @contextmanager
-def _beside(toucher: Toucher, mib: int, form: str) -> Iterator[Watched]:
+def _beside(toucher: Watchable, mib: int, form: str) -> Iterator[Watched]:
     """What is not DAMON, during the block."""
     found, ended = Watched(), threading.Event()
     with LinuxMachine(access="rwp") as machine:
@@ -150,7 +157,7 @@ def _beside(toucher: Toucher, mib: int, form: str) -> Iterator[Watched]:
 
 
 @contextmanager
-def watching(toucher: Toucher, mib: int, form: str) -> Iterator[Watched]:
+def watching(toucher: Watchable, mib: int, form: str) -> Iterator[Watched]:
     """A monitor of the process during the block."""
     if form not in FORMS:
         with _beside(toucher, mib, form) as found:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from damon.errors import InvalidInput
 from damon.export.c_scheme import add_scheme
 from damon.export.c_text import Parameters, block, designated
 from damon.export.policy import Policy
@@ -180,7 +179,8 @@ def _context(policy: Policy, ctx: DamonCtx, name: str, prefix: str, parameters: 
     parts = []
     for index, probe in enumerate(ctx.probes):
         steps.append(f"{name}_add_probe{index}(ctx)")
-        parts.append(_probe(f"{name}_add_probe{index}", probe, list(_probe_filters(ctx, index))))
+        filters = list(_probe_filters(probe, f"{prefix}probe{index}_", parameters))
+        parts.append(_probe(f"{name}_add_probe{index}", probe, filters))
     for index, scheme in enumerate(ctx.schemes):
         steps.append(f"{name}_add_scheme{index}(ctx)")
         own = f"{prefix}scheme{index}_" if len(ctx.schemes) > 1 else prefix
@@ -233,18 +233,18 @@ def _targets(policy: Policy, ctx: DamonCtx, prefix: str, parameters: Parameters)
         yield f"{declared}\n{name}_add_target(ctx, {pid}, {array}, ARRAY_SIZE({array}))"
 
 
-def _probe_filters(ctx: DamonCtx, index: int) -> Iterator[str]:
-    for wanted in ctx.probes[index].filters:
+def _probe_filters(probe: DamonProbe, prefix: str, parameters: Parameters) -> Iterator[str]:
+    """Adds the probe's filters; what is after 7.3 has the names of the patch queue (DAMON spec, next 1)."""
+    for nr, wanted in enumerate(probe.filters):
         matching, allow = (str(value).lower() for value in (wanted.matching, wanted.allow))
         yield f"filter = damon_new_filter(DAMON_FILTER_TYPE_{wanted.type.value.upper()}, {matching}, {allow});"
         yield from ("if (!filter)", "\treturn -ENOMEM;")
-        if wanted.type is DamonFilterType.HUGEPAGE_SIZE:
-            raise InvalidInput(
-                f"probes[{index}].filters: {wanted.type.value}: the fields of its range in C are not known; "
-                "export the policy as a script"
-            )
         if wanted.memcg_id:
             yield f"filter->memcg_id = {wanted.memcg_id}; /* of the simulated machine */"
+        if wanted.type is DamonFilterType.HUGEPAGE_SIZE:
+            for edge in ("range_min", "range_max"):
+                value = parameters.ulong(f"{prefix}filter{nr}_{edge}", getattr(wanted, edge), always=True)
+                yield f"filter->{edge} = {value};"
         yield "damon_add_filter(probe, filter);"
 
 

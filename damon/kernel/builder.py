@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from damon.errors import InvalidInput
 from damon.kernel.library import Library
-from damon.kernel.mirror import ATTRS, INTERVALS_GOAL, OPS, PATTERN, QUOTA_USER, WMARKS, constant_of
+from damon.kernel.mirror import ATTRS, FILTER_OWN, INTERVALS_GOAL, OPS, PATTERN, QUOTA_USER, WMARKS, constant_of
 from damon.kernel.spaces import Spaces
 from damon.model.attrs import DamonAttrs
 from damon.model.context import DamonCtx
-from damon.model.probe import DamonFilterType, DamonProbe
+from damon.model.probe import DamonProbe
 from damon.model.scheme import (
     NODE_MEMCG_METRICS,
     NODE_METRICS,
@@ -109,12 +109,10 @@ class Builder:
         if probe.preps:
             raise lib.lacks(f"preps: {probe.preps[0].action.value}")
         for wanted in probe.filters:
-            if wanted.type is DamonFilterType.HUGEPAGE_SIZE:
-                raise lib.lacks(f"probe filter: {wanted.type.value}")
             kind = lib.constant(constant_of("DAMON_FILTER_TYPE_", wanted.type.value))
             made = lib.damon_new_filter(kind, wanted.matching, wanted.allow)
-            if wanted.type is DamonFilterType.MEMCG:
-                lib.set(made, "damon_filter", "memcg_id", wanted.memcg_id)
+            for name in FILTER_OWN.get(wanted.type, ()):
+                lib.set(made, "damon_filter", name, getattr(wanted, name))
             lib.damon_add_filter(one, made)
 
     def build_scheme(self, scheme: Damos) -> int:

@@ -57,6 +57,11 @@ _QUOTA_STATE: Final = (
     "esz_bp",
 )
 WMARKS: Final = ("interval", "high", "mid", "low")
+#: Fields of ``struct damon_filter`` that one type has; those of the range are after 7.3.
+FILTER_OWN: Final = {
+    DamonFilterType.MEMCG: ("memcg_id",),
+    DamonFilterType.HUGEPAGE_SIZE: ("range_min", "range_max"),
+}
 OPS: Final = {"vaddr": "DAMON_OPS_VADDR", "fvaddr": "DAMON_OPS_FVADDR", "paddr": "DAMON_OPS_PADDR"}
 
 
@@ -256,8 +261,8 @@ class Mirror:
             for at in lib.each(lib.at(one, "damon_probe", "filters"), "damon_filter"):
                 kind = self.probe_filters[lib.get(at, "damon_filter", "type")]
                 matching, allow = (bool(lib.get(at, "damon_filter", name)) for name in ("matching", "allow"))
-                memcg = lib.get(at, "damon_filter", "memcg_id") if kind is DamonFilterType.MEMCG else 0
-                probe.filters.append(DamonFilter(kind, matching=matching, allow=allow, memcg_id=memcg))
+                own = {name: lib.get(at, "damon_filter", name) for name in FILTER_OWN.get(kind, ())}
+                probe.filters.append(DamonFilter(kind, matching, allow, **own))
             probes.append(probe)
         return probes
 

@@ -15,6 +15,7 @@ from damon.errors import InvalidInput
 from damon.export.policy import made
 from damon.kernel.build import Built, build
 from damon.kernel.engine import KernelDamon
+from damon.kernel.source import open_source
 from damon.modules.kernel import kernel_modules
 from damon.modules.loader import Loader
 from tests.export.results import (
@@ -28,7 +29,7 @@ from tests.export.results import (
     outcome_of_policy,
     results,
 )
-from tests.kernel.trees import CURRENT, built, kept, source
+from tests.kernel.trees import CURRENT, built, changed, kept, source
 
 
 def with_file(file: Path) -> Built:
@@ -98,6 +99,50 @@ def test_interval_goals_and_probes(tmp_path: Path) -> None:
     found = _of_c(with_file(target), "damon_tuned", "tiering")
     assert found[0][0] > 5000
     assert found == outcome_of_policy(file, "tiering", built())
+
+
+#: What the patch queue has of ``hugepage_size`` in ``damon.h`` (DAMON spec, next 1).
+LATER = (
+    ("\tDAMON_FILTER_TYPE_MEMCG,\n", "\tDAMON_FILTER_TYPE_MEMCG,\n\tDAMON_FILTER_TYPE_HUGEPAGE_SIZE,\n"),
+    (
+        "\tbool allow;\n\tunion {\n\t\tu64 memcg_id;\n\t};\n",
+        "\tbool allow;\n\tunion {\n\t\tu64 memcg_id;\n"
+        "\t\tstruct {\n\t\t\tunsigned long range_min;\n\t\t\tunsigned long range_max;\n\t\t};\n\t};\n",
+    ),
+)
+SIZES = """
+import damon
+
+def policy(kernel):
+    ctx = kernel.new_ctx()
+    kernel.select_ops(ctx, "paddr")
+    damon.add_memory(ctx)
+    size = damon.DamonFilter("hugepage_size", True, True, range_min=4096, range_max=2 << 20)
+    ctx.probes.append(damon.DamonProbe(1, [size]))
+    return ctx
+"""
+
+
+def test_a_range_of_a_probe_in_a_later_kernel(tmp_path: Path) -> None:
+    """A tree whose ``damon.h`` has the type takes the policy's range, and what its parameters say."""
+    file, target = tmp_path / "sizes.py", tmp_path / "sizes.c"
+    file.write_text(SIZES)
+    tree = open_source(str(changed(*LATER, file="include/linux/damon.h")))
+    library = build(tree.with_files([kept(exported(file, "kernel-c", "hot-cold", target))]))
+
+    def range_of(*words: str) -> tuple[int, int]:
+        with machine("hot-cold") as on:
+            kernel = KernelDamon(on, library, seed=7)
+            loader = Loader(kernel, known=kernel_modules(library))
+            loader.load(loader.prepare("damon_sizes", [*words, "enabled=Y"]))
+            on.clock.sleep_us(2_000_000)
+            ((rule,),) = (probe.filters for probe in kernel.running()[0].probes)
+            loader.unload_all()
+        assert rule.type is damon.DamonFilterType.HUGEPAGE_SIZE
+        return rule.range_min, rule.range_max
+
+    assert range_of() == (4096, 2 << 20)
+    assert range_of("probe0_filter0_range_min=8192", "probe0_filter0_range_max=1073741824") == (8192, 1 << 30)
 
 
 def test_a_parameter_decides(tmp_path: Path) -> None:

@@ -121,7 +121,9 @@ def test_features_of_the_level_next_are_exported(tmp_path: Path) -> None:
         assert line in text
 
 
-def test_a_range_without_a_form_in_c_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_range_of_a_probe_in_c_is_two_parameters(tmp_path: Path) -> None:
     code, text = _exported(tmp_path, "hugepage_size", "kernel-c")
-    assert (code, text) != (0, "")
-    assert "probes[0].filters: hugepage_size: " in capsys.readouterr().err
+    assert code == 0
+    for edge, value in (("min", 0), ("max", 4096)):
+        assert f"filter->range_{edge} = probe0_filter0_range_{edge};" in text
+        assert f"unsigned long probe0_filter0_range_{edge} __read_mostly{f' = {value}' if value else ''};" in text
