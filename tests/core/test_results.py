@@ -8,7 +8,7 @@ from array import array
 import pytest
 
 from damon.core import Damon, set_attrs, set_regions, system_ram_region
-from damon.core.results import REGION, SCHEME, Head, Result, ResultsLog, split
+from damon.core.results import ACT, REGION, SCHEME, Head, Result, ResultsLog, split
 from damon.mm.sim import SimulatedMachine
 from damon.model.attrs import ULONG_MAX, DamonAttrs
 from damon.model.scheme import Damos, DamosAccessPattern, DamosAction, DamosQuota, DamosWatermarks, DamosWmarkMetric
@@ -16,8 +16,8 @@ from damon.model.target import DamonTarget
 from damon.workload.load import load_workload
 
 
-def _kept(seconds: float, *, reference: bool = False, **options: object) -> list[Result]:
-    """The results of a reclaiming context, with all regions."""
+def _kept(seconds: float, *, reference: bool = False, acts: list[int] | None = None, **options: object) -> list[Result]:
+    """The results of a reclaiming context, with all regions; what it tried is added to ``acts``."""
     with SimulatedMachine(load_workload("hot-cold"), 3) as machine:
         damon = Damon(machine, seed=3, reference=reference)
         ctx = damon.new_ctx()
@@ -29,7 +29,8 @@ def _kept(seconds: float, *, reference: bool = False, **options: object) -> list
         quota = DamosQuota(sz=16 << 20, reset_interval=1000, weight_age=1)
         ctx.schemes.append(Damos(pattern=pattern, action=DamosAction.PAGEOUT, quota=quota))
         found: list[array[int]] = []
-        log = ctx.results = ResultsLog(found.append, regions=True, **options)  # type: ignore[arg-type]
+        reader = None if acts is None else acts.extend
+        log = ctx.results = ResultsLog(found.append, regions=True, acts=reader, **options)  # type: ignore[arg-type]
         damon.start([ctx])
         machine.clock.sleep_us(round(seconds * 1e6))
         log.flush()
@@ -46,6 +47,19 @@ def test_c_and_python_keep_the_same() -> None:
     assert len(native) == 79
     assert _plain(native) == _plain(reference)
     assert native[-1].schemes[0][SCHEME.index("sz_applied")] > 0
+
+
+@pytest.mark.parametrize("capacity", [len(ACT), 300, 1 << 17])
+def test_c_and_python_keep_the_same_attempts(capacity: int) -> None:
+    native: list[int] = []
+    reference: list[int] = []
+    results = _kept(8, acts=native, capacity=capacity)
+    assert _plain(results) == _plain(_kept(8, acts=reference, reference=True))
+    assert native == reference
+    times, applied = native[0 :: len(ACT)], native[ACT.index("applied_bytes") :: len(ACT)]
+    assert times == sorted(times)
+    assert sum(applied) >= results[-1].schemes[0][SCHEME.index("sz_applied")] > 0
+    assert 0 in applied, "C has tried empty memory"
 
 
 @pytest.mark.parametrize("capacity", [1, 500, 1 << 17])
