@@ -65,8 +65,8 @@ static void charge(const struct sim_machine *m, struct sim_area *a, uint64_t pag
 		   double sign)
 {
 	const struct sim_seg *s = sim_seg_now(a);
-	double weights = sign * (s->pattern == PATTERN_TRACE ? sim_trace_weights(a, page, nr) :
-							       sim_seg_weights(s, page, nr));
+	double weights =
+		sign * (s->pattern == PATTERN_TRACE ? sim_trace_weights(a, page, nr) : sim_seg_weights(s, page, nr));
 
 	a->touch_ns += weights * (double)m->node[m->process[a->process].node].touch_ns[node];
 	a->node_rate[node] += weights * s->rate;
