@@ -19,7 +19,7 @@ RATES: Final = "traced_touches_per_page_s"
 def traced_rates(workload: Workload, now_ns: int) -> dict[str, float] | None:
     """Mean touches of a page in a second by area in the middle of a run that ends now; None without a trace.
 
-    For readers of the run: what it names as its traces must not be opened then, as anybody may have written it.
+    For readers of the run: what it names as its traces must not be opened then, as another user may have written it.
     """
     if not any(area.replay for area in workload.areas):
         return None
