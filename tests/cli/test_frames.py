@@ -86,7 +86,7 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
     [
         ("lead_s", -1), ("format", 2), ("beside", [[5, 0, 1.0, False]]),
         ("beside", [[5, 2, 1.0, False], [6, 1, 1.0, False]]),
-        ("beside", [[1 << 31, 1, 1.0, False]]), ("beside", [[5, 1, 1e300, False]]), 
+        ("beside", [[1 << 31, 1, 1.0, False]]), ("beside", [[5, 1, 1e300, False]]),
         ("areas", {"one": [[0, 1 << 30, 2]]}),
         ("areas", {"one": [[4, 9, 2], [5, 20, 1]]}), ("areas", 5),
     ],

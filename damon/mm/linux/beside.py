@@ -87,7 +87,7 @@ class Watch:
     Args:
         machine: this one, which nothing else monitors.
         without: frames to leave out.
-        memcg_id: the number of a cgroup (its inode), whose frames are told apart; 0: of none.
+        memcg_id: the number of a cgroup (its inode), whose frames are marked as charged; 0: none.
 
     Raises:
         MissingCapability: no idle page tracking, or not root.
