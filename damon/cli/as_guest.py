@@ -14,6 +14,8 @@ from damon.workload.model import Access, Area, Event, Pattern, Phase, Workload
 from damon.workload.quantities import PAGE, parse_rate, parse_size
 
 if TYPE_CHECKING:
+    from damon.mm.sim.placing import Places
+    from damon.results.frames import Beside, Frames
     from damon.results.sim_to_real import Measured
 
 
@@ -28,21 +30,26 @@ class Policy:
 
 #: Names that no area or process of a workload file has.
 _OTHERS: Final = ("programs before", "programs after")
+_BESIDE: Final = "beside the workload"
 _TABLES: Final = "tables of"
 #: Bytes of the program's tables for each page of an area: when it was touched last, and for zipf its share of touches.
 _LAST, _SHARES = 4, 8
 
 
-def others(text: str) -> tuple[int, float] | None:
-    """Bytes and page accesses a second of ``48M@40k``; ``none``: None."""
-    if text == "none":
-        return None
+#: What is beside a workload is found in each guest.
+MEASURED: Final = "measured"
+
+
+def others(text: str) -> tuple[int, float] | str | None:
+    """Bytes and page accesses a second of ``48M@40k``; ``none``: None; ``measured``."""
+    if text in ("none", MEASURED):
+        return None if text == "none" else MEASURED
     size, _, rate = text.partition("@")
     try:
         return parse_size(size, "--others"), parse_rate(rate, "--others")
     except InvalidInput:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)}: is not memory and a rate; give SIZE@RATE, e.g. 48M@40k, or none"
+            f"{quoted(text)}: is not memory and a rate; give SIZE@RATE, e.g. 48M@40k, measured or none"
         ) from None
 
 
@@ -70,6 +77,33 @@ def beside(workload: Workload, more: tuple[int, float] | None) -> Workload:
         for phase in workload.phases
     )  # fmt: skip
     return replace(workload, areas=(before, *workload.areas, *tables, after), phases=phases)
+
+
+def as_found(workload: Workload, frames: Frames) -> tuple[Workload, Places]:
+    """With what a guest had beside the workload, as often accessed, and the page frames of all of it.
+
+    Args:
+        workload: to be simulated.
+        frames: what was found in the guest.
+    """
+    alike: dict[tuple[float, bool], list[Beside]] = {}
+    for one in frames.beside:
+        alike.setdefault((one.rate, one.charged), []).append(one)
+    memcg = workload.memcg(workload.areas[0])
+    areas: list[Area] = []
+    accesses: list[Access] = []
+    places: dict[str, Sequence[tuple[int, int, int]]] = dict(frames.areas)
+    for (rate, charged), runs in sorted(alike.items()):
+        name, rows, page = f"{_BESIDE} {len(areas)}", [], 0
+        for one in runs:
+            rows.append((page, one.pfn, one.nr))
+            page += one.nr
+        areas.append(Area(name, page * PAGE, process=_BESIDE, memcg=memcg if charged else ""))
+        places[name] = rows
+        if rate:
+            accesses.append(Access(name, rate * page))
+    phases = tuple(replace(phase, accesses=(*phase.accesses, *accesses)) for phase in workload.phases)
+    return replace(workload, areas=(*areas, *workload.areas), phases=phases), places
 
 
 def _rate(workload: Workload, phase: Phase, process: str) -> float:

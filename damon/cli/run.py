@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from damon.cli import engines, out, outcome, output, require
 from damon.cli.arguments import add_modules, add_pace
 from damon.cli.observe import LinuxObserver, Observer, PerformedObserver, SimObserver
+from damon.cli.placed import PlacedWorkload
 from damon.cli.session import Session, print_summary
 from damon.errors import InvalidInput
 from damon.library.engine import HOST, Engine, other_modules
@@ -77,6 +78,11 @@ def add(commands: Any) -> None:
     command.add_argument("--json", metavar="FILE", help="write the result as one object; - for standard output")
     require.add(command)
     out.add(command)
+    command.add_argument(
+        "--frames", action="store_true",
+        help="with --workload and --out: look first for 4 s where the workload is in physical memory, and what is "
+        "beside it, for damon validate",
+    )  # fmt: skip
     engines.add(command)
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")
     command.set_defaults(function=run)
@@ -160,21 +166,24 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--workload: {arguments.workload!r}: is performed on this machine; give --linux too, or --sim instead"
             )
         arguments.workload = load_workload(arguments.workload)
+    if arguments.frames and (arguments.workload is None or arguments.out is None):
+        raise InvalidInput("--frames: is for a workload on this machine; give --linux, --workload and --out, too")
     return engines.run(arguments, _run)
 
 
 def _observed(
     arguments: argparse.Namespace, machine: Any, seconds: float | None, closing: ExitStack
-) -> tuple[Observer, float | None]:
-    """The observer of the machine, and the seconds to run. A workload that is performed runs then."""
+) -> tuple[Observer, float | None, PlacedWorkload | None]:
+    """The observer of the machine, the seconds to run, and what is where. A workload that is performed runs then."""
     if not arguments.linux:
-        return SimObserver(machine), seconds
+        return SimObserver(machine), seconds, None
     if arguments.workload is None:
-        return LinuxObserver(machine), seconds
+        return LinuxObserver(machine), seconds, None
     from damon.workload.performed import Performed
 
     at_work = closing.enter_context(Performed(arguments.workload, arguments.seed))
-    return PerformedObserver(machine, at_work), seconds or own_seconds(arguments.workload)
+    placed = PlacedWorkload(machine, at_work) if arguments.frames else None
+    return PerformedObserver(machine, at_work), seconds or own_seconds(arguments.workload), placed
 
 
 def _run(arguments: argparse.Namespace, engine: Engine) -> int:
@@ -189,12 +198,14 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         require.refuse_unknown(arguments.require, modules, machine, has_workload)
         if not arguments.quiet and not any(module.wanted for module in modules):
             print("damon: no module is enabled; give enabled=Y for one to work", file=sys.stderr)
-        observer, seconds = _observed(arguments, machine, seconds, closing)
+        observer, seconds, placed = _observed(arguments, machine, seconds, closing)
         with stop_flag() as stopped, closing.pop_all():
             session = Session(observer, modules, loader, arguments.seed, arguments.quiet, engine.identity)
             try:
                 for module in modules:
                     loader.load(module)
+                if placed is not None:
+                    placed.begin()
                 if arguments.out is not None:
                     request = _request(arguments, session, seconds)
                     session.recording = out.Recording(arguments, request, observer, damon)
@@ -203,6 +214,8 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
             finally:
                 session.end()
             engines.tell_warnings(damon)
+            if placed is not None:
+                placed.frames().write(arguments.out)
             code = _report(session, arguments)
     return code
 

@@ -18,6 +18,7 @@ from damon.modules.loader import Loader, prepare_modules
 if TYPE_CHECKING:
     from damon.core import Damon
     from damon.mm.sim import SimulatedMachine
+    from damon.mm.sim.placing import Places
     from damon.workload.model import Workload
 
 
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 LEAD_S: Final = BASELINE_S + 0.5
 
 
-def simulate(arguments: argparse.Namespace, workload: Workload, place: Path | None = None) -> dict[str, Any]:
+def simulate(
+    arguments: argparse.Namespace, workload: Workload, place: Path | None = None,
+    *, lead_s: float = LEAD_S, places: Places | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The result of ``damon run`` with the modules, seed and duration of ``arguments``.
 
     The workload runs alone at first, as ``damon run --workload`` lets it: a container that starts with more than its
@@ -35,13 +39,16 @@ def simulate(arguments: argparse.Namespace, workload: Workload, place: Path | No
         arguments: ``module``, ``cmdline``, ``seed`` and ``duration`` (seconds) as those of ``damon run``.
         workload: that is played.
         place: a run directory to be written, with a row each second, whose counts are since the workload's start.
+        lead_s: it runs alone for so long.
+        places: page frames of its areas; None: in a row.
 
     Raises:
         KeyboardInterrupt: it was interrupted.
     """
     from damon.mm.sim import SimulatedMachine
 
-    with SimulatedMachine(workload, arguments.seed) as machine, stop_flag() as stopped:
+    with SimulatedMachine(workload, arguments.seed, places) as machine, stop_flag() as stopped:
+        machine.clock.sleep_us(round(lead_s * 1e6))
         session = _session(arguments, machine, stopped, place)
         if stopped[0]:
             raise KeyboardInterrupt
@@ -59,7 +66,6 @@ def _session(
     damon = engine.open(machine, seed)
     loader = Loader(damon)
     modules = prepare_modules(loader, module_words(arguments, engine))
-    machine.clock.sleep_us(round(LEAD_S * 1e6))
     observer = SimObserver(machine)
     session = Session(observer, modules, loader, seed, True, engine.identity)
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import compare_guests, output, require
 from damon.cli.arguments import add_pace, number
-from damon.cli.as_guest import Policy, beside, others, slowed
+from damon.cli.as_guest import MEASURED, Policy, as_found, beside, others, slowed
 from damon.cli.policies import EXAMPLE, read_policies
 from damon.cli.simulate import simulate
 from damon.errors import InvalidInput
@@ -22,6 +22,7 @@ from damon.guests.engine import FORMS, GuestEngine, GuestFailed
 from damon.modules.cmdline import parse_cmdline
 from damon.results import sim_to_real
 from damon.results.conditions import read_condition
+from damon.results.frames import NAME, Frames
 from damon.results.run import Run
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from damon.results.sim_to_real import Compared
     from damon.workload.model import Workload
 
-#: Found with the workloads zipf and container (docs/explanation/sim-to-real.md).
-OTHERS: Final = "48M@40k"
 #: A run in a guest takes at least as long as the guest's time does.
 LONGEST_S: Final = 3600.0
 DESCRIPTION = """\
@@ -72,9 +71,10 @@ def add(commands: Any) -> None:
         help="simulate so many seeds, from --seed on, and take the mean (default 8)",
     )  # fmt: skip
     command.add_argument(
-        "--others", metavar="SIZE@RATE", type=others, default=OTHERS,
-        help="on the simulated machine, memory of other programs and how many of its pages are accessed a second, as a "
-        f"guest has: DAMON monitors it too; none: nothing beside the workload (default {OTHERS})",
+        "--others", metavar="SIZE@RATE", type=others, default=MEASURED,
+        help="what the simulated machine has beside the workload, which DAMON monitors too: measured (default): the "
+        "page frames that each guest has in use, and as often accessed; SIZE@RATE: memory of other programs, and how "
+        "many of its pages are accessed a second; none",
     )  # fmt: skip
     command.add_argument(
         "--one-guest", action="store_true",
@@ -127,7 +127,8 @@ def validate(
         for policy in policies:
             (place / policy.name).mkdir(parents=True)
         jobs = [
-            replace(job, place=place / policy.name / "measured") for job, policy in zip(jobs, policies, strict=True)
+            replace(job, place=place / policy.name / "measured", frames=arguments.others == MEASURED)
+            for job, policy in zip(jobs, policies, strict=True)
         ]
         label = f"damon: {workload.name} with {engine}"
         try:
@@ -171,14 +172,25 @@ def _compared(
     measured = sim_to_real.measured(Run.open(place / "measured"), areas)
     if arguments.as_measured:
         policy, workload = slowed(policy, workload, measured, result)
-    workload = beside(workload, arguments.others)
+    workload, how = _beside(arguments, workload, place / "measured")
     runs = []
     for seed in range(arguments.seeds):
         asked = argparse.Namespace(**{**vars(policy.arguments), "seed": policy.arguments.seed + seed})
         here = place / ("predicted" if not seed else f"predicted-{seed}")
-        simulate(asked, workload, here)
+        simulate(asked, workload, here, **how)
         runs.append(sim_to_real.measured(Run.open(here), areas))
     return sim_to_real.Compared(runs, measured)
+
+
+def _beside(arguments: argparse.Namespace, workload: Workload, measured: Path) -> tuple[Workload, dict[str, Any]]:
+    """The workload with what is beside it, and how it is to be simulated."""
+    if arguments.others != MEASURED:
+        return beside(workload, arguments.others), {}
+    frames = Frames.read(measured)
+    if frames is None:
+        raise InvalidInput(f"--others: measured: {str(measured)!r} has no {NAME}; give a size and a rate, or none")
+    workload, places = as_found(workload, frames)
+    return workload, {"lead_s": frames.lead_s, "places": places}
 
 
 def _report(

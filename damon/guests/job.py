@@ -91,6 +91,7 @@ class Job:
         seconds: of the guest's time, from when the modules are loaded.
         seed: of every random choice.
         place: a run directory to be written, a row each second; None: none.
+        frames: with ``place``: what lies where in physical memory is looked at first.
     """
 
     engine: GuestEngine
@@ -101,6 +102,7 @@ class Job:
     seconds: float
     seed: int
     place: Path | None = None
+    frames: bool = False
 
     def command(self, workload: str, reserve: bool = True) -> list[str]:
         """Of the whole run in the guest, with the workload's file there. ``reserve``: its memory is not taken yet."""
@@ -109,7 +111,7 @@ class Job:
         damon = [PYTHON, "-m", "damon", "run", "--linux", "--engine", self.engine.engine, "--workload", workload]
         damon += ["--duration", f"{self.seconds:.6f}", "--seed", str(self.seed), "--json", "-", *self.words]
         if self.place is not None:
-            damon += ["--out", _OUT, "--every", "1s", "--out-form", "jsonl"]
+            damon += ["--out", _OUT, "--every", "1s", "--out-form", "jsonl", *(["--frames"] if self.frames else [])]
         return ["sh", "-c", _RESERVE, "sh", str(free), *damon] if reserve else damon
 
 

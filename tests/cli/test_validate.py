@@ -17,6 +17,7 @@ from damon.cli.main import exit_code, parser
 from damon.cli.simulate import simulate
 from damon.guests.engine import GuestFailed
 from damon.mm.sim import SimulatedMachine
+from damon.results.frames import Beside, Frames
 from damon.results.sim_to_real import Measured
 from damon.workload.load import load_workload
 
@@ -53,6 +54,7 @@ class _Job:
     arguments: Any
     workload: str
     place: Path | None = None
+    frames: bool = False
 
 
 def _guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
@@ -140,6 +142,27 @@ def test_other_programs_are_no_part_of_the_workload(files: Path) -> None:
     none, soon, _ = json.loads(found.read_text())["policies"]
     assert none["predicted"]["mean_resident_bytes"] == 20 << 20 == none["measured"]["mean_resident_bytes"]
     assert soon["predicted"]["mean_resident_bytes"] != soon["measured"]["mean_resident_bytes"]
+
+
+def _measured_guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
+    found = _guest(jobs, label, quiet)
+    for job in jobs:
+        assert job.frames
+        Frames(9.5, [(0, 128 << 20)], {"hot": [(0, 5000, 1024)]}, [Beside(9000, 512, 3.0, False)]).write(job.place)
+    return found
+
+
+def test_what_a_guest_had_beside_the_workload_is_simulated(files: Path) -> None:
+    """With its lead: the prediction differs from a run that has neither."""
+    assert _run(files, "--others", "measured", "-o", str(files / "out"), "--quiet", guest=_measured_guest) == 0
+    asked = json.loads((files / "out/soon/predicted/run.json").read_text())["request"]["workload"]
+    assert [area["name"] for area in asked["areas"]] == ["beside the workload 0", "hot", "cold"]
+    assert asked["phases"][0]["accesses"][-1]["rate"] == 1536
+
+
+def test_a_guest_that_measured_nothing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(files, "--others", "measured") == 2
+    assert "has no frames.json; give a size and a rate, or none" in capsys.readouterr().err
 
 
 def test_a_lost_guest_is_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,6 +166,12 @@ def guest_results(data: bytes) -> None:
     Kept(file_of(data, "study.jsonl.guests"))
 
 
+def frames(data: bytes) -> None:
+    from damon.results.frames import Frames
+
+    Frames.parse(data)
+
+
 def study_results(data: bytes) -> None:
     from damon.tune.results import Results
 

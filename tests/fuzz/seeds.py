@@ -128,6 +128,13 @@ def guest_results() -> list[bytes]:
     return [head, head + b"".join(lines), head + lines[0] + lines[1][:50]]
 
 
+def frames() -> list[bytes]:
+    return [
+        b'{"format":1,"lead_s":5.9,"system_ram":[[4096,654336]],"areas":{"a":[[0,32626,48],[88,33285,4]]},'
+        b'"beside":[[256,3,0.0,false],[300,1,12.5,true]]}',
+    ]
+
+
 def masim() -> list[bytes]:
     return [
         b"# comment\nheap, 10485760\nstack, 4096, file\n\ninitial\n1000\nheap, 0, 4096, 1\nstack, 1, 64, 10, ro\n\n"

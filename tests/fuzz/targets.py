@@ -25,6 +25,7 @@ _TARGETS = [
     Target("workload", "yaml", seeds.workloads, files.workload, _OURS, 200),
     Target("study", "yaml", seeds.studies, files.study, _OURS, 200),
     Target("guest-results", "json", seeds.guest_results, files.guest_results, _OURS, 300),
+    Target("frames", "json", seeds.frames, files.frames, (ValueError,), 300),
     Target("study-results", "json", seeds.study_results, files.study_results, _OURS, 300),
     Target("masim", "text", seeds.masim, files.masim, _OURS, 600),
     Target("plan", "text", seeds.plans, files.plan, _OURS, 800),

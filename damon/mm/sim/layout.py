@@ -122,6 +122,7 @@ class SimArea(ctypes.Structure):
         ("ext", ctypes.POINTER(SimExt)),
         ("thp", ctypes.POINTER(c_uint8)),
         ("trace", ctypes.POINTER(SimTrace)),
+        ("wanted", ctypes.POINTER(c_uint64)),
         *((name, c_uint64) for name in ("start", "nr_pages")),
         *((name, c_uint32) for name in ("process", "kind", "memcg", "pad", "mapped", "epoch", "nr_seg", "nr_ext")),
         ("t_mapped", c_int64),

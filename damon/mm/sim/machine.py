@@ -17,6 +17,7 @@ from damon.mm.sim.kills import Kill, Kills
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
 from damon.mm.sim.memcgs import CgroupStat
 from damon.mm.sim.phases import segment, truth
+from damon.mm.sim.placing import Places, place
 from damon.mm.sim.replay import Replays
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat, touches
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
@@ -58,6 +59,7 @@ class SimulatedMachine(Closing, Releasable):
     Args:
         workload: areas, phases and the machine's size and speed.
         seed: the same seed, the same run, on any machine.
+        places: page frames that areas' pages are in at first; None: in a row.
 
     Raises:
         InvalidInput: a workload that cannot be played. MissingCapability: no address space for it.
@@ -67,12 +69,14 @@ class SimulatedMachine(Closing, Releasable):
     clock: Clock
     phys: PhysicalSpace
 
-    def __init__(self, workload: Workload, seed: int) -> None:
+    def __init__(self, workload: Workload, seed: int, places: Places | None = None) -> None:
         _check(workload)
         self.workload = workload
         self.closed = False
         self.state = State(workload, seed)
         self._m = self.state.m
+        if places is not None:
+            place(self.state, places)
         self._engine = Engine(self.state)
         self.clock = self.virtual_clock = VirtualClock(self._advance, Ticks(workload.machine.hz))
         self.phys = self._phys = SimulatedPhysical(self._engine, self.state, self.virtual_clock)

@@ -80,6 +80,7 @@ class State(Releasable):
         self.placed: dict[str, PlacedArea] = {}
         self.traces: dict[str, Trace] = {}
         self.traced: dict[str, TracedArea] = {}  #: what each area that replays a trace is in its file
+        self.wanted: list[ctypes.Array[ctypes.c_uint64]] = []  #: what areas' records refer to
         self._areas(workload)
 
     def _costs(self, spec: MachineSpec) -> None:

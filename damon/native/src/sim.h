@@ -105,6 +105,7 @@ struct sim_area {
 	struct sim_ext *ext;
 	uint8_t *thp; /* advice, by SIM_BLOCK pages */
 	const struct sim_trace *trace; /* of PATTERN_TRACE */
+	const uint64_t *wanted; /* by page: the frame that it first gets if that is free, and 1 more; 0: any */
 	uint64_t start, nr_pages;
 	uint32_t process, kind, memcg, pad;
 	/* from here on: changes */
@@ -318,6 +319,7 @@ double sim_trace_weights(const struct sim_area *a, uint64_t page, uint64_t nr);
 
 /* sim_frame.c */
 uint64_t sim_frame_alloc(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index);
+void sim_frame_prefer(struct sim_machine *m, uint64_t frame);
 void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr);
 void sim_frame_isolate(struct sim_machine *m, uint64_t node);
 int sim_frame_huge(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index, uint64_t *frame);

@@ -214,7 +214,7 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 	if (!populate)
 		return;
 	huge = m->thp == THP_ALWAYS && a->kind == KIND_ANON && a->nr_pages >= SIM_BLOCK;
-	if (!huge)
+	if (!huge && !a->wanted)
 		map_bulk(m, area);
 	for (uint64_t n = a->nr_bulk; n < a->nr_pages; n++) {
 		struct sim_page *p;
@@ -225,6 +225,8 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 			continue;
 		}
 		p = sim_page_get(m, area, n);
+		if (a->wanted && a->wanted[n])
+			sim_frame_prefer(m, a->wanted[n] - 1);
 		if (!sim_page_alloc(m, area, n, p, t, &wait))
 			return;
 		sim_page_insert(m, area, n, p, t, 0);

@@ -186,6 +186,26 @@ static void cut(struct sim_machine *m, uint64_t node, uint64_t n, uint64_t frame
 	on->nr_free -= nr;
 }
 
+/* A frame that is free is the next one that sim_frame_alloc() gives; else nothing happens. */
+void sim_frame_prefer(struct sim_machine *m, uint64_t frame)
+{
+	uint64_t node = sim_node(m, frame);
+
+	for (uint64_t n = m->node[node].nr_free_runs; n--;) {
+		const struct sim_free *r = &m->free[node][n];
+
+		if (frame - r->frame >= r->nr)
+			continue;
+		if (n + 1 == m->node[node].nr_free_runs && frame == r->frame)
+			return;
+		cut(m, node, n, frame, 1);
+		m->free[node][m->node[node].nr_free_runs].frame = frame;
+		m->free[node][m->node[node].nr_free_runs++].nr = 1;
+		m->node[node].nr_free++;
+		return;
+	}
+}
+
 /* The isolated frames of a node are free no more. */
 void sim_frame_isolate(struct sim_machine *m, uint64_t node)
 {

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where a workload that is performed is in physical memory, and what is beside it: looked at before the modules are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from damon.workload.performed import cgroup_of
+
+if TYPE_CHECKING:
+    from damon.mm.linux import LinuxMachine
+    from damon.results.frames import Frames
+    from damon.workload.performed import Performed
+
+
+class PlacedWorkload:
+    """Looks when it is made, for about two seconds; nothing else may monitor then.
+
+    Args:
+        machine: this one.
+        workload: at work.
+
+    Raises:
+        MissingCapability: no idle page tracking, or not root.
+    """
+
+    def __init__(self, machine: LinuxMachine, workload: Performed) -> None:
+        from damon.mm.linux.beside import Watch, frames_of
+
+        self._clock = machine.clock
+        reports = workload.reports()
+        self._began_ns = self._clock.now_ns() - round(max(one.seconds for one in reports.values()) * 1e9)
+        self._lead_s = 0.0
+        self._ram = list(machine.system_ram())
+        self._areas = {
+            name: frames_of(report.pid, start, end)
+            for report in reports.values()
+            for name, (start, end) in report.areas.items()
+        }
+        cgroup = cgroup_of(workload.workload)
+        whole = (pfn for frames in self._areas.values() for pfn in frames)
+        self._watch = Watch(machine, whole, cgroup.stat().st_ino if cgroup is not None else 0)
+
+    def begin(self) -> None:
+        """The modules have been loaded."""
+        self._lead_s = (self._clock.now_ns() - self._began_ns) / 1e9
+
+    def frames(self) -> Frames:
+        """What was found; the work is done here, after the run."""
+        from damon.results.frames import Beside, Frames
+
+        beside = [Beside(one.pfn, one.nr, one.rate, one.charged) for one in self._watch.runs()]
+        areas = {name: rows(frames) for name, frames in self._areas.items()}
+        return Frames(round(self._lead_s, 6), self._ram, areas, beside)
+
+
+def rows(frames: Iterable[int]) -> list[tuple[int, int, int]]:
+    """Pages in a row that lie in a row in memory: the first page and frame, and their number; -1: not in memory."""
+    found: list[tuple[int, int, int]] = []
+    for page, pfn in enumerate(frames):
+        if pfn < 0:
+            continue
+        if found and found[-1][0] + found[-1][2] == page and found[-1][1] + found[-1][2] == pfn:
+            found[-1] = (*found[-1][:2], found[-1][2] + 1)
+        else:
+            found.append((page, pfn, 1))
+    return found

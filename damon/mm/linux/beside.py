@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which page frames a machine has in use beside some areas, and how often each is accessed: by idle page tracking.
+
+Accessed bits are cleared, so nothing else may monitor meanwhile. The work is that of C, of few calls: on an emulated
+processor the one who looks must not take longer than what is looked at.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import re
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from damon.mm.linux.machine import LinuxMachine
+from damon.mm.linux.native import Sampler
+from damon.model.arrays import Buffer
+from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
+
+#: Rounds over all frames, and then over those that were accessed in each of them.
+LONG_ROUNDS, LONG_US = 10, 100_000
+SHORT_ROUNDS, SHORT_US = 16, 5_000
+#: Frames of a short round at a time: marking and reading them has to take less than the interval.
+_CHUNK: Final = 256
+_LRU: Final = 1 << 5
+_IS_LRU: Final = bytes(bool(byte & _LRU) for byte in range(256))
+_FRAME: Final = (1 << 55) - 1
+_PRESENT: Final = 1 << 63
+
+
+@dataclass(frozen=True)
+class Run:
+    """``nr`` page frames from ``pfn`` on, each accessed ``rate`` times a second."""
+
+    pfn: int
+    nr: int
+    rate: float
+    charged: bool = False  #: to the cgroup that was asked for
+
+
+def rate(seen: int, rounds: int, seconds: float) -> float:
+    """Accesses a second of a page that was accessed in ``seen`` of ``rounds`` intervals of ``seconds``.
+
+    Of a page that was accessed in each of them only a bound is known: it counts as in half an interval less.
+    """
+    return -math.log(1 - min(seen, rounds - 0.5) / rounds) / seconds
+
+
+def runs(frames: Iterable[tuple[int, float, bool]]) -> list[Run]:
+    """Neighbours that are alike as one, of ascending frames: number, rate, and whether it is charged."""
+    found: list[Run] = []
+    for pfn, often, charged in frames:
+        last = found[-1] if found else None
+        if last is not None and last.pfn + last.nr == pfn and (last.rate, last.charged) == (often, charged):
+            found[-1] = Run(last.pfn, last.nr + 1, last.rate, last.charged)
+        else:
+            found.append(Run(pfn, 1, often, charged))
+    return found
+
+
+def frames_of(pid: int, start: int, end: int) -> list[int]:
+    """The frame of each page of ``[start, end)``, bytes; -1: it is not in memory."""
+    from damon.workload.residence import pagemap
+
+    return [entry & _FRAME if entry & _PRESENT else -1 for entry in pagemap(pid, start, end)]
+
+
+def own_frames(pid: int) -> set[int]:
+    """All that a process has in memory."""
+    found: set[int] = set()
+    with open(f"/proc/{pid}/maps") as file:
+        spans = [line.split(" ", 1)[0].split("-") for line in file]
+    for start, end in spans:
+        first, last = int(start, 16), int(end, 16)
+        if last < 1 << 63:
+            found.update(frames_of(pid, first, last))
+    return found
+
+
+class Watch:
+    """Looks at all frames on LRU lists but ``without``, for about two seconds.
+
+    Args:
+        machine: this one, which nothing else monitors.
+        without: frames to leave out.
+        memcg_id: the number of a cgroup (its inode), whose frames are marked as charged; 0: none.
+
+    Raises:
+        MissingCapability: no idle page tracking, or not root.
+    """
+
+    def __init__(self, machine: LinuxMachine, without: Iterable[int], memcg_id: int = 0) -> None:
+        self._clock, self._files = machine.clock, machine.files()
+        mask = bytearray(self._on_lists(max(end for _, end in machine.system_ram())))
+        for pfn in without:
+            if 0 <= pfn < len(mask):
+                mask[pfn] = 0
+        self.pfns = array("Q", (pfn for one in re.finditer(b"\x01+", mask) for pfn in range(*one.span())))
+        self._charged = self._charged_to(memcg_id)
+        mine = own_frames(os.getpid())
+        self._long = self._round_all(LONG_ROUNDS, LONG_US, self.pfns, max(len(self.pfns), 1))
+        always = bytes(map(min, zip(*self._long.answers, strict=True)))
+        self.hot = array("Q", (
+            pfn for pfn, each in zip(self.pfns, always, strict=True) if each and pfn not in mine
+        ))  # fmt: skip
+        self._short = self._round_all(SHORT_ROUNDS, SHORT_US, self.hot, _CHUNK)
+
+    def _on_lists(self, end: int) -> bytes:
+        """A byte for each frame below ``end``, bytes: 1 if it is on an LRU list."""
+        return self._read(self._files.kpageflags, end // PAGE_SIZE)[::8].translate(_IS_LRU)
+
+    @staticmethod
+    def _read(file: int, frames: int) -> bytes:
+        """What the kernel has for each frame, 8 bytes of each."""
+        size, data = frames * 8, bytearray()
+        while len(data) < size and (more := os.pread(file, min(1 << 20, size - len(data)), len(data))):
+            data += more
+        return bytes(data)
+
+    def _charged_to(self, memcg_id: int) -> set[int]:
+        if not memcg_id or self._files.kpagecgroup < 0 or not self.pfns:
+            return set()
+        of = memoryview(self._read(self._files.kpagecgroup, self.pfns[-1] + 1)).cast("Q")
+        return {pfn for pfn in self.pfns if pfn < len(of) and of[pfn] == memcg_id}
+
+    def _round_all(self, rounds: int, us: int, pfns: Sequence[int], chunk: int) -> _Rounds:
+        """``rounds`` over all of ``pfns``, ``chunk`` at a time."""
+        parts = [
+            _Part(self._files, pfns[at : at + chunk]) for at in range(0, len(pfns), chunk)
+        ]  # fmt: skip
+        answers, spent_ns = [], 0
+        for _ in range(rounds):
+            found = bytearray()
+            for part in parts:
+                begin = self._clock.now_ns()
+                part.mkold()
+                middle = self._clock.now_ns()
+                self._clock.sleep_us(us)
+                reading = self._clock.now_ns()
+                found += part.young()
+                # Each page is marked and read in the order of the others.
+                spent_ns += reading - middle + (self._clock.now_ns() - reading + middle - begin) // 2
+            answers.append(bytes(found))
+        return _Rounds(answers, spent_ns / 1e9 / max(rounds * len(parts), 1))
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """The mean length of a long and of a short interval."""
+        return self._long.seconds, self._short.seconds
+
+    def runs(self) -> list[Run]:
+        """What was seen."""
+        long = list(map(sum, zip(*self._long.answers, strict=True)))
+        short = dict(zip(self.hot, map(sum, zip(*self._short.answers, strict=True)), strict=True))
+        return runs(
+            (pfn, self._rate(seen, short.get(pfn)), pfn in self._charged)
+            for pfn, seen in zip(self.pfns, long, strict=True)
+        )
+
+    def _rate(self, seen: int, briefly: int | None) -> float:
+        if briefly:
+            return round(rate(briefly, SHORT_ROUNDS, self._short.seconds), 3)
+        return round(rate(seen, LONG_ROUNDS, self._long.seconds), 3) if seen else 0.0
+
+
+@dataclass(frozen=True)
+class _Rounds:
+    """One byte a frame and round, 1: accessed; the mean interval."""
+
+    answers: Sequence[bytes]
+    seconds: float
+
+
+class _Part:
+    """Frames that are marked and read together."""
+
+    def __init__(self, files: object, pfns: Sequence[int]) -> None:
+        self._nr = len(pfns)
+        self._sampler = Sampler(files)  # type: ignore[arg-type]
+        self._addrs = Buffer(ctypes.c_uint64, self._nr)
+        for at, pfn in enumerate(pfns):
+            self._addrs[at] = pfn << PAGE_SHIFT
+        self._out = Buffer(ctypes.c_uint8, self._nr)
+
+    def mkold(self) -> None:
+        self._sampler.mkold_phys(self._addrs, self._nr)
+
+    def young(self) -> bytes:
+        self._sampler.young_phys(self._nr, self._out)
+        return ctypes.string_at(self._out.pointer_to(self._nr), self._nr)

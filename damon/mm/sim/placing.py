@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Areas of a simulated machine whose pages are in given page frames at first, as they were on a real one."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from damon.mm.sim.state import State
+
+#: Of each area: the first page of a run, its page frame number, and how many there are.
+Places = Mapping[str, Sequence[tuple[int, int, int]]]
+
+
+def place(state: State, places: Places) -> None:
+    """The areas' pages get these frames when their area is mapped, and no other page does before.
+
+    What is no free System RAM is left to chance. A machine with NUMA nodes is left as it is.
+
+    Args:
+        state: of a machine on which nothing is mapped yet.
+        places: runs of pages; areas that the machine has not are passed over.
+    """
+    m = state.m
+    if m.nr_node != 1 or not m.node[0].nr_free_runs:
+        return
+    run = state.free[0].rows[0]
+    free = range(run.frame, run.frame + run.nr)
+    taken: set[int] = set()
+    for name, rows in places.items():
+        if name not in state.placed:
+            continue
+        row = state.row(name)
+        wanted = (ctypes.c_uint64 * row.nr_pages)()
+        for page, pfn, nr in rows:
+            for at in range(min(nr, row.nr_pages - page)):
+                frame = _frame(state, pfn + at)
+                if frame in free and frame not in taken:
+                    wanted[page + at] = frame + 1
+                    taken.add(frame)
+        state.wanted.append(wanted)
+        row.wanted = ctypes.cast(wanted, ctypes.POINTER(ctypes.c_uint64))
+    _last(state, free, sorted(taken))
+
+
+def _frame(state: State, pfn: int) -> int:
+    """The number that a page frame has here; -1: it is no System RAM."""
+    for number in range(state.m.nr_res):
+        res = state.m.res[number]
+        if 0 <= pfn - res.pfn < res.nr:
+            return int(res.frame + pfn - res.pfn)
+    return -1
+
+
+def _last(state: State, free: range, taken: Sequence[int]) -> None:
+    """The free runs anew: what is taken comes last, so that only those who want it get it."""
+    runs: list[tuple[int, int]] = []
+    for frame in taken:
+        if runs and sum(runs[-1]) == frame:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((frame, 1))
+    rest, at = [], free.start
+    for first, nr in runs:
+        if first > at:
+            rest.append((at, first - at))
+        at = first + nr
+    if at < free.stop:
+        rest.append((at, free.stop - at))
+    rest.sort(key=lambda one: one[1])
+    rows = state.free[0].rows
+    for number, (first, nr) in enumerate(runs + rest):
+        rows[number].frame, rows[number].nr = first, nr
+    state.m.node[0].nr_free_runs = len(runs) + len(rest)

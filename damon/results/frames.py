@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``frames.json`` of a run: where a workload was in physical memory, and what was beside it, so often accessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from damon import format_version
+from damon.errors import InvalidInput
+from damon.quoting import cut
+
+NAME: Final = "frames.json"
+FORMAT: Final = 1
+_MOST_BYTES: Final = 64 << 20
+#: Page frames of 4 TiB, so often accessed at most, and so long before the modules at most.
+_MOST_FRAMES: Final = 1 << 30
+_MOST_RATE: Final = 1e6
+_MOST_LEAD_S: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class Beside:
+    """``nr`` page frames from ``pfn`` on, each accessed ``rate`` times a second, charged to the workload's cgroup?"""
+
+    pfn: int
+    nr: int
+    rate: float
+    charged: bool
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Where everything was.
+
+    Attributes:
+        lead_s: the workload had run for so long when the modules were loaded.
+        system_ram: ranges, bytes.
+        areas: of each area runs of pages: the first one's number in the area and its frame, and how many.
+        beside: all else that monitoring sees, ascending.
+    """
+
+    lead_s: float
+    system_ram: Sequence[tuple[int, int]]
+    areas: Mapping[str, Sequence[tuple[int, int, int]]]
+    beside: Sequence[Beside]
+
+    def write(self, directory: Path) -> None:
+        """Into a run directory."""
+        whole = {
+            format_version.FIELD: FORMAT, "lead_s": self.lead_s, "system_ram": list(self.system_ram),
+            "areas": {name: list(rows) for name, rows in self.areas.items()},
+            "beside": [[one.pfn, one.nr, one.rate, one.charged] for one in self.beside],
+        }  # fmt: skip
+        (directory / NAME).write_text(json.dumps(whole, separators=(",", ":")) + "\n")
+
+    @classmethod
+    def read(cls, directory: Path) -> Frames | None:
+        """Of a run directory; None: it has none.
+
+        Raises:
+            InvalidInput: the file is not such a one.
+        """
+        path = directory / NAME
+        try:
+            with path.open("rb") as file:
+                data = file.read(_MOST_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        try:
+            return cls.parse(data)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"{NAME}: {path}: {cut(str(error), 100)}; run the guest again") from None
+
+    @classmethod
+    def parse(cls, data: bytes) -> Frames:
+        """What ``write`` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        import msgspec
+
+        if len(data) > _MOST_BYTES:
+            raise ValueError("is too long")
+        head = msgspec.json.decode(data)
+        later = format_version.refusal(head, FORMAT)
+        if later is not None:
+            raise ValueError(later)
+        found = msgspec.json.decode(data, type=_file())
+        areas: dict[str, Sequence[tuple[int, int, int]]] = found.areas
+        for rows in areas.values():
+            _ascending((page, nr) for page, _, nr in rows)
+            if any(pfn + nr > _MOST_FRAMES for _, pfn, nr in rows):
+                raise ValueError("a frame's number is too high")
+        beside = [Beside(*row) for row in found.beside]
+        _ascending((one.pfn, one.nr) for one in beside)
+        return cls(found.lead_s, found.system_ram, areas, beside)
+
+
+def _ascending(rows: Iterable[tuple[int, int]]) -> None:
+    end = 0
+    for at, nr in rows:
+        if at < end or at + nr > _MOST_FRAMES:
+            raise ValueError("frames are not in order")
+        end = at + nr
+
+
+def _file() -> Any:
+    """The form of the file, for msgspec."""
+    from typing import Annotated
+
+    import msgspec
+
+    number = Annotated[int, msgspec.Meta(ge=0, le=_MOST_FRAMES)]
+    some = Annotated[int, msgspec.Meta(ge=1, le=_MOST_FRAMES)]
+    address = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+    often = Annotated[float, msgspec.Meta(ge=0, le=_MOST_RATE)]
+    lead = Annotated[float, msgspec.Meta(ge=0, le=_MOST_LEAD_S)]
+    fields: list[Any] = [
+        ("lead_s", lead), ("system_ram", list[tuple[address, address]]),
+        ("areas", dict[str, list[tuple[number, number, some]]]),
+        ("beside", list[tuple[number, some, often, bool]]),
+    ]  # fmt: skip
+    return msgspec.defstruct("_File", fields)

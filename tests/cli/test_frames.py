@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where a workload is in a guest, and what is beside it: measured frames on the simulated machine."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from damon.cli.as_guest import as_found
+from damon.cli.placed import rows
+from damon.errors import InvalidInput
+from damon.mm.linux.beside import Run, rate, runs
+from damon.mm.sim import SimulatedMachine
+from damon.model.arrays import FolioArray
+from damon.results.frames import NAME, Beside, Frames
+from damon.workload.load import load_workload
+
+WORKLOAD = """\
+areas:
+  one: {size: 64 KiB, memcg: box}
+  two: {size: 32 KiB, memcg: box}
+phases:
+  - {duration: 60s, access: [{area: one, rate: 100}]}
+machine: {memory: 64 MiB}
+"""
+FRAMES = Frames(
+    4.5, [(0x100000, 0x4000000)], {"one": [(0, 9000, 8), (10, 8000, 4)], "two": [(0, 9100, 8)]},
+    [Beside(7000, 3, 0.0, False), Beside(7003, 1, 12.5, True), Beside(9500, 2, 12.5, False),
+     Beside(9600, 5, 12.5, False)],
+)  # fmt: skip
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> SimulatedMachine:
+    (tmp_path / "w.yaml").write_text(WORKLOAD)
+    workload, places = as_found(load_workload(tmp_path / "w.yaml"), FRAMES)
+    return SimulatedMachine(workload, 1, places)
+
+
+def _pages(machine: SimulatedMachine, area: str) -> list[int]:
+    placed, found = machine.state.placed[area], []
+    folios = FolioArray(64)
+    process = machine.row(area).process
+    machine.engine.walk(process, placed.start, placed.end, folios)
+    for index in range(folios.nr):
+        found.append(folios[index].pfn)
+    return found
+
+
+def test_pages_are_in_the_frames_that_they_had(machine: SimulatedMachine) -> None:
+    one = _pages(machine, "one")
+    assert one[:8] == list(range(9000, 9008))
+    assert one[10:14] == list(range(8000, 8004))
+    known = {pfn for first, nr in ((7000, 4), (9100, 8), (9500, 2), (9600, 5)) for pfn in range(first, first + nr)}
+    assert not known & {*one[8:10], *one[14:]}  # pages whose place is not known take none that is
+    assert _pages(machine, "two") == list(range(9100, 9108))
+
+
+def test_what_is_beside_is_accessed_as_often(machine: SimulatedMachine) -> None:
+    beside = {name: machine.row(name) for name in machine.state.placed if name.startswith("beside")}
+    assert [row.nr_pages for row in beside.values()] == [3, 7, 1]
+    rates = [row.seg[row.nr_seg - 1].rate * 1e9 for row in beside.values()]
+    assert rates == pytest.approx([0, 12.5 * 7, 12.5])
+    assert [bool(row.memcg) for row in beside.values()] == [False, False, True]
+    assert _pages(machine, "beside the workload 1") == [9500, 9501, *range(9600, 9605)]
+
+
+def test_free_memory_is_the_same_as_without_places(machine: SimulatedMachine) -> None:
+    with SimulatedMachine(machine.workload, 1) as other:
+        assert other.free_mem() == machine.free_mem()
+        frames = sum(run.nr for run in machine.state.free[0].rows[: machine.state.m.node[0].nr_free_runs])
+        assert frames == machine.free_mem()[0]
+
+
+def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
+    assert Frames.read(tmp_path) is None
+    FRAMES.write(tmp_path)
+    assert Frames.read(tmp_path) == FRAMES
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("lead_s", -1), ("format", 2), ("beside", [[5, 0, 1.0, False]]),
+        ("beside", [[5, 2, 1.0, False], [6, 1, 1.0, False]]),
+        ("beside", [[1 << 31, 1, 1.0, False]]), ("beside", [[5, 1, 1e300, False]]),
+        ("areas", {"one": [[0, 1 << 30, 2]]}),
+        ("areas", {"one": [[4, 9, 2], [5, 20, 1]]}), ("areas", 5),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_none_is_refused(tmp_path: Path, field: str, value: object) -> None:
+    FRAMES.write(tmp_path)
+    whole = json.loads((tmp_path / NAME).read_text())
+    (tmp_path / NAME).write_text(json.dumps({**whole, field: value}))
+    with pytest.raises(InvalidInput, match="run the guest again"):
+        Frames.read(tmp_path)
+
+
+def test_rates_and_runs() -> None:
+    assert rate(0, 10, 0.1) == 0
+    assert rate(5, 10, 0.1) == pytest.approx(math.log(2) / 0.1)
+    assert rate(10, 10, 0.1) == pytest.approx(math.log(20) / 0.1)  # a bound: as in half an interval less
+    assert runs([(4, 1.0, False), (5, 1.0, False), (6, 1.0, True), (9, 1.0, True)]) == [
+        Run(4, 2, 1.0), Run(6, 1, 1.0, True), Run(9, 1, 1.0, True)
+    ]  # fmt: skip
+    assert rows([7, 8, -1, 9, 10, 3]) == [(0, 7, 2), (3, 9, 2), (5, 3, 1)]
