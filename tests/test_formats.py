@@ -94,7 +94,7 @@ def test_a_study_of_format_1() -> None:
     assert (study.objectives, study.constraints) == ((Objective("saved", True),), (constraint("slowdown < 1.02"),))
     assert study.coarse == Stage(60_000_000, {"max_nr_regions": 0.5})
     assert msgspec.structs.asdict(study.tune) | {"coarse": None} == {
-        "trials": 5, "batch": 2, "startup": 3, "seed": 9, "prune": False, "coarse": None,
+        "trials": 5, "batch": 2, "startup": 3, "seed": 9, "prune": False, "coarse": None, "refine": 0,
     }  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def test_a_run_directory_of_format_1() -> None:
         assert run.damaged is None
     lines, streams = ([run.table(name) for name in TABLES] for run in runs)
     assert lines == streams
-    assert [table.name for table in lines if not len(table)] == ["cgroups", "goals"]
+    assert [table.name for table in lines if not len(table)] == ["cgroups", "goals", "truth"]
 
 
 def test_a_result_of_damon_run_of_format_1() -> None:

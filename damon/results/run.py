@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -216,7 +216,7 @@ def _read(run: Run, place: Path, table: str, form: str) -> Iterator[Chunk]:
 def _read_batches(run: Run, place: Path, table: str) -> Iterator[Any]:
     path = place / f"{table}.arrows"
     with suppress(FileNotFoundError), os.fdopen(_regular(path), "rb") as file:
-        for batch in _arrow_batches(run, file, path):
+        for batch in _arrow_batches(run, file, path, table):
             _check_batch(batch, table, path)
             yield batch
 
@@ -233,16 +233,36 @@ def _json_chunks(run: Run, file: Any, path: Path) -> Iterator[Any]:
             return
 
 
-def _arrow_batches(run: Run, file: Any, path: Path) -> Iterator[Any]:
+def _arrow_batches(run: Run, file: Any, path: Path, table: str) -> Iterator[Any]:
     pyarrow: Any = import_module("pyarrow")
 
     try:
         reader = pyarrow.ipc.open_stream(file)
         for batch in reader:
             batch.validate(full=True)
-            yield batch
+            yield _complete(batch, table)
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # it ends too early
         run.damaged = f"{path.name}: {cut(str(error))}"
+
+
+def _lacking(names: Sequence[str], table: str) -> list[Column]:
+    """The columns at the end of ``table`` that are not known everywhere, and that an older run does not have."""
+    columns = TABLES[table]
+    rest = columns[len(names) :]
+    known = [column.name for column in columns[: len(names)]] == list(names)
+    return list(rest) if known and names and all(column.optional for column in rest) else []
+
+
+def _complete(batch: Any, table: str) -> Any:
+    """``batch`` with the columns that came later, unknown."""
+    pyarrow: Any = import_module("pyarrow")
+    lacking = _lacking(batch.schema.names, table)
+    if not lacking:
+        return batch
+    schema = arrow_schema(table)
+    unknown = [pyarrow.nulls(len(batch), schema.field(column.name).type) for column in lacking]
+    fields = [*batch.schema, *(schema.field(column.name) for column in lacking)]
+    return pyarrow.RecordBatch.from_arrays([*batch.columns, *unknown], schema=pyarrow.schema(fields))
 
 
 def _check_batch(batch: Any, table: str, path: Path) -> None:
@@ -257,6 +277,8 @@ def _check_batch(batch: Any, table: str, path: Path) -> None:
 def _checked(chunk: Any, table: str, path: Path) -> Chunk:
     """``chunk`` if it has the columns of ``table``, equally long, with values of their kinds."""
     columns = TABLES[table]
+    if isinstance(chunk, dict) and chunk and isinstance(first := next(iter(chunk.values())), list):
+        chunk = {**chunk, **{column.name: [None] * len(first) for column in _lacking(list(chunk), table)}}
     if not isinstance(chunk, dict) or list(chunk) != [column.name for column in columns]:
         raise InvalidInput(f"{path}: it does not have the columns of the table {table}; it was changed")
     lengths = {len(values) if isinstance(values, list) else -1 for values in chunk.values()}

@@ -150,7 +150,7 @@ def test_monitoring_by_reports(virtual: bool, writes: bool) -> None:
     if virtual:
         ctx.targets[0].space = sim.open_process(sim.pids["main"])
     before = sim.state.snapshot() if not writes else {}
-    sampler = AccessSampler(sim, kernel.report_access, period=40, seed=5, skid=2, loss=0.05)
+    sampler = AccessSampler(sim, kernel.report_access, period=20, seed=5, skid=2, loss=0.05)
     sampler.start()
     kernel.start([ctx])
     sim.clock.sleep_us(3_000_000)

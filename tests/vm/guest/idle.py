@@ -14,12 +14,15 @@ import random
 import struct
 import sys
 import time
+from pathlib import Path
 
 BITMAP = "/sys/kernel/mm/page_idle/bitmap"
 TRIES = 100
 
 
 def main() -> None:
+    # Locked pages wait in lists of each processor until they are on an LRU list, and only what is on one is marked.
+    Path("/proc/sys/vm/compact_memory").write_text("1")
     pagemap = os.open(f"/proc/{sys.argv[1]}/pagemap", os.O_RDONLY)
     bitmap = os.open(BITMAP, os.O_RDWR)
     rng = random.Random(1)
