@@ -13,7 +13,7 @@ from tests.vm.job import COUNTED
 from vmtest import Guest
 
 pytestmark = [
-    pytest.mark.guest(memory="1G", swap="zram:512M", **COUNTED),
+    pytest.mark.guest(memory="1G", swap="zram:512M", **{**COUNTED, "skip_idle": False}),
     pytest.mark.timeout(GUARD_S + 300),
 ]
 
