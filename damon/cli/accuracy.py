@@ -15,6 +15,7 @@ from damon.cli import output
 from damon.cli.arguments import duration, number
 from damon.cli.compare_guests import Shown
 from damon.cli.doctor import Host, guests_needs
+from damon.cli.report_runs import check_page
 from damon.errors import InvalidInput
 from damon.quoting import quoted
 
@@ -157,6 +158,10 @@ def accuracy(arguments: argparse.Namespace) -> int:
 
     if unknown := [name for name in engines if name not in MONITORS]:
         raise InvalidInput(f"--engines: {quoted(unknown[0])}: is unknown; give some of {', '.join(MONITORS)}")
+    if arguments.duration and arguments.skip >= arguments.duration:
+        raise InvalidInput(f"--skip: {arguments.skip:g}: leaves nothing of {arguments.duration:g} s; give less")
+    if arguments.output is not None:
+        check_page()
     study = study_of(arguments)
     study.config()
     with ExitStack() as closing:
@@ -165,6 +170,11 @@ def accuracy(arguments: argparse.Namespace) -> int:
             directory = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="damon-accuracy-")))
         else:
             _make(directory)
+            for name in engines:
+                if (directory / name).exists():
+                    raise InvalidInput(
+                        f"--out: {quoted(str(directory / name))}: is there already; give a new directory"
+                    )
         return _run_all(arguments, study, engines, directory)
 
 
@@ -187,9 +197,9 @@ def _run_all(arguments: argparse.Namespace, study: Study, engines: Sequence[str]
             with Shown(f"{name} on {study.kernel}") if not arguments.quiet else ExitStack() as shown:
                 say = shown.say if isinstance(shown, Shown) else lambda line: None
                 ran = run.run(study, name, directory, say)
-                found[name] = compare.compare(ran, arguments.hot, arguments.skip)
-                rows[name] = figures.figures(found[name])
-                kept.keep(ran, found[name], rows[name], directory / name)
+                one = compare.compare(ran, arguments.hot, arguments.skip)
+                kept.keep(ran, one, figures.figures(one), directory / name)
+                found[name], rows[name] = one, figures.figures(one)
         except (GuestFailed, InvalidInput) as error:
             print(f"damon: {error}", file=sys.stderr)
             code = 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where a workload that is performed is in physical memory, and what is beside it: looked at before the modules are."""
+"""Where a workload that is performed is in physical memory, and what is beside it, before the modules are loaded."""
 
 from __future__ import annotations
 

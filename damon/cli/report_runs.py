@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -51,8 +51,16 @@ def check(arguments: argparse.Namespace) -> None:
             raise InvalidInput(f"--parquet: is for one run, not for {len(arguments.file)}; give one")
         if arguments.output is not None or any(getattr(arguments, option) is not None for option in _PICTURES):
             raise InvalidInput("--parquet: writes tables only; leave out -o, --svg and --png")
+    _check_installed(needs, "report" if arguments.parquet is None else "results")
+
+
+def check_page() -> None:
+    """Refuse a page of runs where a package that it needs is not installed."""
+    _check_installed(_NEEDS["output"], "report")
+
+
+def _check_installed(needs: Iterable[str], extra: str) -> None:
     missing = sorted(name for name in needs if find_spec(name) is None)
-    extra = "report" if arguments.parquet is None else "results"
     if missing:
         raise MissingCapability(f"{', '.join(missing)}: is not installed; install pydamon[{extra}]")
 

@@ -133,7 +133,7 @@ class ResultsLog:
     def prepare(self, ctx: DamonCtx) -> int:
         """The address of the native record, for aggregations that C ends."""
         native, attrs = self._native, ctx.attrs
-        if 2 * native.act_used > native.act_capacity:  # C keeps none without room for those of a whole pass
+        if 2 * native.act_used > native.act_capacity:  # C keeps none without space for those of a whole pass
             self.flush()
         native.sample_us, native.aggr_us = attrs.sample_interval, attrs.aggr_interval
         native.max_nr_accesses = attrs.max_nr_accesses()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``frames.json`` of a run: where a workload was in physical memory, and what was beside it, so often accessed."""
+"""``frames.json`` of a run: where a workload was in physical memory, what was beside it, and how often accessed."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any, Final
 from damon import format_version
 from damon.errors import InvalidInput
 from damon.quoting import cut
+from damon.results.run import regular
 
 NAME: Final = "frames.json"
 FORMAT: Final = 1
 _MOST_BYTES: Final = 64 << 20
-#: Page frames of 4 TiB, so often accessed at most, and so long before the modules at most.
+#: Limits of a file: page frames (of 4 TiB), accesses of one in a second, and seconds before the modules are loaded.
 _MOST_FRAMES: Final = 1 << 30
 _MOST_RATE: Final = 1e6
 _MOST_LEAD_S: Final = 3600.0
@@ -24,7 +26,10 @@ _MOST_LEAD_S: Final = 3600.0
 
 @dataclass(frozen=True)
 class Beside:
-    """``nr`` page frames from ``pfn`` on, each accessed ``rate`` times a second, charged to the workload's cgroup?"""
+    """``nr`` page frames from ``pfn`` on, each accessed ``rate`` times a second.
+
+    ``charged``: they are charged to the workload's cgroup.
+    """
 
     pfn: int
     nr: int
@@ -66,10 +71,12 @@ class Frames:
         """
         path = directory / NAME
         try:
-            with path.open("rb") as file:
-                data = file.read(_MOST_BYTES + 1)
+            with os.fdopen(regular(path, _MOST_BYTES), "rb") as file:
+                data = file.read(_MOST_BYTES)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise InvalidInput(f"{NAME}: {path}: cannot be read: {error.strerror}; run the guest again") from None
         try:
             return cls.parse(data)
         except (ValueError, RecursionError) as error:
@@ -84,8 +91,6 @@ class Frames:
         """
         import msgspec
 
-        if len(data) > _MOST_BYTES:
-            raise ValueError("is too long")
         head = msgspec.json.decode(data)
         later = format_version.refusal(head, FORMAT)
         if later is not None:

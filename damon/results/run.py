@@ -166,8 +166,13 @@ class Run:
             yield snapshot
 
 
-def _regular(path: Path, longest: int | None = None) -> int:
-    """A descriptor of the regular file ``path``."""
+def regular(path: Path, longest: int | None = None) -> int:
+    """A descriptor of the regular file ``path`` of a run directory, which may be another user's.
+
+    Raises:
+        InvalidInput: it is something else, or larger than ``longest`` bytes.
+        OSError: it cannot be opened; ELOOP for a link.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode) or (longest is not None and found.st_size > longest):
@@ -180,7 +185,7 @@ def _regular(path: Path, longest: int | None = None) -> int:
 def _head(place: Path) -> dict[str, Any]:
     path = place / NAME
     try:
-        with os.fdopen(_regular(path, _MAX_HEAD), "rb") as file:
+        with os.fdopen(regular(path, _MAX_HEAD), "rb") as file:
             head = json.loads(file.read())
     except FileNotFoundError:
         raise InvalidInput(f"{place}: has no {NAME}; give a directory that --out has written") from None
@@ -208,14 +213,14 @@ def _read(run: Run, place: Path, table: str, form: str) -> Iterator[Chunk]:
             yield _checked(batch.to_pydict(), table, place / f"{table}.arrows")
         return
     path = place / f"{table}.jsonl"
-    with suppress(FileNotFoundError), os.fdopen(_regular(path), "rb") as file:  # without rows there is none
+    with suppress(FileNotFoundError), os.fdopen(regular(path), "rb") as file:  # without rows there is none
         for chunk in _json_chunks(run, file, path):
             yield _checked(chunk, table, path)
 
 
 def _read_batches(run: Run, place: Path, table: str) -> Iterator[Any]:
     path = place / f"{table}.arrows"
-    with suppress(FileNotFoundError), os.fdopen(_regular(path), "rb") as file:
+    with suppress(FileNotFoundError), os.fdopen(regular(path), "rb") as file:
         for batch in _arrow_batches(run, file, path, table):
             _check_batch(batch, table, path)
             yield batch

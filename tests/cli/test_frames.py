@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,17 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, field: str, value: objec
     whole = json.loads((tmp_path / NAME).read_text())
     (tmp_path / NAME).write_text(json.dumps({**whole, field: value}))
     with pytest.raises(InvalidInput, match="run the guest again"):
+        Frames.read(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
+def test_what_is_not_a_regular_file_is_not_opened(tmp_path: Path, kind: str) -> None:
+    """The directory may come from a guest or from another user; a FIFO would block."""
+    FRAMES.write(tmp_path)
+    path = tmp_path / NAME
+    path.rename(tmp_path / "elsewhere")
+    {"link": lambda: path.symlink_to("elsewhere"), "fifo": lambda: os.mkfifo(path), "directory": path.mkdir}[kind]()
+    with pytest.raises(InvalidInput, match=r"regular file|cannot be read"):
         Frames.read(tmp_path)
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from damon.cli.main import main
@@ -14,6 +15,7 @@ from damon.errors import InvalidInput
 from damon.guests.accuracy import compare, figures, kept
 from damon.guests.accuracy.run import Ran, Study, run
 from damon.report import differences
+from damon.results.records import record_to_run
 from tests import raw_truth
 from tests.raw_truth import MS, mark, touched, window
 
@@ -166,3 +168,44 @@ def test_what_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.C
         with pytest.raises(SystemExit) if words[0] == "--hot" else pytest.MonkeyPatch.context():
             assert main(["accuracy", *words, "--", "prog"]) == 2
         assert words[0].lstrip("-") in capsys.readouterr().err.replace("accuracy: ", "").replace("aggr_us", "aggr-us")
+
+
+def test_what_would_fail_after_the_runs_is_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rwp").mkdir()
+    page = str(tmp_path / "page.html")
+
+    def guest(*_: object) -> None:
+        raise AssertionError("a guest was started")
+
+    monkeypatch.setattr("damon.guests.accuracy.run.run", guest)
+    monkeypatch.setattr("damon.cli.report_runs.find_spec", lambda name: None if name == "plotly" else object())
+    for words, code, said in (
+        (["--out", str(tmp_path), "--engines", "host,rwp"], 2, "is there already; give a new directory"),
+        (["--skip", "8s", "--duration", "8s"], 2, "--skip: 8: leaves nothing of 8 s"),
+        (["-o", page], 3, "plotly: is not installed; install pydamon[report]"),
+    ):
+        assert main(["accuracy", "--quiet", *words, "--", "prog"]) == code
+        assert said in capsys.readouterr().err
+
+
+def test_a_table_of_truth_that_was_changed_does_no_harm(tmp_path: Path) -> None:
+    """Cells stay shares, whatever a foreign directory has: times and ranges the wrong way round, numbers too large."""
+    pytest.importorskip("plotly")
+    from damon.report.gather import gather
+    from damon.results.run import Run
+
+    path = record(tmp_path / "x.data", [[region(0, 16, 20, n)] for n in range(10)])
+    record_to_run(path, tmp_path / "run", form="jsonl")
+    most, low = (1 << 64) - 1, FIRST * PAGE
+    rows = [(most, 0, 0, 0, 0, most, 7.0), (5, most, 0, 0, low, low + PAGE, 1.0), (400 * MS, 0, 0, 0, most, low, -1.0),
+            (800 * MS, 0, 0, 63, low, most, 1.0), (10**9, 0, 0, 0, low, low + PAGE, 0.5)]  # fmt: skip
+    names = ("time_ns", "begin_ns", "context", "target", "start", "end", "share")
+    columns = {name: [row[at] for row in rows] for at, name in enumerate(names)}
+    (tmp_path / "run/truth.jsonl").write_text(json.dumps(columns) + "\n")
+    (one,) = gather(Run.open(tmp_path / "run"), "x").maps
+    assert one.truth is not None
+    known = one.truth[~np.isnan(one.truth)]
+    assert len(known)
+    assert ((known >= 0) & (known <= 1)).all()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -285,7 +286,8 @@ def _accessed(record: Record, begin: int, end: int, addresses: Ints, shares: Flo
     new = np.append(True, (means[1:] != means[:-1]) | np.isin(first[1:], apart))
     last = np.append(first[new][1:], len(addresses)) - 1
     starts, ends = addresses[first[new]], addresses[last] + _PAGE
-    return Accessed(record.key, begin, end, starts.tolist(), ends.tolist(), means[new].tolist())
+    columns = array("Q", starts.tobytes()), array("Q", ends.tobytes()), array("d", means[new].tobytes())
+    return Accessed(record.key, begin, end, *columns)
 
 
 def as_plain(compared: Compared) -> dict[str, Any]:

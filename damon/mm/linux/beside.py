@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which page frames a machine has in use beside some areas, and how often each is accessed: by idle page tracking.
 
-Accessed bits are cleared, so nothing else may monitor meanwhile. The work is that of C, of few calls: on an emulated
-processor the one who looks must not take longer than what is looked at.
+Accessed bits are cleared, so nothing else may monitor meanwhile. C does the work in few calls: on an emulated processor
+each call takes a large part of an interval.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def place(state: State, places: Places) -> None:
 
     Args:
         state: of a machine on which nothing is mapped yet.
-        places: runs of pages; areas that the machine has not are passed over.
+        places: runs of pages; areas that the machine does not have are passed over.
     """
     m = state.m
     if m.nr_node != 1 or not m.node[0].nr_free_runs:
@@ -55,7 +55,7 @@ def _frame(state: State, pfn: int) -> int:
 
 
 def _last(state: State, free: range, taken: Sequence[int]) -> None:
-    """The free runs anew: what is taken comes last, so that only those who want it get it."""
+    """Sort the free runs: frames that areas are to get come last, so that no other page gets them before."""
     runs: list[tuple[int, int]] = []
     for frame in taken:
         if runs and sum(runs[-1]) == frame:

@@ -198,7 +198,7 @@ static int was_charged(const struct damon_quiet *q, struct damos_quiet *s, struc
 	return 0;
 }
 
-/* Is there room to keep all attempts of a pass? */
+/* Is there space for all attempts of a pass? */
 static int may_keep(const struct damon_results *results, const struct damon_sampled *targets, uint32_t nr_targets,
 		    uint64_t nr_schemes)
 {
