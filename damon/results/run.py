@@ -255,7 +255,7 @@ def _lacking(names: Sequence[str], table: str) -> list[Column]:
     columns = TABLES[table]
     rest = columns[len(names) :]
     known = [column.name for column in columns[: len(names)]] == list(names)
-    return list(rest) if known and names and all(column.optional for column in rest) else []
+    return list(rest) if known and all(column.optional for column in rest) else []
 
 
 def _complete(batch: Any, table: str) -> Any:

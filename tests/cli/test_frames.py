@@ -106,7 +106,12 @@ def test_what_is_not_a_regular_file_is_not_opened(tmp_path: Path, kind: str) -> 
     FRAMES.write(tmp_path)
     path = tmp_path / NAME
     path.rename(tmp_path / "elsewhere")
-    {"link": lambda: path.symlink_to("elsewhere"), "fifo": lambda: os.mkfifo(path), "directory": path.mkdir}[kind]()
+    if kind == "link":
+        path.symlink_to("elsewhere")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
     with pytest.raises(InvalidInput, match=r"regular file|cannot be read"):
         Frames.read(tmp_path)
 

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from damon.cli.main import main
+from damon.cli.accuracy import study_of
+from damon.cli.main import main, parser
 from damon.errors import InvalidInput
 from damon.guests.accuracy import compare, figures, kept
 from damon.guests.accuracy.run import Ran, Study, run
@@ -209,3 +211,44 @@ def test_a_table_of_truth_that_was_changed_does_no_harm(tmp_path: Path) -> None:
     known = one.truth[~np.isnan(one.truth)]
     assert len(known)
     assert ((known >= 0) & (known <= 1)).all()
+
+
+def test_truth_that_is_kept_has_no_pages_that_are_not_there(tmp_path: Path) -> None:
+    """Neighbours of the same share are one range; what lies between two areas is in none."""
+    chunk, line = mark(1, 1000 * MS)
+    text = f"agent 1 9\n{line}look {1000 * MS:x}\nprocess 1 9 60 {1000 * MS:x} prog\nareas\n"
+    for first in (FIRST, FIRST + 100):
+        text += f"{first:x}000-{first + 4:x}000 rw-p 00000000 00:00 0\n"
+    text += f".\n+{FIRST:x} 64 4\n+{FIRST + 100:x} 68 4\nend {1001 * MS:x}\n"
+    windows = [window((10 + number) * 100 * MS, {100: touched(20)}) for number in range(40)]
+    raw = raw_truth.raw(tmp_path / "x.raw", [chunk, form_text(text), *windows])
+    path = record(tmp_path / "x.data", [[region(0, 104, 20, n)] for n in range(10)])
+    found = compare.compare(Ran(path, (9,), raw), 0.5)
+    one = found.truth[3]
+    pages = [(start // PAGE - FIRST, end // PAGE - FIRST) for start, end in zip(one.starts, one.ends, strict=True)]
+    assert pages == [(0, 1), (1, 4), (100, 104)]
+
+
+def test_truth_is_shown_in_the_time_of_its_snapshot_only(tmp_path: Path) -> None:
+    """Memory is accessed from 3 s on: the cells before have none of it."""
+    pytest.importorskip("plotly")
+    from damon.report.gather import gather
+    from damon.results.run import Run
+
+    regions = [[region(0, 16, 0, n)] for n in range(10)]
+    ran = Ran(record(tmp_path / "x.data", regions), (9,), truth(tmp_path / "x.raw", {100: touched(20)}))
+    found = compare.compare(ran, 0.5)
+    quiet = [replace(one, shares=[0.0] * len(one.shares)) for one in found.truth[:5]]
+    record_to_run(ran.record, tmp_path / "run", truth=[*quiet, *found.truth[5:]])
+    (one,) = gather(Run.open(tmp_path / "run"), "x").maps
+    assert one.truth is not None
+    before = one.grid.times[1:] <= 5 * 200 * MS
+    assert not np.nansum(one.truth[before])
+    assert np.nanmax(one.truth[~before]) == pytest.approx(1.0)
+
+
+def test_the_address_space_is_looked_at_each_second() -> None:
+    """The kernel's 60 s would miss all that a program maps after the monitor's begin."""
+    words = parser().parse_args(["accuracy", "--", "prog"])
+    attrs = list(study_of(words).attrs)
+    assert attrs[attrs.index("--update-us") + 1] == "1000000"

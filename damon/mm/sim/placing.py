@@ -37,7 +37,7 @@ def place(state: State, places: Places) -> None:
         for page, pfn, nr in rows:
             for at in range(min(nr, row.nr_pages - page)):
                 frame = _frame(state, pfn + at)
-                if frame in free and frame not in taken:
+                if frame in free:  # of two that ask for it the first one gets it
                     wanted[page + at] = frame + 1
                     taken.add(frame)
         state.wanted.append(wanted)
