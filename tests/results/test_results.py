@@ -20,10 +20,12 @@ from damon.cli.main import main
 from damon.core.results import REGION
 from damon.errors import DamonError, InvalidInput
 from damon.model.attrs import DamonAttrs
+from damon.model.scheme import Damos, DamosAccessPattern, DamosAction
+from damon.results.arrow import buffers
 from damon.results.directory import DirectorySink
 from damon.results.regions import Budget, Encoder, Region, decode
 from damon.results.run import Run
-from damon.results.tables import TABLES
+from damon.results.tables import TABLES, Kind
 from tests.results.runs import machine_of, recorded
 
 _RUN: Final = ("run", "--module", "damon_reclaim", "min_age=2000000", "--sim", "hot-cold", "--quiet")
@@ -228,6 +230,36 @@ def test_several_contexts_and_a_grid_of_time() -> None:
         run = recorded(machine, [], 10, every_ns=10**9, regions=True, attrs=DamonAttrs(5000, 100_000, 10**6, 10, 100))
     assert len(run.table("contexts")) in (10, 11, 12)
     assert len(run.table("machine")) == len(run.table("contexts"))
+
+
+def test_times_count_from_when_recording_began() -> None:
+    """On a machine that has run for a minute before."""
+    workload = {"areas": {"a": {"size": "8M"}}, "phases": [{"duration": "1s", "access": [{"area": "a", "rate": 10}]}],
+                "machine": {"memory": "64M", "swap": "64M"}}  # fmt: skip
+    pattern = DamosAccessPattern(4096, 1 << 40, 0, 0, 0, 1 << 20)
+    with machine_of(workload) as machine:
+        machine.clock.sleep_us(60_000_000)
+        run = recorded(machine, [Damos(pattern=pattern, action=DamosAction.PAGEOUT)], 5, regions=True)
+    for name in ("actions", "snapshots", "contexts", "machine", "schemes"):
+        times = run.table(name).columns["time_ns"]
+        assert times, name
+        assert 0 <= min(times) <= max(times) <= 5_000_000_000, name
+
+
+@given(st.data())
+def test_a_column_with_unknown_values_comes_back(data: st.DataObject) -> None:
+    """Arrow's own reading of the buffers that are handed over."""
+    pa = pytest.importorskip("pyarrow")
+    kind, values = data.draw(st.sampled_from([
+        (Kind.INT, st.integers(0, 2**64 - 1)), (Kind.FLOAT, st.floats(allow_nan=False)),
+        (Kind.TEXT, st.text(st.characters(exclude_categories=["Cs"]), max_size=5)),
+    ]))  # fmt: skip
+    column = data.draw(st.lists(st.one_of(st.none(), values), min_size=1, max_size=40))
+    types = {Kind.INT: pa.uint64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string()}
+    parts = [None if part is None else pa.py_buffer(part) for part in buffers(column, kind)]
+    found = pa.Array.from_buffers(types[kind], len(column), parts)
+    found.validate(full=True)
+    assert found.to_pylist() == column
 
 
 def test_tables_do_not_depend_on_what_else_is_recorded(run: Path, tmp_path: Path) -> None:
