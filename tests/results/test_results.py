@@ -235,7 +235,7 @@ def test_several_contexts_and_a_grid_of_time() -> None:
 def test_times_count_from_when_recording_began() -> None:
     """On a machine that has run for a minute before."""
     workload = {"areas": {"a": {"size": "8M"}}, "phases": [{"duration": "1s", "access": [{"area": "a", "rate": 10}]}],
-                "machine": {"memory": "64M", "swap": "64M"}}  # fmt: skip
+                "machine": {"memory": "64M", "swap": {"size": "64M"}}}  # fmt: skip
     pattern = DamosAccessPattern(4096, 1 << 40, 0, 0, 0, 1 << 20)
     with machine_of(workload) as machine:
         machine.clock.sleep_us(60_000_000)
