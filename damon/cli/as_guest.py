@@ -14,8 +14,9 @@ from damon.workload.model import Access, Area, Event, Pattern, Phase, Workload
 from damon.workload.quantities import PAGE, parse_rate, parse_size
 
 if TYPE_CHECKING:
+    from damon.mm.frames import FrameRun
     from damon.mm.sim.placing import Places
-    from damon.results.frames import Beside, Frames
+    from damon.results.frames import Frames
     from damon.results.sim_to_real import Measured
 
 
@@ -86,7 +87,7 @@ def as_found(workload: Workload, frames: Frames) -> tuple[Workload, Places]:
         workload: to be simulated.
         frames: what was found in the guest.
     """
-    alike: dict[tuple[float, bool], list[Beside]] = {}
+    alike: dict[tuple[float, bool], list[FrameRun]] = {}
     for one in frames.beside:
         alike.setdefault((one.rate, one.charged), []).append(one)
     memcg = workload.memcg(workload.areas[0])

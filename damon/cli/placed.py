@@ -48,11 +48,10 @@ class PlacedWorkload:
 
     def frames(self) -> Frames:
         """What was found; the work is done here, after the run."""
-        from damon.results.frames import Beside, Frames
+        from damon.results.frames import Frames
 
-        beside = [Beside(one.pfn, one.nr, one.rate, one.charged) for one in self._watch.runs()]
         areas = {name: rows(frames) for name, frames in self._areas.items()}
-        return Frames(round(self._lead_s, 6), self._ram, areas, beside)
+        return Frames(round(self._lead_s, 6), self._ram, areas, self._watch.runs())
 
 
 def rows(frames: Iterable[int]) -> list[tuple[int, int, int]]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from damon import format_version
 from damon.errors import InvalidInput
+from damon.mm.frames import FrameRun
 from damon.quoting import cut
 from damon.results.run import regular
 
@@ -22,19 +23,6 @@ _MOST_BYTES: Final = 64 << 20
 _MOST_FRAMES: Final = 1 << 30
 _MOST_RATE: Final = 1e6
 _MOST_LEAD_S: Final = 3600.0
-
-
-@dataclass(frozen=True)
-class Beside:
-    """``nr`` page frames from ``pfn`` on, each accessed ``rate`` times a second.
-
-    ``charged``: they are charged to the workload's cgroup.
-    """
-
-    pfn: int
-    nr: int
-    rate: float
-    charged: bool
 
 
 @dataclass(frozen=True)
@@ -51,7 +39,7 @@ class Frames:
     lead_s: float
     system_ram: Sequence[tuple[int, int]]
     areas: Mapping[str, Sequence[tuple[int, int, int]]]
-    beside: Sequence[Beside]
+    beside: Sequence[FrameRun]
 
     def write(self, directory: Path) -> None:
         """Into a run directory."""
@@ -101,7 +89,7 @@ class Frames:
             _ascending((page, nr) for page, _, nr in rows)
             if any(pfn + nr > _MOST_FRAMES for _, pfn, nr in rows):
                 raise ValueError("a frame's number is too high")
-        beside = [Beside(*row) for row in found.beside]
+        beside = [FrameRun(*row) for row in found.beside]
         _ascending((one.pfn, one.nr) for one in beside)
         return cls(found.lead_s, found.system_ram, areas, beside)
 

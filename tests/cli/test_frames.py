@@ -13,10 +13,11 @@ import pytest
 from damon.cli.as_guest import as_found
 from damon.cli.placed import rows
 from damon.errors import InvalidInput
-from damon.mm.linux.beside import Run, rate, runs
+from damon.mm.frames import FrameRun
+from damon.mm.linux.beside import rate, runs
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FolioArray
-from damon.results.frames import NAME, Beside, Frames
+from damon.results.frames import NAME, Frames
 from damon.workload.load import load_workload
 
 WORKLOAD = """\
@@ -29,8 +30,8 @@ machine: {memory: 64 MiB}
 """
 FRAMES = Frames(
     4.5, [(0x100000, 0x4000000)], {"one": [(0, 9000, 8), (10, 8000, 4)], "two": [(0, 9100, 8)]},
-    [Beside(7000, 3, 0.0, False), Beside(7003, 1, 12.5, True), Beside(9500, 2, 12.5, False),
-     Beside(9600, 5, 12.5, False)],
+    [FrameRun(7000, 3, 0.0, False), FrameRun(7003, 1, 12.5, True), FrameRun(9500, 2, 12.5, False),
+     FrameRun(9600, 5, 12.5, False)],
 )  # fmt: skip
 
 
@@ -121,6 +122,6 @@ def test_rates_and_runs() -> None:
     assert rate(5, 10, 0.1) == pytest.approx(math.log(2) / 0.1)
     assert rate(10, 10, 0.1) == pytest.approx(math.log(20) / 0.1)  # a bound: as in half an interval less
     assert runs([(4, 1.0, False), (5, 1.0, False), (6, 1.0, True), (9, 1.0, True)]) == [
-        Run(4, 2, 1.0), Run(6, 1, 1.0, True), Run(9, 1, 1.0, True)
+        FrameRun(4, 2, 1.0), FrameRun(6, 1, 1.0, True), FrameRun(9, 1, 1.0, True)
     ]  # fmt: skip
     assert rows([7, 8, -1, 9, 10, 3]) == [(0, 7, 2), (3, 9, 2), (5, 3, 1)]

@@ -16,8 +16,9 @@ from damon.cli.as_guest import Policy, slowed
 from damon.cli.main import exit_code, parser
 from damon.cli.simulate import simulate
 from damon.guests.engine import GuestFailed
+from damon.mm.frames import FrameRun
 from damon.mm.sim import SimulatedMachine
-from damon.results.frames import Beside, Frames
+from damon.results.frames import Frames
 from damon.results.sim_to_real import Measured
 from damon.workload.load import load_workload
 
@@ -148,7 +149,7 @@ def _measured_guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[s
     found = _guest(jobs, label, quiet)
     for job in jobs:
         assert job.frames
-        Frames(9.5, [(0, 128 << 20)], {"hot": [(0, 5000, 1024)]}, [Beside(9000, 512, 3.0, False)]).write(job.place)
+        Frames(9.5, [(0, 128 << 20)], {"hot": [(0, 5000, 1024)]}, [FrameRun(9000, 512, 3.0, False)]).write(job.place)
     return found
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from damon.mm.frames import FrameRun
 from damon.mm.linux.machine import LinuxMachine
 from damon.mm.linux.native import Sampler
 from damon.model.arrays import Buffer
@@ -32,16 +33,6 @@ _FRAME: Final = (1 << 55) - 1
 _PRESENT: Final = 1 << 63
 
 
-@dataclass(frozen=True)
-class Run:
-    """``nr`` page frames from ``pfn`` on, each accessed ``rate`` times a second."""
-
-    pfn: int
-    nr: int
-    rate: float
-    charged: bool = False  #: to the cgroup that was asked for
-
-
 def rate(seen: int, rounds: int, seconds: float) -> float:
     """Accesses a second of a page that was accessed in ``seen`` of ``rounds`` intervals of ``seconds``.
 
@@ -50,15 +41,15 @@ def rate(seen: int, rounds: int, seconds: float) -> float:
     return -math.log(1 - min(seen, rounds - 0.5) / rounds) / seconds
 
 
-def runs(frames: Iterable[tuple[int, float, bool]]) -> list[Run]:
+def runs(frames: Iterable[tuple[int, float, bool]]) -> list[FrameRun]:
     """Neighbours that are alike as one, of ascending frames: number, rate, and whether it is charged."""
-    found: list[Run] = []
+    found: list[FrameRun] = []
     for pfn, often, charged in frames:
         last = found[-1] if found else None
         if last is not None and last.pfn + last.nr == pfn and (last.rate, last.charged) == (often, charged):
-            found[-1] = Run(last.pfn, last.nr + 1, last.rate, last.charged)
+            found[-1] = FrameRun(last.pfn, last.nr + 1, last.rate, last.charged)
         else:
-            found.append(Run(pfn, 1, often, charged))
+            found.append(FrameRun(pfn, 1, often, charged))
     return found
 
 
@@ -152,7 +143,7 @@ class Watch:
         """The mean length of a long and of a short interval."""
         return self._long.seconds, self._short.seconds
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[FrameRun]:
         """What was seen."""
         long = list(map(sum, zip(*self._long.answers, strict=True)))
         short = dict(zip(self.hot, map(sum, zip(*self._short.answers, strict=True)), strict=True))
