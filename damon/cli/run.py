@@ -180,8 +180,9 @@ def _observed(
     if arguments.workload is None:
         return LinuxObserver(machine), seconds, None
     from damon.workload.performed import Performed
+    from damon.workload.plan import Options
 
-    at_work = closing.enter_context(Performed(arguments.workload, arguments.seed))
+    at_work = closing.enter_context(Performed(arguments.workload, Options(seed=arguments.seed)))
     placed = PlacedWorkload(machine, at_work) if arguments.frames else None
     return PerformedObserver(machine, at_work), seconds or own_seconds(arguments.workload), placed
 

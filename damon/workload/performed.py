@@ -80,6 +80,8 @@ class Report:
     touches: int
     dropped: int  #: touches that could not be made in time
     areas: dict[str, tuple[int, int]] = field(default_factory=dict)
+    #: Of each area: the share of sampling intervals since the start in which one of its pages was touched.
+    shares: dict[str, float] = field(default_factory=dict)
     ended: bool = False
 
     @classmethod
@@ -87,10 +89,19 @@ class Report:
         """The process's name and its report, of one of the program's lines."""
         report: dict[str, Any] = json.loads(line)
         areas = {area["name"]: (area["start"], area["end"]) for area in report["areas"]}
+        shares = {area["name"]: area["share"] for area in report["areas"]}
         return report["process"], cls(
-            report["pid"], report["seconds"], report["phase"], report["touches"], report["dropped"], areas,
+            report["pid"], report["seconds"], report["phase"], report["touches"], report["dropped"], areas, shares,
             report["event"] == "end",
         )  # fmt: skip
+
+    def shares_since(self, before: Report) -> dict[str, float]:
+        """As ``shares``, since ``before``: an earlier report of this process, with the same areas mapped."""
+        spent = self.seconds - before.seconds
+        return {
+            name: (share * self.seconds - before.shares[name] * before.seconds) / spent
+            for name, share in self.shares.items()
+        }
 
 
 def cgroup_of(workload: Workload, root: Path = _CGROUPS) -> Path | None:
@@ -124,15 +135,14 @@ class Performed:
         ChildProcessError: it did not start.
     """
 
-    def __init__(self, workload: Workload, seed: int = 0) -> None:
+    def __init__(self, workload: Workload, options: Options | None = None) -> None:
         self.workload = workload
         self._changed = threading.Condition()
         self._latest: dict[str, Report] = {}
         self._number: dict[str, int] = dict.fromkeys(workload.processes, 0)
         self._over = False
-        self._program = start_program(
-            compile_plan(workload, Options(seed=seed)), own_session=True, cgroup=cgroup_of(workload)
-        )
+        plan = compile_plan(workload, options or Options())
+        self._program = start_program(plan, own_session=True, cgroup=cgroup_of(workload))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:

@@ -15,7 +15,8 @@ import yaml
 
 from damon.workload.load import parse_workload
 from damon.workload.model import Workload
-from damon.workload.performed import Performed
+from damon.workload.performed import Performed, Report
+from damon.workload.plan import Options
 from damon.workload.residence import PAGE, major_faults, process_resident_bytes, resident_bytes
 from tests.waiting import until
 
@@ -42,7 +43,7 @@ def _workload(text: str) -> Workload:
 
 
 def test_processes_report_when_they_are_asked() -> None:
-    with Performed(_workload(TWO), seed=3) as at_work:
+    with Performed(_workload(TWO), Options(seed=3)) as at_work:
         first = at_work.reports()
         assert set(first) == {"main", "helper"}
         hot, late = first["main"].areas["hot"], first["main"].areas["late"]
@@ -55,6 +56,12 @@ def test_processes_report_when_they_are_asked() -> None:
     for report in first.values():
         assert not psutil.pid_exists(report.pid)
         assert process_resident_bytes(report.pid) == resident_bytes(report.pid, *hot) == major_faults(report.pid) == 0
+
+
+def test_shares_since_a_report_are_of_the_time_between() -> None:
+    early = Report(1, 10.0, "", 0, 0, {}, {"hot": 0.5, "cold": 0.0})
+    late = Report(1, 14.0, "", 0, 0, {}, {"hot": 0.625, "cold": 0.25})
+    assert late.shares_since(early) == {"hot": 0.9375, "cold": 0.875}
 
 
 def test_a_process_that_exits_is_no_longer_reported() -> None:

@@ -3,82 +3,57 @@
 
 from __future__ import annotations
 
-import json
-import math
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from damon.core import Damon
 from damon.library import Aggregation, add_process, aggregations, running
 from damon.mm.linux import LinuxMachine
+from damon.workload.load import load_workload
+from damon.workload.performed import Performed
+from damon.workload.plan import Options
 from tests.vm.guest.linux_mm.stage import machine
-from tests.vm.guest.workers.stage import check, context, until
+from tests.vm.guest.workers.stage import check, context
 
-Areas = dict[str, tuple[int, int]]
 INTERVAL_US = 20000
-COUNT = 10
-OUT = Path("/tmp/shared.out")
+#: In an aggregation: regions that merge round the mean of their counts down, by up to one sample each time.
+SAMPLES = 20
+COUNT = 6
+WORKLOAD = Path(__file__).parent / "shared.yaml"
+#: A hot page is touched every 5 ms: each touch is seen with a flush of the TLB every 4.
+OPTIONS = Options(interval_us=INTERVAL_US, round_us=4000)
 
 
-class Workload:
-    """``damon-workload`` with its areas and, once it has ended, their truth."""
+@dataclass(frozen=True)
+class Watched:
+    """What workers saw in the same time, and what was so."""
 
-    def __init__(self) -> None:
-        # A hot page is touched every 5 ms: each touch is seen with a flush of the TLB every 4.
-        options = ["--json", "--interval", str(INTERVAL_US), "--round", "4000"]
-        words = [sys.executable, "-m", "damon.workload.runner", *options]
-        path = Path(__file__).parent / "shared.yaml"
-        with OUT.open("w") as out:
-            self.process = subprocess.Popen([*words, str(path)], stdout=out)
-        ready = self._next("ready")
-        self.pid: int = ready["pid"]
-        self.areas: Areas = {area["name"]: (area["start"], area["end"]) for area in ready["areas"]}
-
-    def _next(self, event: str) -> dict[str, Any]:
-        found: list[dict[str, Any]] = []
-
-        def look() -> bool:
-            reports = [json.loads(line) for line in OUT.read_text().splitlines() if line.endswith("]}")]
-            found[:] = [report for report in reports if report["event"] == event]
-            return bool(found)
-
-        until(f"the workload says {event!r}", look)
-        return found[0]
-
-    def end(self) -> dict[str, float]:
-        """Of each area: the share of intervals in which one of its pages was touched."""
-        self.process.terminate()
-        return {area["name"]: area["share"] for area in self._next("end")["areas"]}
+    #: Of each area: the share of intervals in which a page was touched. A workload that gets no processor makes up for
+    #: a part of its touches only.
+    truth: dict[str, float]
+    workers: list[list[Aggregation]]
 
 
-@contextmanager
-def workload() -> Iterator[Workload]:
-    running_one = Workload()
-    try:
-        yield running_one
-    finally:
-        running_one.process.terminate()
-        running_one.process.wait()
-
-
-def watch(ours: LinuxMachine, pid: int, *workers: list[tuple[int, int]]) -> list[list[Aggregation]]:
-    """What each worker, on its ranges, saw in the same time."""
+def watch(ours: LinuxMachine, work: Performed, *workers: list[tuple[int, int]]) -> Watched:
+    """Let so many workers run, each on its ranges."""
     damon = Damon(ours, seed=1)
+    before = work.reports()["main"]
     ctxs = []
     for ranges in workers:
-        ctx = context(damon, "fvaddr", sample_us=INTERVAL_US, regions=30, most=60)
-        add_process(ctx, pid, ranges)
+        ctx = context(damon, "fvaddr", sample_us=INTERVAL_US, samples=SAMPLES, regions=30, most=60)
+        add_process(ctx, before.pid, ranges)
         ctxs.append(ctx)
     with running(damon, *ctxs):
         streams = [aggregations(damon, ctx) for ctx in ctxs]
-        seen = [[next(stream) for stream in streams] for _ in range(COUNT + 1)]
+        for stream in streams:
+            next(stream)
+        before = work.reports()["main"]
+        seen = [[next(stream) for stream in streams] for _ in range(COUNT)]
+        truth = work.reports()["main"].shares_since(before)
         for stream in streams:
             stream.close()  # type: ignore[attr-defined]
-    return [list(column)[1:] for column in zip(*seen, strict=True)]
+    return Watched(truth, [list(column) for column in zip(*seen, strict=True)])
 
 
 def ratio(results: list[Aggregation], start: int, end: int) -> float:
@@ -97,12 +72,32 @@ def interval_us(results: list[Aggregation]) -> float:
     return spent / 1000 / (len(results) - 1) / results[0].max_nr_accesses
 
 
+def _near(found: Watched, row: dict[str, float]) -> list[str]:
+    """Where a worker saw another share of the areas that it watched than was touched."""
+    complaints = []
+    # A longer interval than the truth's sees no fewer touches, and each page's rate says how many more.
+    most = 1 - (1 - min(found.truth["warm"], 0.999)) ** (row["interval_us"] / INTERVAL_US)
+    if row["cold"] > 0.02:
+        complaints.append(f"cold: {row['cold']}")
+    if row["hot"] < 0.9 * found.truth["hot"]:
+        complaints.append(f"hot: {row['hot']}")
+    # A page is watched for an interval less the pass's work, for half of one at least (docs/reference/differences.md).
+    # Two workers under emulation see 0.90 of what was touched, with 0.04 of chance.
+    least = 1 - (1 - found.truth["warm"]) ** 0.5
+    if not least <= row["warm"] <= most + 0.1:
+        complaints.append(f"warm: {row['warm']}, not from {least} to {most}")
+    # Words of the bitmap with more idle frames than were sampled are several times as dear: 30 ms and more.
+    if row["interval_us"] > 1.3 * INTERVAL_US:
+        complaints.append(f"interval: {row['interval_us']} us")
+    return complaints
+
+
 @check
 def two_workers() -> dict[str, Any]:
     """Neither on disjoint memory nor on the same does one take what the other would have seen - but for a single page,
     where each misses what the other's mark has wiped out."""
-    with workload() as load, machine() as ours:
-        areas = load.areas
+    with Performed(load_workload(WORKLOAD), OPTIONS) as work, machine() as ours:
+        areas = work.reports()["main"].areas
         everything = sorted(areas.values())
         half = (areas["cold"][0] + areas["cold"][1]) // 2
         parts = [
@@ -110,27 +105,21 @@ def two_workers() -> dict[str, Any]:
             sorted([areas["warm"], areas["lone"], (half, areas["cold"][1])]),
         ]
         found = {
-            "alone": watch(ours, load.pid, everything),
-            "same": watch(ours, load.pid, everything, everything),
-            "disjoint": watch(ours, load.pid, *parts),
+            "alone": watch(ours, work, everything),
+            "same": watch(ours, work, everything, everything),
+            "disjoint": watch(ours, work, *parts),
         }
-        truth = load.end()
-    report: dict[str, Any] = {"truth": truth}
-    for name, workers in found.items():
-        for nr, results in enumerate(workers):
-            report[f"{name} {nr}"] = {area: ratio(results, *bounds) for area, bounds in areas.items()} | {
-                "interval_us": interval_us(results)
-            }
-    for name, row in report.items():
-        if name == "truth":
-            continue
-        assert row["cold"] <= 0.02, (name, report)
-        # A longer interval than the truth's sees no fewer touches, and each page's rate says how many more.
-        wanted = 1 - math.exp(row["interval_us"] / INTERVAL_US * math.log(1 - min(truth["warm"], 0.999)))
-        row["warm expected"] = wanted
-        if name != "disjoint 1":
-            assert row["hot"] >= 0.9 * truth["hot"], (name, report)
-        if name != "disjoint 0":
-            assert truth["warm"] - 0.1 <= row["warm"] <= wanted + 0.1, (name, report)
+    report: dict[str, Any] = {}
+    complaints = []
+    for name, watched in found.items():
+        report[f"{name} truth"] = watched.truth
+        for nr, results in enumerate(watched.workers):
+            row = {area: ratio(results, *bounds) for area, bounds in areas.items()}
+            row["interval_us"] = interval_us(results)
+            report[f"{name} {nr}"] = row
+            if name == "disjoint":
+                row["hot" if nr else "warm"] = watched.truth["hot" if nr else "warm"]  # the other's
+            complaints += [f"{name} {nr}: {what}" for what in _near(watched, row)]
+    assert not complaints, (complaints, report)
     assert abs(report["same 0"]["warm"] - report["same 1"]["warm"]) <= 0.15, report
     return report

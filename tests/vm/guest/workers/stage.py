@@ -83,11 +83,17 @@ class Worker:
 
 
 def context(
-    damon: Damon, ops: str, *schemes: Damos, sample_us: int = 10000, regions: int = 10, most: int = 200
+    damon: Damon,
+    ops: str,
+    *schemes: Damos,
+    sample_us: int = 10000,
+    samples: int = SAMPLES,
+    regions: int = 10,
+    most: int = 200,
 ) -> DamonCtx:
     ctx = damon.new_ctx()
     damon.select_ops(ctx, ops)
-    ctx.attrs = DamonAttrs(sample_us, SAMPLES * sample_us, min_nr_regions=max(regions, 3), max_nr_regions=most)
+    ctx.attrs = DamonAttrs(sample_us, samples * sample_us, min_nr_regions=max(regions, 3), max_nr_regions=most)
     ctx.schemes.extend(schemes)
     return ctx
 
