@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from damon.errors import InvalidInput
 from damon.quoting import quoted
-from damon.workload.model import Access, Area, Event, Pattern, Phase, Workload
+from damon.workload.model import Access, Area, Event, Kind, Pattern, Phase, Workload
 from damon.workload.quantities import PAGE, parse_rate, parse_size
 
 if TYPE_CHECKING:
@@ -78,6 +78,13 @@ def beside(workload: Workload, more: tuple[int, float] | None) -> Workload:
         for phase in workload.phases
     )  # fmt: skip
     return replace(workload, areas=(before, *workload.areas, *tables, after), phases=phases)
+
+
+def files_in_memory(workload: Workload) -> Workload:
+    """As a guest has it, which has no disk: its files are on a file system in memory, whose pages are swapped."""
+    return replace(workload, areas=tuple(
+        replace(area, kind=Kind.ANON) if area.kind is Kind.FILE else area for area in workload.areas
+    ))  # fmt: skip
 
 
 def as_found(workload: Workload, frames: Frames) -> tuple[Workload, Places]:

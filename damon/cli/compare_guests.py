@@ -26,8 +26,17 @@ if TYPE_CHECKING:
 _LOOK_S: Final = 0.5
 
 
-def prepare(arguments: argparse.Namespace, engine: GuestEngine, workload: str) -> Job:
+def prepare(
+    arguments: argparse.Namespace, engine: GuestEngine, workload: str, files: bool = False, icount: int | None = None
+) -> Job:
     """A run that can be made, as far as that can be seen without a guest.
+
+    Args:
+        arguments: ``module``, ``cmdline``, ``seed`` and ``duration`` as those of ``damon run``.
+        engine: whose DAMON.
+        workload: a file, or a shipped one's name.
+        files: the workload's files may be in memory; see :func:`damon.cli.as_guest.files_in_memory`.
+        icount: see :func:`damon.guests.machine.prepare`.
 
     Raises:
         MissingCapability: the harness's packages, QEMU, the kernel or the root file system is missing.
@@ -45,7 +54,7 @@ def prepare(arguments: argparse.Namespace, engine: GuestEngine, workload: str) -
     names = _modules(arguments)
     if engine.engine == OwnEngine.identity.engine:
         _check_parameters(arguments, workload)
-    config = guest_for(engine, loaded, names)
+    config = guest_for(engine, loaded, names, files, icount)
     words = [*(["--cmdline", arguments.cmdline] if arguments.cmdline else [])]
     for module in arguments.module:
         words += ["--module", *module]

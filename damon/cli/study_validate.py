@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import compare_guests, output
+from damon.cli.as_guest import files_in_memory
 from damon.cli.simulate import simulate
 from damon.errors import InvalidInput
 from damon.guests.engine import GuestEngine
@@ -53,7 +54,7 @@ def check(study: Study) -> None:
             f"most {LONGEST_S:.0f} s"
         )
     for workload in study.workloads:
-        compare_guests.prepare(_arguments(study, None), ENGINE, str(workload.path))
+        compare_guests.prepare(_arguments(study, None), ENGINE, str(workload.path), files=True)
 
 
 def _arguments(study: Study, point: Point | None) -> argparse.Namespace:
@@ -103,7 +104,7 @@ def validate(
     todo = cases(study, found, number)
     for nr, case in enumerate(todo, 1):
         label = f"damon: validate {nr} of {len(todo)}: {case.label}, {case.workload.name}"
-        job = compare_guests.prepare(case.arguments, ENGINE, str(case.workload.path))
+        job = compare_guests.prepare(case.arguments, ENGINE, str(case.workload.path), files=True)
         result = kept.get(job) if kept is not None else None
         if result is None:
             result = (run or compare_guests.run)(job, label, quiet)
@@ -124,7 +125,7 @@ def _simulated(case: Case) -> dict[str, Any]:
     """The result of the same run on the simulated machine."""
     from damon.workload.load import load_workload
 
-    return simulate(case.arguments, load_workload(case.workload.path))
+    return simulate(case.arguments, files_in_memory(load_workload(case.workload.path)))
 
 
 def _figures(result: dict[str, Any]) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import compare_guests, output, require
 from damon.cli.arguments import add_pace, number
-from damon.cli.as_guest import MEASURED, Policy, as_found, beside, others, slowed
+from damon.cli.as_guest import MEASURED, Policy, as_found, beside, files_in_memory, others, slowed
 from damon.cli.policies import EXAMPLE, read_policies
 from damon.cli.simulate import simulate
 from damon.errors import InvalidInput
@@ -71,10 +71,20 @@ def add(commands: Any) -> None:
         help="simulate so many seeds, from --seed on, and take the mean (default 8)",
     )  # fmt: skip
     command.add_argument(
+        "--guests", type=number(1, 100), default=1, metavar="N",
+        help="measure so many times, with seeds from --seed on, and take the mean (default 1): a guest differs from "
+        "itself by chance as well",
+    )  # fmt: skip
+    command.add_argument(
         "--others", metavar="SIZE@RATE", type=others, default=MEASURED,
         help="what the simulated machine has beside the workload, which DAMON monitors too: measured (default): the "
         "page frames that each guest has in use, and as often accessed; SIZE@RATE: memory of other programs, and how "
         "many of its pages are accessed a second; none",
+    )  # fmt: skip
+    command.add_argument(
+        "--icount", type=number(0, 10), default=0, metavar="N",
+        help="an instruction of an emulated guest's processor takes 2**N ns (default 0): the more, the longer its "
+        "faults and the worker's passes take, which the simulated machine's do not",
     )  # fmt: skip
     command.add_argument(
         "--one-guest", action="store_true",
@@ -121,28 +131,37 @@ def validate(
     conditions = _conditions(arguments.require)
     engine, workload, seconds = _asked(arguments)
     policies = _policies(arguments, seconds)
-    jobs = [compare_guests.prepare(policy.arguments, engine, arguments.workload) for policy in policies]
+    jobs = [
+        compare_guests.prepare(policy.arguments, engine, arguments.workload, files=True, icount=arguments.icount)
+        for policy in policies
+    ]
     with ExitStack() as closing:
         place = arguments.output or Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="damon-validate-")))
         for policy in policies:
             (place / policy.name).mkdir(parents=True)
-        jobs = [
-            replace(job, place=place / policy.name / "measured", frames=arguments.others == MEASURED)
+        runs = [[
+            replace(
+                job, seed=job.seed + nr, place=place / policy.name / _numbered("measured", nr),
+                frames=arguments.others == MEASURED,
+            )
             for job, policy in zip(jobs, policies, strict=True)
-        ]
+        ] for nr in range(arguments.guests)]  # fmt: skip
         label = f"damon: {workload.name} with {engine}"
         try:
             perform = run or compare_guests.run_all
-            guests = [jobs] if arguments.one_guest else [[job] for job in jobs]
-            results = [result for some in guests for result in perform(some, label, arguments.quiet)]
+            results = [
+                [result for some in ([one] if arguments.one_guest else [[job] for job in one])
+                 for result in perform(some, label, arguments.quiet)]
+                for one in runs
+            ]  # fmt: skip
         except GuestFailed as error:
             print(f"{label}: {error}", file=sys.stderr)
             return error.code
         rows = [
-            _compared(arguments, policy, workload, place / policy.name, result)
-            for policy, result in zip(policies, results, strict=True)
+            _compared(arguments, policy, files_in_memory(workload), place / policy.name, of)
+            for policy, *of in zip(policies, *results, strict=True)
         ]
-    return _report(arguments, policies, rows, results, conditions)
+    return _report(arguments, policies, rows, results[0], conditions)
 
 
 def _asked(arguments: argparse.Namespace) -> tuple[GuestEngine, Workload, float]:
@@ -164,22 +183,30 @@ def _asked(arguments: argparse.Namespace) -> tuple[GuestEngine, Workload, float]
     return engine, workload, seconds
 
 
+def _numbered(name: str, nr: int) -> str:
+    """Of the first run just the name."""
+    return f"{name}-{nr}" if nr else name
+
+
 def _compared(
-    arguments: argparse.Namespace, policy: Policy, workload: Workload, place: Path, result: dict[str, Any]
+    arguments: argparse.Namespace, policy: Policy, workload: Workload, place: Path, results: Sequence[dict[str, Any]]
 ) -> Compared:
-    """``result``: the guest's, of the run directory that is there already."""
+    """``results``: the guests', whose run directories are there already. Seeds are shared out among them."""
     areas = [area.name for area in workload.areas]
-    measured = sim_to_real.measured(Run.open(place / "measured"), areas)
-    if arguments.as_measured:
-        policy, workload = slowed(policy, workload, measured, result)
-    workload, how = _beside(arguments, workload, place / "measured")
+    places = [place / _numbered("measured", nr) for nr in range(len(results))]
+    guests = [sim_to_real.measured(Run.open(one), areas) for one in places]
     runs = []
     for seed in range(arguments.seeds):
-        asked = argparse.Namespace(**{**vars(policy.arguments), "seed": policy.arguments.seed + seed})
-        here = place / ("predicted" if not seed else f"predicted-{seed}")
-        simulate(asked, workload, here, **how)
+        nr = seed % len(guests)
+        asked, played = (
+            slowed(policy, workload, guests[nr], results[nr]) if arguments.as_measured else (policy, workload)
+        )
+        played, how = _beside(arguments, played, places[nr])
+        here = place / _numbered("predicted", seed)
+        changed = argparse.Namespace(**{**vars(asked.arguments), "seed": policy.arguments.seed + seed})
+        simulate(changed, played, here, **how)
         runs.append(sim_to_real.measured(Run.open(here), areas))
-    return sim_to_real.Compared(runs, measured)
+    return sim_to_real.Compared(runs, guests)
 
 
 def _beside(arguments: argparse.Namespace, workload: Workload, measured: Path) -> tuple[Workload, dict[str, Any]]:
@@ -202,7 +229,8 @@ def _report(
     if arguments.json is not None:
         whole = {
             "workload": arguments.workload, "engine": arguments.engine, "seed": arguments.seed,
-            "seeds": arguments.seeds, "as_measured": arguments.as_measured, "others": arguments.others,
+            "seeds": arguments.seeds, "guests": arguments.guests, "as_measured": arguments.as_measured,
+            "others": arguments.others,
             "policies": [
                 {"name": policy.name, "cmdline": policy.line, **row.as_object(), "guest": result["guest"],
                  "kdamond_cpu_seconds": sum(result["timing"]["kdamond_cpu_seconds"].values())}
@@ -221,8 +249,9 @@ def _report(
 
 
 _COLUMNS: Final = (
-    "policy", "RSS predicted", "measured", "differs by", "refaults predicted", "(range)", "measured", "factor",
-    "reclaimed predicted", "measured", "PSI predicted", "measured", "slowdown predicted", "measured",
+    "policy", "RSS predicted", "measured", "differs by", "guests by", "refaults predicted", "(range)", "measured",
+    "(range)", "factor", "reclaimed predicted", "measured", "PSI predicted", "measured", "slowdown predicted",
+    "measured",
 )  # fmt: skip
 
 
@@ -231,10 +260,11 @@ def _show(policies: Sequence[Policy], rows: Sequence[Compared], figures: dict[st
     for policy, row in zip(policies, rows, strict=True):
         ours, theirs = row.predicted, row.measured
         mean = [output.size(round(sim_to_real.RANKED["resident"].of(one))) for one in (ours, theirs)]
+        ranges = ["{}-{}".format(*sim_to_real.refaults_range(runs)) for runs in (row.runs, row.guests)]
         table.append(
-            (policy.name, *mean, f"{row.rss:.1%}", str(ours.refaults[-1]),
-             "{}-{}".format(*row.refaults_range), str(theirs.refaults[-1]),
-             f"{row.refaults:.2f}", output.size(ours.reclaimed[-1]), output.size(theirs.reclaimed[-1]),
+            (policy.name, *mean, f"{row.rss:.1%}", "" if row.itself is None else f"{row.itself:.1%}",
+             str(ours.refaults[-1]), ranges[0], str(theirs.refaults[-1]), ranges[1], f"{row.refaults:.2f}",
+             output.size(ours.reclaimed[-1]), output.size(theirs.reclaimed[-1]),
              f"{ours.psi_some:.2%}", f"{theirs.psi_some:.2%}", f"{ours.slowdown:.4f}", f"{theirs.slowdown:.4f}")
         )  # fmt: skip
     output.table(_COLUMNS, table)

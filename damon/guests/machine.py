@@ -42,20 +42,25 @@ def harness_errors(what: str) -> Iterator[None]:
         raise GuestFailed(bounded(f"{what}: {error}")) from error
 
 
-def prepare(engine: GuestEngine, workload: Workload, modules: Sequence[str]) -> GuestConfig:
+def prepare(
+    engine: GuestEngine, workload: Workload, modules: Sequence[str], files: bool = False, icount: int | None = None
+) -> GuestConfig:
     """The guest for a run of ``workload`` under ``engine``; nothing is built and nothing started.
 
     Args:
         engine: which, and with which kernel.
         workload: its ``machine`` has the sizes of memory and swap.
         modules: the names of those that will be loaded.
+        files: its files may be in memory: they are on a file system without a disk.
+        icount: one emulated processor, whose instructions take ``2**icount`` ns; None: ``CPUS``, which run in turns,
+            and ``COUNTED``.
 
     Raises:
         MissingCapability: QEMU, the kernel or the root file system is missing, or the kernel lacks an option.
         InvalidInput: a guest cannot be like that machine, or perform that workload as the simulator does.
     """
     with harness_errors(str(engine)):
-        _refuse_others(engine, workload)
+        _refuse_others(engine, workload, files)
         config = GuestConfig(kernel=engine.kernel)
         _check_built(engine, config.arch, modules)
         machine = workload.machine
@@ -64,12 +69,12 @@ def prepare(engine: GuestEngine, workload: Workload, modules: Sequence[str]) -> 
         return GuestConfig(
             kernel=engine.kernel,
             memory=machine.memory,
-            cpus=CPUS,
+            cpus=CPUS if icount is None else 1,
             swap=f"zram:{swap}" if swap else None,
             trees=package_trees(),
             env=ENV,
             cgroups=_cgroups(workload),
-            icount=COUNTED if emulated else None,
+            icount=(COUNTED if icount is None else icount) if emulated else None,
             skip_idle=emulated,
             snapshot=True,
         )
@@ -91,7 +96,7 @@ def _limits(cgroup: Cgroup) -> list[str]:
     return [f"{file}={'max' if limit is None else limit}" for file, limit in limits.items()]
 
 
-def _refuse_others(engine: GuestEngine, workload: Workload) -> None:
+def _refuse_others(engine: GuestEngine, workload: Workload, files: bool) -> None:
     """What the simulated machine has and this guest would not."""
     machine = workload.machine
     others = {
@@ -99,13 +104,13 @@ def _refuse_others(engine: GuestEngine, workload: Workload) -> None:
         "machine.thp: always": machine.thp == "always",
         "online, offline: memory that comes and goes": any(phase.hotplug for phase in workload.phases),
         "memcg: several control groups": len({workload.memcg(area) for area in workload.areas}) > 1,
-        "kind: file: files on a disk": any(area.kind is Kind.FILE for area in workload.areas),
+        "kind: file: files on a disk": not files and any(area.kind is Kind.FILE for area in workload.areas),
     }
     for what, there in others.items():
         if there:
             raise InvalidInput(
-                f"{engine}: workload {workload.name}: {what}: a guest of damon compare has none such; leave out "
-                f"{engine}, or give another workload"
+                f"{engine}: workload {workload.name}: {what}: a guest has none such; leave out {engine}, or give "
+                "another workload"
             )
 
 

@@ -132,29 +132,47 @@ def _factor(one: float, other: float, least: float) -> float:
     return high / low if low else 1.0
 
 
+def refaults_range(runs: Sequence[Measured]) -> tuple[int, int]:
+    """The fewest and the most refaults that one of the runs had: what is chance."""
+    found = [run.refaults[-1] for run in runs]
+    return min(found), max(found)
+
+
+def _rss(one: Measured, other: Measured) -> float:
+    pairs = zip(one.resident, other.resident, strict=False)
+    return statistics.fmean(abs(mine - its) / max(its, PAGE) for mine, its in pairs)
+
+
 @dataclass(frozen=True)
 class Compared:
-    """One policy, predicted and measured: runs of several seeds, and one on real memory."""
+    """One policy, predicted and measured: runs of several seeds, and those on real memory."""
 
     runs: Sequence[Measured]
-    measured: Measured
+    guests: Sequence[Measured]
 
     @cached_property
     def predicted(self) -> Measured:
         """The mean of the simulated runs."""
         return mean_of(self.runs)
 
+    @cached_property
+    def measured(self) -> Measured:
+        """The mean of the runs on real memory."""
+        return mean_of(self.guests)
+
     @property
-    def refaults_range(self) -> tuple[int, int]:
-        """The fewest and the most refaults that a simulated run had: what is chance."""
-        found = [run.refaults[-1] for run in self.runs]
-        return min(found), max(found)
+    def itself(self) -> float | None:
+        """How far real memory is from itself: ``rss`` of each of its runs and the mean of the others; None of one."""
+        if len(self.guests) < 2:
+            return None
+        one_out = [[*self.guests[:at], *self.guests[at + 1 :]] for at in range(len(self.guests))]
+        pairs = zip(self.guests, one_out, strict=True)
+        return statistics.fmean(_rss(mean_of(others), one) for one, others in pairs)
 
     @property
     def rss(self) -> float:
         """The difference of resident memory, by that measured: the mean over time of its size."""
-        pairs = zip(self.predicted.resident, self.measured.resident, strict=False)
-        return statistics.fmean(abs(one - other) / max(other, PAGE) for one, other in pairs)
+        return _rss(self.predicted, self.measured)
 
     @property
     def refaults(self) -> float:
@@ -177,10 +195,10 @@ class Compared:
     def as_object(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "predicted": {**self.predicted.as_object(), "refaults_range": list(self.refaults_range)},
-            "measured": self.measured.as_object(),
+            "predicted": {**self.predicted.as_object(), "refaults_range": list(refaults_range(self.runs))},
+            "measured": {**self.measured.as_object(), "refaults_range": list(refaults_range(self.guests))},
             "rss": round(self.rss, 6), "refaults": round(self.refaults, 6), "reclaimed": round(self.reclaimed, 6),
-            "psi": round(self.psi, 6),
+            "psi": round(self.psi, 6), "rss_itself": None if self.itself is None else round(self.itself, 6),
         }  # fmt: skip
 
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from damon.guests.engine import GuestFailed
 from damon.mm.frames import FrameRun
 from damon.mm.sim import SimulatedMachine
 from damon.results.frames import Frames
+from damon.results.run import Run
 from damon.results.sim_to_real import Measured
 from damon.workload.load import load_workload
 
@@ -44,8 +46,13 @@ late: damon_reclaim.min_age=5000000 {AWAKE}
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "w.yaml").write_text(WORKLOAD)
     (tmp_path / "p.yaml").write_text(POLICIES)
-    monkeypatch.setattr(compare_guests, "prepare", lambda arguments, engine, workload: _Job(arguments, workload))
+    monkeypatch.setattr(compare_guests, "prepare", _prepare)
     return tmp_path
+
+
+def _prepare(arguments: Any, engine: object, workload: str, *, files: bool, icount: int) -> _Job:
+    assert files
+    return _Job(arguments, workload, arguments.seed, icount=icount)
 
 
 @dataclass(frozen=True)
@@ -54,14 +61,17 @@ class _Job:
 
     arguments: Any
     workload: str
+    seed: int
     place: Path | None = None
     frames: bool = False
+    icount: int = 0
 
 
 def _guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
     found = []
     for job in jobs:
-        result = simulate(job.arguments, load_workload(job.workload), job.place)
+        arguments = argparse.Namespace(**{**vars(job.arguments), "seed": job.seed})
+        result = simulate(arguments, as_guest.files_in_memory(load_workload(job.workload)), job.place)
         found.append({**result, "guest": {"kernel": "none", "counted": True, "warnings": []}})
     return found
 
@@ -105,13 +115,43 @@ def test_each_policy_has_a_fresh_guest_unless_one_is_wanted(
     assert seen == guests
 
 
+@pytest.mark.parametrize(("words", "kinds"), [((), 6), (("--one-guest",), 2)])
+def test_several_guests_have_a_seed_each_and_share_the_predictions(
+    words: tuple[str, ...], kinds: int, files: Path
+) -> None:
+    seen: list[list[tuple[int, int]]] = []
+
+    def guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
+        seen.append([(job.seed, job.icount) for job in jobs])
+        return _guest(jobs, label, quiet)
+
+    found = files / "found.json"
+    given = ("--guests", "2", "--seeds", "2", "--seed", "5", "--icount", "1", "-o", str(files / "out"))
+    assert _run(files, "--quiet", *given, "--json", str(found), *words, guest=guest) == 0
+    assert len(seen) == kinds
+    assert sorted({one for jobs in seen for one in jobs}) == [(5, 1), (6, 1)]
+    soon = json.loads(found.read_text())["policies"][1]
+    assert (files / "out/soon/measured-1/run.json").exists()
+    assert soon["rss"] == 0, "the same seeds on both sides: the means are the same"
+    assert soon["rss_itself"] > 0
+    assert soon["measured"]["refaults_range"] == soon["predicted"]["refaults_range"]
+
+
+def test_files_are_memory_that_is_swapped(files: Path) -> None:
+    """As on a guest's file system, which has no disk."""
+    (files / "w.yaml").write_text(WORKLOAD.replace("cold: {", "cold: {kind: file, "))
+    assert _run(files, "--require", "rss<0.1%", "-o", str(files / "out"), "--quiet") == 0
+    rows = Run.open(files / "out/soon/predicted").table("machine").columns
+    assert rows["swapped_bytes"][-1] > 8 << 20
+
+
 def test_another_guest_ends_with_4(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It accesses four times as much, so that nothing of what is cold here is so there."""
 
     def guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
         path = files / "other.yaml"
         path.write_text(WORKLOAD.replace("area: hot", "area: cold"))
-        return _guest([_Job(job.arguments, str(path), job.place) for job in jobs], label, quiet)
+        return _guest([replace(job, workload=str(path)) for job in jobs], label, quiet)
 
     assert _run(files, "--require", "rss<5%", guest=guest) == 4
     assert "damon: --require: rss<5%: is " in capsys.readouterr().err

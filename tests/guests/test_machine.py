@@ -72,9 +72,15 @@ def test_memory_and_swap_are_those_of_the_workload(built: Built) -> None:
     assert config.env == {"PYTHONPATH": staging.PLACE}
 
 
+def test_a_pace_and_files_in_memory_are_asked_for(built: Built) -> None:
+    config = machine.prepare(GuestEngine("host"), _workload(area={"kind": "file"}), [], files=True, icount=0)
+    assert (config.cpus, config.icount) == (1, 0)
+    assert machine.prepare(GuestEngine("host"), _workload(), []).cpus == machine.CPUS
+
+
 def test_where_a_processor_is_real_its_time_is(built: Built) -> None:
     built.accelerator = "kvm"
-    config = machine.prepare(GuestEngine("pydamon"), _workload(machine={"swap": "none"}), [])
+    config = machine.prepare(GuestEngine("pydamon"), _workload(machine={"swap": "none"}), [], icount=0)
     assert (config.icount, config.skip_idle, config.swap) == (None, False, None)
 
 

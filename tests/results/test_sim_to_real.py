@@ -57,33 +57,33 @@ def test_what_a_run_directory_says(tmp_path: Path) -> None:
 
 def test_errors_are_of_the_worst_policy_and_of_a_few_pages_nothing_is_said() -> None:
     half = replace(ONE, resident=(100 * MIB, 50 * MIB, 50 * MIB), refaults=(0, 10, 30), reclaimed=(0, 0, 50 * MIB))
-    rows = [Compared([ONE], ONE), Compared([half], ONE)]
+    rows = [Compared([ONE], [ONE]), Compared([half], [ONE])]
     assert rows[1].rss == pytest.approx(1 / 3)
     assert rows[1].refaults == 15  # 30 by 1 a second in 2 seconds
-    assert Compared([replace(ONE, refaults=(0, 0, 2))], ONE).refaults == 1
+    assert Compared([replace(ONE, refaults=(0, 0, 2))], [ONE]).refaults == 1
     assert rows[1].reclaimed == 50 * MIB / (2 * 4096)
     figures = sim_to_real.summary(rows)
     assert figures["rss"] == rows[1].rss
     assert figures["spearman"] is None  # nothing varies in what was measured
-    rows += [Compared([half], replace(half, refaults=(0, 1, 40)))]
+    rows += [Compared([half], [replace(half, refaults=(0, 1, 40))])]
     assert sim_to_real.summary(rows)["spearman"] == pytest.approx(0.5)
 
 
 def test_a_prediction_is_the_mean_of_its_runs() -> None:
     runs = [replace(ONE, refaults=(0, 10, n), slowdown=1 + n / 100, seconds=(0, 1, 2)) for n in (10, 20, 60)]
-    row = Compared(runs, ONE)
+    row = Compared(runs, [ONE])
     assert row.predicted.refaults == [0, 10, 30]
     assert row.predicted.slowdown == pytest.approx(1.3)
-    assert row.refaults_range == (10, 60)
+    assert sim_to_real.refaults_range(row.runs) == (10, 60)
     assert row.as_object()["predicted"]["refaults_range"] == [10, 60]
 
 
 def test_the_lesser_rank_correlation_counts() -> None:
     sides = [replace(ONE, resident=(n * MIB,) * 3, refaults=(0, 0, 10 * n * n)) for n in range(1, 5)]
-    rows = [Compared([one], one) for one in sides]
+    rows = [Compared([one], [one]) for one in sides]
     assert sim_to_real.summary(rows)["spearman"] == pytest.approx(1)
     turned = [
-        Compared([one], replace(one, refaults=other.refaults)) for one, other in zip(sides, sides[::-1], strict=True)
+        Compared([one], [replace(one, refaults=other.refaults)]) for one, other in zip(sides, sides[::-1], strict=True)
     ]
     assert sim_to_real.summary(turned)["spearman"] == pytest.approx(-1)
     assert sim_to_real.spearman(turned, "resident") == pytest.approx(1)
@@ -108,3 +108,13 @@ def test_a_run_without_rows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run/machine.jsonl").write_text("")
     with pytest.raises(InvalidInput, match="has no result and no rows"):
         sim_to_real.measured(Run.open(tmp_path / "run"), ["hot"])
+
+
+def test_how_far_guests_are_from_each_other() -> None:
+    double = replace(ONE, resident=[2 * here for here in ONE.resident])
+    assert Compared([ONE], [ONE]).itself is None
+    assert Compared([ONE], [ONE, ONE]).itself == 0
+    row = Compared([ONE], [ONE, double])
+    assert row.itself == pytest.approx((1 + 0.5) / 2), "each by itself, against the other"
+    assert row.measured.resident == [round(1.5 * here) for here in ONE.resident]
+    assert row.rss == pytest.approx(1 / 3)
