@@ -86,9 +86,6 @@ def _near(found: Watched, row: dict[str, float]) -> list[str]:
     least = 1 - (1 - found.truth["warm"]) ** 0.5
     if not least <= row["warm"] <= most + 0.1:
         complaints.append(f"warm: {row['warm']}, not from {least} to {most}")
-    # Words of the bitmap with more idle frames than were sampled are several times as dear: 30 ms and more.
-    if row["interval_us"] > 1.3 * INTERVAL_US:
-        complaints.append(f"interval: {row['interval_us']} us")
     return complaints
 
 
