@@ -52,8 +52,9 @@ def prepare(
         workload: its ``machine`` has the sizes of memory and swap.
         modules: the names of those that will be loaded.
         files: its files may be in memory: they are on a file system without a disk.
-        icount: one emulated processor, whose instructions take ``2**icount`` ns; None: ``CPUS``, which run in turns,
-            and ``COUNTED``.
+        icount: one emulated processor, whose instructions take ``2**icount`` ns, and idle time as long as here: where
+            it is skipped, a page that is read from disk takes seconds. None: ``CPUS``, which run in turns, and
+            ``COUNTED``.
 
     Raises:
         MissingCapability: QEMU, the kernel or the root file system is missing, or the kernel lacks an option.
@@ -75,7 +76,7 @@ def prepare(
             env=ENV,
             cgroups=_cgroups(workload),
             icount=(COUNTED if icount is None else icount) if emulated else None,
-            skip_idle=emulated,
+            skip_idle=emulated and icount is None,
             snapshot=True,
         )
 

@@ -74,7 +74,7 @@ def test_memory_and_swap_are_those_of_the_workload(built: Built) -> None:
 
 def test_a_pace_and_files_in_memory_are_asked_for(built: Built) -> None:
     config = machine.prepare(GuestEngine("host"), _workload(area={"kind": "file"}), [], files=True, icount=0)
-    assert (config.cpus, config.icount) == (1, 0)
+    assert (config.cpus, config.icount, config.skip_idle) == (1, 0, False)
     assert machine.prepare(GuestEngine("host"), _workload(), []).cpus == machine.CPUS
 
 
