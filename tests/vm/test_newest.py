@@ -19,6 +19,8 @@ pytestmark = [
 ]
 #: Whose source is read-write protection.
 OF_7_3 = [name for name, check in CHECKS.items() if check.__module__ == reporting.__name__]
+#: Minutes of the guest's.
+LONG = {"mtier_moves_hot_memory_to_node_0_and_cold_memory_away"}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def report(shared_guest: Guest, request: pytest.FixtureRequest) -> dict[str, Any
     return results(shared_guest, "newest", request)
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in CHECKS])
 def test_in_guest(report: dict[str, Any], name: str) -> None:
     if name in OF_7_3 and variants.variant(variants.DEFAULT).chosen().name == "page-idle-6.12":
         pytest.skip("the source of Linux 7.3 cannot be had; 6.12 has no read-write protection")

@@ -29,14 +29,14 @@ GUARD_S = 200
 SAMPLES = 10
 
 
-def until(what: str, condition: Callable[[], object]) -> None:
+def until(what: str, condition: Callable[[], object], *, guard_s: float = GUARD_S, longest_s: float = 0.3) -> None:
     """Wait for a condition; a guard ends what hangs."""
-    deadline, pause = time.monotonic() + GUARD_S, 0.05
+    deadline, pause = time.monotonic() + guard_s, 0.05
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {GUARD_S} s: {what}")
+            raise AssertionError(f"not within {guard_s} s: {what}")
         time.sleep(pause)
-        pause = min(1.5 * pause, 0.3)  # looking keeps the emulated processor from what is waited for
+        pause = min(1.5 * pause, longest_s)  # looking keeps the emulated processor from what is waited for
 
 
 def span(other: Victim, first: int = 0, end: int | None = None) -> tuple[int, int]:
