@@ -21,6 +21,15 @@ from damon.results.run import Run
 _DONE: Final = 0.9
 #: More than this share makes a cause.
 _HALF: Final = 0.5
+#: Less than this share is not mentioned.
+_LITTLE: Final = 0.01
+#: Memory that no advice reaches, by its name in a run's result.
+_UNREACHED: Final = {
+    "missing": "whose process /proc does not show", "own": "of pydamon itself", "stale": "moved meanwhile",
+    "shared": "mapped by several processes", "unmapped": "of page cache that no process maps",
+    "unevictable": "locked in memory",
+}  # fmt: skip
+_LOCKED: Final = "unlock it (munlock), or leave it out (addr filters): the kernel's own DAMON does not act on it either"
 
 
 class Cause(enum.Enum):
@@ -138,6 +147,9 @@ def _came_back(facts: Facts) -> _Found | None:
 def _works(facts: Facts) -> _Found | None:
     left = facts.last("eligible")
     if left is None:
+        # What was tried in vain is young again, and not of what is left.
+        if facts.applied < _HALF * (facts.total("ops_passed") or 0):
+            return None
         left = facts.last("right_size")
     left = left or 0.0
     if facts.action != "pageout":  # what it was applied to still is in memory
@@ -184,18 +196,20 @@ def _failed(facts: Facts) -> _Found | None:
     if not passed or facts.applied >= _HALF * passed or not _tried_enough(facts):
         return None
     what = f"{size(passed)} passed all filters, and the action applied to {size(facts.applied)}"
-    unreached = {name: count for name, count in facts.unreached.items() if name != "wanted" and count}
+    unreached = {name: count for name, count in facts.unreached.items() if name in _UNREACHED and count}
     if sum(unreached.values()) > _HALF * facts.unreached.get("wanted", 0):
-        reasons = ", ".join(f"{size(count)} {name}" for name, count in unreached.items())
+        most_first = sorted(unreached.items(), key=lambda item: -item[1])
+        shown = [f"{size(count)} {_UNREACHED[name]}" for name, count in most_first if count > _LITTLE * passed]
         return (
             Cause.UNREACHABLE,
-            f"{what}: no advice from user space reached the rest ({reasons})",
-            "run the kernel's own DAMON on it (--engine host)",
+            f"{what}: no advice from user space reached the rest ({', '.join(shown)})",
+            _LOCKED if most_first[0][0] == "unevictable" else "run the kernel's own DAMON on it (--engine host)",
         )
     if facts.action == "pageout":
+        full = f"swap is full ({size(facts.swap_bytes)}, {size(facts.swap_used)} used)"
         return (
             Cause.NO_SWAP,
-            f"{what}: swap is full ({size(facts.swap_bytes)}, {size(facts.swap_used)} used)",
+            f"{what}: {full if facts.swap_bytes else 'swap is full, or there is none (/proc/swaps)'}",
             "give the machine more swap",
         )
     if facts.action.startswith("migrate"):

@@ -238,16 +238,22 @@ def test_accesses_of_a_trace_that_are_too_rare(tmp_path: Path) -> None:
         assert found.cause is Cause.NOTHING
 
 
-def test_memory_that_no_advice_reaches() -> None:
-    """On a real machine; the run is made up: most of what passed is mapped by several processes."""
+@pytest.mark.parametrize(
+    ("name", "words", "remedy"),
+    [("shared", "mapped by several processes", "engine host"), ("unevictable", "locked in memory", "munlock")],
+)
+def test_memory_that_no_advice_reaches(name: str, words: str, remedy: str) -> None:
+    """On a real machine; the run is made up (``tests/vm/test_why.py`` has real ones). The most comes first, and what is
+    little is left out."""
     with machine_of({**_HOT_COLD, "machine": {"memory": "512M", "swap": {"size": "8M"}}}) as machine:
         run = recorded(machine, [_scheme()], 20, why=True)
     assert run.result is not None
-    unreached = {"wanted": 100 * _M, "missing": _M, "own": 0, "stale": 0, "shared": 80 * _M}
+    unreached = {"wanted": 100 * _M, "missing": 4096, "own": 9 * _M, "stale": 0, name: 80 * _M}
     run.result = {**run.result, "unreached_bytes": unreached}
     (found,) = explain(run)
     assert found.cause is Cause.UNREACHABLE
-    assert "80.0 MiB shared" in found.sentence
+    assert f"(80.0 MiB {words}, 9.0 MiB of pydamon itself)" in found.sentence
+    assert remedy in found.remedy
 
 
 @pytest.mark.parametrize("result", [{}, {"memory": 1}, {"memory": {"total_bytes": "x"}}])

@@ -237,3 +237,41 @@ def test_a_bad_plan_is_refused(text: str) -> None:
     result = subprocess.run([WORKLOAD_PROGRAM], input=text, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
+
+
+def test_phases_take_nothing_of_what_goes_on() -> None:
+    """A pass in order and a slow rate, over 100 phases that another access makes: each touch of each is made in turn."""
+    access = [
+        {"area": "a", "rate": 90, "pattern": "sequential"},
+        {"area": "steps", "rate": 110, "pattern": "strided", "stride": 8192},
+        {"area": "slow", "rate": 7},
+        {"area": "beside", "rate": 1000, "rhythm": "other"},
+    ]
+    data = {
+        "rhythms": {"other": {"period": "6s", "peak": 1, "step": "50ms"}},
+        "areas": {name: {"size": 600 * 4096, "populate": False} for name in ("a", "steps", "slow", "beside")},
+        "phases": [{"duration": "6s", "access": access}, {"name": "end", "duration": "60s"}],
+    }
+    assert len(parse_workload(data).phases) > 100
+    with started(data, virtual_time(), report_us=100_000) as (process, (ready,)):
+        report = ready
+        while report["phase"] != "end":
+            report = next_report(process)
+        assert report["dropped"] == 0
+        assert present(ready) == set(range(540))
+    touches = {area["name"]: area["touches"] for area in report["areas"]}
+    assert touches == pytest.approx({"a": 540, "steps": 660, "slow": 42, "beside": 3000}, abs=1)
+
+
+def test_a_pass_begins_again_after_a_pause_and_with_another_stride() -> None:
+    access = {"area": "a", "rate": 100, "pattern": "sequential"}
+    phases = [[access], [], [access], [{**access, "pattern": "strided", "stride": 3 * 4096}], []]
+    data = {
+        "areas": {"a": {"size": 600 * 4096, "populate": False}},
+        "phases": [{"duration": "500ms", "access": accesses} for accesses in phases],
+    }
+    with started(data, virtual_time(), report_us=100_000) as (process, (ready,)):
+        report = ready
+        while report["phase"] != "phase 4":
+            report = next_report(process)
+        assert present(ready) == {*range(50), *range(0, 150, 3)}

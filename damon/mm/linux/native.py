@@ -87,9 +87,15 @@ class Result(ctypes.Structure):
     acted: int
     left: int
     moved: int
+    unmapped: int
+    unevictable: int
 
     _fields_ = tuple(
-        (name, c_uint64) for name in ("wanted", "missing", "own", "stale", "shared", "acted", "left", "moved")
+        (name, c_uint64)
+        for name in (
+            *("wanted", "missing", "own", "stale", "shared", "acted", "left", "moved"),
+            *("unmapped", "unevictable"),
+        )
     )
 
 

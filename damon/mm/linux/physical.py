@@ -17,7 +17,7 @@ BATCH: Final = 16384
 
 
 #: Why pages are not acted on; fields of ``Result``.
-UNREACHED: Final = ("missing", "own", "stale", "shared")
+UNREACHED: Final = ("missing", "own", "stale", "shared", "unmapped", "unevictable")
 
 
 class SampledBatch(Batch):
@@ -119,10 +119,15 @@ class LinuxPhysicalSpace:
     def unreached(self) -> dict[str, int]:
         """Bytes that passed a scheme's filters and that no advice reached, by reason; ``wanted``: all that passed.
 
-        ``missing``: no process maps them, or the reverse map is behind. ``own``: this process's. ``stale``: gone from
-        where they were. ``shared``: mapped by several processes, which the kernel refuses from outside.
+        ``missing``: the reverse map is behind, or /proc does not show who maps them. ``own``: this process's.
+        ``stale``: gone from where they were. ``shared``: mapped by several processes, which the kernel refuses from
+        outside. ``unmapped``: page cache that no process maps. ``unevictable``: locked (mlock(2)), which the kernel's
+        own actions leave alone, too.
         """
-        return {name: getattr(self.total, name) * PAGE_SIZE for name in ("wanted", *UNREACHED)}
+        total = self.total
+        pages = {name: getattr(total, name) for name in UNREACHED}
+        wanted = total.wanted + total.unmapped + total.unevictable
+        return {name: count * PAGE_SIZE for name, count in ({"wanted": wanted} | pages).items()}
 
     def close(self) -> None:
         if self._rmap is not None:

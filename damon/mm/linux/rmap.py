@@ -101,14 +101,14 @@ class ReverseMap:
                 return result
             self._cover(folios)
             before = self._lookup(folios, action)
-            if not before.wanted:
-                return result
-            if before.missing * TOLERATED > before.wanted and self._may_rebuild():
-                self.build(self._first, self._nr)
-            self._act(folios, action, result)
-            if result.stale * TOLERATED > result.wanted and self._may_rebuild():
-                self.build(self._first, self._nr)
+            if before.wanted:
+                if before.missing * TOLERATED > before.wanted and self._may_rebuild():
+                    self.build(self._first, self._nr)
                 self._act(folios, action, result)
+                if result.stale * TOLERATED > result.wanted and self._may_rebuild():
+                    self.build(self._first, self._nr)
+                    self._act(folios, action, result)
+            result.unmapped, result.unevictable = before.unmapped, before.unevictable
         return result
 
     def _act(self, folios: FolioArray, action: int, result: Result) -> None:

@@ -92,6 +92,7 @@ class SimSeg(ctypes.Structure):
         ("t0", c_int64),
         *((name, c_double) for name in ("rate", "share", "skew", "write")),
         *((name, c_uint64) for name in ("stride", "period", "base")),
+        ("owed", c_double),
         *((name, c_uint32) for name in ("pattern", "pad")),
     )
 

@@ -150,6 +150,7 @@ FIELDS(T) = {
 #define T lx_result
 FIELDS(T) = {
 	F(wanted) F(missing) F(own) F(stale) F(shared) F(acted) F(left) F(moved)
+	F(unmapped) F(unevictable)
 };
 #undef T
 
@@ -162,7 +163,8 @@ FIELDS(T) = {
 
 #define T sim_seg
 FIELDS(T) = {
-	F(t0) F(rate) F(share) F(skew) F(write) F(stride) F(period) F(base) F(pattern) F(pad)
+	F(t0) F(rate) F(share) F(skew) F(write) F(stride) F(period) F(base) F(owed) F(pattern)
+	F(pad)
 };
 #undef T
 

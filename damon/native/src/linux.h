@@ -164,6 +164,8 @@ struct lx_result {
 	uint64_t acted; /* advice was given, or the page was read */
 	uint64_t left; /* left memory */
 	uint64_t moved; /* are on their new node */
+	/* Beside the wanted ones: that the action would concern if a process mapped them; that are locked. */
+	uint64_t unmapped, unevictable;
 };
 
 /* DamonFolio.flags of page flags. */

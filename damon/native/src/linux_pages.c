@@ -5,12 +5,10 @@
 /* 1 if the action concerns this folio: deactivation moves active ones only, activation the others. */
 static int concerns(int action, const struct damon_folio *f)
 {
-	if (!(f->flags & FOLIO_PASS) || !(f->flags & FOLIO_MAPPED))
+	if (!(f->flags & FOLIO_PASS))
 		return 0;
 	if (action == LX_MIGRATE)
 		return f->target_nid >= 0;
-	if (f->flags & FOLIO_UNEVICTABLE)
-		return 0;
 	if (action == LX_DEACTIVATE)
 		return (f->flags & FOLIO_ACTIVE) != 0;
 	return action == LX_PAGEOUT || !(f->flags & FOLIO_ACTIVE);
@@ -32,6 +30,14 @@ EXPORT size_t linux_rmap_lookup(const struct lx_rmap *rmap, const struct damon_f
 
 		if (!concerns(action, &folios[i]))
 			continue;
+		if (action != LX_MIGRATE && folios[i].flags & FOLIO_UNEVICTABLE) {
+			result->unevictable += one_speaks(action) ? 1 : pages;
+			continue;
+		}
+		if (!(folios[i].flags & FOLIO_MAPPED)) {
+			result->unmapped += one_speaks(action) ? 1 : pages;
+			continue;
+		}
 		for (uint32_t page = 0; page < pages; page++) {
 			uint64_t at = folios[i].pfn + page - rmap->first;
 			uint64_t entry = at < rmap->nr ? rmap->entries[at] : 0;

@@ -77,6 +77,7 @@ struct sim_seg {
 	double write; /* share of writes */
 	uint64_t stride, period; /* bytes; touches until it starts over */
 	uint64_t base; /* touches that the cursor was ahead at t0; trace: the stage that rate and share are of */
+	double owed; /* part of a touch that the last segment left */
 	uint32_t pattern;
 	uint32_t pad;
 };

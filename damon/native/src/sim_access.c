@@ -12,13 +12,13 @@
 /* Touches of a deterministic pattern up to and including time t, counted from the cursor's start. */
 uint64_t sim_seg_count(const struct sim_seg *s, int64_t t)
 {
-	return s->base + (uint64_t)((double)(t - s->t0) * s->rate);
+	return s->base + (uint64_t)((double)(t - s->t0) * s->rate + s->owed);
 }
 
 /* The time of touch number k: the first t with count(t) > k. */
 int64_t sim_seg_time(const struct sim_seg *s, uint64_t k)
 {
-	double d = (double)(k + 1 - s->base) / s->rate;
+	double d = ((double)(k + 1 - s->base) - s->owed) / s->rate;
 	int64_t t;
 
 	if (d > 4e18)

@@ -81,8 +81,11 @@ EXPORT void sim_area_access(struct sim_machine *m, uint32_t area, struct sim_seg
 	for (uint64_t n = 0; a->nr_bulk_idle && n < a->nr_bulk; n++)
 		if (sim_st(a, n) == ST_IDLE)
 			sim_page_get(m, area, n);
-	if (s->pattern == PATTERN_STRIDED && next->pattern == PATTERN_STRIDED && s->stride == next->stride)
-		next->base = sim_seg_count(s, next->t0) % s->period;
+	if (s->pattern == PATTERN_STRIDED && next->pattern == PATTERN_STRIDED && s->stride == next->stride) {
+		next->base = sim_seg_count(s, next->t0);
+		next->owed = (double)(next->t0 - s->t0) * s->rate + s->owed - (double)(next->base - s->base);
+		next->base %= s->period;
+	}
 	sim_latency_settle(a, next->t0);
 	close_seg(a, next->t0);
 	if (a->nr_seg == SIM_MAX_SEG) { /* a page that nobody looked at for so long was not touched before */

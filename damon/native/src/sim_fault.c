@@ -209,6 +209,7 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 	s->t0 = t;
 	s->rate = s->share = s->skew = s->write = 0.0;
 	s->stride = s->period = s->base = 0;
+	s->owed = 0.0;
 	s->pattern = PATTERN_NONE;
 	sim_thp_mapped(m, area, t);
 	if (!populate)

@@ -254,6 +254,7 @@ def test_pages_of_an_action(kernel: FakeKernel) -> None:
     pages, result = lookup(rmap, folios, native.PAGEOUT)
     assert pages == [(10, 0, 0), (11, 0, 1), (12, 0, 2), (30, 1, 0)]
     assert (result.wanted, result.missing, result.own) == (6, 1, 1)
+    assert (result.unmapped, result.unevictable) == (1, 1)
     pages, result = lookup(rmap, folios, native.DEACTIVATE)
     assert pages == [(30, 1, 0)]
     pages, result = lookup(rmap, folios, native.ACTIVATE)

@@ -14,7 +14,12 @@ from damon.model.machine import PAGE_SIZE
 
 
 def test_reasons_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([Result(wanted=10, shared=3, acted=7, left=6), Result(wanted=5, missing=1, own=2, stale=1, acted=1)])
+    answers = iter(
+        [
+            Result(wanted=10, shared=3, acted=7, left=6, unevictable=40),
+            Result(wanted=5, missing=1, own=2, stale=1, acted=1, unmapped=20),
+        ]
+    )
 
     class Map:
         def act(self, folios: FolioArray, action: int) -> Any:
@@ -29,6 +34,6 @@ def test_reasons_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert space.pageout(folios) == 6
     assert space.pageout(folios) == 0
     assert space.unreached() == {
-        "wanted": 15 * PAGE_SIZE, "missing": PAGE_SIZE, "own": 2 * PAGE_SIZE, "stale": PAGE_SIZE,
-        "shared": 3 * PAGE_SIZE,
+        "wanted": 75 * PAGE_SIZE, "missing": PAGE_SIZE, "own": 2 * PAGE_SIZE, "stale": PAGE_SIZE,
+        "shared": 3 * PAGE_SIZE, "unmapped": 20 * PAGE_SIZE, "unevictable": 40 * PAGE_SIZE,
     }  # fmt: skip

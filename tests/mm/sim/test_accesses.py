@@ -215,6 +215,18 @@ def test_a_sequential_cursor_survives_a_change_of_rate() -> None:
     assert [index for index, one in enumerate(young(space, addrs)) if one] == [5, 6]
 
 
+def test_a_change_of_rate_takes_no_touch() -> None:
+    """50 phases of 0.6 and 0.8 touches in turn: 35 in all."""
+    phases = tuple(
+        Phase(f"{n}", 10_000, (Access("a", rate, Pattern.SEQUENTIAL),)) for n, rate in enumerate((60, 80) * 25)
+    )
+    sim = SimulatedMachine(Workload("w", (Area("a", 4096 * 64),), (*phases, Phase("end", 10**6))), 1)
+    space, addrs = sim.open_process(sim.pids["main"]), page_addrs(sim, "a")
+    space.mkold(addresses(addrs), 64)
+    sim.clock.sleep_us(600_000)
+    assert [index for index, one in enumerate(young(space, addrs)) if one] == list(range(35))
+
+
 def test_dirty_share_of_file_pages() -> None:
     """Reads leave clean pages, which go without being written; a share of writes dirties that share of pages."""
     for write_share, low, high in ((0.0, 0, 0), (0.3, 61, 122), (1.0, 256, 256)):

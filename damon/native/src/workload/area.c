@@ -80,6 +80,8 @@ int map_area(struct state *s, struct area *a)
 	for (uint64_t i = 0; a->populate && i < pages && !stop_asked; i++)
 		a->base[i * PAGE] = 1;
 	a->counted_us = now_us();
+	a->stride = 0;
+	a->owed = 0;
 	return 0;
 }
 

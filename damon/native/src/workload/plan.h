@@ -25,6 +25,10 @@ struct area {
 	uint64_t us, reported_us; /* time that the area was mapped and measured; until the last report */
 	uint64_t counted_us; /* clock up to which us is counted */
 	uint32_t *last_interval; /* of each page */
+	/* Of a pass in order, which goes on from phase to phase: its stride (0: none), the next offset, and its phase.
+	 */
+	uint64_t stride, position, phase_number;
+	double owed; /* part of a touch that was due when the last phase ended */
 };
 
 struct access {
@@ -33,7 +37,7 @@ struct access {
 	double rate, write_share, skew;
 	uint64_t stride;
 	/* State. */
-	uint64_t position, done, dropped;
+	uint64_t done, dropped;
 	double *cumulative; /* of zipf weights */
 };
 

@@ -54,6 +54,7 @@ static int enter_phase(struct state *s, struct phase *phase, uint64_t at, int bo
 			return -1;
 	}
 	s->phase = phase;
+	s->phase_number++;
 	s->phase_began_us = at;
 	for (int i = 0; i < phase->nr_accesses; i++)
 		if (set_up_access(s, &phase->accesses[i]))
@@ -64,11 +65,12 @@ static int enter_phase(struct state *s, struct phase *phase, uint64_t at, int bo
 static int next_phase(struct state *s, uint64_t now)
 {
 	struct phase *last = &s->plan->phases[s->plan->nr_phases - 1];
+	uint64_t end = s->phase_began_us + s->phase->duration_us;
 
-	if (now - s->phase_began_us < s->phase->duration_us || (s->phase == last && !s->plan->repeat))
+	if (now < end || (s->phase == last && !s->plan->repeat))
 		return 0;
-	return enter_phase(s, s->phase == last ? s->plan->phases : s->phase + 1,
-			   s->phase_began_us + s->phase->duration_us, 0);
+	finish_phase(s, end);
+	return enter_phase(s, s->phase == last ? s->plan->phases : s->phase + 1, end, 0);
 }
 
 /* The exit code. */

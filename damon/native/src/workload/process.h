@@ -20,6 +20,7 @@ struct state {
 	uint64_t now;
 	uint32_t interval, pace;
 	struct phase *phase;
+	uint64_t phase_number; /* of those that it has entered, from 1 */
 	uint8_t *flush_area; /* NULL: no flushing */
 	uint64_t flushed_us;
 };
@@ -83,6 +84,8 @@ void flush_tlb(struct state *s, uint64_t now);
 int set_up_access(struct state *s, struct access *a);
 /* Touch what is due by now. */
 void perform(struct state *s, uint64_t now);
+/* Touch what is due by the end of the phase. What cannot be made any more is dropped. */
+void finish_phase(struct state *s, uint64_t end);
 
 /* replay.c: 0, or -1 with one line on stderr. */
 int set_up_replays(struct state *s);

@@ -27,12 +27,23 @@ static double random_unit(struct state *s)
 	return (double)(next_random(s) >> 11) * 0x1p-53;
 }
 
+/* Bytes from one touch to the next of a pass in order; 0 of other patterns. */
+static uint64_t stride_of(const struct access *a)
+{
+	return a->pattern == STRIDED ? a->stride : a->pattern == SEQUENTIAL ? PAGE : 0;
+}
+
 int set_up_access(struct state *s, struct access *a)
 {
-	uint64_t pages = s->plan->areas[a->area].size / PAGE;
+	struct area *area = &s->plan->areas[a->area];
+	uint64_t pages = area->size / PAGE, stride = stride_of(a);
 	double sum = 0;
 
 	a->done = 0;
+	if (area->stride != stride || area->phase_number + 1 != s->phase_number)
+		area->position = 0;
+	area->stride = stride;
+	area->phase_number = s->phase_number;
 	if (a->pattern != ZIPF || a->cumulative || s->plan->areas[a->area].process != s->index)
 		return 0;
 	a->cumulative = malloc(pages * sizeof(double));
@@ -61,15 +72,15 @@ static uint64_t zipf_page(struct state *s, const struct access *a, uint64_t page
 	return low;
 }
 
-static uint64_t next_page(struct state *s, struct access *a, const struct area *area)
+static uint64_t next_page(struct state *s, const struct access *a, struct area *area)
 {
-	uint64_t page, stride = a->pattern == STRIDED ? a->stride : PAGE;
+	uint64_t page;
 
 	switch (a->pattern) {
 	case SEQUENTIAL:
 	case STRIDED:
-		page = a->position / PAGE;
-		a->position = a->position + stride >= area->size ? 0 : a->position + stride;
+		page = area->position / PAGE;
+		area->position = area->position + area->stride >= area->size ? 0 : area->position + area->stride;
 		return page;
 	case RANDOM:
 		return random_below(s, area->size / PAGE);
@@ -103,13 +114,33 @@ static void touch(struct state *s, struct access *a, uint64_t count)
 	a->done += i;
 }
 
-void perform(struct state *s, uint64_t now)
+/* Touches of an access that are due by a time of its phase, and the part of the next one. */
+static double due_by(const struct state *s, const struct access *a, uint64_t now)
 {
-	double elapsed = (double)(now - s->phase_began_us) / 1e6;
+	return (double)(now - s->phase_began_us) / 1e6 * a->rate + s->plan->areas[a->area].owed;
+}
 
+void finish_phase(struct state *s, uint64_t end)
+{
+	perform(s, end);
 	for (int i = 0; i < s->phase->nr_accesses; i++) {
 		struct access *a = &s->phase->accesses[i];
-		uint64_t due = (uint64_t)(elapsed * a->rate), most = (uint64_t)(a->rate * CATCH_UP_US / 1e6) + 1;
+		struct area *area = &s->plan->areas[a->area];
+		double left = due_by(s, a, end) - (double)a->done;
+
+		if (!area->base)
+			continue;
+		left = left > 0 ? left : 0;
+		a->dropped += (uint64_t)left;
+		area->owed = left - (double)(uint64_t)left;
+	}
+}
+
+void perform(struct state *s, uint64_t now)
+{
+	for (int i = 0; i < s->phase->nr_accesses; i++) {
+		struct access *a = &s->phase->accesses[i];
+		uint64_t due = (uint64_t)due_by(s, a, now), most = (uint64_t)(a->rate * CATCH_UP_US / 1e6) + 1;
 
 		if (!s->plan->areas[a->area].base || due <= a->done)
 			continue;
