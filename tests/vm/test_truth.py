@@ -115,14 +115,19 @@ def test_exact_sets_of_known_accesses(tmp_path: Path) -> None:
     assert sums == [sum(column) for column in zip(*found.values(), strict=True)], "accesses outside of the range"
 
 
-def test_only_one_program(tmp_path: Path) -> None:
-    """Of two copies of a program only one's pages are looked up; the other's accesses are in the file, and nobody's."""
+def test_only_one_program(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of two copies of a program only one's pages are looked up; the other's accesses are in the file, and nobody's.
+
+    The agent, which is the command's parent, looks now and then. It does not wake otherwise: that flushes the TLB.
+    """
     files = compiled(tmp_path, "known_accesses.c", "known")
     shutil.copy(files / "known", files / "other")
     raw, low, high = tmp_path / "raw", FIXED, FIXED + 96
     words = ["truth", "-o", str(raw), "--only", "known", "--count", "--range", f"{low * PAGE:x}-{high * PAGE:x}"]
     words += ["--icount", "2", "--tree", f"{files}:{INSIDE}"]
-    assert vmtest([*words, "--", "sh", "-c", f"{INSIDE}/other & {INSIDE}/known; wait"]) == 0
+    command = f"{INSIDE}/other & {INSIDE}/known; wait; grep ^voluntary_ctxt /proc/$PPID/status"
+    assert vmtest([*words, "--", "sh", "-c", command]) == 0
+    assert 5 < int(capfd.readouterr().out.split()[1]) < 100, "times that the agent slept, in more than two seconds"
     found = {page - low: count for page, count in counts(raw, "known", low, high, False).items()}
     reads, writes = 16 * 300, 64 + 8 * 300
     assert [sum(column) for column in zip(*found.values(), strict=True)][:2] == [reads, writes]
