@@ -312,6 +312,43 @@ def test_what_was_there_before_a_cut_is_there_after_it(tmp_path: Path) -> None:
     assert [len(unpack_rows(rows)) for *_, rows in _changed(tmp_path / "t", Change(4 * MS)).windows(0)] == [3, 1]
 
 
+def _before(trace: Trace, space: int, at: int) -> dict[str, set[int]]:
+    """Pages of each area, from its first one on, that were accessed before ``at`` and are mapped since."""
+    found: dict[str, set[int]] = {}
+    for area in trace.description.areas:
+        since = [begin for begin, end in area.mapped if begin < at < end]
+        if area.space == space and since:
+            found[area.name] = {
+                page - area.first
+                for t0, t1, rows in trace.windows(space)
+                if t0 < at and t1 > since[0]
+                for low, high, *_ in unpack_rows(rows)
+                for page in range(max(low, area.first), min(high, area.first + area.nr_pages))
+            }
+    return found
+
+
+@examples(60)
+@given(st.integers(0, 2**32), st.floats(0.01, 0.99), st.sampled_from([TRUTH, "a test"]))
+def test_any_part_of_a_trace(tmp_path_factory: pytest.TempPathFactory, seed: int, share: float, origin: str) -> None:
+    """It can be read; areas that are not mapped in it, and their pages, are left out."""
+    path = random_trace(tmp_path_factory.mktemp("t") / "t", seed, 20, origin)
+    before = Trace(path)
+    at = max(int(before.description.duration_ns * share), 1)
+    if not any(end > at for area in before.description.areas for _, end in area.mapped):
+        return
+    after = _changed(path, Change(at))
+    old = {space.process: number for number, space in enumerate(before.description.spaces)}
+    for number, space in enumerate(after.description.spaces):
+        there = _before(before, old[space.process], at)
+        areas = [area for area in after.description.areas if area.space == number]
+        pages = {area.first + page for area in areas for page in there.get(area.name, ())}
+        if pages and origin == TRUTH:
+            t0, _, rows = next(after.windows(number))
+            assert t0 == 0
+            assert pages <= {page for low, high, *_ in unpack_rows(rows) for page in range(low, high)}
+
+
 @pytest.mark.parametrize(("name", "kept"), [("a", ["a"]), ("b", ["b-2"]), ("b-2", ["b-2"])])
 def test_one_process_of_a_trace(tmp_path: Path, name: str, kept: list[str]) -> None:
     trace = _changed(_exact(tmp_path / "t"), Change(process=name))

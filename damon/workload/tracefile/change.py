@@ -113,9 +113,8 @@ def change_trace(
         ends = [*(one.to for one in moved[1:]), at]
         for (area, mapped), place, end in zip(kept, moved, ends, strict=True):
             areas.append(replace(area, space=made, first=place.to, nr_pages=end - place.to, mapped=mapped))
-        same = change.size_scale == 1.0 and moved == [
-            _Moved(one.to, one.to + one.end - one.first, one.to) for one in moved
-        ]
+        # Pages of areas that are left out, behind all others, too, have no place.
+        same = change.size_scale == 1.0 and at == space.nr_pages and all(one.first == one.to for one in moved)
         there = _there(trace, number, [area for area, _ in kept], times) if old.origin == TRUTH else []
         _windows(trace, number, writer, made, times, None if same else (moved, change.size_scale), there, progress)
     if not areas:
