@@ -166,7 +166,7 @@ def of_one_run(directory: Path, monitor: str, scratch: Path) -> tuple[Path, Path
     assert damon(["import", str(directory / f"{monitor}.data"), "-o", str(trace), "--quiet"]) == 0
     (pid,) = map(int, (directory / f"{monitor}.pids").read_text().split())
     truth = Truth(directory / f"{monitor}.raw")
-    (process,) = [space.name for space in truth.layout.spaces if space.pid == pid]
+    process = [space.name for space in truth.layout.spaces if space.pid == pid][-1]  # since its last execve
     begins = [window.begin_ns for window in truth.windows()]
     starts = [snapshot.start_ns for _, snapshot in read(directory / f"{monitor}.data") if snapshot.start_ns is not None]
     begin = max(one for one in begins if one <= starts[0]) - begins[0]
@@ -212,7 +212,9 @@ def _line(name: str, values: list[float]) -> None:
 
 
 def _share(value: float, of: float) -> str:
-    return f"{(value / of - 1) * 100:+.1f} %" if of else ""
+    if not of:
+        return ""
+    return f"{(value / of - 1) * 100:+.1f} %" if value < 10 * of else f"x {value / of:.0f}"
 
 
 def main() -> None:
