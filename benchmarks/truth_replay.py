@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``python -m benchmarks.truth_replay CAPTURE.trace ...``: a capture, its replay, and that of a record of it.
 
+A directory of ``damon accuracy --out`` has both of one run in a guest: the capture, and the record of a monitor beside
+it (``--monitor``). The capture is cut to the record's time and process. Of a capture alone, the record is made of the
+replay (vaddr, 5 ms and 100 ms).
+
 Of the capture itself plain Python counts, from the file: the memory that is accessed in each second, and what a policy
 reclaims that takes each page that was not accessed for some seconds, and refaults. The same is measured on the
-simulated machine, of the replay and of the replay of a record (vaddr, 5 ms and 100 ms). Virtual time: the same numbers
-anywhere.
+simulated machine, of the replay of the capture and of that of the record; and what damon_reclaim does to both. Virtual
+time: the same numbers anywhere.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,12 +22,16 @@ from itertools import pairwise
 from pathlib import Path
 
 from damon.cli.main import main as damon
+from damon.guests.truth.convert import Truth, convert
 from damon.mm.sim import SimulatedMachine
 from damon.model.machine import Advice
+from damon.records.read import read
 from damon.workload.load import load_workload
+from damon.workload.tracefile.change import Change, change_trace
 from damon.workload.tracefile.form import unpack_rows
 from damon.workload.tracefile.mapping import areas_of
 from damon.workload.tracefile.reader import Trace
+from damon.workload.tracefile.writer import TraceWriter
 from tests import buffers
 from tests.buffers import addresses
 
@@ -130,35 +139,56 @@ def _present(machine: SimulatedMachine, pid: int) -> Iterator[int]:
             yield from (folio.addr for folio in folios)
 
 
-def replay_of_a_record(path: Path, scratch: Path, edges: list[int], idle_s: int) -> Policy:
+def reclaim(path: Path, scratch: Path, idle_s: int, seconds_: float) -> tuple[float, float]:
+    """Bytes that damon_reclaim reclaims of a replay without quotas and watermarks, and refaults."""
+    result = scratch / "result.json"
+    params = [f"min_age={idle_s * 10**6}", "quota_sz=0", "quota_ms=0"]
+    params += ["wmarks_high=1000", "wmarks_mid=1000", "wmarks_low=0", "min_nr_regions=1000", "max_nr_regions=2000"]
+    words = ["run", "--sim", str(path), "--duration", f"{seconds_:g}", "--module", "damon_reclaim", *params]
+    assert damon([*words, "--quiet", "--json", str(result)]) == 0
+    found = json.loads(result.read_text())
+    return found["modules"]["damon_reclaim"]["applied_bytes"], found["memory"]["refaults"]
+
+
+def record_of_replay(path: Path, scratch: Path) -> Path:
+    """The trace of a DAMON record of a replay."""
     duration = Trace(path).description.duration_ns / SECOND
     record, trace = str(scratch / "record"), scratch / "record.trace"
-    words = (
-        "--ops",
-        "vaddr",
-        "--update-us",
-        "1000000",
-        "--seed",
-        "2",
-        "--duration",
-        f"{duration:g}",
-        "--quiet",
-        "-o",
-        record,
-    )
-    assert damon(["record", "--sim", str(path), *words]) == 0
+    words = ["--ops", "vaddr", "--update-us", "1000000", "--seed", "2", "--duration", f"{duration:g}", "--quiet"]
+    assert damon(["record", "--sim", str(path), *words, "-o", record]) == 0
     assert damon(["import", record, "-o", str(trace), "--quiet"]) == 0
-    return of_replay(trace, edges, idle_s)
+    return trace
 
 
-def show(path: Path, idle_s: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="damon-truth-") as scratch:
-        edges = seconds(Trace(path))
-        columns = [
-            of_capture(Trace(path), edges, idle_s),
-            of_replay(path, edges, idle_s),
-            replay_of_a_record(path, Path(scratch), edges, idle_s),
-        ]
+def of_one_run(directory: Path, monitor: str, scratch: Path) -> tuple[Path, Path]:
+    """The traces of a capture and of the record beside it, of the same time and the same processes."""
+    trace, whole, part = scratch / "record.trace", scratch / "whole.trace", scratch / f"{directory.name}.trace"
+    assert damon(["import", str(directory / f"{monitor}.data"), "-o", str(trace), "--quiet"]) == 0
+    (pid,) = map(int, (directory / f"{monitor}.pids").read_text().split())
+    truth = Truth(directory / f"{monitor}.raw")
+    process = [space.name for space in truth.layout.spaces if space.pid == pid][-1]  # since its last execve
+    begins = [window.begin_ns for window in truth.windows()]
+    starts = [snapshot.start_ns for _, snapshot in read(directory / f"{monitor}.data") if snapshot.start_ns is not None]
+    begin = max(one for one in begins if one <= starts[0]) - begins[0]
+    duration = min(Trace(trace).description.duration_ns, begins[-1] - begins[0] - begin)
+    with TraceWriter(whole) as writer:
+        convert(directory / f"{monitor}.raw", writer)
+    with TraceWriter(part) as writer:
+        change_trace(Trace(whole), writer, Change(begin, begin + duration, process))
+    return part, trace
+
+
+def show(path: Path, idle_s: int, monitor: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="damon-truth-") as name:
+        scratch = Path(name)
+        if path.is_dir():
+            capture, record = of_one_run(path, monitor, scratch)
+        else:
+            capture, record = path, record_of_replay(path, scratch)
+        edges = seconds(Trace(capture))
+        columns = [of_capture(Trace(capture), edges, idle_s)]
+        columns += [of_replay(one, edges, idle_s) for one in (capture, record)]
+        module = [reclaim(one, scratch, idle_s, edges[-1] / SECOND) for one in (capture, record)]
     print(f"\n{path.stem:<34}{'capture':>10}{'replay':>10}{'':>9}{'of record':>10}")
     figures: tuple[tuple[str, Callable[[Policy], float]], ...] = (
         ("working set, mean MiB", lambda one: sum(one.working_set) / len(one.working_set) / MIB),
@@ -169,18 +199,32 @@ def show(path: Path, idle_s: int) -> None:
         ("refaults", lambda one: one.refaults),
     )
     for name, figure in figures:
-        values = [figure(one) for one in columns]
-        shares = [f"{(value / values[0] - 1) * 100:+.1f} %" if values[0] else "" for value in values[1:]]
-        print(f"  {name:<32}{values[0]:>10.2f}{values[1]:>10.2f}{shares[0]:>9}{values[2]:>10.2f}{shares[1]:>9}")
+        _line(name, [figure(one) for one in columns])
+    for at, name in enumerate(("damon_reclaim: reclaimed, MiB", "damon_reclaim: refaults")):
+        values = [one[at] / (1 if at else MIB) for one in module]
+        print(f"  {name:<32}{'':>10}{values[0]:>10.2f}{'':>9}{values[1]:>10.2f}{_share(values[1], values[0]):>9}")
+
+
+def _line(name: str, values: list[float]) -> None:
+    capture, replay, record = values
+    print(f"  {name:<32}{capture:>10.2f}{replay:>10.2f}{_share(replay, capture):>9}"
+          f"{record:>10.2f}{_share(record, capture):>9}")  # fmt: skip
+
+
+def _share(value: float, of: float) -> str:
+    if not of:
+        return ""
+    return f"{(value / of - 1) * 100:+.1f} %" if value < 10 * of else f"x {value / of:.0f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("trace", nargs="+", type=Path)
+    parser.add_argument("capture", nargs="+", type=Path, help="a trace file, or a directory of damon accuracy --out")
+    parser.add_argument("--monitor", default="host", metavar="NAME", help="whose record, of a directory (host)")
     parser.add_argument("--idle", type=int, default=3, metavar="S", help="reclaim what is idle for so long (3)")
     given = parser.parse_args()
-    for path in given.trace:
-        show(path, given.idle)
+    for path in given.capture:
+        show(path, given.idle, given.monitor)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ def _add_changes(command: Any) -> None:
     change = command.add_argument_group("what to change")
     change.add_argument("--from", dest="begin", type=_time, metavar="T", help="leave out what came before, e.g. 90s")
     change.add_argument("--to", dest="end", type=_time, metavar="T", help="leave out what comes after")
+    change.add_argument("--process", default="", metavar="NAME", help="only the processes of that name")
     change.add_argument(
         "--loop", action="store_true", help="a replay begins again at the end, unless it says otherwise"
     )
@@ -198,7 +199,7 @@ def _output(arguments: argparse.Namespace) -> Path:
 def _changes(arguments: argparse.Namespace) -> bool:
     scaled = (arguments.time_scale, arguments.size_scale) != (1.0, 1.0)
     cut = arguments.begin is not None or arguments.end is not None
-    return bool(scaled or cut or arguments.loop or arguments.anonymise)
+    return bool(scaled or cut or arguments.loop or arguments.anonymise or arguments.process)
 
 
 def _import(arguments: argparse.Namespace, path: Path, target: Path, progress: Callable[[str], None]) -> str | None:
@@ -245,8 +246,8 @@ def _change(arguments: argparse.Namespace, trace: Trace, target: Path, progress:
     from damon.workload.tracefile.writer import TraceWriter
 
     change = Change(
-        arguments.begin or 0, arguments.end, arguments.time_scale, arguments.size_scale, arguments.anonymise,
-        True if arguments.loop else None,
+        arguments.begin or 0, arguments.end, arguments.process, arguments.time_scale, arguments.size_scale,
+        arguments.anonymise, True if arguments.loop else None,
     )  # fmt: skip
     with TraceWriter(target) as writer:
         change_trace(trace, writer, change, progress)

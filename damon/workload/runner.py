@@ -143,7 +143,7 @@ def _add_performance(parser: argparse.ArgumentParser) -> None:
         help="touches are made in rounds of it (1000)",
     )  # fmt: skip
     options.add_argument("--tlb-flush", choices=("auto", "on", "off"), help="see below (auto)")
-    options.add_argument("--huge-pages", action="store_true", help="allow transparent huge pages in the areas")
+    options.add_argument("--huge-pages", action="store_true", help="ask for transparent huge pages in the areas")
     options.add_argument("--directory", type=_directory, metavar="DIR", help="for files behind file areas (/var/tmp)")
 
 

@@ -87,7 +87,7 @@ def measured(data: bytes, hole: int = 0) -> bytes:
 
 
 def trace_file(data: bytes) -> None:
-    """Opened, copied or mapped; scaled; replayed if it is small."""
+    """Opened, copied or mapped; scaled; cut; replayed if it is small."""
     from unittest.mock import patch
 
     from damon.mm.sim import SimulatedMachine
@@ -102,6 +102,8 @@ def trace_file(data: bytes) -> None:
         trace = reader.Trace(path)
         with TraceWriter(path.with_name("changed.trace")) as writer:
             change_trace(trace, writer, Change(size_scale=0.5, time_scale=2.0, anonymise=True))
+        with TraceWriter(path.with_name("cut.trace")) as writer:
+            change_trace(trace, writer, Change(trace.description.duration_ns // 2))
         if sum(area.size for area in workload.areas) < 64 << 20:
             with SimulatedMachine(workload, 1) as machine:
                 for _ in range(3):

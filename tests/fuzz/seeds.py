@@ -69,7 +69,8 @@ def traces() -> list[bytes]:
     from tests.workload.traces import random_trace
 
     with tempfile.TemporaryDirectory() as scratch:
-        return [random_trace(Path(scratch, "t"), seed, 20).read_bytes() for seed in range(6)]
+        origins = [("a test", seed) for seed in range(6)] + [("truth", seed) for seed in range(3)]
+        return [random_trace(Path(scratch, "t"), seed, 20, origin).read_bytes() for origin, seed in origins]
 
 
 def raw_truths() -> list[bytes]:

@@ -161,6 +161,9 @@ def test_a_raw_file_is_imported_and_replayed(tmp_path: Path, capsys: pytest.Capt
     assert main(["run", "--sim", str(target), "--module", "damon_stat"]) == 0
     assert main(["import", str(path), "-o", str(target), "--from", "0.5s", "--anonymise", "--quiet"]) == 0
     assert Trace(target).description.duration_ns == 500 * MS
+    assert main(["import", str(path), "-o", str(target), "--process", "prog", "--quiet"]) == 0
+    assert [space.process for space in Trace(target).description.spaces] == ["prog"]
+    assert main(["import", str(path), "-o", str(target), "--process", "other", "--quiet"]) == 2
 
 
 def test_only_what_was_recorded_is_believed(tmp_path: Path) -> None:

@@ -84,10 +84,18 @@ def test_the_plugin_gets_its_arguments(tmp_path: Path) -> None:
     assert "a,,b.raw,frames=131072,vcpus=3,interval=5000000,window=100000000,count=on,low=1000,high=8" in words[1]
 
 
+def test_the_plugin_knows_the_blocks_of_nodes(tmp_path: Path) -> None:
+    """A node without memory has none; a single node needs no description."""
+    options = Options(output=tmp_path / "raw")
+    config = GuestConfig(memory="512M", cpus=2, numa=3, numa_memory="384M,0,128M", numa_cpus="1,1,0")
+    words = configured(config, options, Path("x.so")).qemu_args[1].split(",")
+    assert [word for word in words if word.startswith("node=")] == ["node=memory0:98304", "node=memory2:32768"]
+    assert "node=" not in configured(GuestConfig(), options, Path("x.so")).qemu_args[1]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"numa": 2}, "numa"),
         ({"memory_max": "2G"}, "memory_max"),
         ({"snapshot": True}, "snapshot"),
         ({"accelerator": "kvm"}, "kvm"),

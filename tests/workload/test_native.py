@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 import subprocess
 from itertools import pairwise
@@ -97,6 +98,19 @@ def test_the_pages_that_are_touched(pattern: str, seed: int, more: dict[str, Any
             report = next_report(process)
         assert report["touches"] == pytest.approx(300, abs=2)
         assert present(ready) == _expected(pattern, report["touches"], 700, seed & (1 << 64) - 1, **more)
+
+
+@pytest.mark.parametrize(("huge", "flag"), [(True, "hg"), (False, "nh")])
+def test_huge_pages_are_asked_for_or_refused(huge: bool, flag: str) -> None:
+    """By madvise, as VmFlags of the area's mapping show it."""
+    if not Path("/sys/kernel/mm/transparent_hugepage").exists():
+        pytest.skip("this kernel has no transparent huge pages")
+    with started(one("sequential", 1000), virtual_time(), huge_pages=huge) as (_, (ready,)):
+        mappings = Path(f"/proc/{ready['pid']}/smaps").read_text()
+    start = ready["areas"][0]["start"]
+    flags = re.search(rf"^{start:08x}-.*?^VmFlags:(.*?)$", mappings, re.MULTILINE | re.DOTALL)
+    assert flags
+    assert {"hg", "nh"} & set(flags[1].split()) == {flag}
 
 
 @pytest.mark.parametrize("write", [0.0, 0.5, 1.0])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from damon.errors import InvalidInput
 from damon.workload.tracefile import reader
 from damon.workload.tracefile.change import Change, change_trace, scaled_page
-from damon.workload.tracefile.form import FANOUT, HEADER, MAX_RUN, TracedArea, pack_rows, unpack_rows
+from damon.workload.tracefile.form import FANOUT, HEADER, MAX_RUN, TRUTH, TracedArea, pack_rows, unpack_rows
 from damon.workload.tracefile.reader import Trace, is_trace
 from damon.workload.tracefile.writer import TraceWriter, merge
 from tests.examples import examples
@@ -273,6 +273,89 @@ def test_anonymised_files_have_neither_names_nor_addresses(tmp_path: Path) -> No
         assert word in path.read_bytes() or len(word) == 5
         assert word not in content
     assert str(0x7F1234567000).encode() not in content
+
+
+def _exact(path: Path) -> Path:
+    """Pages 0 to 9 are accessed in the first window, 0 and 1 again in the fourth; of 20 to 29 the first two before they
+    are mapped again. ``b`` has nothing after the first window."""
+    areas = [
+        TracedArea("kept", 0, 0, 10, mapped=((0, 8 * MS),)),
+        TracedArea("gone", 0, 10, 10, mapped=((0, MS),)),
+        TracedArea("again", 0, 20, 10, mapped=((0, MS), (2 * MS, 8 * MS))),
+        TracedArea("idle", 1, 0, 4, mapped=((0, 8 * MS),)),
+    ]
+    windows = [
+        Window(0, MS, [(0, 10, 5.0, 1.0), (12, 14, 1.0, 0.0), (20, 22, 1.0, 0.0)]),
+        Window(2 * MS, 3 * MS, [(24, 25, 2.0, 0.0)]),
+        Window(4 * MS, 5 * MS, [(0, 2, 3.0, 1.0), (5, 6, 2.0, 0.0), (29, 30, 2.0, 0.0)]),
+        Window(5 * MS, 6 * MS, [(1, 2, 7.0, 0.0)]),
+    ]
+    spaces = [("a", 30, windows), ("b-2", 4, [Window(0, MS, [(1, 3, 1.0, 0.0)])])]
+    return write(path, spaces, areas, 8 * MS, origin=TRUTH)
+
+
+def test_what_was_there_before_a_cut_is_there_after_it(tmp_path: Path) -> None:
+    """Of an exact capture: what was accessed since it was mapped has an access in the first window."""
+    trace = _changed(_exact(tmp_path / "t"), Change(4 * MS))
+    first, second = trace.windows(0)
+    assert (first[:2], second) == ((0, MS), (MS, 2 * MS, pack_rows([(1, 2, 7.0, 0.0)])))
+    # The area that is gone has no pages.
+    assert unpack_rows(first[2]) == [
+        (0, 2, 3.0, 1.0), (2, 5, 1.0, 0.0), (5, 6, 2.0, 0.0), (6, 10, 1.0, 0.0), (14, 15, 1.0, 0.0), (19, 20, 2.0, 0.0)
+    ]  # fmt: skip
+    assert list(trace.windows(1)) == [(0, 4 * MS, pack_rows([(1, 3, 1.0, 0.0)]))]
+    late = _changed(tmp_path / "t", Change(3 * MS))
+    assert [window[:2] for window in late.windows(0)] == [(0, MS), (MS, 2 * MS), (2 * MS, 3 * MS)]
+    assert unpack_rows(next(late.windows(0))[2]) == [(0, 10, 1.0, 0.0), (14, 15, 1.0, 0.0)]
+    data = (tmp_path / "t").read_bytes()
+    (tmp_path / "t").write_bytes(data.replace(TRUTH.encode(), b"other"))
+    assert [len(unpack_rows(rows)) for *_, rows in _changed(tmp_path / "t", Change(4 * MS)).windows(0)] == [3, 1]
+
+
+def _before(trace: Trace, space: int, at: int) -> dict[str, set[int]]:
+    """Pages of each area, from its first one on, that were accessed before ``at`` and are mapped since."""
+    found: dict[str, set[int]] = {}
+    for area in trace.description.areas:
+        since = [begin for begin, end in area.mapped if begin < at < end]
+        if area.space == space and since:
+            found[area.name] = {
+                page - area.first
+                for t0, t1, rows in trace.windows(space)
+                if t0 < at and t1 > since[0]
+                for low, high, *_ in unpack_rows(rows)
+                for page in range(max(low, area.first), min(high, area.first + area.nr_pages))
+            }
+    return found
+
+
+@examples(60)
+@given(st.integers(0, 2**32), st.floats(0.01, 0.99), st.sampled_from([TRUTH, "a test"]))
+def test_any_part_of_a_trace(tmp_path_factory: pytest.TempPathFactory, seed: int, share: float, origin: str) -> None:
+    """It can be read; areas that are not mapped in it, and their pages, are left out."""
+    path = random_trace(tmp_path_factory.mktemp("t") / "t", seed, 20, origin)
+    before = Trace(path)
+    at = max(int(before.description.duration_ns * share), 1)
+    if not any(end > at for area in before.description.areas for _, end in area.mapped):
+        return
+    after = _changed(path, Change(at))
+    old = {space.process: number for number, space in enumerate(before.description.spaces)}
+    for number, space in enumerate(after.description.spaces):
+        there = _before(before, old[space.process], at)
+        areas = [area for area in after.description.areas if area.space == number]
+        pages = {area.first + page for area in areas for page in there.get(area.name, ())}
+        if pages and origin == TRUTH:
+            t0, _, rows = next(after.windows(number))
+            assert t0 == 0
+            assert pages <= {page for low, high, *_ in unpack_rows(rows) for page in range(low, high)}
+
+
+@pytest.mark.parametrize(("name", "kept"), [("a", ["a"]), ("b", ["b-2"]), ("b-2", ["b-2"])])
+def test_one_process_of_a_trace(tmp_path: Path, name: str, kept: list[str]) -> None:
+    trace = _changed(_exact(tmp_path / "t"), Change(process=name))
+    assert [space.process for space in trace.description.spaces] == kept
+    assert {area.space for area in trace.description.areas} == {0}
+    for other in ("c", "b-", "-2", "2"):
+        _refused(lambda name=other: _changed(tmp_path / "t", Change(process=name)))  # type: ignore[misc]
 
 
 def test_loop_is_kept_or_set(tmp_path: Path) -> None:

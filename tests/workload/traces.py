@@ -65,7 +65,7 @@ def write(
     return path
 
 
-def random_trace(path: Path, seed: int, number: int = 60) -> Path:
+def random_trace(path: Path, seed: int, number: int = 60, origin: str = "a test") -> Path:
     """Two processes with areas of which some come and go."""
     rnd = Random(seed)
     spaces, areas, end = [], [], 1
@@ -84,4 +84,4 @@ def random_trace(path: Path, seed: int, number: int = 60) -> Path:
         times = sorted({0, duration, *(rnd.randrange(duration) for _ in range(rnd.choice([0, 0, 1, 2, 4])))})
         periods = tuple(zip(times[::2], times[1::2], strict=False)) or ((0, duration),)
         made.append(TracedArea(name, space, first, size, rnd.choice(["anon", "anon", "file"]), 0, periods))
-    return write(path, spaces, made, duration, rnd.random() < 0.5)
+    return write(path, spaces, made, duration, rnd.random() < 0.5, origin)

@@ -29,8 +29,8 @@ examples:
   vmtest truth -o exact.raw --count -- ./program        # counts each access, not only intervals
   damon import zipf.raw -o zipf.trace && damon run --sim zipf.trace --module damon_reclaim
 
-A guest of x86-64 with one NUMA node, without KVM. What a page frame is to a process is looked up every 200 ms, so that
-memory of processes that live shorter is not attributed (docs/reference/truth-files.md).
+A guest of x86-64 without KVM, of one NUMA node or several. What a page frame is to a process is looked up every 200 ms,
+so that memory of processes that live shorter is not attributed (docs/reference/truth-files.md).
 
 """
 

@@ -25,8 +25,9 @@
 #define MOST 5
 
 FILE *maps_out;
-static volatile sig_atomic_t begin_asked;
-static volatile pid_t child;
+static sigset_t signals; /* that wake it */
+static int begin_asked;
+static pid_t child;
 static unsigned char *code;
 
 uint64_t now_ns(void)
@@ -37,11 +38,19 @@ uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-static void on_signal(int number)
+/*
+ * Sleep until then, or until a signal comes. To wake without need would not be idle for the guest: on an emulated
+ * processor each switch to another process flushes the TLB.
+ */
+static void wait_until(uint64_t due)
 {
+	uint64_t now = now_ns(), rest = due > now ? due - now : 0;
+	struct timespec ts = { (time_t)(rest / 1000000000), (long)(rest % 1000000000) };
+	int number = sigtimedwait(&signals, NULL, &ts);
+
 	if (number == SIGUSR1)
 		begin_asked = 1;
-	else if (child > 0)
+	else if (number == SIGTERM || number == SIGINT)
 		kill(child, number);
 }
 
@@ -91,9 +100,7 @@ static int spawn(char **command)
 	child = fork();
 	if (child)
 		return child > 0 ? 0 : -1;
-	signal(SIGUSR1, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
+	sigprocmask(SIG_UNBLOCK, &signals, NULL);
 	execvp(command[0], command);
 	fprintf(stderr, "%s: %s\n", command[0], strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);
@@ -160,13 +167,13 @@ static int follow(uint64_t every, const char *comm, int waits)
 			fflush(maps_out);
 			return code_of;
 		}
-		nap(2000000);
+		wait_until(begun ? due : start + 1000000000);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	const int numbers[] = { SIGUSR1, SIGTERM, SIGINT, SIGCHLD };
 	int waits;
 
 	if (argc < 6)
@@ -178,9 +185,10 @@ int main(int argc, char **argv)
 		return 125;
 	}
 	setvbuf(maps_out, NULL, _IOFBF, 1 << 18);
-	sigaction(SIGUSR1, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
+	sigemptyset(&signals);
+	for (int i = 0; i < 4; i++)
+		sigaddset(&signals, numbers[i]);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	fprintf(maps_out, "agent 1 %d\n", getpid());
 	zero_pages();

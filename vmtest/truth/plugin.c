@@ -2,7 +2,7 @@
 /*
  * Truth: which page frames an emulated guest accesses through user addresses, by interval and window of time.
  *
- * -plugin plugin.so,out=FILE,frames=N,vcpus=N,interval=NS,window=NS[,count=on][,low=HEX,high=HEX]
+ * -plugin plugin.so,out=FILE,frames=N,vcpus=N,interval=NS,window=NS[,count=on][,low=HEX,high=HEX][,node=BLOCK:N]...
  *
  * Each access sets a bit of its frame in `now`. A thread takes these bytes every interval and adds them to the counts
  * of the window, which it writes to FILE (docs/reference/truth-files.md). Nothing is instrumented before the guest
@@ -29,6 +29,7 @@
 #define KERNEL (1ull << 63)
 #define MAX_VCPUS 16
 #define MOST_SLEEP 250000 /* ns */
+#define MAX_NODES 8
 #define SLOTS 256 /* of a vCPU: pages whose frames it knows */
 
 /* Bits of an access, and numbers of exact counts. */
@@ -52,6 +53,12 @@ struct vcpu {
 	uint32_t *counts; /* NR_KINDS of each frame; only this vCPU adds to them */
 } __attribute__((aligned(64)));
 
+/* The memory of a NUMA node, which QEMU calls `block`: frames from `first` on, which QEMU's addresses have at `at`. */
+struct node {
+	char block[48];
+	uint64_t frames, first, at;
+};
+
 /* Intervals of a window in which a frame was accessed, and how. */
 struct tally {
 	uint16_t touched, written, of[NR_KINDS];
@@ -64,6 +71,8 @@ struct row_block {
 
 static struct vcpu vcpus[MAX_VCPUS];
 static unsigned int nr_vcpus;
+static struct node nodes[MAX_NODES]; /* none where there is one only */
+static unsigned int nr_nodes;
 static uint64_t nr_frames, low, high = KERNEL;
 static uint64_t interval_ns = 5000000, window_ns = 100000000;
 static bool exact;
@@ -130,6 +139,36 @@ static void put(const char *tag, const void *head, size_t head_len, const void *
 	pthread_mutex_unlock(&writing);
 }
 
+/*
+ * QEMU 7.2 gives for an address of memory the sum of its offset in its block, the block's place among all blocks, and
+ * the block's place in the machine's memory. Of a single block, which is the first, that is the address.
+ */
+static int find_nodes(void)
+{
+	uint64_t first = 0;
+
+	for (unsigned int i = 0; i < nr_nodes; i++) {
+		struct RAMBlock *block = qemu_ram_block_by_name ? qemu_ram_block_by_name(nodes[i].block) : NULL;
+
+		if (!block || !qemu_ram_get_offset) {
+			fprintf(stderr, "truth: QEMU has no block %s\n", nodes[i].block);
+			return -1;
+		}
+		nodes[i].first = first;
+		nodes[i].at = (qemu_ram_get_offset(block) >> PAGE_SHIFT) + first;
+		first += nodes[i].frames;
+	}
+	return 0;
+}
+
+static uint64_t frame_of_node(uint64_t frame)
+{
+	for (unsigned int i = 0; i < nr_nodes; i++)
+		if (frame - nodes[i].at < nodes[i].frames)
+			return frame - nodes[i].at + nodes[i].first;
+	return UINT32_MAX;
+}
+
 static uint32_t frame_of(qemu_plugin_meminfo_t info, uint64_t vaddr)
 {
 	const struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, vaddr);
@@ -138,6 +177,8 @@ static uint32_t frame_of(qemu_plugin_meminfo_t info, uint64_t vaddr)
 	if (!where || qemu_plugin_hwaddr_is_io(where))
 		return UINT32_MAX;
 	frame = qemu_plugin_hwaddr_phys_addr(where) >> PAGE_SHIFT;
+	if (nr_nodes)
+		frame = frame_of_node(frame);
 	return frame < nr_frames ? (uint32_t)frame : UINT32_MAX;
 }
 
@@ -343,6 +384,8 @@ static void on_mark(unsigned int cpu, void *payload)
 		uint32_t mark, cpu;
 	} mark = { clock_of_vcpu(), (uint32_t)(uintptr_t)payload, cpu };
 
+	if (!begun && find_nodes())
+		_exit(1);
 	put("MARK", &mark, sizeof(mark), NULL, 0);
 	if (mark.mark == MARK_START && !__atomic_exchange_n(&begun, true, __ATOMIC_ACQ_REL))
 		qemu_plugin_reset(self, begin);
@@ -406,6 +449,17 @@ static void *take(size_t len)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* BLOCK:FRAMES */
+static int read_node(const char *value)
+{
+	int length = 0;
+
+	if (nr_nodes == MAX_NODES || sscanf(value, "%40[a-z0-9]:%n", nodes[nr_nodes].block, &length) != 1 || !length)
+		return -1;
+	nodes[nr_nodes++].frames = strtoull(value + length, NULL, 10);
+	return 0;
+}
+
 static int read_arguments(int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++) {
@@ -430,7 +484,7 @@ static int read_arguments(int argc, char **argv)
 			low = strtoull(value, NULL, 16);
 		else if (!strcmp(argv[i], "high"))
 			high = strtoull(value, NULL, 16);
-		else
+		else if (strcmp(argv[i], "node") || read_node(value))
 			return -1;
 	}
 	return out < 0 || !nr_frames || nr_frames >= UINT32_MAX || !nr_vcpus || nr_vcpus > MAX_VCPUS || !interval_ns ?

@@ -55,6 +55,11 @@ extern uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *hw
 #define QEMU_CLOCK_VIRTUAL 1
 extern int64_t qemu_clock_get_ns(int clock) __attribute__((weak));
 
+/* A block of the guest's memory, of QEMU itself: its name, and its place among all blocks. */
+struct RAMBlock;
+extern struct RAMBlock *qemu_ram_block_by_name(const char *name) __attribute__((weak));
+extern uint64_t qemu_ram_get_offset(struct RAMBlock *block) __attribute__((weak));
+
 /* QEMU itself is linked with zlib. */
 extern int compress2(unsigned char *to, unsigned long *to_len, const unsigned char *from, unsigned long len, int level)
 	__attribute__((weak));

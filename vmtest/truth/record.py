@@ -90,14 +90,15 @@ def configured(config: GuestConfig, options: Options, plugin: Path) -> GuestConf
         "low": f"{options.begin:x}",
         "high": f"{options.end:x}",
     }
-    text = ",".join([_comma(plugin), *(f"{name}={_comma(value)}" for name, value in words.items())])
+    nodes = enumerate(config.layout.nodes) if config.numa > 1 else ()
+    pairs = [*words.items(), *(("node", f"memory{n}:{node.memory // _PAGE}") for n, node in nodes if node.memory)]
+    text = ",".join([_comma(plugin), *(f"{name}={_comma(value)}" for name, value in pairs)])
     return replace(config, accelerator="tcg", qemu_args=(*config.qemu_args, "-plugin", text))
 
 
 def _refuse_others(config: GuestConfig) -> None:
     others = {
         f"kernel: {config.kernel}: is not of x86-64, as the agent's marks are": config.arch is not X86_64,
-        f"numa: {config.numa}: QEMU gives plugins wrong addresses of several nodes": config.numa > 1,
         f"memory_max: {config.memory_max}: QEMU gives plugins wrong addresses of it": config.memory_max is not None,
         "snapshot: True: the plugin has to be there from the boot on": config.snapshot,
         "accelerator: kvm: only the emulation shows accesses": config.accelerator == "kvm",

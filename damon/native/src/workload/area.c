@@ -71,8 +71,7 @@ int map_area(struct state *s, struct area *a)
 		a->base = NULL;
 		return fail("mmap", a->name, "make it smaller");
 	}
-	if (!s->plan->huge_pages)
-		madvise(a->base, a->size, MADV_NOHUGEPAGE);
+	madvise(a->base, a->size, s->plan->huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	if (!a->last_interval)
 		a->last_interval = calloc(pages, sizeof(*a->last_interval));
 	if (!a->last_interval)
