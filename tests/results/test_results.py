@@ -215,6 +215,7 @@ def test_a_full_disk_ends_recording_and_not_the_run(tmp_path: Path) -> None:
             raise OSError(28, "No space left on device")
 
     from damon.core import Damon
+    from damon.mm.sim.counters import Counters
     from damon.results.recorder import ResultsRecorder
 
     with machine_of({"areas": {"a": {"size": "8M"}}, "phases": [{"duration": "1s"}]}) as machine:
