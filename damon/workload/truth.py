@@ -135,7 +135,7 @@ class Truth:
 
 
 def _idle_share(traced: Sampled, now: float, idle: float, populated: bool) -> float:
-    """As ``Truth.idle_share``, times in seconds. Unless the area is ``populated``: of the pages that are there by now."""
+    """As ``Truth.idle_share``, times in seconds. Unless it is ``populated``: of the pages that are there by now."""
     begin = now - idle
     mapped = next((low for low, high in traced.lives(now) if low <= begin and now <= high), None)
     if begin < 0 or mapped is None:

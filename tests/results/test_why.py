@@ -223,8 +223,8 @@ def test_a_trace_is_explained_as_the_workload_that_it_is_like(tmp_path: Path) ->
 
 
 def _captured(path: Path) -> dict[str, Any]:
-    """An exact capture of 12 s: 16 MiB always in use, 8 MiB once a second, 24 MiB once at the start, and 16 MiB that the
-    program never had."""
+    """An exact capture of 12 s: 16 MiB always in use, 8 MiB once a second, 24 MiB once at the start, and 16 MiB that
+    the program never had."""
     second, (hot, rare, cold, none) = 10**9, (size * _M >> 12 for size in (16, 8, 24, 16))
     windows = []
     for n in range(24):
