@@ -71,8 +71,9 @@ class Recording:
         self, arguments: argparse.Namespace, request: dict[str, Any], observer: Observer, damon: Damon
     ) -> None:
         from damon.mm.sim.machine import SimulatedMachine
+        from damon.results.counters import MachineCounters
         from damon.results.directory import DirectorySink
-        from damon.results.recorder import MachineCounters, ResultsRecorder
+        from damon.results.recorder import ResultsRecorder
 
         counters: MachineCounters
         if isinstance(observer.machine, SimulatedMachine):

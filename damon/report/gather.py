@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from damon.report import asked, curves, distributions, truth
+from damon.report import asked, curves, distributions, expected
 from damon.report.actions import Actions, actions
 from damon.report.curves import Chart
 from damon.report.heat import Grid, Intervals, Kept, Scanned, scan
@@ -121,10 +121,10 @@ class _Part:
         self, run: Run, context: asked.Context, scanned: Scanned, intervals: Intervals, limits: Limits
     ) -> None:
         self.context, self._intervals = context, intervals
-        self.places = truth.places(run, context.addr_unit)
+        self.places = expected.places(run, context.addr_unit)
         ranges = scanned.ranges
         if context.ops == "paddr" and self.places.times:
-            ranges = {target: truth.used(pieces, self.places) or pieces for target, pieces in ranges.items()}
+            ranges = {target: expected.used(pieces, self.places) or pieces for target, pieces in ranges.items()}
         space = Space(ranges)
         self.grid = Grid(space, scanned, intervals, (limits.times, limits.addresses), _stride(run, context.number))
         self.kept = Kept(space.targets, limits.regions)
@@ -160,11 +160,11 @@ class _Part:
                 found.why = "where areas were in physical memory was not recorded"
                 return found
             found.named = _of_places(self.places, grid.space)
-            found.truth = truth.physical(played.workload, self.places, grid.space, grid.edges, grid.times, sample_us)
+            found.truth = expected.physical(played.workload, self.places, grid.space, grid.edges, grid.times, sample_us)
         else:
             targets = _targets(played, context)
             found.named = _of_areas(played, targets, grid.space)
-            found.truth = truth.virtual(
+            found.truth = expected.virtual(
                 played.workload, played.starts, targets, grid.space, grid.edges, grid.times, sample_us
             )
         found.truth[np.isnan(found.share)] = np.nan
@@ -211,7 +211,7 @@ def _area_name(area: Area, several: bool) -> str:
     return f"{area.process}: {area.name}" if several else area.name
 
 
-def _of_places(places: truth.Places, space: Space) -> list[Named]:
+def _of_places(places: expected.Places, space: Space) -> list[Named]:
     """What is where at first, by the area that has the most of each block."""
     most: dict[tuple[int, int], tuple[float, str]] = {}
     for area, start, end, share in places.rows[0]:

@@ -23,6 +23,10 @@ _PARAMETERS: Final = (
 )  # fmt: skip
 #: The last part of a run, whose mean is what is left at the end.
 _END: Final = 10
+#: Those behind the ages.
+_AGED: Final = STAGES[STAGES.index("old_enough") + 1 : STAGES.index("tried") + 1]
+#: A stage that passes less than this share lets next to nothing pass, if more than it of the eligible bytes get there.
+_LITTLE: Final = 0.05
 
 
 def size(count: float | None) -> str:
@@ -111,16 +115,22 @@ class Facts:
         nr = max(self.nr_rows, 1)
         return {stage: None if None in self.rows[stage] else sum(self.rows[stage]) / nr for stage in STAGES}
 
-    def losses(self) -> dict[str, float]:
-        """Mean bytes that are left out at each stage."""
+    def narrowest(self) -> tuple[str, float]:
+        """The stage that leaves out most, and its mean bytes; or one behind the ages that next to nothing passes.
+
+        What is too young is on its way, so that most bytes can be there for most of the time, whatever comes next.
+        """
         means = self.means
-        before = means["eligible"] if means["eligible"] is not None else means["monitored"]
-        found = {}
+        whole = before = (means["eligible"] if means["eligible"] is not None else means["monitored"]) or 0.0
+        lost, blocks = dict[str, float](), list[str]()
         for stage in _STOCK:
             mean = means[stage] or 0.0
-            found[stage] = max((before or 0.0) - mean, 0.0)
+            lost[stage] = max(before - mean, 0.0)
+            if stage in _AGED and mean < _LITTLE * before and before > _LITTLE * whole:
+                blocks.append(stage)
             before = mean
-        return found
+        stage = blocks[0] if blocks else max(lost, key=lambda name: lost[name])
+        return stage, lost[stage]
 
     # -- the machine
 

@@ -6,7 +6,6 @@ The machine's counters come with the results of the first context that is watche
 
 from __future__ import annotations
 
-import threading
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +13,15 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from damon.core import Damon
 from damon.core.events import BEFORE_APPLY
-from damon.core.results import ACT, HEAD, REGION, SCHEME, Head, Result, ResultsLog, split
+from damon.core.results import ACT, HEAD, SCHEME, Head, Result, ResultsLog, split
 from damon.core.trace import TraceEvent, event_name
 from damon.mm.clock import VirtualClock
 from damon.model.context import DamonCallControl, DamonCtx
+from damon.results.counters import MachineCounters, Placing
 from damon.results.funnel import Funnel
-from damon.results.regions import Budget, Encoder
-from damon.results.sink import Sink
-from damon.results.tables import TABLES, Columns
+from damon.results.regions import Snapshots
+from damon.results.sink import RowWriter, Sink
+from damon.results.tables import Columns
 
 #: On a machine in real time: for how long rows wait to be written at most, and the least interval between them.
 FRESH_NS: Final = 1_000_000_000
@@ -30,35 +30,6 @@ _CONTEXT: Final = {
     "sample_us": Head.SAMPLE_US, "aggr_us": Head.AGGR_US, "nr_regions": Head.NR_REGIONS,
     "accessed_bytes": Head.ACCESSED,
 }  # fmt: skip
-
-
-class MachineCounters(Protocol):
-    """The words that the tables of a machine come from: ``damon.mm.sim.counters``, ``damon.results.linux``."""
-
-    @property
-    def words(self) -> Sequence[tuple[int, int]]:
-        """Address and number of each part."""
-
-    @property
-    def nr(self) -> int:
-        """Of all parts."""
-
-    def refresh(self) -> None:
-        """Bring the words up to date, where they are copies."""
-
-    def read(self) -> array[int]:
-        """The words now."""
-
-    def tables(self, times: Sequence[int], words: array[int], stride: int | None = None) -> Mapping[str, Columns]:
-        """The rows of the tables at ``times``, ns; ``stride``: words from copy to copy, None: no others in between."""
-
-
-@runtime_checkable
-class Placing(Protocol):
-    """Counters of a machine that knows where areas are in physical memory."""
-
-    def placement(self, time_ns: int) -> Columns:
-        """The rows of the table ``placement`` now."""
 
 
 @runtime_checkable
@@ -78,9 +49,7 @@ class _Watched:
     first: bool  #: the machine's counters come with its results
     controls: list[DamonCallControl] = field(default_factory=list)
     funnel: Funnel | None = None
-    encoders: dict[int, Encoder] = field(default_factory=dict)
-    budget: Budget = field(default_factory=Budget)
-    passed: int = 0  #: aggregations since the last snapshot that was kept
+    snapshots: Snapshots = field(default_factory=Snapshots)
     funnel_ns: int = 0  #: the time of the next row of the funnel
     goals: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     acting: tuple[dict[str, int], int] | None = None  #: an action, and what its scheme had applied before
@@ -110,19 +79,22 @@ class ResultsRecorder:
         events: Sequence[str] = (),
         why: bool = False,
     ) -> None:
-        self._damon, self._sink, self._counters = damon, sink, counters
+        self._damon, self._rows, self._counters = damon, RowWriter(sink), counters
         self._every_ns, self._regions, self._why = every_ns, regions, why
         self._traced = frozenset(map(event_name, events))
         self._fresh_ns = 0 if isinstance(damon.machine.clock, VirtualClock) else FRESH_NS
         self._watched: dict[DamonCtx, _Watched] = {}
-        self._lock = threading.RLock()
         self._epoch_ns = damon.machine.clock.now_ns()
         self._next_ns = 0
-        self.error: OSError | None = None  #: why nothing more is recorded
         #: The core's engine keeps what schemes do with the results; of others it is known by their trace events.
         self._own = type(damon) is Damon
         wanted = {*self._traced, *((BEFORE_APPLY,) if (regions and not self._own) or why else ())}
         self._subscription = damon.trace.subscribe(self._take_event, wanted) if wanted else None
+
+    @property
+    def error(self) -> OSError | None:
+        """Why nothing more is recorded."""
+        return self._rows.error
 
     @property
     def contexts(self) -> Sequence[DamonCtx]:
@@ -132,7 +104,7 @@ class ResultsRecorder:
     @property
     def strides(self) -> Mapping[int, int]:
         """By context: every so many snapshots one is kept by now."""
-        return {watched.number: watched.budget.stride for watched in self._watched.values()}
+        return {watched.number: watched.snapshots.stride for watched in self._watched.values()}
 
     def watch(self, ctx: DamonCtx) -> None:
         """Record the results of ``ctx`` from now on; nothing if it is watched."""
@@ -187,7 +159,7 @@ class ResultsRecorder:
                 watched.funnel.finish()
         if not self._watched and self._counters is not None:
             self._counters.refresh()
-            self._append_all(self._counters.tables([self._now()], self._counters.read()))
+            self._rows.append_all(self._counters.tables([self._now()], self._counters.read()))
 
     def tick(self) -> None:
         """Let some time have passed: where no context is watched, record the machine once in each interval."""
@@ -195,12 +167,12 @@ class ResultsRecorder:
         if not self._watched and now >= self._next_ns:
             self._next_ns = now + (self._every_ns or FRESH_NS)
             self.sample()
-            self._flush_sink()
+            self._rows.flush()
 
     def place(self) -> None:
         """Record where areas are in physical memory now, if regions are recorded and the machine knows."""
         if self._regions and isinstance(self._counters, Placing):
-            self._append("placement", self._counters.placement(self._now()))
+            self._rows.append("placement", self._counters.placement(self._now()))
 
     def flush(self) -> None:
         """Record all that waits; on a simulated machine, while no worker runs."""
@@ -223,7 +195,7 @@ class ResultsRecorder:
         finally:
             if self._subscription is not None:
                 self._subscription.close()
-            self._sink.close()
+            self._rows.close()
         if self.error is not None:
             raise self.error
 
@@ -232,31 +204,9 @@ class ResultsRecorder:
 
     # -- rows
 
-    def _append(self, table: str, columns: Columns) -> None:
-        nr = max(map(len, columns.values()), default=0)
-        with self._lock:
-            if self.error is None and nr:
-                unknown = [column.name for column in TABLES[table] if column.name not in columns]
-                try:
-                    self._sink.append(table, {**columns, **{name: [None] * nr for name in unknown}})
-                except OSError as error:  # the worker goes on
-                    self.error = error
-
     def _append_row(self, table: str, watched: _Watched, row: Mapping[str, int | str | None]) -> None:
         columns: dict[str, Any] = {"context": [watched.number], **{name: [value] for name, value in row.items()}}
-        self._append(table, columns)
-
-    def _flush_sink(self) -> None:
-        with self._lock:
-            if self.error is None:
-                try:
-                    self._sink.flush()
-                except OSError as error:
-                    self.error = error
-
-    def _append_all(self, tables: Mapping[str, Columns]) -> None:
-        for table, columns in tables.items():
-            self._append(table, columns)
+        self._rows.append(table, columns)
 
     def _take(self, watched: _Watched, words: array[int]) -> None:
         length = words[0]
@@ -266,7 +216,7 @@ class ResultsRecorder:
         else:
             self._take_each(watched, words)
         if self._fresh_ns:
-            self._flush_sink()
+            self._rows.flush()
 
     def _take_series(self, watched: _Watched, words: array[int], length: int) -> None:
         """Results of the same form without regions: a column is every ``length``-th word."""
@@ -275,11 +225,13 @@ class ResultsRecorder:
         number = array("Q", [watched.number]) * nr
         if watched.first and self._counters is not None:
             beside = words[length - self._counters.nr :]
-            self._append_all(self._counters.tables(times, beside, length))
+            self._rows.append_all(self._counters.tables(times, beside, length))
         contexts = {name: words[at::length] for name, at in _CONTEXT.items()}
-        self._append("contexts", {"time_ns": times, "context": number, **contexts})
+        self._rows.append("contexts", {"time_ns": times, "context": number, **contexts})
         schemes = {name: words[HEAD + at :: length] for at, name in enumerate(SCHEME)}
-        self._append("schemes", {"time_ns": times, "context": number, "scheme": array("Q", bytes(8 * nr)), **schemes})
+        self._rows.append(
+            "schemes", {"time_ns": times, "context": number, "scheme": array("Q", bytes(8 * nr)), **schemes}
+        )
 
     def _take_each(self, watched: _Watched, words: array[int]) -> None:
         results = list(split(words))
@@ -288,36 +240,18 @@ class ResultsRecorder:
             beside = array("Q")
             for result in results:
                 beside.extend(result.beside)
-            self._append_all(self._counters.tables(times, beside))
+            self._rows.append_all(self._counters.tables(times, beside))
         contexts = {name: [result.head[at] for result in results] for name, at in _CONTEXT.items()}
-        self._append("contexts", {"time_ns": times, "context": [watched.number] * len(times), **contexts})
-        self._append("schemes", _schemes(watched.number, times, results))
+        self._rows.append("contexts", {"time_ns": times, "context": [watched.number] * len(times), **contexts})
+        self._rows.append("schemes", _schemes(watched.number, times, results))
         if self._regions:
             self._take_regions(watched, times, results)
 
     def _take_regions(self, watched: _Watched, times: Sequence[int], results: Sequence[Result]) -> None:
-        heads: dict[str, list[int]] = {name: [] for name in ("time_ns", "context", "target", "nr_rows", "aged")}
-        rows = array("Q")
-        for time_ns, result in zip(times, results, strict=True):
-            if not any(result.regions):
-                continue
-            watched.passed += 1
-            if not watched.budget.keeps():
-                continue
-            before = len(rows)
-            for target, words in enumerate(result.regions):
-                encoder = watched.encoders.setdefault(target, Encoder())
-                more, aged = encoder.encode(words, watched.passed)
-                rows.extend(more)
-                values = time_ns, watched.number, target, len(more) // len(REGION), aged
-                for column, value in zip(heads.values(), values, strict=True):
-                    column.append(value)
-            watched.passed = 0
-            watched.budget.spend((len(rows) - before) // len(REGION))
-        with self._lock:  # other contexts' rows must not come between
-            self._append("snapshots", heads)
-            columns = {name: rows[place :: len(REGION)] for place, name in enumerate(REGION)}
-            self._append("regions", columns)
+        heads, rows = watched.snapshots.encode(times, [result.regions for result in results])
+        contexts = [watched.number] * len(heads["time_ns"])
+        # Rows of other contexts must not come between the two.
+        self._rows.append_all({"snapshots": {**heads, "context": contexts}, "regions": rows})
 
     def _take_goals(self, watched: _Watched, now: int) -> None:
         """The goals that have changed since they were looked at last."""
@@ -328,14 +262,14 @@ class ResultsRecorder:
                     watched.goals[number, index] = values
                     row = now - self._epoch_ns, watched.number, number, index, *values
                     names = ("time_ns", "context", "scheme", "goal", "current_value", "target_value")
-                    self._append("goals", {name: [value] for name, value in zip(names, row, strict=True)})
+                    self._rows.append("goals", {name: [value] for name, value in zip(names, row, strict=True)})
 
     # -- actions and events
 
     def _take_acts(self, watched: _Watched, words: array[int]) -> None:
         columns: dict[str, Any] = {name: words[at :: len(ACT)] for at, name in enumerate(ACT)}
         columns["time_ns"] = array("Q", [time_ns - self._epoch_ns for time_ns in columns["time_ns"]])
-        self._append("actions", {**columns, "context": array("Q", [watched.number]) * len(columns["scheme"])})
+        self._rows.append("actions", {**columns, "context": array("Q", [watched.number]) * len(columns["scheme"])})
 
     def _take_event(self, event: TraceEvent) -> None:
         watched = self._watched.get(event.ctx)
@@ -343,7 +277,7 @@ class ResultsRecorder:
             return
         if event.name in self._traced:
             texts = list(event.texts())
-            self._append("events", {
+            self._rows.append("events", {
                 "time_ns": [event.time_ns - self._epoch_ns] * len(texts), "context": [watched.number] * len(texts),
                 "event": [event.name] * len(texts), "fields": texts,
             })  # fmt: skip
@@ -367,7 +301,9 @@ class ResultsRecorder:
         schemes = watched.ctx.schemes
         if action["scheme"] < len(schemes):
             applied = schemes[action["scheme"]].stat.sz_applied - before
-            self._append("actions", {name: [value] for name, value in {**action, "applied_bytes": applied}.items()})
+            self._rows.append(
+                "actions", {name: [value] for name, value in {**action, "applied_bytes": applied}.items()}
+            )
 
 
 def _schemes(context: int, times: Sequence[int], results: Sequence[Result]) -> Columns:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Final
 
-from damon.core.results import new_regions
+from damon.core.results import REGION, new_regions
 
 #: Rows of a run at most, of all contexts and targets.
 MAX_ROWS: Final = 1 << 26
@@ -121,3 +121,45 @@ class Budget:
             self._nr = 1  # the last one was kept
             if not self._next_step:
                 break
+
+
+class Snapshots:
+    """The snapshots of a context while it runs: which are kept, and their rows."""
+
+    def __init__(self) -> None:
+        self._encoders: dict[int, Encoder] = {}
+        self._budget = Budget()
+        self._passed = 0  # aggregations since the last one that was kept
+
+    @property
+    def stride(self) -> int:
+        """Every so many snapshots one is kept by now."""
+        return self._budget.stride
+
+    def encode(
+        self, times: Sequence[int], snapshots: Sequence[Sequence[array[int]]]
+    ) -> tuple[dict[str, list[int]], dict[str, array[int]]]:
+        """Columns of the tables ``snapshots`` (but the context) and ``regions``.
+
+        Args:
+            times: ns, of each snapshot.
+            snapshots: for each target of each the words of ``core.results.REGION`` of its regions.
+        """
+        heads: dict[str, list[int]] = {name: [] for name in ("time_ns", "target", "nr_rows", "aged")}
+        rows = array("Q")
+        for time_ns, targets in zip(times, snapshots, strict=True):
+            if not any(targets):
+                continue
+            self._passed += 1
+            if not self._budget.keeps():
+                continue
+            before = len(rows)
+            for target, words in enumerate(targets):
+                more, aged = self._encoders.setdefault(target, Encoder()).encode(words, self._passed)
+                rows.extend(more)
+                values = time_ns, target, len(more) // len(REGION), aged
+                for column, value in zip(heads.values(), values, strict=True):
+                    column.append(value)
+            self._passed = 0
+            self._budget.spend((len(rows) - before) // len(REGION))
+        return heads, {name: rows[place :: len(REGION)] for place, name in enumerate(REGION)}

@@ -107,9 +107,8 @@ def _find(facts: Facts) -> _Found:
         found = rule(facts)
         if found is not None:
             return found
-    losses = facts.losses()
-    stage = max(losses, key=lambda name: losses[name])
-    return _STOCK[stage](facts, losses[stage])
+    stage, lost = facts.narrowest()
+    return _STOCK[stage](facts, lost)
 
 
 # -- rules on what happened to bytes that were tried
@@ -283,7 +282,7 @@ def _age(facts: Facts, lost: float) -> _Found:
         Cause.AGE,
         f"{most} old enough: the scheme needs {span(wanted)}, the oldest region reached {span(oldest)} in "
         f"{span(facts.seconds)}",
-        f"lower the minimum age below {span(oldest)}, or let it run for longer",
+        f"lower the minimum age below {span(min(oldest, wanted))}, or let it run for longer",
     )
 
 

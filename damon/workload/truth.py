@@ -79,7 +79,7 @@ class Truth:
         An area is accessed when it is mapped; it is 0 if that was later.
         """
         if area in self._traced:
-            return _idle_share(self._traced[area], now_us / 1e6, idle_us / 1e6)
+            return _idle_share(self._traced[area], now_us / 1e6, idle_us / 1e6, self._areas[area].populate)
         spec = self._areas[area]
         nr = spec.size // _PAGE
         share = 1.0
@@ -134,13 +134,18 @@ class Truth:
         return self._areas
 
 
-def _idle_share(traced: Sampled, now: float, idle: float) -> float:
-    """As ``Truth.idle_share``, times in seconds."""
+def _idle_share(traced: Sampled, now: float, idle: float, populated: bool) -> float:
+    """As ``Truth.idle_share``, times in seconds. Unless it is ``populated``: of the pages that are there by now."""
     begin = now - idle
-    if begin < 0 or not any(low <= begin and now <= high for low, high in traced.lives(now)):
+    mapped = next((low for low, high in traced.lives(now) if low <= begin and now <= high), None)
+    if begin < 0 or mapped is None:
         return 0.0
-    pages = range(len(traced.rates))
-    return sum(exp(-traced.touches(page, begin, now)) for page in pages) / len(pages)
+    there = untouched = 0.0
+    for page in range(len(traced.rates)):
+        lately, before = traced.touches(page, begin, now), traced.touches(page, mapped, begin)
+        there += 1.0 if populated else 1.0 - traced.missed(before + lately)
+        untouched += traced.missed(lately) * (1.0 if populated else 1.0 - traced.missed(before))
+    return untouched / there if there else 0.0
 
 
 def _untouched(access: Access, nr_pages: int, touches: float) -> float:

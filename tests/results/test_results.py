@@ -215,11 +215,13 @@ def test_a_full_disk_ends_recording_and_not_the_run(tmp_path: Path) -> None:
             raise OSError(28, "No space left on device")
 
     from damon.core import Damon
+    from damon.mm.sim.counters import Counters
     from damon.results.recorder import ResultsRecorder
 
     with machine_of({"areas": {"a": {"size": "8M"}}, "phases": [{"duration": "1s"}]}) as machine:
-        recorder = ResultsRecorder(Damon(machine), Full(tmp_path / "run", {}), None)
-        recorder._append("cgroups", {"time_ns": [1], "cgroup": ["a"], "resident_bytes": [1]})
+        recorder = ResultsRecorder(Damon(machine), Full(tmp_path / "run", {}), Counters(machine))
+        recorder.sample()
+        assert recorder.error is not None
         with pytest.raises(OSError, match="No space"):
             recorder.finish()
 

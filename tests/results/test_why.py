@@ -27,9 +27,10 @@ from damon.model.scheme import (
 )
 from damon.results.truth import RATES
 from damon.results.why import Cause, Explanation, explain
-from damon.workload.tracefile.form import TracedArea, pack_rows
+from damon.workload.tracefile.form import TRUTH, TracedArea, pack_rows
 from damon.workload.tracefile.writer import TraceWriter
 from tests.results.runs import machine_of, recorded
+from tests.workload.traces import Window, write
 
 _M: Final = 1 << 20
 _U32: Final = (1 << 32) - 1
@@ -219,6 +220,48 @@ def test_a_trace_is_explained_as_the_workload_that_it_is_like(tmp_path: Path) ->
     assert ours == pytest.approx(own, rel=0.01)
     assert 100 * _M < ours[-1] < 130 * _M
     assert [next(iter(explain(run))).cause for run in runs] == [Cause.WATERMARKS] * 2
+
+
+def _captured(path: Path) -> dict[str, Any]:
+    """An exact capture of 12 s: 16 MiB always in use, 8 MiB once a second, 24 MiB once at the start, and 16 MiB that
+    the program never had."""
+    second, (hot, rare, cold, none) = 10**9, (size * _M >> 12 for size in (16, 8, 24, 16))
+    windows = []
+    for n in range(24):
+        rows = [(0, hot, 20.0, 0.5)]
+        rows += [(hot, hot + rare, 1.0, 1.0)] if n % 2 == 0 else []
+        rows += [(hot + rare, hot + rare + cold, 1.0, 1.0)] if n == 0 else []
+        windows.append(Window(n * second // 2, (n + 1) * second // 2, rows))
+    nr = hot + rare + cold + none
+    areas = [TracedArea("heap", 0, 0, nr, mapped=((0, 12 * second),))]
+    write(path, [("prog", nr, windows)], areas, 12 * second, origin=TRUTH)
+    return {"areas": {"c": {"trace": str(path)}}, "machine": {"memory": "1G"}}
+
+
+def test_what_is_eligible_of_an_exact_capture(tmp_path: Path) -> None:
+    """What it touched once, and nothing of what is used each second or was never there."""
+    with machine_of(_captured(tmp_path / "c.trace")) as machine:
+        run = recorded(machine, [_scheme(20, wmarks=_marks(10, 5))], 11, why=True)
+    funnel = run.table("funnel").columns
+    eligible = dict(zip(funnel["time_ns"], funnel["eligible"], strict=True))
+    assert {size for at, size in eligible.items() if at < 2e9} == {0}
+    assert [size for at, size in eligible.items() if at > 3e9] == [24 * _M] * sum(at > 3e9 for at in eligible)
+
+
+def test_a_capture_whose_scheme_spends_its_quota_elsewhere(tmp_path: Path) -> None:
+    """As the capture of a real program showed: most memory is not old enough most of the time, but what is gets no
+    quota at all, since free memory is older still. The remedy is for that."""
+    path = tmp_path / "c.trace"
+    workload, applied = _captured(path), []
+    for ranges in ([], [(_M, 80 * _M)]):
+        with machine_of(workload) as machine:
+            run = recorded(machine, [_scheme(20, quota=_quota(16 * _M))], 11, why=True, ranges=ranges)
+        path.rename(tmp_path / "moved")  # a reader has no trace, and opens none
+        (found,) = explain(run)
+        (tmp_path / "moved").rename(path)
+        applied.append(found.applied_bytes)
+        assert ranges or found.cause is Cause.PRIORITY, found.sentence
+    assert applied[1] > max(2 * applied[0], _M)
 
 
 def test_accesses_of_a_trace_that_are_too_rare(tmp_path: Path) -> None:

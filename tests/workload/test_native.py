@@ -254,7 +254,7 @@ def test_a_bad_plan_is_refused(text: str) -> None:
 
 
 def test_phases_take_nothing_of_what_goes_on() -> None:
-    """A pass in order and a slow rate, over 100 phases that another access makes: each touch of each is made in turn."""
+    """A pass in order and a slow rate, over 100 phases that another access makes: each touch is made, in turn."""
     access = [
         {"area": "a", "rate": 90, "pattern": "sequential"},
         {"area": "steps", "rate": 110, "pattern": "strided", "stride": 8192},

@@ -207,9 +207,8 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 	a->t_mapped = a->latency_t = a->residence_t = t;
 	a->nr_seg = 1;
 	s->t0 = t;
-	s->rate = s->share = s->skew = s->write = 0.0;
+	s->rate = s->share = s->skew = s->write = s->owed = 0.0;
 	s->stride = s->period = s->base = 0;
-	s->owed = 0.0;
 	s->pattern = PATTERN_NONE;
 	sim_thp_mapped(m, area, t);
 	if (!populate)

@@ -11,11 +11,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import exp
 from pathlib import Path
 from typing import Final
 
 from damon.workload.model import Area, Replay
-from damon.workload.tracefile.form import MAX_RUN, ROW_BYTES, TracedArea
+from damon.workload.tracefile.form import MAX_RUN, ROW_BYTES, TRUTH, TracedArea
 from damon.workload.tracefile.reader import Trace
 
 #: Seconds, and touches a second of one page.
@@ -44,6 +45,7 @@ class Sampled:
     edges: array[float]
     rates: tuple[array[float], ...]
     sums: tuple[array[float], ...]  #: touches of a page up to each of ``edges``
+    exact: bool = False  #: of an exact capture: each page is touched as often as ``rates`` has it, not at random
 
     @property
     def weight(self) -> float:
@@ -104,6 +106,10 @@ class Sampled:
                     return
             at = max(at, base + self.seconds)  # rounding must not hold it up
 
+    def missed(self, touches: float) -> float:
+        """The chance that none of so many touches of a page, by their mean, is made."""
+        return max(1.0 - touches, 0.0) if self.exact else exp(-touches)
+
     def touches(self, page: int, begin: float, end: float) -> float:
         """How often the chosen page number ``page`` is accessed from ``begin`` to ``end`` on average."""
         return self._until(page, end) - self._until(page, begin)
@@ -159,7 +165,8 @@ def sampled(area: Area, trace: Trace, pages: int = MAX_PAGES, windows: int = MAX
         for low, high in traced.mapped
         if low < replay.end_ns and high > replay.begin_ns
     )
-    return Sampled(nr_pages, length * scale, replay.loop, mapped, edges, tuple(rates), sums)
+    exact = trace.description.origin == TRUTH
+    return Sampled(nr_pages, length * scale, replay.loop, mapped, edges, tuple(rates), sums, exact)
 
 
 class Traces:

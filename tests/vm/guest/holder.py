@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """KIND MIB: holds so much memory of a kind until its input ends, and prints the kernel's account of all page frames.
 
-Kinds: ``shared``, by two processes; ``locked``, by mlock(2); ``cached``, of a file that no process maps; ``own``, of one
-process. The account is one line of JSON for each line of input: bytes on LRU lists by /proc/kpageflags and
+Kinds: ``shared``, by two processes; ``locked``, by mlock(2); ``cached``, of a file that no process maps; ``own``, of
+one process. The account is one line of JSON for each line of input: bytes on LRU lists by /proc/kpageflags and
 /proc/kpagecount, ``unevictable``, ``unmapped``, ``shared`` or ``own``, and ``locked`` of this process by its smaps.
 """
 

@@ -3,9 +3,9 @@
 
 ``looks``: at one process each: its ``pid`` and ``name``, ``at`` (seconds of the plan), ``started`` (the same, by
 /proc/PID/stat), ``rss`` of the whole process (smaps_rollup), ``areas``: bytes that /proc/PID/maps has of each,
-``present`` and ``written`` pages by pagemap. Written is since ``since``, when the last look cleared the soft-dirty bits;
-None: there was none. ``alive``: the numbers of all its processes by /proc. ``late``: touches of each process that were
-not made in time.
+``present`` and ``written`` pages by pagemap. Written is since ``since``, when the last look cleared the soft-dirty
+bits; None: there was none. ``alive``: the numbers of all its processes by /proc. ``late``: touches of each process that
+were not made in time.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from damon.mm.sim import SimulatedMachine
-from damon.report import asked, truth
+from damon.report import asked, expected
 from damon.report.space import Space
 from damon.workload.model import Access, Area, Event, Pattern, Phase, PhaseEvent, Workload
 from damon.workload.replays import workload_of
@@ -37,7 +37,7 @@ def _machine_truth(workload: Workload, area: str, seconds: float) -> float:
 def test_of_areas_is_that_of_the_machine(repeat: bool) -> None:
     workload = Workload("w", AREAS, PHASES, repeat)
     edges = np.arange(0, 12e9, 0.5e9)
-    found = truth.of_areas(workload, edges, SAMPLE_US)
+    found = expected.of_areas(workload, edges, SAMPLE_US)
     for area in ("a", "b", "c"):
         for cell in (0, 3, 9, 12, 21):
             wanted = _machine_truth(workload, area, edges[cell] / 1e9 + 0.25)
@@ -46,8 +46,8 @@ def test_of_areas_is_that_of_the_machine(repeat: bool) -> None:
 
 def test_a_cell_over_phases_is_their_mean() -> None:
     workload = Workload("w", AREAS, PHASES, True)
-    fine = truth.of_areas(workload, np.linspace(0, 10e9, 101), SAMPLE_US)
-    coarse = truth.of_areas(workload, np.array([0, 10e9]), SAMPLE_US)
+    fine = expected.of_areas(workload, np.linspace(0, 10e9, 101), SAMPLE_US)
+    coarse = expected.of_areas(workload, np.array([0, 10e9]), SAMPLE_US)
     for area in ("a", "b", "c"):
         assert coarse[area][0] == pytest.approx(fine[area].mean())
 
@@ -57,8 +57,8 @@ def test_virtual_memory_is_by_page() -> None:
     space = Space({0: [(0, 2 * MIB), (16 * MIB, 20 * MIB)]})
     edges, times = np.linspace(0, space.size, 65), np.array([0.0, 1e9])
     starts = {"a": 0, "b": 16 * MIB, "c": 64 * MIB}
-    (found,) = truth.virtual(workload, starts, {"main": 0}, space, edges, times, SAMPLE_US)
-    means = truth.of_areas(workload, times, SAMPLE_US)
+    (found,) = expected.virtual(workload, starts, {"main": 0}, space, edges, times, SAMPLE_US)
+    means = expected.of_areas(workload, times, SAMPLE_US)
     total = (found * np.diff(edges)).sum()
     assert total == pytest.approx(means["a"][0] * 2 * MIB + means["b"][0] * 4 * MIB, rel=0.01)
     zipf = found[-40:]
@@ -70,11 +70,11 @@ def test_physical_memory_is_by_what_is_there() -> None:
     workload = Workload("w", AREAS, PHASES)
     space = Space({0: [(0, 8 * MIB)]})
     rows = [[("a", 0, 2 * MIB, 1.0)], [("a", 4 * MIB, 8 * MIB, 0.5)]]
-    found = truth.physical(
-        workload, truth.Places([0, 500_000_000], rows), space, np.linspace(0, 8 * MIB, 5),
+    found = expected.physical(
+        workload, expected.Places([0, 500_000_000], rows), space, np.linspace(0, 8 * MIB, 5),
         np.array([0.0, 0.5e9, 1e9]), SAMPLE_US,
     )  # fmt: skip
-    share = truth.of_areas(workload, np.array([0.0, 1e9]), SAMPLE_US)["a"][0]
+    share = expected.of_areas(workload, np.array([0.0, 1e9]), SAMPLE_US)["a"][0]
     np.testing.assert_allclose(found, [[share, 0, 0, 0], [0, 0, share / 2, share / 2]])
 
 
@@ -93,8 +93,8 @@ def _traced(place: Path, loop: bool) -> tuple[Workload, Area]:
 
 def test_a_cell_over_the_end_of_a_round_has_what_is_in_both(tmp_path: Path) -> None:
     workload, area = _traced(tmp_path, True)
-    whole = truth.of_areas(workload, np.array([0.0, 3e9]), SAMPLE_US)["y"][0]
-    over = truth.of_areas(workload, np.array([1.5e9, 4.5e9]), SAMPLE_US)["y"][0]
+    whole = expected.of_areas(workload, np.array([0.0, 3e9]), SAMPLE_US)["y"][0]
+    over = expected.of_areas(workload, np.array([1.5e9, 4.5e9]), SAMPLE_US)["y"][0]
     assert area.replay is not None
     assert over == pytest.approx(whole)
     assert whole > 0
@@ -103,7 +103,7 @@ def test_a_cell_over_the_end_of_a_round_has_what_is_in_both(tmp_path: Path) -> N
 @pytest.mark.parametrize("loop", [False, True])
 def test_traces_are_as_on_the_machine(tmp_path: Path, loop: bool) -> None:
     workload, area = _traced(tmp_path, loop)
-    found = truth.of_areas(workload, np.arange(0, 8e9, 0.5e9), SAMPLE_US)
+    found = expected.of_areas(workload, np.arange(0, 8e9, 0.5e9), SAMPLE_US)
     assert not found["x"].any()
     for cell in range(15):
         wanted = _machine_truth(workload, area.name, 0.5 * cell + 0.25)
@@ -116,7 +116,7 @@ def test_traces_are_where_they_are_accessed(tmp_path: Path) -> None:
     space = Space({0: [(0, 4 * MIB)]})
     starts = {"x": 0, "y": 2 * MIB}
     times = np.array([0.0, 1e9, 2e9])
-    cells = truth.virtual(workload, starts, {area.process: 0}, space, np.linspace(0, 4 * MIB, 5), times, SAMPLE_US)
+    cells = expected.virtual(workload, starts, {area.process: 0}, space, np.linspace(0, 4 * MIB, 5), times, SAMPLE_US)
     np.testing.assert_allclose(cells, [[0, 0, 0, 0], [0, 0, 0, 1 - np.exp(-0.5)]], atol=1e-9)
 
 

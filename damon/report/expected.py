@@ -7,9 +7,9 @@ Of virtual memory by the area's address, page by page where pages differ; of phy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from damon.records.heatmap import close_gaps, joined
 from damon.report.space import Floats, Space, spread
 from damon.results.arrays import chunks
 from damon.results.run import Run
-from damon.workload.model import Access, Event, Pattern, Workload
+from damon.workload.model import Access, Pattern, Workload
+from damon.workload.rates import spans
 from damon.workload.tracefile.sampled import Sampled, Traces
 
 #: Points at which the share of a zipf area's pages is computed.
@@ -40,28 +41,17 @@ class Timeline:
     def __post_init__(self) -> None:
         lasting = np.array([phase.duration_us * 1000.0 for phase in self.workload.phases])
         self.ends = np.append(0.0, np.cumsum(lasting))
-        mapped = {area.name for area in self.workload.areas if area.mapped_at_start}
-        spans: dict[str, dict[Access, list[int]]] = {}
-        for number, phase in enumerate(self.workload.phases):
-            self._events(phase.events, mapped)
+        found: dict[str, dict[Access, list[int]]] = {}
+        for number, (phase, span) in enumerate(zip(self.workload.phases, spans(self.workload), strict=True)):
             for access in phase.accesses:
-                if access.area in mapped:
-                    spans.setdefault(access.area, {}).setdefault(access, []).append(number)
-        self.used = {area: {} for area in spans}
-        for area, accesses in spans.items():
+                if access.area in span.mapped:
+                    found.setdefault(access.area, {}).setdefault(access, []).append(number)
+        self.used = {area: {} for area in found}
+        for area, accesses in found.items():
             for access, numbers in accesses.items():
                 own = np.zeros(len(lasting))
                 own[numbers] = lasting[numbers]
                 self.used[area][access] = np.append(0.0, np.cumsum(own))
-
-    def _events(self, events: Iterable[Any], mapped: set[str]) -> None:
-        for event in events:
-            if event.event is Event.MMAP:
-                mapped.add(event.name)
-            elif event.event is Event.MUNMAP:
-                mapped.discard(event.name)
-            else:
-                mapped -= {area.name for area in self.workload.areas if area.process == event.name}
 
     def shares(self, used: Floats, edges_ns: Floats) -> Floats:
         """The share of each cell of time in which the access of ``used`` goes on."""
