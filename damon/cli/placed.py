@@ -26,32 +26,40 @@ class PlacedWorkload:
     """
 
     def __init__(self, machine: LinuxMachine, workload: Performed) -> None:
-        from damon.mm.linux.beside import Watch, frames_of
+        from damon.mm.linux.beside import Watch
 
         self._clock = machine.clock
+        self._workload = workload
         reports = workload.reports()
         self._began_ns = self._clock.now_ns() - round(max(one.seconds for one in reports.values()) * 1e9)
         self._lead_s = 0.0
         self._ram = list(machine.system_ram())
-        self._areas = {
-            name: frames_of(report.pid, start, end)
-            for report in reports.values()
-            for name, (start, end) in report.areas.items()
-        }
+        self._areas = self._frames_of_areas()
         cgroup = cgroup_of(workload.workload)
         whole = (pfn for frames in self._areas.values() for pfn in frames)
         self._watch = Watch(machine, whole, cgroup.stat().st_ino if cgroup is not None else 0)
 
     def begin(self) -> None:
-        """The modules have been loaded."""
+        """The modules have been loaded. Areas have grown since: what their program touches first comes then."""
         self._lead_s = (self._clock.now_ns() - self._began_ns) / 1e9
+        self._areas = self._frames_of_areas()
+
+    def _frames_of_areas(self) -> dict[str, list[int]]:
+        from damon.mm.linux.beside import frames_of
+
+        return {
+            name: frames_of(report.pid, start, end)
+            for report in self._workload.reports().values()
+            for name, (start, end) in report.areas.items()
+        }
 
     def frames(self) -> Frames:
         """What was found; the work is done here, after the run."""
         from damon.results.frames import Frames
 
         areas = {name: rows(frames) for name, frames in self._areas.items()}
-        return Frames(round(self._lead_s, 6), self._ram, areas, self._watch.runs())
+        own = {pfn for frames in self._areas.values() for pfn in frames}
+        return Frames(round(self._lead_s, 6), self._ram, areas, self._watch.runs(own))
 
 
 def rows(frames: Iterable[int]) -> list[tuple[int, int, int]]:

@@ -6,19 +6,25 @@ from __future__ import annotations
 import json
 import math
 import os
+from array import array
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from damon.cli.as_guest import as_found
-from damon.cli.placed import rows
+from damon.cli.placed import PlacedWorkload, rows
 from damon.errors import InvalidInput
 from damon.mm.frames import FrameRun
+from damon.mm.linux import beside
 from damon.mm.linux.beside import rate, runs
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FolioArray
 from damon.results.frames import NAME, Frames
 from damon.workload.load import load_workload
+from damon.workload.performed import Report
+from damon.workload.quantities import PAGE
 
 WORKLOAD = """\
 areas:
@@ -125,3 +131,35 @@ def test_rates_and_runs() -> None:
         FrameRun(4, 2, 1.0), FrameRun(6, 1, 1.0, True), FrameRun(9, 1, 1.0, True)
     ]  # fmt: skip
     assert rows([7, 8, -1, 9, 10, 3]) == [(0, 7, 2), (3, 9, 2), (5, 3, 1)]
+
+
+def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program touches first after the look at all frames was free memory then, or beside it by mistake."""
+    looks = iter([[5, -1, -1], [5, 9, 7]])
+    watched: list[set[int]] = []
+
+    class Watching:
+        def __init__(self, machine: object, without: Iterable[int], memcg_id: int) -> None:
+            watched.append(set(without) - {-1})
+
+        def runs(self, without: Collection[int]) -> list[FrameRun]:
+            watched.append(set(without) - {-1})
+            return []
+
+    monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: next(looks))
+    monkeypatch.setattr(beside, "Watch", Watching)
+    report = Report(1, 2.0, "", 0, 0, {"hot": (0, 3 * PAGE)})
+    work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
+    clock = SimpleNamespace(now_ns=lambda: 10**10)
+    machine = SimpleNamespace(clock=clock, system_ram=lambda: [(0, 1 << 20)])
+    placed = PlacedWorkload(machine, work)  # type: ignore[arg-type]
+    placed.begin()
+    assert placed.frames() == Frames(2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, [])
+    assert watched == [{5}, {5, 7, 9}]
+
+
+def test_frames_that_became_an_areas_are_not_beside_it() -> None:
+    watch = object.__new__(beside.Watch)
+    watch.pfns, watch.hot, watch._charged = array("Q", [1, 2, 3]), array("Q"), set()
+    watch._long, watch._short = beside._Rounds([bytes(3)], 0.1), beside._Rounds([], 0.005)
+    assert watch.runs({2, 8}) == [FrameRun(1, 1, 0.0, False), FrameRun(3, 1, 0.0, False)]

@@ -12,7 +12,7 @@ import math
 import os
 import re
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -143,13 +143,14 @@ class Watch:
         """The mean length of a long and of a short interval."""
         return self._long.seconds, self._short.seconds
 
-    def runs(self) -> list[FrameRun]:
-        """What was seen."""
+    def runs(self, without: Collection[int] = ()) -> list[FrameRun]:
+        """What was seen, but for more frames to leave out."""
         long = list(map(sum, zip(*self._long.answers, strict=True)))
         short = dict(zip(self.hot, map(sum, zip(*self._short.answers, strict=True)), strict=True))
         return runs(
             (pfn, self._rate(seen, short.get(pfn)), pfn in self._charged)
             for pfn, seen in zip(self.pfns, long, strict=True)
+            if pfn not in without
         )
 
     def _rate(self, seen: int, briefly: int | None) -> float:
