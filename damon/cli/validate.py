@@ -71,25 +71,12 @@ def add(commands: Any) -> None:
         help="simulate so many seeds, from --seed on, and take the mean (default 8)",
     )  # fmt: skip
     command.add_argument(
-        "--guests", type=number(1, 100), default=1, metavar="N",
-        help="measure so many times, with seeds from --seed on, and take the mean (default 1): a guest differs from "
-        "itself by chance as well",
-    )  # fmt: skip
-    command.add_argument(
         "--others", metavar="SIZE@RATE", type=others, default=MEASURED,
         help="what the simulated machine has beside the workload, which DAMON monitors too: measured (default): the "
         "page frames that each guest has in use, and as often accessed; SIZE@RATE: memory of other programs, and how "
         "many of its pages are accessed a second; none",
     )  # fmt: skip
-    command.add_argument(
-        "--icount", type=number(0, 10), default=0, metavar="N",
-        help="an instruction of an emulated guest's processor takes 2**N ns (default 0): the more, the longer its "
-        "faults and the worker's passes take, which the simulated machine's do not",
-    )  # fmt: skip
-    command.add_argument(
-        "--one-guest", action="store_true",
-        help="run all policies in one guest: faster, but each finds memory as the one before has left it",
-    )  # fmt: skip
+    _add_guests(command)
     command.add_argument(
         "--as-measured", action="store_true",
         help="simulate with the aggregation intervals and the rates of accesses that the guest reached",
@@ -102,6 +89,23 @@ def add(commands: Any) -> None:
     command.add_argument("--json", metavar="FILE", help="write what was found as one object; - for standard output")
     command.add_argument("--quiet", action="store_true", help="no progress, no table")
     command.set_defaults(function=validate)
+
+
+def _add_guests(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--guests", type=number(1, 100), default=1, metavar="N",
+        help="measure so many times, with seeds from --seed on, and take the mean (default 1): a guest differs from "
+        "itself by chance as well",
+    )  # fmt: skip
+    command.add_argument(
+        "--icount", type=number(0, 10), default=0, metavar="N",
+        help="an instruction of an emulated guest's processor takes 2**N ns (default 0): the more, the longer its "
+        "faults and the worker's passes take, which the simulated machine's do not",
+    )  # fmt: skip
+    command.add_argument(
+        "--one-guest", action="store_true",
+        help="run all policies in one guest: faster, but each finds memory as the one before has left it",
+    )  # fmt: skip
 
 
 def _conditions(text: str | None) -> Sequence[Condition]:
@@ -139,21 +143,9 @@ def validate(
         place = arguments.output or Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="damon-validate-")))
         for policy in policies:
             (place / policy.name).mkdir(parents=True)
-        runs = [[
-            replace(
-                job, seed=job.seed + nr, place=place / policy.name / _numbered("measured", nr),
-                frames=arguments.others == MEASURED,
-            )
-            for job, policy in zip(jobs, policies, strict=True)
-        ] for nr in range(arguments.guests)]  # fmt: skip
         label = f"damon: {workload.name} with {engine}"
         try:
-            perform = run or compare_guests.run_all
-            results = [
-                [result for some in ([one] if arguments.one_guest else [[job] for job in one])
-                 for result in perform(some, label, arguments.quiet)]
-                for one in runs
-            ]  # fmt: skip
+            results = _measure(arguments, policies, jobs, place, label, run or compare_guests.run_all)
         except GuestFailed as error:
             print(f"{label}: {error}", file=sys.stderr)
             return error.code
@@ -162,6 +154,25 @@ def validate(
             for policy, *of in zip(policies, *results, strict=True)
         ]
     return _report(arguments, policies, rows, results[0], conditions)
+
+
+def _measure(
+    arguments: argparse.Namespace, policies: Sequence[Policy], jobs: Sequence[Job], place: Path, label: str,
+    perform: Callable[[Sequence[Job], str, bool], list[dict[str, Any]]],
+) -> list[list[dict[str, Any]]]:  # fmt: skip
+    """For each time that is measured, the results of the policies; their run directories are below ``place``."""
+    found = []
+    for nr in range(arguments.guests):
+        runs = [
+            replace(
+                job, seed=job.seed + nr, place=place / policy.name / _numbered("measured", nr),
+                frames=arguments.others == MEASURED,
+            )
+            for job, policy in zip(jobs, policies, strict=True)
+        ]  # fmt: skip
+        guests = [runs] if arguments.one_guest else [[job] for job in runs]
+        found.append([result for some in guests for result in perform(some, label, arguments.quiet)])
+    return found
 
 
 def _asked(arguments: argparse.Namespace) -> tuple[GuestEngine, Workload, float]:
