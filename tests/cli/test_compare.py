@@ -119,7 +119,7 @@ def guest(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """In place of guests, with all that they need on this machine."""
     stand_in = StandIn()
     monkeypatch.setattr(guests_job, "Guest", stand_in)
-    monkeypatch.setattr(guests_machine, "prepare", lambda engine, workload, modules: GuestConfig(icount=2))
+    monkeypatch.setattr(guests_machine, "prepare", lambda *_: GuestConfig(icount=2))
     monkeypatch.setattr(compare_guests, "Host", lambda: Host(module_there=lambda name: True, which=lambda name: "/q"))
     return stand_in
 

@@ -25,7 +25,8 @@ def _found(study: Study) -> Found:
     return Found(configs, [], 8, 8, 8, 8, {})
 
 
-def _prepared(arguments: Any, engine: object, workload: str) -> Any:
+def _prepared(arguments: Any, engine: object, workload: str, *, files: bool) -> Any:
+    assert files
     return arguments
 
 
