@@ -21,6 +21,7 @@ from damon.mm.linux import beside
 from damon.mm.linux.beside import rate, runs
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FolioArray
+from damon.model.machine import Advice
 from damon.results.frames import NAME, Frames
 from damon.workload.load import load_workload
 from damon.workload.performed import Report
@@ -65,6 +66,23 @@ def test_pages_are_in_the_frames_that_they_had(machine: SimulatedMachine) -> Non
     known = {pfn for first, nr in ((7000, 4), (9100, 8), (9500, 2), (9600, 5)) for pfn in range(first, first + nr)}
     assert not known & {*one[8:10], *one[14:]}  # pages whose place is not known take none that is
     assert _pages(machine, "two") == list(range(9100, 9108))
+
+
+def test_pages_that_come_later_get_the_frames_that_they_had_once(tmp_path: Path) -> None:
+    """Those of a capture come with their first touches; after they were reclaimed they get any frame."""
+    (tmp_path / "w.yaml").write_text(WORKLOAD.replace("size: 64 KiB,", "size: 64 KiB, populate: false,"))
+    workload, places = as_found(load_workload(tmp_path / "w.yaml"), FRAMES)
+    with SimulatedMachine(workload, 1, places) as machine:
+        assert machine.row("one").nr_present == 0
+        machine.clock.sleep_us(10_000_000)
+        assert machine.row("one").nr_present == 16
+        one = _pages(machine, "one")
+        assert one[:8] + one[10:14] == [*range(9000, 9008), *range(8000, 8004)]
+        placed = machine.state.placed["one"]
+        space = machine.open_process(machine.pids["main"])
+        assert space.madvise(placed.start, placed.end - placed.start, Advice.PAGEOUT) == 0
+        machine.clock.sleep_us(10_000_000)
+        assert _pages(machine, "one") != one
 
 
 def test_what_is_beside_is_accessed_as_often(machine: SimulatedMachine) -> None:

@@ -106,7 +106,7 @@ struct sim_area {
 	struct sim_ext *ext;
 	uint8_t *thp; /* advice, by SIM_BLOCK pages */
 	const struct sim_trace *trace; /* of PATTERN_TRACE */
-	const uint64_t *wanted; /* by page: the frame that it first gets if that is free, and 1 more; 0: any */
+	uint64_t *wanted; /* by page: the frame that it first gets if that is free, and 1 more; 0: any */
 	uint64_t start, nr_pages;
 	uint32_t process, kind, memcg, pad;
 	/* from here on: changes */

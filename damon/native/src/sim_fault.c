@@ -32,6 +32,15 @@ static void stall(struct sim_machine *m, uint32_t area, int64_t t, int64_t ns, i
 		psi_add(&m->memcg[id].psi_ns, &m->memcg[id].psi_end, t, p->busy_until);
 }
 
+/* The frame that a page is to have comes next. Later it has any. */
+static void prefer_wanted(struct sim_machine *m, struct sim_area *a, uint64_t index)
+{
+	if (!a->wanted || !a->wanted[index])
+		return;
+	sim_frame_prefer(m, a->wanted[index] - 1);
+	a->wanted[index] = 0;
+}
+
 /* A frame for the page. 0: its process was killed for want of memory. *wait: direct reclaim, ns. */
 int sim_page_alloc(struct sim_machine *m, uint32_t area, uint64_t index, struct sim_page *p, int64_t t, int64_t *wait)
 {
@@ -65,6 +74,7 @@ int sim_page_alloc(struct sim_machine *m, uint32_t area, uint64_t index, struct 
 	}
 	if (!found)
 		return 0;
+	prefer_wanted(m, &m->area[area], index);
 	p->frame = (uint32_t)sim_frame_alloc(m, node, area, index);
 	if (found == 1)
 		sim_node_wake_all(m, t);
@@ -225,8 +235,6 @@ EXPORT void sim_area_map(struct sim_machine *m, uint32_t area, int populate, int
 			continue;
 		}
 		p = sim_page_get(m, area, n);
-		if (a->wanted && a->wanted[n])
-			sim_frame_prefer(m, a->wanted[n] - 1);
 		if (!sim_page_alloc(m, area, n, p, t, &wait))
 			return;
 		sim_page_insert(m, area, n, p, t, 0);
