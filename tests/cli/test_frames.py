@@ -84,7 +84,7 @@ def test_pages_that_come_later_get_the_frames_that_they_had_once(tmp_path: Path)
         machine.clock.sleep_us(10_000_000)
         again = _pages(machine, "one")
         assert len(again) == 16
-        assert again[:8] + again[10:14] != one[:8] + one[10:14]
+        assert sum(before == after for before, after in zip(one[:8], again[:8], strict=True)) <= 2, again
 
 
 def test_what_is_beside_is_accessed_as_often(machine: SimulatedMachine) -> None:
