@@ -116,7 +116,7 @@ def test_exact_sets_of_known_accesses(tmp_path: Path) -> None:
 
 
 def test_only_one_program(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Of two copies of a program only one's pages are looked up. The other's accesses are in the file without a process.
+    """Of two copies of a program only one's pages are looked up. The other's accesses have no process in the file.
 
     The agent, which is the command's parent, looks now and then. It does not wake otherwise: that flushes the TLB.
     """
