@@ -115,7 +115,7 @@ def test_huge_pages_are_asked_for_or_refused(huge: bool, flag: str) -> None:
 
 @pytest.mark.parametrize("write", [0.0, 0.5, 1.0])
 def test_the_share_of_touches_that_write(write: float) -> None:
-    """A page that was only read has the zero page, one that was written has its own."""
+    """Each write adds one to a byte of the page. A page that was only read has a frame of its own as well."""
     data = one("sequential", 5000, 8000, duration="400ms", write=write)
     data["areas"]["a"]["populate"] = False
     data["phases"].append({"duration": "60s"})
@@ -124,10 +124,34 @@ def test_the_share_of_touches_that_write(write: float) -> None:
         while report["phase"] != "phase 1":
             report = next_report(process)
         smaps = Path(f"/proc/{ready['pid']}/smaps").read_text()
-        area = smaps[smaps.index(f"{ready['areas'][0]['start']:x}-") :]
-        written = int(area[area.index("Anonymous:") :].split()[1]) // 4
+        start = ready["areas"][0]["start"]
+        area = smaps[smaps.index(f"{start:x}-") :]
+        own = int(area[area.index("Anonymous:") :].split()[1]) // 4
+        with Path(f"/proc/{ready['pid']}/mem").open("rb") as memory:
+            memory.seek(start)
+            written = sum(memory.read(8000 * 4096)[64::4096])
     assert report["touches"] == pytest.approx(2000, abs=10)
+    assert own == report["touches"]
     assert written / report["touches"] == pytest.approx(write, abs=0.06)
+
+
+def test_a_page_that_is_mapped_again_comes_by_a_write_again() -> None:
+    """Pages that are read only: none of them is the page of zeros, which the kernel maps for a read."""
+    data = one("sequential", 5000, 100, write=0)
+    data["areas"]["a"]["populate"] = False
+    data["phases"] = [
+        {"duration": "100ms", "access": data["phases"][0]["access"]},
+        {"duration": "50ms", "munmap": ["a"]},
+        {"duration": "100ms", "mmap": ["a"], "access": data["phases"][0]["access"]},
+        {"duration": "60s"},
+    ]
+    with started(data, virtual_time(), report_us=50_000) as (process, (ready,)):
+        report = ready
+        while report["phase"] != "phase 3":
+            report = next_report(process)
+        smaps = Path(f"/proc/{ready['pid']}/smaps").read_text()
+        area = smaps[smaps.index(f"{report['areas'][0]['start']:x}-") :]
+        assert int(area[area.index("Anonymous:") :].split()[1]) == 400
 
 
 def test_populated_areas_are_there_from_the_start() -> None:

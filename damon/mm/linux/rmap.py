@@ -26,6 +26,20 @@ MAX_SHARE: Final = 20
 TOLERATED: Final = 8
 
 
+def add_second(result: Result, again: Result) -> None:
+    """Add to ``result`` what a second attempt at the same pages, by a newer map, has reached: each page counts once.
+
+    Where an action can be repeated, ``again`` has the pages of the first attempt as well, so ``wanted`` is the limit.
+    """
+    before = result.acted
+    for name in ("acted", "left", "moved"):
+        setattr(result, name, min(getattr(result, name) + getattr(again, name), result.wanted))
+    reached = result.acted - before
+    from_stale = min(reached, result.stale)
+    result.stale -= from_stale
+    result.missing -= min(reached - from_stale, result.missing)
+
+
 class ReverseMap:
     """Page frame -> (process, address) for a window of page frames. A hint only: every use asks pagemap again.
 
@@ -107,7 +121,9 @@ class ReverseMap:
                 self._act(folios, action, result)
                 if result.stale * TOLERATED > result.wanted and self._may_rebuild():
                     self.build(self._first, self._nr)
-                    self._act(folios, action, result)
+                    again = Result()
+                    self._act(folios, action, again)
+                    add_second(result, again)
             result.unmapped, result.unevictable = before.unmapped, before.unevictable
         return result
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from damon.mm.linux import native
 from damon.mm.linux.native import Key, Result
 from damon.mm.linux.physical import LinuxPhysicalSpace
-from damon.mm.linux.rmap import MAX_AGE_NS, MIN_AGE_NS, ReverseMap
+from damon.mm.linux.rmap import MAX_AGE_NS, MIN_AGE_NS, ReverseMap, add_second
 from damon.model.arrays import (
     FOLIO_ACTIVE,
     FOLIO_ANON,
@@ -372,6 +372,30 @@ def test_reverse_map_is_read_anew_by_age_and_on_mismatch(kernel: FakeKernel) -> 
     assert rmap.builds == 5
     rmap.close()
     assert rmap.act(known, native.PAGEOUT).wanted == 0
+
+
+def test_a_second_attempt_counts_each_page_once() -> None:
+    """Ten pages, of which one was reached at first; five more are by the newer map."""
+    first, again = Result(wanted=10, acted=1, left=1, stale=4, missing=3, shared=2), Result()
+    again.wanted, again.acted, again.left, again.missing, again.shared = 10, 5, 4, 2, 2
+    add_second(first, again)
+    assert (first.wanted, first.acted, first.left) == (10, 6, 5)
+    assert (first.stale, first.missing, first.shared) == (0, 2, 2)
+    repeated = Result(wanted=10, acted=8, stale=2)
+    add_second(repeated, Result(wanted=10, acted=10))
+    assert (repeated.acted, repeated.stale) == (10, 0)
+
+
+def test_pages_that_are_tried_twice_are_wanted_once(kernel: FakeKernel) -> None:
+    time = Time()
+    kernel.process(NOBODY, [(0, 64)], {10: present(20)})
+    rmap = ReverseMap(kernel.files, time)
+    known = batch((20, 1, WANTED))
+    rmap.act(known, native.PAGEOUT)
+    time.now += MIN_AGE_NS
+    result = rmap.act(known, native.PAGEOUT)
+    assert rmap.builds == 2
+    assert (result.wanted, result.stale) == (1, 1)
 
 
 def test_reading_the_map_takes_a_small_share_of_the_time(kernel: FakeKernel) -> None:

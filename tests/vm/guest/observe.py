@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """SECONDS EVERY_MS: performs the plan on standard input, and prints what the kernel shows of its processes; JSON.
 
-``looks``: at one process each: its ``pid`` and ``name``, ``at`` (seconds of the plan), ``started`` (the same, by
-/proc/PID/stat), ``rss`` of the whole process (smaps_rollup), ``areas``: bytes that /proc/PID/maps has of each,
-``present`` and ``written`` pages by pagemap. Written is since ``since``, when the last look cleared the soft-dirty
-bits; None: there was none. ``alive``: the numbers of all its processes by /proc. ``late``: touches of each process that
-were not made in time.
+``looks``: at one process each: its ``pid`` and ``name``, begin and end of the look (``at``, ``until``: seconds of the
+plan), ``started`` (the same, by /proc/PID/stat), ``rss`` of the whole process (smaps_rollup), ``areas``: bytes that
+/proc/PID/maps has of each, ``present`` and ``written`` pages by pagemap. Written is since ``since``, when the last look
+cleared the soft-dirty bits; None: there was none. ``alive``: the numbers of all its processes by /proc. ``late``:
+touches of each process that were not made in time.
 """
 
 from __future__ import annotations
@@ -63,19 +63,21 @@ def maps(pid: int) -> list[tuple[int, int]]:
     return [(int(start, 16), int(end, 16)) for start, _, end in (line.split()[0].partition("-") for line in lines)]
 
 
-def look(pid: int, areas: dict[str, tuple[int, int]], cleared: dict[int, float]) -> dict[str, Any]:
+def look(pid: int, areas: dict[str, tuple[int, int]], cleared: dict[int, list[float]]) -> dict[str, Any]:
     """One process: areas and memory."""
-    mapped = maps(pid)
     found: dict[str, Any] = {"pid": pid, "areas": {}, "since": cleared.get(pid), "at": now()}
+    mapped = maps(pid)
     for name, (first, last) in areas.items():
         there = sum(max(min(end, last) - max(start, first), 0) for start, end in mapped)
         entries = pagemap(pid, first, last) if there else pagemap(pid, 0, 0)
         pages = {"present": count(entries, PRESENT, PRESENT), "written": count(entries, SOFT_DIRTY, SOFT_DIRTY)}
         found["areas"][name] = {"mapped": there, **pages}
-    cleared[pid] = now()
+    cleared[pid] = [now()]
     Path(f"/proc/{pid}/clear_refs").write_text("4")
+    cleared[pid].append(now())
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     found["rss"] = int(rollup[rollup.index("Rss:") :].split()[1]) << 10
+    found["until"] = now()
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     found["started"] = int(fields[19]) / TICKS
     return found
@@ -84,10 +86,10 @@ def look(pid: int, areas: dict[str, tuple[int, int]], cleared: dict[int, float])
 def main() -> None:
     seconds, every = float(sys.argv[1]), int(sys.argv[2]) / 1e3
     plan = Plan(sys.stdin.read())
-    looks, alive, cleared = list[dict[str, Any]](), list[dict[str, Any]](), dict[int, float]()
+    looks, alive, cleared = list[dict[str, Any]](), list[dict[str, Any]](), dict[int, list[float]]()
     while plan.began > now() or now() < plan.began + seconds:  # no report has come, or there is time left
         time.sleep(every - now() % every)
-        alive.append({"at": now(), "pids": plan.children()})
+        alive.append({"at": now(), "pids": plan.children(), "until": now()})
         for name, report in list(plan.latest.items()):
             try:
                 looks.append({"name": name, **look(report.pid, report.areas, cleared)})
@@ -95,9 +97,10 @@ def main() -> None:
                 continue  # it has exited
     plan.close()
     for one in looks:
-        one.update({key: one[key] and one[key] - plan.began for key in ("at", "since", "started")})
+        one.update({key: one[key] - plan.began for key in ("at", "until", "started")})
+        one["since"] = one["since"] and [at - plan.began for at in one["since"]]
     for one in alive:
-        one["at"] -= plan.began
+        one.update({key: one[key] - plan.began for key in ("at", "until")})
     late = {name: report.dropped for name, report in plan.latest.items()}
     print(json.dumps({"looks": looks, "alive": alive, "late": late}))
 

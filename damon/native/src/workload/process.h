@@ -46,12 +46,18 @@ static inline void look(struct state *s)
 	s->pace = CLOCK_EVERY - 1;
 }
 
+/*
+ * Anonymous memory that is read before it is written has the one page of zeros of the whole machine: no frame of its
+ * own, no place on a list, nothing that a monitor sees. Programs write first, so a first touch does, too.
+ */
 static inline void touch_page(struct area *area, uint64_t page, int writes, uint32_t interval)
 {
 	volatile uint8_t *byte = area->base + page * PAGE + 64;
 
 	if (writes)
 		(*byte)++;
+	else if (area->comes_by_write && !area->last_interval[page])
+		*byte = 0;
 	else
 		(void)*byte;
 	if (area->last_interval[page] != interval) {
