@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from damon.errors import InvalidInput
 from damon.quoting import quoted
-from damon.workload.model import Access, Area, Event, Kind, Pattern, Phase, Workload
+from damon.workload.model import Access, Area, Event, Kind, MachineSpec, Pattern, Phase, Workload
 from damon.workload.quantities import PAGE, parse_rate, parse_size
 
 if TYPE_CHECKING:
@@ -87,6 +87,27 @@ def files_in_memory(workload: Workload) -> Workload:
     ))  # fmt: skip
 
 
+#: What the worker of an emulated guest's kernel takes where an instruction takes 1 ns, microseconds: fitted to the
+#: processor times and intervals of 30 runs (docs/explanation/sim-to-real.md).
+_WORKER: Final = {"check_us": 0.5, "scan_us": 0.37, "reclaim_us": 12.0}
+
+
+def as_emulated(workload: Workload, icount: int | None) -> Workload:
+    """With what the worker of an emulated guest's kernel takes, but for what the file gives itself.
+
+    Args:
+        workload: to be simulated.
+        icount: an instruction takes ``2**icount`` ns; None: the guest is not emulated.
+    """
+    if icount is None:
+        return workload
+    own = MachineSpec()
+    costs = {
+        name: us * 2**icount for name, us in _WORKER.items() if getattr(workload.machine, name) == getattr(own, name)
+    }
+    return replace(workload, machine=replace(workload.machine, **costs))
+
+
 def as_found(workload: Workload, frames: Frames) -> tuple[Workload, Places]:
     """With what a guest had beside the workload, as often accessed, and the page frames of all of it.
 
@@ -111,7 +132,8 @@ def as_found(workload: Workload, frames: Frames) -> tuple[Workload, Places]:
         if rate:
             accesses.append(Access(name, rate * page))
     phases = tuple(replace(phase, accesses=(*phase.accesses, *accesses)) for phase in workload.phases)
-    return replace(workload, areas=(*areas, *workload.areas), phases=phases), places
+    machine = replace(workload.machine, wake_us=frames.late_us)
+    return replace(workload, areas=(*areas, *workload.areas), phases=phases, machine=machine), places
 
 
 def _rate(workload: Workload, phase: Phase, process: str) -> float:

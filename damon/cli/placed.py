@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PlacedWorkload:
-    """Looks when it is made, for about two seconds; nothing else may monitor then.
+    """Looks when it is made, for two to three seconds; nothing else may monitor then.
 
     Args:
         machine: this one.
@@ -26,7 +26,7 @@ class PlacedWorkload:
     """
 
     def __init__(self, machine: LinuxMachine, workload: Performed) -> None:
-        from damon.mm.linux.beside import Watch
+        from damon.mm.linux.beside import Watch, sleeps_late_ns
 
         self._clock = machine.clock
         self._workload = workload
@@ -38,6 +38,7 @@ class PlacedWorkload:
         cgroup = cgroup_of(workload.workload)
         whole = (pfn for frames in self._areas.values() for pfn in frames)
         self._watch = Watch(machine, whole, cgroup.stat().st_ino if cgroup is not None else 0)
+        self._late_us = sleeps_late_ns(self._clock) / 1000
 
     def begin(self) -> None:
         """The modules have been loaded. Areas have grown since: what their program touches first comes then."""
@@ -59,7 +60,7 @@ class PlacedWorkload:
 
         areas = {name: rows(frames) for name, frames in self._areas.items()}
         own = {pfn for frames in self._areas.values() for pfn in frames}
-        return Frames(round(self._lead_s, 6), self._ram, areas, self._watch.runs(own))
+        return Frames(round(self._lead_s, 6), self._ram, areas, self._watch.runs(own), round(self._late_us, 3))
 
 
 def rows(frames: Iterable[int]) -> list[tuple[int, int, int]]:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import compare_guests, output, require
 from damon.cli.arguments import add_pace, number
-from damon.cli.as_guest import MEASURED, Policy, as_found, beside, files_in_memory, others, slowed
+from damon.cli.as_guest import MEASURED, Policy, as_emulated, as_found, beside, files_in_memory, others, slowed
 from damon.cli.policies import EXAMPLE, read_policies
 from damon.cli.simulate import simulate
 from damon.errors import InvalidInput
 from damon.guests.engine import FORMS, GuestEngine, GuestFailed
+from damon.library.engine import HOST
 from damon.modules.cmdline import parse_cmdline
 from damon.results import sim_to_real
 from damon.results.conditions import read_condition
@@ -149,8 +150,11 @@ def validate(
         except GuestFailed as error:
             print(f"{label}: {error}", file=sys.stderr)
             return error.code
+        # Other engines' workers are no kernel's: what they take is not known.
+        icount = jobs[0].config.icount if engine.engine == HOST else None
+        played = as_emulated(files_in_memory(workload), icount)
         rows = [
-            _compared(arguments, policy, files_in_memory(workload), place / policy.name, of)
+            _compared(arguments, policy, played, place / policy.name, of)
             for policy, *of in zip(policies, *results, strict=True)
         ]
     return _report(arguments, policies, rows, results[0], conditions)

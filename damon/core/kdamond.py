@@ -94,17 +94,26 @@ class Kdamond:
 
     def kdamond_usleep(self, us: int) -> None:
         clock = self.ctx.machine.clock
+        self._sleep_from(clock.now_ns(), us)
+
+    def _sleep_from(self, begin_ns: int, us: int) -> None:
+        clock = self.ctx.machine.clock
+        end_ns = clock.ticks.sleep_end_ns(begin_ns, us)
         if us < clock.ticks.upper_us:
-            clock.sleep_us(us)
+            clock.sleep_until(end_ns)
         else:
-            self._wake.wait_until(clock.ticks.sleep_end_ns(clock.now_ns(), us))
+            self._wake.wait_until(end_ns)
 
     def _sleep_a_sample(self, us: int) -> None:
-        """To the end of the sampling interval. On a real machine that is a time of the clock, not a time from now."""
+        """To the end of the sampling interval. On a real machine that is a time of the clock, not a time from now.
+
+        On a simulated one it is from when the worker has looked at all regions.
+        """
         clock = self.ctx.machine.clock
         pace = getattr(clock, "next_deadline_ns", None)
         if pace is None:
-            self.kdamond_usleep(us)
+            check_ns = getattr(self.ctx.machine, "check_ns", 0)
+            self._sleep_from(clock.now_ns() + check_ns * self.ctx.nr_regions(), us)
             return
         self._deadline_ns = pace(self._deadline_ns, us)
         if us < clock.ticks.upper_us:

@@ -35,6 +35,8 @@ class NativeTime(ctypes.Structure):
     due: int
     free_low: int
     free_high: int
+    check_ns: int
+    late_ns: int
     sleep_ns: int
     tick_ns: int
     first_tick: int
@@ -45,13 +47,13 @@ class NativeTime(ctypes.Structure):
         *((name, c_void_p) for name in ("machine", "advance", "free_pages", "next_event")),
         *((name, c_int64) for name in ("now", "limit", "due")),
         *((name, c_uint64) for name in ("free_low", "free_high")),
-        *((name, c_int64) for name in ("sleep_ns", "tick_ns")),
+        *((name, c_int64) for name in ("check_ns", "late_ns", "sleep_ns", "tick_ns")),
         *((name, c_uint64) for name in ("first_tick", "sleep_ticks", "wheel_shift")),
     )
 
     def set_sleep(self, ticks: Ticks, us: int) -> None:
         """Each sleep takes ``us``, as ``ticks.sleep_end_ns()`` has it."""
-        self.sleep_ns = us * 1000
+        self.sleep_ns, self.late_ns = us * 1000, ticks.late_ns
         self.tick_ns = 0
         if ticks.hz and us >= ticks.upper_us:
             self.tick_ns, self.first_tick = ticks.tick_ns, ticks.jiffies(0)

@@ -31,17 +31,19 @@ class Ticks:
 
     Args:
         hz: one of ``RATES``. With 0 sleeps end and clocks read to the nanosecond, and a jiffy is a millisecond.
+        late_ns: a worker's sleep ends so much later: until it gets a processor.
 
     Raises:
         InvalidInput: another rate.
     """
 
-    __slots__ = ("_first", "hz", "tick_ns", "upper_us")
+    __slots__ = ("_first", "hz", "late_ns", "tick_ns", "upper_us")
 
-    def __init__(self, hz: int = 0) -> None:
+    def __init__(self, hz: int = 0, late_ns: int = 0) -> None:
         if type(hz) is not int or hz not in RATES:
             raise InvalidInput(f"machine.hz: {shown(hz)}: is not a rate of Linux; give 100, 250, 300 or 1000, or 0")
         self.hz: Final = hz
+        self.late_ns: Final = late_ns
         #: The length of a jiffy (``TICK_NSEC``).
         self.tick_ns: Final = (NS_PER_S + hz // 2) // hz if hz else _MS
         #: Sleeps from here on are timeouts (``USLEEP_RANGE_UPPER_BOUND``, microseconds): they end at a tick, and early
@@ -101,8 +103,8 @@ class Ticks:
         The kernel keeps 32 bits of a long one, so that one of 72 minutes takes 25 seconds. Here it takes 72 minutes.
         """
         if self.hz and us >= self.upper_us:
-            return self.timeout_end_ns(now_ns, self.us_to_jiffies(us))
-        return now_ns + us * 1000
+            return self.timeout_end_ns(now_ns, self.us_to_jiffies(us)) + self.late_ns
+        return now_ns + us * 1000 + self.late_ns
 
 
 #: The time of a machine without ticks.

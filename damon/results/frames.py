@@ -19,10 +19,12 @@ from damon.results.run import regular
 NAME: Final = "frames.json"
 FORMAT: Final = 1
 _MOST_BYTES: Final = 64 << 20
-#: Limits of a file: page frames (of 4 TiB), accesses of one in a second, and seconds before the modules are loaded.
+#: Limits of a file: page frames (of 4 TiB), accesses of one in a second, seconds before the modules are loaded, and
+#: microseconds of a sleep.
 _MOST_FRAMES: Final = 1 << 30
 _MOST_RATE: Final = 1e6
 _MOST_LEAD_S: Final = 3600.0
+_MOST_LATE_US: Final = 1e6
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Frames:
         system_ram: ranges, bytes.
         areas: of each area runs of pages: the first one's number in the area and its frame, and how many.
         beside: all else that monitoring sees, ascending.
+        late_us: a sleep of 5 ms ended so much later on average, while the workload ran.
     """
 
     lead_s: float
     system_ram: Sequence[tuple[int, int]]
     areas: Mapping[str, Sequence[tuple[int, int, int]]]
     beside: Sequence[FrameRun]
+    late_us: float = 0.0
 
     def write(self, directory: Path) -> None:
         """Into a run directory."""
@@ -47,6 +51,7 @@ class Frames:
             format_version.FIELD: FORMAT, "lead_s": self.lead_s, "system_ram": list(self.system_ram),
             "areas": {name: list(rows) for name, rows in self.areas.items()},
             "beside": [[one.pfn, one.nr, one.rate, one.charged] for one in self.beside],
+            "late_us": self.late_us,
         }  # fmt: skip
         (directory / NAME).write_text(json.dumps(whole, separators=(",", ":")) + "\n")
 
@@ -91,7 +96,7 @@ class Frames:
                 raise ValueError("a frame's number is too high")
         beside = [FrameRun(*row) for row in found.beside]
         _ascending((one.pfn, one.nr) for one in beside)
-        return cls(found.lead_s, found.system_ram, areas, beside)
+        return cls(found.lead_s, found.system_ram, areas, beside, found.late_us)
 
 
 def _ascending(rows: Iterable[tuple[int, int]]) -> None:
@@ -113,9 +118,10 @@ def _file() -> Any:
     address = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
     often = Annotated[float, msgspec.Meta(ge=0, le=_MOST_RATE)]
     lead = Annotated[float, msgspec.Meta(ge=0, le=_MOST_LEAD_S)]
+    late = Annotated[float, msgspec.Meta(ge=0, le=_MOST_LATE_US)]
     fields: list[Any] = [
         ("lead_s", lead), ("system_ram", list[tuple[address, address]]),
         ("areas", dict[str, list[tuple[number, number, some]]]),
-        ("beside", list[tuple[number, some, often, bool]]),
+        ("beside", list[tuple[number, some, often, bool]]), ("late_us", late, 0.0),
     ]  # fmt: skip
     return msgspec.defstruct("_File", fields)

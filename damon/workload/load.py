@@ -98,8 +98,8 @@ def _machine(raw: MachineFields, areas: tuple[Area, ...]) -> MachineSpec:
     return MachineSpec(
         memory=memory, reserved=reserved, file_read_us=raw.file_read_us, file_write_us=raw.file_write_us,
         fault_us=raw.fault_us, reclaim_us=raw.reclaim_us, scan_us=raw.scan_us,
-        migrate_us=raw.migrate_us, thp=raw.thp, huge_us=raw.huge_us, hz=raw.hz,
-        nodes=nodes, **given,
+        migrate_us=raw.migrate_us, thp=raw.thp, huge_us=raw.huge_us, check_us=raw.check_us, wake_us=raw.wake_us,
+        hz=raw.hz, nodes=nodes, **given,
     )  # fmt: skip
 
 

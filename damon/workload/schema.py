@@ -121,6 +121,8 @@ class MachineFields(Strict, frozen=True):
     migrate_us: Latency = 2.0
     thp: Literal["always", "madvise", "never"] = "madvise"
     huge_us: Latency = 100.0
+    check_us: Latency = 0.0
+    wake_us: Latency = 0.0
     hz: Literal[0, 100, 250, 300, 1000] = 250
 
 
@@ -194,7 +196,7 @@ TAKES: Final[Mapping[str, str]] = {
     "swap[]": "a swap device, e.g. {size: 1G, priority: 10}",
     "priority": "a whole number from 0 to 32767; the highest is filled first",
     **dict.fromkeys(("read_us", "write_us", "file_read_us", "file_write_us", "fault_us"), _LATENCY),
-    **dict.fromkeys(("reclaim_us", "scan_us", "migrate_us", "huge_us"), _LATENCY),
+    **dict.fromkeys(("reclaim_us", "scan_us", "migrate_us", "huge_us", "check_us", "wake_us"), _LATENCY),
 }
 _FIELDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "": FileFields, "areas.*": AreaFields, "areas.* of a trace": TraceFields,

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
+import threading
 from array import array
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -18,7 +20,7 @@ from damon.cli.placed import PlacedWorkload, rows
 from damon.errors import InvalidInput
 from damon.mm.frames import FrameRun
 from damon.mm.linux import beside
-from damon.mm.linux.beside import rate, runs
+from damon.mm.linux.beside import rate, runs, sleeps_late_ns
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FolioArray
 from damon.model.machine import Advice
@@ -38,7 +40,7 @@ machine: {memory: 64 MiB}
 FRAMES = Frames(
     4.5, [(0x100000, 0x4000000)], {"one": [(0, 9000, 8), (10, 8000, 4)], "two": [(0, 9100, 8)]},
     [FrameRun(7000, 3, 0.0, False), FrameRun(7003, 1, 12.5, True), FrameRun(9500, 2, 12.5, False),
-     FrameRun(9600, 5, 12.5, False)],
+     FrameRun(9600, 5, 12.5, False)], 420.5,
 )  # fmt: skip
 
 
@@ -153,6 +155,30 @@ def test_rates_and_runs() -> None:
     assert rows([7, 8, -1, 9, 10, 3]) == [(0, 7, 2), (3, 9, 2), (5, 3, 1)]
 
 
+def test_how_late_sleeps_end() -> None:
+    """The mean of them; timers are exact meanwhile, and as they were afterwards."""
+    slack = Path(f"/proc/{threading.get_native_id()}/timerslack_ns")
+    before = slack.read_text()
+
+    class Late:
+        def __init__(self) -> None:
+            self.now, self.late = 0, itertools.cycle((100, 500))
+
+        def now_ns(self) -> int:
+            return self.now
+
+        def sleep_us(self, us: int) -> None:
+            assert slack.read_text() == "1\n"
+            self.now += us * 1000 + next(self.late)
+
+    assert sleeps_late_ns(Late(), 10) == 300  # type: ignore[arg-type]
+    assert slack.read_text() == before
+
+
+def test_a_worker_is_as_late_as_sleeps_are(machine: SimulatedMachine) -> None:
+    assert machine.clock.ticks.sleep_end_ns(10, 5000) == 10 + 5_000_000 + 420_500
+
+
 def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a program touches first after the look at all frames was free memory then, or beside it by mistake."""
     looks = iter([[5, -1, -1], [5, 9, 7]])
@@ -168,13 +194,14 @@ def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pyt
 
     monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: next(looks))
     monkeypatch.setattr(beside, "Watch", Watching)
+    monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock: 310_500)
     report = Report(1, 2.0, "", 0, 0, {"hot": (0, 3 * PAGE)})
     work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
     clock = SimpleNamespace(now_ns=lambda: 10**10)
     machine = SimpleNamespace(clock=clock, system_ram=lambda: [(0, 1 << 20)])
     placed = PlacedWorkload(machine, work)  # type: ignore[arg-type]
     placed.begin()
-    assert placed.frames() == Frames(2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, [])
+    assert placed.frames() == Frames(2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, [], 310.5)
     assert watched == [{5}, {5, 7, 9}]
 
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,6 +66,8 @@ class _Job:
     place: Path | None = None
     frames: bool = False
     icount: int = 0
+    #: Not emulated: what it takes is what the simulated machine takes.
+    config: Any = field(default_factory=lambda: SimpleNamespace(icount=None))
 
 
 def _guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
@@ -199,6 +202,20 @@ def test_what_a_guest_had_beside_the_workload_is_simulated(files: Path) -> None:
     asked = json.loads((files / "out/soon/predicted/run.json").read_text())["request"]["workload"]
     assert [area["name"] for area in asked["areas"]] == ["beside the workload 0", "hot", "cold"]
     assert asked["phases"][0]["accesses"][-1]["rate"] == 1536
+
+
+def test_the_worker_of_an_emulated_guest(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its costs are the simulated machine's, but for what the file gives; another engine's are not known."""
+    counted = SimpleNamespace(icount=1)
+    monkeypatch.setattr(
+        compare_guests, "prepare", lambda *given, **more: replace(_prepare(*given, **more), config=counted)
+    )
+    (files / "w.yaml").write_text(WORKLOAD.replace("{memory: 128 MiB}", "{memory: 128 MiB, scan_us: 0.2}"))
+    for engine, costs in (("guest:host", (1.0, 0.2, 24.0)), ("guest:pydamon", (0.0, 0.2, 1.0))):
+        out = files / engine.partition(":")[2]
+        assert _run(files, "--engine", engine, "--others", "none", "-o", str(out), "--quiet") == 0
+        asked = json.loads((out / "soon/predicted/run.json").read_text())["request"]["workload"]["machine"]
+        assert (asked["check_us"], asked["scan_us"], asked["reclaim_us"]) == costs
 
 
 def test_a_guest_that_measured_nothing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,8 @@ class RandomRun:
     def __init__(self, seed: int, counted: Counted | None) -> None:
         rnd = self.rnd = Random(seed)
         self.machine = SimulatedMachine(random_workload(rnd), seed)
-        self.machine.virtual_clock.ticks = Ticks(rnd.choice([0, 100, 250, 1000]))
+        self.machine.virtual_clock.ticks = Ticks(rnd.choice([0, 100, 250, 1000]), rnd.choice([0, 700_000]))
+        self.machine.check_ns = rnd.choice([0, 1500])
         self.damon = watched(self.machine, seed, counted)
         self.ctxs = random_contexts(rnd, self.damon)
         self.seen: list[Any] = []

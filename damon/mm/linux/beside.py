@@ -11,20 +11,25 @@ import ctypes
 import math
 import os
 import re
+import threading
 from array import array
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from damon.mm.frames import FrameRun
 from damon.mm.linux.machine import LinuxMachine
 from damon.mm.linux.native import Sampler
 from damon.model.arrays import Buffer
+from damon.model.clock import Clock
 from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
 
 #: Rounds over all frames, and then over those that were accessed in each of them.
 LONG_ROUNDS, LONG_US = 10, 100_000
 SHORT_ROUNDS, SHORT_US = 16, 5_000
+#: Sleeps, to see how late they end.
+LATE_ROUNDS: Final = 100
 #: Frames of a short round at a time: marking and reading them has to take less than the interval.
 _CHUNK: Final = 256
 _LRU: Final = 1 << 5
@@ -70,6 +75,25 @@ def own_frames(pid: int) -> set[int]:
         if last < 1 << 63:
             found.update(frames_of(pid, first, last))
     return found
+
+
+def sleeps_late_ns(clock: Clock, rounds: int = LATE_ROUNDS, us: int = SHORT_US) -> int:
+    """By how much ``rounds`` sleeps of ``us`` of this thread end late, on average: until it gets a processor, ns.
+
+    Timers are as exact as those of a kernel's thread meanwhile.
+    """
+    slack = Path(f"/proc/{threading.get_native_id()}/timerslack_ns")
+    before = slack.read_text()
+    slack.write_text("1")
+    try:
+        late = 0
+        for _ in range(rounds):
+            begin = clock.now_ns()
+            clock.sleep_us(us)
+            late += clock.now_ns() - begin - us * 1000
+    finally:
+        slack.write_text(before)
+    return max(late, 0) // rounds
 
 
 class Watch:

@@ -78,7 +78,10 @@ class SimulatedMachine(Closing, Releasable):
         if places is not None:
             place(self.state, places)
         self._engine = Engine(self.state)
-        self.clock = self.virtual_clock = VirtualClock(self._advance, Ticks(workload.machine.hz))
+        spec = workload.machine
+        #: What a worker's look at one region takes of each sampling interval, ns.
+        self.check_ns = round(spec.check_us * 1000)
+        self.clock = self.virtual_clock = VirtualClock(self._advance, Ticks(spec.hz, round(spec.wake_us * 1000)))
         self.phys = self._phys = SimulatedPhysical(self._engine, self.state, self.virtual_clock)
         self._time, self._passes = self._engine.time(), self.virtual_clock.advance
         self.pids: dict[str, int] = dict.fromkeys(workload.processes, 0)  # 0: not yet started
@@ -284,7 +287,7 @@ class SimulatedMachine(Closing, Releasable):
         limit = self._change_ns if wake is None else min(wake, self._change_ns)
         if now + us * 1000 >= limit or us >> 50:
             return None
-        time.now, time.limit, time.due = now, limit, min(stretch.due_ns, NEVER)
+        time.now, time.limit, time.due, time.check_ns = now, limit, min(stretch.due_ns, NEVER), self.check_ns
         time.free_low, time.free_high = stretch.free_low, stretch.free_high
         time.set_sleep(clock.ticks, us)
         return ctypes.addressof(time)

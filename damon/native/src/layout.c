@@ -80,7 +80,7 @@ FIELDS(T) = {
 #define T damon_time
 FIELDS(T) = {
 	F(machine) F(advance) F(free_pages) F(next_event) F(now) F(limit) F(due) F(free_low) F(free_high)
-	F(sleep_ns) F(tick_ns) F(first_tick) F(sleep_ticks) F(wheel_shift)
+	F(check_ns) F(late_ns) F(sleep_ns) F(tick_ns) F(first_tick) F(sleep_ticks) F(wheel_shift)
 };
 #undef T
 

@@ -7,16 +7,19 @@
 /* So few samples of a region cost less than a look at whether it is empty. */
 #define FEW 4
 
-/* When a sleep ends that begins now: Ticks.sleep_end_ns() of damon/model/ticks.py. */
-static int64_t sleep_end(const struct damon_time *time)
+/* When a sleep ends that follows on a look at all regions: Ticks.sleep_end_ns() of damon/model/ticks.py. */
+static int64_t sleep_end(const struct damon_time *time, const struct damon_sampled *targets, uint32_t nr_targets)
 {
+	int64_t begin = time->now;
 	uint64_t ticks;
 
+	for (uint32_t n = 0; n < nr_targets; n++)
+		begin += time->check_ns * (int64_t)targets[n].nr;
 	if (!time->tick_ns)
-		return time->now + time->sleep_ns;
-	ticks = time->first_tick + (uint64_t)(time->now / time->tick_ns) + time->sleep_ticks;
+		return begin + time->sleep_ns + time->late_ns;
+	ticks = time->first_tick + (uint64_t)(begin / time->tick_ns) + time->sleep_ticks;
 	ticks = ((ticks >> time->wheel_shift) + 1) << time->wheel_shift;
-	return (int64_t)(ticks - time->first_tick) * time->tick_ns;
+	return (int64_t)(ticks - time->first_tick) * time->tick_ns + time->late_ns;
 }
 
 /* The regions to sample: all of them, or without those that are empty. */
@@ -120,7 +123,7 @@ static uint32_t sample(struct damon_sampled *targets, uint32_t nr_targets, uint6
 	for (uint32_t n = 0; n < nr_targets; n++)
 		load(&targets[n], addr_unit, all);
 	while (done < nr && !stop) {
-		int64_t end = sleep_end(time);
+		int64_t end = sleep_end(time, targets, nr_targets);
 
 		if (end >= time->limit)
 			break;
@@ -164,7 +167,7 @@ EXPORT uint32_t damon_sample(struct damon_sampled *targets, uint32_t nr_targets,
 		if (part < nr || stop || !boundary || done >= most)
 			break;
 		nr = boundary->reach(boundary, targets, nr_targets, rnd, addr_unit, part, *highest, time->now,
-				     sleep_end(time) < time->limit);
+				     sleep_end(time, targets, nr_targets) < time->limit);
 	} while (nr);
 	return done;
 }

@@ -33,6 +33,8 @@ struct damon_time {
 	int64_t limit; /* something else is due then: no sample ends at it or later */
 	int64_t due; /* the first sample that ends at it or later is the last one */
 	uint64_t free_low, free_high; /* as is the first sample that ends with another number of free pages */
+	int64_t check_ns; /* a sleep begins so much later for each region */
+	int64_t late_ns; /* and ends so much later */
 	int64_t sleep_ns; /* the length of a sleep, if it does not end at a tick */
 	int64_t tick_ns; /* 0: it does not */
 	uint64_t first_tick, sleep_ticks; /* the number of the tick at time 0; the length of a sleep */
