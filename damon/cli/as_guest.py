@@ -88,8 +88,9 @@ def files_in_memory(workload: Workload) -> Workload:
 
 
 #: What the worker of an emulated guest's kernel takes where an instruction takes 1 ns, microseconds: fitted to the
-#: processor times and intervals of 30 runs (docs/explanation/sim-to-real.md).
-_WORKER: Final = {"check_us": 0.5, "scan_us": 0.37, "reclaim_us": 12.0}
+#: processor times and intervals of some runs (docs/explanation/sim-to-real.md). ``wake_us``: each sample takes so much
+#: whatever the number of regions.
+_WORKER: Final = {"check_us": 0.5, "wake_us": 140.0, "scan_us": 0.37, "reclaim_us": 12.0}
 
 
 def as_emulated(workload: Workload, icount: int | None) -> Workload:
@@ -132,7 +133,7 @@ def as_found(workload: Workload, frames: Frames) -> tuple[Workload, Places]:
         if rate:
             accesses.append(Access(name, rate * page))
     phases = tuple(replace(phase, accesses=(*phase.accesses, *accesses)) for phase in workload.phases)
-    machine = replace(workload.machine, wake_us=frames.late_us)
+    machine = replace(workload.machine, wake_us=workload.machine.wake_us + frames.late_us)
     return replace(workload, areas=(*areas, *workload.areas), phases=phases, machine=machine), places
 
 

@@ -211,11 +211,13 @@ def test_the_worker_of_an_emulated_guest(files: Path, monkeypatch: pytest.Monkey
         compare_guests, "prepare", lambda *given, **more: replace(_prepare(*given, **more), config=counted)
     )
     (files / "w.yaml").write_text(WORKLOAD.replace("{memory: 128 MiB}", "{memory: 128 MiB, scan_us: 0.2}"))
-    for engine, costs in (("guest:host", (1.0, 0.2, 24.0)), ("guest:pydamon", (0.0, 0.2, 1.0))):
+    for engine, costs in (
+        ("guest:host", (1.0, 280.0, 0.2, 24.0)), ("guest:pydamon", (0.0, 0.0, 0.2, 1.0)),
+    ):  # fmt: skip
         out = files / engine.partition(":")[2]
         assert _run(files, "--engine", engine, "--others", "none", "-o", str(out), "--quiet") == 0
         asked = json.loads((out / "soon/predicted/run.json").read_text())["request"]["workload"]["machine"]
-        assert (asked["check_us"], asked["scan_us"], asked["reclaim_us"]) == costs
+        assert tuple(asked[f"{name}_us"] for name in ("check", "wake", "scan", "reclaim")) == costs
 
 
 def test_a_guest_that_measured_nothing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
