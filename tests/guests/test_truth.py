@@ -151,6 +151,27 @@ def test_a_trace_of_a_raw_file(tmp_path: Path) -> None:
     assert done.error_ns <= 1000
 
 
+def test_a_page_has_the_accesses_of_the_window_that_it_comes_in(tmp_path: Path) -> None:
+    """It came after the look at 1080 ms; the window of that time has its first accesses. Of a frame that another page
+    has in the middle of the window they are that one's."""
+    chunk, line = raw_truth.mark(1, 1000 * MS)
+    looks = [f"agent 1 9\n{line}"]
+    for at, more in (
+        (1000, "areas\n400000-404000 rw-p 00000000 00:00 0\n.\n+400 10 1\n"),
+        (1080, "-400 1\n"),
+        (1600, "+401 20 1\n+402 10 1\n"),
+    ):
+        looks.append(f"look {at * MS:x}\nprocess 1 9 60 {at * MS:x} prog\n{more}end {(at + 1) * MS:x}\n")
+    last, line = raw_truth.mark(2, 1700 * MS)
+    rows = {0x10: raw_truth.touched(3), 0x20: raw_truth.touched(4), 0x99: raw_truth.touched(5)}
+    windows = [raw_truth.window(at * 100 * MS, rows) for at in (10, 11)]
+    texts = [raw_truth.form.text_chunk(part.encode()) for part in ("".join(looks), line)]
+    path = raw_truth.raw(tmp_path / "raw", [chunk, texts[0], *windows, last, texts[1]])
+    first, second = (window.spaces[0] for window in Truth(path).windows())
+    assert [touched for _, touched, _ in first] == [3, 4]
+    assert [touched for _, touched, _ in second] == [4, 3]
+
+
 def test_a_raw_file_is_imported_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, target = raw_truth.small(tmp_path / "raw"), tmp_path / "t.trace"
     assert main(["import", str(path), "-o", str(target)]) == 0

@@ -65,7 +65,7 @@ def counts(path: Path, program: str, low: int, high: int, around: bool) -> dict[
         low, high: numbers of pages.
         around: not of what came before all of them were seen, nor in the last second: frames may be another's then.
 
-    A frame that several of the pages had is the page's whose it was in the middle of the window.
+    A frame that several of the pages had is the page's whose it was in the middle of the window, or by its end.
     """
     truth = Truth(path)
     pages = {
@@ -88,13 +88,13 @@ def counts(path: Path, program: str, low: int, high: int, around: bool) -> dict[
         windows = [one for one in windows if truth.clock.guest(one.begin_ns) >= since and one.end_ns <= until]
     found: dict[int, Counts] = {page: [0] * 4 for page in pages.values()}
     for window in windows:
-        middle = truth.clock.guest((window.begin_ns + window.end_ns) // 2)
+        middle, end = (truth.clock.guest(at) for at in ((window.begin_ns + window.end_ns) // 2, window.end_ns))
         for frame, *row in zip(window.frames, *window.by, strict=True):
             stays = frames.get(frame, [])
-            for stay in stays:
-                if len(stays) == 1 or stay.begin <= middle < stay.end:
-                    page = pages[stay.owner]
-                    found[page] = [a + b for a, b in zip(found[page], row, strict=True)]
+            whose = stays if len(stays) == 1 else [stay for stay in stays if stay.begin <= middle < stay.end]
+            for stay in whose or [stay for stay in stays if middle < stay.begin < end][:1]:
+                page = pages[stay.owner]
+                found[page] = [a + b for a, b in zip(found[page], row, strict=True)]
     return found
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -81,8 +81,7 @@ class Truth:
     def windows(self) -> Iterator[Window]:
         """All windows in order; from the beginning each time."""
         self.sums = Sums()
-        changes = self._changes()
-        change = next(changes, None)
+        changes, at = self._changes(), 0
         owners = array("i", [-1]) * self.header.frames
         end = 0
         with harness_errors("truth"):
@@ -90,13 +89,24 @@ class Truth:
                 if not isinstance(chunk, form.Window):
                     continue
                 begin, end = max(self.clock.guest(chunk.begin_ns), end), max(self.clock.guest(chunk.end_ns), end)
-                while change is not None and change[0] <= (begin + end) // 2:
-                    owners[change[2]] = change[3]
-                    change = next(changes, None)
+                while at < len(changes) and changes[at][0] <= (begin + end) // 2:
+                    owners[changes[at][2]] = changes[at][3]
+                    at += 1
                 if begin < end:
-                    yield Window(begin, end, chunk.intervals, self._attributed(chunk, owners))
+                    coming = self._coming(changes, at, end)
+                    yield Window(begin, end, chunk.intervals, self._attributed(chunk, owners, coming))
 
-    def _changes(self) -> Iterator[tuple[int, int, int, int]]:
+    @staticmethod
+    def _coming(changes: Sequence[tuple[int, int, int, int]], at: int, end: int) -> dict[int, int]:
+        """Who has a frame before ``end``: of a frame that nobody has yet, the whole window's accesses are theirs."""
+        found: dict[int, int] = {}
+        while at < len(changes) and changes[at][0] < end:
+            if changes[at][1]:
+                found.setdefault(changes[at][2], changes[at][3])
+            at += 1
+        return found
+
+    def _changes(self) -> list[tuple[int, int, int, int]]:
         """Time, 0 or 1, frame and owner (-1: none) of each change, in order."""
         found = []
         for frame, stays in self.maps.stays.items():
@@ -105,15 +115,19 @@ class Truth:
                     found.append((stay.begin, 1, frame, stay.owner))
                     if stay.end < FOREVER:
                         found.append((stay.end, 0, frame, -1))
-        return iter(sorted(found))
+        return sorted(found)
 
-    def _attributed(self, window: form.Window, owners: array[int]) -> dict[int, list[Touched]]:
+    def _attributed(
+        self, window: form.Window, owners: array[int], coming: Mapping[int, int]
+    ) -> dict[int, list[Touched]]:
         spaces: dict[int, list[Touched]] = {}
         space_of, page_of, sums, zero = self.layout.space_of, self.layout.page_of, self.sums, self.maps.zero
         sums.user += sum(window.by[0]) + sum(window.by[1])
         sums.kernel += sum(window.by[2]) + sum(window.by[3])
         for frame, touched, written in zip(window.frames, window.touched, window.written, strict=True):
             owner = owners[frame]
+            if owner < 0:
+                owner = coming.get(frame, -1)
             space = space_of[owner] if owner >= 0 else -1
             if space >= 0:
                 sums.known += touched
