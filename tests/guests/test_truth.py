@@ -21,6 +21,7 @@ from damon.workload.tracefile.reader import Trace
 from damon.workload.tracefile.writer import TraceWriter
 from tests import raw_truth
 from tests.raw_truth import MS
+from vmtest.truth import form
 
 
 def maps_of(*looks: str, frames: int = 4096, hole: tuple[int, int] = (4096, 0)) -> Maps:
@@ -165,7 +166,7 @@ def test_a_page_has_the_accesses_of_the_window_that_it_comes_in(tmp_path: Path) 
     last, line = raw_truth.mark(2, 1700 * MS)
     rows = {0x10: raw_truth.touched(3), 0x20: raw_truth.touched(4), 0x99: raw_truth.touched(5)}
     windows = [raw_truth.window(at * 100 * MS, rows) for at in (10, 11)]
-    texts = [raw_truth.form.text_chunk(part.encode()) for part in ("".join(looks), line)]
+    texts = [form.text_chunk(part.encode()) for part in ("".join(looks), line)]
     path = raw_truth.raw(tmp_path / "raw", [chunk, texts[0], *windows, last, texts[1]])
     first, second = (window.spaces[0] for window in Truth(path).windows())
     assert [touched for _, touched, _ in first] == [3, 4]
