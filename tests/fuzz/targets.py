@@ -6,7 +6,7 @@ from __future__ import annotations
 import zlib
 
 from damon.errors import DamonError, InvalidInput
-from tests.fuzz import files, seeds, services
+from tests.fuzz import files, seeds, service_seeds, services
 from tests.fuzz.case import Target
 from tests.fuzz.place import Said
 from vmtest.errors import HarnessError
@@ -31,27 +31,27 @@ _TARGETS = [
     Target("plan", "text", seeds.plans, files.plan, _OURS, 800),
     Target("native-plan", "text", seeds.plans, files.native_plan, (Said,), 150),
     Target("performed-trace", "text", seeds.traces, files.performed_trace, (Said,), 60),
-    Target("quantities", "text", seeds.quantities, services.quantities, _OURS, 2000),
+    Target("quantities", "text", service_seeds.quantities, services.quantities, _OURS, 2000),
     Target("conditions", "text", seeds.conditions, files.conditions, _OURS, 2000),
     Target("policies", "yaml", seeds.policies, files.policies, _OURS, 300),
-    Target("arguments", "text", seeds.arguments, services.arguments, (Said,), 800),
+    Target("arguments", "text", service_seeds.arguments, services.arguments, (Said,), 800),
     Target("suite", "yaml", seeds.suites, files.suite, _THEIRS, 120),
     Target("manifest", "json", seeds.manifests, files.manifest, _THEIRS, 300),
     Target("run-report", "json", seeds.runs, files.run_report, (DamonError,), 40),
     Target("results", "json", seeds.results, files.results, _THEIRS, 60),
-    Target("ktap", "text", seeds.ktap, services.ktap, (), 400),
-    Target("console", "text", seeds.console, services.console, (), 300),
-    Target("machine", "text", seeds.machine, services.machine, _THEIRS, 2000),
-    Target("kconfig", "text", seeds.kconfigs, services.kconfig, _THEIRS, 300),
-    Target("tar", "text", seeds.tars, services.tar, _THEIRS, 100),
-    Target("parameters", "text", seeds.parameters, services.parameters, (DamonError,), 600),
-    Target("cmdline", "text", seeds.cmdlines, services.cmdline, (DamonError,), 600),
-    Target("control", "json", seeds.requests, services.control, (Said,), 600),
-    Target("http", "text", seeds.http, services.http, (Said,), 300),
-    Target("address", "text", seeds.addresses, services.address, (DamonError,), 300),
-    Target("snapshot", "json", seeds.snapshots, services.snapshot_answer, _OURS, 300),
-    Target("trace", "text", seeds.subscriptions, services.trace_request, (DamonError,), 600),
-    Target("sysfs", "text", seeds.stores, services.sysfs, (DamonError,), 200),
+    Target("ktap", "text", service_seeds.ktap, services.ktap, (), 400),
+    Target("console", "text", service_seeds.console, services.console, (), 300),
+    Target("machine", "text", service_seeds.machine, services.machine, _THEIRS, 2000),
+    Target("kconfig", "text", service_seeds.kconfigs, services.kconfig, _THEIRS, 300),
+    Target("tar", "text", service_seeds.tars, services.tar, _THEIRS, 100),
+    Target("parameters", "text", service_seeds.parameters, services.parameters, (DamonError,), 600),
+    Target("cmdline", "text", service_seeds.cmdlines, services.cmdline, (DamonError,), 600),
+    Target("control", "json", service_seeds.requests, services.control, (Said,), 600),
+    Target("http", "text", service_seeds.http, services.http, (Said,), 300),
+    Target("address", "text", service_seeds.addresses, services.address, (DamonError,), 300),
+    Target("snapshot", "json", service_seeds.snapshots, services.snapshot_answer, _OURS, 300),
+    Target("trace", "text", service_seeds.subscriptions, services.trace_request, (DamonError,), 600),
+    Target("sysfs", "text", service_seeds.stores, services.sysfs, (DamonError,), 200),
 ]
 
 TARGETS = {target.name: target for target in _TARGETS}
