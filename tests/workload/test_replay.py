@@ -251,6 +251,16 @@ def test_more_than_can_be_made_is_dropped_and_counted(tmp_path: Path) -> None:
     assert end["late_us"] > 10_000
 
 
+def test_a_page_that_is_late_comes_all_the_same(tmp_path: Path) -> None:
+    """Of what is late the first touch of a page is made, or it would never be in memory; no other one is."""
+    windows: list[list[Row]] = [[(0, 10, 1e9, 1.0), (10, 400, 2.0, 1.0)], [], [(0, 1, 1.0, 1.0)]]
+    path = _trace(tmp_path / "t", 400, windows)
+    with _replayed(_plan(path)) as running:
+        for _ in windows[1:]:
+            running.next_window()
+        assert set(running.bytes()[10:]) == {1, 2}
+
+
 def test_rounds_of_a_nanosecond_do_not_keep_others_from_their_turn(tmp_path: Path) -> None:
     windows = [Window(0, 1, [(0, 1, 1.0, 1.0)])]
     path = write(tmp_path / "t", [("web", 1, windows)], [TracedArea("a", 0, 0, 1, mapped=((0, 1),))], 1, loop=True)

@@ -72,10 +72,10 @@ int map_area(struct state *s, struct area *a)
 		return fail("mmap", a->name, "make it smaller");
 	}
 	madvise(a->base, a->size, s->plan->huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	a->comes_by_write = !a->is_file && !a->populate;
+	a->absent = a->populate ? 0 : pages;
 	if (!a->last_interval)
 		a->last_interval = calloc(pages, sizeof(*a->last_interval));
-	else if (a->comes_by_write)
+	else if (!a->populate)
 		memset(a->last_interval, 0, pages * sizeof(*a->last_interval));
 	if (!a->last_interval)
 		return fail("bookkeeping", a->name, "make it smaller");

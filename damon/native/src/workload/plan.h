@@ -25,7 +25,7 @@ struct area {
 	uint64_t us, reported_us; /* time that the area was mapped and measured; until the last report */
 	uint64_t counted_us; /* clock up to which us is counted */
 	uint32_t *last_interval; /* of each page; 0: not touched since it was mapped */
-	int comes_by_write;
+	uint64_t absent; /* pages that were not touched since, of an area that is not populated */
 	/* Of a pass in order, which goes on from phase to phase: its stride (0: none), the next offset, and its phase.
 	 */
 	uint64_t stride, position, phase_number;

@@ -53,10 +53,12 @@ static inline void look(struct state *s)
 static inline void touch_page(struct area *area, uint64_t page, int writes, uint32_t interval)
 {
 	volatile uint8_t *byte = area->base + page * PAGE + 64;
+	int first = area->absent && !area->last_interval[page];
 
+	area->absent -= (uint64_t)first;
 	if (writes)
 		(*byte)++;
-	else if (area->comes_by_write && !area->last_interval[page])
+	else if (first && !area->is_file)
 		*byte = 0;
 	else
 		(void)*byte;

@@ -63,6 +63,7 @@ static int touched(const struct part *part, uint64_t key, uint64_t page, uint64_
 	return 1 + ((v + (k + 1) * part->write) / 255 > (v + k * part->write) / 255);
 }
 
+/* What is late is dropped, but for the first touch of a page: without it the page would never be in memory. */
 void replay_steps(struct state *s, const struct replay *r, uint32_t n, const struct part *part, double upto,
 		  uint64_t due)
 {
@@ -74,7 +75,7 @@ void replay_steps(struct state *s, const struct replay *r, uint32_t n, const str
 	if (!a->base)
 		return;
 	for (uint64_t i = from; i < to; i++) {
-		int how;
+		int how, late;
 
 		if (!s->pace--) {
 			look(s);
@@ -82,12 +83,16 @@ void replay_steps(struct state *s, const struct replay *r, uint32_t n, const str
 		}
 		if (s->now > due && s->now - due > s->late_us)
 			s->late_us = s->now - due;
-		if (s->now > due + CATCH_UP_US || stop_asked) {
+		late = s->now > due + CATCH_UP_US;
+		/* a page that is left out of one sweep is not of the other */
+		if ((late && (!a->absent || k > 1)) || stop_asked) {
 			s->dropped += (uint64_t)((double)(to - i) * part->touches / ceil(part->touches) + 0.5);
 			return;
 		}
 		how = touched(part, c->key, part->page + page, k);
-		if (how)
+		if (how && late && a->last_interval[part->page + page])
+			s->dropped++;
+		else if (how)
 			touch_page(a, part->page + page, how == 2, s->interval);
 		if (++page == part->nr)
 			page = 0, k++;
