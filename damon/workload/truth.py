@@ -18,6 +18,8 @@ from damon.workload.tracefile.sampled import Sampled, Traces
 _PAGE: Final = 4096
 _HEAD: Final = 64
 _GROWTH: Final = 1.25
+#: A share of pages that is as good as none.
+_NONE: Final = 1e-9
 #: Pages of an area that replays a trace.
 _TRACED: Final = 128
 
@@ -76,23 +78,38 @@ class Truth:
     def idle_share(self, area: str, now_us: float, idle_us: float) -> float:
         """The expected share of ``area``'s pages that nothing accesses in the ``idle_us`` before ``now_us``.
 
-        An area is accessed when it is mapped; it is 0 if that was later.
+        Of an area that is not populated it is a share of the pages that have come by then. An area is accessed when it
+        is mapped; it is 0 if that was later.
         """
         if area in self._traced:
             return _idle_share(self._traced[area], now_us / 1e6, idle_us / 1e6, self._areas[area].populate)
-        spec = self._areas[area]
-        nr = spec.size // _PAGE
-        share = 1.0
-        if now_us < idle_us:
-            return 0.0
         begin = now_us - idle_us
-        for number, span in self._spans(begin, now_us):
-            if begin > now_us - idle_us and area in self._mapped[number]:
-                return 0.0
-            begin += span
+        if begin < 0 or self._mapped_us(area, begin, now_us) > begin:
+            return 0.0
+        untouched = self._untouched(area, begin, now_us)
+        if self._areas[area].populate:
+            return untouched
+        never = self._untouched(area, self._mapped_us(area, 0.0, begin), now_us)
+        return (untouched - never) / (1.0 - never) if never < 1.0 else 0.0
+
+    def _mapped_us(self, area: str, begin_us: float, end_us: float) -> float:
+        """When it was mapped for the last time in ``(begin_us, end_us)``; else ``begin_us``."""
+        found = at = begin_us
+        for number, span in self._spans(begin_us, end_us):
+            if at > begin_us and area in self._mapped[number]:
+                found = at
+            at += span
+        return found
+
+    def _untouched(self, area: str, begin_us: float, end_us: float) -> float:
+        """The expected share of ``area``'s pages without an access in that time."""
+        nr, share = self._areas[area].size // _PAGE, 1.0
+        for number, span in self._spans(begin_us, end_us):
             access = self._accesses[number].get(area)
             if access is not None:
                 share *= _untouched(access, nr, access.rate * span / 1e6)
+            if share < _NONE:
+                return 0.0
         return share
 
     def count_share(self, area: str, now_us: float, sample_us: float, most: int, low: int, high: int) -> float:

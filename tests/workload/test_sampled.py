@@ -212,3 +212,21 @@ def test_the_truth_of_a_trace(tmp_path: Path) -> None:
     assert truth.count_share("a", 2e6, 5000, 20, 1, 2) == 0.5  # 0.05 touches a sample
     assert truth.count_share("a", 2e6, 5000, 20, 0, 0) == 0.5
     assert truth.accesses_per_page("a", 2e6, 1e6) == pytest.approx(5.0)
+
+
+def _filling(pattern: str, **phase: object) -> Truth:
+    """An area of 1000 pages that come with their first touch, a hundred touches a second."""
+    first = {"duration": "10s", "access": [{"area": "a", "rate": 100, "pattern": pattern}]}
+    data = {"areas": {"a": {"size": "4000K", "populate": False}}, "phases": [first, {"duration": "10s", **phase}]}
+    return Truth(parse_workload(data))
+
+
+def test_pages_that_have_not_come_yet_are_not_idle() -> None:
+    """A pass in order has come to page 500 after five seconds, and to page 300 two seconds before."""
+    assert _filling("sequential").idle_share("a", 5e6, 2e6) == pytest.approx(0.6)
+    expected = exp(-0.1) * (1 - exp(-0.3)) / (1 - exp(-0.4))
+    assert _filling("random").idle_share("a", 4e6, 1e6) == pytest.approx(expected)
+    assert _filling("random").idle_share("a", 15e6, 5e6) == pytest.approx(1.0)
+    again = _filling("random", munmap=["a"], mmap=["a"])
+    assert again.idle_share("a", 15e6, 2e6) == 0.0, "nothing has come to it since it was mapped again"
+    assert again.idle_share("a", 11e6, 2e6) == 0.0

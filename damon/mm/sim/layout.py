@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The records of a simulated machine, shared with C: as ``native/src/sim_state.h`` has them, where each is explained."""
+"""The records of a simulated machine, shared with C: ``native/src/sim_state.h`` explains each of them."""
 
 from __future__ import annotations
 
