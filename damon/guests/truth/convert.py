@@ -98,7 +98,7 @@ class Truth:
 
     @staticmethod
     def _coming(changes: Sequence[tuple[int, int, int, int]], at: int, end: int) -> dict[int, int]:
-        """Who has a frame before ``end``: of a frame that nobody has yet, the whole window's accesses are theirs."""
+        """Who has a frame before ``end``: of a frame without an owner yet, the whole window's accesses are theirs."""
         found: dict[int, int] = {}
         while at < len(changes) and changes[at][0] < end:
             if changes[at][1]:
