@@ -194,6 +194,8 @@ int main(int argc, char **argv)
 		return 2;
 	if (argc == 2 && !strcmp(argv[1], "--check"))
 		return 0;
+	if (set_up_reports())
+		return 1;
 	if (pipe(ready) || pipe(start)) {
 		perror("damon-workload");
 		return 1;

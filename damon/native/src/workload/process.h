@@ -100,7 +100,8 @@ int set_up_replays(struct state *s);
 /* Map, unmap and touch what traces have due by a time; the same. */
 int perform_replays(struct state *s, uint64_t by);
 
-/* report.c */
+/* report.c: before any process begins, 0 or -1 with one line on stderr; a process's line. */
+int set_up_reports(void);
 void report(struct state *s, const char *event);
 
 #endif

@@ -1,13 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What a process says: one JSON object a line. Names need no escapes: the loader refuses quotes and backslashes. */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "process.h"
 
-/* A line in one write(), so that lines of several processes do not mix. Without a reader the work has no purpose. */
-static void emit(const char *text, size_t length)
+/* Of all processes: a pipe takes up to 4096 bytes at once, and a line of some thirty areas has more. */
+static pthread_mutex_t *turn;
+
+int set_up_reports(void)
+{
+	pthread_mutexattr_t shared;
+
+	turn = mmap(NULL, sizeof(*turn), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (turn == MAP_FAILED) {
+		perror("damon-workload: the lock of its output");
+		return -1;
+	}
+	pthread_mutexattr_init(&shared);
+	pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&shared, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(turn, &shared);
+	return 0;
+}
+
+static void put(const char *text, size_t length)
 {
 	while (length) {
 		ssize_t n = write(STDOUT_FILENO, text, length);
@@ -20,6 +41,20 @@ static void emit(const char *text, size_t length)
 		}
 		text += n, length -= (size_t)n;
 	}
+}
+
+/*
+ * One line at a time, so that those of several processes do not mix. Where a process was killed in the middle of one,
+ * that line ends there. Without a reader the work has no purpose.
+ */
+static void emit(const char *text, size_t length)
+{
+	if (pthread_mutex_lock(turn) == EOWNERDEAD) {
+		pthread_mutex_consistent(turn);
+		put("\n", 1);
+	}
+	put(text, length);
+	pthread_mutex_unlock(turn);
 }
 
 /* The share of (page, interval) pairs with a touch. */
