@@ -155,6 +155,17 @@ def test_rates_and_runs() -> None:
     assert rows([7, 8, -1, 9, 10, 3]) == [(0, 7, 2), (3, 9, 2), (5, 3, 1)]
 
 
+def test_this_process_is_less_busy_later() -> None:
+    """Its frames are accessed in each round, as it is at work then; afterwards it looks once a second."""
+    watch = beside.Watch.__new__(beside.Watch)
+    watch.pfns, watch.hot, watch._mine, watch._charged = array("Q", [1, 2, 3, 4]), array("Q", [1]), {2, 4}, {2}
+    watch._long = beside._Rounds([b"\1\1\0\0"] * 10, 0.1)
+    watch._short = beside._Rounds([b"\1"] * 16, 0.005)
+    assert watch.runs() == [
+        FrameRun(1, 1, round(rate(16, 16, 0.005), 3)), FrameRun(2, 1, 1.0, True), FrameRun(3, 2, 0.0)
+    ]  # fmt: skip
+
+
 def test_how_late_sleeps_end() -> None:
     """The mean of them; timers are exact meanwhile, and as they were afterwards."""
     slack = Path(f"/proc/{threading.get_native_id()}/timerslack_ns")

@@ -28,6 +28,8 @@ from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
 #: Rounds over all frames, and then over those that were accessed in each of them.
 LONG_ROUNDS, LONG_US = 10, 100_000
 SHORT_ROUNDS, SHORT_US = 16, 5_000
+#: Accesses a second of this process's own frames: it is busy while it watches, and then looks once a second.
+OWN_RATE: Final = 1.0
 #: Sleeps, to see how late they end.
 LATE_ROUNDS: Final = 100
 #: Frames of a short round at a time: marking and reading them has to take less than the interval.
@@ -116,7 +118,7 @@ class Watch:
                 mask[pfn] = 0
         self.pfns = array("Q", (pfn for one in re.finditer(b"\x01+", mask) for pfn in range(*one.span())))
         self._charged = self._charged_to(memcg_id)
-        mine = own_frames(os.getpid())
+        self._mine = mine = own_frames(os.getpid())
         self._long = self._round_all(LONG_ROUNDS, LONG_US, self.pfns, max(len(self.pfns), 1))
         always = bytes(map(min, zip(*self._long.answers, strict=True)))
         self.hot = array("Q", (
@@ -172,7 +174,7 @@ class Watch:
         long = list(map(sum, zip(*self._long.answers, strict=True)))
         short = dict(zip(self.hot, map(sum, zip(*self._short.answers, strict=True)), strict=True))
         return runs(
-            (pfn, self._rate(seen, short.get(pfn)), pfn in self._charged)
+            (pfn, OWN_RATE if seen and pfn in self._mine else self._rate(seen, short.get(pfn)), pfn in self._charged)
             for pfn, seen in zip(self.pfns, long, strict=True)
             if pfn not in without
         )
