@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
 import signal
 import subprocess
@@ -18,7 +16,6 @@ import pytest
 from damon.native import WORKLOAD_PROGRAM
 from damon.workload.load import load_workload, parse_workload
 from damon.workload.plan import Options, compile_plan
-from tests.waiting import until
 from tests.workload.native import next_report, one, perform, perform_plan, present, started, virtual_time
 
 SHIPPED = Path(__file__).parents[2] / "workloads"
@@ -278,41 +275,6 @@ def test_a_bad_plan_is_refused(text: str) -> None:
     result = subprocess.run([WORKLOAD_PROGRAM], input=text, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
-
-
-def test_long_lines_of_several_processes_do_not_mix() -> None:
-    """Each has 60 areas: a pipe does not take such a line at once."""
-    data = {
-        "areas": {f"{name}{n}": {"size": 4096, "process": name} for name in ("one", "two", "three") for n in range(60)},
-        "phases": [{"duration": "60s"}],
-    }
-    with started(data, virtual_time(), report_us=1000) as (process, first):
-        assert len(json.dumps(first[0])) > 4096
-        found = [next_report(process) for _ in range(300)]
-    assert {report["process"] for report in found} == {"one", "two", "three"}
-    assert {len(report["areas"]) for report in found} == {60}
-
-
-def test_a_process_that_is_killed_in_the_middle_of_a_line_ends_it() -> None:
-    """The others go on, and their lines are whole."""
-    data = {
-        "areas": {f"{name}{n}": {"size": 4096, "process": name} for name in ("one", "two") for n in range(200)},
-        "phases": [{"duration": "60s"}],
-    }
-    with started(data, virtual_time(), report_us=1000) as (process, first):
-        assert process.stdout is not None
-        (other,) = {"one", "two"} - {first[0]["process"]}
-        until(lambda: _waits(first[0]["pid"]))  # in write(), or for its turn
-        os.kill(first[0]["pid"], signal.SIGKILL)
-        lines = [process.stdout.readline() for _ in range(100)]
-    whole = [json.loads(line)["process"] for line in lines if line.endswith("}\n")]
-    assert len(whole) >= 98
-    assert whole[-20:] == [other] * 20
-
-
-def _waits(pid: int) -> bool:
-    """In virtual time a process sleeps for its output only."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def test_phases_take_nothing_of_what_goes_on() -> None:

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Loaded before the C library: time passes when somebody looks at it or sleeps, and does not depend on the machine.
- * With VIRTUAL_STOP_MS a process stops itself each time that so much has passed, so that a test can look at it.
+ * With VIRTUAL_STOP_MS a process stops itself each time that so much has passed, so that a test can look at it. With
+ * VIRTUAL_SLEEPS each sleep is a byte more of the file PREFIX.PID.
  */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LOOK_NS 1000	/* what a look at the clock takes */
 
@@ -38,9 +41,26 @@ int clock_gettime(clockid_t which, struct timespec *ts)
 	return 0;
 }
 
+static void note_sleep(const char *prefix)
+{
+	char name[4096];
+	FILE *file;
+
+	snprintf(name, sizeof(name), "%s.%d", prefix, (int)getpid());
+	file = fopen(name, "a");
+	if (file) {
+		putc('.', file);
+		fclose(file);
+	}
+}
+
 int nanosleep(const struct timespec *ts, struct timespec *left)
 {
+	const char *prefix = getenv("VIRTUAL_SLEEPS");
+
 	(void)left;
+	if (prefix)
+		note_sleep(prefix);
 	pass((uint64_t)ts->tv_sec * 1000000000 + (uint64_t)ts->tv_nsec);
 	return 0;
 }

@@ -73,6 +73,27 @@ static int next_phase(struct state *s, uint64_t now)
 	return enter_phase(s, s->phase == last ? s->plan->phases : s->phase + 1, end, 0);
 }
 
+/*
+ * When the next round begins. A process without any memory has none to perform until something is mapped: it would only
+ * take time from the others.
+ */
+static uint64_t next_round(const struct state *s, uint64_t tick, uint64_t now)
+{
+	uint64_t ends[] = { now + IDLE_US, s->phase_began_us + s->phase->duration_us,
+			    s->plan->duration_us ? s->began_us + s->plan->duration_us : NEVER,
+			    s->plan->report_us ? s->next_report_us : NEVER, NEVER };
+	uint64_t first = NEVER;
+
+	for (int i = 0; i < s->plan->nr_areas; i++)
+		if (s->plan->areas[i].process == s->index && s->plan->areas[i].base)
+			return tick;
+	ends[4] = next_turn_of_all(s);
+	for (int i = 0; i < 5; i++)
+		if (ends[i] > now && ends[i] < first)
+			first = ends[i];
+	return first > tick ? first : tick;
+}
+
 /* The exit code. */
 static int loop(struct state *s)
 {
@@ -96,8 +117,8 @@ static int loop(struct state *s)
 			s->next_report_us = now + s->plan->report_us;
 			report(s, "report");
 		}
-		tick += s->plan->round_us;
 		now = now_us();
+		tick = next_round(s, tick + s->plan->round_us, now);
 		if (now < tick) {
 			struct timespec ts = { 0, (long)(tick - now) * 1000 };
 

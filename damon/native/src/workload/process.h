@@ -26,6 +26,8 @@ struct state {
 };
 
 #define CATCH_UP_US 20000 /* touches that are later than this are dropped, and counted */
+#define NEVER UINT64_MAX
+#define IDLE_US 20000 /* between two looks of a process without memory */
 #define CLOCK_EVERY 128 /* touches between two looks at the clock */
 
 extern volatile sig_atomic_t stop_asked, report_asked;
@@ -99,6 +101,8 @@ void finish_phase(struct state *s, uint64_t end);
 int set_up_replays(struct state *s);
 /* Map, unmap and touch what traces have due by a time; the same. */
 int perform_replays(struct state *s, uint64_t by);
+/* When one of the process's traces maps or unmaps an area next. */
+uint64_t next_turn_of_all(const struct state *s);
 
 /* report.c: before any process begins, 0 or -1 with one line on stderr; a process's line. */
 int set_up_reports(void);

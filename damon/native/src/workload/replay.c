@@ -200,6 +200,19 @@ static uint64_t next_turn(const struct state *s, const struct replay *r)
 	return c->turn < r->nr_turns ? clock_at(s, r, c->turn_round, (double)r->turns[c->turn].at) : NEVER;
 }
 
+uint64_t next_turn_of_all(const struct state *s)
+{
+	uint64_t first = NEVER;
+
+	for (int i = 0; i < s->plan->nr_replays; i++) {
+		const struct replay *r = &s->plan->replays[i];
+		uint64_t turn = r->schedule ? next_turn(s, r) : NEVER;
+
+		first = turn < first ? turn : first;
+	}
+	return first;
+}
+
 static int perform_turn(struct state *s, const struct replay *r)
 {
 	struct schedule *c = r->schedule;

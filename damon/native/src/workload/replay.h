@@ -10,7 +10,6 @@
 #include "../trace.h"
 #include "process.h"
 
-#define NEVER UINT64_MAX
 #define NO_ROW UINT32_MAX
 
 struct schedule {
