@@ -13,7 +13,7 @@ from damon.errors import InvalidInput
 from damon.quoting import quoted
 from damon.workload.model import Event, Kind, Pattern, Workload
 from damon.workload.tracefile.form import Level
-from damon.workload.tracefile.mapping import areas_of, turns
+from damon.workload.tracefile.mapping import area_of, turns
 from damon.workload.tracefile.reader import Trace
 
 _PATTERNS: Final = {Pattern.SEQUENTIAL: 0, Pattern.STRIDED: 1, Pattern.RANDOM: 2, Pattern.ZIPF: 3}
@@ -85,7 +85,7 @@ def _replays(workload: Workload) -> Iterator[str]:
             traces[replay.path] = len(traces), Trace(Path(replay.path))
             yield f"trace {_place(replay.path)}"
         file, trace = traces[replay.path]
-        traced = areas_of(trace)[replay.area]
+        traced = area_of(trace, replay.area)
         space = trace.description.spaces[traced.space]
         level = space.levels[0] if space.levels else Level(0, 0)
         yield (

@@ -19,11 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damon.native import WORKLOAD_PROGRAM
+from damon.workload import plan
 from damon.workload.load import parse_workload
 from damon.workload.plan import Options, compile_plan
 from damon.workload.replays import end_us, workload_of
+from damon.workload.tracefile import mapping
 from damon.workload.tracefile.change import scaled_page
-from damon.workload.tracefile.form import Row, TracedArea
+from damon.workload.tracefile.form import TRUTH, Row, TracedArea
+from damon.workload.tracefile.reader import Trace
 from tests.examples import examples
 from tests.waiting import until
 from tests.workload.native import Report, perform_plan, virtual_time
@@ -313,3 +316,21 @@ def test_a_file_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     result = subprocess.run([WORKLOAD_PROGRAM], input=plan, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.endswith("window 0 is damaged; import the recording again\n")
+
+
+def test_each_area_of_a_capture_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compile has a thousand areas; a plan of them takes no million looks."""
+    areas = [TracedArea(f"a{n}", 0, n, 1, mapped=((0, 20 * MS),)) for n in range(30)]
+    made = [Window(0, 20 * MS, [(0, 30, 1.0, 1.0)])]
+    workload = workload_of(write(tmp_path / "t", [("web", 30, made)], areas, 20 * MS, origin=TRUTH))
+    looked: list[int] = []
+    whole = mapping.area_of
+
+    def area_of(trace: Trace, number: int) -> TracedArea:
+        looked.append(number)
+        return whole(trace, number)
+
+    monkeypatch.setattr(plan, "area_of", area_of)
+    monkeypatch.setattr(mapping, "area_of", area_of)
+    assert compile_plan(workload, Options()).count("replay ") == 30
+    assert sorted(looked) == list(range(30))

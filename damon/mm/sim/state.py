@@ -36,7 +36,7 @@ from damon.quoting import quoted
 from damon.workload.model import Area, Kind, MachineSpec, Replay, Workload
 from damon.workload.tracefile.change import scaled_page
 from damon.workload.tracefile.form import TRUTH, TracedArea
-from damon.workload.tracefile.mapping import areas_of
+from damon.workload.tracefile.mapping import area_of
 from damon.workload.tracefile.reader import Trace
 
 #: Processes have their program and their stack at the usual places; both stay without memory here.
@@ -178,10 +178,10 @@ class State(Releasable):
         if replay.path not in self.traces:
             self.traces[replay.path] = Trace(Path(replay.path))
         trace = self.traces[replay.path]
-        found = areas_of(trace)[replay.area : replay.area + 1]
-        if not found or max(scaled_page(found[0].nr_pages, replay.size_scale), 1) * PAGE_SIZE != area.size:
+        traced = area_of(trace, replay.area) if replay.area < len(trace.description.areas) else None
+        if traced is None or max(scaled_page(traced.nr_pages, replay.size_scale), 1) * PAGE_SIZE != area.size:
             raise InvalidInput(f"trace: {quoted(replay.path)}: is another file than before; start again")
-        self.traced[area.name] = traced = found[0]
+        self.traced[area.name] = traced
         levels = trace.description.spaces[traced.space].levels
         record = SimTrace(
             data=trace.data, first=traced.first, nr_pages=traced.nr_pages, begin=replay.begin_ns,

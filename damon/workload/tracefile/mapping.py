@@ -17,13 +17,22 @@ _LOOKED_BACK: Final = 4  # windows
 Turn = tuple[int, bool]
 
 
+def area_of(trace: Trace, number: int) -> TracedArea:
+    """An area of the trace. In an exact capture none of a window's counts may be lost: areas are mapped in whole
+    windows, and from the first one in which they were accessed, as mappings are only seen now and then.
+
+    Raises:
+        IndexError: it has fewer areas.
+    """
+    area = trace.description.areas[number]
+    if trace.description.origin != TRUTH:
+        return area
+    return replace(area, mapped=tuple(_whole_windows(trace, area)))
+
+
 def areas_of(trace: Trace) -> tuple[TracedArea, ...]:
-    """The trace's areas. In an exact capture none of a window's counts may be lost: areas are mapped in whole windows,
-    and from the first one in which they were accessed, as mappings are only seen now and then."""
-    what = trace.description
-    if what.origin != TRUTH:
-        return what.areas
-    return tuple(replace(area, mapped=tuple(_whole_windows(trace, area))) for area in what.areas)
+    """All areas of the trace, each as ``area_of``."""
+    return tuple(area_of(trace, number) for number in range(len(trace.description.areas)))
 
 
 def _whole_windows(trace: Trace, area: TracedArea) -> list[tuple[int, int]]:
