@@ -29,6 +29,8 @@ PAGE = 4096
 SECONDS, LOOK_MS = 7.6, 200
 #: What the plan changes is there so much later at most: half of the shortest step, so that nothing is a step late.
 LATE_S = 0.2
+#: When the plan began is known so well: by reports, which take a while until they are read.
+BEGIN_S = 0.03
 #: A process hears of what it maps from the reports that are asked for so often.
 REPORT_US = 40_000
 
@@ -92,13 +94,13 @@ def test_processes_start_and_exit_as_planned(story: _Story, seen: Any) -> None:
     for name in story.workload.processes:
         lives = [life for life in wanted if life[2] == name]
         for life, (at, _, pid) in zip(lives, [one for one in found if one[1] == name], strict=True):
-            assert -0.03 < at - life[0] < LATE_S, f"{name} starts at {life[0]}"
+            assert -BEGIN_S < at - life[0] < LATE_S, f"{name} starts at {life[0]}"
             pid_of[life] = pid
     for one in seen["alive"]:
         for (start, end, name), pid in pid_of.items():
             if start + LATE_S < one["at"] and one["until"] < end:
                 assert pid in one["pids"], f"{name} is missing at {one['at']}"
-            elif one["until"] < start - 0.01 or one["at"] > end + LATE_S:
+            elif one["until"] < start - BEGIN_S or one["at"] > end + LATE_S:
                 assert pid not in one["pids"], f"{name} is there at {one['at']}"
 
 
@@ -107,7 +109,7 @@ def test_each_area_is_resident_when_and_as_far_as_planned(story: _Story, seen: A
     areas = {area.name: area for area in story.workload.areas}
     changes = set()
     for look in seen["looks"]:
-        around = [span for span, _ in story.during(look["at"] - LATE_S, look["until"] + 0.01)]
+        around = [span for span, _ in story.during(look["at"] - LATE_S, look["until"] + BEGIN_S)]
         for name, found in look["areas"].items():
             sizes = {areas[name].size if name in span.mapped else 0 for span in around}
             assert found["mapped"] in sizes, f"{name} at {look['at']}"
@@ -116,7 +118,7 @@ def test_each_area_is_resident_when_and_as_far_as_planned(story: _Story, seen: A
                 changes.add((name, *sizes))
         if look["name"] == "log":
             (pages,) = (one["present"] for one in look["areas"].values())
-            due, most = (story.touches("log", 0, look[time]) for time in ("at", "until"))
+            due, most = story.touches("log", 0, look["at"]), story.touches("log", 0, look["until"] + BEGIN_S)
             assert due - 120 * LATE_S - seen["late"]["log"] <= pages <= most + 1, f"at {look['at']}"
     both = {name for name, size in changes if size} & {name for name, size in changes if not size}
     assert {areas[name].part_of for name in both} >= {"sessions", "job.0.results", "job.1.results"}
@@ -147,7 +149,7 @@ def test_pages_are_written_where_and_as_often_as_planned(story: _Story, seen: An
             pages = found["mapped"] // PAGE
             least, most = (
                 pages * -math.expm1(-story.touches(name, *times) / pages)
-                for times in ((cleared + 0.03, end - 0.03), (begin - 0.03, until + 0.03))
+                for times in ((cleared + BEGIN_S, end - BEGIN_S), (begin - BEGIN_S, until + BEGIN_S))
             )
             spread = 5 * math.sqrt(most)
             assert least - spread <= found["written"] <= most + spread, f"{name} at {end}"
