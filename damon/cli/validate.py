@@ -101,7 +101,7 @@ def _add_guests(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--icount", type=number(0, 10), default=0, metavar="N",
         help="an instruction of an emulated guest's processor takes 2**N ns (default 0): the more, the longer its "
-        "faults and the worker's passes take, which the simulated machine's do not",
+        "faults take, which the simulated machine's do not",
     )  # fmt: skip
     command.add_argument(
         "--one-guest", action="store_true",
@@ -150,8 +150,8 @@ def validate(
         except GuestFailed as error:
             print(f"{label}: {error}", file=sys.stderr)
             return error.code
-        # Other engines' workers are no kernel's: what they take is not known.
-        icount = jobs[0].config.icount if engine.engine == HOST else None
+        # Other engines' workers are no kernel's: what they take is not known. Measured intervals have it in them.
+        icount = jobs[0].config.icount if engine.engine == HOST and not arguments.as_measured else None
         played = as_emulated(files_in_memory(workload), icount)
         rows = [
             _compared(arguments, policy, played, place / policy.name, of)
@@ -231,6 +231,8 @@ def _beside(arguments: argparse.Namespace, workload: Workload, measured: Path) -
     frames = Frames.read(measured)
     if frames is None:
         raise InvalidInput(f"--others: measured: {str(measured)!r} has no {NAME}; give a size and a rate, or none")
+    if arguments.as_measured:
+        frames = replace(frames, late_us=0.0)
     workload, places = as_found(workload, frames)
     return workload, {"lead_s": frames.lead_s, "places": places}
 

@@ -163,8 +163,8 @@ class Performed:
     def _read(self) -> None:
         assert self._program.stdout is not None
         for line in self._program.stdout:
-            if not line.endswith("}\n"):
-                continue  # its process was killed while it wrote
+            if not line.endswith("]}\n"):
+                continue  # its process was killed while it wrote, which the program says
             name, report = Report.parse(line)
             with self._changed:
                 self._latest[name] = report

@@ -22,6 +22,8 @@ MEMCG: Final = re.compile(rf"/?{NAME.pattern}(?:/{NAME.pattern}){{0,15}}")
 PHASE_NAME: Final = re.compile(r"[!#-\[\]-~][ !#-\[\]-~]{0,63}")
 Scale = Annotated[float, msgspec.Meta(ge=0.001, le=1000)]
 Latency = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+#: Of one region: what all of them take has to fit a time.
+CheckTime = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -121,7 +123,7 @@ class MachineFields(Strict, frozen=True):
     migrate_us: Latency = 2.0
     thp: Literal["always", "madvise", "never"] = "madvise"
     huge_us: Latency = 100.0
-    check_us: Latency = 0.0
+    check_us: CheckTime = 0.0
     wake_us: Latency = 0.0
     hz: Literal[0, 100, 250, 300, 1000] = 250
 

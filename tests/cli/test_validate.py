@@ -220,6 +220,28 @@ def test_the_worker_of_an_emulated_guest(files: Path, monkeypatch: pytest.Monkey
         assert tuple(asked[f"{name}_us"] for name in ("check", "wake", "scan", "reclaim")) == costs
 
 
+def test_measured_intervals_have_the_pace_of_the_worker_in_them(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So neither what an emulated worker takes nor how late sleeps end is counted again."""
+
+    def guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]:
+        found = _measured_guest(jobs, label, quiet)
+        for job in jobs:
+            frames = Frames.read(job.place)
+            assert frames is not None
+            replace(frames, late_us=700.0).write(job.place)
+        return found
+
+    counted = SimpleNamespace(icount=0)
+    monkeypatch.setattr(
+        compare_guests, "prepare", lambda *given, **more: replace(_prepare(*given, **more), config=counted)
+    )
+    for words, paces in (([], (0.5, 840.0)), (["--as-measured"], (0.0, 0.0))):
+        out = files / f"out{len(words)}"
+        assert _run(files, "--others", "measured", "-o", str(out), "--quiet", *words, guest=guest) == 0
+        asked = json.loads((out / "soon/predicted/run.json").read_text())["request"]["workload"]["machine"]
+        assert (asked["check_us"], asked["wake_us"]) == paces
+
+
 def test_a_guest_that_measured_nothing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(files, "--others", "measured") == 2
     assert "has no frames.json; give a size and a rate, or none" in capsys.readouterr().err

@@ -145,6 +145,7 @@ _BAD: list[tuple[str, Any, str]] = [
     ("machine.hz", "250", ": is not valid"),
     ("machine.huge_us", "1ms", ": is not valid; give microseconds"),
     ("machine.check_us", -1, ": is not valid; give microseconds"),
+    ("machine.check_us", 1e9, ": is not valid; give microseconds"),
     ("machine.wake_us", float("nan"), ": is not valid"),
     ("machine.nodes", {"size": "1G"}, ": is not valid; give a list of 1 to 8 nodes"),
     ("machine.nodes", [{"size": "4M"}] * 9, "is not valid; give a list of 1 to 8 nodes"),

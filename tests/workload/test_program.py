@@ -75,7 +75,7 @@ def test_a_process_that_is_killed_in_the_middle_of_a_line_ends_it() -> None:
         until(lambda: _waits(first[0]["pid"]))  # in write(), or for its turn
         os.kill(first[0]["pid"], signal.SIGKILL)
         lines = [process.stdout.readline() for _ in range(100)]
-    whole = [json.loads(line)["process"] for line in lines if line.endswith("}\n")]
+    whole = [json.loads(line)["process"] for line in lines if line.endswith("]}\n")]
     assert len(whole) >= 98
     assert whole[-20:] == [other] * 20
 

@@ -98,8 +98,7 @@ class SimulatedMachine(Closing, Releasable):
         for area in workload.areas:
             if area.mapped_at_start:
                 self._map(area.name, 0)
-        self._phase = 0
-        self._phase_end = 0
+        self._phase = self._phase_end = 0
         self._start_phase(0)
 
     @property

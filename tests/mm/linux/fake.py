@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from damon.mm.linux.native import Files
+from damon.model.arrays import FOLIO_MAPPED, FOLIO_PASS, DamonFolio, FolioArray
 from damon.model.machine import Closing
 from tests.page_flags import PM_EXCLUSIVE, PM_PRESENT
 
@@ -79,3 +80,16 @@ class FakeKernel(Closing):
 
 def present(pfn: int, exclusive: bool = True) -> int:
     return PM_PRESENT | (PM_EXCLUSIVE if exclusive else 0) | pfn
+
+
+#: Of a folio that an action is to reach.
+WANTED = FOLIO_PASS | FOLIO_MAPPED
+
+
+def batch(*rows: tuple[int, int, int]) -> FolioArray:
+    """(pfn, pages, flags) rows."""
+    folios = FolioArray(max(1, len(rows)))
+    folios.nr = len(rows)
+    for i, (pfn, pages, flags) in enumerate(rows):
+        folios.rows[i] = DamonFolio(pfn=pfn, nr_pages=pages, flags=flags)
+    return folios

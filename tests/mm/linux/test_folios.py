@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from damon.mm.linux import native
 from damon.mm.linux.native import Key, Result
 from damon.mm.linux.physical import LinuxPhysicalSpace
-from damon.mm.linux.rmap import MAX_AGE_NS, MIN_AGE_NS, ReverseMap, add_second
+from damon.mm.linux.rmap import ReverseMap
 from damon.model.arrays import (
     FOLIO_ACTIVE,
     FOLIO_ANON,
@@ -27,7 +27,6 @@ from damon.model.arrays import (
     FOLIO_YOUNG,
     U64,
     Buffer,
-    DamonFolio,
     FolioArray,
 )
 from damon.model.context import DamonCtx
@@ -37,7 +36,7 @@ from damon.ops.paddr import Paddr
 from tests.buffers import addresses
 from tests.fakes import FakeMachine, regions_of
 from tests.mm.linux.dictated import ANON, PHASES, Block, folio_at, memory, page_flags
-from tests.mm.linux.fake import FakeKernel, present, write_u64
+from tests.mm.linux.fake import WANTED, FakeKernel, batch, present, write_u64
 from tests.mm.linux.golden import fake_kernel, row, walk
 from tests.page_flags import (
     KPF_ACTIVE,
@@ -50,15 +49,6 @@ from tests.page_flags import (
     KPF_UPTODATE,
     PM_PRESENT,
 )
-
-
-def batch(*rows: tuple[int, int, int]) -> FolioArray:
-    """(pfn, pages, flags) rows."""
-    folios = FolioArray(max(1, len(rows)))
-    folios.nr = len(rows)
-    for i, (pfn, pages, flags) in enumerate(rows):
-        folios.rows[i] = DamonFolio(pfn=pfn, nr_pages=pages, flags=flags)
-    return folios
 
 
 def memcg(block: Block, charged: bool) -> int:
@@ -232,18 +222,13 @@ def kernel(tmp_path: Path) -> Iterator[FakeKernel]:
         yield made
 
 
-WANTED = FOLIO_PASS | FOLIO_MAPPED
-#: Above every kernel's pid_max.
-NOBODY = 5_000_000
-
-
 def test_pages_of_an_action(kernel: FakeKernel) -> None:
     kernel.process(2, [(0, 64)], {10: present(20), 11: present(21), 12: present(22), 30: present(40)})
     kernel.process(3, [(0, 64)], {5: present(50)})
     rmap = ReverseMap(kernel.files)
     assert native.rmap_build(kernel.files.pointer, rmap._map, 3, 0, 256) == 0
     folios = batch(
-        (20, 4, WANTED),  # its last page is mapped by nobody
+        (20, 4, WANTED),  # no process maps its last page
         (40, 1, WANTED | FOLIO_ACTIVE),
         (50, 1, WANTED),  # our own
         (60, 1, WANTED),  # missing
@@ -332,80 +317,6 @@ def test_what_left_memory(kernel: FakeKernel, entry: int, flags: int, left: int)
     )
     os.close(pagemap)
     assert found == left
-
-
-class Time:
-    """A clock that the test turns; every look takes ``step``."""
-
-    def __init__(self, step: int = 1000) -> None:
-        self.now, self.step = 0, step
-
-    def __call__(self) -> int:
-        self.now += self.step
-        return self.now
-
-
-def test_reverse_map_is_read_anew_by_age_and_on_mismatch(kernel: FakeKernel) -> None:
-    """A made-up process can't be acted on: no real one has such a number, so each of its pages is stale."""
-    time = Time()
-    kernel.process(NOBODY, [(0, 64)], {10: present(20)})
-    rmap = ReverseMap(kernel.files, time)
-    known, unknown = batch((20, 1, WANTED)), batch((60, 1, WANTED))
-    rmap.act(unknown, native.PAGEOUT)
-    assert rmap.builds == 1
-    rmap.act(unknown, native.PAGEOUT)
-    assert rmap.builds == 1  # too young to be read anew
-    time.now += MIN_AGE_NS
-    result = rmap.act(unknown, native.PAGEOUT)
-    assert rmap.builds == 2
-    assert result.missing == 1
-    time.now += MIN_AGE_NS
-    rmap.act(batch((60, 1, FOLIO_PASS)), native.PAGEOUT)  # nothing mapped: no reason
-    assert rmap.builds == 2
-    rmap.act(batch(), native.PAGEOUT)
-    rmap.act(known, native.ACTIVATE)
-    assert rmap.builds == 3  # stale
-    time.now += MAX_AGE_NS
-    rmap.act(batch((60, 1, FOLIO_PASS)), native.PAGEOUT)
-    assert rmap.builds == 4
-    rmap.act(batch((1 << 30, 1, WANTED)), native.PAGEOUT)  # another window
-    assert rmap.builds == 5
-    rmap.close()
-    assert rmap.act(known, native.PAGEOUT).wanted == 0
-
-
-def test_a_second_attempt_counts_each_page_once() -> None:
-    """Ten pages, of which one was reached at first; five more are by the newer map."""
-    first, again = Result(wanted=10, acted=1, left=1, stale=4, missing=3, shared=2), Result()
-    again.wanted, again.acted, again.left, again.missing, again.shared = 10, 5, 4, 2, 2
-    add_second(first, again)
-    assert (first.wanted, first.acted, first.left) == (10, 6, 5)
-    assert (first.stale, first.missing, first.shared) == (0, 2, 2)
-    repeated = Result(wanted=10, acted=8, stale=2)
-    add_second(repeated, Result(wanted=10, acted=10))
-    assert (repeated.acted, repeated.stale) == (10, 0)
-
-
-def test_pages_that_are_tried_twice_are_wanted_once(kernel: FakeKernel) -> None:
-    time = Time()
-    kernel.process(NOBODY, [(0, 64)], {10: present(20)})
-    rmap = ReverseMap(kernel.files, time)
-    known = batch((20, 1, WANTED))
-    rmap.act(known, native.PAGEOUT)
-    time.now += MIN_AGE_NS
-    result = rmap.act(known, native.PAGEOUT)
-    assert rmap.builds == 2
-    assert (result.wanted, result.stale) == (1, 1)
-
-
-def test_reading_the_map_takes_a_small_share_of_the_time(kernel: FakeKernel) -> None:
-    time = Time(step=1_000_000_000)
-    rmap = ReverseMap(kernel.files, time)
-    unknown = batch((60, 1, WANTED))
-    for _ in range(20):
-        rmap.act(unknown, native.PAGEOUT)
-    assert rmap.builds * rmap.cost_ns * 10 <= time.now
-    rmap.close()
 
 
 def test_result_of_list_actions_is_all_passing_pages(kernel: FakeKernel) -> None:
