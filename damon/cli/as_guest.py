@@ -116,19 +116,19 @@ def as_found(workload: Workload, frames: Frames) -> tuple[Workload, Places]:
         workload: to be simulated.
         frames: what was found in the guest.
     """
-    alike: dict[tuple[float, bool], list[FrameRun]] = {}
+    alike: dict[tuple[float, bool, bool], list[FrameRun]] = {}
     for one in frames.beside:
-        alike.setdefault((one.rate, one.charged), []).append(one)
+        alike.setdefault((one.rate, one.charged, one.locked), []).append(one)
     memcg = workload.memcg(workload.areas[0])
     areas: list[Area] = []
     accesses: list[Access] = []
     places: dict[str, Sequence[tuple[int, int, int]]] = dict(frames.areas)
-    for (rate, charged), runs in sorted(alike.items()):
+    for (rate, charged, locked), runs in sorted(alike.items()):
         name, rows, page = f"{_BESIDE} {len(areas)}", [], 0
         for one in runs:
             rows.append((page, one.pfn, one.nr))
             page += one.nr
-        areas.append(Area(name, page * PAGE, process=_BESIDE, memcg=memcg if charged else ""))
+        areas.append(Area(name, page * PAGE, process=_BESIDE, memcg=memcg if charged else "", locked=locked))
         places[name] = rows
         if rate:
             accesses.append(Access(name, rate * page))
@@ -148,7 +148,8 @@ def _tables(workload: Workload, process: str) -> Area:
     zipf = {one.area for phase in workload.phases for one in phase.accesses if one.pattern is Pattern.ZIPF}
     size = sum(area.size // PAGE * (_LAST + _SHARES * (area.name in zipf)) for area in own.values())
     first = next(iter(own.values()))
-    return Area(f"{_TABLES} {process}", -(-size // PAGE) * PAGE, process=process, memcg=workload.memcg(first))
+    name = f"{_TABLES} {process}"
+    return Area(name, -(-size // PAGE) * PAGE, process=process, memcg=workload.memcg(first), locked=True)
 
 
 def slowed(policy: Policy, workload: Workload, measured: Measured, result: dict[str, Any]) -> tuple[Policy, Workload]:

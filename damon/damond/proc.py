@@ -44,7 +44,7 @@ def _meminfo(machine: SimulatedMachine) -> str:
         "MemTotal": total, "MemFree": free, "MemAvailable": min(total, free + sum(file)), "Buffers": 0,
         "Cached": sum(file), "SwapCached": 0, "Active": anon[0] + file[0], "Inactive": anon[1] + file[1],
         "Active(anon)": anon[0], "Inactive(anon)": anon[1], "Active(file)": file[0], "Inactive(file)": file[1],
-        "AnonPages": sum(anon),
+        "Unevictable": counters["nr_unevictable"], "Mlocked": counters["nr_unevictable"], "AnonPages": sum(anon),
     }.items()}  # fmt: skip
     kib["SwapTotal"] = sum(swap.size_bytes for swap in swaps) // 1024
     kib["SwapFree"] = kib["SwapTotal"] - sum(swap.used_bytes for swap in swaps) // 1024

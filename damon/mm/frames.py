@@ -10,10 +10,11 @@ from dataclasses import dataclass
 class FrameRun:
     """``nr`` page frames from ``pfn`` on, each accessed ``rate`` times a second.
 
-    ``charged``: they are charged to the cgroup in question.
+    ``charged``: they are charged to the cgroup in question. ``locked``: by mlock(2), or for another reason unevictable.
     """
 
     pfn: int
     nr: int
     rate: float
     charged: bool = False
+    locked: bool = False

@@ -17,7 +17,7 @@ from damon.quoting import cut
 from damon.results.run import regular
 
 NAME: Final = "frames.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 _MOST_BYTES: Final = 64 << 20
 #: Limits of a file: page frames (of 4 TiB), accesses of one in a second, seconds before the modules are loaded, and
 #: microseconds of a sleep.
@@ -50,7 +50,7 @@ class Frames:
         whole = {
             format_version.FIELD: FORMAT, "lead_s": self.lead_s, "system_ram": list(self.system_ram),
             "areas": {name: list(rows) for name, rows in self.areas.items()},
-            "beside": [[one.pfn, one.nr, one.rate, one.charged] for one in self.beside],
+            "beside": [[one.pfn, one.nr, one.rate, one.charged, one.locked] for one in self.beside],
             "late_us": self.late_us,
         }  # fmt: skip
         (directory / NAME).write_text(json.dumps(whole, separators=(",", ":")) + "\n")
@@ -122,6 +122,6 @@ def _file() -> Any:
     fields: list[Any] = [
         ("lead_s", lead), ("system_ram", list[tuple[address, address]]),
         ("areas", dict[str, list[tuple[number, number, some]]]),
-        ("beside", list[tuple[number, some, often, bool]]), ("late_us", late, 0.0),
+        ("beside", list[tuple[number, some, often, bool, bool]]), ("late_us", late, 0.0),
     ]  # fmt: skip
     return msgspec.defstruct("_File", fields)

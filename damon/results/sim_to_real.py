@@ -6,7 +6,7 @@ from __future__ import annotations
 import statistics
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -41,6 +41,11 @@ class Measured:
     psi_some: float
     slowdown: float
     aggregation_s: float | None
+
+    def until(self, rows: int) -> Measured:
+        """The first ``rows`` seconds of the series; the rest is of the whole run."""
+        series = {name: getattr(self, name)[:rows] for name in ("seconds", "resident", "reclaimed", "refaults")}
+        return replace(self, **series)
 
     def as_object(self) -> dict[str, Any]:
         """For JSON: the series, and what they end in."""
@@ -145,10 +150,19 @@ def _rss(one: Measured, other: Measured) -> float:
 
 @dataclass(frozen=True)
 class Compared:
-    """One policy, predicted and measured: runs of several seeds, and those on real memory."""
+    """One policy, predicted and measured: runs of several seeds, and those on real memory.
+
+    All are as long as the shortest: rows of a guest come late, and a workload that starts over at the end of a run
+    faults as much in that second as in many others.
+    """
 
     runs: Sequence[Measured]
     guests: Sequence[Measured]
+
+    def __post_init__(self) -> None:
+        rows = min(len(run.seconds) for run in (*self.runs, *self.guests))
+        for name in ("runs", "guests"):
+            object.__setattr__(self, name, [run.until(rows) for run in getattr(self, name)])
 
     @cached_property
     def predicted(self) -> Measured:

@@ -40,7 +40,8 @@ def area_of(name: str, raw: AreaFields, field: str) -> Area:
     """The area ``name`` of the fields at ``field``."""
     process = check_name(raw.process, f"{field}.process")
     memcg = check_memcg(raw.memcg, f"{field}.memcg")
-    return Area(name, parse_size(raw.size, f"{field}.size"), Kind(raw.kind), process, raw.populate, raw.mapped, memcg)
+    size = parse_size(raw.size, f"{field}.size")
+    return Area(name, size, Kind(raw.kind), process, raw.populate, raw.mapped, memcg, locked=raw.locked)
 
 
 def process_of(name: str, spec: Any, areas: Collection[Area], nodes: int) -> ProcessSpec:

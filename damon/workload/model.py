@@ -62,6 +62,7 @@ class Area:
     memcg: str = ""  #: cgroup that its pages are charged to; empty: the process's
     part_of: str = ""  #: the area of the file that this is a part of; empty: it is one itself
     replay: Replay | None = None  #: its accesses, and when it is mapped, are those of a trace; no phase has any of it
+    locked: bool = False  #: by mlock(2): its pages never leave memory once they are there
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def compile_plan(workload: Workload, options: Options = Options()) -> str:
         *(f"process {name}" + " late" * workload.process_spec(name).late for name in processes),
         *(
             f"area {processes[area.process]} {area.kind is Kind.FILE:d} {area.size} {area.populate:d} "
-            f"{area.mapped_at_start:d} {area.name}"
+            f"{area.mapped_at_start:d} {area.locked:d} {area.name}"
             for area in workload.areas
         ),
         *_replays(workload),

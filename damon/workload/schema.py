@@ -36,6 +36,7 @@ class AreaFields(Strict, frozen=True):
     process: str = "main"
     populate: bool = True
     mapped: bool = True
+    locked: bool = False
     memcg: str = ""
     grow: GrowFields | None = None
 
@@ -175,7 +176,7 @@ TAKES: Final[Mapping[str, str]] = {
     "exit[]": "the name of a process",
     "name": "text",
     "process": "a name",
-    **dict.fromkeys(("repeat", "populate", "mapped", "late", "loop"), "true or false"),
+    **dict.fromkeys(("repeat", "populate", "mapped", "locked", "late", "loop"), "true or false"),
     "trace": "the path of a file of `damon import`",
     **dict.fromkeys(("from", "to"), "a duration, e.g. 60s"),
     **dict.fromkeys(("time_scale", "size_scale"), "a number from 0.001 to 1000"),

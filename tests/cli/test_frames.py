@@ -39,8 +39,8 @@ machine: {memory: 64 MiB}
 """
 FRAMES = Frames(
     4.5, [(0x100000, 0x4000000)], {"one": [(0, 9000, 8), (10, 8000, 4)], "two": [(0, 9100, 8)]},
-    [FrameRun(7000, 3, 0.0, False), FrameRun(7003, 1, 12.5, True), FrameRun(9500, 2, 12.5, False),
-     FrameRun(9600, 5, 12.5, False)], 420.5,
+    [FrameRun(7000, 3, 0.0), FrameRun(7003, 1, 12.5, True), FrameRun(9500, 2, 12.5), FrameRun(9600, 5, 12.5),
+     FrameRun(9700, 4, 0.0, False, True)], 420.5,
 )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def test_pages_are_in_the_frames_that_they_had(machine: SimulatedMachine) -> Non
     one = _pages(machine, "one")
     assert one[:8] == list(range(9000, 9008))
     assert one[10:14] == list(range(8000, 8004))
-    known = {pfn for first, nr in ((7000, 4), (9100, 8), (9500, 2), (9600, 5)) for pfn in range(first, first + nr)}
+    known = {pfn for first, nr in ((7000, 4), (9100, 8), (9500, 2), (9600, 5), (9700, 4)) for pfn in range(first, first + nr)}
     assert not known & {*one[8:10], *one[14:]}  # pages whose place is not known take none that is
     assert _pages(machine, "two") == list(range(9100, 9108))
 
@@ -91,11 +91,12 @@ def test_pages_that_come_later_get_the_frames_that_they_had_once(tmp_path: Path)
 
 def test_what_is_beside_is_accessed_as_often(machine: SimulatedMachine) -> None:
     beside = {name: machine.row(name) for name in machine.state.placed if name.startswith("beside")}
-    assert [row.nr_pages for row in beside.values()] == [3, 7, 1]
+    assert [row.nr_pages for row in beside.values()] == [3, 4, 7, 1]
     rates = [row.seg[row.nr_seg - 1].rate * 1e9 for row in beside.values()]
-    assert rates == pytest.approx([0, 12.5 * 7, 12.5])
-    assert [bool(row.memcg) for row in beside.values()] == [False, False, True]
-    assert _pages(machine, "beside the workload 1") == [9500, 9501, *range(9600, 9605)]
+    assert rates == pytest.approx([0, 0, 12.5 * 7, 12.5])
+    assert [bool(row.memcg) for row in beside.values()] == [False, False, False, True]
+    assert [bool(row.locked) for row in beside.values()] == [False, True, False, False]
+    assert _pages(machine, "beside the workload 2") == [9500, 9501, *range(9600, 9605)]
 
 
 def test_free_memory_is_the_same_as_without_places(machine: SimulatedMachine) -> None:
@@ -114,9 +115,9 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("lead_s", -1), ("format", 2), ("beside", [[5, 0, 1.0, False]]),
-        ("beside", [[5, 2, 1.0, False], [6, 1, 1.0, False]]),
-        ("beside", [[1 << 31, 1, 1.0, False]]), ("beside", [[5, 1, 1e300, False]]),
+        ("lead_s", -1), ("format", 3), ("beside", [[5, 0, 1.0, False, False]]), ("beside", [[5, 1, 1.0, False]]),
+        ("beside", [[5, 2, 1.0, False, False], [6, 1, 1.0, False, False]]),
+        ("beside", [[1 << 31, 1, 1.0, False, False]]), ("beside", [[5, 1, 1e300, False, False]]),
         ("areas", {"one": [[0, 1 << 30, 2]]}),
         ("areas", {"one": [[4, 9, 2], [5, 20, 1]]}), ("areas", 5),
     ],
@@ -149,8 +150,9 @@ def test_rates_and_runs() -> None:
     assert rate(0, 10, 0.1) == 0
     assert rate(5, 10, 0.1) == pytest.approx(math.log(2) / 0.1)
     assert rate(10, 10, 0.1) == pytest.approx(math.log(20) / 0.1)  # a bound: as in half an interval less
-    assert runs([(4, 1.0, False), (5, 1.0, False), (6, 1.0, True), (9, 1.0, True)]) == [
-        FrameRun(4, 2, 1.0), FrameRun(6, 1, 1.0, True), FrameRun(9, 1, 1.0, True)
+    alike = [FrameRun(4, 1, 1.0), FrameRun(5, 1, 1.0), FrameRun(6, 1, 1.0, True), FrameRun(7, 1, 1.0, True, True)]
+    assert runs([*alike, FrameRun(9, 1, 1.0, True, True)]) == [
+        FrameRun(4, 2, 1.0), *alike[2:], FrameRun(9, 1, 1.0, True, True)
     ]  # fmt: skip
     assert rows([7, 8, -1, 9, 10, 3]) == [(0, 7, 2), (3, 9, 2), (5, 3, 1)]
 
@@ -159,10 +161,11 @@ def test_this_process_is_less_busy_later() -> None:
     """Its frames are accessed in each round, as it is at work then; afterwards it looks once a second."""
     watch = beside.Watch.__new__(beside.Watch)
     watch.pfns, watch.hot, watch._mine, watch._charged = array("Q", [1, 2, 3, 4]), array("Q", [1]), {2, 4}, {2}
+    watch._locked = bytes((0, 0, 0, 1, 1))
     watch._long = beside._Rounds([b"\1\1\0\0"] * 10, 0.1)
     watch._short = beside._Rounds([b"\1"] * 16, 0.005)
     assert watch.runs() == [
-        FrameRun(1, 1, round(rate(16, 16, 0.005), 3)), FrameRun(2, 1, 1.0, True), FrameRun(3, 2, 0.0)
+        FrameRun(1, 1, round(rate(16, 16, 0.005), 3)), FrameRun(2, 1, 1.0, True), FrameRun(3, 2, 0.0, False, True)
     ]  # fmt: skip
 
 
@@ -220,4 +223,5 @@ def test_frames_that_became_an_areas_are_not_beside_it() -> None:
     watch = object.__new__(beside.Watch)
     watch.pfns, watch.hot, watch._charged = array("Q", [1, 2, 3]), array("Q"), set()
     watch._long, watch._short = beside._Rounds([bytes(3)], 0.1), beside._Rounds([], 0.005)
+    watch._locked = bytes(9)
     assert watch.runs({2, 8}) == [FrameRun(1, 1, 0.0, False), FrameRun(3, 1, 0.0, False)]

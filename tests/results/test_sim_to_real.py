@@ -78,6 +78,18 @@ def test_a_prediction_is_the_mean_of_its_runs() -> None:
     assert row.as_object()["predicted"]["refaults_range"] == [10, 60]
 
 
+def test_all_are_compared_as_long_as_the_shortest_lasts() -> None:
+    """A guest's last row comes late, and would be held against a second more of the simulated run."""
+    longer = replace(
+        ONE, seconds=(0, 1, 2, 3), resident=(100 * MIB,) * 3 + (900 * MIB,), refaults=(0, 10, 30, 900),
+        reclaimed=(0, 0, 0, MIB),
+    )  # fmt: skip
+    row = Compared([longer, longer], [replace(ONE, refaults=(0, 10, 30))])
+    assert (row.refaults, row.rss, row.reclaimed) == (1, 0, 1)
+    assert sim_to_real.refaults_range(row.runs) == (30, 30)
+    assert row.as_object()["predicted"]["over_time"]["seconds"] == [0, 1, 2]
+
+
 def test_the_lesser_rank_correlation_counts() -> None:
     sides = [replace(ONE, resident=(n * MIB,) * 3, refaults=(0, 0, 10 * n * n)) for n in range(1, 5)]
     rows = [Compared([one], [one]) for one in sides]

@@ -301,7 +301,7 @@ BAD_LINES = [
 def test_a_plan_that_does_not_fit_its_trace_is_refused(tmp_path: Path, lines: str) -> None:
     path = _trace(tmp_path / "t", 4, [[(0, 4, 1.0, 1.0)]])
     text = lines.format(t=path, d=tmp_path)
-    plan = f"options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 16384 1 1 a\n{text}\nphase 1 x\n"
+    plan = f"options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 16384 1 1 0 a\n{text}\nphase 1 x\n"
     result = subprocess.run([WORKLOAD_PROGRAM, "--check"], input=plan, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1

@@ -14,7 +14,7 @@ import re
 import threading
 from array import array
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -34,8 +34,11 @@ OWN_RATE: Final = 1.0
 LATE_ROUNDS: Final = 100
 #: Frames of a short round at a time: marking and reading them has to take less than the interval.
 _CHUNK: Final = 256
+#: KPF_LRU, in the first byte of a frame's flags, and KPF_UNEVICTABLE, in the third.
 _LRU: Final = 1 << 5
+_UNEVICTABLE: Final = 1 << 18 - 16
 _IS_LRU: Final = bytes(bool(byte & _LRU) for byte in range(256))
+_IS_UNEVICTABLE: Final = bytes(bool(byte & _UNEVICTABLE) for byte in range(256))
 _FRAME: Final = (1 << 55) - 1
 _PRESENT: Final = 1 << 63
 
@@ -48,15 +51,15 @@ def rate(seen: int, rounds: int, seconds: float) -> float:
     return -math.log(1 - min(seen, rounds - 0.5) / rounds) / seconds
 
 
-def runs(frames: Iterable[tuple[int, float, bool]]) -> list[FrameRun]:
-    """Neighbours that are alike as one, of ascending frames: number, rate, and whether it is charged."""
+def runs(frames: Iterable[FrameRun]) -> list[FrameRun]:
+    """Neighbours that are alike as one, of ascending frames."""
     found: list[FrameRun] = []
-    for pfn, often, charged in frames:
+    for one in frames:
         last = found[-1] if found else None
-        if last is not None and last.pfn + last.nr == pfn and (last.rate, last.charged) == (often, charged):
-            found[-1] = FrameRun(last.pfn, last.nr + 1, last.rate, last.charged)
+        if last is not None and replace(one, pfn=last.pfn, nr=last.nr) == last and last.pfn + last.nr == one.pfn:
+            found[-1] = replace(last, nr=last.nr + one.nr)
         else:
-            found.append(FrameRun(pfn, 1, often, charged))
+            found.append(one)
     return found
 
 
@@ -112,7 +115,9 @@ class Watch:
 
     def __init__(self, machine: LinuxMachine, without: Iterable[int], memcg_id: int = 0) -> None:
         self._clock, self._files = machine.clock, machine.files()
-        mask = bytearray(self._on_lists(max(end for _, end in machine.system_ram())))
+        flags = self._read(self._files.kpageflags, max(end for _, end in machine.system_ram()) // PAGE_SIZE)
+        mask = bytearray(flags[::8].translate(_IS_LRU))
+        self._locked = flags[2::8].translate(_IS_UNEVICTABLE)
         for pfn in without:
             if 0 <= pfn < len(mask):
                 mask[pfn] = 0
@@ -125,10 +130,6 @@ class Watch:
             pfn for pfn, each in zip(self.pfns, always, strict=True) if each and pfn not in mine
         ))  # fmt: skip
         self._short = self._round_all(SHORT_ROUNDS, SHORT_US, self.hot, _CHUNK)
-
-    def _on_lists(self, end: int) -> bytes:
-        """A byte for each frame below ``end``, bytes: 1 if it is on an LRU list."""
-        return self._read(self._files.kpageflags, end // PAGE_SIZE)[::8].translate(_IS_LRU)
 
     @staticmethod
     def _read(file: int, frames: int) -> bytes:
@@ -174,7 +175,10 @@ class Watch:
         long = list(map(sum, zip(*self._long.answers, strict=True)))
         short = dict(zip(self.hot, map(sum, zip(*self._short.answers, strict=True)), strict=True))
         return runs(
-            (pfn, OWN_RATE if seen and pfn in self._mine else self._rate(seen, short.get(pfn)), pfn in self._charged)
+            FrameRun(
+                pfn, 1, OWN_RATE if seen and pfn in self._mine else self._rate(seen, short.get(pfn)),
+                pfn in self._charged, bool(self._locked[pfn]),
+            )
             for pfn, seen in zip(self.pfns, long, strict=True)
             if pfn not in without
         )

@@ -27,7 +27,8 @@ CLUSTER: Final = 32
 PRIORITY: Final = 12
 SWAPPINESS: Final = 60
 FAILURES: Final = 16
-NR_LIST: Final = 4
+UNEVICTABLE: Final = 4
+NR_LIST: Final = 5
 NO_LIMIT: Final = 2**64 - 1
 #: Numbers of cgroups that a page can record.
 MAX_MEMCG: Final = 2**16 - 1
@@ -125,7 +126,7 @@ class SimArea(ctypes.Structure):
         ("trace", ctypes.POINTER(SimTrace)),
         ("wanted", ctypes.POINTER(c_uint64)),
         *((name, c_uint64) for name in ("start", "nr_pages")),
-        *((name, c_uint32) for name in ("process", "kind", "memcg", "pad", "mapped", "epoch", "nr_seg", "nr_ext")),
+        *((name, c_uint32) for name in ("process", "kind", "memcg", "locked", "mapped", "epoch", "nr_seg", "nr_ext")),
         ("t_mapped", c_int64),
         *((name, c_uint64) for name in ("nr_bulk", "nr_bulk_idle")),
         *((name, c_uint64) for name in ("nr_present", "nr_swapped", "nr_active", "nr_huge")),

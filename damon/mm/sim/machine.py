@@ -29,7 +29,7 @@ from damon.model.ticks import Ticks
 from damon.workload.model import Access, Event, Hotplug, Phase, Workload
 
 FIRST_PID: Final = 1000
-LISTS: Final = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")
+LISTS: Final = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file", "nr_unevictable")
 
 
 class SimulatedMachine(Closing, Releasable):

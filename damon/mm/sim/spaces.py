@@ -204,6 +204,8 @@ class SimulatedProcess:
             return self._engine.thp_advise(area, index, end, advice, now)
         if advice is Advice.NORMAL:
             return 0, 0
+        if self._state.area.rows[area].locked and advice is not Advice.WILLNEED:
+            return -errno.EINVAL, 0
         _done, cost = self._engine.advise(area, index, end, advice, now)
         return 0, cost + (end - index) * self._state.m.scan_ns
 

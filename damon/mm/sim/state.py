@@ -163,6 +163,7 @@ class State(Releasable):
         row.page, row.st, row.seg, row.ext, row.thp = (part.pointer for part in maps)
         row.start, row.nr_pages, row.process = start, nr, process
         row.memcg = memcg
+        row.locked = area.locked
         row.kind = FILE if area.kind is Kind.FILE else ANON
         if area.replay is not None:
             row.trace = ctypes.pointer(self._trace(area, area.replay))

@@ -34,6 +34,12 @@ static inline uint64_t sim_folio_nr(const struct sim_area *a, uint64_t index)
 	return sim_valid(a, index) && a->page[index].flags & PG_HUGE ? SIM_BLOCK : 1;
 }
 
+/* The list that an area's pages are on, by whether they are active. */
+static inline int sim_list(const struct sim_area *a, int active)
+{
+	return a->locked ? (int)LIST_UNEVICTABLE : (int)a->kind * 2 + active;
+}
+
 /* Before nr_present or nr_evicted changes at t. */
 static inline void sim_residence_settle(struct sim_area *a, int64_t t)
 {
@@ -160,7 +166,7 @@ int sim_memcg_charge(struct sim_machine *m, uint32_t area, uint64_t nr, int64_t 
 /* Pages that a cgroup and those below it are charged. */
 static inline uint64_t sim_memcg_usage(const struct sim_memcg *c)
 {
-	return c->nr[0] + c->nr[1] + c->nr[2] + c->nr[3];
+	return c->nr[0] + c->nr[1] + c->nr[2] + c->nr[3] + c->nr[LIST_UNEVICTABLE];
 }
 
 static inline struct sim_lruvec *sim_lruvec(const struct sim_machine *m, uint64_t memcg, uint64_t node)

@@ -35,7 +35,6 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 {
 	struct sim_area *a = &m->area[area];
 	struct sim_process *process = &m->process[a->process];
-	int list = (int)a->kind * 2;
 
 	if (!a->mapped)
 		return;
@@ -54,8 +53,8 @@ EXPORT void sim_area_clear(struct sim_machine *m, uint32_t area, int64_t t)
 	sim_residence_settle(a, t);
 	a->touch_ns = 0.0;
 	for (uint64_t n = 0; n < m->nr_node; n++) {
-		sim_lru_count(m, area, n, list + LIST_ACTIVE, -(int64_t)a->node_active[n]);
-		sim_lru_count(m, area, n, list + LIST_INACTIVE, -(int64_t)(a->node_present[n] - a->node_active[n]));
+		sim_lru_count(m, area, n, sim_list(a, 1), -(int64_t)a->node_active[n]);
+		sim_lru_count(m, area, n, sim_list(a, 0), -(int64_t)(a->node_present[n] - a->node_active[n]));
 		m->node[n].kswapd_failures = 0;
 		a->node_present[n] = a->node_active[n] = a->bulk_seq[n] = 0;
 	}

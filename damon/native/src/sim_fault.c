@@ -104,7 +104,7 @@ void sim_page_insert(struct sim_machine *m, uint32_t area, uint64_t index, struc
 	a->node_active[node] += (uint64_t)active;
 	sim_latency(m, area, index, 1, node, 1, t);
 	process->nr_present++;
-	sim_lru_add(m, (int)a->kind * 2 + active, area, index, p);
+	sim_lru_add(m, sim_list(a, active), area, index, p);
 }
 
 /* Refaults that come sooner than their evictor's lists turn over go straight to the active list (mm/workingset.c). */
@@ -198,7 +198,7 @@ static void map_bulk(struct sim_machine *m, uint32_t area)
 		sim_frame_bulk(m, node, area, a->nr_pages - page < nr ? a->nr_pages - page : nr);
 		nr = a->nr_bulk - page;
 		if (nr)
-			a->bulk_seq[node] = sim_lru_run(m, node, (int)a->kind * 2, area, page, nr);
+			a->bulk_seq[node] = sim_lru_run(m, node, sim_list(a, 0), area, page, nr);
 		a->nr_present += nr;
 		a->node_present[node] += nr;
 		process->nr_present += nr;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The four LRU lists as rings of runs. A page carries the number of the run that it was last added with; every other
+ * The LRU lists as rings of runs. A page carries the number of the run that it was last added with; every other
  * run's claim to it is stale, so moving a page costs the same wherever it was.
  */
 #include "sim.h"
@@ -116,15 +116,15 @@ int sim_lru_activate(struct sim_machine *m, uint32_t area, uint64_t index)
 	struct sim_page *p = sim_page_get(m, area, index);
 	uint64_t node, nr = sim_folio_nr(a, index);
 
-	if (!(p->flags & PG_PRESENT) || p->flags & PG_ACTIVE)
+	if (!(p->flags & PG_PRESENT) || p->flags & PG_ACTIVE || a->locked)
 		return 0;
 	node = sim_node(m, p->frame);
 	p->flags |= PG_ACTIVE;
 	p->flags &= ~(uint32_t)PG_REFERENCED;
 	a->nr_active += nr;
 	a->node_active[node] += nr;
-	sim_lru_count(m, area, node, (int)a->kind * 2 + LIST_INACTIVE, -(int64_t)nr);
-	sim_lru_add(m, (int)a->kind * 2 + LIST_ACTIVE, area, index, p);
+	sim_lru_count(m, area, node, sim_list(a, 0), -(int64_t)nr);
+	sim_lru_add(m, sim_list(a, 1), area, index, p);
 	m->pgactivate += nr;
 	sim_memcg_age(m, a->memcg, nr);
 	return 1;
@@ -147,8 +147,8 @@ int sim_lru_deactivate(struct sim_machine *m, uint32_t area, uint64_t index)
 	p->flags &= ~(uint32_t)(PG_ACTIVE | PG_REFERENCED);
 	a->nr_active -= nr;
 	a->node_active[node] -= nr;
-	sim_lru_count(m, area, node, (int)a->kind * 2 + LIST_ACTIVE, -(int64_t)nr);
-	sim_lru_add(m, (int)a->kind * 2 + LIST_INACTIVE, area, index, p);
+	sim_lru_count(m, area, node, sim_list(a, 1), -(int64_t)nr);
+	sim_lru_add(m, sim_list(a, 0), area, index, p);
 	m->pgdeactivate += nr;
 	return 1;
 }

@@ -11,7 +11,7 @@ static void move(struct sim_machine *m, uint32_t area, uint64_t index, uint64_t 
 	struct sim_page *p = sim_page_get(m, area, index);
 	uint64_t before = p->frame, from = sim_node(m, before), node = sim_node(m, frame), nr = sim_folio_nr(a, index);
 	uint64_t active = p->flags & PG_ACTIVE ? nr : 0;
-	int list = (int)a->kind * 2 + (active ? LIST_ACTIVE : LIST_INACTIVE);
+	int list = sim_list(a, active != 0);
 
 	sim_lru_count(m, area, from, list, -(int64_t)nr);
 	a->node_present[from] -= nr;

@@ -199,7 +199,7 @@ EXPORT void sim_folios_mkold(struct sim_machine *m, const struct damon_folio *fo
 			sim_page_mkold(m, area, index, now);
 }
 
-/* Reclaim the chosen folios, accessed or not; the pages that left. */
+/* Reclaim the chosen folios, accessed or not, but for locked ones; the pages that left. */
 EXPORT uint64_t sim_pageout(struct sim_machine *m, const struct damon_folio *folios, uint32_t nr, int64_t now,
 			    int64_t *cost)
 {
@@ -208,7 +208,8 @@ EXPORT uint64_t sim_pageout(struct sim_machine *m, const struct damon_folio *fol
 	uint32_t area;
 
 	for (uint32_t n = 0; n < nr; n++)
-		if (folios[n].flags & FOLIO_PASS && sim_resolve(m, folios[n].pfn, &hint, &area, &index))
+		if (folios[n].flags & FOLIO_PASS && sim_resolve(m, folios[n].pfn, &hint, &area, &index) &&
+		    !m->area[area].locked)
 			reclaimed += sim_reclaim_page(m, area, index, sim_page_get(m, area, index), now, 0, cost);
 	m->pgsteal_advised += reclaimed;
 	return reclaimed;

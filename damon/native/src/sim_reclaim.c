@@ -66,7 +66,7 @@ uint64_t sim_reclaim_page(struct sim_machine *m, uint32_t area, uint64_t index, 
 		sim_lru_activate(m, area, index);
 		return 0;
 	}
-	sim_lru_count(m, area, node, (int)a->kind * 2 + !!(p->flags & PG_ACTIVE), -1);
+	sim_lru_count(m, area, node, sim_list(a, !!(p->flags & PG_ACTIVE)), -1);
 	if (p->flags & PG_ACTIVE) {
 		a->nr_active--;
 		a->node_active[node]--;

@@ -32,7 +32,7 @@ enum sim_pattern { PATTERN_NONE, PATTERN_STRIDED, PATTERN_RANDOM, PATTERN_ZIPF, 
 enum sim_kind { KIND_ANON, KIND_FILE };
 enum sim_thp { THP_NEVER, THP_MADVISE, THP_ALWAYS };
 enum sim_thp_advice { ADVISED_NOTHING, ADVISED_HUGE, ADVISED_NOHUGE, ADVISED_PARTLY }; /* PARTLY: no folio fits */
-enum sim_list { LIST_INACTIVE, LIST_ACTIVE, NR_LIST = 4 }; /* kind * 2 + active */
+enum sim_list { LIST_INACTIVE, LIST_ACTIVE, LIST_UNEVICTABLE = 4, NR_LIST }; /* kind * 2 + active */
 
 enum sim_page_flags {
 	PG_PRESENT = 1,
@@ -108,7 +108,7 @@ struct sim_area {
 	const struct sim_trace *trace; /* of PATTERN_TRACE */
 	uint64_t *wanted; /* by page: the frame that it first gets if that is free, and 1 more; 0: any */
 	uint64_t start, nr_pages;
-	uint32_t process, kind, memcg, pad;
+	uint32_t process, kind, memcg, locked; /* locked: by mlock(2), no page leaves or is on another list */
 	/* from here on: changes */
 	uint32_t mapped, epoch, nr_seg, nr_ext;
 	int64_t t_mapped;

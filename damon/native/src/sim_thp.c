@@ -46,7 +46,7 @@ static void insert(struct sim_machine *m, uint32_t area, uint64_t head, uint64_t
 	a->node_present[node] += SIM_BLOCK;
 	m->process[a->process].nr_present += SIM_BLOCK;
 	sim_latency(m, area, head, SIM_BLOCK, node, 1, t);
-	sim_lru_add(m, LIST_INACTIVE, area, head, p);
+	sim_lru_add(m, sim_list(a, 0), area, head, p);
 }
 
 /* A touch of a page in a block that is empty: all of it comes as one folio. 0: one page has to do. */
@@ -84,7 +84,7 @@ void sim_thp_split(struct sim_machine *m, uint32_t area, uint64_t head, int64_t 
 	struct sim_area *a = &m->area[area];
 	struct sim_page *p = &a->page[head];
 	uint64_t node = sim_node(m, p->frame), seq;
-	int list = (int)a->kind * 2 + (p->flags & PG_ACTIVE ? LIST_ACTIVE : LIST_INACTIVE);
+	int list = sim_list(a, !!(p->flags & PG_ACTIVE));
 
 	sim_latency(m, area, head, SIM_BLOCK, node, -1, t);
 	sim_lru_count(m, area, node, list, -(int64_t)SIM_BLOCK);

@@ -27,9 +27,11 @@ SEEDS, OPERATIONS = range(40), 16
 
 def workload(seed: int) -> Workload:
     """Short phases; every other machine has areas with whole huge pages, several nodes or several swap devices, and
-    every fifth has limits for cgroups."""
+    every fifth has limits for cgroups; in every fourth an area is locked."""
     rnd = Random(seed)
     made = _workload(rnd, seed)
+    if seed % 4 == 3:
+        made = replace(made, areas=(replace(made.areas[0], locked=True), *made.areas[1:]))
     return _boxed(rnd, made) if seed % 5 == 2 else made
 
 

@@ -17,11 +17,13 @@ from damon.mm.sim.layout import (
     KSWAPD,
     LEAF,
     MAX_NODE,
+    NR_LIST,
     PG_ACTIVE,
     PG_EVICTED,
     PG_PRESENT,
     PG_SWAPPED,
     ST_TAIL,
+    UNEVICTABLE,
     SimPattern,
 )
 from damon.mm.sim.state import State
@@ -130,6 +132,7 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
         assert (present, active) == (list(a.node_present), list(a.node_active))
         assert (sum(present), swapped, sum(active)) == (a.nr_present, a.nr_swapped, a.nr_active)
         assert a.mapped or not (sum(present) or swapped)
+        assert not (a.locked and (swapped or evicted or sum(active)))
     return owner
 
 
@@ -189,7 +192,7 @@ def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> No
     for number in range(s.m.nr_memcg * s.m.nr_node):
         memcg, node = divmod(number, s.m.nr_node)
         vec = s.cgroups.lruvec.rows[number]
-        for which in range(4):
+        for which in range(NR_LIST):
             live = 0
             assert vec.head[which] - vec.tail[which] <= s.m.run_mask + 1
             for at in range(vec.tail[which], vec.head[which]):
@@ -208,7 +211,7 @@ def _check_lists(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> No
     for (area, index), (node, which) in members.items():
         a = s.area.rows[area]
         active = valid(a, index) and a.page[index].flags & PG_ACTIVE
-        assert which == a.kind * 2 + bool(active)
+        assert which == (UNEVICTABLE if a.locked else a.kind * 2 + bool(active))
         assert node == node_of(s, frames[area, index])
 
 

@@ -23,8 +23,8 @@ static int read_area(struct plan *plan, const char *line)
 {
 	struct area *a = (GROW(plan->areas, plan->nr_areas), &plan->areas[plan->nr_areas]);
 
-	if (sscanf(line, "area %d %d %lu %d %d %64s", &a->process, &a->is_file, &a->size, &a->populate, &a->mapped,
-		   a->name) != 6 ||
+	if (sscanf(line, "area %d %d %lu %d %d %d %64s", &a->process, &a->is_file, &a->size, &a->populate, &a->mapped,
+		   &a->locked, a->name) != 7 ||
 	    a->process < 0 || a->process >= plan->nr_processes || !a->size || a->size % PAGE)
 		return -1;
 	plan->nr_areas++;

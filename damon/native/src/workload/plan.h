@@ -16,7 +16,7 @@ enum event_kind { EV_MMAP, EV_MUNMAP, EV_EXIT };
 
 struct area {
 	char name[NAME_MAX_LEN + 1];
-	int process, is_file, populate, mapped;
+	int process, is_file, populate, mapped, locked;
 	uint64_t size;
 	/* In its process only. */
 	uint8_t *base; /* NULL: not mapped */

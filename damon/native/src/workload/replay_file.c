@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "../trace.h"
-#include "plan.h"
+#include "process.h"
 
 #define MAX_COPIED (64u << 20)
 
@@ -54,6 +54,7 @@ static uint8_t *copy(int fd, size_t size)
 		}
 		at += (size_t)n;
 	}
+	keep_in_memory(to, size);
 	return to;
 }
 

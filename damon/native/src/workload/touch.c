@@ -51,6 +51,7 @@ int set_up_access(struct state *s, struct access *a)
 		perror("damon-workload: the table of zipf weights");
 		return -1;
 	}
+	keep_in_memory(a->cumulative, pages * sizeof(double));
 	for (uint64_t i = 0; i < pages; i++)
 		a->cumulative[i] = sum += pow((double)(i + 1), -a->skew);
 	return 0;
