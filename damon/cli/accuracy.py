@@ -93,6 +93,8 @@ def _add_guest(command: argparse.ArgumentParser) -> None:
     guest = command.add_argument_group("the guest")
     guest.add_argument("--kernel", default="page-idle", metavar="NAME", help="one of vmtest's (default page-idle)")
     guest.add_argument("--memory", default="1G", metavar="SIZE", help="memory (default 1G)")
+    guest.add_argument("--cpus", type=number(1, 64), default=1, metavar="N",
+                       help="processors, in turns: a monitor beside a busy program wakes late (default 1)")  # fmt: skip
     guest.add_argument("--icount", type=number(0, 10), default=0, metavar="N",
                        help="an instruction takes 2**N ns of the guest's time (default 0)")  # fmt: skip
     guest.add_argument("--thp", choices=("always", "madvise", "never"), help="transparent huge pages")
@@ -131,7 +133,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
         attrs=attrs, aggr_us=arguments.aggr_us, kernel=arguments.kernel, memory=arguments.memory,
         packages=[name for name in arguments.packages.split(",") if name],
         trees=[(Path(host), inside) for host, inside in _pairs(arguments.tree, ":", "--tree")],
-        thp=arguments.thp, icount=arguments.icount, env=_pairs(arguments.env, "=", "--env"),
+        cpus=arguments.cpus, thp=arguments.thp, icount=arguments.icount, env=_pairs(arguments.env, "=", "--env"),
     )  # fmt: skip
 
 

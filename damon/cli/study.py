@@ -135,21 +135,17 @@ def _results(arguments: argparse.Namespace, study: Study, name: str) -> Path:
 def _runner(arguments: argparse.Namespace, study: Study) -> Runner:
     from damon.tune.pool import Pool
 
-    paths = {workload.sha256: workload.path for workload in study.workloads}
     if arguments.cluster is None:
-        return Pool(paths, arguments.jobs)
+        return Pool({workload.sha256: workload.path for workload in study.workloads}, arguments.jobs)
     from damon import scheduler
     from damon.tune.cluster import Cluster
 
     own = [place for place in study.given.values() if "/" in place]
     if own:
         raise InvalidInput(f"--cluster: module {own[0]}: a directory is not sent to workers; run it without --cluster")
-    traced = [workload.name for workload in study.workloads if workload.traced]
-    if traced:
-        raise InvalidInput(f"--cluster: {traced[0]}: a trace is not sent to workers; run it without --cluster")
     if scheduler.is_open(arguments.cluster):
         print(f"damon: cluster {arguments.cluster!r} {scheduler.OPEN}", file=sys.stderr)
-    return Cluster(arguments.cluster, paths, (arguments.tls_ca, arguments.tls_cert, arguments.tls_key))
+    return Cluster(arguments.cluster, study.workloads, (arguments.tls_ca, arguments.tls_cert, arguments.tls_key))
 
 
 def _check(arguments: argparse.Namespace, study: Study) -> None:

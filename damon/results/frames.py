@@ -94,7 +94,7 @@ class Frames:
             _ascending((page, nr) for page, _, nr in rows)
             if any(pfn + nr > _MOST_FRAMES for _, pfn, nr in rows):
                 raise ValueError("a frame's number is too high")
-        beside = [FrameRun(*row) for row in found.beside]
+        beside = [FrameRun(row.pfn, row.nr, row.rate, row.charged, row.locked) for row in found.beside]
         _ascending((one.pfn, one.nr) for one in beside)
         return cls(found.lead_s, found.system_ram, areas, beside, found.late_us)
 
@@ -119,9 +119,12 @@ def _file() -> Any:
     often = Annotated[float, msgspec.Meta(ge=0, le=_MOST_RATE)]
     lead = Annotated[float, msgspec.Meta(ge=0, le=_MOST_LEAD_S)]
     late = Annotated[float, msgspec.Meta(ge=0, le=_MOST_LATE_US)]
+    row = msgspec.defstruct("_Row", [
+        ("pfn", number), ("nr", some), ("rate", often), ("charged", bool), ("locked", bool, False),  # of version 2
+    ], array_like=True, forbid_unknown_fields=True)  # fmt: skip
     fields: list[Any] = [
         ("lead_s", lead), ("system_ram", list[tuple[address, address]]),
         ("areas", dict[str, list[tuple[number, number, some]]]),
-        ("beside", list[tuple[number, some, often, bool, bool]]), ("late_us", late, 0.0),
+        ("beside", list[row]), ("late_us", late, 0.0),  # type: ignore[valid-type]
     ]  # fmt: skip
     return msgspec.defstruct("_File", fields)

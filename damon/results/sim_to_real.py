@@ -189,6 +189,12 @@ class Compared:
         return _rss(self.predicted, self.measured)
 
     @property
+    def mean_rss(self) -> float:
+        """The difference of the mean of resident memory over time, by that measured."""
+        mine, its = (statistics.fmean(one.resident) for one in (self.predicted, self.measured))
+        return abs(mine - its) / max(its, PAGE)
+
+    @property
     def refaults(self) -> float:
         """The factor between the refaults, of at least ``FEW_PER_S`` a second."""
         return _factor(
@@ -211,7 +217,7 @@ class Compared:
         return {
             "predicted": {**self.predicted.as_object(), "refaults_range": list(refaults_range(self.runs))},
             "measured": {**self.measured.as_object(), "refaults_range": list(refaults_range(self.guests))},
-            "rss": round(self.rss, 6), "refaults": round(self.refaults, 6), "reclaimed": round(self.reclaimed, 6),
+            "rss": round(self.rss, 6), "mean_rss": round(self.mean_rss, 6), "refaults": round(self.refaults, 6), "reclaimed": round(self.reclaimed, 6),
             "psi": round(self.psi, 6), "rss_itself": None if self.itself is None else round(self.itself, 6),
         }  # fmt: skip
 
@@ -274,6 +280,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     name: Figure(name, unit, what, lambda counts: None)
     for name, unit, what in (
         ("rss", "share", "difference of resident memory, mean over time"),
+        ("mean_rss", "share", "difference of the mean of resident memory"),
         ("refaults", "", "factor between refaults"),
         ("reclaimed", "", "factor between reclaimed bytes"),
         ("psi", "share", "difference of the shares of time under memory pressure"),
@@ -285,7 +292,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
 def summary(rows: Sequence[Compared]) -> dict[str, float | None]:
     """The figures of ``FIGURES``: those of the worst policy, and the lesser rank correlation (None: nothing varies)."""
     found = [value for value in (spearman(rows, by) for by in RANKED) if value is not None]
-    worst = {name: max(getattr(row, name) for row in rows) for name in ("rss", "refaults", "reclaimed", "psi")}
+    worst = {name: max(getattr(row, name) for row in rows) for name in ("rss", "mean_rss", "refaults", "reclaimed", "psi")}
     return {**worst, "spearman": min(found) if found else None}
 
 

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +15,16 @@ import msgspec
 from damon import scheduler
 from damon.quoting import cut
 from damon.scheduler import Tls
-from damon.tune.pool import WorkerDied, perform_encoded
+from damon.tune.pool import TRIES, WorkerDied, perform_encoded
 from damon.tune.request import Result, Task
+from damon.tune.sent import Sent, packed, unpacked
+from damon.tune.study import WorkloadFile
 from damon.version import __version__
 
 #: Runs that are under way or wait at the scheduler.
 AHEAD: Final = 200
+#: Files up to this size travel with each run, larger ones once to each worker.
+SMALL: Final = 1 << 18
 
 
 def about() -> str:
@@ -29,21 +32,20 @@ def about() -> str:
     return __version__
 
 
-def perform_there(data: bytes, name: str, content: bytes) -> bytes:
-    """A task and its result as bytes, with the workload's file by name and content; runs on a worker."""
-    digest = hashlib.sha256(content).hexdigest()
-    directory = Path(tempfile.gettempdir()) / f"pydamon-study-{os.getuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    if directory.is_symlink() or directory.stat().st_uid != os.getuid():
-        raise PermissionError(f"{directory} belongs to another user")
-    path = directory / digest / name
-    if not path.is_file() or path.read_bytes() != content:
-        path.parent.mkdir(exist_ok=True)
-        fd, part = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-        os.replace(part, path)
-    return perform_encoded(data, str(path))
+def perform_there(data: bytes, files: Sequence[tuple[str, str]], *contents: bytes) -> bytes:
+    """A task and its result as bytes, with the workload's files by name, hash and content; runs on a worker."""
+    directory = _scratch() / f"pydamon-study-{os.getuid()}"
+    return perform_encoded(data, str(unpacked(directory, files, contents)))
+
+
+def _scratch() -> Path:
+    """The worker's own directory, which goes with it."""
+    from distributed import get_worker
+
+    try:
+        return Path(get_worker().local_directory)
+    except ValueError:  # no worker
+        return Path(tempfile.gettempdir())
 
 
 class Cluster:
@@ -51,17 +53,18 @@ class Cluster:
 
     Args:
         address: of the scheduler.
-        paths: of the workloads' files, by the hashes of their content; they travel with each run.
+        workloads: of the runs; their files are sent to the workers.
         tls: files of authority, certificate and key.
 
     Raises:
-        InvalidInput: address or files are wrong, or a worker has another version.
+        InvalidInput: address or files are wrong, workloads are too large, or a worker has another version.
         MissingCapability: the library is not installed, or there is no scheduler or worker.
     """
 
-    def __init__(self, address: str, paths: Mapping[str, Path], tls: Tls = (None, None, None)) -> None:
+    def __init__(self, address: str, workloads: Sequence[WorkloadFile], tls: Tls = (None, None, None)) -> None:
         scheduler.check_address(address, tls)
-        self._contents = {sha256: (path.name, path.read_bytes()) for sha256, path in paths.items()}
+        self._files = {workload.sha256: packed(workload) for workload in workloads}
+        self._there: dict[str, Any] = {}
         self._client = scheduler.connected(address, tls)
         try:
             scheduler.check_workers(self._client, address, about, "pydamon[cluster]")
@@ -73,12 +76,14 @@ class Cluster:
         from distributed import as_completed
 
         waiting = list(range(len(tasks)))[::-1]
+        tries = [0] * len(tasks)
         under_way: dict[Any, int] = {}
         completed: Any = as_completed(loop=self._client.loop)
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < AHEAD:
                     index = waiting.pop()
+                    tries[index] += 1
                     future = self._submit(index, tasks[index])
                     under_way[future] = index
                     completed.add(future)
@@ -87,6 +92,9 @@ class Cluster:
                 try:
                     data = future.result()
                 except Exception as error:
+                    if future.cancelled() and tries[index] < TRIES:  # a file was lost with the workers that had it
+                        waiting.append(index)
+                        continue
                     raise WorkerDied(5, f"cluster: a run cannot be performed: {cut(repr(error))}") from error
                 future.release()
                 yield index, msgspec.msgpack.decode(data, type=Result)
@@ -95,9 +103,18 @@ class Cluster:
                 self._client.cancel(list(under_way))
 
     def _submit(self, index: int, task: Task) -> Any:
-        name, content = self._contents[task.request.workload]
+        files = self._files[task.request.workload]
+        contents = [one.content if len(one.content) <= SMALL else self._sent(one) for one in files]
+        names = [(one.name, one.sha256) for one in files]
         data = msgspec.msgpack.encode(task)
-        return self._client.submit(perform_there, data, name, content, pure=False, priority=-index)
+        return self._client.submit(perform_there, data, names, *contents, pure=False, priority=-index)
+
+    def _sent(self, file: Sent) -> Any:
+        """The content, which each worker that is there has; a later one gets it from them."""
+        future = self._there.get(file.sha256)
+        if future is None or future.status != "finished":
+            future = self._there[file.sha256] = self._client.scatter(file.content, broadcast=True, hash=False)
+        return future
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

@@ -41,7 +41,7 @@ class WorkloadFile:
     name: str
     path: Path
     sha256: str
-    traced: bool = False  #: its accesses are in another file, or that is a trace
+    traces: tuple[Path, ...] = ()  #: those that it names, or itself
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _workload(given: str, field: str, directory: Path) -> WorkloadFile:
         for trace in traces:
             with open(trace, "rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-        return WorkloadFile(path.stem, path, digest.hexdigest(), bool(traces))
+        return WorkloadFile(path.stem, path, digest.hexdigest(), tuple(map(Path, traces)))
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, DamonError) else str(error)
         raise InvalidInput(f"{field}: {said}") from None

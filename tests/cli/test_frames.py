@@ -112,10 +112,19 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
     assert Frames.read(tmp_path) == FRAMES
 
 
+def test_a_file_of_version_1_knows_of_no_locked_frames(tmp_path: Path) -> None:
+    FRAMES.write(tmp_path)
+    whole = json.loads((tmp_path / NAME).read_text())
+    (tmp_path / NAME).write_text(json.dumps({**whole, "format": 1, "beside": [[5, 2, 1.5, True]]}))
+    found = Frames.read(tmp_path)
+    assert found is not None
+    assert found.beside == [FrameRun(5, 2, 1.5, True, False)]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("lead_s", -1), ("format", 3), ("beside", [[5, 0, 1.0, False, False]]), ("beside", [[5, 1, 1.0, False]]),
+        ("lead_s", -1), ("format", 3), ("beside", [[5, 0, 1.0, False, False]]), ("beside", [[5, 1, 1.0]]), ("beside", [[5, 1, 1.0, False, False, 0]]),
         ("beside", [[5, 2, 1.0, False, False], [6, 1, 1.0, False, False]]),
         ("beside", [[1 << 31, 1, 1.0, False, False]]), ("beside", [[5, 1, 1e300, False, False]]),
         ("areas", {"one": [[0, 1 << 30, 2]]}),

@@ -23,13 +23,15 @@ from distributed import LocalCluster
 from damon import scheduler
 from damon.errors import InvalidInput, MissingCapability
 from damon.scheduler import check_address, is_open
-from damon.tune import stages
+from damon.tune import cluster, sent, stages
 from damon.tune.cluster import Cluster, perform_there
 from damon.tune.evaluate import Evaluator
 from damon.tune.results import Results
+from damon.tune.sent import packed
 from damon.tune.study import load_study
-from tests.tune.conftest import Quiet, Searched
+from tests.tune.conftest import WORKLOAD, Quiet, Searched
 from tests.waiting import until
+from tests.workload.traces import random_trace
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,13 +63,17 @@ def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     asyncio.set_event_loop(None)
 
 
-@pytest.mark.parametrize("name", ["sweep", "tune"])
+@pytest.mark.parametrize(("name", "traces"), [("sweep", False), ("tune", True)])
 def test_a_worker_is_killed_and_the_file_is_the_same(
     workers: tuple[str, list[subprocess.Popen[bytes]]], written: Callable[..., Path],
-    searched: Searched, tmp_path: Path, name: str,
+    searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, traces: bool,
 ) -> None:  # fmt: skip
+    """With a trace, which is sent once, and with a workload that names it."""
     address, processes = workers
-    path = written(duration="60s")
+    if traces:
+        monkeypatch.setattr(cluster, "SMALL", 0)
+        _traced(tmp_path)
+    path = written(duration="60s", workloads=["t.trace", "traced.yaml"] if traces else ["w.yaml"])
     wanted, _ = searched(path, getattr(stages, name), "here")
     study = load_study(path)
     there, killed = tmp_path / "there", []
@@ -78,7 +84,7 @@ def test_a_worker_is_killed_and_the_file_is_the_same(
         os.kill(processes[0].pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill, daemon=True)
-    runner = Cluster(address, {one.sha256: one.path for one in study.workloads})
+    runner = Cluster(address, study.workloads)
     try:
         until(lambda: len(runner._client.nthreads()) == 2)
         killer.start()
@@ -95,6 +101,13 @@ def test_a_worker_is_killed_and_the_file_is_the_same(
     assert there.read_bytes() == (tmp_path / "here").read_bytes()
 
 
+def _traced(directory: Path) -> None:
+    """A trace, and a workload that names it beside areas of its own."""
+    random_trace(directory / "t.trace", 5)
+    replay = "areas:\n  replay: {trace: ./t.trace, loop: true, time_scale: 100}\n"
+    (directory / "traced.yaml").write_text(WORKLOAD.replace("areas:\n", replay))
+
+
 def test_addresses(tmp_path: Path) -> None:
     for address in ("host:1", "http://host:1", "tcp://host", ""):
         with pytest.raises(InvalidInput, match="is not an address"):
@@ -107,12 +120,14 @@ def test_addresses(tmp_path: Path) -> None:
     opened = {address: is_open(address) for address in (*closed, "tcp://rack:1", "tcp://10.0.0.1:1")}
     assert list(opened.values()) == [False] * 4 + [True] * 2
     with pytest.raises(MissingCapability, match="does not answer"):
-        Cluster("tcp://127.0.0.1:1", {})
+        Cluster("tcp://127.0.0.1:1", ())
 
 
+@pytest.mark.parametrize("workload", ["w.yaml", "t.trace", "traced.yaml"])
 def test_what_travels_is_taken_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Callable[..., Path]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Callable[..., Path], workload: str
 ) -> None:
+    """Once a file is there and was read, it is read again when it has changed."""
     import tempfile
 
     import msgspec
@@ -120,14 +135,36 @@ def test_what_travels_is_taken_as_it_is(
     from damon.tune.pool import perform_encoded
     from damon.tune.request import Task
 
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    study = load_study(written(duration="1s"))
-    (workload,) = study.workloads
-    data = msgspec.msgpack.encode(Task(study.run(workload, "", 1, None)))
-    content = workload.path.read_bytes()
-    wanted = perform_encoded(data, str(workload.path))
-    assert perform_there(data, "w.yaml", content) == wanted
-    (file,) = (tmp_path / f"pydamon-study-{os.getuid()}").rglob("w.yaml")
-    file.write_text("not what was sent")
-    assert perform_there(data, "w.yaml", content) == wanted
-    assert file.read_bytes() == content
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there"))
+    _traced(tmp_path)
+    study = load_study(written(duration="1s", workloads=[workload]))
+    (one,) = study.workloads
+    data = msgspec.msgpack.encode(Task(study.run(one, "", 1, None)))
+    files = packed(one)
+    names, contents = [(file.name, file.sha256) for file in files], [file.content for file in files]
+    wanted = perform_encoded(data, str(one.path))
+    assert perform_there(data, names, *contents) == wanted
+    found = {path.name: path for path in (tmp_path / f"there/pydamon-study-{os.getuid()}").rglob("*.*")}
+    assert found.keys() == {name for name, _ in names}
+    found[names[-1][0]].write_text("not what was sent")
+    assert perform_there(data, names, *contents) == wanted
+    assert found[names[-1][0]].read_bytes() == contents[-1]
+    perform_there(data, names, *contents)
+    reads: list[Path] = []
+    monkeypatch.setattr(sent.hashlib, "file_digest", lambda file, _: reads.append(Path(file.name)))
+    assert perform_there(data, names, *contents) == wanted
+    assert not reads
+
+
+def test_what_is_too_large_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Callable[..., Path]
+) -> None:
+    _traced(tmp_path)
+    (one,) = load_study(written(workloads=["traced.yaml"])).workloads
+    monkeypatch.setattr(sent, "MOST", (tmp_path / "t.trace").stat().st_size)
+    with pytest.raises(InvalidInput, match=r"--cluster: traced: .* at most .* are sent to workers"):
+        packed(one)
+    (tmp_path / "t.trace").unlink()
+    with pytest.raises(InvalidInput, match="No such file or directory; start again"):
+        packed(one)

@@ -121,7 +121,7 @@ def test_a_trace_is_a_workload_and_part_of_what_decides_a_result(written: Writte
     (tmp_path / "u.yaml").write_text("areas: {a: {trace: t.trace}}\n")
     path = written(workloads=["t.trace", "u.yaml", "w.yaml"])
     before = load_study(path).workloads
-    assert [workload.traced for workload in before] == [True, True, False]
+    assert [workload.traces for workload in before] == [(tmp_path / "t.trace",)] * 2 + [()]
     study = load_study(path)
     base = perform(study.run(study.workloads[1], "", 1, None), load_workload(before[1].path)).measured[-1]
     assert base.wss_byte_s > 0

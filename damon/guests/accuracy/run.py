@@ -70,6 +70,7 @@ class Study:
         memory: of the guest, bytes or "1G".
         packages: Debian packages that the guest has besides.
         trees: directories that are copied in.
+        cpus: processors; several take turns of up to some ms, so that a monitor beside a busy program wakes late.
         thp: transparent huge pages: "always", "madvise", "never" or None.
         icount: an instruction takes ``2**icount`` ns.
         env: of the command.
@@ -85,6 +86,7 @@ class Study:
     memory: str = "1G"
     packages: Sequence[str] = ()
     trees: Sequence[tuple[Path, str]] = ()
+    cpus: int = 1
     thp: str | None = None
     icount: int = 0
     env: Sequence[tuple[str, str]] = ()
@@ -100,8 +102,7 @@ class Study:
             return GuestConfig(
                 kernel=self.kernel,
                 memory=self.memory,
-                # Several take turns of up to some ms, so that a monitor beside a busy program would wake late.
-                cpus=1,
+                cpus=self.cpus,
                 packages=tuple(self.packages),
                 trees=(*package_trees(), *(Tree(host, inside) for host, inside in self.trees)),
                 env={**ENV, **dict(self.env)},

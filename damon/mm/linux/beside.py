@@ -25,7 +25,7 @@ from damon.model.arrays import Buffer
 from damon.model.clock import Clock
 from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
 
-#: Rounds over all frames, and then over those that were accessed in each of them.
+#: Rounds over all frames, and then over those that were accessed in one of them.
 LONG_ROUNDS, LONG_US = 10, 100_000
 SHORT_ROUNDS, SHORT_US = 16, 5_000
 #: Accesses a second of this process's own frames: it is busy while it watches, and then looks once a second.
@@ -34,6 +34,8 @@ OWN_RATE: Final = 1.0
 LATE_ROUNDS: Final = 100
 #: Frames of a short round at a time: marking and reading them has to take less than the interval.
 _CHUNK: Final = 256
+#: Frames of all short rounds at most, those with most accesses: so that they take seconds, and not minutes.
+_MOST_SHORT: Final = 64 * _CHUNK
 #: KPF_LRU, in the first byte of a frame's flags, and KPF_UNEVICTABLE, in the third.
 _LRU: Final = 1 << 5
 _UNEVICTABLE: Final = 1 << 18 - 16
@@ -102,7 +104,9 @@ def sleeps_late_ns(clock: Clock, rounds: int = LATE_ROUNDS, us: int = SHORT_US) 
 
 
 class Watch:
-    """Looks at all frames on LRU lists but ``without``, for about two seconds.
+    """Looks at all frames on LRU lists but ``without``, for two to eight seconds.
+
+    Programs have bursts. The short rounds over a frame are spread over all of that time, so that its rate is a mean.
 
     Args:
         machine: this one, which nothing else monitors.
@@ -125,10 +129,9 @@ class Watch:
         self._charged = self._charged_to(memcg_id)
         self._mine = mine = own_frames(os.getpid())
         self._long = self._round_all(LONG_ROUNDS, LONG_US, self.pfns, max(len(self.pfns), 1))
-        always = bytes(map(min, zip(*self._long.answers, strict=True)))
-        self.hot = array("Q", (
-            pfn for pfn, each in zip(self.pfns, always, strict=True) if each and pfn not in mine
-        ))  # fmt: skip
+        counts = map(sum, zip(*self._long.answers, strict=True))
+        seen = [(-count, pfn) for pfn, count in zip(self.pfns, counts, strict=True) if count and pfn not in mine]
+        self.hot = array("Q", sorted(pfn for _, pfn in sorted(seen)[:_MOST_SHORT]))
         self._short = self._round_all(SHORT_ROUNDS, SHORT_US, self.hot, _CHUNK)
 
     @staticmethod
