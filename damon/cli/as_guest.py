@@ -81,7 +81,10 @@ def beside(workload: Workload, more: tuple[int, float] | None) -> Workload:
 
 
 def files_in_memory(workload: Workload) -> Workload:
-    """As a guest has it, which has no disk: its files are on a file system in memory, whose pages are swapped."""
+    """As a guest has it, which has no disk: files are anonymous memory.
+
+    A file system in memory reads its pages from swap eight at a time, and a process's major faults count one of them.
+    """
     return replace(workload, areas=tuple(
         replace(area, kind=Kind.ANON) if area.kind is Kind.FILE else area for area in workload.areas
     ))  # fmt: skip

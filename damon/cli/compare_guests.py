@@ -35,7 +35,7 @@ def prepare(
         arguments: ``module``, ``cmdline``, ``seed`` and ``duration`` as those of ``damon run``.
         engine: whose DAMON.
         workload: a file, or a shipped one's name.
-        files: the workload's files may be in memory; see :func:`damon.cli.as_guest.files_in_memory`.
+        files: the workload's files are in memory; see :func:`damon.cli.as_guest.files_in_memory`.
         icount: see :func:`damon.guests.machine.prepare`.
 
     Raises:
@@ -60,7 +60,7 @@ def prepare(
         words += ["--module", *module]
     seconds = arguments.duration or own_seconds(loaded)
     reserved = loaded.machine.reserved
-    return Job(engine, config, find_workload(workload), reserved, words, seconds, arguments.seed)
+    return Job(engine, config, find_workload(workload), reserved, words, seconds, arguments.seed, files=files)
 
 
 def _modules(arguments: argparse.Namespace) -> list[str]:

@@ -83,6 +83,11 @@ def add(commands: Any) -> None:
         help="with --workload and --out: look first for 4 s where the workload is in physical memory, and what is "
         "beside it, for damon validate",
     )  # fmt: skip
+    command.add_argument(
+        "--files-in-memory", action="store_true",
+        help="with --workload: its areas of kind file are anonymous memory, as damon validate has them in guests, which "
+        "have no disk",
+    )  # fmt: skip
     engines.add(command)
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")
     command.set_defaults(function=run)
@@ -166,6 +171,12 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--workload: {arguments.workload!r}: is performed on this machine; give --linux too, or --sim instead"
             )
         arguments.workload = load_workload(arguments.workload)
+    if arguments.files_in_memory:
+        from damon.cli.as_guest import files_in_memory
+
+        if arguments.workload is None:
+            raise InvalidInput("--files-in-memory: is for a workload on this machine; give --linux and --workload, too")
+        arguments.workload = files_in_memory(arguments.workload)
     if arguments.frames and (arguments.workload is None or arguments.out is None):
         raise InvalidInput("--frames: is for a workload on this machine; give --linux, --workload and --out, too")
     return engines.run(arguments, _run)

@@ -92,6 +92,7 @@ class Job:
         seed: of every random choice.
         place: a run directory to be written, a row each second; None: none.
         frames: with ``place``: what lies where in physical memory is looked at first.
+        files: areas of kind file are anonymous memory.
     """
 
     engine: GuestEngine
@@ -103,6 +104,7 @@ class Job:
     seed: int
     place: Path | None = None
     frames: bool = False
+    files: bool = False
 
     def command(self, workload: str, reserve: bool = True) -> list[str]:
         """Of the whole run in the guest, with the workload's file there. ``reserve``: its memory is not taken yet."""
@@ -110,6 +112,7 @@ class Job:
         free = (self.config.memory_bytes - max(self.reserved - MONITOR_BYTES, 0)) // 1024
         damon = [PYTHON, "-m", "damon", "run", "--linux", "--engine", self.engine.engine, "--workload", workload]
         damon += ["--duration", f"{self.seconds:.6f}", "--seed", str(self.seed), "--json", "-", *self.words]
+        damon += ["--files-in-memory"] if self.files else []
         if self.place is not None:
             damon += ["--out", _OUT, "--every", "1s", "--out-form", "jsonl", *(["--frames"] if self.frames else [])]
         return ["sh", "-c", _RESERVE, "sh", str(free), *damon] if reserve else damon

@@ -51,7 +51,7 @@ def prepare(
         engine: which, and with which kernel.
         workload: its ``machine`` has the sizes of memory and swap.
         modules: the names of those that will be loaded.
-        files: its files may be in memory: they are on a file system without a disk.
+        files: its files are anonymous memory.
         icount: one emulated processor, whose instructions take ``2**icount`` ns, and idle time as long as here: where
             it is skipped, a page that is read from disk takes seconds. None: ``CPUS``, which run in turns, and
             ``COUNTED``.
