@@ -266,7 +266,7 @@ def test_a_lost_guest_is_told(files: Path, capsys: pytest.CaptureFixture[str]) -
         ("a: damon_reclaim=5", (), "has no dot"),
         ("a: [", (), "line"),
         (POLICIES, ("--engine", "host"), "--engine: 'host': is not in a guest"),
-        (POLICIES, ("--require", "rs<5%"), "--require: 'rs': is not a figure; give one of rss, refaults"),
+        (POLICIES, ("--require", "rs<5%"), "--require: 'rs': is not a figure; give one of rss, mean_rss"),
         (POLICIES, ("--duration", "2h"), "is too long for guests"),
         (POLICIES, ("-o", "."), "is there already"),
     ],
