@@ -107,13 +107,13 @@ class Kdamond:
     def _sleep_a_sample(self, us: int) -> None:
         """To the end of the sampling interval. On a real machine that is a time of the clock, not a time from now.
 
-        On a simulated one it is from when the worker has looked at all regions.
+        On a simulated one it is from when the worker has looked at the pages of the last sample.
         """
         clock = self.ctx.machine.clock
         pace = getattr(clock, "next_deadline_ns", None)
         if pace is None:
             check_ns = getattr(self.ctx.machine, "check_ns", 0)
-            self._sleep_from(clock.now_ns() + check_ns * self.ctx.nr_regions(), us)
+            self._sleep_from(clock.now_ns() + check_ns * self.ctx.found, us)
             return
         self._deadline_ns = pace(self._deadline_ns, us)
         if us < clock.ticks.upper_us:
@@ -137,8 +137,12 @@ class Kdamond:
             next_aggregation = ctx.next_aggregation_sis
             aggregated = ctx.passed_sample_intervals >= next_aggregation
         else:
+            sampled = getattr(ctx.machine, "sampled", None)
+            before = sampled() if sampled is not None else 0
             prepared = self._prepare(attributes_only)
+            found = sampled() - before if sampled is not None else 0
             self._sleep_a_sample(max(sample_interval, 1))  # usleep_range(0) still lets others run
+            ctx.found = found
             ctx.passed_sample_intervals += 1
             aggregated = ctx.passed_sample_intervals >= next_aggregation
             highest = self._check(attributes_only, aggregated, prepared)

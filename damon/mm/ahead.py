@@ -47,6 +47,7 @@ class NativeTime(ctypes.Structure):
         *((name, c_void_p) for name in ("machine", "advance", "free_pages", "next_event")),
         *((name, c_int64) for name in ("now", "limit", "due")),
         *((name, c_uint64) for name in ("free_low", "free_high")),
+        ("sampled", c_void_p),
         *((name, c_int64) for name in ("check_ns", "late_ns", "sleep_ns", "tick_ns")),
         *((name, c_uint64) for name in ("first_tick", "sleep_ticks", "wheel_shift")),
     )

@@ -123,6 +123,7 @@ class DamonCtx:
     results: Results | None = field(default=None, repr=False)  #: where the results of each aggregation are kept
 
     passed_sample_intervals: int = 0
+    found: int = 0  #: pages that the last sample was taken of, as far as the machine counts them
     next_aggregation_sis: int = 0
     next_ops_update_sis: int = 0
     next_intervals_tune_sis: int = 0

@@ -19,7 +19,7 @@ from damon.native.layout import shared
 
 _sample = bind(
     "damon_sample",
-    c_uint32, c_void_p, c_uint32, c_void_p, c_uint64, c_uint32, c_uint32, c_void_p, c_void_p, c_void_p,
+    c_uint32, c_void_p, c_uint32, c_void_p, c_uint64, c_uint32, c_uint32, c_void_p, c_void_p, c_void_p, c_void_p,
 )  # fmt: skip
 
 #: Samples of regions in one call at most: others want to have a turn, too.
@@ -48,6 +48,7 @@ class Rows:
         self.rows = (Sampled * nr)()
         self.pointer = ctypes.addressof(self.rows)
         self.highest = c_uint32()
+        self.found = c_uint64()
         self.spans = [Buffer(c_uint64) for _ in range(nr)]
         self.hits = [Buffer(c_uint32) for _ in range(nr)]
 
@@ -90,10 +91,12 @@ def sample_ahead(
     time = begin(max(ctx.attrs.sample_interval, 1), stretch)
     if time is None:
         return NONE
+    view.found.value = ctx.found
     done = _sample(
         view.pointer, view.nr, ctx.rnd.pointer, addr_unit, min(nr, 1 << 31), _MOST // nr_regions, time,
-        stretch.boundary, byref(view.highest),
+        stretch.boundary, byref(view.highest), byref(view.found),
     )  # fmt: skip
+    ctx.found = view.found.value
     for row, target in zip(view.rows, ctx.targets, strict=True):
         target.regions.nr = row.nr
     finish()

@@ -169,7 +169,7 @@ class MachineSpec:
     thp: str = "madvise"  #: transparent huge pages: always, madvise, never
     huge_us: float = 100.0  #: time of clearing, or of copying together, a huge page
     nodes: tuple[Node, ...] = ()  #: ``memory`` in parts, in order of address; empty: one, and touches cost nothing
-    check_us: float = 0.0  #: processor time of a worker for one region's sample
+    check_us: float = 0.0  #: processor time of a worker for the sample of a region whose page is in memory
     wake_us: float = 0.0  #: a worker's sleep ends so much later, as a processor is busy
     hz: int = 250  #: ticks a second of its kernel: 100, 250, 300, 1000; 0: exact time
 

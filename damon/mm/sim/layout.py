@@ -261,7 +261,7 @@ class SimState(ctypes.Structure):
         ("next_event", c_int64),
         ("node", SimNode * MAX_NODE),
         ("swap", SimSwap * MAX_SWAP),
-        *((name, c_uint64) for name in ("nr_event", "next_id", "next_seq", "swap_used")),
+        *((name, c_uint64) for name in ("nr_event", "next_id", "next_seq", "swap_used", "sampled")),
         *((name, c_uint64) for name in ("isolated", "nr_isolated")),
         *((name, c_uint64) for name in ("khugepaged", "khugepaged_area", "khugepaged_block")),
         *((name, c_int64) for name in ("psi_ns", "psi_end")),

@@ -276,6 +276,10 @@ class SimulatedMachine(Closing, Releasable):
         if self._m.oom_kill != len(self._kills):
             self._note_kills()
 
+    def sampled(self) -> int:
+        """Pages that samples were taken of so far."""
+        return int(self._m.sampled)
+
     def begin_stretch(self, us: int, stretch: Stretch) -> int | None:
         """The address of this machine's ``NativeTime``, up to the next phase, mapping of a trace or another thread's
         turn; None: no sleep of ``us`` ends before."""

@@ -80,7 +80,7 @@ FIELDS(T) = {
 #define T damon_time
 FIELDS(T) = {
 	F(machine) F(advance) F(free_pages) F(next_event) F(now) F(limit) F(due) F(free_low) F(free_high)
-	F(check_ns) F(late_ns) F(sleep_ns) F(tick_ns) F(first_tick) F(sleep_ticks) F(wheel_shift)
+	F(sampled) F(check_ns) F(late_ns) F(sleep_ns) F(tick_ns) F(first_tick) F(sleep_ticks) F(wheel_shift)
 };
 #undef T
 
@@ -262,7 +262,7 @@ FIELDS(T) = {
 	F(area) F(process) F(block) F(leaf) F(vacant) F(used) F(event) F(free) F(memcg) F(lruvec) F(seed) F(nr_area) F(nr_process)
 	F(nr_res) F(nr_node) F(nr_memcg) F(protected) F(run_mask) F(res) F(latency) F(nr_swap) F(swap_pages) F(thp) F(file_read_ns)
 	F(file_write_ns) F(fault_ns) F(reclaim_ns) F(scan_ns) F(migrate_ns) F(huge_ns) F(next_event) F(node)
-	F(swap) F(nr_event) F(next_id) F(next_seq) F(swap_used) F(isolated) F(nr_isolated) F(khugepaged)
+	F(swap) F(nr_event) F(next_id) F(next_seq) F(swap_used) F(sampled) F(isolated) F(nr_isolated) F(khugepaged)
 	F(khugepaged_area) F(khugepaged_block) F(psi_ns) F(psi_end) F(pgfault) F(pgmajfault) F(pswpin)
 	F(pswpout) F(refault_anon) F(refault_file) F(writeback) F(pgscan_kswapd) F(pgscan_direct)
 	F(pgsteal_kswapd) F(pgsteal_direct) F(pgsteal_advised) F(pgactivate) F(pgdeactivate) F(allocstall)

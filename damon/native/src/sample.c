@@ -7,14 +7,12 @@
 /* So few samples of a region cost less than a look at whether it is empty. */
 #define FEW 4
 
-/* When a sleep ends that follows on a look at all regions: Ticks.sleep_end_ns() of damon/model/ticks.py. */
-static int64_t sleep_end(const struct damon_time *time, const struct damon_sampled *targets, uint32_t nr_targets)
+/* When a sleep ends that follows on a look at the last sample: Ticks.sleep_end_ns() of damon/model/ticks.py. */
+static int64_t sleep_end(const struct damon_time *time, uint64_t found)
 {
-	int64_t begin = time->now;
+	int64_t begin = time->now + time->check_ns * (int64_t)found;
 	uint64_t ticks;
 
-	for (uint32_t n = 0; n < nr_targets; n++)
-		begin += time->check_ns * (int64_t)targets[n].nr;
 	if (!time->tick_ns)
 		return begin + time->sleep_ns + time->late_ns;
 	ticks = time->first_tick + (uint64_t)(begin / time->tick_ns) + time->sleep_ticks;
@@ -114,7 +112,7 @@ static void sample_at_once(const struct damon_sampled *targets, uint32_t nr_targ
  * last one. In each: an address of every region is picked and made old, time passes, and what was accessed is counted.
  */
 static uint32_t sample(struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd, uint64_t addr_unit,
-		       uint32_t nr, struct damon_time *time, uint32_t *highest, int *stopped)
+		       uint32_t nr, struct damon_time *time, uint32_t *highest, uint64_t *found, int *stopped)
 {
 	uint64_t before = *rnd;
 	uint32_t done = 0;
@@ -123,7 +121,8 @@ static uint32_t sample(struct damon_sampled *targets, uint32_t nr_targets, uint6
 	for (uint32_t n = 0; n < nr_targets; n++)
 		load(&targets[n], addr_unit, all);
 	while (done < nr && !stop) {
-		int64_t end = sleep_end(time, targets, nr_targets);
+		uint64_t sampled = *time->sampled;
+		int64_t end = sleep_end(time, *found);
 
 		if (end >= time->limit)
 			break;
@@ -141,6 +140,7 @@ static uint32_t sample(struct damon_sampled *targets, uint32_t nr_targets, uint6
 			stop = sample_and_wait(targets, nr_targets, time, end);
 		else
 			sample_at_once(targets, nr_targets, time->now, end);
+		*found = *time->sampled - sampled;
 		time->now = end;
 		stop |= end >= time->due;
 		done++;
@@ -153,21 +153,24 @@ static uint32_t sample(struct damon_sampled *targets, uint32_t nr_targets, uint6
 	return done;
 }
 
-/* As sample(), and on after each boundary that needs no Python; at most `most` intervals or a few more. */
+/*
+ * As sample(), and on after each boundary that needs no Python; at most `most` intervals or a few more. *found: pages
+ * that the last sample before, and at the end the last one, was taken of.
+ */
 EXPORT uint32_t damon_sample(struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd, uint64_t addr_unit,
 			     uint32_t nr, uint32_t most, struct damon_time *time, struct damon_boundary *boundary,
-			     uint32_t *highest)
+			     uint32_t *highest, uint64_t *found)
 {
 	uint32_t done = 0, part;
 	int stop;
 
 	do {
-		part = sample(targets, nr_targets, rnd, addr_unit, nr, time, highest, &stop);
+		part = sample(targets, nr_targets, rnd, addr_unit, nr, time, highest, found, &stop);
 		done += part;
 		if (part < nr || stop || !boundary || done >= most)
 			break;
 		nr = boundary->reach(boundary, targets, nr_targets, rnd, addr_unit, part, *highest, time->now,
-				     sleep_end(time, targets, nr_targets) < time->limit);
+				     sleep_end(time, *found) < time->limit);
 	} while (nr);
 	return done;
 }

@@ -33,7 +33,8 @@ struct damon_time {
 	int64_t limit; /* something else is due then: no sample ends at it or later */
 	int64_t due; /* the first sample that ends at it or later is the last one */
 	uint64_t free_low, free_high; /* as is the first sample that ends with another number of free pages */
-	int64_t check_ns; /* a sleep begins so much later for each region */
+	const uint64_t *sampled; /* of the machine: pages that samples were taken of */
+	int64_t check_ns; /* a sleep begins so much later for each of these in the last sample */
 	int64_t late_ns; /* and ends so much later */
 	int64_t sleep_ns; /* the length of a sleep, if it does not end at a tick */
 	int64_t tick_ns; /* 0: it does not */

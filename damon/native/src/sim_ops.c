@@ -32,6 +32,7 @@ EXPORT void sim_phys_mkold(struct sim_machine *m, const uint64_t *addrs, uint32_
 		if (sim_resolve(m, addrs[n] >> 12, &hint, &area, &index)) {
 			prefetch(m, addrs, n, nr, area, index);
 			sim_page_mkold(m, area, index, now);
+			m->sampled++;
 		}
 	}
 }
@@ -57,8 +58,10 @@ EXPORT void sim_virt_mkold(struct sim_machine *m, uint32_t process, const uint64
 	uint64_t index;
 
 	for (uint32_t n = 0; n < nr; n++)
-		if (sim_resolve_va(m, process, addrs[n], &area, &index))
+		if (sim_resolve_va(m, process, addrs[n], &area, &index)) {
 			sim_page_mkold(m, area, index, now);
+			m->sampled += sim_page_present(&m->area[area], index) != 0;
+		}
 }
 
 EXPORT void sim_virt_young(struct sim_machine *m, uint32_t process, const uint64_t *addrs, uint32_t nr, uint8_t *out,

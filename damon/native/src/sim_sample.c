@@ -99,6 +99,7 @@ static void near_accessed(struct sim_machine *m, const uint64_t *addrs, uint32_t
 			}
 		for (uint32_t n = 0; n < nr_here; n++)
 			hits[at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);
+		m->sampled += nr_here;
 	}
 }
 
@@ -136,8 +137,10 @@ static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint3
 				__builtin_prefetch(
 					&m->area[at[n].area].page[sim_head(&m->area[at[n].area], at[n].index)]);
 		for (uint32_t n = 0; n < nr_here; n++)
-			if (sim_settle(m, &at[n], &hint))
+			if (sim_settle(m, &at[n], &hint)) {
 				hits[first + at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);
+				m->sampled++;
+			}
 	}
 }
 
@@ -186,8 +189,10 @@ static void virt_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint3
 				at[nr_here].area = area;
 				at[nr_here++].sample = first + n;
 			}
-		for (uint32_t n = 0; n < nr_here; n++)
+		for (uint32_t n = 0; n < nr_here; n++) {
+			m->sampled += sim_page_present(&m->area[at[n].area], at[n].index) != 0;
 			hits[at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);
+		}
 	}
 }
 
@@ -228,4 +233,5 @@ EXPORT void sim_time(struct damon_time *out, struct sim_machine *m)
 	out->advance = advance;
 	out->free_pages = free_pages;
 	out->next_event = &m->next_event;
+	out->sampled = &m->sampled;
 }

@@ -219,6 +219,7 @@ struct sim_machine {
 	struct sim_node node[SIM_MAX_NODE];
 	struct sim_swap swap[SIM_MAX_SWAP];
 	uint64_t nr_event, next_id, next_seq, swap_used;
+	uint64_t sampled; /* pages that were made old by samples */
 	uint64_t isolated, nr_isolated; /* frames on their way offline: not free when they are freed */
 	uint64_t khugepaged, khugepaged_area, khugepaged_block; /* awake; where it goes on */
 	int64_t psi_ns, psi_end;
