@@ -91,9 +91,9 @@ def files_in_memory(workload: Workload) -> Workload:
 
 
 #: What the worker of an emulated guest's kernel takes where an instruction takes 1 ns, microseconds: fitted to the
-#: processor times and intervals of some runs (docs/explanation/sim-to-real.md). ``wake_us``: each sample takes so much
-#: whatever the number of regions.
-_WORKER: Final = {"check_us": 0.5, "wake_us": 140.0, "scan_us": 0.37, "reclaim_us": 12.0}
+#: intervals of some traced runs (docs/explanation/sim-to-real.md). ``wake_us``: each sample takes so much whatever it
+#: is of.
+_WORKER: Final = {"check_us": 3.0, "wake_us": 10.0, "scan_us": 3.0, "reclaim_us": 12.0}
 
 
 def as_emulated(workload: Workload, icount: int | None) -> Workload:

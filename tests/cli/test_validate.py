@@ -212,7 +212,7 @@ def test_the_worker_of_an_emulated_guest(files: Path, monkeypatch: pytest.Monkey
     )
     (files / "w.yaml").write_text(WORKLOAD.replace("{memory: 128 MiB}", "{memory: 128 MiB, scan_us: 0.2}"))
     for engine, costs in (
-        ("guest:host", (1.0, 280.0, 0.2, 24.0)), ("guest:pydamon", (0.0, 0.0, 0.2, 1.0)),
+        ("guest:host", (6.0, 20.0, 0.2, 24.0)), ("guest:pydamon", (0.0, 0.0, 0.2, 1.0)),
     ):  # fmt: skip
         out = files / engine.partition(":")[2]
         assert _run(files, "--engine", engine, "--others", "none", "-o", str(out), "--quiet") == 0
@@ -235,7 +235,7 @@ def test_measured_intervals_have_the_pace_of_the_worker_in_them(files: Path, mon
     monkeypatch.setattr(
         compare_guests, "prepare", lambda *given, **more: replace(_prepare(*given, **more), config=counted)
     )
-    for words, paces in (([], (0.5, 840.0)), (["--as-measured"], (0.0, 0.0))):
+    for words, paces in (([], (3.0, 710.0)), (["--as-measured"], (0.0, 0.0))):
         out = files / f"out{len(words)}"
         assert _run(files, "--others", "measured", "-o", str(out), "--quiet", *words, guest=guest) == 0
         asked = json.loads((out / "soon/predicted/run.json").read_text())["request"]["workload"]["machine"]
