@@ -80,7 +80,7 @@ def add(commands: Any) -> None:
     out.add(command)
     command.add_argument(
         "--frames", action="store_true",
-        help="with --workload and --out: look first for 4 s where the workload is in physical memory, and what is "
+        help="with --workload and --out: look first for up to ten seconds where the workload is in physical memory, and what is "
         "beside it, for damon validate",
     )  # fmt: skip
     command.add_argument(

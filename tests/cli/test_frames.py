@@ -166,6 +166,12 @@ def test_rates_and_runs() -> None:
     assert rows([7, 8, -1, 9, 10, 3]) == [(0, 7, 2), (3, 9, 2), (5, 3, 1)]
 
 
+def test_short_rounds_are_of_what_is_accessed_most() -> None:
+    counts = [(9, 1), (3, 0), (5, 10), (7, 2), (4, 2)]
+    assert list(beside.busiest(counts, 9)) == [4, 5, 7, 9]
+    assert list(beside.busiest(counts, 2)) == [4, 5]
+
+
 def test_this_process_is_less_busy_later() -> None:
     """Its frames are accessed in each round, as it is at work then; afterwards it looks once a second."""
     watch = beside.Watch.__new__(beside.Watch)

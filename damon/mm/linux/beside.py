@@ -65,6 +65,12 @@ def runs(frames: Iterable[FrameRun]) -> list[FrameRun]:
     return found
 
 
+def busiest(counts: Iterable[tuple[int, int]], most: int) -> array[int]:
+    """Of frames and how often each was accessed: those that were, up to ``most`` of the most accessed, ascending."""
+    seen = sorted((-count, pfn) for pfn, count in counts if count)
+    return array("Q", sorted(pfn for _, pfn in seen[:most]))
+
+
 def frames_of(pid: int, start: int, end: int) -> list[int]:
     """The frame of each page of ``[start, end)``, bytes; -1: it is not in memory."""
     from damon.workload.residence import pagemap
@@ -130,8 +136,7 @@ class Watch:
         self._mine = mine = own_frames(os.getpid())
         self._long = self._round_all(LONG_ROUNDS, LONG_US, self.pfns, max(len(self.pfns), 1))
         counts = map(sum, zip(*self._long.answers, strict=True))
-        seen = [(-count, pfn) for pfn, count in zip(self.pfns, counts, strict=True) if count and pfn not in mine]
-        self.hot = array("Q", sorted(pfn for _, pfn in sorted(seen)[:_MOST_SHORT]))
+        self.hot = busiest((pair for pair in zip(self.pfns, counts, strict=True) if pair[0] not in mine), _MOST_SHORT)
         self._short = self._round_all(SHORT_ROUNDS, SHORT_US, self.hot, _CHUNK)
 
     @staticmethod
