@@ -80,13 +80,13 @@ def add(commands: Any) -> None:
     out.add(command)
     command.add_argument(
         "--frames", action="store_true",
-        help="with --workload and --out: look first for up to ten seconds where the workload is in physical memory, and what is "
-        "beside it, for damon validate",
+        help="with --workload and --out: look first for up to ten seconds where the workload is in physical memory, "
+        "and what is beside it, for damon validate",
     )  # fmt: skip
     command.add_argument(
         "--files-in-memory", action="store_true",
-        help="with --workload: its areas of kind file are anonymous memory, as damon validate has them in guests, which "
-        "have no disk",
+        help="with --workload: its areas of kind file are anonymous memory, as damon validate has them in guests, "
+        "which have no disk",
     )  # fmt: skip
     engines.add(command)
     command.add_argument("--quiet", action="store_true", help="no progress, no summary")

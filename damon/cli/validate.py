@@ -266,9 +266,9 @@ def _report(
 
 
 _COLUMNS: Final = (
-    "policy", "RSS predicted", "measured", "differ by", "over time by", "guests by", "refaults predicted", "(range)", "measured",
-    "(range)", "factor", "reclaimed predicted", "measured", "PSI predicted", "measured", "slowdown predicted",
-    "measured",
+    "policy", "RSS predicted", "measured", "differ by", "over time by", "guests by", "refaults predicted", "(range)",
+    "measured", "(range)", "factor", "reclaimed predicted", "measured", "PSI predicted", "measured",
+    "slowdown predicted", "measured",
 )  # fmt: skip
 
 
@@ -279,7 +279,8 @@ def _show(policies: Sequence[Policy], rows: Sequence[Compared], figures: dict[st
         mean = [output.size(round(sim_to_real.RANKED["resident"].of(one))) for one in (ours, theirs)]
         ranges = ["{}-{}".format(*sim_to_real.refaults_range(runs)) for runs in (row.runs, row.guests)]
         table.append(
-            (policy.name, *mean, f"{row.mean_rss:.1%}", f"{row.rss:.1%}", "" if row.itself is None else f"{row.itself:.1%}",
+            (policy.name, *mean, f"{row.mean_rss:.1%}", f"{row.rss:.1%}",
+             "" if row.itself is None else f"{row.itself:.1%}",
              str(ours.refaults[-1]), ranges[0], str(theirs.refaults[-1]), ranges[1], f"{row.refaults:.2f}",
              output.size(ours.reclaimed[-1]), output.size(theirs.reclaimed[-1]),
              f"{ours.psi_some:.2%}", f"{theirs.psi_some:.2%}", f"{ours.slowdown:.4f}", f"{theirs.slowdown:.4f}")

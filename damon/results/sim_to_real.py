@@ -217,8 +217,9 @@ class Compared:
         return {
             "predicted": {**self.predicted.as_object(), "refaults_range": list(refaults_range(self.runs))},
             "measured": {**self.measured.as_object(), "refaults_range": list(refaults_range(self.guests))},
-            "rss": round(self.rss, 6), "mean_rss": round(self.mean_rss, 6), "refaults": round(self.refaults, 6), "reclaimed": round(self.reclaimed, 6),
-            "psi": round(self.psi, 6), "rss_itself": None if self.itself is None else round(self.itself, 6),
+            "rss": round(self.rss, 6), "mean_rss": round(self.mean_rss, 6), "refaults": round(self.refaults, 6),
+            "reclaimed": round(self.reclaimed, 6), "psi": round(self.psi, 6),
+            "rss_itself": None if self.itself is None else round(self.itself, 6),
         }  # fmt: skip
 
 
@@ -292,7 +293,9 @@ FIGURES: Final[Mapping[str, Figure]] = {
 def summary(rows: Sequence[Compared]) -> dict[str, float | None]:
     """The figures of ``FIGURES``: those of the worst policy, and the lesser rank correlation (None: nothing varies)."""
     found = [value for value in (spearman(rows, by) for by in RANKED) if value is not None]
-    worst = {name: max(getattr(row, name) for row in rows) for name in ("rss", "mean_rss", "refaults", "reclaimed", "psi")}
+    worst = {
+        name: max(getattr(row, name) for row in rows) for name in ("rss", "mean_rss", "refaults", "reclaimed", "psi")
+    }
     return {**worst, "spearman": min(found) if found else None}
 
 

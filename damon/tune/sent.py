@@ -47,7 +47,8 @@ def packed(workload: WorkloadFile) -> list[Sent]:
         size = sum(path.stat().st_size for path in {workload.path, *workload.traces})
         if size > MOST:
             raise InvalidInput(
-                f"--cluster: {workload.name}: {size} bytes: at most {MOST} are sent to workers; run it without --cluster"
+                f"--cluster: {workload.name}: {size} bytes: at most {MOST} are sent to workers; "
+                "run it without --cluster"
             )
         if workload.path in workload.traces or not workload.traces:
             return [_sent(workload.path.name, workload.path.read_bytes())]

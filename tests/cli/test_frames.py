@@ -65,7 +65,9 @@ def test_pages_are_in_the_frames_that_they_had(machine: SimulatedMachine) -> Non
     one = _pages(machine, "one")
     assert one[:8] == list(range(9000, 9008))
     assert one[10:14] == list(range(8000, 8004))
-    known = {pfn for first, nr in ((7000, 4), (9100, 8), (9500, 2), (9600, 5), (9700, 4)) for pfn in range(first, first + nr)}
+    known = {
+        pfn for first, nr in ((7000, 4), (9100, 8), (9500, 2), (9600, 5), (9700, 4)) for pfn in range(first, first + nr)
+    }
     assert not known & {*one[8:10], *one[14:]}  # pages whose place is not known take none that is
     assert _pages(machine, "two") == list(range(9100, 9108))
 
@@ -124,7 +126,8 @@ def test_a_file_of_version_1_knows_of_no_locked_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("lead_s", -1), ("format", 3), ("beside", [[5, 0, 1.0, False, False]]), ("beside", [[5, 1, 1.0]]), ("beside", [[5, 1, 1.0, False, False, 0]]),
+        ("lead_s", -1), ("format", 3), ("beside", [[5, 0, 1.0, False, False]]),
+        ("beside", [[5, 1, 1.0]]), ("beside", [[5, 1, 1.0, False, False, 0]]),
         ("beside", [[5, 2, 1.0, False, False], [6, 1, 1.0, False, False]]),
         ("beside", [[1 << 31, 1, 1.0, False, False]]), ("beside", [[5, 1, 1e300, False, False]]),
         ("areas", {"one": [[0, 1 << 30, 2]]}),

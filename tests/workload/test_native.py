@@ -288,7 +288,7 @@ def test_more_than_the_machine_can_do() -> None:
         "options 1 5000 0 0 0 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 0 a\nphase 1 x\n",
         "options 1 5000 0 0 10001 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 0 a\nphase 1 x\n",
         "options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 4097 1 1 0 a\nphase 1 x\n",
-        "options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 0 a\nphase 1 x\naccess 1 0 1.0 1.0 4096 1.0\n",
+        "options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 0 a\nphase 1 x\naccess 1 0 1.0 1.0 4096 1\n",
         "options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 0 a\nphase 1 x\naccess 0 0 1.0 1.0 0 1.0\n",
         "options 1 5000 0 0 1000 0 0 0 /tmp\nprocess p\narea 0 0 4096 1 1 0 a\nphase 1 x\nevent 2 1\n",
     ],

@@ -184,8 +184,11 @@ class Watch:
         short = dict(zip(self.hot, map(sum, zip(*self._short.answers, strict=True)), strict=True))
         return runs(
             FrameRun(
-                pfn, 1, OWN_RATE if seen and pfn in self._mine else self._rate(seen, short.get(pfn)),
-                pfn in self._charged, bool(self._locked[pfn]),
+                pfn,
+                1,
+                OWN_RATE if seen and pfn in self._mine else self._rate(seen, short.get(pfn)),
+                pfn in self._charged,
+                bool(self._locked[pfn]),
             )
             for pfn, seen in zip(self.pfns, long, strict=True)
             if pfn not in without

@@ -88,7 +88,12 @@ def best_reclaim(workload: Workload, seconds: float) -> Best:
         InvalidInput: a trace cannot be read any more.
     """
     idle = {kind: Idle() for kind in Kind}
-    found = [(area, life, times) for area, some in lives(workload, seconds) if not area.locked for life, times in some.items()]
+    found = [
+        (area, life, times)
+        for area, some in lives(workload, seconds)
+        if not area.locked
+        for life, times in some.items()
+    ]
     detail = Detail.of((area, life) for area, life, _ in found)
     for area, life, times in found:
         add_life(idle[area.kind], area, life, times, detail)
