@@ -137,12 +137,7 @@ class Kdamond:
             next_aggregation = ctx.next_aggregation_sis
             aggregated = ctx.passed_sample_intervals >= next_aggregation
         else:
-            sampled = getattr(ctx.machine, "sampled", None)
-            before = sampled() if sampled is not None else 0
-            prepared = self._prepare(attributes_only)
-            found = sampled() - before if sampled is not None else 0
-            self._sleep_a_sample(max(sample_interval, 1))  # usleep_range(0) still lets others run
-            ctx.found = found
+            prepared = self._sample_once(attributes_only, max(sample_interval, 1))  # 0 us still lets others run
             ctx.passed_sample_intervals += 1
             aggregated = ctx.passed_sample_intervals >= next_aggregation
             highest = self._check(attributes_only, aggregated, prepared)
@@ -199,6 +194,17 @@ class Kdamond:
         if next_ops_update is not None:
             due = min(due, next_ops_update)
         return max(due - ctx.passed_sample_intervals, 1)
+
+    def _sample_once(self, attributes_only: bool, us: int) -> bool:
+        """Prepare and sleep, on a simulated machine from when the pages of the sample before were looked at."""
+        ctx = self.ctx
+        sampled = getattr(ctx.machine, "sampled", None)
+        before = sampled() if sampled is not None else 0
+        prepared = self._prepare(attributes_only)
+        found = sampled() - before if sampled is not None else 0
+        self._sleep_a_sample(us)
+        ctx.found = found
+        return prepared
 
     def _prepare(self, attributes_only: bool) -> bool:
         """Before the interval; were the pages prepared that probes look at?"""

@@ -14,6 +14,7 @@ from typing import Final
 from damon.model.arrays import Buffer
 from damon.model.context import DamonCtx
 from damon.model.operations import Stretch
+from damon.model.target import DamonTarget
 from damon.native import bind
 from damon.native.layout import shared
 
@@ -52,12 +53,15 @@ class Rows:
         self.spans = [Buffer(c_uint64) for _ in range(nr)]
         self.hits = [Buffer(c_uint32) for _ in range(nr)]
 
-    def reserve(self, room: int, index: int) -> None:
-        """Scratch for ``room`` regions of target ``index``."""
-        spans, hits, row = self.spans[index], self.hits[index], self.rows[index]
+    def fill(self, index: int, target: DamonTarget, room: int) -> None:
+        """Target ``index`` and scratch for ``room`` regions of it."""
+        spans, hits, row, regions = self.spans[index], self.hits[index], self.rows[index], target.regions
         spans.reserve(3 * room)
-        hits.reserve(room)
+        for scratch in (hits, target.addrs, target.accessed):
+            scratch.reserve(room)
         row.spans, row.hits = spans.pointer_to(3 * room), hits.pointer_to(room)
+        row.regions, row.nr, row.capacity, row.room = regions.pointer, regions.nr, regions.capacity, room
+        row.addrs, row.accessed = target.addrs.pointer_to(room), target.accessed.pointer_to(room)
 
 
 def sample_ahead(
@@ -82,11 +86,7 @@ def sample_ahead(
         room = regions.nr
         if stretch.boundary:
             room = max(room, min(regions.capacity, ctx.attrs.max_nr_regions + _CUTS))
-        view.reserve(room, index)
-        target.addrs.reserve(room)
-        target.accessed.reserve(room)
-        row.regions, row.nr, row.capacity, row.room = regions.pointer, regions.nr, regions.capacity, room
-        row.addrs, row.accessed = target.addrs.pointer_to(room), target.accessed.pointer_to(room)
+        view.fill(index, target, room)
         nr_regions += regions.nr
     time = begin(max(ctx.attrs.sample_interval, 1), stretch)
     if time is None:

@@ -61,7 +61,8 @@ def test_errors_are_of_the_worst_policy_and_of_a_few_pages_nothing_is_said() -> 
     assert rows[1].rss == pytest.approx(1 / 3)
     assert rows[1].mean_rss == pytest.approx(1 / 3)
     swings = replace(ONE, resident=(100 * MIB, 50 * MIB, 150 * MIB))
-    assert (Compared([swings], [ONE]).rss, Compared([swings], [ONE]).mean_rss) == (pytest.approx(1 / 3), 0)
+    assert Compared([swings], [ONE]).rss == pytest.approx(1 / 3)
+    assert Compared([swings], [ONE]).mean_rss == 0
     assert rows[1].refaults == 15  # 30 by 1 a second in 2 seconds
     assert Compared([replace(ONE, refaults=(0, 0, 2))], [ONE]).refaults == 1
     assert rows[1].reclaimed == 50 * MIB / (2 * 4096)

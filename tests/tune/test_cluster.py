@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import subprocess
@@ -152,7 +153,7 @@ def test_what_travels_is_taken_as_it_is(
     assert found[names[-1][0]].read_bytes() == contents[-1]
     perform_there(data, names, *contents)
     reads: list[Path] = []
-    monkeypatch.setattr(sent.hashlib, "file_digest", lambda file, _: reads.append(Path(file.name)))
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, _: reads.append(Path(file.name)))
     assert perform_there(data, names, *contents) == wanted
     assert not reads
 

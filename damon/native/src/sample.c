@@ -107,6 +107,24 @@ static void sample_at_once(const struct damon_sampled *targets, uint32_t nr_targ
 	}
 }
 
+/* One sample, which ends at `end`; *found: the pages that it was taken of. 1: it is the last one. */
+static int take(const struct damon_sampled *targets, uint32_t nr_targets, uint64_t *rnd, uint64_t addr_unit,
+		struct damon_time *time, int64_t end, uint64_t *found)
+{
+	uint64_t sampled = *time->sampled;
+	int stop = 0;
+
+	for (uint32_t n = 0; n < nr_targets; n++)
+		*rnd = pick(&targets[n], *rnd, addr_unit);
+	if (*time->next_event <= end)
+		stop = sample_and_wait(targets, nr_targets, time, end);
+	else
+		sample_at_once(targets, nr_targets, time->now, end);
+	*found = *time->sampled - sampled;
+	time->now = end;
+	return stop || end >= time->due;
+}
+
 /*
  * Up to nr sampling intervals from time->now on; how many there were, and in *highest the highest nr_accesses after the
  * last one. In each: an address of every region is picked and made old, time passes, and what was accessed is counted.
@@ -121,7 +139,6 @@ static uint32_t sample(struct damon_sampled *targets, uint32_t nr_targets, uint6
 	for (uint32_t n = 0; n < nr_targets; n++)
 		load(&targets[n], addr_unit, all);
 	while (done < nr && !stop) {
-		uint64_t sampled = *time->sampled;
 		int64_t end = sleep_end(time, *found);
 
 		if (end >= time->limit)
@@ -134,15 +151,7 @@ static uint32_t sample(struct damon_sampled *targets, uint32_t nr_targets, uint6
 			}
 		}
 		before = *rnd;
-		for (uint32_t n = 0; n < nr_targets; n++)
-			*rnd = pick(&targets[n], *rnd, addr_unit);
-		if (*time->next_event <= end)
-			stop = sample_and_wait(targets, nr_targets, time, end);
-		else
-			sample_at_once(targets, nr_targets, time->now, end);
-		*found = *time->sampled - sampled;
-		time->now = end;
-		stop |= end >= time->due;
+		stop = take(targets, nr_targets, rnd, addr_unit, time, end, found);
 		done++;
 	}
 	if (done)

@@ -56,11 +56,34 @@ static int backing_file(const struct plan *plan, const struct area *a)
 	return fd;
 }
 
+static int lock(const struct area *a)
+{
+	char remedy[40];
+
+	if (!a->locked || !mlock2(a->base, a->size, MLOCK_ONFAULT))
+		return 0;
+	snprintf(remedy, sizeof(remedy), "ulimit -l %lu", a->size >> 10);
+	return fail("mlock2", a->name, remedy);
+}
+
+/* The table of when each page was touched last: nothing is touched yet, but for what is about to be populated. */
+static int note_touches(struct area *a, uint64_t pages)
+{
+	if (!a->last_interval) {
+		a->last_interval = calloc(pages, sizeof(*a->last_interval));
+		if (!a->last_interval)
+			return fail("bookkeeping", a->name, "make it smaller");
+		keep_in_memory(a->last_interval, pages * sizeof(*a->last_interval));
+	} else if (!a->populate) {
+		memset(a->last_interval, 0, pages * sizeof(*a->last_interval));
+	}
+	return 0;
+}
+
 int map_area(struct state *s, struct area *a)
 {
 	int fd = -1, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 	uint64_t pages = a->size / PAGE;
-	char remedy[40];
 
 	if (a->base)
 		return 0;
@@ -78,19 +101,9 @@ int map_area(struct state *s, struct area *a)
 		return fail("mmap", a->name, "make it smaller");
 	}
 	madvise(a->base, a->size, s->plan->huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	if (a->locked && mlock2(a->base, a->size, MLOCK_ONFAULT)) {
-		snprintf(remedy, sizeof(remedy), "ulimit -l %lu", a->size >> 10);
-		return fail("mlock2", a->name, remedy);
-	}
 	a->absent = a->populate ? 0 : pages;
-	if (!a->last_interval) {
-		a->last_interval = calloc(pages, sizeof(*a->last_interval));
-		if (!a->last_interval)
-			return fail("bookkeeping", a->name, "make it smaller");
-		keep_in_memory(a->last_interval, pages * sizeof(*a->last_interval));
-	} else if (!a->populate) {
-		memset(a->last_interval, 0, pages * sizeof(*a->last_interval));
-	}
+	if (lock(a) || note_touches(a, pages))
+		return -1;
 	for (uint64_t i = 0; a->populate && i < pages && !stop_asked; i++)
 		a->base[i * PAGE] = 1;
 	a->counted_us = now_us();

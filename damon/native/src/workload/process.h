@@ -82,7 +82,7 @@ struct birth {
  * blocked when it is called. */
 int process_run(struct plan *plan, int index, pid_t parent, const struct birth *birth);
 
-/* area.c: what the program itself needs stays in memory, where it may lock so much: its faults are not the workload's. */
+/* area.c: what the program needs itself stays in memory, if it may lock it: its faults are not the workload's. */
 void keep_in_memory(const void *start, size_t size);
 /* 0, or -1 with one line on stderr. */
 int map_area(struct state *s, struct area *a);
