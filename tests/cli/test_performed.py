@@ -101,6 +101,7 @@ def test_memory_is_that_of_its_processes() -> None:
             "--workload: 'hot-cold': is performed on this machine; give --linux too",
         ),
         (["--linux", "--workload", "no-such"], "neither a file here nor a shipped workload"),
+        (["--sim", "hot-cold", "--files-in-memory"], "--files-in-memory: is for a workload on this machine; give"),
     ],
 )
 def test_refused(damon: Damon, words: list[str], said: str) -> None:

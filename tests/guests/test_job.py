@@ -51,6 +51,11 @@ def test_the_same_words_run_in_the_guest(tmp_path: Path) -> None:
     assert {key: value for key, value in found.items() if key != "guest"} == output()
 
 
+def test_files_are_in_memory_where_that_is_asked_for(tmp_path: Path) -> None:
+    for files in (False, True):
+        assert ("--files-in-memory" in _job(tmp_path, files=files).command("w.yaml")) is files
+
+
 def test_traces_come_with_the_workload(tmp_path: Path) -> None:
     """Where the workload's file looks for them."""
     (tmp_path / "below").mkdir()
