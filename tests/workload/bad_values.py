@@ -38,6 +38,7 @@ _BAD: list[tuple[str, Any, str]] = [
     ("areas.a.kind", "hugetlb", ": is not valid; give anon or file"),
     ("areas.a.populated", True, "areas.a: 'populated': is not a field; known are size, kind, process"),
     ("areas.a.populate", "maybe", ": is not valid; give true or false"),
+    ("areas.a.locked", "no", ": is not valid; give true or false"),
     ("areas.a.mapped", 1, ": is not valid; give true or false"),
     ("areas.a.mapped", False, "phases[0].access[0].area: 'a': is not mapped"),
     ("areas.a.process", "two words", ": is not a name; give 1 to 64"),
