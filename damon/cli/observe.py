@@ -39,8 +39,9 @@ class Seen:
 Areas = dict[str, dict[str, int | float | bool | str | None]]
 
 
-def _part_of(workload: Workload, name: str) -> dict[str, str]:
-    return next(({"part_of": area.part_of} for area in workload.areas if area.name == name and area.part_of), {})
+def _parts(workload: Workload) -> dict[str, dict[str, str]]:
+    """Of each area that is a part of one of the file: whose."""
+    return {area.name: {"part_of": area.part_of} for area in workload.areas if area.part_of}
 
 
 class Observer(Protocol):
@@ -75,6 +76,7 @@ class SimObserver:
     def __init__(self, machine: SimulatedMachine) -> None:
         self.machine = machine
         self._start = {area.name: area for area in machine.areas()}
+        self._parts = _parts(machine.workload)
 
     def look(self) -> Seen:
         areas: list[Any] = list(self.machine.areas())
@@ -90,7 +92,7 @@ class SimObserver:
                 "resident_bytes_end": area.resident_bytes,
                 "refaults": area.refaults,
                 "hot": area.name in hot,
-                **_part_of(self.machine.workload, area.name),
+                **self._parts.get(area.name, {}),
                 "resident_byte_seconds": round(area.resident_byte_seconds, 3),
                 "evicted_byte_seconds": round(area.evicted_byte_seconds, 3),
             }
@@ -148,6 +150,8 @@ class LinuxObserver:
         return None
 
 
+#: Looks at a workload's processes that follow on each other so soon are one: many take a part of a second to answer.
+_FRESH_NS: Final = 100_000_000
 #: How long a workload is watched before anything manages its memory, and in how many parts. What it does in the best
 #: one is what it can do: an emulated processor stops now and then, when the host has other work.
 BASELINE_S: Final = 2.0
@@ -167,6 +171,7 @@ class PerformedObserver(LinuxObserver):
         super().__init__(machine)
         self._workload = workload
         self._sizes = {area.name: area.size for area in workload.workload.areas}
+        self._parts = _parts(workload.workload)
         self._begin = workload.reports()
         self._baseline: dict[str, float] = {}
         for _ in range(_PARTS):
@@ -178,23 +183,31 @@ class PerformedObserver(LinuxObserver):
                     self._baseline[name] = min(part, self._baseline.get(name, part))
         self._start = self._resident(self._begin)
         self._faults = {report.pid: major_faults(report.pid) for report in self._begin.values()}
+        self._latest, self._latest_ns = self._begin, machine.clock.now_ns()
+
+    def _now(self) -> Mapping[str, Report]:
+        """The processes' reports of now, or of ``_FRESH_NS`` ago at most."""
+        clock = self.machine.clock
+        if clock.now_ns() - self._latest_ns > _FRESH_NS:
+            self._latest, self._latest_ns = self._workload.reports(), clock.now_ns()
+        return self._latest
 
     @staticmethod
     def _resident(reports: Mapping[str, Report]) -> dict[str, int]:
         return {
-            name: resident_bytes(report.pid, start, end)
+            name: resident_bytes(report.pid, start, end) if start < end else 0
             for report in reports.values()
             for name, (start, end) in report.areas.items()
         }
 
     def look(self) -> Seen:
         """As on a simulated machine, of the workload's processes only."""
-        pids = [report.pid for report in self._workload.reports().values()]
+        pids = [report.pid for report in self._now().values()]
         refaults = sum(major_faults(pid) - self._faults.get(pid, 0) for pid in pids)
         return Seen(*_free(self.machine), sum(map(process_resident_bytes, pids)), refaults)
 
     def areas(self) -> Areas:
-        reports = self._workload.reports()
+        reports = self._now()
         resident = self._resident(reports)
         phases = {report.phase for report in reports.values()}
         hot = {
@@ -207,7 +220,7 @@ class PerformedObserver(LinuxObserver):
                 "resident_bytes_end": resident.get(name, 0),
                 "refaults": None,
                 "hot": name in hot,
-                **_part_of(self._workload.workload, name),
+                **self._parts.get(name, {}),
                 "resident_byte_seconds": None,
                 "evicted_byte_seconds": None,
             }
@@ -216,7 +229,7 @@ class PerformedObserver(LinuxObserver):
 
     def slowdown(self) -> float | None:
         """Of the process that lost most: what was due by what was done, over the same in the best part before."""
-        now = self._workload.reports()
+        now = self._now()
         lost = [
             (_due_by_done(self._begin[name], report) or 1.0) / self._baseline.get(name, 1.0)
             for name, report in now.items()

@@ -42,7 +42,11 @@ def _report(touches: int, dropped: int, phase: str = "second") -> Report:
 
 
 def _observer(*answers: dict[str, Report]) -> PerformedObserver:
-    return PerformedObserver(FakeMachine(), cast(Performed, Answers(*answers)))
+    """Some time after the run began."""
+    machine = FakeMachine()
+    observer = PerformedObserver(machine, cast(Performed, Answers(*answers)))
+    machine.clock.sleep_us(1_000_000)
+    return observer
 
 
 def _main(*counts: tuple[int, int]) -> list[dict[str, Report]]:
@@ -75,6 +79,16 @@ def test_the_process_that_lost_most_counts_and_one_that_left_does_not() -> None:
     assert _observer(*before, {"main": _report(200, 0), "helper": _report(150, 50)}).slowdown() == 2.0
     assert _observer(*before, {"main": _report(200, 0)}).slowdown() == 1.0
     assert _observer(*before, {}).slowdown() is None
+
+
+def test_looks_that_follow_on_each_other_are_one() -> None:
+    """Many processes take a part of a second to answer."""
+    observer = _observer(*({"main": _report(0, 0, phase)} for phase in [*["first"] * 5, "second", "first"]))
+    for _ in range(3):
+        assert observer.look().resident
+        assert observer.areas()["hot"]["hot"]
+    observer.machine.clock.sleep_us(200_000)
+    assert not observer.areas()["hot"]["hot"]
 
 
 def test_areas_are_hot_by_the_phase_at_the_end() -> None:
