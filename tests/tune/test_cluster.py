@@ -64,7 +64,7 @@ def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     asyncio.set_event_loop(None)
 
 
-@pytest.mark.parametrize(("name", "traces"), [("sweep", False), ("tune", True)])
+@pytest.mark.parametrize(("name", "traces"), [("sweep", False), ("tune", True)], ids=["sweep", "tune"])
 def test_a_worker_is_killed_and_the_file_is_the_same(
     workers: tuple[str, list[subprocess.Popen[bytes]]], written: Callable[..., Path],
     searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, traces: bool,
