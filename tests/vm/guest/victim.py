@@ -11,6 +11,7 @@ lock FIRST END          mlock those pages
 hide FIRST END          take all access to them away; show gives it back
 reserve GIB             map so much without using it; the answer is its address
 spin FIRST END STEP     as keep, without a pause, and without having the processor forget translations
+pass                    the answer comes when it has been through all of these once, from first to last
 drop FIRST END          MADV_DONTNEED
 grow PAGES              map so much more and write it; the answer is its address. huge PAGES: of hugetlbfs
 again                   write all that grew
@@ -70,6 +71,7 @@ class Victim:
         self.base = address_of(self.area) + self.start
         self.pages = size // PAGE
         self.written: set[int] = set()
+        self.passes = 0  #: of spin
         self.scratch = mmap.mmap(-1, FLUSH_PAGES * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         # The kernel flushes from the first page that is there to the last.
         for page in (0, FLUSH_PAGES - 1):
@@ -89,6 +91,7 @@ class Victim:
         while True:
             for offset in at:
                 self.area[offset]
+            self.passes += 1
 
     def map_more(self, pages: int, flags: int) -> str:
         self.grown = LIBC.mmap(None, pages * PAGE, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | flags, -1, 0)
@@ -163,6 +166,11 @@ class Victim:
 
     def do_spin(self, *words: int) -> None:
         threading.Thread(target=self.spin, args=words, daemon=True).start()
+
+    def do_pass(self) -> None:
+        whole = self.passes + 2  # one is under way
+        while self.passes < whole:
+            time.sleep(0.001)
 
     def do_drop(self, first: int, end: int) -> None:
         assert LIBC.madvise(self.at(first), (end - first) * PAGE, 4) == 0
