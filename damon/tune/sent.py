@@ -91,9 +91,13 @@ def unpacked(directory: Path, files: Sequence[tuple[str, str]], contents: Sequen
         path = own / name
         if not _is_whole(path, sha256):
             fd, part = tempfile.mkstemp(dir=own)
-            with os.fdopen(fd, "wb") as file:
-                file.write(content)
-            os.replace(part, path)
+            try:
+                with os.fdopen(fd, "wb") as file:
+                    file.write(content)
+                os.replace(part, path)
+            except BaseException:  # a full disk
+                os.unlink(part)
+                raise
     return own / files[0][0]
 
 

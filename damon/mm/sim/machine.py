@@ -79,7 +79,7 @@ class SimulatedMachine(Closing, Releasable):
             place(self.state, places)
         self._engine = Engine(self.state)
         spec = workload.machine
-        #: What a worker's look at one region takes of each sampling interval, ns.
+        #: What a worker's look at a page that was sampled takes of the next sampling interval, ns.
         self.check_ns = round(spec.check_us * 1000)
         self.clock = self.virtual_clock = VirtualClock(self._advance, Ticks(spec.hz, round(spec.wake_us * 1000)))
         self.phys = self._phys = SimulatedPhysical(self._engine, self.state, self.virtual_clock)
