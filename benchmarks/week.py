@@ -35,10 +35,10 @@ modules:
     sample_interval: 1s
     aggr_interval: {of: sample_interval, times: 20}
     max_nr_regions: [100, 200, 400]
-    wmarks_high: 1000
-    wmarks_mid: 1000
+    wmarks_high: [500, 1000]
+    wmarks_mid: 500
     wmarks_low: 0
-    quota_sz: [16M, 128M]
+    quota_sz: {from: 4M, to: 256M, log: 7}
 duration: DURATION
 objectives: [maximize saved_bytes]
 constraints: [refaulted_wss_per_min <= 0.2%]
@@ -81,7 +81,10 @@ def _tuned(trace: Path, days: float, trials: int) -> None:
             where = "two workers of a cluster" if cluster is not None else "this machine"
             print(f"| {trials} trials, {where} | {took:.0f} s | {runs} |", flush=True)
     assert files[0].read_bytes() == files[1].read_bytes()
-    print(json.dumps(json.loads(found.read_text()).get("best"), indent=1)[:2000])
+    answer = json.loads(found.read_text())
+    for name in ("default", "chosen"):
+        print(f"{name}: {json.dumps(answer[name])}")
+    print(f"near: {json.dumps(answer['near'])}; importance: {json.dumps(answer['importance'])}")
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ from .ssh.commands import Commands
 from .ssh.keys import KeyPair
 
 # Under software emulation with several processors QEMU 7.2 crashes about once in some hundred boots, while the kernel
-# enumerates PCI (a null memory region in one processor's access while another's changes the map). Nothing has run yet.
+# enumerates PCI (a null memory region in one processor's access while another's changes the map), and once in some
+# thousand the kernel stops there. No program has run yet.
 ATTEMPTS = 2
 
 
@@ -103,18 +104,26 @@ class Guest:
                 self._boot()
                 break
             except GuestLost as lost:
-                console = self.machine.watched
-                qemu_crashed = console is not None and console.qemu_crashed
-                again = qemu_crashed or (console is not None and console.clock_wrong)
+                what = self._emulators_fault(lost)
                 self.close()
-                if not again or attempt + 1 == ATTEMPTS:
+                if not what or attempt + 1 == ATTEMPTS:
                     raise
-                what = "QEMU crashed" if qemu_crashed else "the guest failed"
                 self._notes.append(f"{what} while booting and was started again: {lost.summary}")
             except BaseException:
                 self.close()
                 raise
         return self
+
+    def _emulators_fault(self, lost: GuestLost) -> str:
+        """What failed in a way that emulation explains, before the guest ran a program; empty for any other loss."""
+        machine, console = self.machine, self.machine.watched
+        if console is None:
+            return ""
+        if console.qemu_crashed:
+            return "QEMU crashed"
+        in_parallel = machine.accelerator == "tcg" and self.config.icount is None and self.config.cpus > 1
+        silent = lost.verdict is Verdict.SILENT and in_parallel and console.kernel_only
+        return "the guest failed" if console.clock_wrong or silent else ""
 
     def _boot(self) -> None:
         begun = time.monotonic()
@@ -199,8 +208,10 @@ class Guest:
             if console.lost:
                 raise console.lost
             if now - console.last_byte > limits.silence:
+                places = self.machine.processors()
                 self.machine.dump_tasks_if_kept()
-                raise console.give_up(Verdict.SILENT, f"nothing on the console for {limits.silence:g} s while booting")
+                silent = f"nothing on the console for {limits.silence:g} s while booting"
+                raise console.give_up(Verdict.SILENT, f"{silent}; {places}" if places else silent)
             if now - started > limits.boot:
                 self.machine.dump_tasks_if_kept()
                 raise console.give_up(Verdict.BOOT_TIMEOUT, f"not up within {limits.boot:g} s")

@@ -8,6 +8,7 @@ import re
 from .errors import Verdict
 
 READY = re.compile(r"vmtest: ready\b")
+FIRST_PROGRAM = re.compile(r"Run /\S+ as init process")
 POWER_DOWN = re.compile(r"reboot: (Power down|System halted|Restarting system|machine restart)")
 EMULATION = re.compile(r"emulation failure|KVM internal error")
 TSC_DETECTED = re.compile(r"tsc: Detected ([\d.]+) MHz")

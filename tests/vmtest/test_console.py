@@ -247,3 +247,13 @@ def test_a_clock_that_was_measured_wrongly_is_the_emulations_fault(
         assert feed.console.ready.wait(SECONDS)
     assert feed.console.clock_wrong is wrong
     assert (feed.console.lost is not None) is wrong
+
+
+def test_whether_the_kernel_has_started_a_program(feed: Feed) -> None:
+    shown = feed.console.expect("RAM buffer")
+    feed.send("[ 1.452641] PCI: Using ACPI for IRQ routing\r\n[ 1.5] e820: register RAM buffer resource\r\n")
+    assert shown.wait(SECONDS)
+    assert feed.console.kernel_only
+    feed.send(BOOT)
+    assert feed.console.ready.wait(SECONDS)
+    assert not feed.console.kernel_only

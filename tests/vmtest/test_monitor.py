@@ -14,10 +14,16 @@ from vmtest.qemu.monitor import Monitor, MonitorError
 
 NET = "Hub -1 (net):\r\n  Protocol[State] FD Source Address  Port\r\n  TCP[HOST_FORWARD]  12  127.0.0.1 40123 10.0.2.15"
 
+REGISTERS = (
+    "\r\nCPU#0\r\nRAX=0000000000000000\r\nRIP=ffffffff81e0a5cf RFL=00000246 CPL=0 HLT=1\r\n"
+    "CS =0010 0000000000000000 ffffffff 00a09b00\r\n\r\nCPU#1\r\nRIP=ffffffff8112c0d0 RFL=00000046 CPL=0 HLT=0\r\n"
+    "\r\nCPU#2\r\n PC=ffffc00080011a54 X00=0000000000000000\r\n"
+)
+
 
 def _answer(name: str, arguments: dict[str, Any]) -> Any:
     if name == "human-monitor-command":
-        return NET
+        return REGISTERS if arguments["command-line"] == "info registers -a" else NET
     if name == "echo":
         return arguments
     if name == "never":
@@ -29,6 +35,8 @@ def test_answers_and_refusals() -> None:
     with Peer(_answer) as peer:
         monitor = Monitor(peer.here)
         assert monitor.ssh_port() == 40123
+        where = "processor 0 at ffffffff81e0a5cf (halted), 1 at ffffffff8112c0d0, 2 at ffffc00080011a54"
+        assert monitor.processors() == where
         assert monitor.command("echo", value=1, path="/x") == {"value": 1, "path": "/x"}
         with pytest.raises(MonitorError, match=r"^nonsense: The command nonsense has not been found$"):
             monitor.command("nonsense")

@@ -18,7 +18,7 @@ import psutil
 from pexpect import fdpexpect
 
 from ..errors import GuestLost, Verdict
-from ..patterns import BEGINNINGS, EMULATION, POWER_DOWN, READY, TSC_DETECTED, classify, noteworthy
+from ..patterns import BEGINNINGS, EMULATION, FIRST_PROGRAM, POWER_DOWN, READY, TSC_DETECTED, classify, noteworthy
 from ..terminal import visible
 from .supervisor import EXIT_FILE, LOG_FILE, PID_FILE
 
@@ -83,6 +83,7 @@ class Console(threading.Thread):
         self._expected: dict[str, threading.Event] = {}
         self._powered_down = False
         self._clock_wrong = False
+        self._kernel_only = True
         self._guard = threading.Lock()
         self.ready = threading.Event()
         self.ended = threading.Event()
@@ -96,6 +97,7 @@ class Console(threading.Thread):
         lines = [visible(line.rstrip("\r")) for line in earlier.decode(errors="replace").split("\n")]
         self._lines.extend(line for line in lines if line)
         self._count = len(self._lines)
+        self._kernel_only = False
         if self._log:
             self._log.write(earlier)
 
@@ -146,6 +148,8 @@ class Console(threading.Thread):
                 self._expected.pop(text).set()
         if READY.search(line):
             self.ready.set()
+        if FIRST_PROGRAM.search(line):
+            self._kernel_only = False
         if POWER_DOWN.search(line):
             self._powered_down = True
         if self._fatal is None and (match := TSC_DETECTED.search(line)):
@@ -227,6 +231,11 @@ class Console(threading.Thread):
     def clock_wrong(self) -> bool:
         """Whether the guest was given up because emulation let it measure its clock wrongly."""
         return self._clock_wrong
+
+    @property
+    def kernel_only(self) -> bool:
+        """Whether the guest's kernel has not started a program yet."""
+        return self._kernel_only
 
     def _exit_code(self) -> str:
         # The supervisor writes it a moment after the console closes; the file is empty for an instant.

@@ -209,6 +209,13 @@ class Machine:
         """
         sysrq.press(self.monitor, self.console, letters)
 
+    def processors(self) -> str:
+        """Where the processors are (:meth:`Monitor.processors`), or why QEMU does not say."""
+        try:
+            return self.monitor.processors()
+        except MonitorError as error:
+            return f"QEMU's monitor: {error}"
+
     def dump_tasks(self) -> None:
         """Makes the kernel write all its tasks to the console, as far as it still can; takes some seconds."""
         if self._monitor is not None:

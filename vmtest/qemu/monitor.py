@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from qemu.qmp import QMPClient
 
 _FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)")
+#: In the registers of a processor: where it is (x86, arm64), and that it waits for an interrupt (x86).
+_PLACE = re.compile(r"\b(?:[ER]IP|PC)=([0-9a-f]+)")
+_HALTED = re.compile(r"\bHLT=1")
 # What goes wrong is raised; the library's own lines are for who asks for them.
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 ANSWER_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 INFO: dict[str, Any] = {"command-line": "info usernet"}
+REGISTERS: dict[str, Any] = {"command-line": "info registers -a"}
 _T = TypeVar("_T")
 
 
@@ -173,6 +177,15 @@ class Monitor:
         if match is None:
             raise MonitorError(f"no forwarded port in: {text!r}")
         return int(match[1])
+
+    def processors(self) -> str:
+        """Where each processor is: "processor 0 at ffffffff81e0a5cf (halted), 1 at ..."; empty if QEMU does not say."""
+        places = []
+        for registers in self.command("human-monitor-command", **REGISTERS).split("CPU#")[1:]:
+            if place := _PLACE.search(registers):
+                number = registers.split(maxsplit=1)[0]
+                places.append(f"{number} at {place[1]}{' (halted)' if _HALTED.search(registers) else ''}")
+        return f"processor {', '.join(places)}" if places else ""
 
     def close(self) -> None:
         """Ends the session; QEMU runs on. What waits for an answer or an event wakes up with a MonitorError."""
