@@ -28,7 +28,7 @@ LEAD_S: Final = BASELINE_S + 0.5
 
 def simulate(
     arguments: argparse.Namespace, workload: Workload, place: Path | None = None,
-    *, lead_s: float = LEAD_S, places: Places | None = None,
+    *, lead_s: float = LEAD_S, places: Places | None = None, every_s: float = 1.0,
 ) -> dict[str, Any]:  # fmt: skip
     """The result of ``damon run`` with the modules, seed and duration of ``arguments``.
 
@@ -38,9 +38,10 @@ def simulate(
     Args:
         arguments: ``module``, ``cmdline``, ``seed`` and ``duration`` (seconds) as those of ``damon run``.
         workload: that is played.
-        place: a run directory to be written, with a row each second, whose counts are since the workload's start.
+        place: a run directory to be written, whose counts are since the workload's start.
         lead_s: it runs alone for so long.
         places: page frames of its areas; None: in a row.
+        every_s: interval between rows of the run directory.
 
     Raises:
         KeyboardInterrupt: it was interrupted.
@@ -49,7 +50,7 @@ def simulate(
 
     with SimulatedMachine(workload, arguments.seed, places) as machine, stop_flag() as stopped:
         machine.clock.sleep_us(round(lead_s * 1e6))
-        session = _session(arguments, machine, stopped, place)
+        session = _session(arguments, machine, stopped, place, every_s)
         if stopped[0]:
             raise KeyboardInterrupt
         result = session.result()
@@ -59,7 +60,11 @@ def simulate(
 
 
 def _session(
-    arguments: argparse.Namespace, machine: SimulatedMachine, stopped: Sequence[bool], place: Path | None
+    arguments: argparse.Namespace,
+    machine: SimulatedMachine,
+    stopped: Sequence[bool],
+    place: Path | None,
+    every_s: float,
 ) -> Session:
     """The run, which has ended."""
     engine, seed = OwnEngine(), arguments.seed
@@ -72,7 +77,7 @@ def _session(
         for module in modules:
             loader.load(module)
         if place is not None:
-            session.recording = _recording(session, observer, damon, arguments.duration, place)
+            session.recording = _recording(session, observer, damon, arguments.duration, place, every_s)
             session.recording.watch(running(modules, damon, engine))
         session.loop(arguments.duration, stopped)
     finally:
@@ -80,14 +85,16 @@ def _session(
     return session
 
 
-def _recording(session: Session, observer: SimObserver, damon: Damon, seconds: float, place: Path) -> out.Recording:
+def _recording(
+    session: Session, observer: SimObserver, damon: Damon, seconds: float, place: Path, every_s: float
+) -> out.Recording:
     from damon.results.request import request, workload_request
 
     machine = observer.machine
     asked = request(
         command="damon validate", machine=machine.name, engine=session.engine, seed=session.seed, seconds=seconds,
         modules=session.parameters(), workload=workload_request(machine.workload, machine),
-        every_ns=10**9, regions=False,
+        every_ns=round(every_s * 1e9), regions=False,
     )  # fmt: skip
     options = argparse.Namespace(out=place, out_form="jsonl", regions=False, event=[], why=False)
     return out.Recording(options, asked, observer, damon)

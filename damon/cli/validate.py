@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from damon.cli import compare_guests, output, require
-from damon.cli.arguments import add_pace, number
+from damon.cli.arguments import add_pace, duration, number
 from damon.cli.as_guest import MEASURED, Policy, as_emulated, as_found, beside, files_in_memory, others, slowed
 from damon.cli.policies import EXAMPLE, read_policies
 from damon.cli.simulate import simulate
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: A run in a guest takes at least as long as the guest's time does.
 LONGEST_S: Final = 3600.0
+#: A look takes an emulated processor some milliseconds, and reports of processes are up to 100 ms old.
+LEAST_EVERY_S: Final = 0.2
 DESCRIPTION = """\
 Run a workload with several policies on the simulated machine, and for real in a guest, and show how well the first
 predicts the second: resident memory over time, refaults, memory pressure, reclaimed bytes, slowdown, and whether the
@@ -79,6 +81,11 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     _add_guests(command)
     command.add_argument(
+        "--every", type=_interval, default=1.0, metavar="TIME",
+        help="look at resident memory and refaults so often (default 1s, at least 200ms): more often where processes "
+        "come and go, whose memory the mean of few looks misses",
+    )  # fmt: skip
+    command.add_argument(
         "--as-measured", action="store_true",
         help="simulate with the aggregation intervals and the rates of accesses that the guest reached",
     )  # fmt: skip
@@ -107,6 +114,13 @@ def _add_guests(command: argparse.ArgumentParser) -> None:
         "--one-guest", action="store_true",
         help="run all policies in one guest: faster, but each finds memory as the one before has left it",
     )  # fmt: skip
+
+
+def _interval(text: str) -> float:
+    value = duration(text)
+    if value < LEAST_EVERY_S:
+        raise argparse.ArgumentTypeError(f"{text!r}: is too short for an emulated guest; give at least 200ms")
+    return value
 
 
 def _conditions(text: str | None) -> Sequence[Condition]:
@@ -170,7 +184,7 @@ def _measure(
         runs = [
             replace(
                 job, seed=job.seed + nr, place=place / policy.name / _numbered("measured", nr),
-                frames=arguments.others == MEASURED,
+                every_s=arguments.every, frames=arguments.others == MEASURED,
             )
             for job, policy in zip(jobs, policies, strict=True)
         ]  # fmt: skip
@@ -209,7 +223,8 @@ def _compared(
     """``results``: the guests', whose run directories are there already. Seeds are shared out among them."""
     areas = [area.name for area in workload.areas]
     places = [place / _numbered("measured", nr) for nr in range(len(results))]
-    guests = [sim_to_real.measured(Run.open(one), areas) for one in places]
+    every_ns = round(arguments.every * 1e9)
+    guests = [sim_to_real.measured(Run.open(one), areas, every_ns) for one in places]
     runs = []
     for seed in range(arguments.seeds):
         nr = seed % len(guests)
@@ -219,8 +234,8 @@ def _compared(
         played, how = _beside(arguments, played, places[nr])
         here = place / _numbered("predicted", seed)
         changed = argparse.Namespace(**{**vars(asked.arguments), "seed": policy.arguments.seed + seed})
-        simulate(changed, played, here, **how)
-        runs.append(sim_to_real.measured(Run.open(here), areas))
+        simulate(changed, played, here, every_s=arguments.every, **how)
+        runs.append(sim_to_real.measured(Run.open(here), areas, every_ns))
     return sim_to_real.Compared(runs, guests)
 
 
@@ -246,8 +261,8 @@ def _report(
     if arguments.json is not None:
         whole = {
             "workload": arguments.workload, "engine": arguments.engine, "seed": arguments.seed,
-            "seeds": arguments.seeds, "guests": arguments.guests, "as_measured": arguments.as_measured,
-            "others": arguments.others,
+            "seeds": arguments.seeds, "guests": arguments.guests, "every_s": arguments.every,
+            "as_measured": arguments.as_measured, "others": arguments.others,
             "policies": [
                 {"name": policy.name, "cmdline": policy.line, **row.as_object(), "guest": result["guest"],
                  "kdamond_cpu_seconds": sum(result["timing"]["kdamond_cpu_seconds"].values())}

@@ -90,7 +90,8 @@ class Job:
         words: modules, as options of ``damon run``.
         seconds: of the guest's time, from when the modules are loaded.
         seed: of every random choice.
-        place: a run directory to be written, a row each second; None: none.
+        place: a run directory to be written; None: none.
+        every_s: interval between its rows.
         frames: with ``place``: what lies where in physical memory is looked at first.
         files: areas of kind file are anonymous memory.
     """
@@ -103,6 +104,7 @@ class Job:
     seconds: float
     seed: int
     place: Path | None = None
+    every_s: float = 1.0
     frames: bool = False
     files: bool = False
 
@@ -114,7 +116,8 @@ class Job:
         damon += ["--duration", f"{self.seconds:.6f}", "--seed", str(self.seed), "--json", "-", *self.words]
         damon += ["--files-in-memory"] if self.files else []
         if self.place is not None:
-            damon += ["--out", _OUT, "--every", "1s", "--out-form", "jsonl", *(["--frames"] if self.frames else [])]
+            damon += ["--out", _OUT, "--every", f"{self.every_s:g}s", "--out-form", "jsonl"]
+            damon += ["--frames"] if self.frames else []
         return ["sh", "-c", _RESERVE, "sh", str(free), *damon] if reserve else damon
 
 

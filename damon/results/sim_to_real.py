@@ -25,7 +25,7 @@ class Measured:
     """What a run directory says of the workload.
 
     Attributes:
-        seconds: whole seconds of the run, from 0 on.
+        seconds: times of the run at equal intervals, from 0 on; whole seconds, unless asked for others.
         resident: bytes of its areas in memory at each of them.
         reclaimed: bytes of it that had left memory by then.
         refaults: pages that had come back by then.
@@ -34,7 +34,7 @@ class Measured:
         aggregation_s: mean interval between aggregations; None: no scheme ran.
     """
 
-    seconds: Sequence[int]
+    seconds: Sequence[float]
     resident: Sequence[int]
     reclaimed: Sequence[int]
     refaults: Sequence[int]
@@ -43,7 +43,7 @@ class Measured:
     aggregation_s: float | None
 
     def until(self, rows: int) -> Measured:
-        """The first ``rows`` seconds of the series; the rest is of the whole run."""
+        """The first ``rows`` times of the series; the rest is of the whole run."""
         series = {name: getattr(self, name)[:rows] for name in ("seconds", "resident", "reclaimed", "refaults")}
         return replace(self, **series)
 
@@ -60,13 +60,18 @@ class Measured:
         }  # fmt: skip
 
 
-def _at(times: Sequence[int], values: Sequence[int], seconds: Sequence[int]) -> list[int]:
-    """The last value at each second, the first before there is one."""
-    return [values[max(bisect_right(times, second * 10**9) - 1, 0)] for second in seconds]
+def _at(times: Sequence[int], values: Sequence[int], asked: Sequence[int]) -> list[int]:
+    """The last value at each of the times ``asked``, the first before there is one; all in ns."""
+    return [values[max(bisect_right(times, time_ns) - 1, 0)] for time_ns in asked]
 
 
-def measured(run: Run, of: Collection[str]) -> Measured:
+def measured(run: Run, of: Collection[str], every_ns: int = 10**9) -> Measured:
     """Of the areas ``of`` in a run directory. Refaults are of them where they are known by area, else of all.
+
+    Args:
+        run: the directory, whose rows are no further apart than ``every_ns``.
+        of: names of areas.
+        every_ns: interval of the series.
 
     Raises:
         InvalidInput: it has no rows, or no result.
@@ -82,15 +87,16 @@ def measured(run: Run, of: Collection[str]) -> Measured:
             by_time.setdefault(time_ns, {})[area] = here
             came.setdefault(time_ns, {})[area] = back
     times = list(machine["time_ns"])
-    seconds = range(int(times[-1] // 10**9) + 1)
-    resident = _at(list(by_time), [sum(one.values()) for one in by_time.values()], seconds)
+    asked = range(0, times[-1] + 1, every_ns)
+    resident = _at(list(by_time), [sum(one.values()) for one in by_time.values()], asked)
     counts = [[back for back in one.values() if back is not None] for one in came.values()]
     known = all(len(row) == len(one) for row, one in zip(counts, came.values(), strict=True))
-    refaults = _at(list(came), [sum(row) for row in counts], seconds) if known else (
-        _at(times, machine["refaults"], seconds)
+    refaults = _at(list(came), [sum(row) for row in counts], asked) if known else (
+        _at(times, machine["refaults"], asked)
     )  # fmt: skip
     refaults = [count - refaults[0] for count in refaults]
     stalled = (machine["psi_some_us"][-1] or 0) - (machine["psi_some_us"][0] or 0)
+    seconds = [time_ns // 10**9 if time_ns % 10**9 == 0 else time_ns / 1e9 for time_ns in asked]
     return Measured(
         seconds, resident, [resident[0] - here + PAGE * back for here, back in zip(resident, refaults, strict=True)],
         refaults, stalled / 1e6 / max((times[-1] - times[0]) / 1e9, 1e-9), _slowdown(run), _aggregation_s(run),
@@ -109,7 +115,7 @@ def _slowdown(run: Run) -> float:
 
 
 def mean_of(runs: Sequence[Measured]) -> Measured:
-    """The mean of runs that differ by chance, at each second, and of what they end in."""
+    """The mean of runs that differ by chance, at each time, and of what they end in."""
     seconds = min((run.seconds for run in runs), key=len)
     known = [run.aggregation_s for run in runs if run.aggregation_s is not None]
 
@@ -198,13 +204,13 @@ class Compared:
     def refaults(self) -> float:
         """The factor between the refaults, of at least ``FEW_PER_S`` a second."""
         return _factor(
-            self.predicted.refaults[-1], self.measured.refaults[-1], FEW_PER_S * max(len(self.measured.seconds) - 1, 1)
+            self.predicted.refaults[-1], self.measured.refaults[-1], FEW_PER_S * max(self.measured.seconds[-1], 1)
         )
 
     @property
     def reclaimed(self) -> float:
         """The factor between the reclaimed bytes, of at least ``FEW_PER_S`` pages a second."""
-        least = FEW_PER_S * PAGE * max(len(self.measured.seconds) - 1, 1)
+        least = FEW_PER_S * PAGE * max(self.measured.seconds[-1], 1)
         return _factor(self.predicted.reclaimed[-1], self.measured.reclaimed[-1], least)
 
     @property
@@ -255,7 +261,7 @@ def leveled(values: Sequence[float], tie: float, least: float) -> list[float]:
 def spearman(rows: Sequence[Compared], by: str) -> float | None:
     """The rank correlation of what is predicted and measured; None where one of both does not vary."""
     ranked = RANKED[by]
-    least = ranked.least_per_s * max(len(rows[0].measured.seconds) - 1, 1)
+    least = ranked.least_per_s * max(rows[0].measured.seconds[-1], 1)
     sides = [
         [ranked.of(one) for one in side] for side in ([row.predicted for row in rows], [row.measured for row in rows])
     ]

@@ -64,6 +64,7 @@ class _Job:
     workload: str
     seed: int
     place: Path | None = None
+    every_s: float = 1.0
     frames: bool = False
     icount: int = 0
     #: Not emulated: what it takes is what the simulated machine takes.
@@ -74,7 +75,9 @@ def _guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]
     found = []
     for job in jobs:
         arguments = argparse.Namespace(**{**vars(job.arguments), "seed": job.seed})
-        result = simulate(arguments, as_guest.files_in_memory(load_workload(job.workload)), job.place)
+        result = simulate(
+            arguments, as_guest.files_in_memory(load_workload(job.workload)), job.place, every_s=job.every_s
+        )
         found.append({**result, "guest": {"kernel": "none", "counted": True, "warnings": []}})
     return found
 
@@ -146,6 +149,18 @@ def test_files_are_memory_that_is_swapped(files: Path) -> None:
     assert _run(files, "--require", "rss<0.1%", "-o", str(files / "out"), "--quiet") == 0
     rows = Run.open(files / "out/soon/predicted").table("machine").columns
     assert rows["swapped_bytes"][-1] > 8 << 20
+
+
+def test_short_intervals_see_more(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = files / "found.json"
+    assert _run(files, "--quiet", "--every", "500ms", "--json", str(found), "--require", "rss<0.1%") == 0
+    soon = json.loads(found.read_text())["policies"][1]
+    for series in (soon["measured"]["over_time"], soon["predicted"]["over_time"]):
+        assert series["seconds"] == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8]
+        assert len(series["resident_bytes"]) == 17
+    with pytest.raises(SystemExit):
+        _run(files, "--every", "100ms")
+    assert "--every: '100ms': is too short for an emulated guest; give at least 200ms" in capsys.readouterr().err
 
 
 def test_another_guest_ends_with_4(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,13 +79,13 @@ def test_traces_come_with_the_workload(tmp_path: Path) -> None:
 def test_several_runs_in_one_guest(tmp_path: Path) -> None:
     """Memory is reserved once, and each run directory is copied out before the next run."""
     guest = StandIn(gives=lambda place: place.write_text("a run"))
-    jobs = [replace(_job(tmp_path, reserved=500 << 20), place=tmp_path / f"run {n}") for n in range(2)]
+    jobs = [replace(_job(tmp_path, reserved=500 << 20), place=tmp_path / f"run {n}", every_s=0.5) for n in range(2)]
     said: list[str] = []
     found = guests.run_all(jobs, said.append, guest)
     assert [one["machine"] for one in found] == ["linux", "linux"]
     ran = [words for words in guest.commands if "run" in words]
     assert [words[0] for words in ran] == ["sh", "python3"]
-    assert all("--out /run/damon-out --every 1s --out-form jsonl" in " ".join(words) for words in ran)
+    assert all("--out /run/damon-out --every 0.5s --out-form jsonl" in " ".join(words) for words in ran)
     assert guest.taken == [("/run/damon-out", job.place) for job in jobs]
     assert [words[0] for words in guest.commands] == ["sh", "rm", "python3", "rm"]
     assert "run 2 of 2: the workload starts" in said
