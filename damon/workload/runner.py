@@ -186,6 +186,9 @@ def _say(line: str) -> None:
         where = ", ".join(f"{area['name']} {area['start']:#x}-{area['end']:#x}" for area in report["areas"])
         flush = ", flushing the TLB in each round" if report["tlb_flush"] else ""
         print(f"{report['process']} ready, pid {report['pid']}: {where}{flush}", flush=True)
+        if unlocked := report["unlocked_bytes"]:
+            what = f"{unlocked >> 10} KiB of its own tables are not locked, so their faults may count as the workload's"
+            print(f"damon-workload: {report['process']}: {what}; raise ulimit -l", file=sys.stderr)
         return
     shares = "  ".join(f"{area['name']} {area['recent_share']:.3f}" for area in report["areas"])
     head = f"{report['process']} {report['seconds']:8.1f} s  {report['phase']:<12}"

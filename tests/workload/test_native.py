@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from damon.native import WORKLOAD_PROGRAM
+from damon.workload import runner
 from damon.workload.load import load_workload, parse_workload
 from damon.workload.plan import Options, compile_plan
 from tests.workload.native import next_report, one, perform, perform_plan, present, started, virtual_time
@@ -132,6 +134,33 @@ def test_more_than_may_be_locked_is_refused() -> None:
     refused = subprocess.run([*limited, WORKLOAD_PROGRAM], input=plan, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
     assert "mlock2 of area a failed: Cannot allocate memory; ulimit -l 65536" in refused.stderr
+
+
+@pytest.mark.parametrize(("limit", "unlocked"), [(0, 16 << 10), (1 << 20, 0)])
+def test_own_tables_that_may_not_be_locked_are_counted(limit: int, unlocked: int) -> None:
+    """Of a process with no right to lock more than the limit: four pages, for the time of each page's last touch."""
+    plan = compile_plan(parse_workload(one("sequential", 1000, 4096)), Options(duration_us=1000, tlb_flush="off"))
+    limited = ["prlimit", f"--memlock={limit}", "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=65534"]
+    done = subprocess.run([*limited, WORKLOAD_PROGRAM], input=plan, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[0])["unlocked_bytes"] == unlocked
+
+
+def test_what_is_not_locked_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    report = {
+        "event": "ready",
+        "process": "main",
+        "pid": 7,
+        "areas": [],
+        "tlb_flush": False,
+        "unlocked_bytes": 16 << 10,
+    }
+    runner._say(json.dumps(report))
+    said = capsys.readouterr()
+    assert said.out.startswith("main ready, pid 7")
+    assert said.err == (
+        "damon-workload: main: 16 KiB of its own tables are not locked, so their faults may count as the workload's; "
+        "raise ulimit -l\n"
+    )
 
 
 @pytest.mark.parametrize("write", [0.0, 0.5, 1.0])

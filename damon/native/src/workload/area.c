@@ -32,9 +32,12 @@ static int fail(const char *what, const char *name, const char *remedy)
 	return -1;
 }
 
+size_t unlocked;
+
 void keep_in_memory(const void *start, size_t size)
 {
-	mlock2(start, size, MLOCK_ONFAULT);
+	if (mlock2(start, size, MLOCK_ONFAULT))
+		unlocked += size;
 }
 
 /* A file of the area's size that has no name; not every file system makes one without a name at once. */

@@ -84,6 +84,7 @@ int process_run(struct plan *plan, int index, pid_t parent, const struct birth *
 
 /* area.c: what the program needs itself stays in memory, if it may lock it: its faults are not the workload's. */
 void keep_in_memory(const void *start, size_t size);
+extern size_t unlocked; /* bytes that it may not lock */
 /* 0, or -1 with one line on stderr. */
 int map_area(struct state *s, struct area *a);
 void unmap_area(struct area *a);

@@ -110,11 +110,11 @@ void report(struct state *s, const char *event)
 		"{\"event\": \"%s\", \"process\": \"%s\", \"pid\": %d, \"seconds\": %.3f, \"phase\": \"%s\", "
 		"\"touches\": %lu, \"touches_per_second\": %.0f, \"dropped\": %lu, \"late_us\": %lu, \"interval_us\": "
 		"%lu, "
-		"\"tlb_flush\": %s, \"areas\": [",
+		"\"tlb_flush\": %s, \"unlocked_bytes\": %zu, \"areas\": [",
 		event, s->plan->processes[s->index].name, (int)getpid(), (double)(now - s->began_us) / 1e6,
 		s->phase ? s->phase->name : "", touches,
 		(double)(touches - s->reported_touches) * 1e6 / (double)(now - s->reported_us + 1), dropped, s->late_us,
-		s->plan->interval_us, s->flush_area ? "true" : "false");
+		s->plan->interval_us, s->flush_area ? "true" : "false", unlocked);
 	for (int i = 0; i < s->plan->nr_areas; i++) {
 		if (s->plan->areas[i].process != s->index)
 			continue;
