@@ -57,10 +57,15 @@ def test_flushing_on_an_emulated_processor_makes_touches_visible(guest: Guest) -
     assert all(share < 0.05 for share in flushing), "the pages that are flushed look as if they were in use"
 
 
-def test_a_trace_is_performed(guest: Guest, tmp_path: Path) -> None:
-    """To its end, one process for each of the trace's; each touch of each window is made or counted as dropped."""
+@pytest.mark.parametrize("row", [40, 1], ids=["a record's", "a capture's"])
+def test_a_trace_is_performed(guest: Guest, tmp_path: Path, row: int) -> None:
+    """To its end, one process for each of the trace's; each touch of each window is made or counted as dropped.
+
+    A capture has a row for each page, a record one for all pages of a region.
+    """
     second = 10**9
-    windows = [Window(n * second // 5, (n + 1) * second // 5, [(n * 10, n * 10 + 40, 20.0, 0.5)]) for n in range(10)]
+    rows = [[(page, page + row, 20.0, 0.5) for page in range(n * 10, n * 10 + 40, row)] for n in range(10)]
+    windows = [Window(n * second // 5, (n + 1) * second // 5, rows[n]) for n in range(10)]
     areas = [
         TracedArea("heap", 0, 0, 64, mapped=((0, 2 * second),)),
         TracedArea("map", 0, 64, 100, "file", mapped=((second // 2, 7 * second // 5),)),
