@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import subprocess
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Sink = Callable[[bytes], object]
 JOBS = "/run/vmtest/jobs"
 CHUNK = 1 << 16
+#: How a connection fails whose other end is gone.
+GONE = (OSError, EOFError)
 # A command of a paused guest is checked this often.
 PAUSED_SECONDS = 0.2
 
@@ -132,14 +135,15 @@ class Process:
         while True:
             try:
                 data = receive(CHUNK)
-            except OSError:
+            except GONE:
                 return
             if not data:
                 return
             try:
                 sink(data)
             except Enough:
-                self._channel.close()
+                with contextlib.suppress(*GONE):
+                    self._channel.close()
                 return
 
     def _feed(self, stdin: Iterable[bytes] | None) -> None:
@@ -147,8 +151,8 @@ class Process:
             for data in stdin or ():
                 self._channel.sendall(data)
             self._channel.shutdown_write()
-        except OSError:
-            pass  # the command ended without reading all of it, as commands may
+        except GONE:
+            pass  # the command ended without reading all of it, as commands may, or the guest did
 
     @property
     def stdout(self) -> bytes:
