@@ -20,16 +20,18 @@ class PlacedWorkload:
     Args:
         machine: this one.
         workload: at work.
+        every_s: interval at which this process will look at it.
 
     Raises:
         MissingCapability: no idle page tracking, or not root.
     """
 
-    def __init__(self, machine: LinuxMachine, workload: Performed) -> None:
+    def __init__(self, machine: LinuxMachine, workload: Performed, every_s: float = 1.0) -> None:
         from damon.mm.linux.beside import Watch, sleeps_late_ns
 
         self._clock = machine.clock
         self._workload = workload
+        self._own_rate = 1 / every_s
         reports = workload.reports()
         self._began_ns = self._clock.now_ns() - round(max(one.seconds for one in reports.values()) * 1e9)
         self._lead_s = 0.0
@@ -60,7 +62,8 @@ class PlacedWorkload:
 
         areas = {name: rows(frames) for name, frames in self._areas.items()}
         own = {pfn for frames in self._areas.values() for pfn in frames}
-        return Frames(round(self._lead_s, 6), self._ram, areas, self._watch.runs(own), round(self._late_us, 3))
+        beside = self._watch.runs(own, self._own_rate)
+        return Frames(round(self._lead_s, 6), self._ram, areas, beside, round(self._late_us, 3))
 
 
 def rows(frames: Iterable[int]) -> list[tuple[int, int, int]]:

@@ -176,7 +176,7 @@ def test_short_rounds_are_of_what_is_accessed_most() -> None:
 
 
 def test_this_process_is_less_busy_later() -> None:
-    """Its frames are accessed in each round, as it is at work then; afterwards it looks once a second."""
+    """Its frames are accessed in each round, as it is at work then; afterwards as often as it looks."""
     watch = beside.Watch.__new__(beside.Watch)
     watch.pfns, watch.hot, watch._mine, watch._charged = array("Q", [1, 2, 3, 4]), array("Q", [1]), {2, 4}, {2}
     watch._locked = bytes((0, 0, 0, 1, 1))
@@ -185,6 +185,7 @@ def test_this_process_is_less_busy_later() -> None:
     assert watch.runs() == [
         FrameRun(1, 1, round(rate(16, 16, 0.005), 3)), FrameRun(2, 1, 1.0, True), FrameRun(3, 2, 0.0, False, True)
     ]  # fmt: skip
+    assert watch.runs(own_rate=5.0)[1] == FrameRun(2, 1, 5.0, True)
 
 
 def test_how_late_sleeps_end() -> None:
@@ -220,9 +221,9 @@ def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pyt
         def __init__(self, machine: object, without: Iterable[int], memcg_id: int) -> None:
             watched.append(set(without) - {-1})
 
-        def runs(self, without: Collection[int]) -> list[FrameRun]:
+        def runs(self, without: Collection[int], own_rate: float) -> list[FrameRun]:
             watched.append(set(without) - {-1})
-            return []
+            return [FrameRun(7, 1, own_rate, False)]
 
     monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: next(looks))
     monkeypatch.setattr(beside, "Watch", Watching)
@@ -231,9 +232,10 @@ def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pyt
     work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
     clock = SimpleNamespace(now_ns=lambda: 10**10)
     machine = SimpleNamespace(clock=clock, system_ram=lambda: [(0, 1 << 20)])
-    placed = PlacedWorkload(machine, work)  # type: ignore[arg-type]
+    placed = PlacedWorkload(machine, work, 0.2)  # type: ignore[arg-type]
     placed.begin()
-    assert placed.frames() == Frames(2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, [], 310.5)
+    mine = [FrameRun(7, 1, 5.0, False)]
+    assert placed.frames() == Frames(2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, mine, 310.5)
     assert watched == [{5}, {5, 7, 9}]
 
 

@@ -28,8 +28,6 @@ from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
 #: Rounds over all frames, and then over those that were accessed in one of them.
 LONG_ROUNDS, LONG_US = 10, 100_000
 SHORT_ROUNDS, SHORT_US = 16, 5_000
-#: Accesses a second of this process's own frames: it is busy while it watches, and then looks once a second.
-OWN_RATE: Final = 1.0
 #: Sleeps, to see how late they end.
 LATE_ROUNDS: Final = 100
 #: Frames of a short round at a time: marking and reading them has to take less than the interval.
@@ -178,15 +176,20 @@ class Watch:
         """The mean length of a long and of a short interval."""
         return self._long.seconds, self._short.seconds
 
-    def runs(self, without: Collection[int] = ()) -> list[FrameRun]:
-        """What was seen, but for more frames to leave out."""
+    def runs(self, without: Collection[int] = (), own_rate: float = 1.0) -> list[FrameRun]:
+        """What was seen.
+
+        Args:
+            without: more frames to leave out.
+            own_rate: accesses a second of this process's frames: it is busy while it watches, and then looks so often.
+        """
         long = list(map(sum, zip(*self._long.answers, strict=True)))
         short = dict(zip(self.hot, map(sum, zip(*self._short.answers, strict=True)), strict=True))
         return runs(
             FrameRun(
                 pfn,
                 1,
-                OWN_RATE if seen and pfn in self._mine else self._rate(seen, short.get(pfn)),
+                own_rate if seen and pfn in self._mine else self._rate(seen, short.get(pfn)),
                 pfn in self._charged,
                 bool(self._locked[pfn]),
             )
