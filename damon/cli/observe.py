@@ -150,8 +150,6 @@ class LinuxObserver:
         return None
 
 
-#: Looks at a workload's processes that follow on each other so soon are one: many take a part of a second to answer.
-_FRESH_NS: Final = 100_000_000
 #: How long a workload is watched before anything manages its memory, and in how many parts. What it does in the best
 #: one is what it can do: an emulated processor stops now and then, when the host has other work.
 BASELINE_S: Final = 2.0
@@ -183,14 +181,6 @@ class PerformedObserver(LinuxObserver):
                     self._baseline[name] = min(part, self._baseline.get(name, part))
         self._start = self._resident(self._begin)
         self._faults = {report.pid: major_faults(report.pid) for report in self._begin.values()}
-        self._latest, self._latest_ns = self._begin, machine.clock.now_ns()
-
-    def _now(self) -> Mapping[str, Report]:
-        """The processes' reports of now, or of ``_FRESH_NS`` ago at most."""
-        clock = self.machine.clock
-        if clock.now_ns() - self._latest_ns > _FRESH_NS:
-            self._latest, self._latest_ns = self._workload.reports(), clock.now_ns()
-        return self._latest
 
     @staticmethod
     def _resident(reports: Mapping[str, Report]) -> dict[str, int]:
@@ -202,12 +192,12 @@ class PerformedObserver(LinuxObserver):
 
     def look(self) -> Seen:
         """As on a simulated machine, of the workload's processes only."""
-        pids = [report.pid for report in self._now().values()]
-        refaults = sum(major_faults(pid) - self._faults.get(pid, 0) for pid in pids)
+        pids = [report.pid for report in self._workload.latest().values()]
+        refaults = sum(max(major_faults(pid) - self._faults.get(pid, 0), 0) for pid in pids)  # 0: it has just ended
         return Seen(*_free(self.machine), sum(map(process_resident_bytes, pids)), refaults)
 
     def areas(self) -> Areas:
-        reports = self._now()
+        reports = self._workload.latest()
         resident = self._resident(reports)
         phases = {report.phase for report in reports.values()}
         hot = {
@@ -229,7 +219,7 @@ class PerformedObserver(LinuxObserver):
 
     def slowdown(self) -> float | None:
         """Of the process that lost most: what was due by what was done, over the same in the best part before."""
-        now = self._now()
+        now = self._workload.latest()
         lost = [
             (_due_by_done(self._begin[name], report) or 1.0) / self._baseline.get(name, 1.0)
             for name, report in now.items()

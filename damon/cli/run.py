@@ -193,7 +193,7 @@ def _observed(
     from damon.workload.performed import Performed
     from damon.workload.plan import Options
 
-    at_work = closing.enter_context(Performed(arguments.workload, Options(seed=arguments.seed)))
+    at_work = closing.enter_context(Performed(arguments.workload, Options(seed=arguments.seed, announce=True)))
     placed = PlacedWorkload(machine, at_work, out.every_ns(arguments) / 1e9) if arguments.frames else None
     return PerformedObserver(machine, at_work), seconds or own_seconds(arguments.workload), placed
 

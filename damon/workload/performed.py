@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -83,6 +83,7 @@ class Report:
     #: Of each area: the share of sampling intervals since the start in which one of its pages was touched.
     shares: dict[str, float] = field(default_factory=dict)
     ended: bool = False
+    partial: bool = False  #: only of areas that have been mapped or unmapped since the last one
 
     @classmethod
     def parse(cls, line: str) -> tuple[str, Report]:
@@ -92,8 +93,15 @@ class Report:
         shares = {area["name"]: area["share"] for area in report["areas"]}
         return report["process"], cls(
             report["pid"], report["seconds"], report["phase"], report["touches"], report["dropped"], areas, shares,
-            report["event"] == "end",
+            report["event"] == "end", report["event"] == "areas",
         )  # fmt: skip
+
+    def after(self, before: Report | None) -> Report:
+        """All areas: what a partial report leaves out is as it was."""
+        if before is None or not self.partial or before.pid != self.pid:
+            return self
+        areas, shares = {**before.areas, **self.areas}, {**before.shares, **self.shares}
+        return replace(self, areas=areas, shares=shares)
 
     def shares_since(self, before: Report) -> dict[str, float]:
         """As ``shares``, since ``before``: an earlier report of this process, with the same areas mapped."""
@@ -167,8 +175,8 @@ class Performed:
                 continue  # its process was killed while it wrote, which the program says
             name, report = Report.parse(line)
             with self._changed:
-                self._latest[name] = report
-                self._number[name] += 1
+                self._latest[name] = report.after(self._latest.get(name))
+                self._number[name] += not report.partial
                 self._changed.notify_all()
         with self._changed:
             self._over = True
@@ -200,6 +208,18 @@ class Performed:
             return all(self._number[name] > before[name] or report.ended for name, report in self._latest.items())
 
         self._wait(answered)
+        with self._changed:
+            return {name: report for name, report in self._latest.items() if not report.ended}
+
+    def latest(self) -> dict[str, Report]:
+        """The last report of each process that has not ended, which none is asked for: no process wakes up for it.
+
+        They are up to a second old, but where areas are in memory is of now, with ``Options.announce``.
+
+        Raises:
+            ChildProcessError: the program has ended.
+        """
+        self._wait(lambda: not self._over)
         with self._changed:
             return {name: report for name, report in self._latest.items() if not report.ended}
 

@@ -21,6 +21,9 @@ TlbFlush = Literal["auto", "on", "off"]
 _FLUSH: Final[tuple[TlbFlush, ...]] = ("off", "on", "auto")
 _EVENTS: Final = (Event.MMAP, Event.MUNMAP, Event.EXIT)
 
+#: The line after the options, if they have it.
+_ANNOUNCE: Final = "announce\n"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -34,13 +37,16 @@ class Options:
     tlb_flush: TlbFlush = "auto"  #: auto: where the processor is emulated
     huge_pages: bool = False
     directory: str = "/var/tmp"  #: of the files behind file areas
+    announce: bool = False  #: areas that are mapped or unmapped are reported at once, and not in the next second
 
 
-def _options_line(options: Options, repeat: bool) -> str:
-    return (
+def _options_lines(options: Options, repeat: bool) -> Iterator[str]:
+    yield (
         f"options {options.seed & (1 << 64) - 1} {options.interval_us} {options.duration_us} {options.report_us} "
         f"{options.round_us} {_FLUSH.index(options.tlb_flush)} {options.huge_pages:d} {repeat:d} {options.directory}"
     )
+    if options.announce:
+        yield _ANNOUNCE.rstrip()
 
 
 def compile_plan(workload: Workload, options: Options = Options()) -> str:
@@ -52,7 +58,7 @@ def compile_plan(workload: Workload, options: Options = Options()) -> str:
     processes = {name: index for index, name in enumerate(workload.processes)}
     areas = {area.name: index for index, area in enumerate(workload.areas)}
     lines = [
-        _options_line(options, workload.repeat),
+        *_options_lines(options, workload.repeat),
         *(f"process {name}" + " late" * workload.process_spec(name).late for name in processes),
         *(
             f"area {processes[area.process]} {area.kind is Kind.FILE:d} {area.size} {area.populate:d} "
@@ -120,6 +126,9 @@ def change_options(plan: str, **given: Any) -> str:
         raise InvalidInput(
             f"plan: {quoted(line)}: the first line is not an options statement; make one with --print-plan"
         ) from None
-    options = Options(seed, interval, duration, report, a_round, tlb_flush, bool(huge), directory)
+    options = Options(
+        seed, interval, duration, report, a_round, tlb_flush, bool(huge), directory, rest.startswith(_ANNOUNCE)
+    )
     assert given.keys() <= {field.name for field in fields(Options)}
-    return f"{_options_line(replace(options, **given), bool(repeat))}\n{rest}"
+    head = "\n".join(_options_lines(replace(options, **given), bool(repeat)))
+    return f"{head}\n{rest.removeprefix(_ANNOUNCE)}"

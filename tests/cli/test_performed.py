@@ -31,9 +31,13 @@ class Answers:
     workload = WORKLOAD
 
     def __init__(self, *answers: dict[str, Report]) -> None:
-        self._answers = list(answers)
+        self._answers, self.asked = list(answers), 0
+
+    def latest(self) -> dict[str, Report]:
+        return self._answers[0]
 
     def reports(self) -> dict[str, Report]:
+        self.asked += 1
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
@@ -81,14 +85,15 @@ def test_the_process_that_lost_most_counts_and_one_that_left_does_not() -> None:
     assert _observer(*before, {}).slowdown() is None
 
 
-def test_looks_that_follow_on_each_other_are_one() -> None:
-    """Many processes take a part of a second to answer."""
-    observer = _observer(*({"main": _report(0, 0, phase)} for phase in [*["first"] * 5, "second", "first"]))
-    for _ in range(3):
-        assert observer.look().resident
-        assert observer.areas()["hot"]["hot"]
-    observer.machine.clock.sleep_us(200_000)
-    assert not observer.areas()["hot"]["hot"]
+def test_no_process_is_asked_while_it_is_measured() -> None:
+    """Each answer wakes a process up, which accesses its own memory then."""
+    answers = Answers({"main": _report(0, 0)})
+    observer = PerformedObserver(FakeMachine(), cast(Performed, answers))
+    before = answers.asked
+    assert observer.look().resident
+    assert observer.areas()["hot"]["hot"]
+    assert observer.slowdown() == 1.0
+    assert answers.asked == before == 5
 
 
 def test_areas_are_hot_by_the_phase_at_the_end() -> None:

@@ -28,6 +28,16 @@ areas:
 phases:
   - {name: steady, duration: 60s, access: [{area: hot, pattern: sequential, rate: 50k}]}
 """
+#: An area comes at once and goes again, long before the next report.
+COMES_AND_GOES = """\
+areas:
+  hot:  {size: 2 MiB}
+  late: {size: 1 MiB, mapped: false}
+phases:
+  - {name: before, duration: 50ms}
+  - {name: there, duration: 2s, mmap: [late], access: [{area: hot, pattern: sequential, rate: 50k}]}
+  - {name: after, duration: 60s, munmap: [late]}
+"""
 SHORT_LIVED = """\
 areas:
   main: {size: 1 MiB}
@@ -56,6 +66,39 @@ def test_processes_report_when_they_are_asked() -> None:
     for report in first.values():
         assert not psutil.pid_exists(report.pid)
         assert process_resident_bytes(report.pid) == resident_bytes(report.pid, *hot) == major_faults(report.pid) == 0
+
+
+def test_areas_that_come_and_go_are_known_at_once() -> None:
+    """Without a question to any process, and its counts go on as if nothing had been said."""
+    with Performed(_workload(COMES_AND_GOES), Options(report_us=60_000_000, announce=True)) as at_work:
+        until(lambda: at_work.latest()["main"].phase == "there")
+        there = at_work.latest()["main"]
+        assert there.areas["late"][1] - there.areas["late"][0] == 1 << 20
+        assert resident_bytes(there.pid, *there.areas["late"]) in (0, 1 << 20)  # 0: it is gone again
+        assert there.areas["hot"][1] - there.areas["hot"][0] == 2 << 20
+        assert not there.ended
+        until(lambda: at_work.latest()["main"].phase == "after")
+        assert at_work.latest()["main"].areas == {**there.areas, "late": (0, 0)}
+        asked = at_work.reports()["main"]
+        assert asked.areas == at_work.latest()["main"].areas
+        assert not asked.partial
+
+
+def test_what_is_not_announced_comes_with_the_next_report() -> None:
+    with Performed(_workload(COMES_AND_GOES), Options(report_us=60_000_000)) as at_work:
+        assert at_work.latest()["main"].areas["late"] == (0, 0)
+        until(lambda: at_work.reports()["main"].phase == "after")
+        assert at_work.latest()["main"].phase == "after"
+
+
+def test_a_partial_report_leaves_other_areas_as_they_were() -> None:
+    whole = Report(1, 1.0, "p", 9, 0, {"a": (1, 2), "b": (0, 0)}, {"a": 0.5, "b": 0.0})
+    part = Report(1, 1.5, "q", 12, 1, {"b": (4, 8)}, {"b": 0.25}, partial=True)
+    assert part.after(whole).areas == {"a": (1, 2), "b": (4, 8)}
+    assert part.after(whole).shares == {"a": 0.5, "b": 0.25}
+    assert part.after(whole).touches == 12
+    assert Report(2, 1.5, "q", 0, 0, {"b": (4, 8)}, partial=True).after(whole).areas == {"b": (4, 8)}
+    assert part.after(None).areas == {"b": (4, 8)}
 
 
 def test_shares_since_a_report_are_of_the_time_between() -> None:

@@ -133,6 +133,10 @@ static int read_line(struct plan *plan, const char *line)
 
 		return nr == 9 && plan->interval_us && plan->round_us - 1 < MAX_ROUND_US ? 0 : -1;
 	}
+	if (!strcmp(word, "announce")) {
+		plan->announce = 1;
+		return 0;
+	}
 	if (!strcmp(word, "process")) {
 		struct process *p = (GROW(plan->processes, plan->nr_processes), &plan->processes[plan->nr_processes++]);
 		int nr = sscanf(line, "process %64s %15s", p->name, word);

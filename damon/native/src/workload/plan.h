@@ -19,7 +19,7 @@ struct area {
 	int process, is_file, populate, mapped, locked;
 	uint64_t size;
 	/* In its process only. */
-	uint8_t *base; /* NULL: not mapped */
+	uint8_t *base, *told; /* NULL: not mapped; as in the last report */
 	uint64_t touches;
 	uint64_t pairs, reported_pairs; /* (page, sampling interval) pairs with a touch; until the last report */
 	uint64_t us, reported_us; /* time that the area was mapped and measured; until the last report */
@@ -91,6 +91,7 @@ struct plan {
 	uint64_t round_us; /* of touches, and between two flushes of the TLB */
 	int tlb_flush; /* 2: only where the processor is emulated */
 	int huge_pages, repeat;
+	int announce; /* areas that are mapped and unmapped are reported at once */
 	char dir[256];
 	struct process *processes;
 	struct area *areas;

@@ -52,6 +52,7 @@ static int enter_phase(struct state *s, struct phase *phase, uint64_t at, int bo
 			unmap_area(&s->plan->areas[e->index]);
 		else if (map_area(s, &s->plan->areas[e->index]))
 			return -1;
+		s->changed = 1;
 	}
 	s->phase = phase;
 	s->phase_number++;
@@ -116,6 +117,8 @@ static int loop(struct state *s)
 			report_asked = 0;
 			s->next_report_us = now + s->plan->report_us;
 			report(s, "report");
+		} else if (s->changed && s->plan->announce) {
+			report(s, "areas");
 		}
 		now = now_us();
 		tick = next_round(s, tick + s->plan->round_us, now);

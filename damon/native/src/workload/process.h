@@ -21,6 +21,7 @@ struct state {
 	uint32_t interval, pace;
 	struct phase *phase;
 	uint64_t phase_number; /* of those that it has entered, from 1 */
+	int changed; /* areas were mapped or unmapped since the last report */
 	uint8_t *flush_area; /* NULL: no flushing */
 	uint64_t flushed_us;
 };

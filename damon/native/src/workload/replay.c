@@ -221,6 +221,7 @@ static int perform_turn(struct state *s, const struct replay *r)
 	count_time(s);
 	if (r->turns[c->turn].mapped ? map_area(s, a) : (unmap_area(a), 0))
 		return -1;
+	s->changed = 1;
 	if (++c->turn == r->nr_turns && r->loop)
 		c->turn = 0, c->turn_round++;
 	look(s);

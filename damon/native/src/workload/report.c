@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -75,8 +76,7 @@ static void print_area(FILE *out, struct state *s, struct area *a)
 		"\"recent_share\": %.6f}",
 		a->name, (uint64_t)a->base, a->base ? (uint64_t)a->base + a->size : 0, a->touches,
 		share(s, a, a->pairs, a->us), share(s, a, a->pairs - a->reported_pairs, a->us - a->reported_us));
-	a->reported_pairs = a->pairs;
-	a->reported_us = a->us;
+	a->told = a->base;
 }
 
 /* All touches of the process, and those that were not made in time. */
@@ -101,11 +101,14 @@ void report(struct state *s, const char *event)
 	FILE *out = open_memstream(&text, &length);
 	uint64_t now = now_us(), touches, dropped;
 	const char *comma = "";
+	/* Else only areas that were mapped or unmapped, and no count begins anew. */
+	int whole = strcmp(event, "areas") != 0;
 
 	if (!out)
 		return;
 	count_time(s);
 	touches = sum_up(s, &dropped);
+	s->changed = 0;
 	fprintf(out,
 		"{\"event\": \"%s\", \"process\": \"%s\", \"pid\": %d, \"seconds\": %.3f, \"phase\": \"%s\", "
 		"\"touches\": %lu, \"touches_per_second\": %.0f, \"dropped\": %lu, \"late_us\": %lu, \"interval_us\": "
@@ -116,16 +119,24 @@ void report(struct state *s, const char *event)
 		(double)(touches - s->reported_touches) * 1e6 / (double)(now - s->reported_us + 1), dropped, s->late_us,
 		s->plan->interval_us, s->flush_area ? "true" : "false", unlocked);
 	for (int i = 0; i < s->plan->nr_areas; i++) {
-		if (s->plan->areas[i].process != s->index)
+		struct area *a = &s->plan->areas[i];
+
+		if (a->process != s->index || (!whole && a->told == a->base))
 			continue;
 		fputs(comma, out);
-		print_area(out, s, &s->plan->areas[i]);
+		print_area(out, s, a);
 		comma = ", ";
+		if (whole) {
+			a->reported_pairs = a->pairs;
+			a->reported_us = a->us;
+		}
 	}
 	fputs("]}\n", out);
 	fclose(out);
 	emit(text, length);
 	free(text);
+	if (!whole)
+		return;
 	s->reported_touches = touches;
 	s->reported_us = now;
 	s->late_us = 0;
