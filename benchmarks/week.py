@@ -82,8 +82,9 @@ def _tuned(trace: Path, days: float, trials: int) -> None:
             print(f"| {trials} trials, {where} | {took:.0f} s | {runs} |", flush=True)
     assert files[0].read_bytes() == files[1].read_bytes()
     answer = json.loads(found.read_text())
-    for name in ("default", "chosen"):
-        print(f"{name}: {json.dumps(answer[name])}")
+    for name, config in (("default", answer["default"][0]), ("chosen", answer["chosen"])):
+        figures = {figure: config["figures"][figure] for figure in ("saved_bytes", "refaulted_wss_per_min")}
+        print(f"{name}: {json.dumps(config['parameters'])} {json.dumps(figures)}")
     print(f"near: {json.dumps(answer['near'])}; importance: {json.dumps(answer['importance'])}")
 
 
