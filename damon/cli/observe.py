@@ -217,6 +217,10 @@ class PerformedObserver(LinuxObserver):
             for name, size in self._sizes.items()
         }
 
+    def look_at_all(self) -> None:
+        """All that a recording asks for at each of its rows."""
+        self.look(), self.areas(), self.slowdown()
+
     def slowdown(self) -> float | None:
         """Of the process that lost most: what was due by what was done, over the same in the best part before."""
         now = self._workload.latest()

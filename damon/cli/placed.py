@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from array import array
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
+from damon.cli.steps import STEP_US
+from damon.errors import MissingCapability
+from damon.mm.frames import FrameRun
 from damon.workload.performed import cgroup_of
 
 if TYPE_CHECKING:
@@ -15,37 +24,71 @@ if TYPE_CHECKING:
 
 
 class PlacedWorkload:
-    """Looks when it is made, for two to three seconds; nothing else may monitor then.
+    """Has all frames looked at when it is made, for two to eight seconds; nothing else may monitor then.
+
+    Another process does it (``damon.cli.watching``), which looks at this one as well. This one does what it will do
+    while modules work, so that its own memory is accessed as often then.
 
     Args:
         machine: this one.
         workload: at work.
         every_s: interval at which this process will look at it.
+        look: a look at it.
 
     Raises:
         MissingCapability: no idle page tracking, or not root.
     """
 
-    def __init__(self, machine: LinuxMachine, workload: Performed, every_s: float = 1.0) -> None:
-        from damon.mm.linux.beside import Watch, sleeps_late_ns
+    def __init__(self, machine: LinuxMachine, workload: Performed, every_s: float, look: Callable[[], object]) -> None:
+        from damon.mm.linux.beside import sleeps_late_ns
 
         self._clock = machine.clock
         self._workload = workload
         self._own_rate = 1 / every_s
+        self._own: set[int] = set()
         reports = workload.reports()
         self._began_ns = self._clock.now_ns() - round(max(one.seconds for one in reports.values()) * 1e9)
         self._lead_s = 0.0
         self._ram = list(machine.system_ram())
         self._areas = self._frames_of_areas()
-        cgroup = cgroup_of(workload.workload)
-        whole = (pfn for frames in self._areas.values() for pfn in frames)
-        self._watch = Watch(machine, whole, cgroup.stat().st_ino if cgroup is not None else 0)
+        self._seen = os.fdopen(os.memfd_create("frames"), "w+b")
+        self._watch(every_s, look)
         self._late_us = sleeps_late_ns(self._clock) / 1000
+
+    def _watch(self, every_s: float, look: Callable[[], object]) -> None:
+        cgroup = cgroup_of(self._workload.workload)
+        number = 0 if cgroup is None else cgroup.stat().st_ino
+        words = [sys.executable, "-m", "damon.cli.watching", str(number), str(self._own_rate)]
+        known = array("Q", (pfn for frames in self._areas.values() for pfn in frames if pfn >= 0)).tobytes()
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=self._seen, stderr=subprocess.PIPE) as watch:
+            assert watch.stdin is not None
+            assert watch.stderr is not None
+            try:
+                with contextlib.suppress(BrokenPipeError), watch.stdin:  # it may have ended, and says why
+                    watch.stdin.write(known)
+                next_ns = self._clock.now_ns()
+                while watch.poll() is None:
+                    if self._clock.now_ns() >= next_ns:
+                        look()
+                        next_ns = self._clock.now_ns() + round(every_s * 1e9)
+                    self._clock.sleep_us(STEP_US)
+            except BaseException:
+                watch.kill()
+                self._seen.close()
+                raise
+            said = watch.stderr.read().decode(errors="replace").strip()
+        if watch.returncode:
+            self._seen.close()
+            why = f"page frames: the look at them ended with code {watch.returncode}; look again"
+            raise MissingCapability(said.splitlines()[-1] if said else why)
 
     def begin(self) -> None:
         """The modules have been loaded. Areas have grown since: what their program touches first comes then."""
+        from damon.mm.linux.beside import own_frames
+
         self._lead_s = (self._clock.now_ns() - self._began_ns) / 1e9
         self._areas = self._frames_of_areas()
+        self._own = own_frames(os.getpid())
 
     def _frames_of_areas(self) -> dict[str, list[int]]:
         from damon.mm.linux.beside import frames_of
@@ -61,9 +104,21 @@ class PlacedWorkload:
         from damon.results.frames import Frames
 
         areas = {name: rows(frames) for name, frames in self._areas.items()}
-        own = {pfn for frames in self._areas.values() for pfn in frames}
-        beside = self._watch.runs(own, self._own_rate)
+        taken = {pfn for frames in self._areas.values() for pfn in frames}
+        beside = self._beside(taken)
         return Frames(round(self._lead_s, 6), self._ram, areas, beside, round(self._late_us, 3))
+
+    def _beside(self, taken: set[int]) -> list[FrameRun]:
+        """What was seen, but for ``taken``; and what this process has since, which is accessed at each look."""
+        from damon.mm.linux.beside import runs
+
+        self._seen.seek(0)
+        found: dict[int, FrameRun] = {}
+        for pfn, nr, *rest in json.load(self._seen):
+            found |= {at: FrameRun(at, 1, *rest) for at in range(pfn, pfn + nr) if at not in taken}
+        self._seen.close()
+        new: Any = (FrameRun(at, 1, self._own_rate) for at in self._own - taken if at >= 0 and at not in found)
+        return runs(sorted([*found.values(), *new], key=lambda one: one.pfn))
 
 
 def rows(frames: Iterable[int]) -> list[tuple[int, int, int]]:

@@ -194,7 +194,10 @@ def _observed(
     from damon.workload.plan import Options
 
     at_work = closing.enter_context(Performed(arguments.workload, Options(seed=arguments.seed, announce=True)))
-    placed = PlacedWorkload(machine, at_work, out.every_ns(arguments) / 1e9) if arguments.frames else None
+    placed = None
+    if arguments.frames:
+        first = PerformedObserver(machine, at_work, 0.0)
+        placed = PlacedWorkload(machine, at_work, out.every_ns(arguments) / 1e9, first.look_at_all)
     return PerformedObserver(machine, at_work), seconds or own_seconds(arguments.workload), placed
 
 

@@ -7,19 +7,24 @@ import itertools
 import json
 import math
 import os
+import sys
 import threading
 from array import array
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
+import psutil
 import pytest
 
+from damon.cli import watching as watching_process
 from damon.cli.as_guest import as_found
 from damon.cli.placed import PlacedWorkload, rows
-from damon.errors import InvalidInput
+from damon.errors import InvalidInput, MissingCapability
+from damon.mm.clock import RealClock
 from damon.mm.frames import FrameRun
-from damon.mm.linux import beside
+from damon.mm.linux import LinuxMachine, beside
 from damon.mm.linux.beside import rate, runs, sleeps_late_ns
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FolioArray
@@ -28,6 +33,7 @@ from damon.results.frames import NAME, Frames
 from damon.workload.load import load_workload
 from damon.workload.performed import Report
 from damon.workload.quantities import PAGE
+from tests.waiting import until
 
 WORKLOAD = """\
 areas:
@@ -175,17 +181,17 @@ def test_short_rounds_are_of_what_is_accessed_most() -> None:
     assert list(beside.busiest(counts, 2)) == [4, 5]
 
 
-def test_this_process_is_less_busy_later() -> None:
-    """Its frames are accessed in each round, as it is at work then; afterwards as often as it looks."""
+def test_what_the_watching_process_shares_is_less_busy_later() -> None:
+    """Its programs are accessed in each round, as it is at work then; afterwards as often as others use them."""
     watch = beside.Watch.__new__(beside.Watch)
-    watch.pfns, watch.hot, watch._mine, watch._charged = array("Q", [1, 2, 3, 4]), array("Q", [1]), {2, 4}, {2}
+    watch.pfns, watch.hot, watch._shared, watch._charged = array("Q", [1, 2, 3, 4]), array("Q", [1]), {2, 4}, {2}
     watch._locked = bytes((0, 0, 0, 1, 1))
     watch._long = beside._Rounds([b"\1\1\0\0"] * 10, 0.1)
     watch._short = beside._Rounds([b"\1"] * 16, 0.005)
     assert watch.runs() == [
         FrameRun(1, 1, round(rate(16, 16, 0.005), 3)), FrameRun(2, 1, 1.0, True), FrameRun(3, 2, 0.0, False, True)
     ]  # fmt: skip
-    assert watch.runs(own_rate=5.0)[1] == FrameRun(2, 1, 5.0, True)
+    assert watch.runs(5.0)[1] == FrameRun(2, 1, 5.0, True)
 
 
 def test_how_late_sleeps_end() -> None:
@@ -212,36 +218,106 @@ def test_a_worker_is_as_late_as_sleeps_are(machine: SimulatedMachine) -> None:
     assert machine.clock.ticks.sleep_end_ns(10, 5000) == 10 + 5_000_000 + 420_500
 
 
-def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a program touches first after the look at all frames was free memory then, or beside it by mistake."""
-    looks = iter([[5, -1, -1], [5, 9, 7]])
-    watched: list[set[int]] = []
+def _placed(monkeypatch: pytest.MonkeyPatch, looks: Iterable[list[int]], seen: str, own: set[int]) -> PlacedWorkload:
+    """Of one area: its frames at each look; what the other process writes; this process's frames."""
+    given = iter(looks)
 
-    class Watching:
-        def __init__(self, machine: object, without: Iterable[int], memcg_id: int) -> None:
-            watched.append(set(without) - {-1})
+    def watch(placed: PlacedWorkload, every_s: float, look: object) -> None:
+        placed._seen.write(seen.encode())
 
-        def runs(self, without: Collection[int], own_rate: float) -> list[FrameRun]:
-            watched.append(set(without) - {-1})
-            return [FrameRun(7, 1, own_rate, False)]
-
-    monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: next(looks))
-    monkeypatch.setattr(beside, "Watch", Watching)
+    monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: next(given))
+    monkeypatch.setattr(beside, "own_frames", lambda pid: own)
     monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock: 310_500)
+    monkeypatch.setattr(PlacedWorkload, "_watch", watch)
     report = Report(1, 2.0, "", 0, 0, {"hot": (0, 3 * PAGE)})
     work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
     clock = SimpleNamespace(now_ns=lambda: 10**10)
     machine = SimpleNamespace(clock=clock, system_ram=lambda: [(0, 1 << 20)])
-    placed = PlacedWorkload(machine, work, 0.2)  # type: ignore[arg-type]
+    return PlacedWorkload(machine, work, 0.2, lambda: None)  # type: ignore[arg-type]
+
+
+def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program touches first after the look at all frames was free memory then, or beside it by mistake."""
+    seen = "[[6, 4, 0.5, false, true], [20, 1, 7.0, true, false]]"
+    placed = _placed(monkeypatch, [[5, -1, -1], [5, 9, 7]], seen, set())
     placed.begin()
-    mine = [FrameRun(7, 1, 5.0, False)]
-    assert placed.frames() == Frames(2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, mine, 310.5)
-    assert watched == [{5}, {5, 7, 9}]
+    others = [FrameRun(6, 1, 0.5, False, True), FrameRun(8, 1, 0.5, False, True), FrameRun(20, 1, 7.0, True)]
+    assert placed.frames() == Frames(
+        2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, others, 310.5
+    )  # fmt: skip
 
 
-def test_frames_that_became_an_areas_are_not_beside_it() -> None:
-    watch = object.__new__(beside.Watch)
-    watch.pfns, watch.hot, watch._charged = array("Q", [1, 2, 3]), array("Q"), set()
-    watch._long, watch._short = beside._Rounds([bytes(3)], 0.1), beside._Rounds([], 0.005)
-    watch._locked = bytes(9)
-    assert watch.runs({2, 8}) == [FrameRun(1, 1, 0.0, False), FrameRun(3, 1, 0.0, False)]
+def test_what_this_process_has_since_is_accessed_at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it had before, as often as was seen."""
+    placed = _placed(monkeypatch, [[5], [5]], "[[6, 2, 0.5, false, false]]", {-1, 5, 6, 8, 9})
+    placed.begin()
+    assert placed.frames().beside == [FrameRun(6, 2, 0.5), FrameRun(8, 2, 5.0)]
+
+
+@pytest.fixture
+def watching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, Callable[[], object]], PlacedWorkload]:
+    """A workload whose frames are looked at by a shell script."""
+
+    def make(script: str, look: Callable[[], object]) -> PlacedWorkload:
+        program = tmp_path / "python"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+        monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: [3, 4])
+        monkeypatch.setattr(beside, "own_frames", lambda pid: set())
+        monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock: 0)
+        report = Report(1, 2.0, "", 0, 0, {"hot": (0, 2 * PAGE)})
+        work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
+        machine = SimpleNamespace(clock=RealClock(), system_ram=lambda: [(0, 1 << 20)])
+        return PlacedWorkload(machine, work, 0.2, look)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_another_process_looks_at_the_frames_while_this_one_does_its_work(
+    watching: Callable[[str, Callable[[], object]], PlacedWorkload], tmp_path: Path
+) -> None:
+    looks: list[int] = []
+    script = f'echo "$*" >{tmp_path}/words; cat >{tmp_path}/left; sleep 0.5; echo "[[7, 1, 2.5, false, false]]"'
+    placed = watching(script, lambda: looks.append(1))
+    placed.begin()
+    assert placed.frames().beside == [FrameRun(7, 1, 2.5)]
+    assert len(looks) >= 2
+    assert (tmp_path / "words").read_text() == "-m damon.cli.watching 0 5.0\n"
+    assert (tmp_path / "left").read_bytes() == array("Q", [3, 4]).tobytes()
+
+
+def test_what_it_cannot_do_is_said(watching: Callable[[str, Callable[[], object]], PlacedWorkload]) -> None:
+    with pytest.raises(MissingCapability, match=r"^idle page tracking: is missing; give it$"):
+        watching("echo 'idle page tracking: is missing; give it' >&2; exit 3", lambda: None)
+    with pytest.raises(MissingCapability, match=r"^page frames: the look at them ended with code -9; look again$"):
+        watching("kill -9 $$", lambda: None)
+
+
+def test_an_interrupt_ends_it(watching: Callable[[str, Callable[[], object]], PlacedWorkload], tmp_path: Path) -> None:
+    def interrupted() -> None:
+        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watching(f"echo $$ >{tmp_path}/pid; exec sleep 1000", interrupted)
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_what_comes_into_use_during_the_look_is_looked_at_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program's busiest memory may come then. What was known is not looked at twice."""
+    in_use = iter([{3, 5, 6}, {3, 5, 6, 4, 9}])
+    asked: list[tuple[set[int], int]] = []
+
+    class Watching:
+        def __init__(self, machine: object, without: Iterable[int], memcg_id: int) -> None:
+            asked.append((set(without), memcg_id))
+            self.pfns = sorted(next(in_use) - asked[-1][0])
+
+        def runs(self, shared_rate: float) -> list[FrameRun]:
+            return [FrameRun(pfn, 1, shared_rate * len(asked)) for pfn in self.pfns]
+
+    monkeypatch.setattr(watching_process, "Watch", Watching)
+    found = watching_process.looked_at(cast(LinuxMachine, None), array("Q", [5]), 7, 2.0)
+    assert asked == [({5}, 7), ({3, 5, 6}, 7)]
+    assert found == [FrameRun(3, 2, 4.0), FrameRun(6, 1, 4.0), FrameRun(9, 1, 4.0)]

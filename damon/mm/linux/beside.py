@@ -8,19 +8,20 @@ each call takes a large part of an interval.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 import os
 import re
 import threading
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from damon.mm.frames import FrameRun
 from damon.mm.linux.machine import LinuxMachine
-from damon.mm.linux.native import Sampler
+from damon.mm.linux.native import Files, Sampler, checked, drain
 from damon.model.arrays import Buffer
 from damon.model.clock import Clock
 from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
@@ -34,8 +35,9 @@ LATE_ROUNDS: Final = 100
 _CHUNK: Final = 256
 #: Frames of all short rounds at most, those with most accesses: so that they take seconds, and not minutes.
 _MOST_SHORT: Final = 64 * _CHUNK
-#: KPF_LRU, in the first byte of a frame's flags, and KPF_UNEVICTABLE, in the third.
+#: KPF_LRU, in the first byte of a frame's flags, KPF_ANON, in the second, and KPF_UNEVICTABLE, in the third.
 _LRU: Final = 1 << 5
+_ANON: Final = 1 << 12 - 8
 _UNEVICTABLE: Final = 1 << 18 - 16
 _IS_LRU: Final = bytes(bool(byte & _LRU) for byte in range(256))
 _IS_UNEVICTABLE: Final = bytes(bool(byte & _UNEVICTABLE) for byte in range(256))
@@ -88,6 +90,17 @@ def own_frames(pid: int) -> set[int]:
     return found
 
 
+def drain_lists(files: Files) -> None:
+    """Puts pages on the LRU lists that wait for it in lists of processors: a program's newest, often its busiest."""
+    before = os.sched_getaffinity(0)
+    try:
+        for cpu in before:
+            os.sched_setaffinity(0, {cpu})
+            checked(drain(files.pointer))
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def sleeps_late_ns(clock: Clock, rounds: int = LATE_ROUNDS, us: int = SHORT_US) -> int:
     """By how much ``rounds`` sleeps of ``us`` of this thread end late, on average: until it gets a processor, ns.
 
@@ -112,6 +125,9 @@ class Watch:
 
     Programs have bursts. The short rounds over a frame are spread over all of that time, so that its rate is a mean.
 
+    This process is busy meanwhile. It is to end then: its own memory is left out. Of programs and libraries that other
+    processes have mapped, too, not more is known than whether they were accessed.
+
     Args:
         machine: this one, which nothing else monitors.
         without: frames to leave out.
@@ -123,18 +139,23 @@ class Watch:
 
     def __init__(self, machine: LinuxMachine, without: Iterable[int], memcg_id: int = 0) -> None:
         self._clock, self._files = machine.clock, machine.files()
+        drain_lists(self._files)
         flags = self._read(self._files.kpageflags, max(end for _, end in machine.system_ram()) // PAGE_SIZE)
         mask = bytearray(flags[::8].translate(_IS_LRU))
         self._locked = flags[2::8].translate(_IS_UNEVICTABLE)
-        for pfn in without:
+        own = {pfn for pfn in own_frames(os.getpid()) if 0 <= pfn < len(mask)}
+        mine = {pfn for pfn in own if flags[8 * pfn + 1] & _ANON}
+        self._shared = own - mine
+        for pfn in itertools.chain(without, mine):
             if 0 <= pfn < len(mask):
                 mask[pfn] = 0
         self.pfns = array("Q", (pfn for one in re.finditer(b"\x01+", mask) for pfn in range(*one.span())))
         self._charged = self._charged_to(memcg_id)
-        self._mine = mine = own_frames(os.getpid())
         self._long = self._round_all(LONG_ROUNDS, LONG_US, self.pfns, max(len(self.pfns), 1))
         counts = map(sum, zip(*self._long.answers, strict=True))
-        self.hot = busiest((pair for pair in zip(self.pfns, counts, strict=True) if pair[0] not in mine), _MOST_SHORT)
+        self.hot = busiest(
+            (pair for pair in zip(self.pfns, counts, strict=True) if pair[0] not in self._shared), _MOST_SHORT
+        )
         self._short = self._round_all(SHORT_ROUNDS, SHORT_US, self.hot, _CHUNK)
 
     @staticmethod
@@ -176,25 +197,19 @@ class Watch:
         """The mean length of a long and of a short interval."""
         return self._long.seconds, self._short.seconds
 
-    def runs(self, without: Collection[int] = (), own_rate: float = 1.0) -> list[FrameRun]:
-        """What was seen.
-
-        Args:
-            without: more frames to leave out.
-            own_rate: accesses a second of this process's frames: it is busy while it watches, and then looks so often.
-        """
+    def runs(self, shared_rate: float = 1.0) -> list[FrameRun]:
+        """What was seen. ``shared_rate``: accesses a second of what this process shares, if there were any."""
         long = list(map(sum, zip(*self._long.answers, strict=True)))
         short = dict(zip(self.hot, map(sum, zip(*self._short.answers, strict=True)), strict=True))
         return runs(
             FrameRun(
                 pfn,
                 1,
-                own_rate if seen and pfn in self._mine else self._rate(seen, short.get(pfn)),
+                shared_rate if seen and pfn in self._shared else self._rate(seen, short.get(pfn)),
                 pfn in self._charged,
                 bool(self._locked[pfn]),
             )
             for pfn, seen in zip(self.pfns, long, strict=True)
-            if pfn not in without
         )
 
     def _rate(self, seen: int, briefly: int | None) -> float:

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The look at all page frames, as a process of its own: what it needs itself is gone before anything is measured."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from array import array
+from collections.abc import Iterable
+
+from damon.errors import MissingCapability
+from damon.mm.frames import FrameRun
+from damon.mm.linux import LinuxMachine
+from damon.mm.linux.beside import Watch, runs
+
+
+def looked_at(machine: LinuxMachine, without: Iterable[int], memcg_id: int, shared_rate: float) -> list[FrameRun]:
+    """All frames in use but ``without``, in two looks: the second is at what has come into use during the first.
+
+    A program that has just begun takes its busiest memory then, and what replays a capture does.
+    """
+    first = Watch(machine, without, memcg_id)
+    second = Watch(machine, itertools.chain(without, first.pfns), memcg_id)
+    found = [*first.runs(shared_rate), *second.runs(shared_rate)]
+    return runs(sorted(found, key=lambda run: run.pfn))
+
+
+def main() -> int:
+    """The frames of standard input (64 bits each) are left out; the rows of the others go to standard output, as JSON.
+
+    Arguments: the number of a cgroup, and the rate of what is shared (:meth:`Watch.runs`).
+    """
+    without = array("Q", sys.stdin.buffer.read())
+    try:
+        with LinuxMachine() as machine:
+            found = looked_at(machine, without, int(sys.argv[1]), float(sys.argv[2]))
+    except MissingCapability as error:
+        print(error, file=sys.stderr)
+        return 3
+    json.dump([[run.pfn, run.nr, run.rate, run.charged, run.locked] for run in found], sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
