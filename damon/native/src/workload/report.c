@@ -79,6 +79,26 @@ static void print_area(FILE *out, struct state *s, struct area *a)
 	a->told = a->base;
 }
 
+/* All areas of the process; or only those that were mapped or unmapped since, and then no count begins anew. */
+static void print_areas(FILE *out, struct state *s, int whole)
+{
+	const char *comma = "";
+
+	for (int i = 0; i < s->plan->nr_areas; i++) {
+		struct area *a = &s->plan->areas[i];
+
+		if (a->process != s->index || (!whole && a->told == a->base))
+			continue;
+		fputs(comma, out);
+		print_area(out, s, a);
+		comma = ", ";
+		if (whole) {
+			a->reported_pairs = a->pairs;
+			a->reported_us = a->us;
+		}
+	}
+}
+
 /* All touches of the process, and those that were not made in time. */
 static uint64_t sum_up(const struct state *s, uint64_t *dropped)
 {
@@ -100,8 +120,6 @@ void report(struct state *s, const char *event)
 	size_t length = 0;
 	FILE *out = open_memstream(&text, &length);
 	uint64_t now = now_us(), touches, dropped;
-	const char *comma = "";
-	/* Else only areas that were mapped or unmapped, and no count begins anew. */
 	int whole = strcmp(event, "areas") != 0;
 
 	if (!out)
@@ -118,19 +136,7 @@ void report(struct state *s, const char *event)
 		s->phase ? s->phase->name : "", touches,
 		(double)(touches - s->reported_touches) * 1e6 / (double)(now - s->reported_us + 1), dropped, s->late_us,
 		s->plan->interval_us, s->flush_area ? "true" : "false", unlocked);
-	for (int i = 0; i < s->plan->nr_areas; i++) {
-		struct area *a = &s->plan->areas[i];
-
-		if (a->process != s->index || (!whole && a->told == a->base))
-			continue;
-		fputs(comma, out);
-		print_area(out, s, a);
-		comma = ", ";
-		if (whole) {
-			a->reported_pairs = a->pairs;
-			a->reported_us = a->us;
-		}
-	}
+	print_areas(out, s, whole);
 	fputs("]}\n", out);
 	fclose(out);
 	emit(text, length);
