@@ -29,6 +29,8 @@ SWAPPINESS: Final = 60
 FAILURES: Final = 16
 UNEVICTABLE: Final = 4
 NR_LIST: Final = 5
+#: Orders of free blocks: 1 to 1024 frames.
+NR_ORDER: Final = 11
 NO_LIMIT: Final = 2**64 - 1
 #: Numbers of cgroups that a page can record.
 MAX_MEMCG: Final = 2**16 - 1
@@ -193,6 +195,18 @@ class SimFree(ctypes.Structure):
     _fields_ = tuple((name, c_uint64) for name in ("frame", "nr"))
 
 
+@shared("sim_buddy")
+class SimBuddy(ctypes.Structure):
+    _fields_ = (
+        ("order", ctypes.POINTER(ctypes.c_uint8)),
+        *((name, ctypes.POINTER(c_uint32)) for name in ("next", "prev", "pcp")),
+        *((name, c_uint64) for name in ("nr_frames", "nr_pcp_max", "last", "nr_pcp", "batch")),
+        *((name, c_uint64) for name in ("high_min", "high_max", "high", "free_count", "alloc_factor")),
+        *((name, c_int64) for name in ("now", "decayed")),
+        *((name, c_uint32 * NR_ORDER) for name in ("head", "tail")),
+    )
+
+
 @shared("sim_event")
 class SimEvent(ctypes.Structure):
     _fields_ = (
@@ -250,6 +264,7 @@ class SimState(ctypes.Structure):
         ("used", ctypes.POINTER(c_uint64)),
         ("event", ctypes.POINTER(SimEvent)),
         ("free", ctypes.POINTER(SimFree) * MAX_NODE),
+        ("buddy", ctypes.POINTER(SimBuddy)),
         ("memcg", ctypes.POINTER(SimMemcg)),
         ("lruvec", ctypes.POINTER(SimLruvec)),
         *((name, c_uint64) for name in ("seed", "nr_area", "nr_process", "nr_res", "nr_node")),

@@ -76,7 +76,7 @@ class SimulatedMachine(Closing, Releasable):
         self.state = State(workload, seed)
         self._m = self.state.m
         if places is not None:
-            place(self.state, places)
+            place(self.state, places, any(phase.hotplug for phase in workload.phases))
         self._engine = Engine(self.state)
         spec = workload.machine
         #: What a worker's look at a page that was sampled takes of the next sampling interval, ns.

@@ -7,6 +7,8 @@ import ctypes
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from damon.mm.sim.buddy import Buddy
+
 if TYPE_CHECKING:
     from damon.mm.sim.state import State
 
@@ -14,14 +16,16 @@ if TYPE_CHECKING:
 Places = Mapping[str, Sequence[tuple[int, int, int]]]
 
 
-def place(state: State, places: Places) -> None:
+def place(state: State, places: Places, plugged: bool = False) -> None:
     """The areas' pages get these frames when their area is mapped, and no other page does before.
 
-    What is no free System RAM is left to chance. A machine with NUMA nodes is left as it is.
+    Free frames are used as the kernel's page allocator uses them from then on (``sim_buddy.c``), unless memory comes
+    and goes. What is no free System RAM is left to chance. A machine with NUMA nodes is left as it is.
 
     Args:
         state: of a machine on which nothing is mapped yet.
         places: runs of pages; areas that the machine does not have are passed over.
+        plugged: memory comes and goes.
     """
     m = state.m
     if m.nr_node != 1 or not m.node[0].nr_free_runs:
@@ -42,7 +46,15 @@ def place(state: State, places: Places) -> None:
                     taken.add(frame)
         state.wanted.append(wanted)
         row.wanted = ctypes.cast(wanted, ctypes.POINTER(ctypes.c_uint64))
-    _last(state, free, sorted(taken))
+    wanted_runs, rest = _apart(free, sorted(taken))
+    if plugged:
+        rest.sort(key=lambda one: one[1])
+        _use_last(state, wanted_runs + rest)
+        return
+    _use_last(state, wanted_runs)
+    state.buddy = Buddy(state.m, state.ram.nr_frames)
+    for first, nr in rest:
+        state.buddy.add(first, nr)
 
 
 def _frame(state: State, pfn: int) -> int:
@@ -54,8 +66,8 @@ def _frame(state: State, pfn: int) -> int:
     return -1
 
 
-def _last(state: State, free: range, taken: Sequence[int]) -> None:
-    """Sort the free runs: frames that areas are to get come last, so that no other page gets them before."""
+def _apart(free: range, taken: Sequence[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Runs of the frames that areas are to get, and of the other free ones, ascending: the first frame, how many."""
     runs: list[tuple[int, int]] = []
     for frame in taken:
         if runs and sum(runs[-1]) == frame:
@@ -69,8 +81,12 @@ def _last(state: State, free: range, taken: Sequence[int]) -> None:
         at = first + nr
     if at < free.stop:
         rest.append((at, free.stop - at))
-    rest.sort(key=lambda one: one[1])
+    return runs, rest
+
+
+def _use_last(state: State, runs: Sequence[tuple[int, int]]) -> None:
+    """The free runs: of those in front no page is put in before those behind are used up."""
     rows = state.free[0].rows
-    for number, (first, nr) in enumerate(runs + rest):
+    for number, (first, nr) in enumerate(runs):
         rows[number].frame, rows[number].nr = first, nr
-    state.m.node[0].nr_free_runs = len(runs) + len(rest)
+    state.m.node[0].nr_free_runs = len(runs)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from damon.errors import InvalidInput
+from damon.mm.sim.buddy import Buddy
 from damon.mm.sim.closed import Releasable
 from damon.mm.sim.layout import (
     ANON,
@@ -80,6 +81,7 @@ class State(Releasable):
         self.placed: dict[str, PlacedArea] = {}
         self.traces: dict[str, Trace] = {}
         self.traced: dict[str, TracedArea] = {}  #: what each area that replays a trace is in its file
+        self.buddy: Buddy | None = None
         self.wanted: list[ctypes.Array[ctypes.c_uint64]] = []  #: what areas' records refer to
         self._areas(workload)
 
@@ -205,6 +207,7 @@ class State(Releasable):
             "event": self.event.head(m.nr_event),
             "process": self.process.head(m.nr_process),
             **self.ram.snapshot(),
+            **(self.buddy.snapshot() if self.buddy is not None else {}),
             **self.cgroups.snapshot(),
         }
         for index, (page, st, seg, ext, thp) in enumerate(self.maps):

@@ -232,6 +232,13 @@ FIELDS(T) = {
 };
 #undef T
 
+#define T sim_buddy
+FIELDS(T) = {
+	F(order) F(next) F(prev) F(pcp) F(nr_frames) F(nr_pcp_max) F(last) F(nr_pcp) F(batch) F(high_min) F(high_max)
+	F(high) F(free_count) F(alloc_factor) F(now) F(decayed) F(head) F(tail)
+};
+#undef T
+
 #define T sim_event
 FIELDS(T) = {
 	F(t) F(id) F(page) F(nr) F(area) F(epoch)
@@ -259,7 +266,7 @@ FIELDS(T) = {
 
 #define T sim_machine
 FIELDS(T) = {
-	F(area) F(process) F(block) F(leaf) F(vacant) F(used) F(event) F(free) F(memcg) F(lruvec) F(seed) F(nr_area) F(nr_process)
+	F(area) F(process) F(block) F(leaf) F(vacant) F(used) F(event) F(free) F(buddy) F(memcg) F(lruvec) F(seed) F(nr_area) F(nr_process)
 	F(nr_res) F(nr_node) F(nr_memcg) F(protected) F(run_mask) F(res) F(latency) F(nr_swap) F(swap_pages) F(thp) F(file_read_ns)
 	F(file_write_ns) F(fault_ns) F(reclaim_ns) F(scan_ns) F(migrate_ns) F(huge_ns) F(next_event) F(node)
 	F(swap) F(nr_event) F(next_id) F(next_seq) F(swap_used) F(sampled) F(isolated) F(nr_isolated) F(khugepaged)
@@ -288,7 +295,7 @@ static const struct struct_layout struct_layouts[] = {
 	STRUCT(sim_area),	    STRUCT(sim_process),  STRUCT(sim_run),	STRUCT(sim_free),
 	STRUCT(sim_event),	    STRUCT(sim_res),	  STRUCT(sim_node),	STRUCT(sim_swap),
 	STRUCT(sim_machine),	    STRUCT(sim_space),	  STRUCT(trace_window), STRUCT(sim_trace),
-	STRUCT(sim_memcg),	    STRUCT(sim_lruvec),
+	STRUCT(sim_memcg),	    STRUCT(sim_lruvec),	  STRUCT(sim_buddy),
 };
 
 /* The table, and how many rows it has. */

@@ -95,6 +95,11 @@ double sim_trace_weights(const struct sim_area *a, uint64_t page, uint64_t nr);
 /* sim_frame.c */
 uint64_t sim_frame_alloc(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index);
 void sim_frame_prefer(struct sim_machine *m, uint64_t frame);
+uint64_t sim_buddy_alloc(struct sim_machine *m);
+int sim_buddy_alloc_block(struct sim_machine *m, int order, uint64_t *frame);
+void sim_buddy_free(struct sim_machine *m, uint64_t frame);
+int sim_buddy_prefer(struct sim_machine *m, uint64_t frame);
+void sim_buddy_push(struct sim_machine *m, uint64_t frame);
 void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr);
 void sim_frame_isolate(struct sim_machine *m, uint64_t node);
 int sim_frame_huge(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index, uint64_t *frame);

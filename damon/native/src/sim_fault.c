@@ -271,6 +271,8 @@ static void kswapd(struct sim_machine *m, uint64_t node, int64_t t)
 /* Everything that happens up to now. */
 EXPORT void sim_advance(struct sim_machine *m, int64_t now)
 {
+	if (m->buddy)
+		m->buddy->now = now;
 	while (m->next_event <= now) {
 		struct sim_event ev;
 		struct sim_page *p;

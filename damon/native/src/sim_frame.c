@@ -48,11 +48,17 @@ static void set_rmap(struct sim_machine *m, uint64_t frame, uint32_t area, uint6
 uint64_t sim_frame_alloc(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t index)
 {
 	struct sim_node *n = &m->node[node];
-	struct sim_free *top = &m->free[node][n->nr_free_runs - 1];
-	uint64_t frame = top->frame++;
+	uint64_t frame;
 
-	if (!--top->nr)
-		n->nr_free_runs--;
+	if (m->buddy) {
+		frame = sim_buddy_alloc(m);
+	} else {
+		struct sim_free *top = &m->free[node][n->nr_free_runs - 1];
+
+		frame = top->frame++;
+		if (!--top->nr)
+			n->nr_free_runs--;
+	}
 	n->nr_free--;
 	set_rmap(m, frame, area, index);
 	return frame;
@@ -78,7 +84,10 @@ void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr)
 		return;
 	n->nr_free += nr;
 	n->huge_free += nr;
-	if (top && frame == top->frame + top->nr) {
+	if (m->buddy) {
+		for (uint64_t i = 0; i < nr; i++)
+			sim_buddy_free(m, frame + i);
+	} else if (top && frame == top->frame + top->nr) {
 		top->nr += nr;
 	} else if (top && frame + nr == top->frame) {
 		top->frame = frame;
@@ -191,17 +200,23 @@ void sim_frame_prefer(struct sim_machine *m, uint64_t frame)
 {
 	uint64_t node = sim_node(m, frame);
 
+	if (m->buddy && sim_buddy_prefer(m, frame))
+		return;
 	for (uint64_t n = m->node[node].nr_free_runs; n--;) {
 		const struct sim_free *r = &m->free[node][n];
 
 		if (frame - r->frame >= r->nr)
 			continue;
-		if (n + 1 == m->node[node].nr_free_runs && frame == r->frame)
+		if (!m->buddy && n + 1 == m->node[node].nr_free_runs && frame == r->frame)
 			return;
 		cut(m, node, n, frame, 1);
+		m->node[node].nr_free++;
+		if (m->buddy) {
+			sim_buddy_push(m, frame);
+			return;
+		}
 		m->free[node][m->node[node].nr_free_runs].frame = frame;
 		m->free[node][m->node[node].nr_free_runs++].nr = 1;
-		m->node[node].nr_free++;
 		return;
 	}
 }
@@ -228,6 +243,14 @@ int sim_frame_huge(struct sim_machine *m, uint64_t node, uint32_t area, uint64_t
 	struct sim_node *on = &m->node[node];
 	uint64_t n;
 
+	if (m->buddy) {
+		if (!sim_buddy_alloc_block(m, SIM_BLOCK_SHIFT, frame))
+			return 0;
+		on->nr_free -= SIM_BLOCK;
+		for (uint64_t i = 0; i < SIM_BLOCK; i++)
+			set_rmap(m, *frame + i, area, index + i);
+		return 1;
+	}
 	if (!find_huge(m, node, &n, frame)) {
 		if (on->huge_free < SIM_BLOCK) /* too few came since the last time */
 			return 0;

@@ -170,6 +170,20 @@ struct sim_free {
 	uint64_t frame, nr;
 };
 
+#define SIM_NR_ORDER 11 /* of free blocks: 1 to 1024 frames */
+
+/* The page allocator's free frames, of a machine whose pages are where they were on a real one (sim_buddy.c). */
+struct sim_buddy {
+	uint8_t *order; /* by frame: of the free block that begins with it, and one; 0: none does */
+	uint32_t *next, *prev; /* by the first frame of a block: those in the list of its order */
+	uint32_t *pcp; /* the processor's list, a ring */
+	uint64_t nr_frames, nr_pcp_max;
+	uint64_t last, nr_pcp; /* the newest of it, and how many there are */
+	uint64_t batch, high_min, high_max, high, free_count, alloc_factor;
+	int64_t now, decayed;
+	uint32_t head[SIM_NR_ORDER], tail[SIM_NR_ORDER];
+};
+
 /* The first touch of an absent page among [page, page + nr). */
 struct sim_event {
 	int64_t t;
@@ -207,6 +221,7 @@ struct sim_machine {
 	uint64_t *used; /* a bit a block of frames: clear, all of it is vacant */
 	struct sim_event *event; /* a binary heap by (t, id) */
 	struct sim_free *free[SIM_MAX_NODE]; /* stacks of runs */
+	struct sim_buddy *buddy; /* NULL: all free frames are in these stacks */
 	struct sim_memcg *memcg;
 	struct sim_lruvec *lruvec; /* by cgroup, then by node */
 	uint64_t seed, nr_area, nr_process, nr_res, nr_node, nr_memcg, protected,

@@ -18,6 +18,7 @@ from damon.mm.sim.layout import (
     LEAF,
     MAX_NODE,
     NR_LIST,
+    NR_ORDER,
     PG_ACTIVE,
     PG_EVICTED,
     PG_PRESENT,
@@ -136,6 +137,24 @@ def _frames(sim: SimulatedMachine) -> dict[int, tuple[int, int]]:
     return owner
 
 
+def _check_buddy(s: State, free: set[int]) -> None:
+    """Adds the frames of the page allocator, whose blocks are aligned and as large as can be."""
+    assert s.buddy is not None
+    blocks = s.buddy.blocks()
+    sizes = dict(blocks)
+    parts = [set(range(frame, frame + (1 << order))) for frame, order in blocks]
+    parts += [{frame} for frame in s.buddy.listed()]
+    for part in parts:
+        assert not part & free, "free twice"
+        free |= part
+    for frame, order in blocks:
+        pfn = page_pfn(s, frame)
+        assert pfn % (1 << order) == 0
+        assert page_pfn(s, frame + (1 << order) - 1) == pfn + (1 << order) - 1, "in one piece"
+        other = frame + (pfn ^ (1 << order)) - pfn
+        assert order == NR_ORDER - 1 or sizes.get(other) != order, "two buddies are free"
+
+
 def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> None:
     s = sim.state
     free: set[int] = set()
@@ -148,6 +167,8 @@ def _check_frames(sim: SimulatedMachine, owner: dict[int, tuple[int, int]]) -> N
             assert not span & free, "free twice"
             assert {node_of(s, run.frame), node_of(s, run.frame + run.nr - 1)} == {node}
             free |= span
+        if s.buddy is not None:
+            _check_buddy(s, free)
         assert len(free) - before == s.m.node[node].nr_free
     assert not free & owner.keys(), "free and used"
     assert len(free) == sim.free_mem()[0]
