@@ -98,7 +98,6 @@ void sim_frame_prefer(struct sim_machine *m, uint64_t frame);
 uint64_t sim_buddy_alloc(struct sim_machine *m);
 int sim_buddy_alloc_block(struct sim_machine *m, int order, uint64_t *frame);
 void sim_buddy_free(struct sim_machine *m, uint64_t frame);
-int sim_buddy_prefer(struct sim_machine *m, uint64_t frame);
 void sim_buddy_push(struct sim_machine *m, uint64_t frame);
 void sim_frame_free(struct sim_machine *m, uint64_t frame, uint64_t nr);
 void sim_frame_isolate(struct sim_machine *m, uint64_t node);

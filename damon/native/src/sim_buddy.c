@@ -86,19 +86,11 @@ static void free_block(struct sim_machine *m, uint32_t frame, int order)
 	link_block(b, frame, order, merge_likely(b, frame, order, off));
 }
 
-/* The part of a free block of this order that begins at a frame; the rest stays free, in blocks. */
-static void split(struct sim_buddy *b, uint32_t first, int order, uint32_t frame, int wanted)
+/* The first part of a free block, of a lower order; the rest stays free, in blocks. */
+static void split(struct sim_buddy *b, uint32_t frame, int order, int wanted)
 {
-	while (order-- > wanted) {
-		uint32_t middle = first + (1u << order);
-
-		if (frame >= middle) {
-			link_block(b, first, order, 0);
-			first = middle;
-		} else {
-			link_block(b, middle, order, 0);
-		}
-	}
+	while (order-- > wanted)
+		link_block(b, frame + (1u << order), order, 0);
 }
 
 /* The largest block that free frames can begin with. */
@@ -123,7 +115,7 @@ static uint32_t take_block(struct sim_machine *m, int wanted)
 
 		if (frame != NONE) {
 			unlink_block(b, frame);
-			split(b, frame, order, frame, wanted);
+			split(b, frame, order, wanted);
 			return frame;
 		}
 	}
@@ -237,38 +229,7 @@ void sim_buddy_free(struct sim_machine *m, uint64_t frame)
 	free_oldest(m, limited(b->free_count, b->batch, high - b->batch));
 }
 
-/* A frame is the next one that sim_buddy_alloc() gives; 0: it is not free, or in a run. */
-int sim_buddy_prefer(struct sim_machine *m, uint64_t frame)
-{
-	struct sim_buddy *b = m->buddy;
-	int64_t off = offset(m, frame);
-
-	for (uint64_t i = 0; i < b->nr_pcp; i++) {
-		uint64_t at = (b->last + b->nr_pcp_max - i) % b->nr_pcp_max;
-
-		if (b->pcp[at] != frame)
-			continue;
-		for (uint64_t next; i--; at = next) {
-			next = (at + 1) % b->nr_pcp_max;
-			b->pcp[at] = b->pcp[next];
-		}
-		b->pcp[at] = (uint32_t)frame;
-		return 1;
-	}
-	for (int order = 0; order <= HIGHEST; order++) {
-		int64_t first = (((int64_t)frame + off) & ~((1ll << order) - 1)) - off;
-
-		if (first < 0 || !is_free(b, (uint32_t)first, order))
-			continue;
-		unlink_block(b, (uint32_t)first);
-		split(b, (uint32_t)first, order, (uint32_t)frame, 0);
-		push(b, (uint32_t)frame);
-		return 1;
-	}
-	return 0;
-}
-
-/* A frame that was in a run is the next one. */
+/* A frame that was in a run is the next one that sim_buddy_alloc() gives. */
 void sim_buddy_push(struct sim_machine *m, uint64_t frame)
 {
 	push(m->buddy, (uint32_t)frame);

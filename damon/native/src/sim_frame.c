@@ -195,13 +195,11 @@ static void cut(struct sim_machine *m, uint64_t node, uint64_t n, uint64_t frame
 	on->nr_free -= nr;
 }
 
-/* A frame that is free is the next one that sim_frame_alloc() gives; else nothing happens. */
+/* A frame of a free run is the next one that sim_frame_alloc() gives; else nothing happens. */
 void sim_frame_prefer(struct sim_machine *m, uint64_t frame)
 {
 	uint64_t node = sim_node(m, frame);
 
-	if (m->buddy && sim_buddy_prefer(m, frame))
-		return;
 	for (uint64_t n = m->node[node].nr_free_runs; n--;) {
 		const struct sim_free *r = &m->free[node][n];
 

@@ -17,13 +17,11 @@ from tests.mm.sim.machines import MIB, SWAP, advise, check
 from tests.mm.sim.pages import page_frame, page_pfn, page_present
 
 PAGE = 4096
-#: The processor gives and takes so many at a time, of 32 MiB.
-BATCH = 3
 
 
 def _machine(*areas: Area, places: Places, accesses: Sequence[Access] = (), phase: Phase | None = None,
-             thp: str = "never") -> SimulatedMachine:  # fmt: skip
-    phases = (phase or Phase("only", 10**9, tuple(accesses)),)
+             then: tuple[Phase, ...] = (), thp: str = "never") -> SimulatedMachine:  # fmt: skip
+    phases = (phase or Phase("only", 10**9, tuple(accesses)), *then)
     spec = MachineSpec(32 * MIB, 0, SWAP, thp=thp)
     return SimulatedMachine(Workload("test", areas, phases, False, spec), 1, places)
 
@@ -88,10 +86,27 @@ def test_the_oldest_of_many_become_blocks_again(base: int) -> None:
         advise(sim, Advice.PAGEOUT, area="old")
         assert sim.state.buddy is not None
         kept = len(sim.state.buddy.listed())
-        assert BATCH <= kept <= 2048 // 4
+        assert 1 <= kept <= 2048 // 4
         orders = [order for _, order in sim.state.buddy.blocks()]
         assert orders.count(10) >= 1
         sim.clock.sleep_us(5_000_000)
+        check(sim)
+
+
+def test_the_processors_list_becomes_shorter_with_time(base: int) -> None:
+    """It is longer after many faults, and by an eighth shorter each second, down to the low watermark's length."""
+    areas = (Area("a", 8 * MIB, populate=False), Area("b", 200 * PAGE, populate=False))
+    busy = Phase("busy", 1_000_000, (Access("a", 20_000.0),))
+    idle = Phase("idle", 10**9, (Access("b", 2.0),))
+    with _machine(*areas, places={"a": [(0, base, 1)]}, phase=busy, then=(idle,)) as sim:
+        sim.clock.sleep_us(1_100_000)
+        advise(sim, Advice.PAGEOUT, area="a")
+        low = sim.state.m.node[0].wmark_low
+        assert sim.state.buddy is not None
+        assert len(sim.state.buddy.listed()) > low
+        sim.clock.sleep_us(60_000_000)
+        assert 0 < len(_pfns(sim, "b")) < 200
+        assert len(sim.state.buddy.listed()) <= low - len(_pfns(sim, "b"))
         check(sim)
 
 
