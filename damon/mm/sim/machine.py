@@ -59,7 +59,8 @@ class SimulatedMachine(Closing, Releasable):
     Args:
         workload: areas, phases and the machine's size and speed.
         seed: the same seed, the same run, on any machine.
-        places: page frames that areas' pages are in at first; None: in a row.
+        places: page frames that areas' pages are in at first; free frames are used as the kernel's page allocator does
+            then. None: pages are in a row, and what was freed last is used first.
 
     Raises:
         InvalidInput: a workload that cannot be played. MissingCapability: no address space for it.
