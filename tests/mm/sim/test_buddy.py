@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from damon.mm.sim import SimulatedMachine
 from damon.mm.sim.placing import Places
 from damon.model.machine import Advice
-from damon.workload.model import Access, Area, Hotplug, MachineSpec, Phase, Workload
+from damon.workload.model import Access, Area, Hotplug, MachineSpec, Pattern, Phase, Workload
 from tests.mm.sim.machines import MIB, SWAP, advise, check
 from tests.mm.sim.pages import page_frame, page_pfn, page_present
 
@@ -90,6 +90,40 @@ def test_the_oldest_of_many_become_blocks_again(base: int) -> None:
         orders = [order for _, order in sim.state.buddy.blocks()]
         assert orders.count(10) >= 1
         sim.clock.sleep_us(5_000_000)
+        check(sim)
+
+
+def test_what_is_likely_to_grow_is_used_last(base: int) -> None:
+    """Freed frames whose neighbours at one side are a free block wait at the tail of their list; holes come first."""
+    groups, holes = range(400), range(8)
+    places = {
+        "old": [(n, base - 2048 + 4 * n, 1) for n in groups],
+        "kept": [(n, base - 2048 + 4 * n + 1, 1) for n in groups] + [(400 + n, base + 2 * n, 1) for n in holes],
+    }
+    areas = (Area("old", 400 * PAGE), Area("kept", 408 * PAGE), Area("new", 230 * PAGE, populate=False))
+    with _machine(*areas, places=places, accesses=[Access("new", 5000.0)]) as sim:
+        advise(sim, Advice.PAGEOUT, area="old")
+        assert sim.state.buddy is not None
+        assert 150 < len(sim.state.buddy.listed()) < 200
+        sim.clock.sleep_us(2_000_000)
+        assert len(_pfns(sim, "new")) == 230
+        assert {base + 2 * n + 1 for n in holes} <= set(_pfns(sim, "new"))
+        check(sim)
+
+
+def test_the_last_frames_are_less_than_the_processor_asks_for() -> None:
+    """After many faults in a row it asks for 992 at once, which is more than the watermarks leave."""
+    area = Area("a", 560 * MIB, populate=False)
+    workload = Workload(
+        "test",
+        (area,),
+        (Phase("only", 10**9, (Access("a", 400_000.0, Pattern.SEQUENTIAL),)),),
+        False,
+        MachineSpec(512 * MIB, 0, SWAP),
+    )
+    with SimulatedMachine(workload, 1, {"a": [(0, 4096, 1)]}) as sim:
+        sim.clock.sleep_us(1_000_000)
+        assert sim.counters()["pswpout"] > 0
         check(sim)
 
 
