@@ -183,7 +183,8 @@ def test_what_a_kill_leaves_is_right(tmp_path: Path, victim: str) -> None:
     assert not psutil.wait_procs(below, HANG_S)[1], "they end with it"
     truth, found = cumulated(raw)
     assert len(found) >= seen
-    assert not any(isinstance(one, form.Done) for one in form.Raw(raw).chunks())
+    # Without its connection the command in the guest may end before QEMU does, and the recording in order.
+    assert victim == "vmtest" or not any(isinstance(one, form.Done) for one in form.Raw(raw).chunks())
     rounds = [
         tuple(map(int, line.split())) for line in lines.read_text().splitlines(keepends=True) if line[-1:] == "\n"
     ]

@@ -72,6 +72,10 @@ def test_memory_that_user_space_cannot_reach(
     account = {key: sum(one[key] for one in accounts) / 2 for key in accounts[0]}
     assert kind != "locked" or account["unevictable"] >= account["locked"] >= HELD_MIB << 20
     whole = sum(account[key] for key in ("unevictable", "unmapped", "shared", "own"))
-    for key in ("unevictable", "unmapped", "shared"):
-        assert run["unreached_bytes"][key] / wanted == pytest.approx(account[key] / whole, abs=0.1), key
+    # What is held is never accessed, and so tried each time; of the others what is in cold regions then.
+    found_bytes = run["unreached_bytes"]
+    assert found_bytes[name] / wanted >= account[name] / whole - 0.1
+    for key in {"unevictable", "unmapped", "shared"} - {name}:
+        most = account[key] / account[name]
+        assert (most > 0.1) * most / 4 <= found_bytes[key] / found_bytes[name] <= most + 0.1, key
     assert run["unreached_bytes"][name] > 2 * HELD_MIB << 20
