@@ -50,11 +50,14 @@ static void link_block(struct sim_buddy *b, uint32_t frame, int order, int at_ta
 }
 
 /* The first frame of the block with which this one is a block of the next order; NONE: there is no such memory. */
-static uint32_t buddy_of(const struct sim_buddy *b, uint32_t frame, int order, int64_t off)
+static uint32_t buddy_of(const struct sim_machine *m, uint32_t frame, int order, int64_t off)
 {
 	int64_t other = (((int64_t)frame + off) ^ (1ll << order)) - off;
 
-	return other < 0 || other >= (int64_t)b->nr_frames ? NONE : (uint32_t)other;
+	/* Where System RAM has a hole, frames of other numbers follow. */
+	if (other < 0 || other >= (int64_t)m->buddy->nr_frames || offset(m, (uint64_t)other) != off)
+		return NONE;
+	return (uint32_t)other;
 }
 
 static int is_free(const struct sim_buddy *b, uint32_t frame, int order)
@@ -63,11 +66,11 @@ static int is_free(const struct sim_buddy *b, uint32_t frame, int order)
 }
 
 /* The next order's buddy is free as well: this block waits at the tail, as it is likely to grow. */
-static int merge_likely(const struct sim_buddy *b, uint32_t frame, int order, int64_t off)
+static int merge_likely(const struct sim_machine *m, uint32_t frame, int order, int64_t off)
 {
-	uint32_t other = buddy_of(b, frame, order, off), both = frame < other ? frame : other;
+	uint32_t other = buddy_of(m, frame, order, off), both = frame < other ? frame : other;
 
-	return order < HIGHEST - 1 && other != NONE && is_free(b, buddy_of(b, both, order + 1, off), order + 1);
+	return order < HIGHEST - 1 && other != NONE && is_free(m->buddy, buddy_of(m, both, order + 1, off), order + 1);
 }
 
 static void free_block(struct sim_machine *m, uint32_t frame, int order)
@@ -76,14 +79,14 @@ static void free_block(struct sim_machine *m, uint32_t frame, int order)
 	int64_t off = offset(m, frame);
 
 	for (; order < HIGHEST; order++) {
-		uint32_t other = buddy_of(b, frame, order, off);
+		uint32_t other = buddy_of(m, frame, order, off);
 
 		if (!is_free(b, other, order))
 			break;
 		unlink_block(b, other);
 		frame = frame < other ? frame : other;
 	}
-	link_block(b, frame, order, merge_likely(b, frame, order, off));
+	link_block(b, frame, order, merge_likely(m, frame, order, off));
 }
 
 /* The first part of a free block, of a lower order; the rest stays free, in blocks. */
