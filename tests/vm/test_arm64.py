@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.vm.checks import complaints
 from tests.vm.job import PROJECT, PYTHON
 from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig, GuestLost
@@ -28,7 +29,7 @@ def test_the_machine_follows_from_the_kernel(guest: Guest) -> None:
     assert guest.accelerator == "tcg"
     assert guest.run("cat /sys/class/tty/console/active").text.strip() == "ttyAMA0"
     assert guest.run("cat /proc/interrupts | grep -c GICv3").text.strip() != "0"
-    assert guest.warnings == []
+    assert complaints(guest) == []
 
 
 def test_the_processor_sets_the_accessed_flag_and_the_kernel_lets_it(guest: Guest) -> None:

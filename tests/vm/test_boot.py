@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.vm.checks import complaints
 from tests.waiting import HANG_S, until
 from vmtest import CommandTimeout, Guest
 from vmtest.host import clock as hostclock
@@ -173,7 +174,7 @@ def test_machine_is_as_configured(guest: Guest) -> None:
     swap = guest.run(["tail", "-n", "+2", "/proc/swaps"]).text.split()
     assert swap[0] == "/dev/zram0"
     assert abs(int(swap[2]) - (256 << 10)) < 8
-    assert guest.warnings == []
+    assert complaints(guest) == []
 
 
 def test_its_seconds_are_the_hosts(guest: Guest) -> None:

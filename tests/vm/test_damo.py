@@ -14,6 +14,7 @@ import prometheus_client
 import pytest
 
 from tests.vm import damo, trees
+from tests.vm.checks import complaints
 from tests.vm.damo import Damo
 from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, RunningWorkload, pause, start_damond, workload
 from tests.waiting import until
@@ -208,4 +209,4 @@ def test_modules(running: RunningWorkload, call: Damo) -> None:
     assert stat["enabled"] == "Y"
     assert len(stat["memory_idle_ms_percentiles"].split(",")) == 101
     assert _pages(running)["hot"] > 0.95
-    assert running.guest.warnings == []
+    assert complaints(running.guest) == []

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.vm.checks import complaints
 from tests.vm.job import PROJECT, PYTHON
 from tests.waiting import HANG_S, until
 from vmtest import Guest, GuestConfig, GuestLost, HarnessError
@@ -55,7 +56,7 @@ def _present(guest: Guest) -> dict[str, int]:
 def test_huge_pages_are_reserved(guest: Guest) -> None:
     assert guest.run("cat /proc/sys/vm/nr_hugepages").text == "16\n"
     assert "[never]" in guest.run("cat /sys/kernel/mm/transparent_hugepage/enabled").text
-    assert guest.warnings == []
+    assert complaints(guest) == []
 
 
 def test_control_groups_hold_what_runs_in_them(guest: Guest) -> None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tests.vm.checks import complaints
 from tests.vm.job import COUNTED, HOT_COLD, PROJECT, PYTHON, workload
 from tests.waiting import HANG_S
 from vmtest import Guest
@@ -42,4 +43,4 @@ def test_the_page_on_this_kernel(guest: Guest) -> None:
 
     assert said["reclaim"]["swapped"][0] > 0.8 * (cold[1] - cold[0])
     assert said["reclaim"]["swapped"][1] < 0.1 * (hot[1] - hot[0])
-    assert guest.warnings == []
+    assert complaints(guest) == []

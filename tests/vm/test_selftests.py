@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.calls import INSIDE, Answer, Calls
+from tests.vm.checks import complaints
 from tests.vm.job import start_damond
 from tests.vm.trees import ROOT
 from vmtest import Guest
@@ -120,4 +121,4 @@ def test_damond(damond: Guest, call: Calls, name: str, ktap: list[str]) -> None:
 def test_nothing_went_wrong_in_damond(damond: Guest) -> None:
     log = damond.run(["cat", "/tmp/damond.log"]).text
     assert "Traceback" not in log, log
-    assert damond.warnings == []
+    assert complaints(damond) == []
