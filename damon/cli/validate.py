@@ -21,6 +21,7 @@ from damon.errors import InvalidInput
 from damon.guests.engine import FORMS, GuestEngine, GuestFailed
 from damon.library.engine import HOST
 from damon.modules.cmdline import parse_cmdline
+from damon.quoting import quoted
 from damon.results import sim_to_real
 from damon.results.conditions import read_condition
 from damon.results.frames import NAME, Frames
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 #: A run in a guest takes at least as long as the guest's time does.
 LONGEST_S: Final = 3600.0
-#: A look takes an emulated processor some milliseconds, and reports of processes are up to 100 ms old.
+#: A look takes an emulated processor some twenty milliseconds.
 LEAST_EVERY_S: Final = 0.2
 DESCRIPTION = """\
 Run a workload with several policies on the simulated machine, and for real in a guest, and show how well the first
@@ -119,7 +120,7 @@ def _add_guests(command: argparse.ArgumentParser) -> None:
 def _interval(text: str) -> float:
     value = duration(text)
     if value < LEAST_EVERY_S:
-        raise argparse.ArgumentTypeError(f"{text!r}: is too short for an emulated guest; give at least 200ms")
+        raise argparse.ArgumentTypeError(f"{quoted(text)}: is too short for an emulated guest; give at least 200ms")
     return value
 
 
@@ -209,6 +210,8 @@ def _asked(arguments: argparse.Namespace) -> tuple[GuestEngine, Workload, float]
     seconds = arguments.duration or own_seconds(workload)
     if seconds > LONGEST_S:
         raise InvalidInput(f"--duration: {seconds:.0f}: is too long for guests; give at most {LONGEST_S:.0f} s")
+    if 2 * arguments.every > seconds:
+        raise InvalidInput(f"--every: {arguments.every:g}: is more than half of the run's {seconds:g} s; give less")
     return engine, workload, seconds
 
 

@@ -278,11 +278,17 @@ def test_another_process_looks_at_the_frames_while_this_one_does_its_work(
     watching: Callable[[str, Callable[[], object]], PlacedWorkload], tmp_path: Path
 ) -> None:
     looks: list[int] = []
-    script = f'echo "$*" >{tmp_path}/words; cat >{tmp_path}/left; sleep 0.5; echo "[[7, 1, 2.5, false, false]]"'
-    placed = watching(script, lambda: looks.append(1))
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            (tmp_path / "twice").touch()
+
+    wait = f"while [ ! -e {tmp_path}/twice ]; do sleep 0.05; done"
+    script = f'echo "$*" >{tmp_path}/words; cat >{tmp_path}/left; {wait}; echo "[[7, 1, 2.5, false, false]]"'
+    placed = watching(script, look)
     placed.begin()
     assert placed.frames().beside == [FrameRun(7, 1, 2.5)]
-    assert len(looks) >= 2
     assert (tmp_path / "words").read_text() == "-m damon.cli.watching 0 5.0\n"
     assert (tmp_path / "left").read_bytes() == array("Q", [3, 4]).tobytes()
 

@@ -158,6 +158,8 @@ def test_short_intervals_see_more(files: Path, capsys: pytest.CaptureFixture[str
     for series in (soon["measured"]["over_time"], soon["predicted"]["over_time"]):
         assert series["seconds"] == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8]
         assert len(series["resident_bytes"]) == 17
+    assert _run(files, "--every", "5s") == 2
+    assert "--every: 5: is more than half of the run's 8 s; give less" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         _run(files, "--every", "100ms")
     assert "--every: '100ms': is too short for an emulated guest; give at least 200ms" in capsys.readouterr().err

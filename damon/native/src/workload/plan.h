@@ -19,7 +19,7 @@ struct area {
 	int process, is_file, populate, mapped, locked;
 	uint64_t size;
 	/* In its process only. */
-	uint8_t *base, *told; /* NULL: not mapped; as in the last report */
+	uint8_t *base, *reported_base; /* NULL: not mapped; as in the last report */
 	uint64_t touches;
 	uint64_t pairs, reported_pairs; /* (page, sampling interval) pairs with a touch; until the last report */
 	uint64_t us, reported_us; /* time that the area was mapped and measured; until the last report */

@@ -76,7 +76,7 @@ static void print_area(FILE *out, struct state *s, struct area *a)
 		"\"recent_share\": %.6f}",
 		a->name, (uint64_t)a->base, a->base ? (uint64_t)a->base + a->size : 0, a->touches,
 		share(s, a, a->pairs, a->us), share(s, a, a->pairs - a->reported_pairs, a->us - a->reported_us));
-	a->told = a->base;
+	a->reported_base = a->base;
 }
 
 /* All areas of the process; or only those that were mapped or unmapped since, and then no count begins anew. */
@@ -87,7 +87,7 @@ static void print_areas(FILE *out, struct state *s, int whole)
 	for (int i = 0; i < s->plan->nr_areas; i++) {
 		struct area *a = &s->plan->areas[i];
 
-		if (a->process != s->index || (!whole && a->told == a->base))
+		if (a->process != s->index || (!whole && a->reported_base == a->base))
 			continue;
 		fputs(comma, out);
 		print_area(out, s, a);
