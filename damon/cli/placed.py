@@ -10,7 +10,7 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from damon.cli.steps import STEP_US
 from damon.errors import MissingCapability
@@ -19,6 +19,7 @@ from damon.workload.performed import cgroup_of
 
 if TYPE_CHECKING:
     from damon.mm.linux import LinuxMachine
+    from damon.mm.linux.beside import Using
     from damon.results.frames import Frames
     from damon.workload.performed import Performed
 
@@ -42,10 +43,11 @@ class PlacedWorkload:
     def __init__(self, machine: LinuxMachine, workload: Performed, every_s: float, look: Callable[[], object]) -> None:
         from damon.mm.linux.beside import sleeps_late_ns
 
-        self._clock = machine.clock
+        self._machine, self._clock = machine, machine.clock
         self._workload = workload
         self._own_rate = 1 / every_s
         self._own: set[int] = set()
+        self._using: Using | None = None
         reports = workload.reports()
         self._began_ns = self._clock.now_ns() - round(max(one.seconds for one in reports.values()) * 1e9)
         self._lead_s = 0.0
@@ -84,11 +86,12 @@ class PlacedWorkload:
 
     def begin(self) -> None:
         """The modules have been loaded. Areas have grown since: what their program touches first comes then."""
-        from damon.mm.linux.beside import own_frames
+        from damon.mm.linux.beside import Using, own_frames
 
         self._lead_s = (self._clock.now_ns() - self._began_ns) / 1e9
         self._areas = self._frames_of_areas()
         self._own = own_frames(os.getpid())
+        self._using = Using.now(self._machine)
 
     def _frames_of_areas(self) -> dict[str, list[int]]:
         from damon.mm.linux.beside import frames_of
@@ -106,10 +109,14 @@ class PlacedWorkload:
         areas = {name: rows(frames) for name, frames in self._areas.items()}
         taken = {pfn for frames in self._areas.values() for pfn in frames}
         beside = self._beside(taken)
-        return Frames(round(self._lead_s, 6), self._ram, areas, beside, round(self._late_us, 3))
+        free = None if self._using is None else self._using.free_runs()
+        return Frames(round(self._lead_s, 6), self._ram, areas, beside, round(self._late_us, 3), free)
 
     def _beside(self, taken: set[int]) -> list[FrameRun]:
-        """What was seen, but for ``taken``; and what this process has since, which is accessed at each look."""
+        """What was seen, but for ``taken`` and what has become free; and what has come since.
+
+        What this process has is accessed at each look. How often the rest of it is accessed is not known.
+        """
         from damon.mm.linux.beside import runs
 
         self._seen.seek(0)
@@ -117,8 +124,14 @@ class PlacedWorkload:
         for pfn, nr, *rest in json.load(self._seen):
             found |= {at: FrameRun(at, 1, *rest) for at in range(pfn, pfn + nr) if at not in taken}
         self._seen.close()
-        new: Any = (FrameRun(at, 1, self._own_rate) for at in self._own - taken if at >= 0 and at not in found)
-        return runs(sorted([*found.values(), *new], key=lambda one: one.pfn))
+        known = taken.union(found)
+        found |= {at: FrameRun(at, 1, self._own_rate) for at in self._own - known if at >= 0}
+        if self._using is not None:
+            found |= {at: FrameRun(at, 1, 0.0) for at in self._using.listed_frames() - known - self._own}
+            for pfn, nr in self._using.free_runs():
+                for at in range(pfn, pfn + nr):
+                    found.pop(at, None)
+        return runs(found[at] for at in sorted(found))
 
 
 def rows(frames: Iterable[int]) -> list[tuple[int, int, int]]:

@@ -252,7 +252,7 @@ def _beside(arguments: argparse.Namespace, workload: Workload, measured: Path) -
     if arguments.as_measured:
         frames = replace(frames, late_us=0.0)
     workload, places = as_found(workload, frames)
-    return workload, {"lead_s": frames.lead_s, "places": places}
+    return workload, {"lead_s": frames.lead_s, "places": places, "free": frames.free}
 
 
 def _report(

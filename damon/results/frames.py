@@ -17,7 +17,7 @@ from damon.quoting import cut
 from damon.results.run import regular
 
 NAME: Final = "frames.json"
-FORMAT: Final = 2
+FORMAT: Final = 3
 _MOST_BYTES: Final = 64 << 20
 #: Limits of a file: page frames (of 4 TiB), accesses of one in a second, seconds before the modules are loaded, and
 #: microseconds of a sleep.
@@ -37,6 +37,7 @@ class Frames:
         areas: of each area runs of pages: the first one's number in the area and its frame, and how many.
         beside: all else that monitoring sees, ascending.
         late_us: a sleep of 5 ms ended so much later on average, while the workload ran.
+        free: in free blocks of the page allocator, ascending: the first frame, how many; None: not known.
     """
 
     lead_s: float
@@ -44,6 +45,7 @@ class Frames:
     areas: Mapping[str, Sequence[tuple[int, int, int]]]
     beside: Sequence[FrameRun]
     late_us: float = 0.0
+    free: Sequence[tuple[int, int]] | None = None
 
     def write(self, directory: Path) -> None:
         """Into a run directory."""
@@ -51,7 +53,7 @@ class Frames:
             format_version.FIELD: FORMAT, "lead_s": self.lead_s, "system_ram": list(self.system_ram),
             "areas": {name: list(rows) for name, rows in self.areas.items()},
             "beside": [[one.pfn, one.nr, one.rate, one.charged, one.locked] for one in self.beside],
-            "late_us": self.late_us,
+            "late_us": self.late_us, "free": self.free,
         }  # fmt: skip
         (directory / NAME).write_text(json.dumps(whole, separators=(",", ":")) + "\n")
 
@@ -96,7 +98,8 @@ class Frames:
                 raise ValueError("a frame's number is too high")
         beside = [FrameRun(row.pfn, row.nr, row.rate, row.charged, row.locked) for row in found.beside]
         _ascending((one.pfn, one.nr) for one in beside)
-        return cls(found.lead_s, found.system_ram, areas, beside, found.late_us)
+        _ascending(found.free or ())
+        return cls(found.lead_s, found.system_ram, areas, beside, found.late_us, found.free)
 
 
 def _ascending(rows: Iterable[tuple[int, int]]) -> None:
@@ -126,5 +129,6 @@ def _file() -> Any:
         ("lead_s", lead), ("system_ram", list[tuple[address, address]]),
         ("areas", dict[str, list[tuple[number, number, some]]]),
         ("beside", list[row]), ("late_us", late, 0.0),  # type: ignore[valid-type]
+        ("free", list[tuple[number, some]] | None, None),
     ]  # fmt: skip
     return msgspec.defstruct("_File", fields)

@@ -9,8 +9,10 @@ import math
 import os
 import sys
 import threading
+import zlib
 from array import array
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -25,7 +27,7 @@ from damon.errors import InvalidInput, MissingCapability
 from damon.mm.clock import RealClock
 from damon.mm.frames import FrameRun
 from damon.mm.linux import LinuxMachine, beside
-from damon.mm.linux.beside import rate, runs, sleeps_late_ns
+from damon.mm.linux.beside import Using, rate, runs, sleeps_late_ns
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FolioArray
 from damon.model.machine import Advice
@@ -36,6 +38,8 @@ from damon.workload.quantities import PAGE
 from tests.mm.sim.machines import check
 from tests.waiting import until
 
+#: Bits of /proc/kpageflags.
+KPF_LRU, KPF_BUDDY = 5, 10
 WORKLOAD = """\
 areas:
   one: {size: 64 KiB, memcg: box}
@@ -47,7 +51,7 @@ machine: {memory: 64 MiB}
 FRAMES = Frames(
     4.5, [(0x100000, 0x4000000)], {"one": [(0, 9000, 8), (10, 8000, 4)], "two": [(0, 9100, 8)]},
     [FrameRun(7000, 3, 0.0), FrameRun(7003, 1, 12.5, True), FrameRun(9500, 2, 12.5), FrameRun(9600, 5, 12.5),
-     FrameRun(9700, 4, 0.0, False, True)], 420.5,
+     FrameRun(9700, 4, 0.0, False, True)], 420.5, [(8100, 300), (9000, 4), (9800, 1000)],
 )  # fmt: skip
 
 
@@ -60,7 +64,7 @@ def machine(tmp_path: Path) -> SimulatedMachine:
 
 def _pages(machine: SimulatedMachine, area: str) -> list[int]:
     placed, found = machine.state.placed[area], []
-    folios = FolioArray(64)
+    folios = FolioArray(2048)
     process = machine.row(area).process
     machine.engine.walk(process, placed.start, placed.end, folios)
     for index in range(folios.nr):
@@ -108,6 +112,24 @@ def test_what_is_beside_is_accessed_as_often(machine: SimulatedMachine) -> None:
     assert _pages(machine, "beside the workload 2") == [9500, 9501, *range(9600, 9605)]
 
 
+def test_no_page_gets_a_frame_that_the_kernel_has(tmp_path: Path) -> None:
+    """Memory that is neither an area's nor free is held, and what is free is used to its last frame."""
+    text = WORKLOAD.replace("phases:", "  new: {size: 5 MiB, populate: false}\nphases:")
+    (tmp_path / "w.yaml").write_text(text.replace("access: [", "access: [{area: new, rate: 4000}, "))
+    workload, places = as_found(load_workload(tmp_path / "w.yaml"), FRAMES)
+    assert FRAMES.free is not None
+    free = {pfn for first, nr in FRAMES.free for pfn in range(first, first + nr)}
+    with SimulatedMachine(workload, 1, places, FRAMES.free) as machine:
+        given = {pfn for name, rows in places.items() for _, first, nr in rows for pfn in range(first, first + nr)}
+        assert machine.free_mem()[0] == len(free - given) - 4, "four pages of one have no place"
+        check(machine)
+        machine.clock.sleep_us(20_000_000)
+        check(machine)
+        new = set(_pages(machine, "new"))
+        assert len(new) > 500
+        assert new <= free | given
+
+
 def test_free_memory_is_the_same_as_without_places(machine: SimulatedMachine) -> None:
     with SimulatedMachine(machine.workload, 1) as other:
         assert other.free_mem() == machine.free_mem()
@@ -129,15 +151,24 @@ def test_a_file_of_version_1_knows_of_no_locked_frames(tmp_path: Path) -> None:
     assert found.beside == [FrameRun(5, 2, 1.5, True, False)]
 
 
+def test_a_file_of_version_2_knows_of_no_free_frames(tmp_path: Path) -> None:
+    FRAMES.write(tmp_path)
+    whole = json.loads((tmp_path / NAME).read_text())
+    del whole["free"]
+    (tmp_path / NAME).write_text(json.dumps({**whole, "format": 2}))
+    assert Frames.read(tmp_path) == replace(FRAMES, free=None)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("lead_s", -1), ("format", 3), ("beside", [[5, 0, 1.0, False, False]]),
+        ("lead_s", -1), ("format", 4), ("beside", [[5, 0, 1.0, False, False]]),
         ("beside", [[5, 1, 1.0]]), ("beside", [[5, 1, 1.0, False, False, 0]]),
         ("beside", [[5, 2, 1.0, False, False], [6, 1, 1.0, False, False]]),
         ("beside", [[1 << 31, 1, 1.0, False, False]]), ("beside", [[5, 1, 1e300, False, False]]),
         ("areas", {"one": [[0, 1 << 30, 2]]}),
         ("areas", {"one": [[4, 9, 2], [5, 20, 1]]}), ("areas", 5),
+        ("free", [[5, 2], [6, 1]]), ("free", [[5, 0]]), ("free", [[5]]), ("free", 1),
     ],
 )  # fmt: skip
 def test_a_file_that_is_none_is_refused(tmp_path: Path, field: str, value: object) -> None:
@@ -218,9 +249,18 @@ def test_a_worker_is_as_late_as_sleeps_are(machine: SimulatedMachine) -> None:
     assert machine.clock.ticks.sleep_end_ns(10, 5000) == 10 + 5_000_000 + 420_500
 
 
-def _placed(monkeypatch: pytest.MonkeyPatch, looks: Iterable[list[int]], seen: str, own: set[int]) -> PlacedWorkload:
-    """Of one area: its frames at each look; what the other process writes; this process's frames."""
+def _placed(
+    monkeypatch: pytest.MonkeyPatch, looks: Iterable[list[int]], seen: str, own: set[int],
+    listed: Iterable[int] = (), free: Iterable[int] = (),
+) -> PlacedWorkload:  # fmt: skip
+    """Of one area: its frames at each look; what the other process writes; this process's frames, and then all."""
     given = iter(looks)
+    flags = array("Q", [1 << 3]) * 20_000
+    for pfns, bit in ((listed, KPF_LRU), (free, KPF_BUDDY)):
+        for pfn in pfns:
+            flags[pfn] |= 1 << bit
+    kpageflags = os.memfd_create("kpageflags")
+    os.write(kpageflags, flags.tobytes())
 
     def watch(placed: PlacedWorkload, every_s: float, look: object) -> None:
         placed._seen.write(seen.encode())
@@ -228,11 +268,13 @@ def _placed(monkeypatch: pytest.MonkeyPatch, looks: Iterable[list[int]], seen: s
     monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: next(given))
     monkeypatch.setattr(beside, "own_frames", lambda pid: own)
     monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock: 310_500)
+    monkeypatch.setattr(beside, "drain_lists", lambda files: None)
     monkeypatch.setattr(PlacedWorkload, "_watch", watch)
     report = Report(1, 2.0, "", 0, 0, {"hot": (0, 3 * PAGE)})
     work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
     clock = SimpleNamespace(now_ns=lambda: 10**10)
-    machine = SimpleNamespace(clock=clock, system_ram=lambda: [(0, 1 << 20)])
+    files = SimpleNamespace(kpageflags=kpageflags)
+    machine = SimpleNamespace(clock=clock, system_ram=lambda: [(0, 1 << 20)], files=lambda: files)
     return PlacedWorkload(machine, work, 0.2, lambda: None)  # type: ignore[arg-type]
 
 
@@ -243,7 +285,7 @@ def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pyt
     placed.begin()
     others = [FrameRun(6, 1, 0.5, False, True), FrameRun(8, 1, 0.5, False, True), FrameRun(20, 1, 7.0, True)]
     assert placed.frames() == Frames(
-        2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, others, 310.5
+        2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, others, 310.5, []
     )  # fmt: skip
 
 
@@ -252,6 +294,19 @@ def test_what_this_process_has_since_is_accessed_at_each_look(monkeypatch: pytes
     placed = _placed(monkeypatch, [[5], [5]], "[[6, 2, 0.5, false, false]]", {-1, 5, 6, 8, 9})
     placed.begin()
     assert placed.frames().beside == [FrameRun(6, 2, 0.5), FrameRun(8, 2, 5.0)]
+
+
+def test_what_has_come_and_gone_when_the_modules_were_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that are free by then are not beside; how often new ones are accessed is not known."""
+    seen = "[[6, 4, 0.5, false, false], [12000, 2, 3.0, false, false]]"
+    listed, free = [5, 6, 7, 30, 31, 32, 12000], [8, 9, 10, *range(16000, 17000)]
+    placed = _placed(monkeypatch, [[5], [5]], seen, {31}, listed, free)
+    placed.begin()
+    found = placed.frames()
+    assert found.beside == [
+        FrameRun(6, 2, 0.5), FrameRun(30, 1, 0.0), FrameRun(31, 1, 5.0), FrameRun(32, 1, 0.0), FrameRun(12000, 2, 3.0)
+    ]  # fmt: skip
+    assert found.free == [(8, 3), (16000, 1000)]
 
 
 @pytest.fixture
@@ -269,6 +324,8 @@ def watching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, 
         report = Report(1, 2.0, "", 0, 0, {"hot": (0, 2 * PAGE)})
         work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
         machine = SimpleNamespace(clock=RealClock(), system_ram=lambda: [(0, 1 << 20)])
+        nothing = Using(zlib.compress(b""), zlib.compress(b""))
+        monkeypatch.setattr(Using, "now", lambda machine: nothing)
         return PlacedWorkload(machine, work, 0.2, look)  # type: ignore[arg-type]
 
     return make

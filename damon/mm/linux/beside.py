@@ -13,6 +13,7 @@ import math
 import os
 import re
 import threading
+import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -35,11 +36,16 @@ LATE_ROUNDS: Final = 100
 _CHUNK: Final = 256
 #: Frames of all short rounds at most, those with most accesses: so that they take seconds, and not minutes.
 _MOST_SHORT: Final = 64 * _CHUNK
-#: KPF_LRU, in the first byte of a frame's flags, KPF_ANON, in the second, and KPF_UNEVICTABLE, in the third.
+#: Frames whose flags are read at a time, where memory is to stay as it is meanwhile.
+_READ: Final = 8192
+#: KPF_LRU, in the first byte of a frame's flags, KPF_BUDDY and KPF_ANON, in the second, and KPF_UNEVICTABLE, in the
+#: third.
 _LRU: Final = 1 << 5
+_BUDDY: Final = 1 << 10 - 8
 _ANON: Final = 1 << 12 - 8
 _UNEVICTABLE: Final = 1 << 18 - 16
 _IS_LRU: Final = bytes(bool(byte & _LRU) for byte in range(256))
+_IS_FREE: Final = bytes(bool(byte & _BUDDY) for byte in range(256))
 _IS_UNEVICTABLE: Final = bytes(bool(byte & _UNEVICTABLE) for byte in range(256))
 _FRAME: Final = (1 << 55) - 1
 _PRESENT: Final = 1 << 63
@@ -88,6 +94,42 @@ def own_frames(pid: int) -> set[int]:
         if last < 1 << 63:
             found.update(frames_of(pid, first, last))
     return found
+
+
+@dataclass(frozen=True)
+class Using:
+    """What frames were at a moment, one byte each, compressed: little memory has been used to find out.
+
+    Attributes:
+        listed: 1: on an LRU list.
+        free: 1: in a free block of the page allocator. Free frames in a processor's list are not known.
+    """
+
+    listed: bytes
+    free: bytes
+
+    @classmethod
+    def now(cls, machine: LinuxMachine) -> Using:
+        files, listed, free = machine.files(), zlib.compressobj(1), zlib.compressobj(1)
+        drain_lists(files)
+        found, at = [b"", b""], 0
+        while flags := os.pread(files.kpageflags, 8 * _READ, at):
+            at += len(flags)
+            found[0] += listed.compress(flags[::8].translate(_IS_LRU))
+            found[1] += free.compress(flags[1::8].translate(_IS_FREE))
+        return cls(found[0] + listed.flush(), found[1] + free.flush())
+
+    def listed_frames(self) -> set[int]:
+        """Those on LRU lists."""
+        return {pfn for one in _ones(self.listed) for pfn in range(*one)}
+
+    def free_runs(self) -> list[tuple[int, int]]:
+        """The first frame and the number of frames, ascending."""
+        return [(first, end - first) for first, end in _ones(self.free)]
+
+
+def _ones(compressed: bytes) -> list[tuple[int, int]]:
+    return [one.span() for one in re.finditer(b"\x01+", zlib.decompress(compressed))]
 
 
 def drain_lists(files: Files) -> None:

@@ -14,24 +14,28 @@ if TYPE_CHECKING:
 
 #: Of each area: the first page of a run, its page frame number, and how many there are.
 Places = Mapping[str, Sequence[tuple[int, int, int]]]
+#: The first page frame number of a run, and how many there are.
+Runs = Sequence[tuple[int, int]]
 
 
-def place(state: State, places: Places, plugged: bool = False) -> None:
+def place(state: State, places: Places, free: Runs | None = None, plugged: bool = False) -> None:
     """The areas' pages get these frames when their area is mapped, and no other page does before.
 
     Free frames are used as the kernel's page allocator uses them from then on (``sim_buddy.c``), unless memory comes
-    and goes. What is no free System RAM is left to chance. A machine with NUMA nodes is left as it is.
+    and goes. What is no free System RAM is left to chance. A machine with NUMA nodes is left as it is. What is neither
+    an area's nor free is held by the kernel for good.
 
     Args:
         state: of a machine on which nothing is mapped yet.
         places: runs of pages; areas that the machine does not have are passed over.
+        free: page frames that are free beside them; None: all others.
         plugged: memory comes and goes.
     """
     m = state.m
     if m.nr_node != 1 or not m.node[0].nr_free_runs:
         return
     run = state.free[0].rows[0]
-    free = range(run.frame, run.frame + run.nr)
+    frames = range(run.frame, run.frame + run.nr)
     taken: set[int] = set()
     for name, rows in places.items():
         if name not in state.placed:
@@ -41,12 +45,14 @@ def place(state: State, places: Places, plugged: bool = False) -> None:
         for page, pfn, nr in rows:
             for at in range(min(nr, row.nr_pages - page)):
                 frame = _frame(state, pfn + at)
-                if frame in free:  # of two that ask for it the first one gets it
+                if frame in frames:  # of two that ask for it the first one gets it
                     wanted[page + at] = frame + 1
                     taken.add(frame)
         state.wanted.append(wanted)
         row.wanted = ctypes.cast(wanted, ctypes.POINTER(ctypes.c_uint64))
-    wanted_runs, rest = _apart(free, sorted(taken))
+    wanted_runs, rest = _apart(frames, sorted(taken))
+    if free is not None:
+        rest = _held(state, rest, free)
     if plugged:
         rest.sort(key=lambda one: one[1])
         _use_last(state, wanted_runs + rest)
@@ -66,15 +72,20 @@ def _frame(state: State, pfn: int) -> int:
     return -1
 
 
-def _apart(free: range, taken: Sequence[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Runs of the frames that areas are to get, and of the other free ones, ascending: the first frame, how many."""
+def _runs(frames: Sequence[int]) -> list[tuple[int, int]]:
+    """Of ascending frames: the first of a run, how many."""
     runs: list[tuple[int, int]] = []
-    for frame in taken:
+    for frame in frames:
         if runs and sum(runs[-1]) == frame:
             runs[-1] = (runs[-1][0], runs[-1][1] + 1)
         else:
             runs.append((frame, 1))
-    rest, at = [], free.start
+    return runs
+
+
+def _apart(free: range, taken: Sequence[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Runs of the frames that areas are to get, and of the other free ones, ascending: the first frame, how many."""
+    runs, rest, at = _runs(taken), [], free.start
     for first, nr in runs:
         if first > at:
             rest.append((at, first - at))
@@ -82,6 +93,16 @@ def _apart(free: range, taken: Sequence[int]) -> tuple[list[tuple[int, int]], li
     if at < free.stop:
         rest.append((at, free.stop - at))
     return runs, rest
+
+
+def _held(state: State, rest: Sequence[tuple[int, int]], free: Runs) -> list[tuple[int, int]]:
+    """The parts of ``rest``, runs of frames, that are ``free``; the kernel has the others."""
+    unused = {frame for first, nr in rest for frame in range(first, first + nr)}
+    kept = unused.intersection(_frame(state, at) for pfn, nr in free for at in range(pfn, pfn + nr))
+    held = len(unused) - len(kept)
+    state.ram.held_pages += held
+    state.m.node[0].nr_free -= held
+    return _runs(sorted(kept))
 
 
 def _use_last(state: State, runs: Sequence[tuple[int, int]]) -> None:
