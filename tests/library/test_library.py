@@ -141,7 +141,7 @@ def test_a_process_that_ends_ends_the_results(machine: SimulatedMachine) -> None
     with damon.running(kernel, ctx):
         for nr, _ in enumerate(damon.aggregations(kernel, ctx)):
             if nr == 3:
-                machine._exit("main", machine.clock.now_ns())
+                machine._play.exit("main", machine.clock.now_ns())
         assert not kernel.is_running(ctx)
 
 

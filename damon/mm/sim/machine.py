@@ -10,25 +10,23 @@ from typing import Final
 
 from damon.errors import DamonError, InvalidInput, MissingCapability
 from damon.mm.clock import VirtualClock
-from damon.mm.sim import hotplug
 from damon.mm.sim.closed import Releasable
 from damon.mm.sim.engine import Engine
-from damon.mm.sim.kills import Kill, Kills
-from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea, SimSeg
+from damon.mm.sim.kills import Kill
+from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea
 from damon.mm.sim.memcgs import CgroupStat
-from damon.mm.sim.phases import segment, truth
+from damon.mm.sim.phases import truth
 from damon.mm.sim.placing import Places, Runs, place
-from damon.mm.sim.replay import Replays
+from damon.mm.sim.play import Play
 from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat, touches
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
-from damon.mm.sim.state import PlacedArea, State
+from damon.mm.sim.state import State
 from damon.model.clock import Clock
-from damon.model.machine import PAGE_SIZE, Closing, PhysicalSpace, Placeholder, Show
+from damon.model.machine import PAGE_SIZE, Closing, PhysicalSpace, Show
 from damon.model.operations import Stretch
 from damon.model.ticks import Ticks
-from damon.workload.model import Access, Event, Hotplug, Phase, Workload
+from damon.workload.model import Phase, Workload
 
-FIRST_PID: Final = 1000
 LISTS: Final = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file", "nr_unevictable")
 
 
@@ -87,22 +85,8 @@ class SimulatedMachine(Closing, Releasable):
         self.clock = self.virtual_clock = VirtualClock(self._advance, Ticks(spec.hz, round(spec.wake_us * 1000)))
         self.phys = self._phys = SimulatedPhysical(self._engine, self.state, self.virtual_clock)
         self._time, self._passes = self._engine.time(), self.virtual_clock.advance
-        self.pids: dict[str, int] = dict.fromkeys(workload.processes, 0)  # 0: not yet started
-        self._next_pid = FIRST_PID
-        self._show: Show | None = None
-        self._placeholders: dict[str, Placeholder] = {}
-        self._kills = Kills(self.state, self.pids)
-        self.offline_failures = 0  #: memory that should have gone offline and could not
-        self._accesses: dict[str, Access | None] = {}
-        self._replays = Replays(self.state, self._engine)
-        for name in workload.processes:
-            if not workload.process_spec(name).late:
-                self._start_process(name)
-        for area in workload.areas:
-            if area.mapped_at_start:
-                self._map(area.name, 0)
-        self._phase = self._phase_end = 0
-        self._start_phase(0)
+        self._play = Play(workload, self.state, self._engine)
+        self.pids = self._play.pids
 
     @property
     def engine(self) -> Engine:
@@ -111,7 +95,12 @@ class SimulatedMachine(Closing, Releasable):
     @property
     def phase(self) -> Phase:
         """The phase that is running."""
-        return self.workload.phases[self._phase]
+        return self._play.phase
+
+    @property
+    def offline_failures(self) -> int:
+        """Memory that should have gone offline and could not."""
+        return self._play.offline_failures
 
     # -- the Machine interface
 
@@ -182,18 +171,14 @@ class SimulatedMachine(Closing, Releasable):
         """Release the machine's memory. What is asked of it later is refused (ENODEV); its processes have ended."""
         self.closed = True
         self.virtual_clock.advance = self._passes = None
-        for name in list(self._placeholders):
-            self._placeholders.pop(name).close()
+        self._play.close()
         self.release("_m")
         self._engine.release()
         self.state.release()
 
     def show_processes(self, show: Show) -> None:
         """From now on a process of the running system stands for each one here, and lends it its number."""
-        self._show = show
-        for index, name in enumerate(self.state.processes):
-            if self.state.process.rows[index].alive:
-                self._number(name)
+        self._play.show_processes(show)
 
     # -- what users ask for
 
@@ -211,12 +196,7 @@ class SimulatedMachine(Closing, Releasable):
 
     def kills(self) -> list[Kill]:
         """The processes that were killed for want of memory so far, the first at first."""
-        self._note_kills()
-        return self._kills.in_order()
-
-    def _note_kills(self) -> None:
-        for kill in self._kills.note():
-            self._gone(kill.name)
+        return self._play.kills()
 
     def cgroups(self) -> list[CgroupStat]:
         """Every cgroup, each after the one that it is in."""
@@ -240,7 +220,7 @@ class SimulatedMachine(Closing, Releasable):
         phase that is running: what monitoring should see of it while it is in memory (0..1)."""
         row, placed = self.row(area), self.state.placed[area]
         if row.mapped and placed.area.replay is not None:
-            return self._replays.truth(placed, interval_us * 1000, self.clock.now_ns())
+            return self._play.replays.truth(placed, interval_us * 1000, self.clock.now_ns())
         return truth(row.seg[row.nr_seg - 1], row.nr_pages, interval_us * 1000) if row.mapped else 0.0
 
     def touches(self, area: str) -> int:
@@ -258,26 +238,10 @@ class SimulatedMachine(Closing, Releasable):
 
     # -- time
 
-    @property
-    def _change_ns(self) -> int:
-        """When the next phase begins, or a mapping of a trace changes."""
-        return min(self._phase_end, self._replays.next_ns)
-
     def _advance(self, now: int) -> None:
         """The clock has moved to ``now``."""
-        change = self._change_ns
-        if now < change and now < self._m.next_event:
-            return
-        while change <= now:
-            self._engine.advance(change)
-            if self._phase_end == change:
-                self._phase = (self._phase + 1) % len(self.workload.phases)
-                self._start_phase(change)
-            self._replays.pass_to(change, self._replay)
-            change = self._change_ns
-        self._engine.advance(now)
-        if self._m.oom_kill != len(self._kills):
-            self._note_kills()
+        if now >= self._play.change_ns or now >= self._m.next_event:
+            self._play.advance(now)
 
     def sampled(self) -> int:
         """Pages that samples were taken of so far."""
@@ -290,7 +254,8 @@ class SimulatedMachine(Closing, Releasable):
         if self.closed or clock.advance is not self._passes:
             return None
         now, wake = clock.now_ns(), clock.next_wake_ns()
-        limit = self._change_ns if wake is None else min(wake, self._change_ns)
+        change = self._play.change_ns
+        limit = change if wake is None else min(wake, change)
         if now + us * 1000 >= limit or us >> 50:
             return None
         time.now, time.limit, time.due, time.check_ns = now, limit, min(stretch.due_ns, NEVER), self.check_ns
@@ -301,98 +266,11 @@ class SimulatedMachine(Closing, Releasable):
     def end_stretch(self) -> None:
         """Time has passed up to the ``now`` of ``NativeTime``."""
         self.virtual_clock.pass_to(self._time.now)
-        if self._m.oom_kill != len(self._kills):
-            self._note_kills()
-
-    def _start_phase(self, t: int) -> None:
-        phase = self.phase
-        last = self._phase == len(self.workload.phases) - 1 and not self.workload.repeat
-        self._phase_end = NEVER if last else t + phase.duration_us * 1000
-        plugs = list(phase.hotplug)
-        for event in phase.events:
-            if event.event is Event.MMAP:
-                self._hotplug(plugs, t)
-                self._map(event.name, t)
-            elif event.event is Event.MUNMAP:
-                self._unmap(event.name, t)
-            else:
-                self._exit(event.name, t)
-        self._hotplug(plugs, t)
-        wanted = {access.area: access for access in phase.accesses}
-        changed = []
-        for name, placed in self.state.placed.items():
-            access = wanted.get(name)
-            if placed.area.replay is None and self.row(name).mapped and access != self._accesses.get(name):
-                self._engine.area_access(placed.id, self._segment(placed, access, t))
-                self._accesses[name] = access
-                changed.append(placed.id)
-        if changed:
-            self._engine.event_purge()
-        for area in changed:
-            self._engine.event_area(area, t)
-
-    def _hotplug(self, plugs: list[Hotplug], t: int) -> None:
-        """Memory comes, or goes if what it holds can be moved away: all of ``plugs``, and they are done with."""
-        for plug in plugs:
-            if plug.online:
-                hotplug.online(self.state.ram, self._engine, plug.node, plug.size)
-            elif not hotplug.offline(self.state.ram, self._engine, plug.node, plug.size, t):
-                self.offline_failures += 1
-        plugs.clear()
-
-    @staticmethod
-    def _segment(placed: PlacedArea, access: Access | None, t: int) -> SimSeg:
-        return segment(access, placed.area.size, t)
+        self._play.note_kills()
 
     def row(self, area: str) -> SimArea:
         """The native record of an area."""
         return self.state.row(area)
-
-    def _start_process(self, name: str) -> None:
-        self._note_kills()
-        self.state.process.rows[self.state.processes.index(name)].alive = 1
-        self._number(name)
-
-    def _number(self, name: str) -> None:
-        if self._show is not None:
-            placeholder = self._placeholders[name] = self._show(name)
-            self.pids[name] = placeholder.pid
-            return
-        self.pids[name] = self._next_pid
-        self._next_pid += 1
-
-    def _map(self, area: str, t: int) -> None:
-        placed, row = self.state.placed[area], self.row(area)
-        if row.mapped:
-            return
-        if not self.state.process.rows[row.process].alive:  # it has exited: another one of that name starts
-            if placed.area.replay is not None:  # it was killed
-                return
-            self._start_process(placed.area.process)
-        self._engine.area_map(placed.id, placed.area.populate, t)
-        self._accesses[area] = None
-        self._replays.begin(placed, t)
-
-    def _replay(self, area: str, mapped: bool, t: int) -> None:
-        (self._map if mapped else self._unmap)(area, t)
-
-    def _unmap(self, area: str, t: int) -> None:
-        self._engine.area_clear(self.state.placed[area].id, t)
-        self._accesses[area] = None
-
-    def _exit(self, process: str, t: int) -> None:
-        index = self.state.processes.index(process)
-        self.state.process.rows[index].alive = 0
-        self._gone(process)
-        for name, placed in self.state.placed.items():
-            if placed.area.process == process:
-                self._unmap(name, t)
-
-    def _gone(self, process: str) -> None:
-        """The process of the running system that stood for this one goes, too."""
-        placeholder = self._placeholders.pop(process, None)
-        if placeholder is not None:
-            placeholder.close()
 
 
 def _check(workload: Workload) -> None:

@@ -64,7 +64,7 @@ def test_slots_are_free_again_after_reading_and_unmapping() -> None:
     assert space.madvise(start + 40 * PAGE, 7 * PAGE, Advice.PAGEOUT) == 0
     assert _used(sim) == [10, 7]
     check(sim)
-    sim._unmap("a", sim.clock.now_ns())
+    sim._play.unmap("a", sim.clock.now_ns())
     assert _used(sim) == [0, 0]
 
 
