@@ -148,7 +148,7 @@ def shim_files(tree: Path, out: Path) -> dict[Path, list[str]]:
     """
     against_tree = [*_with_headers(tree, out), '-DSHIM_FILE="shim"']
     against_helper = ["-I", str(NATIVE / "src"), "-I", str(SHIM)]
-    found = dict.fromkeys((SHIM / name for name in ("access.c", "runtime.c")), against_tree)
+    found = dict.fromkeys((SHIM / name for name in ("access.c", "operations.c", "params.c", "runtime.c")), against_tree)
     return found | dict.fromkeys((SHIM / name for name in ("fault.c", "quiet.c")), against_helper)
 
 
