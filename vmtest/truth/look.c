@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What processes map: their areas, and the frames of their pages; lines of what has changed since the last look. */
 #define _GNU_SOURCE
-#include <ctype.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +34,6 @@ struct list {
 	size_t nr, room;
 };
 
-struct stat_line {
-	pid_t pid, parent;
-	uint64_t started, stack;
-	char name[64];
-};
-
 /* An address space: a process, from one execve to the next. */
 struct process {
 	unsigned long id;
@@ -54,7 +46,6 @@ struct process {
 static struct process *processes;
 static size_t nr_processes;
 static struct list found;
-static char text[1 << 20];
 static int own_pagemap = -1;
 
 int open_own(void)
@@ -133,25 +124,6 @@ static void read_area(int pagemap, uint64_t start, uint64_t end)
 	}
 	if (no_scan && end - start <= MOST_READ)
 		read_range(pagemap, start, end);
-}
-
-/* What is in a file of /proc/PID, as a string; NULL: the process is gone. */
-static char *read_text(pid_t pid, const char *name)
-{
-	char path[64];
-	size_t len = 0;
-	ssize_t got;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return NULL;
-	while (len < sizeof(text) - 1 && (got = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
-		len += (size_t)got;
-	close(fd);
-	text[len] = 0;
-	return len ? text : NULL;
 }
 
 static uint64_t hash(const char *at)
@@ -297,71 +269,6 @@ static void leave_the_dead(void)
 		free(processes[i].pages.entries);
 	}
 	nr_processes = kept;
-}
-
-/* pid (name) state parent ... Field 22 is when it started, in ticks, and 28 where its stack does. */
-static int read_stat(pid_t pid, struct stat_line *stat)
-{
-	char *line = read_text(pid, "stat"), *open, *close;
-	int parent;
-	unsigned long started, stack;
-
-	if (!line || !(open = strchr(line, '(')) || !(close = strrchr(line, ')')))
-		return -1;
-	*close = 0;
-	snprintf(stat->name, sizeof(stat->name), "%s", open + 1);
-	for (char *c = stat->name; *c; c++)
-		if (!isgraph((unsigned char)*c))
-			*c = '_';
-	if (sscanf(close + 1,
-		   " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %*s %*s %*s %*s "
-		   "%*s %lu",
-		   &parent, &started, &stack) != 3)
-		return -1;
-	stat->pid = pid;
-	stat->parent = parent;
-	stat->started = started;
-	stat->stack = stack;
-	return 0;
-}
-
-/* Those that began after this one: its descendants are among them. (A guest does not live until numbers are reused.) */
-static size_t later_processes(struct stat_line *stats, size_t most)
-{
-	const pid_t self = getpid();
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	size_t nr = 0;
-
-	while (proc && nr < most && (entry = readdir(proc))) {
-		pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)atoi(entry->d_name) : 0;
-
-		nr += pid >= self && !read_stat(pid, &stats[nr]);
-	}
-	if (proc)
-		closedir(proc);
-	return nr;
-}
-
-/* Is it the command, or one that this process has by way of its descendants? */
-static int belongs(const struct stat_line *stats, size_t nr, size_t at, pid_t root)
-{
-	pid_t pid = stats[at].pid, self = getpid();
-
-	for (int depth = 0; depth < 64; depth++) {
-		size_t i = 0;
-
-		if (pid == root)
-			return 1;
-		while (i < nr && stats[i].pid != pid)
-			i++;
-		if (i == nr || pid == self)
-			return 0;
-		if (stats[i].parent == self)
-			return 1;
-		pid = stats[i].parent;
-	}
-	return 0;
 }
 
 void look(pid_t root, const char *comm)

@@ -15,7 +15,7 @@ KIND: Final = "truth"
 PLUGIN: Final = "plugin.so"
 AGENT: Final = "agent"
 _HERE: Final = Path(__file__).parent
-_SOURCES: Final = {PLUGIN: ("plugin.c", "access.c", "windows.c"), AGENT: ("agent.c", "look.c")}
+_SOURCES: Final = {PLUGIN: ("plugin.c", "access.c", "windows.c"), AGENT: ("agent.c", "look.c", "processes.c")}
 #: The agent runs in any guest of this architecture, whatever libraries that has.
 _FLAGS: Final = {PLUGIN: ("-fPIC", "-fvisibility=hidden", "-shared", "-lpthread"), AGENT: ("-static",)}
 _COMMON: Final = ("-std=gnu11", "-O2", "-fno-strict-aliasing")
