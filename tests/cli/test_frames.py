@@ -3,43 +3,23 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 import os
-import sys
-import threading
-import zlib
-from array import array
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
-import psutil
 import pytest
 
-from damon.cli import watching as watching_process
 from damon.cli.as_guest import as_found
-from damon.cli.placed import PlacedWorkload, rows
-from damon.errors import InvalidInput, MissingCapability
-from damon.mm.clock import RealClock
+from damon.errors import InvalidInput
 from damon.mm.frames import FrameRun
-from damon.mm.linux import LinuxMachine, beside
-from damon.mm.linux.beside import Using, rate, runs, sleeps_late_ns
 from damon.mm.sim import SimulatedMachine
 from damon.model.arrays import FolioArray
 from damon.model.machine import Advice
 from damon.results.frames import NAME, Frames
 from damon.workload.load import load_workload
-from damon.workload.performed import Report
-from damon.workload.quantities import PAGE
 from tests.mm.sim.machines import check
-from tests.waiting import until
 
-#: Bits of /proc/kpageflags.
-KPF_LRU, KPF_BUDDY = 5, 10
 WORKLOAD = """\
 areas:
   one: {size: 64 KiB, memcg: box}
@@ -195,192 +175,5 @@ def test_what_is_not_a_regular_file_is_not_opened(tmp_path: Path, kind: str) -> 
         Frames.read(tmp_path)
 
 
-def test_rates_and_runs() -> None:
-    assert rate(0, 10, 0.1) == 0
-    assert rate(5, 10, 0.1) == pytest.approx(math.log(2) / 0.1)
-    assert rate(10, 10, 0.1) == pytest.approx(math.log(20) / 0.1)  # a bound: as in half an interval less
-    alike = [FrameRun(4, 1, 1.0), FrameRun(5, 1, 1.0), FrameRun(6, 1, 1.0, True), FrameRun(7, 1, 1.0, True, True)]
-    assert runs([*alike, FrameRun(9, 1, 1.0, True, True)]) == [
-        FrameRun(4, 2, 1.0), *alike[2:], FrameRun(9, 1, 1.0, True, True)
-    ]  # fmt: skip
-    assert rows([7, 8, -1, 9, 10, 3]) == [(0, 7, 2), (3, 9, 2), (5, 3, 1)]
-
-
-def test_short_rounds_are_of_what_is_accessed_most() -> None:
-    counts = [(9, 1), (3, 0), (5, 10), (7, 2), (4, 2)]
-    assert list(beside.busiest(counts, 9)) == [4, 5, 7, 9]
-    assert list(beside.busiest(counts, 2)) == [4, 5]
-
-
-def test_what_the_watching_process_shares_is_less_busy_later() -> None:
-    """Its programs are accessed in each round, as it is at work then; afterwards as often as others use them."""
-    watch = beside.Watch.__new__(beside.Watch)
-    watch.pfns, watch.hot, watch._shared, watch._charged = array("Q", [1, 2, 3, 4]), array("Q", [1]), {2, 4}, {2}
-    watch._locked = bytes((0, 0, 0, 1, 1))
-    watch._long = beside._Rounds([b"\1\1\0\0"] * 10, 0.1)
-    watch._short = beside._Rounds([b"\1"] * 16, 0.005)
-    assert watch.runs() == [
-        FrameRun(1, 1, round(rate(16, 16, 0.005), 3)), FrameRun(2, 1, 1.0, True), FrameRun(3, 2, 0.0, False, True)
-    ]  # fmt: skip
-    assert watch.runs(5.0)[1] == FrameRun(2, 1, 5.0, True)
-
-
-def test_how_late_sleeps_end() -> None:
-    """The mean of them; timers are exact meanwhile, and as they were afterwards."""
-    slack = Path(f"/proc/{threading.get_native_id()}/timerslack_ns")
-    before = slack.read_text()
-
-    class Late:
-        def __init__(self) -> None:
-            self.now, self.late = 0, itertools.cycle((100, 500))
-
-        def now_ns(self) -> int:
-            return self.now
-
-        def sleep_us(self, us: int) -> None:
-            assert slack.read_text() == "1\n"
-            self.now += us * 1000 + next(self.late)
-
-    assert sleeps_late_ns(Late(), 10) == 300  # type: ignore[arg-type]
-    assert slack.read_text() == before
-
-
 def test_a_worker_is_as_late_as_sleeps_are(machine: SimulatedMachine) -> None:
     assert machine.clock.ticks.sleep_end_ns(10, 5000) == 10 + 5_000_000 + 420_500
-
-
-def _placed(
-    monkeypatch: pytest.MonkeyPatch, looks: Iterable[list[int]], seen: str, own: set[int],
-    listed: Iterable[int] = (), free: Iterable[int] = (),
-) -> PlacedWorkload:  # fmt: skip
-    """Of one area: its frames at each look; what the other process writes; this process's frames, and then all."""
-    given = iter(looks)
-    flags = array("Q", [1 << 3]) * 20_000
-    for pfns, bit in ((listed, KPF_LRU), (free, KPF_BUDDY)):
-        for pfn in pfns:
-            flags[pfn] |= 1 << bit
-    kpageflags = os.memfd_create("kpageflags")
-    os.write(kpageflags, flags.tobytes())
-
-    def watch(placed: PlacedWorkload, every_s: float, look: object) -> None:
-        placed._seen.write(seen.encode())
-
-    monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: next(given))
-    monkeypatch.setattr(beside, "own_frames", lambda pid: own)
-    monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock: 310_500)
-    monkeypatch.setattr(beside, "drain_lists", lambda files: None)
-    monkeypatch.setattr(PlacedWorkload, "_watch", watch)
-    report = Report(1, 2.0, "", 0, 0, {"hot": (0, 3 * PAGE)})
-    work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
-    clock = SimpleNamespace(now_ns=lambda: 10**10)
-    files = SimpleNamespace(kpageflags=kpageflags)
-    machine = SimpleNamespace(clock=clock, system_ram=lambda: [(0, 1 << 20)], files=lambda: files)
-    return PlacedWorkload(machine, work, 0.2, lambda: None)  # type: ignore[arg-type]
-
-
-def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a program touches first after the look at all frames was free memory then, or beside it by mistake."""
-    seen = "[[6, 4, 0.5, false, true], [20, 1, 7.0, true, false]]"
-    placed = _placed(monkeypatch, [[5, -1, -1], [5, 9, 7]], seen, set())
-    placed.begin()
-    others = [FrameRun(6, 1, 0.5, False, True), FrameRun(8, 1, 0.5, False, True), FrameRun(20, 1, 7.0, True)]
-    assert placed.frames() == Frames(
-        2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, others, 310.5, []
-    )  # fmt: skip
-
-
-def test_what_this_process_has_since_is_accessed_at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what it had before, as often as was seen."""
-    placed = _placed(monkeypatch, [[5], [5]], "[[6, 2, 0.5, false, false]]", {-1, 5, 6, 8, 9})
-    placed.begin()
-    assert placed.frames().beside == [FrameRun(6, 2, 0.5), FrameRun(8, 2, 5.0)]
-
-
-def test_what_has_come_and_gone_when_the_modules_were_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames that are free by then are not beside; how often new ones are accessed is not known."""
-    seen = "[[6, 4, 0.5, false, false], [12000, 2, 3.0, false, false]]"
-    listed, free = [5, 6, 7, 30, 31, 32, 12000], [8, 9, 10, *range(16000, 17000)]
-    placed = _placed(monkeypatch, [[5], [5]], seen, {31}, listed, free)
-    placed.begin()
-    found = placed.frames()
-    assert found.beside == [
-        FrameRun(6, 2, 0.5), FrameRun(30, 1, 0.0), FrameRun(31, 1, 5.0), FrameRun(32, 1, 0.0), FrameRun(12000, 2, 3.0)
-    ]  # fmt: skip
-    assert found.free == [(8, 3), (16000, 1000)]
-
-
-@pytest.fixture
-def watching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, Callable[[], object]], PlacedWorkload]:
-    """A workload whose frames are looked at by a shell script."""
-
-    def make(script: str, look: Callable[[], object]) -> PlacedWorkload:
-        program = tmp_path / "python"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        monkeypatch.setattr(sys, "executable", str(program))
-        monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: [3, 4])
-        monkeypatch.setattr(beside, "own_frames", lambda pid: set())
-        monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock: 0)
-        report = Report(1, 2.0, "", 0, 0, {"hot": (0, 2 * PAGE)})
-        work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
-        machine = SimpleNamespace(clock=RealClock(), system_ram=lambda: [(0, 1 << 20)])
-        nothing = Using(zlib.compress(b""), zlib.compress(b""))
-        monkeypatch.setattr(Using, "now", lambda machine: nothing)
-        return PlacedWorkload(machine, work, 0.2, look)  # type: ignore[arg-type]
-
-    return make
-
-
-def test_another_process_looks_at_the_frames_while_this_one_does_its_work(
-    watching: Callable[[str, Callable[[], object]], PlacedWorkload], tmp_path: Path
-) -> None:
-    looks: list[int] = []
-
-    def look() -> None:
-        looks.append(1)
-        if len(looks) == 2:
-            (tmp_path / "twice").touch()
-
-    wait = f"while [ ! -e {tmp_path}/twice ]; do sleep 0.05; done"
-    script = f'echo "$*" >{tmp_path}/words; cat >{tmp_path}/left; {wait}; echo "[[7, 1, 2.5, false, false]]"'
-    placed = watching(script, look)
-    placed.begin()
-    assert placed.frames().beside == [FrameRun(7, 1, 2.5)]
-    assert (tmp_path / "words").read_text() == "-m damon.cli.watching 0 5.0\n"
-    assert (tmp_path / "left").read_bytes() == array("Q", [3, 4]).tobytes()
-
-
-def test_what_it_cannot_do_is_said(watching: Callable[[str, Callable[[], object]], PlacedWorkload]) -> None:
-    with pytest.raises(MissingCapability, match=r"^idle page tracking: is missing; give it$"):
-        watching("echo 'idle page tracking: is missing; give it' >&2; exit 3", lambda: None)
-    with pytest.raises(MissingCapability, match=r"^page frames: the look at them ended with code -9; look again$"):
-        watching("kill -9 $$", lambda: None)
-
-
-def test_an_interrupt_ends_it(watching: Callable[[str, Callable[[], object]], PlacedWorkload], tmp_path: Path) -> None:
-    def interrupted() -> None:
-        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        watching(f"echo $$ >{tmp_path}/pid; exec sleep 1000", interrupted)
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
-
-
-def test_what_comes_into_use_during_the_look_is_looked_at_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program's busiest memory may come then. What was known is not looked at twice."""
-    in_use = iter([{3, 5, 6}, {3, 5, 6, 4, 9}])
-    asked: list[tuple[set[int], int]] = []
-
-    class Watching:
-        def __init__(self, machine: object, without: Iterable[int], memcg_id: int) -> None:
-            asked.append((set(without), memcg_id))
-            self.pfns = sorted(next(in_use) - asked[-1][0])
-
-        def runs(self, shared_rate: float) -> list[FrameRun]:
-            return [FrameRun(pfn, 1, shared_rate * len(asked)) for pfn in self.pfns]
-
-    monkeypatch.setattr(watching_process, "Watch", Watching)
-    found = watching_process.looked_at(cast(LinuxMachine, None), array("Q", [5]), 7, 2.0)
-    assert asked == [({5}, 7), ({3, 5, 6}, 7)]
-    assert found == [FrameRun(3, 2, 4.0), FrameRun(6, 1, 4.0), FrameRun(9, 1, 4.0)]
