@@ -43,7 +43,8 @@ class PlacedWorkload:
     def __init__(self, machine: LinuxMachine, workload: Performed, every_s: float, look: Callable[[], object]) -> None:
         from damon.mm.linux.beside import sleeps_late_ns
 
-        self._machine, self._clock = machine, machine.clock
+        self._clock = machine.clock
+        self._files = machine.files()  # later it would warn of the modules
         self._workload = workload
         self._own_rate = 1 / every_s
         self._own: set[int] = set()
@@ -90,8 +91,8 @@ class PlacedWorkload:
 
         self._lead_s = (self._clock.now_ns() - self._began_ns) / 1e9
         self._areas = self._frames_of_areas()
+        self._using = Using.now(self._files)
         self._own = own_frames(os.getpid())
-        self._using = Using.now(self._machine)
 
     def _frames_of_areas(self) -> dict[str, list[int]]:
         from damon.mm.linux.beside import frames_of

@@ -158,9 +158,9 @@ def watching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, 
         monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock: 0)
         report = Report(1, 2.0, "", 0, 0, {"hot": (0, 2 * PAGE)})
         work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
-        machine = SimpleNamespace(clock=RealClock(), system_ram=lambda: [(0, 1 << 20)])
+        machine = SimpleNamespace(clock=RealClock(), system_ram=lambda: [(0, 1 << 20)], files=lambda: None)
         nothing = Using(zlib.compress(b""), zlib.compress(b""))
-        monkeypatch.setattr(Using, "now", lambda machine: nothing)
+        monkeypatch.setattr(Using, "now", lambda files: nothing)
         return PlacedWorkload(machine, work, 0.2, look)  # type: ignore[arg-type]
 
     return make

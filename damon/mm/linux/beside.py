@@ -109,8 +109,8 @@ class Using:
     free: bytes
 
     @classmethod
-    def now(cls, machine: LinuxMachine) -> Using:
-        files, listed, free = machine.files(), zlib.compressobj(1), zlib.compressobj(1)
+    def now(cls, files: Files) -> Using:
+        listed, free = zlib.compressobj(1), zlib.compressobj(1)
         drain_lists(files)
         found, at = [b"", b""], 0
         while flags := os.pread(files.kpageflags, 8 * _READ, at):
