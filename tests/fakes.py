@@ -20,7 +20,7 @@ from damon.model.arrays import (
 )
 from damon.model.clock import Clock
 from damon.model.context import DamonCtx
-from damon.model.machine import Advice, Closing, Machine
+from damon.model.machine import Advice, Closing, Machine, SwapStat
 from damon.model.operations import Operations
 from damon.model.ticks import Ticks
 
@@ -176,6 +176,7 @@ class FakeMachine(Closing):
         self.phys = FakeSpace(hot)
         self.processes = {space.pid: space for space in processes}
         self.free = (500, 1000)
+        self.swap_devices: list[SwapStat] = []
         self.psi = 0
         self.lru = (0, 0)
         self.ram = [(0, NODE_SIZE)]
@@ -196,6 +197,9 @@ class FakeMachine(Closing):
 
     def free_mem(self) -> tuple[int, int]:
         return self.free
+
+    def swaps(self) -> Sequence[SwapStat]:
+        return self.swap_devices
 
     def lru_pages(self) -> tuple[int, int]:
         return self.lru

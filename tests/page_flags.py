@@ -9,6 +9,7 @@ KPF_UPTODATE: Final = 1 << 3
 KPF_LRU: Final = 1 << 5
 KPF_ACTIVE: Final = 1 << 6
 KPF_SLAB: Final = 1 << 7
+KPF_BUDDY: Final = 1 << 10
 KPF_MMAP: Final = 1 << 11
 KPF_ANON: Final = 1 << 12
 KPF_SWAPCACHE: Final = 1 << 13

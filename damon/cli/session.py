@@ -19,6 +19,7 @@ from damon.modules.loader import Loader
 from damon.modules.module import Module
 from damon.modules.params import Value
 from damon.results.best import sentence
+from damon.results.swap import swap_of
 
 if TYPE_CHECKING:
     from damon.cli.out import Recording
@@ -173,6 +174,7 @@ class Session:
                 "resident_bytes_start": start.resident,
                 "resident_bytes": now.resident,
                 "refaults": now.refaults,
+                **swap_of(self._observer.machine),
             },
             "unreached_bytes": self._unreached(),
             "psi_some_us_start": self._psi_start_us,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 from damon.model.arrays import Batch, Buffer, FolioArray
@@ -13,6 +14,15 @@ from damon.model.clock import Clock
 
 PAGE_SIZE: Final = 4096
 PAGE_SHIFT: Final = 12
+
+
+@dataclass(frozen=True)
+class SwapStat:
+    """One swap device now, as in ``/proc/swaps``."""
+
+    priority: int
+    size_bytes: int
+    used_bytes: int
 
 
 class Advice(enum.IntEnum):
@@ -147,6 +157,9 @@ class Machine(Protocol):
 
     def free_mem(self) -> tuple[int, int]:
         """Free and total pages (``NR_FREE_PAGES``, ``totalram_pages``)."""
+
+    def swaps(self) -> Sequence[SwapStat]:
+        """Every swap device, the one that is filled first at first."""
 
     def node_spans(self) -> Sequence[tuple[int, int, int]]:
         """``(start, end, nid)``: which memory belongs to which NUMA node, in address order, end exclusive.

@@ -145,9 +145,13 @@ class Facts:
         return self.run.table("machine").columns
 
     @property
-    def memory_bytes(self) -> int:
+    def _memory(self) -> Mapping[str, Any]:
         result = self.run.result
-        return int(result["memory"]["total_bytes"]) if result is not None else 0
+        return result["memory"] if result is not None else {"total_bytes": 0}
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self._memory["total_bytes"])
 
     @property
     def free_per_mille(self) -> float:
@@ -161,15 +165,13 @@ class Facts:
         return {str(name): _number(count) for name, count in found.items()} if isinstance(found, dict) else {}
 
     @property
-    def swap_bytes(self) -> int:
-        workload = self.run.request.get("workload") or {}
-        devices = workload.get("machine", {}).get("swap")
-        listed = devices if isinstance(devices, list) else [devices] if devices else []
-        return sum(device["size"] for device in listed)
+    def swap_bytes(self) -> int | None:
+        """All swap of the machine; None: not known, as of runs of earlier versions."""
+        return int(self._memory["swap_bytes"]) if "swap_bytes" in self._memory else None
 
     @property
     def swap_used(self) -> int:
-        return int((self._machine["swapped_bytes"] or [0])[-1] or 0)
+        return int(self._memory.get("swap_used_bytes", 0))
 
     def sparse_area(self) -> tuple[str | None, float]:
         """The largest area that is accessed in the middle of the run, less than four times a page in an aggregation

@@ -21,6 +21,7 @@ from damon.results.recorder import FRESH_NS, ResultsRecorder
 from damon.results.request import request, workload_request
 from damon.results.run import Run
 from damon.results.sink import MemorySink
+from damon.results.swap import swap_of
 from damon.results.truth import RATES, traced_rates
 
 
@@ -88,7 +89,7 @@ class Recording:
 
     def _result(self) -> dict[str, Any]:
         machine = self._damon.machine
-        result: dict[str, Any] = {"memory": {"total_bytes": machine.free_mem()[1] * PAGE_SIZE}}
+        result: dict[str, Any] = {"memory": {"total_bytes": machine.free_mem()[1] * PAGE_SIZE, **swap_of(machine)}}
         if self._asked["why"] and isinstance(machine, SimulatedMachine):
             result[RATES] = traced_rates(machine.workload, machine.clock.now_ns())
         return result

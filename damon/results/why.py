@@ -21,6 +21,8 @@ from damon.results.run import Run
 _DONE: Final = 0.9
 #: More than this share makes a cause.
 _HALF: Final = 0.5
+#: Of swap: the rest is what other processes gave back since.
+_FULL: Final = 0.9
 #: Less than this share is not mentioned.
 _LITTLE: Final = 0.01
 #: Memory that no advice reaches, by its name in a run's result.
@@ -204,13 +206,8 @@ def _failed(facts: Facts) -> _Found | None:
             f"{what}: no advice from user space reached the rest ({', '.join(shown)})",
             _LOCKED if most_first[0][0] == "unevictable" else "run the kernel's own DAMON on it (--engine host)",
         )
-    if facts.action == "pageout":
-        full = f"swap is full ({size(facts.swap_bytes)}, {size(facts.swap_used)} used)"
-        return (
-            Cause.NO_SWAP,
-            f"{what}: {full if facts.swap_bytes else 'swap is full, or there is none (/proc/swaps)'}",
-            "give the machine more swap",
-        )
+    if facts.action == "pageout" and (facts.swap_bytes is None or facts.swap_used >= _FULL * facts.swap_bytes):
+        return Cause.NO_SWAP, f"{what}: {_swap(facts)}", "give the machine more swap"
     if facts.action.startswith("migrate"):
         return (
             Cause.WRONG_NODE,
@@ -218,6 +215,12 @@ def _failed(facts: Facts) -> _Found | None:
             "change target_nid",
         )
     return Cause.ACTION, f"{what}", "look at the trace events (--event damos_before_apply)"
+
+
+def _swap(facts: Facts) -> str:
+    if facts.swap_bytes is None:
+        return "swap is full, or there is none (/proc/swaps)"
+    return f"swap is full ({size(facts.swap_bytes)}, {size(facts.swap_used)} used)" if facts.swap_bytes else "no swap"
 
 
 def _tried_enough(facts: Facts) -> bool:

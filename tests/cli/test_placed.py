@@ -28,10 +28,8 @@ from damon.mm.linux.beside import Using, rate, runs, sleeps_late_ns
 from damon.results.frames import Frames
 from damon.workload.performed import Report
 from damon.workload.quantities import PAGE
+from tests.page_flags import KPF_BUDDY, KPF_LRU, KPF_UPTODATE
 from tests.waiting import until
-
-#: Bits of /proc/kpageflags.
-KPF_LRU, KPF_BUDDY = 5, 10
 
 
 def test_rates_and_runs() -> None:
@@ -90,10 +88,10 @@ def _placed(
 ) -> PlacedWorkload:  # fmt: skip
     """Of one area: its frames at each look; what the other process writes; this process's frames, and then all."""
     given = iter(looks)
-    flags = array("Q", [1 << 3]) * 20_000
-    for pfns, bit in ((listed, KPF_LRU), (free, KPF_BUDDY)):
+    flags = array("Q", [KPF_UPTODATE]) * 20_000
+    for pfns, flag in ((listed, KPF_LRU), (free, KPF_BUDDY)):
         for pfn in pfns:
-            flags[pfn] |= 1 << bit
+            flags[pfn] |= flag
     kpageflags = os.memfd_create("kpageflags")
     os.write(kpageflags, flags.tobytes())
 

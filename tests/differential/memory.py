@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from damon.mm.clock import VirtualClock
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON, FOLIO_MAPPED, Batch, Buffer, FolioArray
-from damon.model.machine import Advice
+from damon.model.machine import Advice, SwapStat
 from damon.model.random import mix64
 from damon.model.ticks import Ticks
 from tests.fakes import PAGE, FakeMachine, FakeSpace
@@ -134,6 +134,9 @@ class Machine(FakeMachine):
     def set_free(self, per_mille: int) -> None:
         """Free memory, now and until something else is due."""
         self.free = per_mille, 1000
+
+    def swaps(self) -> list[SwapStat]:
+        return []
 
     def free_mem(self) -> tuple[int, int]:
         now = self.clock.now_ns()

@@ -299,6 +299,25 @@ def test_memory_that_no_advice_reaches(name: str, words: str, remedy: str) -> No
     assert remedy in found.remedy
 
 
+@pytest.mark.parametrize(
+    ("swap", "cause", "words"),
+    [
+        ({"swap_bytes": 8 * _M, "swap_used_bytes": 8 * _M}, Cause.NO_SWAP, "swap is full (8.0 MiB, 8.0 MiB used)"),
+        ({"swap_bytes": 0, "swap_used_bytes": 0}, Cause.NO_SWAP, "no swap"),
+        ({}, Cause.NO_SWAP, "swap is full, or there is none (/proc/swaps)"),
+        ({"swap_bytes": 512 * _M, "swap_used_bytes": 8 * _M}, Cause.ACTION, "the action applied to"),
+    ],
+)
+def test_swap_that_is_full_and_swap_that_is_not(swap: dict[str, int], cause: Cause, words: str) -> None:
+    """As a result of any machine has it; earlier versions did not say."""
+    with machine_of({**_HOT_COLD, "machine": {"memory": "512M", "swap": {"size": "8M"}}}) as machine:
+        run = recorded(machine, [_scheme()], 20, why=True)
+    run.result = {"memory": {"total_bytes": 512 * _M, **swap}}
+    (found,) = explain(run)
+    assert found.cause is cause
+    assert words in found.sentence
+
+
 @pytest.mark.parametrize("result", [{}, {"memory": 1}, {"memory": {"total_bytes": "x"}}])
 def test_a_run_that_was_changed(result: dict[str, Any]) -> None:
     """Foreign content is refused in one line."""

@@ -200,7 +200,7 @@ class Capabilities:
                 self._swap()
 
     def _swap(self) -> None:
-        if not parse.has_swap(_readable(self._proc / "swaps")):
+        if not parse.swaps(_readable(self._proc / "swaps")):
             raise MissingCapability(
                 "swap: none is active, which pageout of anonymous memory needs; turn some on with swapon(8),"
                 " for example on zram, or let the scheme take file-backed memory only (filter anon)"

@@ -21,7 +21,7 @@ from damon.mm.linux.physical import LinuxPhysicalSpace
 from damon.mm.linux.process import LinuxProcessSpace
 from damon.model.clock import Clock
 from damon.model.context import DamonCtx
-from damon.model.machine import Closing, PhysicalSpace
+from damon.model.machine import Closing, PhysicalSpace, SwapStat
 from damon.model.scheme import DamosAction
 
 
@@ -180,6 +180,12 @@ class LinuxMachine(Closing):
 
     def free_mem(self) -> tuple[int, int]:
         return native.free_mem()
+
+    def swaps(self) -> Sequence[SwapStat]:
+        try:
+            return parse.swaps((self._proc / "swaps").read_text())
+        except OSError:  # a kernel without swap
+            return []
 
     def node_spans(self) -> Sequence[tuple[int, int, int]]:
         return self._nodes.spans()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from damon.model.machine import SwapStat
+
 #: Numbers of ``include/uapi/linux/capability.h``.
 CAP_SYS_PTRACE: Final = 19
 CAP_SYS_ADMIN: Final = 21
@@ -53,9 +55,13 @@ def lru_pages(vmstat: str) -> tuple[int, int]:
     return active, inactive
 
 
-def has_swap(swaps: str) -> bool:
-    """Whether ``/proc/swaps`` lists an area under its heading."""
-    return len(swaps.strip().splitlines()) > 1
+def swaps(text: str) -> list[SwapStat]:
+    """The devices of ``/proc/swaps``, the one that is filled first at first."""
+    found = []
+    for line in text.splitlines()[1:]:
+        *_, size, used, priority = line.split()
+        found.append(SwapStat(int(priority), int(size) << 10, int(used) << 10))
+    return sorted(found, key=lambda one: -one.priority)
 
 
 def effective_capabilities(status: str) -> int:

@@ -7,6 +7,6 @@ through pages at ticks: accesses are drawn when they are asked for (``native/src
 
 from damon.mm.sim.kills import Kill
 from damon.mm.sim.machine import SimulatedMachine
-from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat
+from damon.mm.sim.report import AreaStat, ProcessStat
 
-__all__ = ["AreaStat", "Kill", "ProcessStat", "SimulatedMachine", "SwapStat"]
+__all__ = ["AreaStat", "Kill", "ProcessStat", "SimulatedMachine"]

@@ -18,11 +18,11 @@ from damon.mm.sim.memcgs import CgroupStat
 from damon.mm.sim.phases import truth
 from damon.mm.sim.placing import Places, Runs, place
 from damon.mm.sim.play import Play
-from damon.mm.sim.report import AreaStat, ProcessStat, SwapStat, area_stat, process_stat, touches
+from damon.mm.sim.report import AreaStat, ProcessStat, area_stat, process_stat, touches
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
 from damon.mm.sim.state import State
 from damon.model.clock import Clock
-from damon.model.machine import PAGE_SIZE, Closing, PhysicalSpace, Show
+from damon.model.machine import PAGE_SIZE, Closing, PhysicalSpace, Show, SwapStat
 from damon.model.operations import Stretch
 from damon.model.ticks import Ticks
 from damon.workload.model import Phase, Workload

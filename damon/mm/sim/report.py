@@ -54,15 +54,6 @@ class ProcessStat:
     latency_us: float = 0.0  #: what its touches of resident pages have cost; 0 without NUMA nodes
 
 
-@dataclass(frozen=True)
-class SwapStat:
-    """One swap device now, as in ``/proc/swaps``."""
-
-    priority: int
-    size_bytes: int
-    used_bytes: int
-
-
 def area_stat(state: State, area: Area, now: int) -> AreaStat:
     """An area at the time ``now`` of the machine."""
     row = state.row(area.name)

@@ -22,7 +22,7 @@ from damon.mm.linux.capabilities import BITMAP, Capabilities
 from damon.mm.linux.native import Files, Mappings
 from damon.model.arrays import U8, Batch, Buffer, RegionArray
 from damon.model.context import DamonCtx
-from damon.model.machine import Advice, Machine
+from damon.model.machine import Advice, Machine, SwapStat
 from damon.model.target import DamonTarget
 from damon.ops.paddr import Paddr
 from tests.buffers import addresses
@@ -58,6 +58,14 @@ def test_pressure() -> None:
 def test_pages_on_lists() -> None:
     text = "nr_inactive_anon 1\nnr_active_anon 20\nnr_inactive_file 300\nnr_active_file 4000\nnr_unevictable 50000\n"
     assert parse.lru_pages(text) == (4020, 301)
+
+
+def test_swaps() -> None:
+    """By priority, and whatever a file is called."""
+    head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+    text = f"{head}/swap\\040file\\040(deleted)  file\t\t2048\t\t12\t\t-2\n/dev/zram0  partition\t1024\t\t0\t\t100\n"
+    assert parse.swaps(text) == [SwapStat(100, 1 << 20, 0), SwapStat(-2, 2 << 20, 12 << 10)]
+    assert parse.swaps(head) == parse.swaps("") == []
 
 
 MAPS = b"""\

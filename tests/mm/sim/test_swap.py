@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from damon.errors import InvalidInput
-from damon.mm.sim import SimulatedMachine, SwapStat
-from damon.model.machine import Advice
+from damon.mm.sim import SimulatedMachine
+from damon.model.machine import Advice, SwapStat
 from damon.workload.model import Access, Area, MachineSpec, Pattern, Swap
 from tests.mm.sim.machines import MIB, act_on, check, machine, stat
 
