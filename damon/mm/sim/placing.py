@@ -36,6 +36,22 @@ def place(state: State, places: Places, free: Runs | None = None, plugged: bool 
         return
     run = state.free[0].rows[0]
     frames = range(run.frame, run.frame + run.nr)
+    taken = _wanted(state, places, frames)
+    wanted_runs, rest = _apart(frames, sorted(taken))
+    if free is not None:
+        rest = _held(state, rest, free)
+    if plugged:
+        rest.sort(key=lambda one: one[1])
+        _use_last(state, wanted_runs + rest)
+        return
+    _use_last(state, wanted_runs)
+    state.buddy = Buddy(state.m, state.ram.nr_frames)
+    for first, nr in rest:
+        state.buddy.add(first, nr)
+
+
+def _wanted(state: State, places: Places, frames: range) -> set[int]:
+    """The frames that areas are to get; their rows know which page gets which."""
     taken: set[int] = set()
     for name, rows in places.items():
         if name not in state.placed:
@@ -50,17 +66,7 @@ def place(state: State, places: Places, free: Runs | None = None, plugged: bool 
                     taken.add(frame)
         state.wanted.append(wanted)
         row.wanted = ctypes.cast(wanted, ctypes.POINTER(ctypes.c_uint64))
-    wanted_runs, rest = _apart(frames, sorted(taken))
-    if free is not None:
-        rest = _held(state, rest, free)
-    if plugged:
-        rest.sort(key=lambda one: one[1])
-        _use_last(state, wanted_runs + rest)
-        return
-    _use_last(state, wanted_runs)
-    state.buddy = Buddy(state.m, state.ram.nr_frames)
-    for first, nr in rest:
-        state.buddy.add(first, nr)
+    return taken
 
 
 def _frame(state: State, pfn: int) -> int:

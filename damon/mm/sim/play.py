@@ -89,7 +89,7 @@ class Play:
         return self._kills.in_order()
 
     def note_kills(self) -> None:
-        """Whoever has been killed is gone."""
+        """Processes that were killed are gone."""
         if self._state.m.oom_kill != len(self._kills):
             for kill in self._kills.note():
                 self._gone(kill.name)
