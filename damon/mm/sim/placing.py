@@ -22,8 +22,8 @@ def place(state: State, places: Places, free: Runs | None = None, plugged: bool 
     """The areas' pages get these frames when their area is mapped, and no other page does before.
 
     Free frames are used as the kernel's page allocator uses them from then on (``sim_buddy.c``), unless memory comes
-    and goes. What is no free System RAM is left to chance. A machine with NUMA nodes is left as it is. What is neither
-    an area's nor free is held by the kernel for good.
+    and goes, and what is neither an area's nor free is held by the kernel for good. What is no free System RAM is left
+    to chance. A machine with NUMA nodes is left as it is.
 
     Args:
         state: of a machine on which nothing is mapped yet.
@@ -38,12 +38,12 @@ def place(state: State, places: Places, free: Runs | None = None, plugged: bool 
     frames = range(run.frame, run.frame + run.nr)
     taken = _wanted(state, places, frames)
     wanted_runs, rest = _apart(frames, sorted(taken))
-    if free is not None:
-        rest = _held(state, rest, free)
     if plugged:
         rest.sort(key=lambda one: one[1])
         _use_last(state, wanted_runs + rest)
         return
+    if free is not None:
+        rest = _held(state, rest, free)
     _use_last(state, wanted_runs)
     state.buddy = Buddy(state.m, state.ram.nr_frames)
     for first, nr in rest:

@@ -20,10 +20,11 @@ PAGE = 4096
 
 
 def _machine(*areas: Area, places: Places, accesses: Sequence[Access] = (), phase: Phase | None = None,
-             then: tuple[Phase, ...] = (), thp: str = "never") -> SimulatedMachine:  # fmt: skip
+             then: tuple[Phase, ...] = (), thp: str = "never",
+             free: Sequence[tuple[int, int]] | None = None) -> SimulatedMachine:  # fmt: skip
     phases = (phase or Phase("only", 10**9, tuple(accesses)), *then)
     spec = MachineSpec(32 * MIB, 0, SWAP, thp=thp)
-    return SimulatedMachine(Workload("test", areas, phases, False, spec), 1, places)
+    return SimulatedMachine(Workload("test", areas, phases, False, spec), 1, places, free)
 
 
 def _pfns(sim: SimulatedMachine, name: str) -> list[int]:
@@ -51,6 +52,17 @@ def test_free_memory_is_in_the_largest_blocks(base: int) -> None:
         here = {(page_pfn(sim.state, frame) - base, order) for frame, order in sim.state.buddy.blocks()}
         inside = {(at, order) for at, order in here if 0 <= at < 1024}
         assert inside == {(4, 0), (6, 1), (0, 2), *((1 << order, order) for order in range(3, 10))}
+        check(sim)
+
+
+def test_free_blocks_are_of_free_frames_alone(base: int) -> None:
+    """An area's page that lies in them is none, and memory that is named twice is there once."""
+    free = [(base - 3, 6), (base, 40), (base + 256, 256)]
+    with _machine(Area("a", PAGE), places={"a": [(0, base + 5, 1)]}, free=free) as sim:
+        assert sim.state.buddy is not None
+        here = {(page_pfn(sim.state, frame) - base, order) for frame, order in sim.state.buddy.blocks()}
+        assert here == {(-3, 0), (-2, 1), (0, 2), (4, 0), (6, 1), (8, 3), (16, 4), (32, 3), (256, 8)}
+        assert sim.free_mem()[0] == 3 + 39 + 256
         check(sim)
 
 
@@ -159,7 +171,7 @@ def test_a_huge_page_is_a_block(base: int) -> None:
 
 def test_memory_that_comes_and_goes_has_no_such_lists(base: int) -> None:
     plug = Phase("only", 10**9, (), hotplug=(Hotplug(online=False, size=2 * MIB),))
-    with _machine(Area("a", PAGE), places={"a": [(0, base, 1)]}, phase=plug) as sim:
+    with _machine(Area("a", PAGE), places={"a": [(0, base, 1)]}, phase=plug, free=[(base + 8, 8)]) as sim:
         assert sim.state.buddy is None
         assert _pfns(sim, "a") == [base]
         sim.clock.sleep_us(3_000_000)
