@@ -209,16 +209,19 @@ def _measured_guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[s
     found = _guest(jobs, label, quiet)
     for job in jobs:
         assert job.frames
-        Frames(9.5, [(0, 128 << 20)], {"hot": [(0, 5000, 1024)]}, [FrameRun(9000, 512, 3.0, False)]).write(job.place)
+        places, beside = {"hot": [(0, 5000, 1024)]}, [FrameRun(9000, 512, 3.0, False)]
+        Frames(9.5, [(0, 128 << 20)], places, beside, free=[(12_000, 9000)]).write(job.place)
     return found
 
 
 def test_what_a_guest_had_beside_the_workload_is_simulated(files: Path) -> None:
     """With its lead: the prediction differs from a run that has neither."""
     assert _run(files, "--others", "measured", "-o", str(files / "out"), "--quiet", guest=_measured_guest) == 0
-    asked = json.loads((files / "out/soon/predicted/run.json").read_text())["request"]["workload"]
+    run = json.loads((files / "out/soon/predicted/run.json").read_text())
+    asked, memory = run["request"]["workload"], run["result"]["memory"]
     assert [area["name"] for area in asked["areas"]] == ["beside the workload 0", "hot", "cold"]
     assert asked["phases"][0]["accesses"][-1]["rate"] == 1536
+    assert 1 << 20 < memory["free_bytes_start"] <= 9000 * 4096, "the kernel has the rest"
 
 
 def test_the_worker_of_an_emulated_guest(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

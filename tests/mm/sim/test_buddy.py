@@ -66,6 +66,12 @@ def test_free_blocks_are_of_free_frames_alone(base: int) -> None:
         check(sim)
 
 
+def test_nothing_is_free(base: int) -> None:
+    with _machine(Area("a", PAGE), places={"a": [(0, base, 1)]}, free=[]) as sim:
+        assert sim.free_mem()[0] == 0
+        check(sim)
+
+
 def test_new_pages_fill_the_smallest_holes_first(base: int) -> None:
     """Every other frame of 32 is in use: the 16 between them, and then the next larger block."""
     places = {"old": [(n, base + 2 * n, 1) for n in range(16)]}
