@@ -51,7 +51,7 @@ class PlacedWorkload:
         self._using: Using | None = None
         reports = workload.reports()
         self._began_ns = self._clock.now_ns() - round(max(one.seconds for one in reports.values()) * 1e9)
-        self._lead_s = 0.0
+        self._loaded_ns = self._recorded_ns = self._began_ns
         self._ram = list(machine.system_ram())
         self._areas = self._frames_of_areas()
         self._seen = os.fdopen(os.memfd_create("frames"), "w+b")
@@ -89,10 +89,14 @@ class PlacedWorkload:
         """The modules have been loaded. Areas have grown since: what their program touches first comes then."""
         from damon.mm.linux.beside import Using, own_frames
 
-        self._lead_s = (self._clock.now_ns() - self._began_ns) / 1e9
+        self._loaded_ns = self._recorded_ns = self._clock.now_ns()
         self._areas = self._frames_of_areas()
         self._using = Using.now(self._files)
         self._own = own_frames(os.getpid())
+
+    def recorded(self, epoch_ns: int) -> None:
+        """The run is recorded from then on: an emulated processor has been busy with its beginning for a while."""
+        self._recorded_ns = epoch_ns
 
     def _frames_of_areas(self) -> dict[str, list[int]]:
         from damon.mm.linux.beside import frames_of
@@ -111,7 +115,11 @@ class PlacedWorkload:
         taken = {pfn for frames in self._areas.values() for pfn in frames}
         beside = self._beside(taken)
         free = None if self._using is None else self._using.free_runs()
-        return Frames(round(self._lead_s, 6), self._ram, areas, beside, round(self._late_us, 3), free)
+        lead_s, unrecorded_s = (
+            round((end - start) / 1e9, 6)
+            for start, end in ((self._began_ns, self._loaded_ns), (self._loaded_ns, self._recorded_ns))
+        )
+        return Frames(lead_s, self._ram, areas, beside, round(self._late_us, 3), free, unrecorded_s)
 
     def _beside(self, taken: set[int]) -> list[FrameRun]:
         """What was seen, but for ``taken`` and what has become free; and what has come since.

@@ -225,6 +225,8 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
                     request = _request(arguments, session, seconds)
                     session.recording = out.Recording(arguments, request, observer, damon)
                     session.recording.watch(running(modules, damon, engine))
+                    if placed is not None:
+                        placed.recorded(session.recording.recorder.epoch_ns)
                 session.loop(seconds, stopped)
             finally:
                 session.end()

@@ -234,25 +234,35 @@ def _compared(
         asked, played = (
             slowed(policy, workload, guests[nr], results[nr]) if arguments.as_measured else (policy, workload)
         )
-        played, how = _beside(arguments, played, places[nr])
+        played, how, since_s = _beside(arguments, played, places[nr])
         here = place / _numbered("predicted", seed)
-        changed = argparse.Namespace(**{**vars(asked.arguments), "seed": policy.arguments.seed + seed})
-        simulate(changed, played, here, every_s=arguments.every, **how)
-        runs.append(sim_to_real.measured(Run.open(here), areas, every_ns))
+        changed = argparse.Namespace(**{
+            **vars(asked.arguments), "seed": policy.arguments.seed + seed,
+            "duration": asked.arguments.duration + since_s,
+        })  # fmt: skip
+        simulate(changed, played, here, every_s=rows_s(arguments.every), **how)
+        runs.append(sim_to_real.measured(Run.open(here), areas, every_ns, round(since_s * 1e9)))
     return sim_to_real.Compared(runs, guests)
 
 
-def _beside(arguments: argparse.Namespace, workload: Workload, measured: Path) -> tuple[Workload, dict[str, Any]]:
-    """The workload with what is beside it, and how it is to be simulated."""
+def rows_s(every_s: float) -> float:
+    """The interval of rows on the simulated machine: they cost little, and the guest's begin in between."""
+    return max(every_s / 5, LEAST_EVERY_S / 2)
+
+
+def _beside(
+    arguments: argparse.Namespace, workload: Workload, measured: Path
+) -> tuple[Workload, dict[str, Any], float]:
+    """The workload with what is beside it, how it is to be simulated, and when the guest's rows begin, in seconds."""
     if arguments.others != MEASURED:
-        return beside(workload, arguments.others), {}
+        return beside(workload, arguments.others), {}, 0.0
     frames = Frames.read(measured)
     if frames is None:
         raise InvalidInput(f"--others: measured: {str(measured)!r} has no {NAME}; give a size and a rate, or none")
     if arguments.as_measured:
         frames = replace(frames, late_us=0.0)
     workload, places = as_found(workload, frames)
-    return workload, {"lead_s": frames.lead_s, "places": places, "free": frames.free}
+    return workload, {"lead_s": frames.lead_s, "places": places, "free": frames.free}, frames.unrecorded_s
 
 
 def _report(

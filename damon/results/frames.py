@@ -38,6 +38,7 @@ class Frames:
         beside: all else that monitoring sees, ascending.
         late_us: a sleep of 5 ms ended so much later on average, while the workload ran.
         free: in free blocks of the page allocator, ascending: the first frame, how many; None: not known.
+        unrecorded_s: the modules had worked for so long at the time 0 of the run's rows.
     """
 
     lead_s: float
@@ -46,6 +47,7 @@ class Frames:
     beside: Sequence[FrameRun]
     late_us: float = 0.0
     free: Sequence[tuple[int, int]] | None = None
+    unrecorded_s: float = 0.0
 
     def write(self, directory: Path) -> None:
         """Into a run directory."""
@@ -53,7 +55,7 @@ class Frames:
             format_version.FIELD: FORMAT, "lead_s": self.lead_s, "system_ram": list(self.system_ram),
             "areas": {name: list(rows) for name, rows in self.areas.items()},
             "beside": [[one.pfn, one.nr, one.rate, one.charged, one.locked] for one in self.beside],
-            "late_us": self.late_us, "free": self.free,
+            "late_us": self.late_us, "free": self.free, "unrecorded_s": self.unrecorded_s,
         }  # fmt: skip
         (directory / NAME).write_text(json.dumps(whole, separators=(",", ":")) + "\n")
 
@@ -99,7 +101,7 @@ class Frames:
         beside = [FrameRun(row.pfn, row.nr, row.rate, row.charged, row.locked) for row in found.beside]
         _ascending((one.pfn, one.nr) for one in beside)
         _ascending(found.free or ())
-        return cls(found.lead_s, found.system_ram, areas, beside, found.late_us, found.free)
+        return cls(found.lead_s, found.system_ram, areas, beside, found.late_us, found.free, found.unrecorded_s)
 
 
 def _ascending(rows: Iterable[tuple[int, int]]) -> None:
@@ -129,6 +131,6 @@ def _file() -> Any:
         ("lead_s", lead), ("system_ram", list[tuple[address, address]]),
         ("areas", dict[str, list[tuple[number, number, some]]]),
         ("beside", list[row]), ("late_us", late, 0.0),  # type: ignore[valid-type]
-        ("free", list[tuple[number, some]] | None, None),
+        ("free", list[tuple[number, some]] | None, None), ("unrecorded_s", lead, 0.0),
     ]  # fmt: skip
     return msgspec.defstruct("_File", fields)

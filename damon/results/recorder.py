@@ -84,7 +84,8 @@ class ResultsRecorder:
         self._traced = frozenset(map(event_name, events))
         self._fresh_ns = 0 if isinstance(damon.machine.clock, VirtualClock) else FRESH_NS
         self._watched: dict[DamonCtx, _Watched] = {}
-        self._epoch_ns = damon.machine.clock.now_ns()
+        #: The machine's time from which those of rows count.
+        self.epoch_ns = damon.machine.clock.now_ns()
         self._next_ns = 0
         #: The core's engine keeps what schemes do with the results; of others it is known by their trace events.
         self._own = type(damon) is Damon
@@ -126,7 +127,7 @@ class ResultsRecorder:
         watched = _Watched(len(self._watched), ctx, log, first)
         self._watched[ctx] = watched
         if self._why:
-            watched.funnel = Funnel(ctx, lambda row: self._append_row("funnel", watched, row), self._epoch_ns)
+            watched.funnel = Funnel(ctx, lambda row: self._append_row("funnel", watched, row), self.epoch_ns)
             self._ask(watched, lambda ctx: self._look(watched))
         if self._own:
             ctx.results = log
@@ -200,7 +201,7 @@ class ResultsRecorder:
             raise self.error
 
     def _now(self) -> int:
-        return self._damon.machine.clock.now_ns() - self._epoch_ns
+        return self._damon.machine.clock.now_ns() - self.epoch_ns
 
     # -- rows
 
@@ -220,7 +221,7 @@ class ResultsRecorder:
 
     def _take_series(self, watched: _Watched, words: array[int], length: int) -> None:
         """Results of the same form without regions: a column is every ``length``-th word."""
-        times = array("Q", [time_ns - self._epoch_ns for time_ns in words[Head.TIME :: length]])
+        times = array("Q", [time_ns - self.epoch_ns for time_ns in words[Head.TIME :: length]])
         nr = len(times)
         number = array("Q", [watched.number]) * nr
         if watched.first and self._counters is not None:
@@ -235,7 +236,7 @@ class ResultsRecorder:
 
     def _take_each(self, watched: _Watched, words: array[int]) -> None:
         results = list(split(words))
-        times = [result.head[Head.TIME] - self._epoch_ns for result in results]
+        times = [result.head[Head.TIME] - self.epoch_ns for result in results]
         if watched.first and self._counters is not None:
             beside = array("Q")
             for result in results:
@@ -260,7 +261,7 @@ class ResultsRecorder:
                 values = goal.current_value, goal.target_value
                 if watched.goals.get((number, index)) != values:
                     watched.goals[number, index] = values
-                    row = now - self._epoch_ns, watched.number, number, index, *values
+                    row = now - self.epoch_ns, watched.number, number, index, *values
                     names = ("time_ns", "context", "scheme", "goal", "current_value", "target_value")
                     self._rows.append("goals", {name: [value] for name, value in zip(names, row, strict=True)})
 
@@ -268,7 +269,7 @@ class ResultsRecorder:
 
     def _take_acts(self, watched: _Watched, words: array[int]) -> None:
         columns: dict[str, Any] = {name: words[at :: len(ACT)] for at, name in enumerate(ACT)}
-        columns["time_ns"] = array("Q", [time_ns - self._epoch_ns for time_ns in columns["time_ns"]])
+        columns["time_ns"] = array("Q", [time_ns - self.epoch_ns for time_ns in columns["time_ns"]])
         self._rows.append("actions", {**columns, "context": array("Q", [watched.number]) * len(columns["scheme"])})
 
     def _take_event(self, event: TraceEvent) -> None:
@@ -278,7 +279,7 @@ class ResultsRecorder:
         if event.name in self._traced:
             texts = list(event.texts())
             self._rows.append("events", {
-                "time_ns": [event.time_ns - self._epoch_ns] * len(texts), "context": [watched.number] * len(texts),
+                "time_ns": [event.time_ns - self.epoch_ns] * len(texts), "context": [watched.number] * len(texts),
                 "event": [event.name] * len(texts), "fields": texts,
             })  # fmt: skip
         if watched.funnel is not None and event.name == BEFORE_APPLY:
@@ -287,7 +288,7 @@ class ResultsRecorder:
             self._end_action(watched)
             _, scheme, target, _, start, end, *_ = event.fields
             action = {
-                "time_ns": event.time_ns - self._epoch_ns, "context": watched.number, "scheme": scheme,
+                "time_ns": event.time_ns - self.epoch_ns, "context": watched.number, "scheme": scheme,
                 "target": target, "start": start, "end": end,
             }  # fmt: skip
             watched.acting = action, event.ctx.schemes[scheme].stat.sz_applied

@@ -61,23 +61,35 @@ class Measured:
 
 
 def _at(times: Sequence[int], values: Sequence[int], asked: Sequence[int]) -> list[int]:
-    """The last value at each of the times ``asked``, the first before there is one; all in ns."""
-    return [values[max(bisect_right(times, time_ns) - 1, 0)] for time_ns in asked]
+    """The values at the times ``asked``, in a straight line from one row to the next; all in ns.
+
+    Rows of a guest are a little further apart than they should be: the last one would be up to an interval old.
+    """
+    found = []
+    for time_ns in asked:
+        after = bisect_right(times, time_ns)
+        if after in (0, len(times)):
+            found.append(values[0 if after == 0 else -1])
+            continue
+        start, end = times[after - 1], times[after]
+        found.append(round(values[after - 1] + (values[after] - values[after - 1]) * (time_ns - start) / (end - start)))
+    return found
 
 
-def measured(run: Run, of: Collection[str], every_ns: int = 10**9) -> Measured:
+def measured(run: Run, of: Collection[str], every_ns: int = 10**9, since_ns: int = 0) -> Measured:
     """Of the areas ``of`` in a run directory. Refaults are of them where they are known by area, else of all.
 
     Args:
         run: the directory, whose rows are no further apart than ``every_ns``.
         of: names of areas.
         every_ns: interval of the series.
+        since_ns: leave out what was before.
 
     Raises:
         InvalidInput: it has no rows, or no result.
     """
     machine, areas = run.table("machine").columns, run.table("areas").columns
-    if run.result is None or not machine["time_ns"] or not areas["time_ns"]:
+    if run.result is None or not areas["time_ns"] or max(machine["time_ns"], default=-1) < since_ns:
         raise InvalidInput(f"{run.name}: has no result and no rows; give a run that ended by itself")
     by_time: dict[int, dict[str, int]] = {}  # a time may come twice, when the run ends at it
     came: dict[int, dict[str, int | None]] = {}
@@ -87,7 +99,7 @@ def measured(run: Run, of: Collection[str], every_ns: int = 10**9) -> Measured:
             by_time.setdefault(time_ns, {})[area] = here
             came.setdefault(time_ns, {})[area] = back
     times = list(machine["time_ns"])
-    asked = range(0, times[-1] + 1, every_ns)
+    asked = range(since_ns, times[-1] + 1, every_ns)
     resident = _at(list(by_time), [sum(one.values()) for one in by_time.values()], asked)
     counts = [[back for back in one.values() if back is not None] for one in came.values()]
     known = all(len(row) == len(one) for row, one in zip(counts, came.values(), strict=True))
@@ -95,11 +107,14 @@ def measured(run: Run, of: Collection[str], every_ns: int = 10**9) -> Measured:
         _at(times, machine["refaults"], asked)
     )  # fmt: skip
     refaults = [count - refaults[0] for count in refaults]
-    stalled = (machine["psi_some_us"][-1] or 0) - (machine["psi_some_us"][0] or 0)
-    seconds = [time_ns // 10**9 if time_ns % 10**9 == 0 else time_ns / 1e9 for time_ns in asked]
+    stalls = [us or 0 for us in machine["psi_some_us"]]
+    stalled = stalls[-1] - _at(times, stalls, [since_ns])[0]
+    passed = [time_ns - since_ns for time_ns in asked]
+    seconds = [time_ns // 10**9 if time_ns % 10**9 == 0 else time_ns / 1e9 for time_ns in passed]
     return Measured(
         seconds, resident, [resident[0] - here + PAGE * back for here, back in zip(resident, refaults, strict=True)],
-        refaults, stalled / 1e6 / max((times[-1] - times[0]) / 1e9, 1e-9), _slowdown(run), _aggregation_s(run),
+        refaults, stalled / 1e6 / max((times[-1] - max(times[0], since_ns)) / 1e9, 1e-9), _slowdown(run),
+        _aggregation_s(run),
     )  # fmt: skip
 
 

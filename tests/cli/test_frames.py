@@ -31,7 +31,7 @@ machine: {memory: 64 MiB}
 FRAMES = Frames(
     4.5, [(0x100000, 0x4000000)], {"one": [(0, 9000, 8), (10, 8000, 4)], "two": [(0, 9100, 8)]},
     [FrameRun(7000, 3, 0.0), FrameRun(7003, 1, 12.5, True), FrameRun(9500, 2, 12.5), FrameRun(9600, 5, 12.5),
-     FrameRun(9700, 4, 0.0, False, True)], 420.5, [(8100, 300), (9000, 4), (9800, 1000)],
+     FrameRun(9700, 4, 0.0, False, True)], 420.5, [(8100, 300), (9000, 4), (9800, 1000)], 1.25,
 )  # fmt: skip
 
 
@@ -134,15 +134,15 @@ def test_a_file_of_version_1_knows_of_no_locked_frames(tmp_path: Path) -> None:
 def test_a_file_of_version_2_knows_of_no_free_frames(tmp_path: Path) -> None:
     FRAMES.write(tmp_path)
     whole = json.loads((tmp_path / NAME).read_text())
-    del whole["free"]
+    del whole["free"], whole["unrecorded_s"]
     (tmp_path / NAME).write_text(json.dumps({**whole, "format": 2}))
-    assert Frames.read(tmp_path) == replace(FRAMES, free=None)
+    assert Frames.read(tmp_path) == replace(FRAMES, free=None, unrecorded_s=0.0)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("lead_s", -1), ("format", 4), ("beside", [[5, 0, 1.0, False, False]]),
+        ("lead_s", -1), ("unrecorded_s", -1), ("format", 4), ("beside", [[5, 0, 1.0, False, False]]),
         ("beside", [[5, 1, 1.0]]), ("beside", [[5, 1, 1.0, False, False, 0]]),
         ("beside", [[5, 2, 1.0, False, False], [6, 1, 1.0, False, False]]),
         ("beside", [[1 << 31, 1, 1.0, False, False]]), ("beside", [[5, 1, 1e300, False, False]]),

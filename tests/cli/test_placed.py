@@ -116,9 +116,10 @@ def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pyt
     seen = "[[6, 4, 0.5, false, true], [20, 1, 7.0, true, false]]"
     placed = _placed(monkeypatch, [[5, -1, -1], [5, 9, 7]], seen, set())
     placed.begin()
+    placed.recorded(10**10 + 1_350_000_000)
     others = [FrameRun(6, 1, 0.5, False, True), FrameRun(8, 1, 0.5, False, True), FrameRun(20, 1, 7.0, True)]
     assert placed.frames() == Frames(
-        2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, others, 310.5, []
+        2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, others, 310.5, [], 1.35
     )  # fmt: skip
 
 

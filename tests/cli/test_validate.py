@@ -76,7 +76,10 @@ def _guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[str, Any]]
     for job in jobs:
         arguments = argparse.Namespace(**{**vars(job.arguments), "seed": job.seed})
         result = simulate(
-            arguments, as_guest.files_in_memory(load_workload(job.workload)), job.place, every_s=job.every_s
+            arguments,
+            as_guest.files_in_memory(load_workload(job.workload)),
+            job.place,
+            every_s=validate.rows_s(job.every_s),
         )
         found.append({**result, "guest": {"kernel": "none", "counted": True, "warnings": []}})
     return found
@@ -210,7 +213,7 @@ def _measured_guest(jobs: Sequence[Any], label: str, quiet: bool) -> list[dict[s
     for job in jobs:
         assert job.frames
         places, beside = {"hot": [(0, 5000, 1024)]}, [FrameRun(9000, 512, 3.0, False)]
-        Frames(9.5, [(0, 128 << 20)], places, beside, free=[(12_000, 9000)]).write(job.place)
+        Frames(9.5, [(0, 128 << 20)], places, beside, free=[(12_000, 9000)], unrecorded_s=1.5).write(job.place)
     return found
 
 
@@ -221,6 +224,7 @@ def test_what_a_guest_had_beside_the_workload_is_simulated(files: Path) -> None:
     asked, memory = run["request"]["workload"], run["result"]["memory"]
     assert [area["name"] for area in asked["areas"]] == ["beside the workload 0", "hot", "cold"]
     assert asked["phases"][0]["accesses"][-1]["rate"] == 1536
+    assert run["result"]["virtual_seconds"] == pytest.approx(9.5, abs=0.2), "rows begin late, and so many more are made"
     assert 1 << 20 < memory["free_bytes_start"] <= 9000 * 4096, "the kernel has the rest"
 
 

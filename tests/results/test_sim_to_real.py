@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,6 +55,48 @@ def test_what_a_run_directory_says(tmp_path: Path) -> None:
     alone = sim_to_real.measured(Run.open(tmp_path / "cold"), ["cold"])
     assert alone.resident[0] == 8 * MIB
     assert alone.refaults[-1] == 0 < cold.refaults[-1]
+
+
+def _of_rows(
+    times_ns: Sequence[int], resident: Sequence[int], refaults: Sequence[int], stalls_us: Sequence[int]
+) -> Any:
+    """A run directory of one area that is as large as these rows say."""
+    nr = len(times_ns)
+    tables = {
+        "machine": {"time_ns": [*times_ns], "refaults": [*refaults], "psi_some_us": [*stalls_us]},
+        "areas": {"time_ns": [*times_ns], "area": ["a"] * nr, "resident_bytes": [*resident], "refaults": [None] * nr},
+        "processes": {"process": [], "time_ns": [], "stall_us": []},
+        "schemes": {"time_ns": [], "nr_snapshots": []},
+    }
+    return SimpleNamespace(
+        name="made up", result={"slowdown": 1.0}, table=lambda name: SimpleNamespace(columns=tables[name])
+    )
+
+
+def test_rows_that_are_late_are_not_an_interval_old() -> None:
+    """Between two rows memory and counts change in a straight line."""
+    second = 10**9
+    run = _of_rows(
+        [second // 10, second * 11 // 10, second * 22 // 10, second * 32 // 10], [100, 200, 90, 90],
+        [5, 15, 26, 26], [0, 0, 10, 20],
+    )  # fmt: skip
+    found = sim_to_real.measured(run, ["a"])
+    assert list(found.seconds) == [0, 1, 2, 3]
+    assert list(found.resident) == [100, 190, 110, 90]
+    assert list(found.refaults) == [0, 9, 19, 21]
+
+
+def test_what_was_before_is_left_out() -> None:
+    """A guest's rows begin when its modules have worked for a while: so do those of the prediction."""
+    second = 10**9
+    run = _of_rows([0, second, 2 * second, 3 * second], [100, 80, 60, 40], [0, 10, 40, 50], [0, 0, 500_000, 500_000])
+    found = sim_to_real.measured(run, ["a"], second, second * 3 // 2)
+    assert list(found.seconds) == [0, 1]
+    assert list(found.resident) == [70, 50]
+    assert list(found.refaults) == [0, 20]
+    assert found.psi_some == pytest.approx(0.25 / 1.5)
+    with pytest.raises(InvalidInput, match="has no result and no rows"):
+        sim_to_real.measured(run, ["a"], second, 4 * second)
 
 
 def test_errors_are_of_the_worst_policy_and_of_a_few_pages_nothing_is_said() -> None:
