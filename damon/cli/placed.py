@@ -41,8 +41,6 @@ class PlacedWorkload:
     """
 
     def __init__(self, machine: LinuxMachine, workload: Performed, every_s: float, look: Callable[[], object]) -> None:
-        from damon.mm.linux.beside import sleeps_late_ns
-
         self._clock = machine.clock
         self._files = machine.files()  # later it would warn of the modules
         self._workload = workload
@@ -56,7 +54,6 @@ class PlacedWorkload:
         self._areas = self._frames_of_areas()
         self._seen = os.fdopen(os.memfd_create("frames"), "w+b")
         self._watch(every_s, look)
-        self._late_us = sleeps_late_ns(self._clock) / 1000
 
     def _watch(self, every_s: float, look: Callable[[], object]) -> None:
         cgroup = cgroup_of(self._workload.workload)
@@ -113,16 +110,16 @@ class PlacedWorkload:
 
         areas = {name: rows(frames) for name, frames in self._areas.items()}
         taken = {pfn for frames in self._areas.values() for pfn in frames}
-        beside = self._beside(taken)
+        beside, late_us = self._beside(taken)
         free = None if self._using is None else self._using.free_runs()
         lead_s, unrecorded_s = (
             round((end - start) / 1e9, 6)
             for start, end in ((self._began_ns, self._loaded_ns), (self._loaded_ns, self._recorded_ns))
         )
-        return Frames(lead_s, self._ram, areas, beside, round(self._late_us, 3), free, unrecorded_s)
+        return Frames(lead_s, self._ram, areas, beside, late_us, free, unrecorded_s)
 
-    def _beside(self, taken: set[int]) -> list[FrameRun]:
-        """What was seen, but for ``taken`` and what has become free; and what has come since.
+    def _beside(self, taken: set[int]) -> tuple[list[FrameRun], float]:
+        """What was seen, but for ``taken`` and what has become free, and what has come since; how late sleeps end, us.
 
         What this process has is accessed at each look. How often the rest of it is accessed is not known.
         """
@@ -130,7 +127,8 @@ class PlacedWorkload:
 
         self._seen.seek(0)
         found: dict[int, FrameRun] = {}
-        for pfn, nr, *rest in json.load(self._seen):
+        seen = json.load(self._seen)
+        for pfn, nr, *rest in seen["frames"]:
             found |= {at: FrameRun(at, 1, *rest) for at in range(pfn, pfn + nr) if at not in taken}
         self._seen.close()
         known = taken.union(found)
@@ -140,7 +138,7 @@ class PlacedWorkload:
             for pfn, nr in self._using.free_runs():
                 for at in range(pfn, pfn + nr):
                     found.pop(at, None)
-        return runs(found[at] for at in sorted(found))
+        return runs(found[at] for at in sorted(found)), round(seen["late_ns"] / 1000, 3)
 
 
 def rows(frames: Iterable[int]) -> list[tuple[int, int, int]]:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The look at all page frames, as a process of its own: what it needs itself is gone before anything is measured."""
+"""The look at all page frames, as a process of its own: what it needs itself is gone before anything is measured.
+
+Then it measures how late sleeps end, as those of a worker will: next to the workload, and to the command's looks at it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from collections.abc import Iterable
 from damon.errors import MissingCapability
 from damon.mm.frames import FrameRun
 from damon.mm.linux import LinuxMachine
-from damon.mm.linux.beside import Watch, runs
+from damon.mm.linux.beside import Watch, runs, sleeps_late_ns
 
 
 def looked_at(machine: LinuxMachine, without: Iterable[int], memcg_id: int, shared_rate: float) -> list[FrameRun]:
@@ -27,7 +30,8 @@ def looked_at(machine: LinuxMachine, without: Iterable[int], memcg_id: int, shar
 
 
 def main() -> int:
-    """The frames of standard input (64 bits each) are left out; the rows of the others go to standard output, as JSON.
+    """The frames of standard input (64 bits each) are left out. The rows of the others go to standard output, as JSON,
+    and how late sleeps end, in ns.
 
     Arguments: the number of a cgroup, and the rate of what is shared (:meth:`Watch.runs`).
     """
@@ -35,10 +39,12 @@ def main() -> int:
     try:
         with LinuxMachine() as machine:
             found = looked_at(machine, without, int(sys.argv[1]), float(sys.argv[2]))
+            late_ns = sleeps_late_ns(machine.clock)
     except MissingCapability as error:
         print(error, file=sys.stderr)
         return 3
-    json.dump([[run.pfn, run.nr, run.rate, run.charged, run.locked] for run in found], sys.stdout)
+    rows = [[run.pfn, run.nr, run.rate, run.charged, run.locked] for run in found]
+    json.dump({"frames": rows, "late_ns": late_ns}, sys.stdout)
     return 0
 
 

@@ -96,11 +96,10 @@ def _placed(
     os.write(kpageflags, flags.tobytes())
 
     def watch(placed: PlacedWorkload, every_s: float, look: object) -> None:
-        placed._seen.write(seen.encode())
+        placed._seen.write(f'{{"frames": {seen}, "late_ns": 310500}}'.encode())
 
     monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: next(given))
     monkeypatch.setattr(beside, "own_frames", lambda pid: own)
-    monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock: 310_500)
     monkeypatch.setattr(beside, "drain_lists", lambda files: None)
     monkeypatch.setattr(PlacedWorkload, "_watch", watch)
     report = Report(1, 2.0, "", 0, 0, {"hot": (0, 3 * PAGE)})
@@ -154,7 +153,6 @@ def watching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, 
         monkeypatch.setattr(sys, "executable", str(program))
         monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: [3, 4])
         monkeypatch.setattr(beside, "own_frames", lambda pid: set())
-        monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock: 0)
         report = Report(1, 2.0, "", 0, 0, {"hot": (0, 2 * PAGE)})
         work = SimpleNamespace(reports=lambda: {"main": report}, workload=SimpleNamespace(cgroups=()))
         machine = SimpleNamespace(clock=RealClock(), system_ram=lambda: [(0, 1 << 20)], files=lambda: None)
@@ -176,10 +174,13 @@ def test_another_process_looks_at_the_frames_while_this_one_does_its_work(
             (tmp_path / "twice").touch()
 
     wait = f"while [ ! -e {tmp_path}/twice ]; do sleep 0.05; done"
-    script = f'echo "$*" >{tmp_path}/words; cat >{tmp_path}/left; {wait}; echo "[[7, 1, 2.5, false, false]]"'
+    (tmp_path / "seen").write_text('{"frames": [[7, 1, 2.5, false, false]], "late_ns": 1500}')
+    script = f'echo "$*" >{tmp_path}/words; cat >{tmp_path}/left; {wait}; cat {tmp_path}/seen'
     placed = watching(script, look)
     placed.begin()
-    assert placed.frames().beside == [FrameRun(7, 1, 2.5)]
+    found = placed.frames()
+    assert found.beside == [FrameRun(7, 1, 2.5)]
+    assert found.late_us == 1.5
     assert (tmp_path / "words").read_text() == "-m damon.cli.watching 0 5.0\n"
     assert (tmp_path / "left").read_bytes() == array("Q", [3, 4]).tobytes()
 

@@ -30,8 +30,8 @@ from damon.model.machine import PAGE_SHIFT, PAGE_SIZE
 #: Rounds over all frames, and then over those that were accessed in one of them.
 LONG_ROUNDS, LONG_US = 10, 100_000
 SHORT_ROUNDS, SHORT_US = 16, 5_000
-#: Sleeps, to see how late they end.
-LATE_ROUNDS: Final = 100
+#: Sleeps, to see how late they end: of two seconds, so that what is done once a second is in it.
+LATE_ROUNDS: Final = 400
 #: Frames of a short round at a time: marking and reading them has to take less than the interval.
 _CHUNK: Final = 256
 #: Frames of all short rounds at most, those with most accesses: so that they take seconds, and not minutes.
