@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from damon.cli.main import main
+from damon.results.frames import Frames
+from damon.results.run import Run
 
 pytestmark = [pytest.mark.guest, pytest.mark.long]  # which the command boots itself
 
@@ -30,7 +32,9 @@ def test_a_workload_below_memory_max(tmp_path: Path, capfd: pytest.CaptureFixtur
     (tmp_path / "box.yaml").write_text(WORKLOAD)
     (tmp_path / "policies.yaml").write_text("none: damon_reclaim.enabled=N\n")
     words = ["validate", str(tmp_path / "box.yaml"), "--policies", str(tmp_path / "policies.yaml"), "--duration", "20"]
-    code = main([*words, "--require", "rss<5%,refaults<1.5", "--json", str(tmp_path / "found.json")])
+    out = tmp_path / "out"
+    words += ["-o", str(out), "--json", str(tmp_path / "found.json")]
+    code = main([*words, "--require", "rss<5%,refaults<1.5"])
     said = capfd.readouterr()
     if code == 3 and not os.environ.get("VMTEST_REQUIRED"):
         pytest.skip(f"no guest: {said.err}")
@@ -41,3 +45,23 @@ def test_a_workload_below_memory_max(tmp_path: Path, capfd: pytest.CaptureFixtur
     for side in ("predicted", "measured"):
         assert policy[side]["refaults"] > 5000
         assert policy[side]["mean_resident_bytes"] <= 24 << 20
+    _check_frames(out / "none/measured")
+
+
+def _check_frames(place: Path) -> None:
+    """What was found of the guest's memory, by other counts of its kernel."""
+    frames = Frames.read(place)
+    assert frames is not None
+    assert frames.free is not None
+    free = {pfn for first, nr in frames.free for pfn in range(first, first + nr)}
+    beside = {pfn for one in frames.beside for pfn in range(one.pfn, one.pfn + one.nr)}
+    areas = {pfn for rows in frames.areas.values() for _, first, nr in rows for pfn in range(first, first + nr)}
+    assert not free & beside
+    assert not free & areas
+    assert not beside & areas
+    result = Run.open(place).result
+    assert result is not None
+    # A processor's list of free frames is in the kernel's count, and not among the blocks.
+    assert len(free) * 4096 == pytest.approx(result["memory"]["free_bytes_start"], rel=0.05)
+    assert 0 < frames.unrecorded_s < 3
+    assert 0 < frames.late_us < 5000
