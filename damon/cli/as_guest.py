@@ -119,25 +119,32 @@ def as_found(workload: Workload, frames: Frames) -> tuple[Workload, Places]:
         workload: to be simulated.
         frames: what was found in the guest.
     """
-    alike: dict[tuple[float, bool, bool], list[FrameRun]] = {}
+    from damon.mm.sim.placing import Places
+
+    alike: dict[tuple[float, bool, bool, int], list[FrameRun]] = {}
     for one in frames.beside:
-        alike.setdefault((one.rate, one.charged, one.locked), []).append(one)
+        alike.setdefault((one.rate, one.charged, one.locked, max(one.mapped, 1)), []).append(one)
     memcg = workload.memcg(workload.areas[0])
     areas: list[Area] = []
     accesses: list[Access] = []
     places: dict[str, Sequence[tuple[int, int, int]]] = dict(frames.areas)
-    for (rate, charged, locked), runs in sorted(alike.items()):
+    mapped: dict[str, int] = {}
+    for (rate, charged, locked, processes), runs in sorted(alike.items()):
         name, rows, page = f"{_BESIDE} {len(areas)}", [], 0
         for one in runs:
             rows.append((page, one.pfn, one.nr))
             page += one.nr
         areas.append(Area(name, page * PAGE, process=_BESIDE, memcg=memcg if charged else "", locked=locked))
         places[name] = rows
+        if processes > 1:
+            mapped[name] = processes
         if rate:
             accesses.append(Access(name, rate * page))
     phases = tuple(replace(phase, accesses=(*phase.accesses, *accesses)) for phase in workload.phases)
     machine = replace(workload.machine, wake_us=workload.machine.wake_us + frames.late_us)
-    return replace(workload, areas=(*areas, *workload.areas), phases=phases, machine=machine), places
+    return replace(workload, areas=(*areas, *workload.areas), phases=phases, machine=machine), Places(
+        places, frames.free, mapped
+    )  # fmt: skip
 
 
 def _rate(workload: Workload, phase: Phase, process: str) -> float:

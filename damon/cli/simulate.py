@@ -18,7 +18,7 @@ from damon.modules.loader import Loader, prepare_modules
 if TYPE_CHECKING:
     from damon.core import Damon
     from damon.mm.sim import SimulatedMachine
-    from damon.mm.sim.placing import Places, Runs
+    from damon.mm.sim.placing import Places
     from damon.workload.model import Workload
 
 
@@ -28,7 +28,7 @@ LEAD_S: Final = BASELINE_S + 0.5
 
 def simulate(
     arguments: argparse.Namespace, workload: Workload, place: Path | None = None,
-    *, lead_s: float = LEAD_S, places: Places | None = None, free: Runs | None = None, every_s: float = 1.0,
+    *, lead_s: float = LEAD_S, places: Places | None = None, every_s: float = 1.0,
 ) -> dict[str, Any]:  # fmt: skip
     """The result of ``damon run`` with the modules, seed and duration of ``arguments``.
 
@@ -41,7 +41,6 @@ def simulate(
         place: a run directory to be written, whose counts are since the workload's start.
         lead_s: it runs alone for so long.
         places: page frames of its areas; None: in a row.
-        free: page frames that are free beside them; None: all others.
         every_s: interval between rows of the run directory.
 
     Raises:
@@ -49,7 +48,7 @@ def simulate(
     """
     from damon.mm.sim import SimulatedMachine
 
-    with SimulatedMachine(workload, arguments.seed, places, free) as machine, stop_flag() as stopped:
+    with SimulatedMachine(workload, arguments.seed, places) as machine, stop_flag() as stopped:
         machine.clock.sleep_us(round(lead_s * 1e6))
         session = _session(arguments, machine, stopped, place, every_s)
         if stopped[0]:

@@ -262,7 +262,7 @@ def _beside(
     if arguments.as_measured:
         frames = replace(frames, late_us=0.0)
     workload, places = as_found(workload, frames)
-    return workload, {"lead_s": frames.lead_s, "places": places, "free": frames.free}, frames.unrecorded_s
+    return workload, {"lead_s": frames.lead_s, "places": places}, frames.unrecorded_s
 
 
 def _report(

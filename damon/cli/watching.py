@@ -43,7 +43,7 @@ def main() -> int:
     except MissingCapability as error:
         print(error, file=sys.stderr)
         return 3
-    rows = [[run.pfn, run.nr, run.rate, run.charged, run.locked] for run in found]
+    rows = [[run.pfn, run.nr, run.rate, run.charged, run.locked, run.mapped] for run in found]
     json.dump({"frames": rows, "late_ns": late_ns}, sys.stdout)
     return 0
 

@@ -11,6 +11,7 @@ class FrameRun:
     """``nr`` page frames from ``pfn`` on, each accessed ``rate`` times a second.
 
     ``charged``: they are charged to the cgroup in question. ``locked``: by mlock(2), or for another reason unevictable.
+    ``mapped``: so many processes map each; 0: it is not known.
     """
 
     pfn: int
@@ -18,3 +19,4 @@ class FrameRun:
     rate: float
     charged: bool = False
     locked: bool = False
+    mapped: int = 0

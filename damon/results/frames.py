@@ -54,7 +54,9 @@ class Frames:
         whole = {
             format_version.FIELD: FORMAT, "lead_s": self.lead_s, "system_ram": list(self.system_ram),
             "areas": {name: list(rows) for name, rows in self.areas.items()},
-            "beside": [[one.pfn, one.nr, one.rate, one.charged, one.locked] for one in self.beside],
+            "beside": [
+                [one.pfn, one.nr, one.rate, one.charged, one.locked, one.mapped] for one in self.beside
+            ],
             "late_us": self.late_us, "free": self.free, "unrecorded_s": self.unrecorded_s,
         }  # fmt: skip
         (directory / NAME).write_text(json.dumps(whole, separators=(",", ":")) + "\n")
@@ -98,7 +100,7 @@ class Frames:
             _ascending((page, nr) for page, _, nr in rows)
             if any(pfn + nr > _MOST_FRAMES for _, pfn, nr in rows):
                 raise ValueError("a frame's number is too high")
-        beside = [FrameRun(row.pfn, row.nr, row.rate, row.charged, row.locked) for row in found.beside]
+        beside = [FrameRun(row.pfn, row.nr, row.rate, row.charged, row.locked, row.mapped) for row in found.beside]
         _ascending((one.pfn, one.nr) for one in beside)
         _ascending(found.free or ())
         return cls(found.lead_s, found.system_ram, areas, beside, found.late_us, found.free, found.unrecorded_s)
@@ -126,6 +128,7 @@ def _file() -> Any:
     late = Annotated[float, msgspec.Meta(ge=0, le=_MOST_LATE_US)]
     row = msgspec.defstruct("_Row", [
         ("pfn", number), ("nr", some), ("rate", often), ("charged", bool), ("locked", bool, False),  # of version 2
+        ("mapped", number, 0),  # of version 3
     ], array_like=True, forbid_unknown_fields=True)  # fmt: skip
     fields: list[Any] = [
         ("lead_s", lead), ("system_ram", list[tuple[address, address]]),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from dataclasses import replace
@@ -14,10 +15,11 @@ from damon.cli.as_guest import as_found
 from damon.errors import InvalidInput
 from damon.mm.frames import FrameRun
 from damon.mm.sim import SimulatedMachine
-from damon.model.arrays import FolioArray
+from damon.model.arrays import Buffer, FolioArray
 from damon.model.machine import Advice
 from damon.results.frames import NAME, Frames
 from damon.workload.load import load_workload
+from damon.workload.quantities import PAGE
 from tests.mm.sim.machines import check
 
 WORKLOAD = """\
@@ -30,7 +32,7 @@ machine: {memory: 64 MiB}
 """
 FRAMES = Frames(
     4.5, [(0x100000, 0x4000000)], {"one": [(0, 9000, 8), (10, 8000, 4)], "two": [(0, 9100, 8)]},
-    [FrameRun(7000, 3, 0.0), FrameRun(7003, 1, 12.5, True), FrameRun(9500, 2, 12.5), FrameRun(9600, 5, 12.5),
+    [FrameRun(7000, 3, 0.0), FrameRun(7003, 1, 12.5, True, mapped=53), FrameRun(9500, 2, 12.5), FrameRun(9600, 5, 12.5),
      FrameRun(9700, 4, 0.0, False, True)], 420.5, [(8100, 300), (9000, 4), (9800, 1000)], 1.25,
 )  # fmt: skip
 
@@ -99,8 +101,8 @@ def test_no_page_gets_a_frame_that_the_kernel_has(tmp_path: Path) -> None:
     workload, places = as_found(load_workload(tmp_path / "w.yaml"), FRAMES)
     assert FRAMES.free is not None
     free = {pfn for first, nr in FRAMES.free for pfn in range(first, first + nr)}
-    with SimulatedMachine(workload, 1, places, FRAMES.free) as machine:
-        given = {pfn for name, rows in places.items() for _, first, nr in rows for pfn in range(first, first + nr)}
+    with SimulatedMachine(workload, 1, places) as machine:
+        given = {pfn for rows in places.areas.values() for _, first, nr in rows for pfn in range(first, first + nr)}
         assert machine.free_mem()[0] == len(free - given) - 4, "four pages of one have no place"
         check(machine)
         machine.clock.sleep_us(20_000_000)
@@ -110,10 +112,24 @@ def test_no_page_gets_a_frame_that_the_kernel_has(tmp_path: Path) -> None:
         assert new <= free | given
 
 
-def test_free_memory_is_the_same_as_without_places(machine: SimulatedMachine) -> None:
-    with SimulatedMachine(machine.workload, 1) as other:
+def test_free_memory_is_the_same_as_without_places(tmp_path: Path) -> None:
+    (tmp_path / "w.yaml").write_text(WORKLOAD)
+    workload, places = as_found(load_workload(tmp_path / "w.yaml"), replace(FRAMES, free=None))
+    with SimulatedMachine(workload, 1) as other, SimulatedMachine(workload, 1, places) as machine:
         assert other.free_mem() == machine.free_mem()
         check(machine)
+
+
+def test_a_look_at_a_page_that_many_processes_map_takes_longer(machine: SimulatedMachine) -> None:
+    """The worker sleeps so much later. Of the frames at 9600 nobody knows how many map them, as of version 2."""
+    addrs = Buffer(ctypes.c_uint64, 4)
+    taken = []
+    for pfn in (9000, 7003, 9600, 8500):
+        before = machine.sampled()
+        addrs[0] = pfn * PAGE
+        machine.phys.mkold(addrs, 1)
+        taken.append(machine.sampled() - before)
+    assert taken == [1, 1 + 8, 1, 0], "one of 53 mappings is in a look; a free frame is none"
 
 
 def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -135,15 +151,18 @@ def test_a_file_of_version_2_knows_of_no_free_frames(tmp_path: Path) -> None:
     FRAMES.write(tmp_path)
     whole = json.loads((tmp_path / NAME).read_text())
     del whole["free"], whole["unrecorded_s"]
-    (tmp_path / NAME).write_text(json.dumps({**whole, "format": 2}))
-    assert Frames.read(tmp_path) == replace(FRAMES, free=None, unrecorded_s=0.0)
+    beside = [row[:5] for row in whole["beside"]]
+    (tmp_path / NAME).write_text(json.dumps({**whole, "format": 2, "beside": beside}))
+    found = Frames.read(tmp_path)
+    assert found is not None
+    assert (found.free, found.unrecorded_s, found.beside[0].mapped) == (None, 0.0, 0)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("lead_s", -1), ("unrecorded_s", -1), ("format", 4), ("beside", [[5, 0, 1.0, False, False]]),
-        ("beside", [[5, 1, 1.0]]), ("beside", [[5, 1, 1.0, False, False, 0]]),
+        ("beside", [[5, 1, 1.0]]), ("beside", [[5, 1, 1.0, False, False, 0, 0]]),
         ("beside", [[5, 2, 1.0, False, False], [6, 1, 1.0, False, False]]),
         ("beside", [[1 << 31, 1, 1.0, False, False]]), ("beside", [[5, 1, 1e300, False, False]]),
         ("areas", {"one": [[0, 1 << 30, 2]]}),

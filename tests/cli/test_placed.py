@@ -52,14 +52,16 @@ def test_short_rounds_are_of_what_is_accessed_most() -> None:
 def test_what_the_watching_process_shares_is_less_busy_later() -> None:
     """Its programs are accessed in each round, as it is at work then; afterwards as often as others use them."""
     watch = beside.Watch.__new__(beside.Watch)
+    watch._mapped = {2: 9}
     watch.pfns, watch.hot, watch._shared, watch._charged = array("Q", [1, 2, 3, 4]), array("Q", [1]), {2, 4}, {2}
     watch._locked = bytes((0, 0, 0, 1, 1))
     watch._long = beside._Rounds([b"\1\1\0\0"] * 10, 0.1)
     watch._short = beside._Rounds([b"\1"] * 16, 0.005)
     assert watch.runs() == [
-        FrameRun(1, 1, round(rate(16, 16, 0.005), 3)), FrameRun(2, 1, 1.0, True), FrameRun(3, 2, 0.0, False, True)
+        FrameRun(1, 1, round(rate(16, 16, 0.005), 3), mapped=1), FrameRun(2, 1, 1.0, True, mapped=9),
+        FrameRun(3, 2, 0.0, False, True, 1),
     ]  # fmt: skip
-    assert watch.runs(5.0)[1] == FrameRun(2, 1, 5.0, True)
+    assert watch.runs(5.0)[1] == FrameRun(2, 1, 5.0, True, mapped=9)
 
 
 def test_how_late_sleeps_end() -> None:

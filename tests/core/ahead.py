@@ -78,6 +78,8 @@ class RandomRun:
         self.machine = SimulatedMachine(random_workload(rnd), seed)
         self.machine.virtual_clock.ticks = Ticks(rnd.choice([0, 100, 250, 1000]), rnd.choice([0, 700_000]))
         self.machine.check_ns = rnd.choice([0, 1500])
+        for row in self.machine.state.areas():
+            row.more_looks = rnd.choice([0, 0, 7])
         self.damon = watched(self.machine, seed, counted)
         self.ctxs = random_contexts(rnd, self.damon)
         self.seen: list[Any] = []

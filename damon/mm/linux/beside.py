@@ -193,6 +193,7 @@ class Watch:
                 mask[pfn] = 0
         self.pfns = array("Q", (pfn for one in re.finditer(b"\x01+", mask) for pfn in range(*one.span())))
         self._charged = self._charged_to(memcg_id)
+        self._mapped = self._mapped_by()
         self._long = self._round_all(LONG_ROUNDS, LONG_US, self.pfns, max(len(self.pfns), 1))
         counts = map(sum, zip(*self._long.answers, strict=True))
         self.hot = busiest(
@@ -213,6 +214,17 @@ class Watch:
             return set()
         of = memoryview(self._read(self._files.kpagecgroup, self.pfns[-1] + 1)).cast("Q")
         return {pfn for pfn in self.pfns if pfn < len(of) and of[pfn] == memcg_id}
+
+    def _mapped_by(self) -> dict[int, int]:
+        """How many processes map each frame, where several do."""
+        file = os.open("kpagecount", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._files.proc)
+        try:
+            count = memoryview(self._read(file, self.pfns[-1] + 1 if self.pfns else 0)).cast("Q")
+        finally:
+            os.close(file)
+        # This process ends, and maps what it shares with others no more.
+        mapped = {pfn: count[pfn] - (pfn in self._shared) for pfn in self.pfns if pfn < len(count)}
+        return {pfn: nr for pfn, nr in mapped.items() if nr > 1}
 
     def _round_all(self, rounds: int, us: int, pfns: Sequence[int], chunk: int) -> _Rounds:
         """``rounds`` over all of ``pfns``, ``chunk`` at a time."""
@@ -250,6 +262,7 @@ class Watch:
                 shared_rate if seen and pfn in self._shared else self._rate(seen, short.get(pfn)),
                 pfn in self._charged,
                 bool(self._locked[pfn]),
+                self._mapped.get(pfn, 1),
             )
             for pfn, seen in zip(self.pfns, long, strict=True)
         )

@@ -127,7 +127,7 @@ class SimArea(ctypes.Structure):
         ("thp", ctypes.POINTER(c_uint8)),
         ("trace", ctypes.POINTER(SimTrace)),
         ("wanted", ctypes.POINTER(c_uint64)),
-        *((name, c_uint64) for name in ("start", "nr_pages")),
+        *((name, c_uint64) for name in ("more_looks", "start", "nr_pages")),
         *((name, c_uint32) for name in ("process", "kind", "memcg", "locked", "mapped", "epoch", "nr_seg", "nr_ext")),
         ("t_mapped", c_int64),
         *((name, c_uint64) for name in ("nr_bulk", "nr_bulk_idle")),

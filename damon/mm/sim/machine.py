@@ -16,7 +16,7 @@ from damon.mm.sim.kills import Kill
 from damon.mm.sim.layout import ACTIVE, COUNTERS, INACTIVE, NEVER, SimArea
 from damon.mm.sim.memcgs import CgroupStat
 from damon.mm.sim.phases import truth
-from damon.mm.sim.placing import Places, Runs, place
+from damon.mm.sim.placing import Places, place
 from damon.mm.sim.play import Play
 from damon.mm.sim.report import AreaStat, ProcessStat, area_stat, process_stat, touches
 from damon.mm.sim.spaces import SimulatedPhysical, SimulatedProcess
@@ -59,8 +59,6 @@ class SimulatedMachine(Closing, Releasable):
         seed: the same seed, the same run, on any machine.
         places: page frames that areas' pages are in at first; free frames are used as the kernel's page allocator does
             then. None: pages are in a row, and what was freed last is used first.
-        free: where ``places`` are given, page frames that are free beside them: the first of a run, how many; the
-            others are held by the kernel. None: all others are free.
 
     Raises:
         InvalidInput: a workload that cannot be played. MissingCapability: no address space for it.
@@ -70,14 +68,14 @@ class SimulatedMachine(Closing, Releasable):
     clock: Clock
     phys: PhysicalSpace
 
-    def __init__(self, workload: Workload, seed: int, places: Places | None = None, free: Runs | None = None) -> None:
+    def __init__(self, workload: Workload, seed: int, places: Places | None = None) -> None:
         _check(workload)
         self.workload = workload
         self.closed = False
         self.state = State(workload, seed)
         self._m = self.state.m
         if places is not None:
-            place(self.state, places, free, any(phase.hotplug for phase in workload.phases))
+            place(self.state, places, any(phase.hotplug for phase in workload.phases))
         self._engine = Engine(self.state)
         spec = workload.machine
         #: What a worker's look at a page that was sampled takes of the next sampling interval, ns.

@@ -5,20 +5,36 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from damon.mm.sim.buddy import Buddy
 
 if TYPE_CHECKING:
     from damon.mm.sim.state import State
 
-#: Of each area: the first page of a run, its page frame number, and how many there are.
-Places = Mapping[str, Sequence[tuple[int, int, int]]]
 #: The first page frame number of a run, and how many there are.
 Runs = Sequence[tuple[int, int]]
+#: A page that one more process maps takes so much more of a look: the kernel walks all mappings of a folio.
+_WALK: Final = 0.15
 
 
-def place(state: State, places: Places, free: Runs | None = None, plugged: bool = False) -> None:
+@dataclass(frozen=True)
+class Places:
+    """Where everything was on a real machine. Areas that the simulated one does not have are passed over.
+
+    Attributes:
+        areas: of each: the first page of a run, its page frame number, and how many there are.
+        free: page frames that are free beside them; None: all others.
+        mapped: of areas whose pages several processes map: how many do.
+    """
+
+    areas: Mapping[str, Sequence[tuple[int, int, int]]]
+    free: Runs | None = None
+    mapped: Mapping[str, int] = field(default_factory=dict)
+
+
+def place(state: State, places: Places, plugged: bool = False) -> None:
     """The areas' pages get these frames when their area is mapped, and no other page does before.
 
     Free frames are used as the kernel's page allocator uses them from then on (``sim_buddy.c``), unless memory comes
@@ -27,33 +43,35 @@ def place(state: State, places: Places, free: Runs | None = None, plugged: bool 
 
     Args:
         state: of a machine on which nothing is mapped yet.
-        places: runs of pages; areas that the machine does not have are passed over.
-        free: page frames that are free beside them; None: all others.
+        places: of its areas.
         plugged: memory comes and goes.
     """
+    for name, nr in places.mapped.items():
+        if name in state.placed:
+            state.row(name).more_looks = round(_WALK * (nr - 1))
     m = state.m
     if m.nr_node != 1 or not m.node[0].nr_free_runs:
         return
     run = state.free[0].rows[0]
     frames = range(run.frame, run.frame + run.nr)
-    taken = _wanted(state, places, frames)
+    taken = _wanted(state, places.areas, frames)
     wanted_runs, rest = _apart(frames, sorted(taken))
     if plugged:
         rest.sort(key=lambda one: one[1])
         _use_last(state, wanted_runs + rest)
         return
-    if free is not None:
-        rest = _held(state, rest, free)
+    if places.free is not None:
+        rest = _held(state, rest, places.free)
     _use_last(state, wanted_runs)
     state.buddy = Buddy(state.m, state.ram.nr_frames)
     for first, nr in rest:
         state.buddy.add(first, nr)
 
 
-def _wanted(state: State, places: Places, frames: range) -> set[int]:
+def _wanted(state: State, areas: Mapping[str, Sequence[tuple[int, int, int]]], frames: range) -> set[int]:
     """The frames that areas are to get; their rows know which page gets which."""
     taken: set[int] = set()
-    for name, rows in places.items():
+    for name, rows in areas.items():
         if name not in state.placed:
             continue
         row = state.row(name)

@@ -189,7 +189,7 @@ FIELDS(T) = {
 
 #define T sim_area
 FIELDS(T) = {
-	F(page) F(st) F(seg) F(ext) F(thp) F(trace) F(wanted) F(start) F(nr_pages) F(process) F(kind) F(memcg) F(locked) F(mapped)
+	F(page) F(st) F(seg) F(ext) F(thp) F(trace) F(wanted) F(more_looks) F(start) F(nr_pages) F(process) F(kind) F(memcg) F(locked) F(mapped)
 	F(epoch) F(nr_seg) F(nr_ext) F(t_mapped) F(nr_bulk) F(nr_bulk_idle) F(nr_present) F(nr_swapped)
 	F(nr_active) F(nr_huge) F(faults) F(refaults) F(reclaimed) F(touches) F(bulk_seq) F(node_present)
 	F(node_active) F(latency_t) F(latency_ns) F(touch_ns) F(node_rate) F(nr_evicted) F(residence_t)

@@ -32,7 +32,7 @@ EXPORT void sim_phys_mkold(struct sim_machine *m, const uint64_t *addrs, uint32_
 		if (sim_resolve(m, addrs[n] >> 12, &hint, &area, &index)) {
 			prefetch(m, addrs, n, nr, area, index);
 			sim_page_mkold(m, area, index, now);
-			m->sampled++;
+			m->sampled += 1 + m->area[area].more_looks;
 		}
 	}
 }
@@ -60,7 +60,7 @@ EXPORT void sim_virt_mkold(struct sim_machine *m, uint32_t process, const uint64
 	for (uint32_t n = 0; n < nr; n++)
 		if (sim_resolve_va(m, process, addrs[n], &area, &index)) {
 			sim_page_mkold(m, area, index, now);
-			m->sampled += sim_page_present(&m->area[area], index) != 0;
+			m->sampled += sim_page_present(&m->area[area], index) ? 1 + m->area[area].more_looks : 0;
 		}
 }
 

@@ -97,9 +97,10 @@ static void near_accessed(struct sim_machine *m, const uint64_t *addrs, uint32_t
 				__builtin_prefetch(&m->area[at[nr_here].area].page[at[nr_here].index]);
 				at[nr_here++].sample = n;
 			}
-		for (uint32_t n = 0; n < nr_here; n++)
+		for (uint32_t n = 0; n < nr_here; n++) {
 			hits[at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);
-		m->sampled += nr_here;
+			m->sampled += 1 + m->area[at[n].area].more_looks;
+		}
 	}
 }
 
@@ -139,7 +140,7 @@ static void phys_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint3
 		for (uint32_t n = 0; n < nr_here; n++)
 			if (sim_settle(m, &at[n], &hint)) {
 				hits[first + at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);
-				m->sampled++;
+				m->sampled += 1 + m->area[at[n].area].more_looks;
 			}
 	}
 }
@@ -190,7 +191,9 @@ static void virt_accessed(void *space, const uint64_t *addrs, uint32_t nr, uint3
 				at[nr_here++].sample = first + n;
 			}
 		for (uint32_t n = 0; n < nr_here; n++) {
-			m->sampled += sim_page_present(&m->area[at[n].area], at[n].index) != 0;
+			const struct sim_area *a = &m->area[at[n].area];
+
+			m->sampled += sim_page_present(a, at[n].index) ? 1 + a->more_looks : 0;
 			hits[at[n].sample] += accessed(m, at[n].area, at[n].index, t_old, now);
 		}
 	}

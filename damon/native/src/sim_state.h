@@ -107,6 +107,8 @@ struct sim_area {
 	uint8_t *thp; /* advice, by SIM_BLOCK pages */
 	const struct sim_trace *trace; /* of PATTERN_TRACE */
 	uint64_t *wanted; /* by page: the frame that it first gets if that is free, and 1 more; 0: any */
+	uint64_t
+		more_looks; /* a sample of its pages takes as much as one and so many others: many processes map them */
 	uint64_t start, nr_pages;
 	uint32_t process, kind, memcg, locked; /* locked: by mlock(2), no page leaves or is on another list */
 	/* from here on: changes */
@@ -234,7 +236,7 @@ struct sim_machine {
 	struct sim_node node[SIM_MAX_NODE];
 	struct sim_swap swap[SIM_MAX_SWAP];
 	uint64_t nr_event, next_id, next_seq, swap_used;
-	uint64_t sampled; /* pages that were made old by samples */
+	uint64_t sampled; /* pages that were made old by samples, and more_looks of each */
 	uint64_t isolated, nr_isolated; /* frames on their way offline: not free when they are freed */
 	uint64_t khugepaged, khugepaged_area, khugepaged_block; /* awake; where it goes on */
 	int64_t psi_ns, psi_end;

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -17,14 +17,15 @@ from tests.mm.sim.machines import MIB, SWAP, advise, check
 from tests.mm.sim.pages import page_frame, page_pfn, page_present
 
 PAGE = 4096
+Rows = Sequence[tuple[int, int, int]]
 
 
-def _machine(*areas: Area, places: Places, accesses: Sequence[Access] = (), phase: Phase | None = None,
+def _machine(*areas: Area, places: Mapping[str, Rows], accesses: Sequence[Access] = (), phase: Phase | None = None,
              then: tuple[Phase, ...] = (), thp: str = "never",
              free: Sequence[tuple[int, int]] | None = None) -> SimulatedMachine:  # fmt: skip
     phases = (phase or Phase("only", 10**9, tuple(accesses)), *then)
     spec = MachineSpec(32 * MIB, 0, SWAP, thp=thp)
-    return SimulatedMachine(Workload("test", areas, phases, False, spec), 1, places, free)
+    return SimulatedMachine(Workload("test", areas, phases, False, spec), 1, Places(places, free))
 
 
 def _pfns(sim: SimulatedMachine, name: str) -> list[int]:
@@ -139,7 +140,7 @@ def test_the_last_frames_are_less_than_the_processor_asks_for() -> None:
         False,
         MachineSpec(512 * MIB, 0, SWAP),
     )
-    with SimulatedMachine(workload, 1, {"a": [(0, 4096, 1)]}) as sim:
+    with SimulatedMachine(workload, 1, Places({"a": [(0, 4096, 1)]})) as sim:
         sim.clock.sleep_us(1_000_000)
         assert sim.counters()["pswpout"] > 0
         check(sim)
