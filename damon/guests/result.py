@@ -51,8 +51,8 @@ class _Memory(msgspec.Struct):
     resident_bytes_start: _Count
     resident_bytes: _Count
     refaults: _Count
-    swap_bytes: _Count = 0
-    swap_used_bytes: _Count = 0
+    swap_bytes: _Count | msgspec.UnsetType = msgspec.UNSET
+    swap_used_bytes: _Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Timing(msgspec.Struct):
