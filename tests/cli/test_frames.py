@@ -121,7 +121,7 @@ def test_free_memory_is_the_same_as_without_places(tmp_path: Path) -> None:
 
 
 def test_a_look_at_a_page_that_many_processes_map_takes_longer(machine: SimulatedMachine) -> None:
-    """The worker sleeps so much later. Of the frames at 9600 nobody knows how many map them, as of version 2."""
+    """The worker sleeps so much later. How many map the frames at 9600 is not known, as of version 2."""
     addrs = Buffer(ctypes.c_uint64, 4)
     taken = []
     for pfn in (9000, 7003, 9600, 8500):

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from damon.mm.sim.buddy import Buddy
@@ -123,11 +124,18 @@ def _apart(free: range, taken: Sequence[int]) -> tuple[list[tuple[int, int]], li
 def _held(state: State, rest: Sequence[tuple[int, int]], free: Runs) -> list[tuple[int, int]]:
     """The parts of ``rest``, runs of frames, that are ``free``; the kernel has the others."""
     unused = {frame for first, nr in rest for frame in range(first, first + nr)}
-    kept = unused.intersection(_frame(state, at) for pfn, nr in free for at in range(pfn, pfn + nr))
+    kept = unused.intersection(chain.from_iterable(_in_ram(state, *run) for run in free))
     held = len(unused) - len(kept)
     state.ram.held_pages += held
     state.m.node[0].nr_free -= held
     return _runs(sorted(kept))
+
+
+def _in_ram(state: State, pfn: int, nr: int) -> Iterator[int]:
+    """The frames of ``nr`` page frame numbers from ``pfn`` on, of which most may be no System RAM."""
+    for number in range(state.m.nr_res):
+        res = state.m.res[number]
+        yield from range(res.frame + max(pfn - res.pfn, 0), res.frame + min(pfn + nr - res.pfn, res.nr))
 
 
 def _use_last(state: State, runs: Sequence[tuple[int, int]]) -> None:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damon.mm.sim import SimulatedMachine
-from damon.mm.sim.placing import Places
+from damon.mm.sim.placing import Places, _in_ram
 from damon.model.machine import Advice
 from damon.workload.model import Access, Area, Hotplug, MachineSpec, Pattern, Phase, Workload
 from tests.mm.sim.machines import MIB, SWAP, advise, check
@@ -65,6 +66,17 @@ def test_free_blocks_are_of_free_frames_alone(base: int) -> None:
         assert here == {(-3, 0), (-2, 1), (0, 2), (4, 0), (6, 1), (8, 3), (16, 4), (32, 3), (256, 8)}
         assert sim.free_mem()[0] == 3 + 39 + 256
         check(sim)
+
+
+def test_free_memory_that_a_guest_made_up_is_cut_to_system_ram(base: int) -> None:
+    """Of 4 TiB."""
+    with _machine(Area("a", PAGE), places={"a": [(0, base, 1)]}, free=[(0, 1 << 30)]) as sim:
+        frames = sorted(islice(_in_ram(sim.state, 0, 1 << 30), 1 << 20))
+        assert frames == list(range(sum((end - start) // PAGE for start, end in sim.system_ram())))
+        free = sim.free_mem()[0]
+        check(sim)
+    with _machine(Area("a", PAGE), places={"a": [(0, base, 1)]}) as sim:
+        assert sim.free_mem()[0] == free
 
 
 def test_nothing_is_free(base: int) -> None:
