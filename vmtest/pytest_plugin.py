@@ -234,9 +234,11 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
     return "guest lost", "L", (f"GUEST LOST: {verdict}", {"red": True, "bold": True})
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Prints which guests were lost and which tests did not run."""
-    for report in terminalreporter.getreports("guest lost"):
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
+    """Prints which guests were lost and which tests did not run; at the very end, a line for each lost guest."""
+    lost = terminalreporter.getreports("guest lost")
+    for report in lost:
         terminalreporter.section(f"guest lost in {report.nodeid}", sep="!", red=True, bold=True)
         terminalreporter.line(str(report.longrepr))
     for reason, count in _missing.items():
@@ -246,3 +248,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(
                 f"'vmtest doctor' lists what is missing; {REQUIRED}=1 makes this a failure.", yellow=True
             )
+    yield
+    for report in lost:
+        terminalreporter.line(f"GUEST LOST {report.nodeid} - {str(report.longrepr).partition(chr(10))[0]}", red=True)

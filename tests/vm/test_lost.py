@@ -152,26 +152,35 @@ def test_a_failure_of_emulation_while_booting_is_tried_again_once(
     instead: str, verdict: Verdict, said: str, note: str, failures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = set(_directories(os.getpid()))
-    left = tmp_path / "left"
-    left.write_text("x" * failures)
-    wrapper = tmp_path / "qemu"
+    left, starts, wrapper = tmp_path / "left", tmp_path / "starts", tmp_path / "qemu"
     real = hostpkgs.program(GuestConfig().arch.qemu)
-    lines = ["#!/bin/sh", f"read left <{left}", f'[ -z "$left" ] && exec {real} "$@"', f'echo "${{left#x}}" >{left}']
-    wrapper.write_text("\n".join([*lines, instead.format(qemu=real)]))
+    lines = ["#!/bin/sh", f"echo >>{starts}", f"read left <{left}", f'[ -z "$left" ] && exec {real} "$@"']
+    wrapper.write_text("\n".join([*lines, f'echo "${{left#x}}" >{left}', instead.format(qemu=real)]))
     wrapper.chmod(0o755)
     monkeypatch.setattr(command_line, "program", lambda _name: str(wrapper))
     # A second start that is to succeed has all the time that a busy host takes.
     timeouts = Timeouts(silence=patient(3) if failures == 1 else 5)
-    guest = Guest(GuestConfig(memory="256M", accelerator="tcg", timeouts=timeouts))
-    if failures == 1:
-        with guest:
-            assert guest.run("true").returncode == 0
-            assert note in guest.warnings[0]
+    config = GuestConfig(memory="256M", accelerator="tcg", timeouts=timeouts)
+    losses = []
+    # A second start that is to succeed fails as any other does, once in some hundred.
+    for _ in range(3 if failures == 1 else 1):
+        left.write_text("x" * failures)
+        starts.write_text("")
+        guest = Guest(config)
+        try:
+            with guest:
+                assert guest.run("true").returncode == 0
+                assert note in guest.warnings[0]
+                assert failures == 1
+                break
+        except GuestLost as lost:
+            losses.append(lost)
+        finally:
+            assert starts.read_text() == "\n\n", "it is started twice, and no third time"
     else:
-        with pytest.raises(GuestLost) as caught:
-            guest.start()
-        assert caught.value.verdict is verdict
-        assert said in caught.value.summary
+        assert failures == 2, losses
+        assert losses[0].verdict is verdict
+        assert said in losses[0].summary
     assert set(_directories(os.getpid())) == before
 
 

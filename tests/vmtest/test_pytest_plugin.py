@@ -128,6 +128,7 @@ def test_a_lost_guest_is_no_failed_test_and_the_next_test_gets_another(inner: py
     done.stdout.fnmatch_lines(
         ["*guest lost in test_it.py::test_one*", "guest panic: it crashed", "*the console", "artifacts: *"]
     )
+    assert done.outlines[-2] == "GUEST LOST test_it.py::test_one - guest panic: it crashed"
     assert done.ret == 1
     assert str(done.stdout).count("CLOSED") == 2
 
