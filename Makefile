@@ -70,7 +70,7 @@ demo-vm: $(STAMP) system
 # The helper, the workload program, and the C that tests compile; damon/kernel/shim is compiled against kernel trees.
 # What is for arm64 only is compiled where its compiler is installed (images/packages-arm64.txt).
 C_SOURCES = $(wildcard benchmarks/*.c damon/native/src/*.c damon/native/src/workload/*.c vmtest/truth/*.c tests/*/*.c)
-C_FILES = $(C_SOURCES) $(wildcard damon/native/src/*.h damon/native/src/workload/*.h vmtest/truth/*.h damon/kernel/shim/*.[ch])
+C_FILES = $(C_SOURCES) $(wildcard damon/native/src/*.h damon/native/src/workload/*.h vmtest/truth/*.h damon/kernel/shim/*.[ch] damon/kernel/shim/standin/*.h)
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

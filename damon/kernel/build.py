@@ -117,7 +117,7 @@ def build(source: KernelSource, *, sanitize: bool = False) -> Built:
         "flags": " ".join((*flags, *_options())), "extra": " ".join(map(str, source.extra)),
     }  # fmt: skip
     shared = [NATIVE / "src" / name for name in ("damon.h", "sample.h")]
-    for path in (*SHIM.iterdir(), *shared, Path(__file__), Path(header.__file__)):
+    for path in (*SHIM.rglob("*.[ch]"), *shared, Path(__file__), Path(header.__file__)):
         recipe[path.name] = path.read_bytes()
     begun = time.monotonic()
     directory = obtain(

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from damon.errors import MissingCapability
 from damon.mm.frames import FrameRun
 from damon.mm.linux.machine import LinuxMachine
 from damon.mm.linux.native import Files, Sampler, checked, drain
@@ -217,7 +218,11 @@ class Watch:
 
     def _mapped_by(self) -> dict[int, int]:
         """How many processes map each frame, where several do."""
-        file = os.open("kpagecount", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._files.proc)
+        try:
+            file = os.open("kpagecount", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._files.proc)
+        except OSError as error:
+            why = f"file: kpagecount: {error.strerror}; run as root on a kernel with CONFIG_PROC_PAGE_MONITOR"
+            raise MissingCapability(why) from None
         try:
             count = memoryview(self._read(file, self.pfns[-1] + 1 if self.pfns else 0)).cast("Q")
         finally:
