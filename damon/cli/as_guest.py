@@ -93,7 +93,9 @@ def files_in_memory(workload: Workload) -> Workload:
 #: What the worker of an emulated guest's kernel takes where an instruction takes 1 ns, microseconds: fitted to the
 #: intervals of some traced runs (docs/explanation/sim-to-real.md). ``wake_us``: each sample takes so much whatever it
 #: is of.
-_WORKER: Final = {"check_us": 3.0, "wake_us": 10.0, "scan_us": 3.0, "reclaim_us": 12.0}
+_WORKER: Final = {"check_us": 2.7, "wake_us": 10.0, "scan_us": 3.0, "reclaim_us": 12.0}
+#: What the worker does: it takes longer where it waits for the processor meanwhile.
+_WORK: Final = ("check_us", "scan_us", "reclaim_us")
 
 
 def as_emulated(workload: Workload, icount: int | None) -> Workload:
@@ -141,7 +143,9 @@ def as_found(workload: Workload, frames: Frames) -> tuple[Workload, Places]:
         if rate:
             accesses.append(Access(name, rate * page))
     phases = tuple(replace(phase, accesses=(*phase.accesses, *accesses)) for phase in workload.phases)
-    machine = replace(workload.machine, wake_us=workload.machine.wake_us + frames.late_us)
+    own = workload.machine
+    work = {name: getattr(own, name) * (1 + frames.run_delay) for name in _WORK}
+    machine = replace(own, wake_us=own.wake_us + frames.late_us, **work)
     return replace(workload, areas=(*areas, *workload.areas), phases=phases, machine=machine), Places(
         places, frames.free, mapped
     )  # fmt: skip

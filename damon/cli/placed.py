@@ -110,16 +110,17 @@ class PlacedWorkload:
 
         areas = {name: rows(frames) for name, frames in self._areas.items()}
         taken = {pfn for frames in self._areas.values() for pfn in frames}
-        beside, late_us = self._beside(taken)
+        beside, (late_us, run_delay) = self._beside(taken)
         free = None if self._using is None else self._using.free_runs()
         lead_s, unrecorded_s = (
             round((end - start) / 1e9, 6)
             for start, end in ((self._began_ns, self._loaded_ns), (self._loaded_ns, self._recorded_ns))
         )
-        return Frames(lead_s, self._ram, areas, beside, late_us, free, unrecorded_s)
+        return Frames(lead_s, self._ram, areas, beside, late_us, free, unrecorded_s, run_delay)
 
-    def _beside(self, taken: set[int]) -> tuple[list[FrameRun], float]:
-        """What was seen, but for ``taken`` and what has become free, and what has come since; how late sleeps end, us.
+    def _beside(self, taken: set[int]) -> tuple[list[FrameRun], tuple[float, float]]:
+        """What was seen, but for ``taken`` and what has become free, and what has come since; how long a thread
+        waits for the processor: after a sleep, us, and for each unit of its processor time.
 
         What this process has is accessed at each look. How often the rest of it is accessed is not known.
         """
@@ -138,7 +139,8 @@ class PlacedWorkload:
             for pfn, nr in self._using.free_runs():
                 for at in range(pfn, pfn + nr):
                     found.pop(at, None)
-        return runs(found[at] for at in sorted(found)), round(seen["late_ns"] / 1000, 3)
+        pace = round(seen["late_ns"] / 1000, 3), round(seen["run_delay"], 3)
+        return runs(found[at] for at in sorted(found)), pace
 
 
 def rows(frames: Iterable[int]) -> list[tuple[int, int, int]]:

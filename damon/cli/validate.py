@@ -260,7 +260,7 @@ def _beside(
     if frames is None:
         raise InvalidInput(f"--others: measured: {str(measured)!r} has no {NAME}; give a size and a rate, or none")
     if arguments.as_measured:
-        frames = replace(frames, late_us=0.0)
+        frames = replace(frames, late_us=0.0, run_delay=0.0)
     workload, places = as_found(workload, frames)
     return workload, {"lead_s": frames.lead_s, "places": places}, frames.unrecorded_s
 

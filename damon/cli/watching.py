@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The look at all page frames, as a process of its own: what it needs itself is gone before anything is measured.
 
-Then it measures how late sleeps end, as those of a worker will: next to the workload, and to the command's looks at it.
+Then it measures how long a worker will wait for the processor: next to the workload, and to the command's looks at it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from damon.errors import MissingCapability
 from damon.mm.frames import FrameRun
 from damon.mm.linux import LinuxMachine
-from damon.mm.linux.beside import Watch, runs, sleeps_late_ns
+from damon.mm.linux.beside import Pace, Watch, runs
 
 
 def looked_at(machine: LinuxMachine, without: Iterable[int], memcg_id: int, shared_rate: float) -> list[FrameRun]:
@@ -31,7 +31,7 @@ def looked_at(machine: LinuxMachine, without: Iterable[int], memcg_id: int, shar
 
 def main() -> int:
     """The frames of standard input (64 bits each) are left out. The rows of the others go to standard output, as JSON,
-    and how late sleeps end, in ns.
+    and how long a thread waits for the processor (:class:`Pace`).
 
     Arguments: the number of a cgroup, and the rate of what is shared (:meth:`Watch.runs`).
     """
@@ -39,12 +39,12 @@ def main() -> int:
     try:
         with LinuxMachine() as machine:
             found = looked_at(machine, without, int(sys.argv[1]), float(sys.argv[2]))
-            late_ns = sleeps_late_ns(machine.clock)
+            pace = Pace.measured(machine.clock)
     except MissingCapability as error:
         print(error, file=sys.stderr)
         return 3
     rows = [[run.pfn, run.nr, run.rate, run.charged, run.locked, run.mapped] for run in found]
-    json.dump({"frames": rows, "late_ns": late_ns}, sys.stdout)
+    json.dump({"frames": rows, "late_ns": pace.late_ns, "run_delay": pace.run_delay}, sys.stdout)
     return 0
 
 

@@ -20,11 +20,13 @@ NAME: Final = "frames.json"
 FORMAT: Final = 3
 _MOST_BYTES: Final = 64 << 20
 #: Limits of a file: page frames (of 4 TiB), accesses of one in a second, seconds before the modules are loaded, and
-#: microseconds of a sleep.
+#: microseconds of a sleep, and
+#: times the work.
 _MOST_FRAMES: Final = 1 << 30
 _MOST_RATE: Final = 1e6
 _MOST_LEAD_S: Final = 3600.0
 _MOST_LATE_US: Final = 1e6
+_MOST_DELAY: Final = 1e3
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Frames:
         areas: of each area runs of pages: the first one's number in the area and its frame, and how many.
         beside: all else that monitoring sees, ascending.
         late_us: a sleep of 5 ms ended so much later on average, while the workload ran.
+        run_delay: a thread waited so long for the processor for each unit of its processor time.
         free: in free blocks of the page allocator, ascending: the first frame, how many; None: not known.
         unrecorded_s: the modules had worked for so long at the time 0 of the run's rows.
     """
@@ -48,6 +51,7 @@ class Frames:
     late_us: float = 0.0
     free: Sequence[tuple[int, int]] | None = None
     unrecorded_s: float = 0.0
+    run_delay: float = 0.0
 
     def write(self, directory: Path) -> None:
         """Into a run directory."""
@@ -58,6 +62,7 @@ class Frames:
                 [one.pfn, one.nr, one.rate, one.charged, one.locked, one.mapped] for one in self.beside
             ],
             "late_us": self.late_us, "free": self.free, "unrecorded_s": self.unrecorded_s,
+            "run_delay": self.run_delay,
         }  # fmt: skip
         (directory / NAME).write_text(json.dumps(whole, separators=(",", ":")) + "\n")
 
@@ -103,7 +108,8 @@ class Frames:
         beside = [FrameRun(row.pfn, row.nr, row.rate, row.charged, row.locked, row.mapped) for row in found.beside]
         _ascending((one.pfn, one.nr) for one in beside)
         _ascending(found.free or ())
-        return cls(found.lead_s, found.system_ram, areas, beside, found.late_us, found.free, found.unrecorded_s)
+        last = found.unrecorded_s, found.run_delay
+        return cls(found.lead_s, found.system_ram, areas, beside, found.late_us, found.free, *last)
 
 
 def _ascending(rows: Iterable[tuple[int, int]]) -> None:
@@ -126,6 +132,7 @@ def _file() -> Any:
     often = Annotated[float, msgspec.Meta(ge=0, le=_MOST_RATE)]
     lead = Annotated[float, msgspec.Meta(ge=0, le=_MOST_LEAD_S)]
     late = Annotated[float, msgspec.Meta(ge=0, le=_MOST_LATE_US)]
+    delay = Annotated[float, msgspec.Meta(ge=0, le=_MOST_DELAY)]
     row = msgspec.defstruct("_Row", [
         ("pfn", number), ("nr", some), ("rate", often), ("charged", bool), ("locked", bool, False),  # of version 2
         ("mapped", number, 0),  # of version 3
@@ -135,5 +142,6 @@ def _file() -> Any:
         ("areas", dict[str, list[tuple[number, number, some]]]),
         ("beside", list[row]), ("late_us", late, 0.0),  # type: ignore[valid-type]
         ("free", list[tuple[number, some]] | None, None), ("unrecorded_s", lead, 0.0),
+        ("run_delay", delay, 0.0),
     ]  # fmt: skip
     return msgspec.defstruct("_File", fields)

@@ -24,7 +24,7 @@ from damon.errors import MissingCapability
 from damon.mm.clock import RealClock
 from damon.mm.frames import FrameRun
 from damon.mm.linux import LinuxMachine, beside
-from damon.mm.linux.beside import Using, rate, runs, sleeps_late_ns
+from damon.mm.linux.beside import LATE_ROUNDS, Pace, Using, rate, runs, sleeps_late_ns
 from damon.results.frames import Frames
 from damon.workload.performed import Report
 from damon.workload.quantities import PAGE
@@ -84,6 +84,42 @@ def test_how_late_sleeps_end() -> None:
     assert slack.read_text() == before
 
 
+class Shared:
+    """A processor on which a thread that works waits half as long again, and after a sleep 200 ns."""
+
+    def __init__(self) -> None:
+        self.now = self.worked = self.slept = 0
+
+    def now_ns(self) -> int:
+        return self.now
+
+    def worked_ns(self) -> int:
+        self.worked += 100
+        self.now += 150
+        return self.worked
+
+    def sleep_us(self, us: int) -> None:
+        self.now += us * 1000 + 200
+        self.slept += 1
+
+
+def test_what_a_thread_waits_while_it_works() -> None:
+    """Its own work does not count, however much more than asked for it is."""
+    clock = Shared()
+    late_ns = sleeps_late_ns(clock, 10, work_ns=1050, worked_ns=clock.worked_ns)  # type: ignore[arg-type]
+    assert clock.worked == 10 * (11 + 1) * 100, "each turn: its begin, and 11 looks until 1050 are over"
+    assert late_ns == 200 + 12 * 150 - 11 * 100
+
+
+def test_the_delay_is_that_of_the_work_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = {0: 70_000, 1_000_000: 1_230_000}
+    monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock, work_ns=0: late[work_ns])
+    assert Pace.measured(SimpleNamespace()) == Pace(70_000, 1.16)  # type: ignore[arg-type]
+    late[1_000_000] = 69_000
+    assert Pace.measured(SimpleNamespace()) == Pace(70_000, 0.0)  # type: ignore[arg-type]
+    assert LATE_ROUNDS * beside.SHORT_US >= 1_000_000, "what is done once a second is in it"
+
+
 def _placed(
     monkeypatch: pytest.MonkeyPatch, looks: Iterable[list[int]], seen: str, own: set[int],
     listed: Iterable[int] = (), free: Iterable[int] = (),
@@ -98,7 +134,7 @@ def _placed(
     os.write(kpageflags, flags.tobytes())
 
     def watch(placed: PlacedWorkload, every_s: float, look: object) -> None:
-        placed._seen.write(f'{{"frames": {seen}, "late_ns": 310500}}'.encode())
+        placed._seen.write(f'{{"frames": {seen}, "late_ns": 310500, "run_delay": 0.25}}'.encode())
 
     monkeypatch.setattr(beside, "frames_of", lambda pid, start, end: next(given))
     monkeypatch.setattr(beside, "own_frames", lambda pid: own)
@@ -120,7 +156,7 @@ def test_an_area_has_the_frames_of_when_the_modules_were_loaded(monkeypatch: pyt
     placed.recorded(10**10 + 1_350_000_000)
     others = [FrameRun(6, 1, 0.5, False, True), FrameRun(8, 1, 0.5, False, True), FrameRun(20, 1, 7.0, True)]
     assert placed.frames() == Frames(
-        2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, others, 310.5, [], 1.35
+        2.0, [(0, 1 << 20)], {"hot": [(0, 5, 1), (1, 9, 1), (2, 7, 1)]}, others, 310.5, [], 1.35, 0.25
     )  # fmt: skip
 
 
@@ -176,13 +212,13 @@ def test_another_process_looks_at_the_frames_while_this_one_does_its_work(
             (tmp_path / "twice").touch()
 
     wait = f"while [ ! -e {tmp_path}/twice ]; do sleep 0.05; done"
-    (tmp_path / "seen").write_text('{"frames": [[7, 1, 2.5, false, false]], "late_ns": 1500}')
+    (tmp_path / "seen").write_text('{"frames": [[7, 1, 2.5, false, false]], "late_ns": 1500, "run_delay": 1.16}')
     script = f'echo "$*" >{tmp_path}/words; cat >{tmp_path}/left; {wait}; cat {tmp_path}/seen'
     placed = watching(script, look)
     placed.begin()
     found = placed.frames()
     assert found.beside == [FrameRun(7, 1, 2.5)]
-    assert found.late_us == 1.5
+    assert (found.late_us, found.run_delay) == (1.5, 1.16)
     assert (tmp_path / "words").read_text() == "-m damon.cli.watching 0 5.0\n"
     assert (tmp_path / "left").read_bytes() == array("Q", [3, 4]).tobytes()
 

@@ -236,7 +236,7 @@ def test_the_worker_of_an_emulated_guest(files: Path, monkeypatch: pytest.Monkey
     )
     (files / "w.yaml").write_text(WORKLOAD.replace("{memory: 128 MiB}", "{memory: 128 MiB, scan_us: 0.2}"))
     for engine, costs in (
-        ("guest:host", (6.0, 20.0, 0.2, 24.0)), ("guest:pydamon", (0.0, 0.0, 0.2, 1.0)),
+        ("guest:host", (5.4, 20.0, 0.2, 24.0)), ("guest:pydamon", (0.0, 0.0, 0.2, 1.0)),
     ):  # fmt: skip
         out = files / engine.partition(":")[2]
         assert _run(files, "--engine", engine, "--others", "none", "-o", str(out), "--quiet") == 0
@@ -252,18 +252,18 @@ def test_measured_intervals_have_the_pace_of_the_worker_in_them(files: Path, mon
         for job in jobs:
             frames = Frames.read(job.place)
             assert frames is not None
-            replace(frames, late_us=700.0).write(job.place)
+            replace(frames, late_us=700.0, run_delay=1.0).write(job.place)
         return found
 
     counted = SimpleNamespace(icount=0)
     monkeypatch.setattr(
         compare_guests, "prepare", lambda *given, **more: replace(_prepare(*given, **more), config=counted)
     )
-    for words, paces in (([], (3.0, 710.0)), (["--as-measured"], (0.0, 0.0))):
+    for words, paces in (([], (5.4, 6.0, 24.0, 710.0)), (["--as-measured"], (0.0, 0.1, 1.0, 0.0))):
         out = files / f"out{len(words)}"
         assert _run(files, "--others", "measured", "-o", str(out), "--quiet", *words, guest=guest) == 0
         asked = json.loads((out / "soon/predicted/run.json").read_text())["request"]["workload"]["machine"]
-        assert (asked["check_us"], asked["wake_us"]) == paces
+        assert tuple(asked[f"{name}_us"] for name in ("check", "scan", "reclaim", "wake")) == paces
 
 
 def test_a_guest_that_measured_nothing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,8 +111,8 @@ def test_snapshots_are_the_events(run: Path) -> None:
 
 
 def _has(path: Path) -> bool:
-    """Has something been written to it?"""
-    return path.exists() and path.stat().st_size > 0
+    """Has a whole line been written to it?"""
+    return path.exists() and b"\n" in path.read_bytes()
 
 
 def test_a_killed_run_can_be_read(tmp_path: Path) -> None:

@@ -65,3 +65,4 @@ def _check_frames(place: Path) -> None:
     assert len(free) * 4096 == pytest.approx(result["memory"]["free_bytes_start"], rel=0.05)
     assert frames.unrecorded_s > 0
     assert frames.late_us > 0
+    assert frames.run_delay > 0

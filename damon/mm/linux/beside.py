@@ -13,9 +13,10 @@ import math
 import os
 import re
 import threading
+import time
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,8 @@ LONG_ROUNDS, LONG_US = 10, 100_000
 SHORT_ROUNDS, SHORT_US = 16, 5_000
 #: Sleeps, to see how late they end: of two seconds, so that what is done once a second is in it.
 LATE_ROUNDS: Final = 400
+#: Work before each, as a monitor with some hundred regions has it.
+WORK_NS: Final = 1_000_000
 #: Frames of a short round at a time: marking and reading them has to take less than the interval.
 _CHUNK: Final = 256
 #: Frames of all short rounds at most, those with most accesses: so that they take seconds, and not minutes.
@@ -144,10 +147,39 @@ def drain_lists(files: Files) -> None:
         os.sched_setaffinity(0, before)
 
 
-def sleeps_late_ns(clock: Clock, rounds: int = LATE_ROUNDS, us: int = SHORT_US) -> int:
-    """By how much ``rounds`` sleeps of ``us`` of this thread end late, on average: until it gets a processor, ns.
+@dataclass(frozen=True)
+class Pace:
+    """How long a thread waits for a processor that sleeps and works in turns, as a monitor's does.
+
+    Attributes:
+        late_ns: after a sleep, if it works for next to nothing.
+        run_delay: more for each unit of processor time that it works.
+    """
+
+    late_ns: int
+    run_delay: float
+
+    @classmethod
+    def measured(cls, clock: Clock, work_ns: int = WORK_NS) -> Pace:
+        """By two times 400 sleeps of 5 ms of this thread, the second 400 after ``work_ns`` of work each."""
+        late_ns = sleeps_late_ns(clock)
+        return cls(late_ns, max(sleeps_late_ns(clock, work_ns=work_ns) - late_ns, 0) / work_ns)
+
+
+def sleeps_late_ns(
+    clock: Clock, rounds: int = LATE_ROUNDS, us: int = SHORT_US, work_ns: int = 0,
+    worked_ns: Callable[[], int] = time.thread_time_ns,
+) -> int:  # fmt: skip
+    """By how much ``rounds`` sleeps of ``us`` of this thread, each after some work, end late on average, ns.
 
     Timers are as exact as those of a kernel's thread meanwhile.
+
+    Args:
+        clock: has the sleeps.
+        rounds: how many.
+        us: length of each.
+        work_ns: processor time that the thread uses before each; what it waits meanwhile counts as late.
+        worked_ns: the thread's processor time.
     """
     slack = Path(f"/proc/{threading.get_native_id()}/timerslack_ns")
     before = slack.read_text()
@@ -155,9 +187,11 @@ def sleeps_late_ns(clock: Clock, rounds: int = LATE_ROUNDS, us: int = SHORT_US) 
     try:
         late = 0
         for _ in range(rounds):
-            begin = clock.now_ns()
+            begin, first_ns, own_ns = clock.now_ns(), worked_ns(), 0
+            while own_ns < work_ns:
+                own_ns = worked_ns() - first_ns
             clock.sleep_us(us)
-            late += clock.now_ns() - begin - us * 1000
+            late += clock.now_ns() - begin - us * 1000 - own_ns
     finally:
         slack.write_text(before)
     return max(late, 0) // rounds
