@@ -110,10 +110,20 @@ class Cluster:
         return self._client.submit(perform_there, data, names, *contents, pure=False, priority=-index)
 
     def _sent(self, file: Sent) -> Any:
-        """The content, which each worker that is there has; a later one gets it from them."""
+        """The content, which one worker has; the others get it from there.
+
+        Dask sends it to all of them by itself, but never ends where one dies meanwhile.
+        """
         future = self._there.get(file.sha256)
-        if future is None or future.status != "finished":
-            future = self._there[file.sha256] = self._client.scatter(file.content, broadcast=True, hash=False)
+        for attempt in range(TRIES):
+            if future is not None and future.status == "finished":
+                break
+            try:
+                future = self._there[file.sha256] = self._client.scatter(file.content, hash=False)
+            except (OSError, TimeoutError) as error:  # the worker that was to get it has died
+                if attempt + 1 == TRIES:
+                    said = f"cluster: {file.name}: cannot be sent to a worker: {cut(repr(error))}"
+                    raise WorkerDied(5, f"{said}; look at the workers and start again") from error
         return future
 
     def close(self) -> None:

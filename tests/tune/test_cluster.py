@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,7 @@ pytest.importorskip("optuna", reason="the extra tune is not installed")
 
 import dask
 from distributed import LocalCluster
+from distributed.comm.core import CommClosedError
 
 from damon import scheduler
 from damon.errors import InvalidInput, MissingCapability
@@ -27,6 +29,7 @@ from damon.scheduler import check_address, is_open
 from damon.tune import cluster, sent, stages
 from damon.tune.cluster import Cluster, perform_there
 from damon.tune.evaluate import Evaluator
+from damon.tune.pool import WorkerDied
 from damon.tune.results import Results
 from damon.tune.sent import packed
 from damon.tune.study import load_study
@@ -107,6 +110,33 @@ def _traced(directory: Path) -> None:
     random_trace(directory / "t.trace", 5)
     replay = "areas:\n  replay: {trace: ./t.trace, loop: true, time_scale: 100}\n"
     (directory / "traced.yaml").write_text(WORKLOAD.replace("areas:\n", replay))
+
+
+def test_a_worker_that_dies_while_a_file_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one gets the file; where none can, it is said. It is never sent to all: Dask does not end then."""
+    told: list[dict[str, object]] = []
+    failures = [0]
+
+    def scatter(content: bytes, **how: object) -> SimpleNamespace:
+        told.append(how)
+        if len(told) <= failures[0]:
+            raise CommClosedError("the worker is gone")
+        return SimpleNamespace(status="finished", content=content)
+
+    client = SimpleNamespace(scatter=scatter, close=lambda: None)
+    monkeypatch.setattr(scheduler, "connected", lambda *_: client)
+    monkeypatch.setattr(scheduler, "check_workers", lambda *_: None)
+    runner, file = Cluster("tcp://127.0.0.1:1", ()), sent.Sent("t.trace", "0" * 64, b"x")
+    for failures[0], calls in ((0, 1), (2, 3)):
+        told.clear()
+        runner._there.clear()
+        assert runner._sent(file) is runner._sent(file)
+        assert told == [{"hash": False}] * calls
+    failures[0] = 3
+    told.clear()
+    runner._there["0" * 64].status = "lost"
+    with pytest.raises(WorkerDied, match=r"cluster: t\.trace: cannot be sent .*start again"):
+        runner._sent(file)
 
 
 def test_addresses(tmp_path: Path) -> None:
