@@ -7,6 +7,7 @@ compared with (``damon.tune.measure``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
@@ -100,10 +101,12 @@ class Figure:
         return f"{value:.6g}"
 
     def short(self, value: float, spread: float | None = None) -> str:
-        """``value`` for tables, with its ``spread`` if there is one: ``130.0±1.1 MiB``."""
+        """``value`` for tables, with its ``spread`` if there is one, as exact as it is: ``130.0±1.1 MiB``."""
         factor, form, end = {"share": (100.0, ".3f", "%"), "bytes": (1 / (1 << 20), ".1f", " MiB")}.get(
             self.unit, (1.0, ".5g", "")
         )
+        if spread is not None and form == ".5g":
+            spread = round(spread, 4 - math.floor(math.log10(abs(value))) if value else 4)
         beside = "" if spread is None else f"\N{PLUS-MINUS SIGN}{spread * factor:{form}}"
         return f"{value * factor:{form}}{beside}{end}"
 
