@@ -146,6 +146,7 @@ def import_file(arguments: argparse.Namespace) -> int:
         print(f"damon: {damaged}; this is what came before", file=sys.stderr)
     if not arguments.quiet:
         _summary(Trace(target))
+        _machine(path)
     return 0 if damaged is None else 1
 
 
@@ -263,3 +264,22 @@ def _summary(trace: Trace) -> None:
     output.table(("process", "areas", "size", "windows"), rows)
     loop = ", repeats" if what.loop else ""
     print(f"{trace.path.name}: {what.duration_ns / 1e9:g} s{loop}, {output.size(trace.size)}")
+
+
+def _machine(path: Path) -> None:
+    """What a workload file needs for a machine like the one that the recording was made on."""
+    from damon.mm.sim.ram import MIB, memory_of
+    from damon.records.siblings import footprints
+
+    first = next(footprints(path), None)
+    if first is None or not first.total:
+        return
+    others = max((first.available or first.free) - first.free, 0)
+    held = max(first.total - first.free - first.resident - others, 0)
+    print(
+        f"memory at first: {output.size(first.total)}, of which {output.size(first.resident)} of these processes, "
+        f"{output.size(first.free)} free, {output.size(others)} that can be reclaimed besides; in a workload file:"
+    )
+    if others >= MIB:
+        print(f"  others: {{size: {round(others / MIB)} MiB, process: others}}  # below areas:")
+    print(f"machine: {{memory: {memory_of(first.total) // MIB} MiB, reserved: {round(held / MIB)} MiB}}")

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-_LARGEST: Final = 16 << 20
+from damon.records.siblings import beside
+
 #: start, end, name
 Mapping = tuple[int, int, str]
 
@@ -16,13 +16,10 @@ Mapping = tuple[int, int, str]
 def mappings(path: Path, target: int) -> list[Mapping]:
     """The last known mappings of the ``target``-th process of the recording at ``path``; none where they were not
     recorded, or the file beside it is not as expected."""
-    beside = path.with_name(f"{path.name}.vmas")
+    looks = beside(path, "vmas")
     try:
-        if not beside.is_file() or beside.stat().st_size > _LARGEST:
-            return []
-        processes = json.loads(beside.read_bytes())[-1]["procvmas"]
-        return [_mapping(vma) for vma in processes[target]["vmas"]]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return [_mapping(vma) for vma in looks[-1]["procvmas"][target]["vmas"]]
+    except (KeyError, IndexError, TypeError):
         return []
 
 

@@ -7,7 +7,6 @@ counters and no schemes.
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +19,14 @@ from damon.quoting import cut
 from damon.records.form import Key
 from damon.records.names import mappings
 from damon.records.read import Damaged, Record, Snapshot, read
+from damon.records.siblings import MOST, beside, footprints
 from damon.results.directory import DirectorySink
 from damon.results.regions import MAX_ROWS, Encoder
 from damon.version import __version__
 
 _EVERY: Final = 64  # snapshots between two reports of progress
-_LARGEST: Final = 64 << 20  # of a file beside the records
 _MOST_NAMED: Final = 4096
-_PAGE: Final = 4096
-_KIB: Final = 1024
 _USUAL_US: Final = 5000, 100_000  # sampling and aggregation interval
-_MOST: Final = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -212,8 +208,8 @@ def _request(path: Path, seconds: float) -> dict[str, Any]:
 
 def _contexts(path: Path, tables: _Tables) -> list[Any]:
     """The contexts as ``FILE.kdamonds`` has them, or as far as the records tell, with the names of mappings."""
-    beside = _beside(path, "kdamonds")
-    workers = beside if isinstance(beside, list) else []
+    known_workers = beside(path, "kdamonds")
+    workers = known_workers if isinstance(known_workers, list) else []
     found = []
     for kdamond, context in tables.contexts.items():
         worker = workers[kdamond] if kdamond < len(workers) else None
@@ -225,7 +221,7 @@ def _contexts(path: Path, tables: _Tables) -> list[Any]:
             [target, start, end, cut(name)]
             for target in range(min(nr, 64))
             for start, end, name in mappings(path, target)
-            if name.strip("0") and 0 <= start < end < _MOST
+            if name.strip("0") and 0 <= start < end < MOST
         ]
         usual = {"ops": "vaddr", "intervals": intervals, "targets": [], "schemes": []}
         found.append({**usual, **first, "mappings": named[:_MOST_NAMED]})
@@ -234,39 +230,12 @@ def _contexts(path: Path, tables: _Tables) -> list[Any]:
 
 def _free_memory(path: Path, sink: DirectorySink) -> None:
     """The table ``machine``: free and resident memory as they were looked at, from the first look on."""
-    looks = _beside(path, "mem_footprint")
-    rows = [row for row in map(_footprint, looks if isinstance(looks, list) else []) if row is not None]
-    times = [row[0] - rows[0][0] for row in rows]
-    if not rows or any(time < 0 for time in times):
+    looks = list(footprints(path))
+    times = [look.time_ns - looks[0].time_ns for look in looks]
+    if not looks or any(time < 0 for time in times):
         return
     unknown = ("swapped_bytes", "faults", "refaults", "swap_ins", "swap_outs", "psi_some_us", "slowdown")
     sink.append("machine", {
-        "time_ns": times, "free_bytes": [row[1] for row in rows], "resident_bytes": [row[2] for row in rows],
-        **{name: [None] * len(rows) for name in unknown},
+        "time_ns": times, "free_bytes": [look.free for look in looks],
+        "resident_bytes": [look.resident for look in looks], **{name: [None] * len(looks) for name in unknown},
     })  # fmt: skip
-
-
-def _footprint(look: Any) -> tuple[int, int, int] | None:
-    """Time (ns), free bytes, and resident bytes of the processes."""
-    try:
-        free = resident = 0
-        for one in look["footprints"]:
-            if one["pid"] is None:
-                free = int(one["footprint"]["free"]) * _KIB
-            else:
-                resident += int(one["footprint"]["resident"]) * _PAGE
-        found = round(float(look["time"]) * 1e9), free, resident
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    return found if all(0 <= value < _MOST for value in found) else None
-
-
-def _beside(path: Path, name: str) -> Any:
-    """What lies beside the records, as the recorder or damo wrote it; None where it does not, or is not JSON."""
-    beside = path.with_name(f"{path.name}.{name}")
-    try:
-        if not beside.is_file() or beside.stat().st_size > _LARGEST:
-            return None
-        return json.loads(beside.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None

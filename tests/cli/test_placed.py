@@ -114,9 +114,9 @@ def test_what_a_thread_waits_while_it_works() -> None:
 def test_the_delay_is_that_of_the_work_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     late = {0: 70_000, 1_000_000: 1_230_000}
     monkeypatch.setattr(beside, "sleeps_late_ns", lambda clock, work_ns=0: late[work_ns])
-    assert Pace.measured(SimpleNamespace()) == Pace(70_000, 1.16)  # type: ignore[arg-type]
+    assert Pace.measured(SimpleNamespace()) == Pace(70_000, 1.16)
     late[1_000_000] = 69_000
-    assert Pace.measured(SimpleNamespace()) == Pace(70_000, 0.0)  # type: ignore[arg-type]
+    assert Pace.measured(SimpleNamespace()) == Pace(70_000, 0.0)
     assert LATE_ROUNDS * beside.SHORT_US >= 1_000_000, "what is done once a second is in it"
 
 

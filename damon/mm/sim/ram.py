@@ -86,6 +86,20 @@ def growth(workload: Workload) -> list[int]:
     return most
 
 
+def _own(size: int) -> int:
+    """What the kernel itself has of a machine's first node, bytes: ``totalram_pages`` is without it."""
+    return min(size // 64 + 8 * MIB, size // 4)
+
+
+def memory_of(total: int) -> int:
+    """``machine.memory`` of a machine of which the kernel has ``total`` bytes in use (``MemTotal``): whole MiB."""
+    total += (
+        MIB - sum(end - start for start, end in system_ram(MIB)[:1]) + PAGE_SIZE
+    )  # no System RAM, and half of a page
+    least = min((total + 8 * MIB) * 64 / 63, total * 4 / 3)
+    return -(-int(least) // MIB) * MIB
+
+
 class Ram:
     """The frames of all nodes, and which of them are free.
 
@@ -99,7 +113,7 @@ class Ram:
         self.specs = spec.nodes or (Node(spec.memory, 0.0),)
         self._check()
         self._held = [size // 64 // PAGE_SIZE for size in (node.size for node in self.specs)]
-        self._held[0] = min(self.specs[0].size // 64 + 8 * MIB, self.specs[0].size // 4) // PAGE_SIZE
+        self._held[0] = _own(self.specs[0].size) // PAGE_SIZE
         self.held_pages = -(-spec.reserved // PAGE_SIZE)
         self._pieces(any(phase.hotplug for phase in workload.phases), growth(workload))
         self._nodes()

@@ -9,7 +9,7 @@ import pytest
 
 from damon.errors import InvalidInput, MissingCapability
 from damon.mm.sim import SimulatedMachine
-from damon.mm.sim.ram import system_ram, watermarks
+from damon.mm.sim.ram import memory_of, system_ram, watermarks
 from damon.model.arrays import FOLIO_ACTIVE, FOLIO_ANON
 from damon.ops.vaddr import damon_va_three_regions
 from damon.workload.model import (
@@ -33,6 +33,13 @@ def test_system_ram_is_placed_as_on_a_pc() -> None:
     assert system_ram(GIB) == [low, (MIB, GIB)]
     assert system_ram(3 * GIB) == [low, (MIB, 3 * GIB)]
     assert system_ram(8 * GIB) == [low, (MIB, 3 * GIB), (4 * GIB, 9 * GIB)]
+
+
+@pytest.mark.parametrize("total", [6 * MIB, 23 * MIB, 24 * MIB, 25 * MIB, 363 * MIB + 4096, GIB, 1 << 40])
+def test_the_memory_of_which_the_kernel_has_so_much_in_use(total: int) -> None:
+    memory = memory_of(total)
+    sizes = [machine(Area("only", MIB), memory=memory - less).free_mem()[1] * 4096 for less in (0, MIB)]
+    assert sizes[1] < total <= sizes[0]
 
 
 @pytest.mark.parametrize(
