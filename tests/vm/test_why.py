@@ -19,8 +19,8 @@ from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.guest(memory="384M", swap="zram:256M", **{**COUNTED, "icount": 1})
 HELD_MIB = 128
-#: An aggregation takes as long as an emulated processor needs for it, about a second.
-SECONDS = 10
+#: Regions are tried every two seconds, and again when they are as old once more. On a busy host one pass took seven.
+SECONDS = 25
 RECLAIM = (
     *("damon_reclaim", "min_age=2000000", "quota_ms=0", "quota_sz=0", "wmarks_high=1000", "wmarks_mid=1000"),
     *("wmarks_low=0", "sample_interval=20000", "aggr_interval=200000", "min_nr_regions=50", "max_nr_regions=200"),
