@@ -19,7 +19,7 @@ from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.guest(memory="384M", swap="zram:256M", **{**COUNTED, "icount": 1})
 HELD_MIB = 128
-#: Regions are tried when they are two seconds old, and again two seconds later. On a busy host six passed without a try.
+#: Regions are tried when they are two seconds old, and again two seconds later; on a busy host six seconds had no try.
 SECONDS = 25
 RECLAIM = (
     *("damon_reclaim", "min_age=2000000", "quota_ms=0", "quota_sz=0", "wmarks_high=1000", "wmarks_mid=1000"),
