@@ -19,8 +19,10 @@ from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.guest(memory="384M", swap="zram:256M", **{**COUNTED, "icount": 1})
 HELD_MIB = 128
-#: Regions are tried when they are two seconds old, and again two seconds later; on a busy host six seconds had no try.
-SECONDS = 25
+#: An aggregation takes as long as an emulated processor needs for it, about a second.
+SECONDS = 10
+#: So many runs at most until one has tried what is held twice: on a busy host, six of its seconds may have no try.
+TRIES = 3
 RECLAIM = (
     *("damon_reclaim", "min_age=2000000", "quota_ms=0", "quota_sz=0", "wmarks_high=1000", "wmarks_mid=1000"),
     *("wmarks_low=0", "sample_interval=20000", "aggr_interval=200000", "min_nr_regions=50", "max_nr_regions=200"),
@@ -54,21 +56,25 @@ def test_memory_that_user_space_cannot_reach(
     boot_guest: Boot, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     """The cause is found, and each kind of memory has the share that the kernel's flags give it."""
-    accounts = _recorded(boot_guest, kind, tmp_path / "run")
-    assert main(["why", str(tmp_path / "run"), "--json", str(tmp_path / "why.json")]) == 0
+    name, words, remedy = KINDS[kind]
+    for number in range(TRIES):
+        place = tmp_path / f"run{number}"
+        accounts = _recorded(boot_guest, kind, place)
+        run: Any = Run.open(place).result
+        if run["unreached_bytes"][name] > 2 * HELD_MIB << 20:
+            break
+    wanted = run["unreached_bytes"]["wanted"]
+    assert run["unreached_bytes"][name] > 2 * HELD_MIB << 20, "it was tried once only"
+    assert main(["why", str(place), "--json", str(tmp_path / "why.json")]) == 0
     said = capsys.readouterr().out
     (found,) = json.loads((tmp_path / "why.json").read_text())["schemes"]
-    name, words, remedy = KINDS[kind]
     with capsys.disabled():
         print(f"\n  {kind}: {found['sentence']}\n  by the kernel: {accounts}")
     assert found["cause"] == Cause.UNREACHABLE.value
     assert found["sentence"].partition("the rest (")[2].partition("MiB ")[2].startswith(words)
     assert remedy in found["remedy"]
     assert " ".join(found["remedy"].split()) in " ".join(said.split())
-    run: Any = Run.open(tmp_path / "run").result
-    wanted, reached = run["unreached_bytes"]["wanted"], run["modules"]["damon_reclaim"]["applied_bytes"]
-    assert wanted > 2 * HELD_MIB << 20, "it was tried once only"
-    assert reached < wanted / 10
+    assert run["modules"]["damon_reclaim"]["applied_bytes"] < wanted / 10
     account = {key: sum(one[key] for one in accounts) / 2 for key in accounts[0]}
     assert kind != "locked" or account["unevictable"] >= account["locked"] >= HELD_MIB << 20
     whole = sum(account[key] for key in ("unevictable", "unmapped", "shared", "own"))
@@ -78,4 +84,3 @@ def test_memory_that_user_space_cannot_reach(
     for key in {"unevictable", "unmapped", "shared"} - {name}:
         most = account[key] / account[name]
         assert (most > 0.1) * most / 4 <= found_bytes[key] / found_bytes[name] <= most + 0.1, key
-    assert run["unreached_bytes"][name] > 2 * HELD_MIB << 20
