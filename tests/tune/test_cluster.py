@@ -114,12 +114,12 @@ def _traced(directory: Path) -> None:
 
 def test_a_worker_that_dies_while_a_file_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one gets the file; where none can, it is said. It is never sent to all: Dask does not end then."""
-    told: list[dict[str, object]] = []
+    asked: list[dict[str, object]] = []
     failures = [0]
 
     def scatter(content: bytes, **how: object) -> SimpleNamespace:
-        told.append(how)
-        if len(told) <= failures[0]:
+        asked.append(how)
+        if len(asked) <= failures[0]:
             raise CommClosedError("the worker is gone")
         return SimpleNamespace(status="finished", content=content)
 
@@ -128,12 +128,12 @@ def test_a_worker_that_dies_while_a_file_is_sent(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(scheduler, "check_workers", lambda *_: None)
     runner, file = Cluster("tcp://127.0.0.1:1", ()), sent.Sent("t.trace", "0" * 64, b"x")
     for failures[0], calls in ((0, 1), (2, 3)):
-        told.clear()
+        asked.clear()
         runner._there.clear()
         assert runner._sent(file) is runner._sent(file)
-        assert told == [{"hash": False}] * calls
+        assert asked == [{"hash": False}] * calls
     failures[0] = 3
-    told.clear()
+    asked.clear()
     runner._there["0" * 64].status = "lost"
     with pytest.raises(WorkerDied, match=r"cluster: t\.trace: cannot be sent .*start again"):
         runner._sent(file)

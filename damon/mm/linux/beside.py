@@ -149,7 +149,7 @@ def drain_lists(files: Files) -> None:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long a thread waits for a processor that sleeps and works in turns, as a monitor's does.
+    """How long a thread waits for a processor, if it sleeps and works alternately as a monitor's does.
 
     Attributes:
         late_ns: after a sleep, if it works for next to nothing.
@@ -161,7 +161,7 @@ class Pace:
 
     @classmethod
     def measured(cls, clock: Clock, work_ns: int = WORK_NS) -> Pace:
-        """By two times 400 sleeps of 5 ms of this thread, the second 400 after ``work_ns`` of work each."""
+        """By 400 sleeps of this thread of 5 ms each, and 400 more with ``work_ns`` of work before each."""
         late_ns = sleeps_late_ns(clock)
         return cls(late_ns, max(sleeps_late_ns(clock, work_ns=work_ns) - late_ns, 0) / work_ns)
 
